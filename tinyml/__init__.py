@@ -1,0 +1,36 @@
+"""Compact models from PyTorch to a proven bundle for a board.
+
+The core names are loaded on first use, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+__version__ = "0.1.0"
+
+DISTRIBUTION = "tinyml-proven"
+
+# onnxruntime wheels from 1.29 on report usage unless this stands before the first import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+_LAZY = {
+    "Bundle": "tinyml.bundle",
+    "Checkpoint": "tinyml.checkpoint",
+    "Decision": "tinyml.decision",
+    "Recipe": "tinyml.recipe",
+    "Signature": "tinyml.spec",
+    "Target": "tinyml.target",
+    "TensorSpec": "tinyml.spec",
+    "TinymlError": "tinyml.errors",
+}
+
+__all__ = ["DISTRIBUTION", "__version__", *sorted(_LAZY)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'tinyml' has no attribute '{name}'")

@@ -1,0 +1,222 @@
+"""A bundle: model files, what they promise, and the evidence. Immutable once written.
+
+    NAME/
+      manifest.json           everything below by name, size and sha256 (docs/manifest.md)
+      <model>-<precision>.onnx | .tflite
+      reference.safetensors   inputs and PyTorch's answers, per case and stage
+      labels.txt  MODEL_CARD.md  run.py
+
+Benchmarks are written beside a bundle, never into it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tinyml.decision import Decision
+from tinyml.errors import BundleError, ValidationError
+from tinyml.files import sha256
+from tinyml.spec import Signature
+from tinyml.tolerance import PolicyName
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+REFERENCE = "reference.safetensors"
+LABELS = "labels.txt"
+CARD = "MODEL_CARD.md"
+RUN = "run.py"
+
+Verdict = Literal["pass", "fail", "fused away"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One model file as it was written.
+
+    passes    rewrite -> how often it fired, in the order applied
+    stages    stage -> its tensor in this file, or ``None``: fused away
+    minimum_runtime  the oldest runtime, or operator set, that has every operator version
+    """
+
+    path: str
+    sha256: str
+    format: str
+    precision: str
+    passes: Mapping[str, int]
+    stages: Mapping[str, str | None]
+    minimum_runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageParity:
+    """One stage of one engine on one case against PyTorch in eval mode.
+
+    engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack`` ...
+    max_error  largest absolute error; ``bound`` is what the policy allows
+    sqnr_db    signal to noise in dB; ``None`` when the reference is silent or exact
+    """
+
+    engine: str
+    case: str
+    stage: str
+    verdict: Verdict
+    policy: PolicyName
+    max_error: float | None = None
+    bound: float | None = None
+    sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A person whose label differs between PyTorch and an engine."""
+
+    person: str
+    want: str
+    got: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Labels of all validation persons, PyTorch against one engine."""
+
+    engine: str
+    persons: int
+    agreeing: int
+    largest_probability_error: float
+    disagreements: tuple[Disagreement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The evidence: every stage of every engine on every case, in network order."""
+
+    stages: tuple[StageParity, ...]
+    agreements: tuple[Agreement, ...] = ()
+    accuracy_note: str = ""
+
+    @property
+    def first_divergence(self) -> StageParity | None:
+        """The first row out of tolerance: earliest stage of the earliest engine."""
+        return next((row for row in self.stages if row.verdict == "fail"), None)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no stage diverges."""
+        return self.first_divergence is None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Parity:
+        return cls(
+            stages=tuple(StageParity(**row) for row in data["stages"]),
+            agreements=tuple(_agreement(row) for row in data["agreements"]),
+            accuracy_note=data["accuracy_note"],
+        )
+
+
+def _agreement(row: Mapping[str, Any]) -> Agreement:
+    moved = tuple(Disagreement(**item) for item in row["disagreements"])
+    return Agreement(**{**row, "disagreements": moved})
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder and what its manifest says."""
+
+    folder: Path
+    model: str
+    target: str
+    signature: Signature
+    decision: Decision | None
+    models: tuple[ModelFile, ...]
+    parity: Parity
+    stages: tuple[str, ...]
+    front_end: str | None
+    facts: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+
+    def file(self, model: ModelFile) -> Path:
+        """Where ``model`` lies."""
+        return self.folder / model.path
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as JSON values."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "target": self.target,
+            "signature": self.signature.to_json(),
+            "decision": self.decision.to_json() if self.decision else None,
+            "models": [asdict(model) for model in self.models],
+            "stages": list(self.stages),
+            "front_end": self.front_end,
+            "parity": self.parity.to_json(),
+            "facts": dict(self.facts),
+            "files": {name: dict(entry) for name, entry in sorted(self.files.items())},
+        }
+
+    def check_files(self) -> None:
+        """Re-hash every file; `ValidationError` names what was changed, lost or added."""
+        wrong = [f"{name} is missing" for name in self.files if not self._has(name)]
+        for name, entry in self.files.items():
+            path = self.folder / name
+            if self._has(name) and sha256(path) != entry["sha256"]:
+                wrong.append(f"{name} was changed")
+        known = {MANIFEST, *self.files}
+        extra = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
+        wrong += [f"{name} does not belong to it" for name in sorted(extra - known)]
+        if wrong:
+            raise ValidationError(
+                f"{self.folder} is not the bundle that was written: {'; '.join(wrong)}",
+                hint="copy the bundle again, or export it again",
+            )
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+
+def read(folder: Path) -> Bundle:
+    """Read a bundle's manifest; `BundleError` when there is none or it is newer than this."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is not a manifest: {error!r}") from error
+    if schema > SCHEMA:
+        raise BundleError(
+            f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
+        )
+    try:
+        return _from_manifest(folder, data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is not a whole manifest: {error!r}") from error
+
+
+def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
+    decision = data["decision"]
+    for name in data["files"]:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BundleError(f"{folder}: the manifest names '{name}', outside the bundle")
+    return Bundle(
+        folder=folder,
+        model=data["model"],
+        target=data["target"],
+        signature=Signature.from_json(data["signature"]),
+        decision=Decision.from_json(decision) if decision else None,
+        models=tuple(ModelFile(**model) for model in data["models"]),
+        parity=Parity.from_json(data["parity"]),
+        stages=tuple(data["stages"]),
+        front_end=data["front_end"],
+        facts=data["facts"],
+        files=data["files"],
+    )

@@ -1,0 +1,111 @@
+"""A trained model in one file: safetensors weights with a JSON header.
+
+The header sits in the file's ``__metadata__`` under one key, so that a checkpoint is
+written by one rename, read without torch, and never executes code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.decision import Decision
+from tinyml.errors import CheckpointError
+from tinyml.files import canonical_json, write_bytes
+from tinyml.recipe import Recipe
+from tinyml.spec import Array, Signature
+
+SCHEMA = 1
+FILE = "checkpoint.safetensors"
+KEY = "tinyml"
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights by parameter name, and all that is needed to use them.
+
+    ``facts`` are what training found: metrics, hashes of data and split, the persons
+    held out, threads and instruction set.
+    """
+
+    model: str
+    weights: Mapping[str, Array]
+    signature: Signature
+    decision: Decision
+    recipe: Recipe
+    facts: Mapping[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint to ``path`` atomically; the same content gives the same bytes."""
+        from safetensors.numpy import save
+
+        header = {
+            "schema": SCHEMA,
+            "model": self.model,
+            "signature": self.signature.to_json(),
+            "decision": self.decision.to_json(),
+            "recipe": self.recipe.to_json(),
+            "facts": dict(self.facts),
+        }
+        weights = {name: np.ascontiguousarray(self.weights[name]) for name in sorted(self.weights)}
+        write_bytes(path, save(weights, {KEY: canonical_json(header)}))
+
+
+def find(path: Path) -> Path:
+    """The checkpoint file that ``path``, a file or a run's folder, stands for."""
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(
+            f"no checkpoint at {path}", hint="give a run's folder or its checkpoint.safetensors"
+        )
+    return file
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint file or a run's folder; `CheckpointError` says what is wrong with it."""
+    file = find(path)
+    header, weights = read_safetensors(file)
+    if KEY not in header:
+        raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
+    data = json.loads(header[KEY])
+    if data["schema"] > SCHEMA:
+        raise CheckpointError(
+            f"{file} has checkpoint schema {data['schema']}, this tinyml reads up to {SCHEMA}",
+            hint="upgrade tinyml",
+        )
+    return Checkpoint(
+        model=data["model"],
+        weights=weights,
+        signature=Signature.from_json(data["signature"]),
+        decision=Decision.from_json(data["decision"]),
+        recipe=Recipe.from_json(data["recipe"]),
+        facts=data["facts"],
+    )
+
+
+def read_safetensors(file: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """Metadata and tensors of a safetensors file; never unpickles."""
+    from safetensors import SafetensorError, safe_open
+
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start.startswith(PICKLE_STARTS):
+        raise CheckpointError(
+            f"{file} is a pickle (torch.save), which could run code when loaded",
+            hint="save the state dict with safetensors.torch.save_file",
+        )
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            names = opened.keys()
+            return opened.metadata() or {}, {name: opened.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{file} is not a whole safetensors file ({error})",
+            hint="it may be truncated: copy or train it again",
+        ) from error

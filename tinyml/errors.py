@@ -1,0 +1,118 @@
+"""The errors that a user can cure, and the exit code of each.
+
+    TinymlError                       1   the base: always has a message, often a hint
+    |- MachineError                   1   the machine's fault: disk full, child killed, folder not writable
+    |  `- MissingExtraError           1   an optional back end is not installed
+    |- UsageError                     2   the command line: unknown name, output exists
+    |- InputError                     3   a file or value that cannot be used
+    |  |- RecipeError                 3   a recipe's TOML
+    |  |- CheckpointError             3   a checkpoint file
+    |  |- DataError                   3   audio, a data set, its layout
+    |  |- BundleError                 3   a bundle that cannot be read (not: one that was changed)
+    |  `- ExportError                 3   a model that cannot be exported
+    |- DeviceError                    4   a board, a link, results that cannot be compared
+    `- ValidationError                5   parity, hashes, regressions: it ran, and it is wrong
+
+A bug is none of these: it keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+INTERRUPTED = 130
+
+
+class TinymlError(Exception):
+    """What went wrong, naming the thing and the value; ``hint`` is the remedy."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class MachineError(TinymlError):
+    """The machine's fault: no space, no permission, a child that was killed."""
+
+
+class MissingExtraError(MachineError):
+    """An optional back end is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        from tinyml import DISTRIBUTION
+
+        super().__init__(
+            f"{package} is not installed; it comes with the extra '{extra}'",
+            hint=f"pip install '{DISTRIBUTION}[{extra}]'",
+        )
+        self.extra = extra
+
+
+class UsageError(TinymlError):
+    """The command line asks for something that does not exist or is in the way."""
+
+    exit_code = 2
+
+
+class InputError(TinymlError):
+    """A file or value handed in cannot be used."""
+
+    exit_code = 3
+
+
+class RecipeError(InputError):
+    """A recipe is not valid."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint cannot be read or does not fit."""
+
+
+class DataError(InputError):
+    """Audio or a data set cannot be used."""
+
+
+class BundleError(InputError):
+    """A bundle cannot be read."""
+
+
+class ExportError(InputError):
+    """A model cannot be exported."""
+
+
+class DeviceError(TinymlError):
+    """A board or its link failed, or measurements cannot be compared."""
+
+    exit_code = 4
+
+
+class ValidationError(TinymlError):
+    """A check ran and its answer is no."""
+
+    exit_code = 5
+
+
+@contextlib.contextmanager
+def machine_errors(doing: str) -> Iterator[None]:
+    """Turn the operating system's refusals while ``doing`` into `MachineError`."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some space, or choose another folder",
+            errno.EDQUOT: "free some space, or choose another folder",
+            errno.EACCES: "choose a folder that you may write to",
+            errno.EPERM: "choose a folder that you may write to",
+            errno.EROFS: "choose a folder that you may write to",
+        }
+        if error.errno is None:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        raise MachineError(
+            f"{doing}: {error.strerror}{where}", hint=hints.get(error.errno, "")
+        ) from error

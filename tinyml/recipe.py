@@ -1,0 +1,188 @@
+"""What is trained, on what, how, and what is made of it: one TOML file.
+
+Unknown keys are refused with their file, line and the nearest key that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tinyml.errors import RecipeError
+from tinyml.files import canonical_json
+
+FOLDER = Path(__file__).parent / "recipes"
+Options = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecipe:
+    """The set's registered name and its options."""
+
+    set: str = "synthetic"
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecipe:
+    """Window and hop in seconds; 0 takes the model's own."""
+
+    window_s: float = 0.0
+    hop_s: float = 0.0
+    aggregation: str = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecipe:
+    """Optimization: AdamW under a one-cycle schedule (Smith & Topin 2017, 1708.07120).
+
+    class_weights    one per label; empty weighs all the same
+    threshold_folds  inner folds, by person, of the training split that choose the
+                     decision's thresholds; 0 takes the most probable label
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+    dropout: float = 0.2
+    class_weights: tuple[float, ...] = ()
+    validation_fraction: float = 0.2
+    threshold_folds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecipe:
+    """Formats and precision of the bundle."""
+
+    formats: tuple[str, ...] = ("onnx", "tflite")
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The whole of one run; its hash is the run's id."""
+
+    name: str
+    model: str
+    seed: int = 0
+    threads: int = 1
+    data: DataRecipe = field(default_factory=DataRecipe)
+    decision: DecisionRecipe = field(default_factory=DecisionRecipe)
+    train: TrainRecipe = field(default_factory=TrainRecipe)
+    export: ExportRecipe = field(default_factory=ExportRecipe)
+
+    @property
+    def id(self) -> str:
+        """First 16 hex digits of the hash of everything in the recipe."""
+        return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
+        return _build(cls, data, _Source("a saved recipe", ""), "")
+
+
+def read(path: Path) -> Recipe:
+    """Read a recipe file, or a shipped one by name; `RecipeError` names file, line and key."""
+    path = _locate(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: {error}", hint="a recipe is a TOML file") from error
+    data.setdefault("name", path.stem)
+    return _build(Recipe, data, _Source(str(path), text), "")
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _locate(path: Path) -> Path:
+    if path.is_file():
+        return path
+    inside = FOLDER / f"{path.name.removesuffix('.toml')}.toml"
+    if path.parent == Path() and inside.is_file():
+        return inside
+    raise RecipeError(
+        f"no recipe at {path}", hint=f"give a TOML file, or a shipped name: {', '.join(shipped())}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    file: str
+    text: str
+
+    def line(self, section: str, key: str) -> str:
+        """``file:line`` of ``key`` in ``[section]``, or of the section itself."""
+        current = ""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            bare = line.strip()
+            if bare.startswith("["):
+                current = bare.strip("[] ")
+                if current == key and not section:
+                    return f"{self.file}:{number}"
+            elif current == section and bare.partition("=")[0].strip() == key:
+                return f"{self.file}:{number}"
+        return self.file
+
+
+def _build(kind: Any, data: Mapping[str, Any], source: _Source, section: str) -> Any:
+    known = {f.name: f for f in fields(kind)}
+    for key in data:
+        if key not in known:
+            raise _misspelt(source, section, key, list(known))
+    values = {key: _convert(known[key], value, source, section) for key, value in data.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        where = f" in [{section}]" if section else ""
+        raise RecipeError(f"{source.file}: a key is missing{where} ({error})") from error
+
+
+def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
+    where = source.line(section, spec.name)
+    if spec.name in _SECTIONS and not section:
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: '{spec.name}' is a section: write [{spec.name}]")
+        return _build(_SECTIONS[spec.name], value, source, spec.name)
+    if spec.name == "options":
+        return dict(value)
+    if str(spec.type).startswith("tuple"):
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{where}: '{spec.name}' is a list")
+        return tuple(value)
+    return _scalar(spec, value, where)
+
+
+def _scalar(spec: Any, value: Any, where: str) -> Any:
+    wanted = {"int": int, "float": (int, float), "str": str, "bool": bool}[str(spec.type)]
+    if not isinstance(value, wanted) or (isinstance(value, bool) and spec.type != "bool"):
+        raise RecipeError(f"{where}: '{spec.name}' is {value!r}, it takes {spec.type}")
+    return float(value) if spec.type == "float" else value
+
+
+def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> RecipeError:
+    where = source.line(section, key)
+    near = difflib.get_close_matches(key, known, n=1)
+    inside = f"[{section}] " if section else ""
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    return RecipeError(f"{where}: {inside}has no key '{key}'", hint=hint)
+
+
+_SECTIONS: dict[str, Any] = {
+    "data": DataRecipe,
+    "decision": DecisionRecipe,
+    "train": TrainRecipe,
+    "export": ExportRecipe,
+}

@@ -1,0 +1,60 @@
+"""The only tolerances. Each says why it is as wide as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinyml.spec import Array
+
+PolicyName = Literal["bitwise", "rewrite", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """An answer passes when each element's error is at most ``atol + rtol * max|want|``."""
+
+    atol: float
+    rtol: float
+    because: str
+
+    def bound(self, want: Array) -> float:
+        """The largest error allowed against ``want``."""
+        return self.atol + self.rtol * _peak(want)
+
+    def accepts(self, got: Array, want: Array) -> bool:
+        """Whether ``got`` has the shape of ``want``, no NaN, and no error above the bound."""
+        return got.shape == want.shape and largest_error(got, want) <= self.bound(want)
+
+
+POLICIES: dict[PolicyName, Tolerance] = {
+    "bitwise": Tolerance(0.0, 0.0, "same operations in the same order"),
+    "rewrite": Tolerance(0.0, 1e-6, "float32 sums may be reassociated"),
+    "engine": Tolerance(0.0, 1e-4, "engines fuse and vectorise differently"),
+}
+
+
+def largest_error(got: Array, want: Array) -> float:
+    """Largest absolute difference; infinite where either is not finite and they differ."""
+    if got.size == 0:
+        return 0.0
+    got, want = got.astype(np.float64), want.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        error = np.where(got == want, 0.0, np.abs(got - want))
+    return float(np.max(np.nan_to_num(error, nan=np.inf)))
+
+
+def sqnr_db(got: Array, want: Array) -> float | None:
+    """Signal to quantization-noise ratio in dB; ``None`` for a silent reference."""
+    want = want.astype(np.float64)
+    signal = float(np.sum(want**2))
+    noise = float(np.sum((got.astype(np.float64) - want) ** 2))
+    if signal == 0.0 or not np.isfinite(noise):
+        return None
+    return float("inf") if noise == 0.0 else 10.0 * float(np.log10(signal / noise))
+
+
+def _peak(want: Array) -> float:
+    return float(np.max(np.abs(want.astype(np.float64)))) if want.size else 0.0
