@@ -27,7 +27,7 @@ _LAZY = {
     "TinymlError": "tinyml.errors",
 }
 
-__all__ = ["DISTRIBUTION", "__version__", *sorted(_LAZY)]  # noqa: PLE0604
+__all__ = ["DISTRIBUTION", "__version__", *sorted(_LAZY)]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The errors that a user can cure, and the exit code of each.
 
     TinymlError                       1   the base: always has a message, often a hint
-    |- MachineError                   1   the machine's fault: disk full, child killed, folder not writable
+    |- MachineError                   1   the machine's fault: disk full, child killed
     |  `- MissingExtraError           1   an optional back end is not installed
     |- UsageError                     2   the command line: unknown name, output exists
     |- InputError                     3   a file or value that cannot be used

@@ -87,7 +87,8 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
-        return _build(cls, data, _Source("a saved recipe", ""), "")
+        recipe: Recipe = _build(cls, data, _Source("a saved recipe", ""), "")
+        return recipe
 
 
 def read(path: Path) -> Recipe:
@@ -99,7 +100,8 @@ def read(path: Path) -> Recipe:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: {error}", hint="a recipe is a TOML file") from error
     data.setdefault("name", path.stem)
-    return _build(Recipe, data, _Source(str(path), text), "")
+    recipe: Recipe = _build(Recipe, data, _Source(str(path), text), "")
+    return recipe
 
 
 def shipped() -> list[str]:
@@ -166,8 +168,7 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
 
 
 def _scalar(spec: Any, value: Any, where: str) -> Any:
-    wanted = {"int": int, "float": (int, float), "str": str, "bool": bool}[str(spec.type)]
-    if not isinstance(value, wanted) or (isinstance(value, bool) and spec.type != "bool"):
+    if not isinstance(value, _SCALARS[spec.type]) or isinstance(value, bool):
         raise RecipeError(f"{where}: '{spec.name}' is {value!r}, it takes {spec.type}")
     return float(value) if spec.type == "float" else value
 
@@ -180,6 +181,7 @@ def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> Reci
     return RecipeError(f"{where}: {inside}has no key '{key}'", hint=hint)
 
 
+_SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 _SECTIONS: dict[str, Any] = {
     "data": DataRecipe,
     "decision": DecisionRecipe,
