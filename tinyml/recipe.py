@@ -170,7 +170,7 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
 def _scalar(spec: Any, value: Any, where: str) -> Any:
     if not isinstance(value, _SCALARS[spec.type]) or isinstance(value, bool):
         raise RecipeError(f"{where}: '{spec.name}' is {value!r}, it takes {spec.type}")
-    return float(value) if spec.type == "float" else value
+    return float(value) if spec.type == "float" and isinstance(value, int | float) else value
 
 
 def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> RecipeError:

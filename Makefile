@@ -1,0 +1,45 @@
+# Every target works as the first command on a fresh clone: `.venv` is made when it is
+# missing and remade when pyproject.toml or constraints.txt changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: help setup demo test test-all check bench wheel-test tables picture clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: $(STAMP) ## make .venv with everything in it (about 80 s, 2.5 GB)
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)
+	@touch $@
+
+demo: setup ## train FunnelNet on synthetic heart sounds, export, prove, predict, time it
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: setup ## the tests that CI runs
+	$(BIN)/python -m pytest
+
+test-all: setup ## every test, the slow ones too
+	$(BIN)/python -m pytest -m ""
+
+check: setup ## ruff, ruff format, mypy --strict
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: setup ## interleaved timings of the shipped models on this machine
+	$(BIN)/python benchmarks/runtimes.py
+
+wheel-test: setup ## build the wheel and use it alone in an empty environment
+	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh scripts/wheel_test.sh
+
+tables: setup ## regenerate the tables of counts and of what is supported
+	$(BIN)/python -m tinyml.models.table && $(BIN)/python scripts/readme_tables.py
+
+picture: setup ## redraw README's scalogram
+	$(BIN)/python scripts/readme_picture.py
+
+clean: ## remove .venv, caches, runs and builds
+	rm -rf $(VENV) build dist demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

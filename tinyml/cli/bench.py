@@ -1,0 +1,42 @@
+"""``tinyml bench``: how long a bundle takes on the machine at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyml.cli.terminal import progress, put, put_json, say, table
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Fresh processes per runtime and part.")
+    ] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Timed calls in each process.")] = 100,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file of raw samples; default: beside the bundle.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time every runtime and format here, in fresh interleaved processes, labelled host.
+
+    Front end and network are shown apart: the front end is the same file cut after its
+    last stage, the network is the difference of the medians.
+
+    Example: tinyml bench demo-bundle --repeats 5
+    """
+    from tinyml.pipeline.bench import bench
+
+    with progress(as_json=False) as report:
+        result = bench(
+            bundle, repeats=repeats, runs=runs, threads=threads, out=out, report=report
+        )
+    if as_json:
+        put_json(result.to_json())
+        return
+    put(table(*result.rows()))
+    say(f"label: host; raw samples: {result.path}")

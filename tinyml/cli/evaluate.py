@@ -1,0 +1,38 @@
+"""``tinyml eval``: labels and metrics of a data set through PyTorch or a bundle's runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyml.cli.terminal import progress, put, put_json
+
+
+def command(
+    what: Annotated[Path, typer.Argument(help="A checkpoint, a run's folder, or a bundle.")],
+    part: Annotated[
+        str, typer.Option(help="validation (the persons held out) or all.")
+    ] = "validation",
+    data: Annotated[
+        Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="Of a bundle: litert (default) or onnxruntime.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Weighted accuracy, UAR and AUC by person, never plain accuracy alone.
+
+    Example: tinyml eval demo-bundle
+    """
+    from tinyml.pipeline.evaluate import evaluate
+
+    with progress(as_json=False) as report:
+        result = evaluate(what, part=part, data=data, runtime=runtime, report=report)
+    if as_json:
+        put_json(result)
+        return
+    for name, value in result["metrics"].items():
+        put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")

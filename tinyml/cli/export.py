@@ -1,0 +1,80 @@
+"""``tinyml export``: a checkpoint in, a proven bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyml.cli.terminal import progress, put, put_json, say, table
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(help="A checkpoint or run folder; or a model's name, with --weights.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")],
+    target: Annotated[
+        str, typer.Option(help="rpi (= rpi4), rpi5, rpi-zero2w, android, xnnpack (= host).")
+    ],
+    formats: Annotated[
+        str | None, typer.Option(help="Comma-separated; default: the recipe's.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32; default: the recipe's.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="safetensors state dict for a model given by name.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
+    ] = None,
+    without_data: Annotated[
+        bool,
+        typer.Option("--without-data", help="Judge parity on generated inputs only, and say so."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
+    keep_failed: Annotated[
+        Path | None, typer.Option(help="Where to leave the files of an export that failed parity.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that one conversion may take.")
+    ] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Capture, convert, prove every stage against PyTorch, and write the bundle.
+
+    Out of tolerance is exit 5 with the first stage that diverges, and no bundle.
+
+    Examples:
+
+      tinyml export runs/demo --target rpi --out demo-bundle
+
+      tinyml export runs/demo --target host --formats tflite --out here --force
+    """
+    from tinyml.pipeline.export import ExportJob, export
+    from tinyml.pipeline.summary import parity_rows
+
+    job = ExportJob(
+        model=model,
+        target=target,
+        out=out,
+        formats=tuple(formats.split(",")) if formats is not None else None,
+        precision=precision,
+        weights=weights,
+        data=data,
+        without_data=without_data,
+        force=force,
+        keep_failed=keep_failed,
+        timeout_s=timeout,
+    )
+    with progress(as_json=False) as report:
+        bundle = export(job, report)
+    if as_json:
+        put_json(bundle.manifest())
+        return
+    put(table(*parity_rows(bundle.parity)))
+    for agreement in bundle.parity.agreements:
+        put(f"{agreement.engine}: {agreement.agreeing} of {agreement.persons} persons agree")
+    say(bundle.parity.accuracy_note) if bundle.parity.accuracy_note else None
+    say(f"written: {out}")
+    say(f"next: tinyml verify {out}; tinyml bench {out}; copy {out} to the board, run its run.py")

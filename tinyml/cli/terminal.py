@@ -1,0 +1,89 @@
+"""stdout is data, stderr is talk: the few ways in which the verbs speak."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+Event = Mapping[str, Any]
+Report = Callable[[Event], None]
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def put(text: str) -> None:
+    """A line of the answer."""
+    print(text, flush=True)
+
+
+def put_json(data: Any, *, indent: int | None = 2) -> None:
+    """The answer as JSON."""
+    print(json.dumps(data, indent=indent, allow_nan=False), flush=True)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns aligned by spaces; numbers to the right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
+    right = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if aligned else cell.ljust(width)
+            for cell, width, aligned in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in [list(head), *cells]
+    ]
+    return "\n".join(lines)
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("", "-") or cell.replace(",", "").lstrip("-+").replace(".", "", 1)[:1].isdigit()
+
+
+@contextmanager
+def progress(*, as_json: bool) -> Iterator[Report]:
+    """A `Report` that draws bars for events with ``done`` and ``total``, and says the rest.
+
+    With ``as_json`` each event is one JSON line on stdout instead.
+    """
+    if as_json:
+        yield lambda event: put_json(dict(event), indent=None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield _Bars(bars)
+
+
+class _Bars:
+    """One bar per title; a line for every event that has none."""
+
+    def __init__(self, bars: Any) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        if "total" not in event:
+            self._bars.console.print(str(event["text"]), highlight=False, markup=False)
+            return
+        title = str(event["title"])
+        if title not in self._tasks:
+            self._tasks[title] = self._bars.add_task(title, total=event["total"], note="")
+        task = self._tasks[title]
+        self._bars.update(task, completed=event["done"], note=event.get("note", ""))
+        if event["done"] >= event["total"]:
+            self._bars.remove_task(self._tasks.pop(title))
