@@ -43,7 +43,7 @@ def largest_error(got: Array, want: Array) -> float:
     got, want = got.astype(np.float64), want.astype(np.float64)
     with np.errstate(invalid="ignore"):
         error = np.where(got == want, 0.0, np.abs(got - want))
-    return float(np.max(np.nan_to_num(error, nan=np.inf)))
+    return float(np.max(np.nan_to_num(error, nan=np.inf, posinf=np.inf)))
 
 
 def sqnr_db(got: Array, want: Array) -> float | None:
@@ -57,4 +57,5 @@ def sqnr_db(got: Array, want: Array) -> float | None:
 
 
 def _peak(want: Array) -> float:
-    return float(np.max(np.abs(want.astype(np.float64)))) if want.size else 0.0
+    finite = want[np.isfinite(want)]
+    return float(np.max(np.abs(finite.astype(np.float64)))) if finite.size else 0.0

@@ -12,9 +12,7 @@ from tinyml.cli.terminal import progress, put, put_json, say, table
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    repeats: Annotated[
-        int, typer.Option(min=1, help="Fresh processes per runtime and part.")
-    ] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Fresh processes per runtime and part.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed calls in each process.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
     out: Annotated[
@@ -32,9 +30,7 @@ def command(
     from tinyml.pipeline.bench import bench
 
     with progress(as_json=False) as report:
-        result = bench(
-            bundle, repeats=repeats, runs=runs, threads=threads, out=out, report=report
-        )
+        result = bench(bundle, repeats=repeats, runs=runs, threads=threads, out=out, report=report)
     if as_json:
         put_json(result.to_json())
         return

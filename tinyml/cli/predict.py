@@ -16,9 +16,7 @@ def command(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the scalogram and the answer of one file as PNG.")
     ] = None,
-    runtime: Annotated[
-        str | None, typer.Option(help="litert (default) or onnxruntime.")
-    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="litert (default) or onnxruntime.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Probability of each label per recording: mono or stereo, any PCM width or float.

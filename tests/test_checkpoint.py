@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tinyml import checkpoint
+from tinyml.checkpoint import Checkpoint
+from tinyml.decision import Decision
+from tinyml.errors import CheckpointError
+from tinyml.recipe import Recipe
+from tinyml.spec import Signature, TensorSpec
+
+
+@pytest.fixture
+def small() -> Checkpoint:
+    return Checkpoint(
+        model="funnelnet",
+        weights={"b": np.arange(3.0), "a": np.ones((2, 2), np.float32)},
+        signature=Signature((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1,)),)),
+        decision=Decision(("yes", "no"), 2, 1, 100, thresholds=(0.5,)),
+        recipe=Recipe("r", "funnelnet"),
+        facts={"uar": 0.5},
+    )
+
+
+def test_a_checkpoint_is_read_as_it_was_saved(small: Checkpoint, tmp_path: Path) -> None:
+    small.save(tmp_path / checkpoint.FILE)
+    for path in (tmp_path, tmp_path / checkpoint.FILE):
+        read = checkpoint.load(path)
+        assert (read.model, read.signature, read.decision) == (
+            small.model,
+            small.signature,
+            small.decision,
+        )
+        assert (read.recipe, read.facts) == (small.recipe, small.facts)
+        assert all(np.array_equal(read.weights[k], v) for k, v in small.weights.items())
+
+
+def test_the_same_content_gives_the_same_bytes(small: Checkpoint, tmp_path: Path) -> None:
+    small.save(tmp_path / "one")
+    checkpoint.load(tmp_path / "one").save(tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=4))
+    with pytest.raises(CheckpointError, match="pickle") as caught:
+        checkpoint.load(path)
+    assert "safetensors" in caught.value.hint
+
+
+def test_a_truncated_file_is_named(small: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "short"
+    small.save(path)
+    data = path.read_bytes()
+    for size in (0, 4, 60, len(data) - 1):
+        path.write_bytes(data[:size])
+        with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+            checkpoint.load(path)
+
+
+def test_foreign_newer_and_missing_files_are_told_apart(
+    small: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file({"a": np.ones(1)}, tmp_path / "foreign")
+    with pytest.raises(CheckpointError, match="no checkpoint of tinyml"):
+        checkpoint.load(tmp_path / "foreign")
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        checkpoint.load(tmp_path)
+    small.save(tmp_path / "now")
+    monkeypatch.setattr(checkpoint, "SCHEMA", 0)
+    with pytest.raises(CheckpointError, match="schema 1"):
+        checkpoint.load(tmp_path / "now")

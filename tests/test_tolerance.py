@@ -1,0 +1,43 @@
+"""No policy accepts a doubled, zeroed, negated or NaN answer, or one of another shape."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tinyml.tolerance import POLICIES, PolicyName, largest_error, sqnr_db
+
+WANT = np.random.default_rng(7).standard_normal((3, 50)).astype(np.float32)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_no_policy_accepts_a_wrong_answer(policy: PolicyName, size: float) -> None:
+    want = WANT * np.float32(size)
+    poisoned = want.copy()
+    poisoned[1, 3] = np.nan
+    for wrong in (2 * want, 0 * want, -want, poisoned, want[:, :-1], want.T):
+        assert not POLICIES[policy].accepts(wrong, want)
+    assert POLICIES[policy].accepts(want.copy(), want)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_has_a_reason_and_no_absolute_slack(policy: PolicyName) -> None:
+    assert len(POLICIES[policy].because) > 10
+    assert POLICIES[policy].atol == 0.0
+
+
+def test_infinities_are_equal_only_to_themselves() -> None:
+    inf = np.array([np.inf, 1.0], np.float32)
+    assert largest_error(inf, inf) == 0.0
+    assert largest_error(np.array([1.0, 1.0], np.float32), inf) == math.inf
+    assert not POLICIES["engine"].accepts(np.array([1.0, 1.0], np.float32), inf)
+
+
+def test_sqnr_counts_decibels_and_is_silent_on_silence() -> None:
+    want = np.ones(100, np.float32)
+    assert sqnr_db(want * np.float32(1.1), want) == pytest.approx(20.0, abs=1e-3)
+    assert sqnr_db(want, want) == math.inf
+    assert sqnr_db(want, np.zeros(100, np.float32)) is None

@@ -1,0 +1,93 @@
+"""The model card of a bundle (after Mitchell et al. 2019, arXiv 1810.03993)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinyml.bundle import Bundle
+
+INTENDED_USE = {
+    "heart": (
+        "Research on heart-sound recordings and on deploying small models. **Not a medical "
+        "device**: it has no clinical validation and must not inform a diagnosis."
+    ),
+    "other": "Set by the author of the model.",
+}
+
+
+def model_card(bundle: Bundle, domain: str = "other") -> str:
+    """Markdown from the manifest alone: use, data, metrics, files, parity, limits."""
+    parts = [
+        f"# {bundle.model} for {bundle.target}\n",
+        "## Intended use\n",
+        INTENDED_USE[domain] + "\n",
+        "## What it computes\n",
+        _signature(bundle),
+        "## Data and metrics\n",
+        _data(bundle.facts),
+        "## Files\n",
+        _files(bundle),
+        "## Parity with PyTorch\n",
+        _parity(bundle),
+    ]
+    return "\n".join(parts)
+
+
+def _signature(bundle: Bundle) -> str:
+    lines = [
+        f"- {kind} `{spec.name}`: {spec.dtype} {list(spec.shape)}"
+        + (f" at {spec.rate_hz} Hz" if spec.rate_hz else "")
+        for kind, specs in (
+            ("input", bundle.signature.inputs),
+            ("output", bundle.signature.outputs),
+        )
+        for spec in specs
+    ]
+    decision = bundle.decision
+    if decision:
+        lines.append(f"- labels: {', '.join(decision.labels)}")
+        lines.append(
+            f"- decision: windows of {decision.window} samples every {decision.hop}, "
+            f"{decision.aggregation} over windows, thresholds {list(decision.thresholds) or 'none'}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _data(facts: Mapping[str, Any]) -> str:
+    training = facts.get("training") or {}
+    if not training:
+        return "Nobody measured accuracy: the weights came without a data set.\n"
+    lines = [f"- data set: {training.get('data_set', 'unknown')}"]
+    lines += [
+        f"- {name} on the persons held out: {value:.3f}"
+        for name, value in (training.get("validation") or {}).items()
+        if isinstance(value, float)
+    ]
+    lines.append("- one split by person; the interval over splits is wider than the digits shown")
+    return "\n".join(lines) + "\n"
+
+
+def _files(bundle: Bundle) -> str:
+    rows = [
+        f"| {m.path} | {m.format} | {m.precision} | {bundle.files[m.path]['size']:,} "
+        f"| {m.minimum_runtime} |"
+        for m in bundle.models
+    ]
+    head = "| file | format | precision | bytes | oldest runtime |\n|---|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _parity(bundle: Bundle) -> str:
+    worst: dict[str, float] = {}
+    for row in bundle.parity.stages:
+        if row.sqnr_db is not None:
+            worst[row.engine] = min(worst.get(row.engine, float("inf")), row.sqnr_db)
+    lines = [f"- {engine}: lowest SQNR of a stage {db:.1f} dB" for engine, db in worst.items()]
+    lines += [
+        f"- {a.engine}: {a.agreeing} of {a.persons} validation persons get PyTorch's label"
+        for a in bundle.parity.agreements
+    ]
+    if bundle.parity.accuracy_note:
+        lines.append(f"- {bundle.parity.accuracy_note}")
+    return "\n".join(lines) + "\n"
