@@ -1,0 +1,21 @@
+#!/bin/sh
+# The whole line on synthetic heart sounds: train, export, prove, predict, time.
+set -eu
+rm -rf demo
+step() { printf '\n$ tinyml %s\n' "$*" >&2; tinyml "$@"; }
+
+step train synthetic --out demo/run
+step export demo/run --target rpi --out demo/bundle
+step verify demo/bundle
+python examples/make_recording.py demo/recording.wav
+step predict demo/bundle demo/recording.wav --plot demo/recording.png
+step bench demo/bundle --repeats 3 --runs 50
+
+cat >&2 <<'END'
+
+The bundle is demo/bundle, its scalogram demo/recording.png. What next:
+  tinyml inspect demo/bundle                 what is in it
+  tinyml predict demo/bundle YOUR.wav        any rate, mono or stereo
+  copy demo/bundle to a Raspberry Pi;        pip install ai-edge-litert numpy
+  python3 run.py RECORDING.wav               16 bit, 4 kHz; numpy and LiteRT only
+END

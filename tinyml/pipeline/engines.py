@@ -1,0 +1,70 @@
+"""Which runtime runs which model file of a bundle, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml import registry
+from tinyml.bundle import Bundle, ModelFile
+from tinyml.errors import MissingExtraError, UsageError
+from tinyml.spec import Array, Arrays
+
+PREFERENCE = ("litert", "onnxruntime")
+PACKAGES = {"litert": ("ai-edge-litert", "tflite"), "onnxruntime": ("onnxruntime", "onnx")}
+OPTIMISED = {"litert": "litert+xnnpack", "onnxruntime": "onnxruntime+fusion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One model file in one runtime."""
+
+    model: ModelFile
+    path: Path
+    runtime: Any
+
+    @property
+    def name(self) -> str:
+        """The runtime's name, as in reports."""
+        return str(self.runtime.name)
+
+    def stages(self, inputs: Arrays) -> dict[str, Array | None]:
+        """Stage -> value in the shipped file without optimisation; ``None``: fused away."""
+        names = [tensor for tensor in self.model.stages.values() if tensor is not None]
+        values = self.runtime.read_tensors(self.path, names, inputs)
+        return {
+            stage: None if tensor is None else values[tensor]
+            for stage, tensor in self.model.stages.items()
+        }
+
+
+def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
+    """An engine for every model file, installed or not."""
+    for model in models:
+        runtime = registry.load("runtime", registry.RUNTIME_OF_FORMAT[model.format])
+        yield Engine(model, folder / model.path, runtime)
+
+
+def require(runtime: Any) -> None:
+    """Raise `MissingExtraError` unless the runtime is installed."""
+    if runtime.version() is None:
+        raise MissingExtraError(*PACKAGES[runtime.name])
+
+
+def choose(bundle: Bundle, name: str | None) -> Engine:
+    """The engine called ``name``, or the first installed one; `UsageError` or `MissingExtraError`."""
+    found = {engine.name: engine for engine in engines(bundle.folder, bundle.models)}
+    if name is not None and name not in found:
+        if name in registry.RUNTIMES:
+            raise UsageError(
+                f"{bundle.folder} has no file for {name}", hint=f"it has: {', '.join(found)}"
+            )
+        raise registry.unknown_name("runtime", name, found)
+    wanted = [name] if name else [n for n in PREFERENCE if n in found]
+    for candidate in wanted:
+        if found[candidate].runtime.version() is not None:
+            return found[candidate]
+    require(found[wanted[0]].runtime)
+    raise AssertionError("unreachable: require raises")

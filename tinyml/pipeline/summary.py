@@ -1,0 +1,64 @@
+"""Rows for a person to read, from the core types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tinyml.bundle import Parity, StageParity
+
+Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
+
+
+def parity_rows(parity: Parity) -> Table:
+    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR."""
+    grouped: dict[tuple[str, str], list[StageParity]] = {}
+    for row in parity.stages:
+        grouped.setdefault((row.engine, row.stage), []).append(row)
+    head = ("engine", "stage", "verdict", "worst case", "error", "bound", "SQNR dB")
+    return head, [_parity_row(engine, stage, rows) for (engine, stage), rows in grouped.items()]
+
+
+def _parity_row(engine: str, stage: str, rows: list[StageParity]) -> tuple[object, ...]:
+    judged = [row for row in rows if row.verdict != "fused away"]
+    if not judged:
+        return (engine, stage, "fused away", "", "", "", "")
+    worst = max(judged, key=_share)
+    noise = [row.sqnr_db for row in judged if row.sqnr_db is not None]
+    finite = [db for db in noise if math.isfinite(db)]
+    lowest = f"{min(finite):.1f}" if finite else "exact"
+    verdict = "fail" if any(row.verdict == "fail" for row in judged) else "pass"
+    return (
+        engine,
+        stage,
+        verdict,
+        worst.case,
+        f"{worst.max_error:.2e}",
+        f"{worst.bound:.2e}",
+        lowest,
+    )
+
+
+def _share(row: StageParity) -> float:
+    error, bound = row.max_error or 0.0, row.bound or 0.0
+    return error / bound if bound else (math.inf if error else 0.0)
+
+
+def inspection_text(found: Mapping[str, Any]) -> str:
+    """What `inspect` found, as lines."""
+    lines: list[str] = []
+    for section, value in found.items():
+        if isinstance(value, Mapping):
+            lines += [f"{section}:", *(f"  {name:<18} {item}" for name, item in value.items())]
+        elif isinstance(value, list):
+            lines += [f"{section}:", *(f"  {_item(item)}" for item in value)]
+        else:
+            lines.append(f"{section:<20} {value}")
+    return "\n".join(lines)
+
+
+def _item(item: object) -> str:
+    if isinstance(item, Mapping):
+        return "  ".join(f"{name}={value}" for name, value in item.items() if value not in (None, ""))
+    return str(item)

@@ -1,0 +1,75 @@
+"""Is a bundle what was written, and does it still compute what PyTorch computed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml import bundle as bundles
+from tinyml.bundle import Parity, StageParity
+from tinyml.errors import MissingExtraError
+from tinyml.export import parity
+from tinyml.pipeline import reference
+from tinyml.pipeline.engines import OPTIMISED, PACKAGES, Engine, engines
+from tinyml.pipeline.reference import Reference
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked: unchanged files, parity rows, and engines that are not installed."""
+
+    files: int
+    parity: Parity
+    skipped: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "files": self.files,
+            "parity": self.parity.to_json(),
+            "skipped": list(self.skipped),
+        }
+
+
+def verify(folder: Path, report: Report) -> Verified:
+    """Re-hash everything, then repeat parity on every runtime that is installed.
+
+    Raises `ValidationError` (changed file, first diverging stage), `BundleError`, or
+    `MissingExtraError` when no runtime is installed at all.
+    """
+    bundle = bundles.read(folder)
+    bundle.check_files()
+    found = list(engines(folder, bundle.models))
+    ready = [engine for engine in found if engine.runtime.version() is not None]
+    if not ready:
+        raise MissingExtraError(*PACKAGES[found[0].name])
+    expected = reference.load(folder / bundles.REFERENCE)
+    rows = prove(ready, expected, bundle.stages, report)
+    checked = Parity(stages=rows)
+    parity.gate(checked)
+    skipped = tuple(f"{e.model.path}: {e.name} is not installed" for e in found if e not in ready)
+    return Verified(len(bundle.files), checked, skipped)
+
+
+def prove(
+    found: Sequence[Engine], expected: Reference, order: Sequence[str], report: Report
+) -> tuple[StageParity, ...]:
+    """Every engine on every case: stages of the shipped file, then outputs as users get them."""
+    rows: list[StageParity] = []
+    total = len(found) * len(expected.inputs)
+    for engine in found:
+        session = engine.runtime.open(engine.path)
+        for case, inputs in expected.inputs.items():
+            rows += parity.compare(
+                engine.name, case, expected.stages[case], engine.stages(inputs), order
+            )
+            outputs = expected.outputs[case]
+            rows += parity.compare(
+                OPTIMISED[engine.name], case, outputs, session.run(inputs), list(outputs)
+            )
+            done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
+            report({"title": "parity", "done": done + 1, "total": total})
+    return tuple(rows)
