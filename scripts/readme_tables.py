@@ -1,0 +1,68 @@
+"""Write README's tables from the registries: ``python scripts/readme_tables.py [--check]``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from tinyml.models.table import read_table
+
+from tinyml import registry
+from tinyml.target import all_targets
+
+README = Path(__file__).parents[1] / "README.md"
+NOT_YET = ("w8a8-static", "w8-dynamic", "fp16")
+
+
+def models() -> str:
+    head = "| model | parameters | MACs | front end MAC/s | input | paper |\n|---|---|---|---|---|---|\n"
+    rows = [
+        f"| `{row['name']}` | {row['parameters']:,} | {row['macs']:,} | {_rate(row)} "
+        f"| {row['input']} | {row['paper']} |"
+        for row in read_table()
+    ]
+    return head + "\n".join(rows)
+
+
+def _rate(row: dict[str, object]) -> str:
+    rate = row.get("front_end_macs_per_second")
+    return f"{rate:,.0f}" if isinstance(rate, int | float) else "-"
+
+
+def support() -> str:
+    """Every model in every format, precision and target, or "not yet"."""
+    targets = list(all_targets().values())
+    head = "| model | format | precision | " + " | ".join(t.name for t in targets) + " |\n"
+    head += "|---" * (3 + len(targets)) + "|\n"
+    rows = [
+        f"| `{name}` | {fmt} | {precision} | "
+        + " | ".join(_cell(fmt, precision, target.formats) for target in targets)
+        + " |"
+        for name in registry.MODELS
+        for fmt in registry.WRITERS
+        for precision in (*registry.PRECISIONS, *NOT_YET)
+    ]
+    return head + "\n".join(rows)
+
+
+def _cell(fmt: str, precision: str, formats: tuple[str, ...]) -> str:
+    if precision not in registry.PRECISIONS:
+        return "not yet"
+    return "yes" if fmt in formats else "no runtime"
+
+
+def filled(text: str) -> str:
+    """``text`` with each table between its markers."""
+    for name, table in (("models", models()), ("support", support())):
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S)
+    return text
+
+
+if __name__ == "__main__":
+    before = README.read_text(encoding="utf-8")
+    after = filled(before)
+    if "--check" in sys.argv and after != before:
+        sys.exit("README's tables are stale: make tables")
+    README.write_text(after, encoding="utf-8")

@@ -1,0 +1,76 @@
+"""The command line as a person meets it: help, listings, and names that do not exist."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "onnx", "onnxruntime", "ai_edge_litert", "litert_torch", "scipy", "matplotlib")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tinyml.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_shows_every_verb_and_an_example() -> None:
+    shown = run("--help")
+    assert shown.returncode == 0
+    for verb in ("train", "eval", "export", "verify", "predict", "bench", "inspect", "doctor"):
+        assert f"  {verb} " in shown.stdout
+    assert "tinyml export runs/demo --target rpi" in shown.stdout
+
+
+@pytest.mark.parametrize("verb", ["train", "eval", "export", "verify", "predict", "bench"])
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    shown = run(verb, "--help")
+    assert shown.returncode == 0
+    assert "Example" in shown.stdout
+    assert f"tinyml {verb} " in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", ["--help", "models", "targets", "doctor"])
+def test_light_verbs_import_nothing_heavy(arguments: str) -> None:
+    script = (
+        "import sys, runpy\n"
+        f"sys.argv = ['tinyml', {arguments!r}]\n"
+        "try: runpy.run_module('tinyml.cli.main', run_name='__main__')\n"
+        "except SystemExit as e: assert not e.code, e.code\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("[]")
+
+
+def test_models_are_listed_with_their_costs() -> None:
+    rows = {row["name"]: row for row in json.loads(run("models", "--json").stdout)}
+    assert rows["funnelnet-paper"]["parameters"] in (5417, 5435, 5453)
+    assert rows["funnelnet"]["parameters"] <= 6000
+    assert rows["funnelnet"]["front_end_macs_per_second"] <= 2.0e6
+    for row in rows.values():
+        assert {"name", "parameters", "macs", "input", "paper", "summary"} <= set(row)
+
+
+def test_targets_and_doctor_speak_json() -> None:
+    names = {row["name"] for row in json.loads(run("targets", "--json").stdout)}
+    assert {"rpi4", "xnnpack"} <= names
+    found = json.loads(run("doctor", "--json").stdout)
+    assert {"machine", "packages", "hints"} == set(found)
+
+
+def test_a_misspelt_verb_and_a_missing_option_are_usage_errors() -> None:
+    assert run("exprot").returncode == 2
+    missing = run("export", "somewhere")
+    assert missing.returncode == 2
+    assert "Traceback" not in missing.stderr
+
+
+def test_readme_tables_are_those_of_the_registries() -> None:
+    script = ROOT / "scripts" / "readme_tables.py"
+    subprocess.run([sys.executable, str(script), "--check"], check=True)
