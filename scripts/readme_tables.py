@@ -16,7 +16,7 @@ NOT_YET = ("w8a8-static", "w8-dynamic", "fp16")
 
 
 def models() -> str:
-    head = "| model | parameters | MACs | front end MAC/s | input | paper |\n|---|---|---|---|---|---|\n"
+    head = "| model | parameters | MACs | front end MAC/s | input | paper |\n" + "|---" * 6 + "|\n"
     rows = [
         f"| `{row['name']}` | {row['parameters']:,} | {row['macs']:,} | {_rate(row)} "
         f"| {row['input']} | {row['paper']} |"
