@@ -1,0 +1,118 @@
+"""What every runtime offers: open a model file, run it, read values from inside it."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from tinyml.errors import InputError
+from tinyml.spec import Array, Arrays, Signature
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs and outputs as the file names them; a file knows of no state pairs."""
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        """Every output by name.
+
+        Raises `InputError` when ``inputs`` are not exactly the model's, or when the
+        runtime fails on them.
+        """
+
+
+class Runtime(Protocol):
+    """An engine for one or more file formats."""
+
+    @property
+    def name(self) -> str:
+        """As in `tinyml.registry.RUNTIMES`."""
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats it opens."""
+
+    def version(self) -> str | None:
+        """The installed version; ``None`` when it is not installed."""
+
+    def open(self, path: Path, *, threads: int = 1) -> Session:
+        """Load ``path`` with the optimisations and delegates that a user gets by default.
+
+        Raises `MissingExtraError` without the runtime, `InputError` for a file it refuses.
+        """
+
+    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
+        """Values of the tensors ``names`` inside the shipped file, nothing optimised away.
+
+        Raises `InputError` for a name that is not in the file, besides what `open` raises.
+        """
+
+
+def check_file(path: Path) -> None:
+    """Raise `InputError` unless ``path`` is a file that can be read and is not empty."""
+    if not path.is_file():
+        raise InputError(f"no model file at {path}")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read", hint="check the file's permissions")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty", hint="copy or export it again")
+
+
+def refusal(path: Path, engine: str, reason: object, said: str = "") -> InputError:
+    """The error for a file that ``engine`` does not take: one line, its own reason in it."""
+    text = _one_line(str(reason)) or _one_line(said) or "no reason given"
+    return InputError(f"{path}: {engine} refuses it: {text}")
+
+
+def failure(path: Path, engine: str, reason: object) -> InputError:
+    """The error for a model that loads but fails on its inputs."""
+    return InputError(f"{path}: {engine} fails on these inputs: {_one_line(str(reason))}")
+
+
+def unknown_tensor(path: Path, name: str, known: Collection[str]) -> InputError:
+    """The error for a tensor that the file does not have."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"it has {len(known)} named tensors"
+    return InputError(f"{path} has no tensor '{name}'", hint=hint)
+
+
+@contextlib.contextmanager
+def native_noise() -> Iterator[IO[bytes]]:
+    """Catch what native code prints on file descriptors 1 and 2 meanwhile.
+
+    The runtimes write banners from C++ that no Python stream sees. They go to the
+    temporary file that is handed out, and are dropped with it. Whole-process: keep the
+    block to a native call or two.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 1)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield caught
+        finally:
+            for target, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, target)
+                os.close(copy)
+
+
+def heard(caught: IO[bytes]) -> str:
+    """The text that `native_noise` has caught so far."""
+    caught.seek(0)
+    return caught.read().decode(errors="replace")
+
+
+def _one_line(text: str, limit: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."

@@ -1,0 +1,164 @@
+"""onnxruntime on the CPU; the only module besides the runner that imports it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml.errors import InputError, MissingExtraError
+from tinyml.runtimes.base import check_file, failure, native_noise, refusal, unknown_tensor
+from tinyml.spec import Array, Arrays, Signature, TensorSpec
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+SILENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OrtSession:
+    """A model in an ``onnxruntime.InferenceSession``."""
+
+    path: Path
+    signature: Signature
+    engine: Any
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        self.signature.check_inputs(inputs)
+        names = [spec.name for spec in self.signature.outputs]
+        return _fetch(self.path, self.engine, names, inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRuntime:
+    """Opens ``.onnx`` with all graph optimisations; reads inside with none."""
+
+    name: str = "onnxruntime"
+    formats: tuple[str, ...] = ("onnx",)
+
+    def version(self) -> str | None:
+        try:
+            return importlib.metadata.version("onnxruntime")
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def open(self, path: Path, *, threads: int = 1) -> OrtSession:
+        check_file(path)
+        engine = _engine(path, str(path), threads, optimise=True)
+        try:
+            inputs = tuple(_spec(value) for value in engine.get_inputs())
+            outputs = tuple(_spec(value) for value in engine.get_outputs())
+            signature = Signature(inputs, outputs)
+        except InputError as error:
+            raise InputError(f"{path}: {error.message}", hint=error.hint) from error
+        return OrtSession(path, signature, engine)
+
+    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
+        """See `Runtime.read_tensors`: the values become graph outputs of a copy in memory."""
+        check_file(path)
+        given = {name: inputs[name] for name in names if name in inputs}
+        wanted = [name for name in dict.fromkeys(names) if name not in given]
+        if not wanted:
+            return given
+        engine = _engine(path, _with_outputs(path, wanted), 1, optimise=False)
+        return given | _fetch(path, engine, wanted, inputs)
+
+
+ONNXRUNTIME = OnnxRuntime()
+
+
+def import_onnxruntime() -> Any:
+    """The module, its telemetry (on by default from 1.29) switched off before the import."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "onnx") from error
+    return onnxruntime
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What the engine raises: its exceptions share no base class, and bad feeds are ValueError."""
+    import_onnxruntime()
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NotFound")
+    more = ("EPFail", "EngineError", "NoSuchFile", "NotImplemented", "RuntimeException")
+    return (ValueError, *(getattr(state, name) for name in (*names, *more)))
+
+
+def _engine(path: Path, model: str | bytes, threads: int, *, optimise: bool) -> Any:
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    try:
+        with native_noise():
+            return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except _errors() as error:
+        raise refusal(path, ONNXRUNTIME.name, error) from error
+
+
+def _fetch(path: Path, engine: Any, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
+    try:
+        values = engine.run(list(names), dict(inputs))
+    except _errors() as error:
+        raise failure(path, ONNXRUNTIME.name, error) from error
+    return dict(zip(names, values, strict=True))
+
+
+def _spec(value: Any) -> TensorSpec:
+    free = [size for size in value.shape if not isinstance(size, int)]
+    if free:
+        raise InputError(
+            f"'{value.name}' has the shape {value.shape}: the sizes {free} are not fixed",
+            hint="export it with fixed sizes, or fix them with "
+            "python -m onnxruntime.tools.make_dynamic_shape_fixed",
+        )
+    return TensorSpec(value.name, tuple(value.shape), dtype=DTYPES.get(value.type, value.type))
+
+
+def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
+    """The model in ``path`` with the values ``names`` as its only outputs."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError("onnx", "onnx") from error
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise refusal(path, ONNXRUNTIME.name, error) from error
+    graph = model.graph
+    known = {name for node in graph.node for name in node.output if name}
+    known |= {weight.name for weight in graph.initializer}
+    for name in names:
+        if name not in known:
+            raise unknown_tensor(path, name, known)
+    _refuse_outside_data(path, model)
+    del graph.output[:]
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return bytes(model.SerializeToString())
+
+
+def _refuse_outside_data(path: Path, model: Any) -> None:
+    """The copy has no folder of its own, so a relative name would be looked up anywhere."""
+    outside = [w.name for w in model.graph.initializer if w.data_location == w.EXTERNAL]
+    if outside:
+        raise InputError(
+            f"{path} keeps {len(outside)} of its weights in another file",
+            hint="save it as one file: onnx.save(onnx.load(MODEL), ONE_FILE)",
+        )
