@@ -1,0 +1,31 @@
+"""Rewrites of the captured program, in the order applied: every format gains by them.
+
+A pass is called with the program, which it changes in place, and the map
+stage -> node, which it keeps true. It returns how often it fired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch.export import ExportedProgram
+
+from tinyml.export.capture import Captured
+from tinyml.export.passes.torch.drop_dropout import drop_dropout
+from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
+
+Stages = dict[str, str | None]
+
+PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
+    "drop_dropout": drop_dropout,
+    "fold_batchnorm": fold_batchnorm,
+}
+
+
+def rewrite(captured: Captured) -> tuple[Captured, dict[str, int]]:
+    """Apply every pass; returns the rewritten capture (same program) and the counts."""
+    stages = dict(captured.stages)
+    counts = {name: apply(captured.program, stages) for name, apply in PASSES.items()}
+    captured.program.graph_module.recompile()
+    captured.program.validate()
+    return Captured(captured.program, stages, captured.signature), counts

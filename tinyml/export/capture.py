@@ -1,0 +1,192 @@
+"""``nn.Module`` -> `Captured`: the graph that every format is written from, made once.
+
+A *stage* is a submodule by its qualified name; the second call of one is ``name#2``. Its
+node is the last one inside the submodule whose value is used outside of it. Nodes keep
+their names on the way to ONNX and TFLite (see `tag`), so one map serves both.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from tinyml.errors import ExportError
+from tinyml.files import write_bytes, write_json
+from tinyml.spec import Signature, zeros
+
+PROGRAM = "program.pt2"
+NAMES = "capture.json"
+MODULE = "module"
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A captured module.
+
+    program    takes the signature's inputs as keywords, returns a dict of its outputs
+    stages     stage -> name of its node in ``program.graph``; ``None``: no node has its value
+    signature  names, shapes and types of inputs and outputs
+    """
+
+    program: ExportedProgram
+    stages: Mapping[str, str | None]
+    signature: Signature
+
+    def save(self, folder: Path) -> None:
+        """Write ``program.pt2`` and ``capture.json`` into ``folder``."""
+        stream = io.BytesIO()
+        torch.export.save(self.program, stream)
+        write_bytes(folder / PROGRAM, stream.getvalue())
+        names = {"stages": dict(self.stages), "signature": self.signature.to_json()}
+        write_json(folder / NAMES, names)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Output -> the node (or input) that holds its value."""
+        held = self.program.graph_signature.user_outputs
+        specs = self.signature.outputs
+        return {spec.name: str(node) for spec, node in zip(specs, held, strict=True)}
+
+
+def load(program: Path, names: Path) -> Captured:
+    """Read what `Captured.save` wrote."""
+    data = json.loads(names.read_text(encoding="utf-8"))
+    return Captured(
+        program=torch.export.load(program),
+        stages=data["stages"],
+        signature=Signature.from_json(data["signature"]),
+    )
+
+
+def capture(module: nn.Module, signature: Signature, stages: Sequence[str] = ()) -> Captured:
+    """Capture ``module`` in eval mode for the one shape that ``signature`` fixes.
+
+    ``module``'s forward takes the inputs by name and returns a dict of the outputs, or a
+    tensor or tuple in the signature's order. Raises `ExportError` in one line when torch
+    cannot capture it, when it is in training mode, or when a stage is never called.
+    """
+    _refuse_training(module)
+    program = _export(_Named(module, signature), sample_inputs(signature))
+    _refuse_state(program)
+    found = {stage: _stage_node(program, stage) for stage in stages}
+    return Captured(program, found, signature)
+
+
+def sample_inputs(signature: Signature) -> dict[str, Tensor]:
+    """Zeros for every input: the values do not matter, shapes and types do."""
+    return {name: torch.from_numpy(array) for name, array in zeros(signature).items()}
+
+
+def tag(program: ExportedProgram, *, position: int) -> None:
+    """Let both exporters carry each node's name into their graphs.
+
+    They write a node's module path (ONNX, ``position`` 0) or class (LiteRT, 1) beside
+    every operation that they make of it: the name is put where either one looks.
+    """
+    for node in program.graph.nodes:
+        if node.op == "call_function":
+            entry = (node.name, "") if position == 0 else ("", node.name)
+            node.meta["nn_module_stack"] = OrderedDict([(node.name, entry)])
+
+
+class _Named(nn.Module):
+    """Whatever the module returns, as a dict in the signature's order."""
+
+    def __init__(self, module: nn.Module, signature: Signature) -> None:
+        super().__init__()
+        self.add_module(MODULE, module)
+        self.eval()
+        self._signature = signature
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        named = name_outputs(self.get_submodule(MODULE)(**inputs), self._signature)
+        for spec in self._signature.outputs:
+            _check_output(spec.name, spec.shape, spec.dtype, named[spec.name])
+        return named
+
+
+def name_outputs(returned: Any, signature: Signature) -> dict[str, Tensor]:
+    """A module's return value as a dict of outputs; `ExportError` when the names differ."""
+    names = [spec.name for spec in signature.outputs]
+    if isinstance(returned, Mapping):
+        if set(returned) != set(names):
+            raise ExportError(f"the module returns {sorted(returned)}, its signature {names}")
+        return {name: returned[name] for name in names}
+    several = returned if isinstance(returned, tuple | list) else (returned,)
+    if len(several) != len(names):
+        raise ExportError(f"the module returns {len(several)} values, its signature has {names}")
+    return dict(zip(names, several, strict=True))
+
+
+def _check_output(name: str, shape: tuple[int, ...], dtype: str, value: Tensor) -> None:
+    got = (str(value.dtype).removeprefix("torch."), tuple(value.shape))
+    if got != (dtype, shape):
+        raise ExportError(
+            f"output '{name}' is {got[0]}{list(got[1])}, its signature says {dtype}{list(shape)}"
+        )
+
+
+def _export(module: nn.Module, inputs: dict[str, Tensor]) -> ExportedProgram:
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, (), inputs)
+    except ExportError:
+        raise
+    except Exception as error:  # whatever the user's forward raises comes out here
+        raise ExportError(
+            f"torch.export cannot capture the module: {_one_line(error)}",
+            hint="the graph must not depend on the values of its inputs",
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    """The first line that says something, with the exception's name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"
+
+
+def _refuse_training(module: nn.Module) -> None:
+    training = [name or "the module" for name, part in module.named_modules() if part.training]
+    if training:
+        raise ExportError(f"{training[0]} is in training mode", hint="call module.eval() first")
+
+
+def _refuse_state(program: ExportedProgram) -> None:
+    changed = sorted(program.graph_signature.buffers_to_mutate.values())
+    if changed:
+        raise ExportError(
+            f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",
+            hint="make the state an input and an output, and name the pair in the signature",
+        )
+
+
+def _stage_node(program: ExportedProgram, stage: str) -> str | None:
+    inside = [node for node in program.graph.nodes if stage in _calls(node)]
+    if not inside:
+        raise ExportError(
+            f"stage '{stage}' computes nothing in the captured graph",
+            hint="a stage is a submodule that is called and is more than an identity",
+        )
+    members = set(inside)
+    leaving = [node for node in inside if any(user not in members for user in node.users)]
+    return leaving[-1].name if leaving else None
+
+
+def _calls(node: Node) -> set[str]:
+    """The calls that ``node`` is part of: ``name`` for a first one, ``name#2`` ..."""
+    found = set()
+    for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
+        _, _, again = key.rpartition("@")
+        count = f"#{int(again) + 1}" if again.isdigit() and "@" in key else ""
+        found.add(path.partition("@")[0].removeprefix(f"{MODULE}.") + count)
+    return found

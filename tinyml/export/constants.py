@@ -1,0 +1,38 @@
+"""Reading and adding constants of a captured program, whose weights are graph inputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
+from torch.fx import Node
+
+
+def value_of(program: ExportedProgram, node: object) -> Tensor | None:
+    """The weight or buffer that ``node`` stands for, ``None`` for a computed value."""
+    if not isinstance(node, Node):
+        return None
+    stored = {**program.state_dict, **program.constants}
+    for spec in program.graph_signature.input_specs:
+        if spec.arg.name == node.name and spec.target is not None:
+            found: Tensor = stored[spec.target]
+            return found.detach()
+    return None
+
+
+def add_constant(program: ExportedProgram, name: str, value: Tensor) -> Node:
+    """A new weight of ``program``, called ``name``, as a node to compute with."""
+    first = next(iter(program.graph.nodes))
+    with program.graph.inserting_before(first):
+        node = program.graph.placeholder(name)
+    modes = (n.meta["val"].fake_mode for n in program.graph.nodes if _is_fake(n))
+    node.meta["val"] = next(modes).from_tensor(value)
+    spec = InputSpec(InputKind.PARAMETER, TensorArgument(node.name), node.name)
+    program.graph_signature.input_specs.insert(0, spec)
+    program.state_dict[node.name] = torch.nn.Parameter(value, requires_grad=False)
+    return node
+
+
+def _is_fake(node: Node) -> bool:
+    return hasattr(node.meta.get("val"), "fake_mode")
