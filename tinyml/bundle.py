@@ -204,7 +204,7 @@ def read(folder: Path) -> Bundle:
 
 def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
     decision = data["decision"]
-    for name in data["files"]:
+    for name in (*data["files"], *(model["path"] for model in data["models"])):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(f"{folder}: the manifest names '{name}', outside the bundle")
     return Bundle(

@@ -1,0 +1,233 @@
+"""Bad input: one clear line with a remedy, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+RATE = 4000
+TONE = (0.3 * np.sin(np.arange(8 * RATE) / 9)).astype(np.float32)
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The command failed as it should: ``code``, one ``error:`` line with ``words``."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+def short_by(path: Path, count: int) -> None:
+    path.write_bytes(path.read_bytes()[:-count])
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def wavs(tmp_path: Path) -> dict[str, Path]:
+    files = {
+        "silent": write_wav(tmp_path / "silent.wav", 0 * TONE),
+        "NaN": write_wav(tmp_path / "nan.wav", TONE * np.float32("nan"), subtype="FLOAT"),
+        "short": write_wav(tmp_path / "short.wav", TONE[: 3 * RATE]),
+        "channels": write_wav(tmp_path / "three.wav", np.stack([TONE] * 3, 1)),
+        "band": write_wav(tmp_path / "slow.wav", TONE[:9000], 1000),
+        "truncated": write_wav(tmp_path / "cut.wav", TONE),
+        "empty": tmp_path / "empty.wav",
+        "not audio": tmp_path / "text.wav",
+        "missing": tmp_path / "nowhere.wav",
+    }
+    short_by(files["truncated"], 20000)
+    files["empty"].touch()
+    files["not audio"].write_text("hello")
+    return files
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("silent", ("silent",)),
+        ("NaN", ("NaN",)),
+        ("short", ("3.00 s", "6.00 s")),
+        ("channels", ("3 channels",)),
+        ("band", ("1000 Hz", "2000 Hz")),
+        ("truncated", ("cut.wav",)),
+        ("empty", ("empty",)),
+        ("not audio", ("text.wav",)),
+        ("missing", ("nowhere.wav",)),
+    ],
+)
+def test_a_recording_that_cannot_be_judged_is_named(
+    cli: Cli, small_bundle: Path, wavs: dict[str, Path], kind: str, words: tuple[str, ...]
+) -> None:
+    refused(cli("predict", small_bundle, wavs[kind]), 3, wavs[kind].name, *words)
+
+
+def test_checkpoints_that_cannot_be_read_are_refused(
+    cli: Cli, small_run: Path, tmp_path: Path
+) -> None:
+    evil = tmp_path / "evil.pt"
+    evil.write_bytes(pickle.dumps({"weights": 1}, protocol=4))
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((small_run / "checkpoint.safetensors").read_bytes()[:-100])
+    out = tmp_path / "out"
+    refused(cli("export", evil, "--target", "rpi", "--out", out), 3, "pickle", "hint:")
+    refused(cli("export", cut, "--target", "rpi", "--out", out), 3, "truncated")
+    assert not out.exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    cli: Cli, small_run: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from tinyml import checkpoint
+
+    other = replace(checkpoint.load(small_run), model="funnelnet-paper")
+    other.save(tmp_path / "other.safetensors")
+    done = cli("export", tmp_path / "other.safetensors", "--target", "rpi", "--out", tmp_path / "o")
+    refused(done, 3, "funnelnet-paper")
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("verb", ["verify", "predict", "bench"])
+def test_a_changed_bundle_is_not_used(
+    cli: Cli, bundle_copy: Path, verb: str, tmp_path: Path
+) -> None:
+    wav = [write_wav(tmp_path / "a.wav", TONE)] if verb == "predict" else []
+    model = next(bundle_copy.glob("*.tflite"))
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    refused(cli(verb, bundle_copy, *wav), 5, model.name, "was changed")
+    model.unlink()
+    refused(cli(verb, bundle_copy, *wav), 5, model.name, "is missing")
+
+
+def test_a_newer_or_broken_manifest_is_refused(cli: Cli, bundle_copy: Path) -> None:
+    path = bundle_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"schema": 99}))
+    refused(cli("verify", bundle_copy), 3, "schema 99", "upgrade")
+    path.write_text(json.dumps({"schema": 1}))
+    refused(cli("inspect", bundle_copy), 3, "not a whole manifest")
+    path.write_text("{")
+    refused(cli("inspect", bundle_copy), 3, "not a manifest")
+    path.unlink()
+    refused(cli("predict", bundle_copy, "a.wav"), 3, "no bundle")
+
+
+def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: Path) -> None:
+    path = bundle_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["models"][0]["path"] = "../../etc/passwd"
+    path.write_text(json.dumps(manifest))
+    refused(cli("inspect", bundle_copy), 3, "outside the bundle")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--target", "rpi6"), ("unknown target 'rpi6'", "did you mean 'rpi")),
+        (("--target", "rpi", "--formats", "tflight"), ("unknown format", "'tflite'")),
+        (("--target", "rpi", "--precision", "fp31"), ("unknown precision", "'fp32'")),
+    ],
+)
+def test_unknown_names_get_a_suggestion(
+    cli: Cli, small_run: Path, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(cli("export", small_run, *arguments, "--out", tmp_path / "out"), 2, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_model_gets_a_suggestion(cli: Cli, tmp_path: Path, recipe_text: str) -> None:
+    done = cli("export", "funelnet", "--target", "rpi", "--out", tmp_path / "out")
+    refused(done, 2, "unknown model 'funelnet'", "did you mean 'funnelnet'")
+    done = cli("export", "funnelnet", "--target", "rpi", "--out", tmp_path / "out")
+    refused(done, 2, "--weights")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(recipe_text.replace('"funnelnet"', '"funnelnets"'))
+    refused(cli("train", recipe, "--out", tmp_path / "run"), 2, "did you mean 'funnelnet'")
+
+
+def test_a_misspelt_recipe_key_is_located(cli: Cli, tmp_path: Path, recipe_text: str) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(recipe_text.replace("epochs", "epoch"))
+    refused(cli("train", recipe, "--out", tmp_path / "run"), 3, "r.toml:9", "'epochs'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_data_folder_that_is_missing_or_another_is_named(cli: Cli, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "stuff").mkdir(parents=True)
+    for folder in (tmp_path / "missing", other):
+        done = cli("train", "circor", "--data", folder, "--out", tmp_path / "run")
+        refused(done, 3, folder.name, "hint:")
+    unset = {"TINYML_DATA": ""}
+    refused(cli("train", "circor", "--out", tmp_path / "run", env=unset), 3, "TINYML_DATA")
+
+
+def test_an_existing_folder_is_kept_without_force(
+    cli: Cli, small_run: Path, bundle_copy: Path
+) -> None:
+    before = sorted(path.name for path in bundle_copy.iterdir())
+    refused(cli("export", small_run, "--target", "rpi", "--out", bundle_copy), 2, "--force")
+    assert sorted(path.name for path in bundle_copy.iterdir()) == before
+
+
+def test_a_folder_below_a_file_cannot_be_made(cli: Cli, small_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = cli("export", small_run, "--target", "rpi", "--out", tmp_path / "file" / "out")
+    refused(done, 1, "Not a directory")
+
+
+def in_namespace(mount: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line with ``mount`` on ``folder`` in a private mount namespace."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare (util-linux) is not installed")
+    words = [sys.executable, "-m", "tinyml.cli.main", *map(str, arguments)]
+    script = f'mount -t tmpfs -o {mount} none "$0" && exec "$@"'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(folder), *words]
+    probe = subprocess.run([*command[:7], "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip("private mount namespaces are not allowed here")
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_full_disk_is_the_machines_fault(small_run: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = in_namespace(
+        "size=64k", disk, "export", small_run, "--target", "rpi", "--out", disk / "bundle"
+    )
+    refused(done, 1, "No space left", "free some space")
+
+
+def test_a_read_only_place_is_the_machines_fault(small_run: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = in_namespace("ro", disk, "export", small_run, "--target", "rpi", "--out", disk / "b")
+    refused(done, 1, "Read-only", "may write to")
+
+
+def test_a_full_disk_stops_training_cleanly(tmp_path: Path, recipe_text: str) -> None:
+    disk, recipe = tmp_path / "disk", tmp_path / "r.toml"
+    disk.mkdir()
+    recipe.write_text(recipe_text)
+    done = in_namespace("size=8k", disk, "train", recipe, "--out", disk / "run")
+    refused(done, 1, "No space left")

@@ -1,0 +1,77 @@
+"""One small trained checkpoint and one bundle of it for the whole run, and the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RECIPE = """\
+model = "funnelnet"
+seed = 3
+
+[data]
+set = "synthetic"
+options = { persons = 18, recordings = 1, seconds = 9.0 }
+
+[train]
+epochs = 2
+threshold_folds = 0
+"""
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def tinyml(
+    *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "tinyml.cli.main", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+    )
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    return tinyml
+
+
+@pytest.fixture(scope="session")
+def recipe_text() -> str:
+    return RECIPE
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder: FunnelNet after two epochs on a handful of synthetic persons."""
+    folder = tmp_path_factory.mktemp("small")
+    recipe = folder / "small.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    done = tinyml("train", recipe, "--out", folder / "run")
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of `small_run`; copy it before changing it."""
+    out = tmp_path_factory.mktemp("bundles") / "small"
+    done = tinyml("export", small_run, "--target", "rpi", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture
+def bundle_copy(small_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
