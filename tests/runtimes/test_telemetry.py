@@ -1,0 +1,94 @@
+"""onnxruntime sends telemetry unless it is told not to before it is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+PACKAGE = Path(__file__).parents[2] / "tinyml"
+ALLOWED = {"runtimes/ort.py", "runtimes/runner.py"}
+
+WATCH = """
+import os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print("IMPORTED WITH", os.environ.get("ORT_DISABLE_TELEMETRY"), file=sys.stderr)
+        return None
+
+os.environ.pop("ORT_DISABLE_TELEMETRY", None)
+sys.meta_path.insert(0, Watch())
+"""
+
+
+def imported_with(script: str) -> list[str]:
+    """What the variable was each time onnxruntime was looked up in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH + script], capture_output=True, text=True, check=True
+    )
+    lines = done.stderr.splitlines()
+    return [line.split()[-1] for line in lines if line.startswith("IMPORTED WITH")]
+
+
+def test_the_watch_sees_an_import_with_telemetry_on() -> None:
+    assert imported_with("import onnxruntime") == ["None"]
+
+
+def test_is_off_when_the_runtime_opens_a_model(onnx_file: Path) -> None:
+    script = f"""
+from pathlib import Path
+from tinyml.runtimes.ort import ONNXRUNTIME
+ONNXRUNTIME.open(Path({str(onnx_file)!r}))
+"""
+    assert imported_with(script) == ["1"]
+
+
+def test_is_off_in_the_runner(onnx_file: Path, onnx_inputs: dict[str, object]) -> None:
+    inputs = onnx_file.with_name("in.npz")
+    np.savez(inputs, **onnx_inputs)  # type: ignore[arg-type]
+    arguments = [str(onnx_file), "--runtime", "onnxruntime", "--inputs", str(inputs)]
+    script = f"""
+import runpy
+sys.argv = ["runner.py", *{arguments!r}]
+try:
+    runpy.run_path({str(PACKAGE / "runtimes" / "runner.py")!r}, run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0
+"""
+    assert imported_with(script) == ["1"]
+
+
+def test_is_off_in_the_process_that_writes_onnx() -> None:
+    if importlib.util.find_spec("tinyml.export.write_onnx") is None:
+        pytest.skip("there is no ONNX writer yet")
+    script = """
+import tinyml.export.write_onnx
+import onnxruntime
+"""
+    assert imported_with(script) == ["1"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_is_imported_by_the_runtime_and_the_runner_only(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+        if isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            names |= {ast.unparse(argument).strip("'\"") for argument in node.args}
+    if str(path.relative_to(PACKAGE)) not in ALLOWED:
+        assert "onnxruntime" not in names
