@@ -39,6 +39,8 @@ class ModelFile:
 
     passes    rewrite -> how often it fired, in the order applied
     stages    stage -> its tensor in this file, or ``None``: fused away
+    layouts   stage -> the transposition that brings its tensor into PyTorch's order of
+              axes; only for stages that the format keeps in another one
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
     """
 
@@ -48,6 +50,7 @@ class ModelFile:
     precision: str
     passes: Mapping[str, int]
     stages: Mapping[str, str | None]
+    layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
 
 
@@ -202,6 +205,11 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{path} is not a whole manifest: {error!r}") from error
 
 
+def _model_file(data: Mapping[str, Any]) -> ModelFile:
+    layouts = {stage: tuple(order) for stage, order in data["layouts"].items()}
+    return ModelFile(**{**data, "layouts": layouts})
+
+
 def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
     decision = data["decision"]
     for name in (*data["files"], *(model["path"] for model in data["models"])):
@@ -213,7 +221,7 @@ def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
         target=data["target"],
         signature=Signature.from_json(data["signature"]),
         decision=Decision.from_json(decision) if decision else None,
-        models=tuple(ModelFile(**model) for model in data["models"]),
+        models=tuple(_model_file(model) for model in data["models"]),
         parity=Parity.from_json(data["parity"]),
         stages=tuple(data["stages"]),
         front_end=data["front_end"],
