@@ -47,6 +47,7 @@ def test_is_off_when_the_runtime_opens_a_model(onnx_file: Path) -> None:
     script = f"""
 from pathlib import Path
 from tinyml.runtimes.ort import ONNXRUNTIME
+del os.environ["ORT_DISABLE_TELEMETRY"]
 ONNXRUNTIME.open(Path({str(onnx_file)!r}))
 """
     assert imported_with(script) == ["1"]

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyml.device.link import Answer, Link
+from tinyml.device.local import LocalLink, local_link
+from tinyml.device.measure import Job, Plan, measure
+from tinyml.errors import DeviceError, ValidationError
+
+QUICK = Plan(runs=3, warmups=1)
+
+
+@pytest.fixture
+def link() -> Iterator[LocalLink]:
+    with local_link() as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    parser = pytest.importorskip("onnx.parser")
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "relu.onnx"
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) { y = Relu(x) }'
+    path.write_bytes(parser.parse_model(text).SerializeToString())
+    return Job(path, "onnxruntime", {"x": np.ones(4, np.float32)})
+
+
+@dataclass
+class Recorder:
+    """A link that starts nothing: it notes the commands and answers from a list."""
+
+    answer: Answer
+    commands: list[list[str]] = field(default_factory=list)
+    name: str = "recorder"
+    label: Any = "emulated"
+    python: str = "python3"
+
+    def push(self, path: Path, name: str) -> str:
+        return name
+
+    def pull(self, name: str, path: Path) -> None:
+        raise AssertionError("nothing is fetched")
+
+    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+        self.commands.append(list(command))
+        return self.answer
+
+
+def line(**changes: Any) -> str:
+    names = ("cpu", "board", "arch", "cores", "governor", "system", "python", "numpy")
+    return json.dumps(
+        {
+            "samples_ns": [5, 6],
+            "model_sha256": "?",
+            "version": "1",
+            "threads": 1,
+            "warmups": 1,
+            "load_ns": 9,
+            "first_ns": 8,
+            "peak_rss_kb": None,
+            "loadavg_before": "0.10 0.2 0.3 1/2 3",
+            "loadavg_after": None,
+            "machine": dict.fromkeys(names),
+        }
+        | changes
+    )
+
+
+def test_times_fresh_processes_on_this_machine(link: LocalLink, job: Job) -> None:
+    (found,) = measure(link, [job], repeats=2, plan=QUICK)
+    assert [len(process.samples_ns) for process in found.processes] == [3, 3]
+    assert (found.label, found.part, found.model) == ("host", "whole", "relu.onnx")
+    assert found.conditions["threads"] == 1
+    assert found.processes[0].loadavg[0] is not None
+    assert found.versus(found) == 1
+
+
+def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_path: Path) -> None:
+    from tinyml.files import sha256
+
+    jobs = [Job(job.path, "onnxruntime", job.inputs, part) for part in "abcd"]
+
+    def order(seed: int) -> list[str]:
+        recorder = Recorder(Answer(0, line(model_sha256=sha256(job.path)), ""))
+        measure(recorder, jobs, repeats=6, seed=seed)
+        return [command[2].partition("-")[0] for command in recorder.commands]
+
+    first = order(7)
+    turns = [first[start : start + 4] for start in range(0, 24, 4)]
+    assert all(sorted(turn) == ["0", "1", "2", "3"] for turn in turns)
+    assert len({tuple(turn) for turn in turns}) > 1
+    assert order(7) == first
+    assert order(8) != first
+
+
+def test_measurements_come_in_the_order_of_the_jobs_and_progress_is_told(
+    link: LocalLink, job: Job
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    jobs = [job, Job(job.path, job.runtime, job.inputs, "front end")]
+    found = measure(link, jobs, 2, plan=QUICK, progress=lambda *now: told.append(now))
+    assert [m.part for m in found] == ["whole", "front end"]
+    assert [done for _, done, _ in told] == [0, 1, 2, 3]
+    assert {total for _, _, total in told} == {4}
+
+
+def test_state_pairs_reach_the_runner(job: Job) -> None:
+    from tinyml.files import sha256
+
+    recorder = Recorder(Answer(0, line(model_sha256=sha256(job.path)), ""))
+    measure(recorder, [Job(job.path, "litert", job.inputs, states={"h": "h_out"})], 1)
+    assert recorder.commands[0][-2:] == ["--state", "h=h_out"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(1, '{"error": "no such runtime"}', ""), "relu.onnx, whole.*no such runtime"),
+        (Answer(-9, "", ""), "killed by signal 9: no message"),
+        (Answer(2, "", "usage\nbad flag"), "ended 2: bad flag"),
+        (Answer(0, "hello", ""), "ended 0"),
+        (Answer(0, "", ""), "ended 0"),
+    ],
+)
+def test_a_process_that_fails_is_named(job: Job, answer: Answer, words: str) -> None:
+    with pytest.raises(DeviceError, match=words):
+        measure(Recorder(answer), [job], 1)
+
+
+def test_a_file_that_changed_on_its_way_is_caught(job: Job) -> None:
+    with pytest.raises(ValidationError, match="another file"):
+        measure(Recorder(Answer(0, line(model_sha256="0"), "")), [job], 1)
+
+
+def test_the_local_link_copies_there_and_back(link: LocalLink, tmp_path: Path) -> None:
+    checked: Link = link
+    (tmp_path / "a").write_text("content")
+    there = Path(checked.push(tmp_path / "a", "b"))
+    assert there.parent == link.folder
+    checked.pull("b", tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "content"
+
+
+def test_the_local_folder_goes_with_the_link() -> None:
+    with local_link() as opened:
+        folder = opened.folder
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_a_local_command_answers_with_code_and_streams(link: LocalLink) -> None:
+    script = "import os, sys; print(os.getcwd()); print('e', file=sys.stderr); sys.exit(3)"
+    answer = link.run([sys.executable, "-c", script], timeout_s=20)
+    assert answer == Answer(3, f"{os.path.realpath(link.folder)}\n", "e\n")
+
+
+def test_a_local_command_that_does_not_end_or_start_is_an_error(link: LocalLink) -> None:
+    with pytest.raises(DeviceError, match=r"did not end within 0\.2 s"):
+        link.run([sys.executable, "-c", "import time; time.sleep(30)"], timeout_s=0.2)
+    with pytest.raises(DeviceError, match="cannot start"):
+        link.run([str(link.folder / "nothing")], timeout_s=1)

@@ -1,0 +1,48 @@
+"""A way to reach a machine: put files there, run a command there, fetch files back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tinyml.measurement import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command left: its exit code and both streams."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Link(Protocol):
+    """A connection to one machine. Every failure of the link itself is a `DeviceError`."""
+
+    @property
+    def name(self) -> str:
+        """The machine, as in reports."""
+
+    @property
+    def label(self) -> Label:
+        """What a measurement over this link is called."""
+
+    @property
+    def python(self) -> str:
+        """The command that starts Python there."""
+
+    def push(self, path: Path, name: str) -> str:
+        """Copy ``path`` into the link's own folder as ``name``; the path to use there."""
+
+    def pull(self, name: str, path: Path) -> None:
+        """Copy the file ``name`` of the link's folder to ``path``."""
+
+    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+        """Run ``command`` in the link's folder and wait for it.
+
+        A command that fails is an `Answer` with its code; one that does not end in
+        ``timeout_s`` is a `DeviceError`.
+        """

@@ -1,0 +1,64 @@
+"""This machine as a link: a folder of its own, and child processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyml.device.link import Answer
+from tinyml.errors import DeviceError, machine_errors
+from tinyml.measurement import Label
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLink:
+    """Files are copied into ``folder`` and commands run there, as on a board."""
+
+    folder: Path
+    name: str = "this machine"
+    label: Label = "host"
+    python: str = sys.executable
+
+    def push(self, path: Path, name: str) -> str:
+        with machine_errors(f"copying {path.name}"):
+            shutil.copyfile(path, self.folder / name)
+        return str(self.folder / name)
+
+    def pull(self, name: str, path: Path) -> None:
+        with machine_errors(f"copying {name}"):
+            shutil.copyfile(self.folder / name, path)
+
+    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+        try:
+            done = subprocess.run(
+                list(command),
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise DeviceError(
+                f"{Path(command[0]).name} did not end within {timeout_s:g} s",
+                hint="fewer runs, or a smaller model",
+            ) from None
+        except FileNotFoundError as error:
+            raise DeviceError(f"cannot start {command[0]}: {error.strerror}") from error
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def local_link() -> Iterator[LocalLink]:
+    """A link to this machine; its folder goes when the block ends."""
+    with machine_errors("making a folder for the run"):
+        folder = tempfile.TemporaryDirectory(prefix="tinyml-run-")
+    with folder:
+        yield LocalLink(Path(folder.name))

@@ -1,0 +1,157 @@
+"""Fresh processes that take turns in a seeded random order, over any link.
+
+Within a turn every job runs once, so that a machine that warms up or gets busy does so
+for all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.device.link import Answer, Link
+from tinyml.errors import DeviceError, ValidationError
+from tinyml.files import sha256
+from tinyml.measurement import WHOLE, Measurement, Process
+from tinyml.runtimes import runner
+from tinyml.spec import Arrays
+
+Progress = Callable[[str, int, int], None]
+MACHINE = ("cpu", "board", "arch", "cores", "governor", "system", "python", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A model file to time in a runtime, on ``inputs``.
+
+    ``states`` are input -> output: the output of a call is the input of the next.
+    """
+
+    path: Path
+    runtime: str
+    inputs: Arrays
+    part: str = WHOLE
+    states: Mapping[str, str] | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.path.name}, {self.part}, {self.runtime}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How each process runs its job; equal for all jobs of a measurement."""
+
+    runs: int = 100
+    warmups: int = 10
+    seconds: float | None = None
+    threads: int = 1
+    timeout_s: float = 600.0
+
+
+def measure(
+    link: Link,
+    jobs: Sequence[Job],
+    repeats: int = 5,
+    *,
+    plan: Plan | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """One `Measurement` per job, in the order of ``jobs``, of ``repeats`` processes each.
+
+    ``progress(title, done, total)`` is called before each process. Raises `DeviceError`
+    when a process fails, `ValidationError` when a file changed on its way.
+    """
+    plan = plan or Plan()
+    commands = _push(link, jobs, plan)
+    order = random.Random(seed)
+    answers: list[list[dict[str, Any]]] = [[] for _ in jobs]
+    for turn in range(repeats):
+        for place, index in enumerate(order.sample(range(len(jobs)), len(jobs))):
+            if progress:
+                progress(jobs[index].title, turn * len(jobs) + place, repeats * len(jobs))
+            answer = link.run(commands[index], timeout_s=plan.timeout_s)
+            answers[index].append(_line(jobs[index], answer))
+    return [_measurement(job, found, link) for job, found in zip(jobs, answers, strict=True)]
+
+
+def _push(link: Link, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
+    """Put the runner and every job's files there; the command of each job."""
+    script = link.push(Path(runner.__file__), "runner.py")
+    return [_command(link, job, index, script, plan) for index, job in enumerate(jobs)]
+
+
+def _command(link: Link, job: Job, index: int, script: str, plan: Plan) -> list[str]:
+    model = link.push(job.path, f"{index}-{job.path.name}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "inputs.npz"
+        np.savez(path, **dict(job.inputs))  # type: ignore[arg-type]
+        inputs = link.push(path, f"{index}-inputs.npz")
+    command = [link.python, script, model, "--runtime", job.runtime, "--inputs", inputs]
+    command += ["--warmup", str(plan.warmups), "--threads", str(plan.threads)]
+    command += (
+        ["--runs", str(plan.runs)] if plan.seconds is None else ["--seconds", str(plan.seconds)]
+    )
+    for into, out in (job.states or {}).items():
+        command += ["--state", f"{into}={out}"]
+    return command
+
+
+def _line(job: Job, answer: Answer) -> dict[str, Any]:
+    """The runner's line; whatever else a process left is the error."""
+    lines = answer.stdout.strip().splitlines()
+    try:
+        found = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        found = {}
+    if "error" in found:
+        raise DeviceError(f"{job.title}: {found['error']}")
+    if answer.code != 0 or "samples_ns" not in found:
+        last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        how = f"was killed by signal {-answer.code}" if answer.code < 0 else f"ended {answer.code}"
+        raise DeviceError(f"{job.title}: the process {how}: {last}")
+    if found["model_sha256"] != sha256(job.path):
+        raise ValidationError(f"{job.path.name} is another file on the device than here")
+    return dict(found)
+
+
+def _measurement(job: Job, found: Sequence[Mapping[str, Any]], link: Link) -> Measurement:
+    first = found[0]
+    conditions = {name: first["machine"][name] for name in MACHINE}
+    for other in found[1:]:
+        changed = [name for name in MACHINE if other["machine"][name] != conditions[name]]
+        if changed:
+            raise DeviceError(f"{job.title}: {', '.join(changed)} changed between the processes")
+    return Measurement(
+        model=job.path.name,
+        model_sha256=first["model_sha256"],
+        part=job.part,
+        runtime=job.runtime,
+        version=first["version"],
+        processes=tuple(_process(line) for line in found),
+        conditions={"device": link.name, "threads": first["threads"], **conditions},
+        label=link.label,
+    )
+
+
+def _process(line: Mapping[str, Any]) -> Process:
+    return Process(
+        samples_ns=tuple(line["samples_ns"]),
+        warmups=line["warmups"],
+        load_ns=line["load_ns"],
+        first_ns=line["first_ns"],
+        peak_rss_kb=line["peak_rss_kb"],
+        loadavg=(_load(line["loadavg_before"]), _load(line["loadavg_after"])),
+    )
+
+
+def _load(text: str | None) -> float | None:
+    return float(text.split()[0]) if text else None
