@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 from collections.abc import Iterator
 
 INTERRUPTED = 130
@@ -95,6 +96,12 @@ class ValidationError(TinymlError):
     """A check ran and its answer is no."""
 
     exit_code = 5
+
+
+def require(module: str, package: str, extra: str) -> None:
+    """Raise `MissingExtraError` unless ``module`` can be imported; imports nothing."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(package, extra)
 
 
 @contextlib.contextmanager

@@ -154,6 +154,8 @@ class ModelEntry:
     takes ``signature``'s inputs by name and returns a dict of its outputs.
     ``stages`` are the submodules, in order, whose outputs parity compares;
     ``front_end`` is the last stage that belongs to the front end, if there is one.
+    ``scalogram`` says how to draw one of the stages: its name as ``stage``, its rows'
+    ``frequencies_hz`` and its ``frame_rate_hz``. ``domain`` chooses the card's words.
     """
 
     name: str
@@ -164,6 +166,8 @@ class ModelEntry:
     build: Callable[[int], Any]
     stages: tuple[str, ...]
     front_end: str | None = None
+    scalogram: Mapping[str, Any] | None = None
+    domain: str = "other"
 
 
 def zeros(signature: Signature) -> dict[str, Array]:

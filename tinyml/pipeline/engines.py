@@ -35,9 +35,13 @@ class Engine:
         names = [tensor for tensor in self.model.stages.values() if tensor is not None]
         values = self.runtime.read_tensors(self.path, names, inputs)
         return {
-            stage: None if tensor is None else values[tensor]
+            stage: None if tensor is None else self._in_order(stage, values[tensor])
             for stage, tensor in self.model.stages.items()
         }
+
+    def _in_order(self, stage: str, value: Array) -> Array:
+        order = self.model.layouts.get(stage)
+        return value if order is None else value.transpose(order)
 
 
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
@@ -54,7 +58,7 @@ def require(runtime: Any) -> None:
 
 
 def choose(bundle: Bundle, name: str | None) -> Engine:
-    """The engine called ``name``, or the first installed one; `UsageError` or `MissingExtraError`."""
+    """The engine called ``name``, else the first installed; `UsageError`, `MissingExtraError`."""
     found = {engine.name: engine for engine in engines(bundle.folder, bundle.models)}
     if name is not None and name not in found:
         if name in registry.RUNTIMES:

@@ -60,5 +60,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
 
 def _item(item: object) -> str:
     if isinstance(item, Mapping):
-        return "  ".join(f"{name}={value}" for name, value in item.items() if value not in (None, ""))
+        return "  ".join(
+            f"{name}={value}" for name, value in item.items() if value not in (None, "")
+        )
     return str(item)

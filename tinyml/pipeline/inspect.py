@@ -1,0 +1,72 @@
+"""What is in a bundle or a model file, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tinyml import bundle as bundles
+from tinyml.bundle import Bundle
+from tinyml.errors import InputError, MissingExtraError
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """JSON values. Of a bundle: the manifest's facts, and each model file's where it can be read.
+
+    Raises `InputError` for anything that is neither a bundle, ``.tflite`` nor ``.onnx``.
+    """
+    if path.is_dir():
+        return _bundle(bundles.read(path))
+    if not path.exists():
+        raise InputError(f"there is nothing at {path}")
+    return inspect_file(path)
+
+
+def inspect_file(path: Path) -> dict[str, Any]:
+    """Facts of one model file, by its suffix."""
+    if path.suffix == ".tflite":
+        from tinyml.runtimes.inspect_tflite import inspect_tflite
+
+        return inspect_tflite(path).to_json()
+    if path.suffix == ".onnx":
+        from tinyml.runtimes.inspect_onnx import inspect_onnx
+
+        return inspect_onnx(path).to_json()
+    raise InputError(
+        f"{path} is no model file that can be read", hint="give a bundle, a .tflite or an .onnx"
+    )
+
+
+def _bundle(bundle: Bundle) -> dict[str, Any]:
+    decision = bundle.decision
+    found: dict[str, Any] = {
+        "model": bundle.model,
+        "target": bundle.target,
+        "inputs": [spec.to_json() for spec in bundle.signature.inputs],
+        "outputs": [spec.to_json() for spec in bundle.signature.outputs],
+        "decision": decision.to_json() if decision else {},
+        "parity": {
+            "verdict": "pass" if bundle.parity.passed else "fail",
+            "rows": len(bundle.parity.stages),
+            "persons": max((a.persons for a in bundle.parity.agreements), default=0),
+        },
+        "files": [{"name": name, **entry} for name, entry in sorted(bundle.files.items())],
+    }
+    for model in bundle.models:
+        found[model.path] = {
+            "format": model.format,
+            "precision": model.precision,
+            "passes": dict(model.passes),
+            "minimum_runtime": model.minimum_runtime,
+            **_contents(bundle.file(model)),
+        }
+    return found
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    """The file's own facts, or why they cannot be read here."""
+    try:
+        facts = inspect_file(path)
+    except (MissingExtraError, InputError) as error:
+        return {"contents": f"not read: {error.message}"}
+    return {name: facts[name] for name in ("ops", "macs", "parameters", "largest_activation_bytes")}

@@ -1,0 +1,121 @@
+"""Recordings in, probabilities out, through a bundle's own model file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml import bundle as bundles
+from tinyml.bundle import Bundle
+from tinyml.decision import Decision, Floats
+from tinyml.errors import DataError, InputError, UsageError, require
+from tinyml.models.data.audio import read_audio
+from tinyml.pipeline.engines import Engine, choose
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says of one recording."""
+
+    file: str
+    label: str
+    probabilities: dict[str, float]
+    windows: int
+    rate_hz: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def predict(
+    folder: Path, files: Sequence[Path], *, plot: Path | None, runtime: str | None
+) -> list[Answer]:
+    """One `Answer` per file, in order; nothing is answered when one file is bad.
+
+    Raises `DataError` naming the file, `ValidationError` for a changed bundle,
+    `MissingExtraError` without a runtime.
+    """
+    bundle = bundles.read(folder)
+    decision = _decision(bundle)
+    if plot is not None:
+        _check_plot(files)
+    engine = choose(bundle, runtime)
+    bundle.check_files()
+    answer_windows = windows_through(engine)
+    answers = [_answer(file, decision, answer_windows) for file in files]
+    if plot is not None:
+        _plot(bundle, engine, files[0], answers[0], plot)
+    return answers
+
+
+def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
+    """A function [n, samples] -> [n, classes] that asks ``engine`` window by window."""
+    session = engine.runtime.open(engine.path)
+    name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
+
+    def answer(windows: Floats) -> Floats:
+        return np.concatenate([session.run({name: w[None]})[output] for w in windows])
+
+    return answer
+
+
+def _decision(bundle: Bundle) -> Decision:
+    if bundle.decision is None:
+        raise InputError(
+            f"{bundle.folder} takes no recordings: it has no decision around its graph",
+            hint="run its model file with arrays instead",
+        )
+    return bundle.decision
+
+
+def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], Floats]) -> Answer:
+    windows, rate_hz = _windows(file, decision)
+    probabilities = decision.aggregate(answer_windows(windows))
+    return Answer(
+        file=str(file),
+        label=decision.labels[decision.label(probabilities)],
+        probabilities=dict(zip(decision.labels, map(float, probabilities), strict=True)),
+        windows=len(windows),
+        rate_hz=rate_hz,
+    )
+
+
+def _windows(file: Path, decision: Decision) -> tuple[Floats, int]:
+    samples, rate_hz = read_audio(file)
+    try:
+        return decision.windows(samples, rate_hz), rate_hz
+    except DataError as error:
+        raise DataError(f"{file}: {error.message}", hint=error.hint) from error
+
+
+def _check_plot(files: Sequence[Path]) -> None:
+    require("matplotlib", "matplotlib", "report")
+    if len(files) != 1:
+        raise UsageError(f"--plot draws one file, {len(files)} were given")
+
+
+def _plot(bundle: Bundle, engine: Engine, file: Path, answer: Answer, path: Path) -> None:
+    """The scalogram of the first window, read from inside the shipped file."""
+    from tinyml.pages.plots import scalogram_plot
+
+    picture = bundle.facts.get("scalogram")
+    if picture is None:
+        raise UsageError(f"{bundle.model} has no scalogram to draw")
+    windows, _ = _windows(file, _decision(bundle))
+    inputs = {bundle.signature.inputs[0].name: windows[0][None]}
+    value = engine.stages(inputs)[picture["stage"]]
+    if value is None:
+        raise UsageError(f"'{picture['stage']}' is fused away in {engine.model.path}")
+    scalogram_plot(
+        np.asarray(value, np.float32).reshape(len(picture["frequencies_hz"]), -1),
+        picture["frequencies_hz"],
+        picture["frame_rate_hz"],
+        title=file.name,
+        probabilities=answer.probabilities,
+        label=answer.label,
+        path=path,
+    )
