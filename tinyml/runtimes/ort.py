@@ -11,6 +11,7 @@ from typing import Any
 
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.runtimes.base import check_file, failure, native_noise, refusal, unknown_tensor
+from tinyml.runtimes.file_onnx import import_onnx, read_onnx, refuse_outside_data
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 DTYPES = {
@@ -133,32 +134,15 @@ def _spec(value: Any) -> TensorSpec:
 
 def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
     """The model in ``path`` with the values ``names`` as its only outputs."""
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtraError("onnx", "onnx") from error
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except DecodeError as error:
-        raise refusal(path, ONNXRUNTIME.name, error) from error
+    onnx = import_onnx()
+    model = read_onnx(path)
+    refuse_outside_data(path, model)
     graph = model.graph
     known = {name for node in graph.node for name in node.output if name}
     known |= {weight.name for weight in graph.initializer}
     for name in names:
         if name not in known:
             raise unknown_tensor(path, name, known)
-    _refuse_outside_data(path, model)
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     return bytes(model.SerializeToString())
-
-
-def _refuse_outside_data(path: Path, model: Any) -> None:
-    """The copy has no folder of its own, so a relative name would be looked up anywhere."""
-    outside = [w.name for w in model.graph.initializer if w.data_location == w.EXTERNAL]
-    if outside:
-        raise InputError(
-            f"{path} keeps {len(outside)} of its weights in another file",
-            hint="save it as one file: onnx.save(onnx.load(MODEL), ONE_FILE)",
-        )

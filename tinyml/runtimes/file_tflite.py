@@ -1,0 +1,98 @@
+"""A TFLite file as the schema's objects, and back; nothing is run."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.errors import InputError, MissingExtraError
+from tinyml.files import write_bytes
+from tinyml.runtimes.base import check_file
+
+IDENTIFIER = b"TFL3"
+ALIGNMENT = 16
+# What the generated reader raises on bytes that are not what the schema says.
+BROKEN = (
+    struct.error,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
+
+
+def import_schema() -> Any:
+    """The flatbuffer's generated classes, a part of LiteRT."""
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ImportError as error:
+        raise MissingExtraError("ai-edge-litert", "tflite") from error
+    return schema_py_generated
+
+
+def read_tflite(path: Path) -> Any:
+    """The ``ModelT`` in ``path``; `InputError` when the file is no whole TFLite model."""
+    schema = import_schema()
+    check_file(path)
+    data = path.read_bytes()
+    if data[4:8] != IDENTIFIER:
+        raise InputError(f"{path} is not a TFLite file: it lacks the mark {IDENTIFIER.decode()}")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        _check_indices(model)
+    except BROKEN as error:
+        raise InputError(
+            f"{path} is not a whole TFLite file ({type(error).__name__})",
+            hint="it may be truncated: copy or export it again",
+        ) from error
+    return model
+
+
+def write_tflite(path: Path, model: Any) -> None:
+    """Write ``model``, its constants on multiples of 16 bytes as the schema demands."""
+    import flatbuffers
+
+    class Aligned(flatbuffers.Builder):  # type: ignore[misc]
+        def CreateNumpyVector(self, array: Any) -> Any:  # noqa: N802
+            """As in the base class, which aligns to the size of an element only."""
+            if array.dtype != np.uint8:
+                return super().CreateNumpyVector(array)
+            self.StartVector(1, array.size, ALIGNMENT)
+            self.head -= array.size
+            self.Bytes[self.head : self.head + array.size] = array.tobytes()
+            self.vectorNumElems = array.size
+            return self.EndVector()
+
+    builder = Aligned(1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    write_bytes(path, bytes(builder.Output()))
+
+
+def text(name: Any) -> str:
+    """A name, which the reader hands out as bytes."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
+
+
+def indices(vector: Any) -> list[int]:
+    """A vector of tensor indices; an optional input that is absent is -1."""
+    return [] if vector is None else [int(index) for index in vector]
+
+
+def _check_indices(model: Any) -> None:
+    if not model.subgraphs or not model.buffers:
+        raise ValueError("no subgraph or no buffer")
+    for graph in model.subgraphs:
+        tensors = len(graph.tensors or ())
+        used = indices(graph.inputs) + indices(graph.outputs)
+        for operator in graph.operators or ():
+            used += indices(operator.inputs) + indices(operator.outputs)
+            model.operatorCodes[operator.opcodeIndex]
+        if any(not -1 <= index < tensors for index in used):
+            raise ValueError("a tensor index outside the table")
+        for tensor in graph.tensors or ():
+            model.buffers[tensor.buffer]
