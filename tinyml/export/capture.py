@@ -27,6 +27,7 @@ from tinyml.spec import Signature, zeros
 PROGRAM = "program.pt2"
 NAMES = "capture.json"
 MODULE = "module"
+ADVICE = "build front ends from real convolutions, without complex, FFT or custom operators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ class Captured:
         held = self.program.graph_signature.user_outputs
         specs = self.signature.outputs
         return {spec.name: str(node) for spec, node in zip(specs, held, strict=True)}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        """Node -> shape of its value, ``None`` if that is no tensor."""
+        values = {node.name: node.meta.get("val") for node in self.program.graph.nodes}
+        return {
+            name: tuple(value.shape) if isinstance(value, Tensor) else None
+            for name, value in values.items()
+        }
 
 
 def load(program: Path, names: Path) -> Captured:
@@ -144,12 +154,12 @@ def _export(module: nn.Module, inputs: dict[str, Tensor]) -> ExportedProgram:
         raise
     except Exception as error:  # whatever the user's forward raises comes out here
         raise ExportError(
-            f"torch.export cannot capture the module: {_one_line(error)}",
+            f"torch.export cannot capture the module: {one_line(error)}",
             hint="the graph must not depend on the values of its inputs",
         ) from error
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The first line that says something, with the exception's name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"

@@ -25,9 +25,9 @@ def add_constant(program: ExportedProgram, name: str, value: Tensor) -> Node:
     """A new weight of ``program``, called ``name``, as a node to compute with."""
     first = next(iter(program.graph.nodes))
     with program.graph.inserting_before(first):
-        node = program.graph.placeholder(name)
+        node: Node = program.graph.placeholder(name)
     modes = (n.meta["val"].fake_mode for n in program.graph.nodes if _is_fake(n))
-    node.meta["val"] = next(modes).from_tensor(value)
+    node.meta["val"] = next(modes).from_tensor(value, static_shapes=True)
     spec = InputSpec(InputKind.PARAMETER, TensorArgument(node.name), node.name)
     program.graph_signature.input_specs.insert(0, spec)
     program.state_dict[node.name] = torch.nn.Parameter(value, requires_grad=False)

@@ -52,8 +52,8 @@ def captured_values(
         flat = recorder.run(*_arguments(captured, _tensors(inputs)))
     names = [spec.name for spec in captured.signature.outputs]
     outputs = {name: _array(out) for name, out in zip(names, flat, strict=True)}
-    seen: dict[str | None, Array | None] = {None: None, **recorder.seen}
-    return {stage: seen[node] for stage, node in captured.stages.items()}, outputs
+    inside = {s: None if n is None else recorder.seen[n] for s, n in captured.stages.items()}
+    return inside, outputs
 
 
 class _Recorder(torch.fx.Interpreter):

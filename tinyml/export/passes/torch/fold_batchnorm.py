@@ -71,7 +71,7 @@ def _affine(program: ExportedProgram, norm: Node) -> tuple[Tensor, Tensor]:
     gamma, beta, mean, variance = (value_of(program, norm.args[i]) for i in range(1, 5))
     assert mean is not None
     assert variance is not None
-    scale = torch.rsqrt(variance.double() + norm.args[7])
+    scale = torch.rsqrt(variance.double() + _epsilon(norm))
     scale = scale if gamma is None else scale * gamma.double()
     shift = -mean.double() * scale
     return scale, shift if beta is None else shift + beta.double()
@@ -90,6 +90,12 @@ def _replace(program: ExportedProgram, norm: Node, match: _Match) -> None:
     program.graph.erase_node(norm)
     program.graph.erase_node(conv)
     new.name = name
+
+
+def _epsilon(norm: Node) -> float:
+    epsilon = norm.args[7]
+    assert isinstance(epsilon, float)
+    return epsilon
 
 
 def _argument(node: Node, index: int) -> Any:

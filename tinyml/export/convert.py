@@ -1,0 +1,159 @@
+"""One conversion is one child process: its prints, memory and crashes stay its own.
+
+The parent calls `run_child`; the child is this module run as a program, which ties its
+life to the parent's, limits its memory, runs the module asked for and reports an error
+as a small JSON file, so that the parent can raise the same one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinyml import errors
+from tinyml.errors import ExportError, MachineError, TinymlError, machine_errors
+
+# Same bytes each time, no telemetry, no accelerator probing, quiet native logs.
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "JAX_PLATFORMS": "cpu",
+    "CUDA_VISIBLE_DEVICES": "",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PYTHONUNBUFFERED": "1",
+}
+_PR_SET_PDEATHSIG = 1
+_FAILED = 70
+_CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
+
+
+def run_child(
+    module: str,
+    arguments: list[str],
+    *,
+    log: Path,
+    timeout_s: float,
+    memory_mb: int | None = None,
+) -> None:
+    """Run ``python -m module arguments`` to its end; everything it prints goes to ``log``.
+
+    Raises the `TinymlError` that the child raised; `MachineError` when it was killed, ran
+    out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
+    """
+    with machine_errors(f"running {module}"), tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "error.json"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", __name__, str(report), str(os.getpid())]
+        command += [str(memory_mb or 0), module, *arguments]
+        code = _wait(command, log, timeout_s, module)
+        if code:
+            raise _error(module, code, report, log)
+
+
+def _wait(command: list[str], log: Path, timeout_s: float, module: str) -> int:
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **ENVIRONMENT},
+            start_new_session=True,
+        )
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            f"{module} did not finish within {timeout_s:g} s", hint=f"its log: {log}"
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _error(module: str, code: int, report: Path, log: Path) -> TinymlError:
+    if report.is_file():
+        data = json.loads(report.read_text(encoding="utf-8"))
+        if data["kind"]:
+            return _revive(data["kind"], data["fields"])
+        return ExportError(f"{module} failed: {data['message']}", hint=f"its log: {log}")
+    if code < 0:
+        name = signal.Signals(-code).name
+        return MachineError(f"{module} was killed ({name})", hint=f"its log: {log}")
+    return ExportError(f"{module} failed: {last_line(log)}", hint=f"its log: {log}")
+
+
+def _revive(kind: str, fields: Mapping[str, Any]) -> TinymlError:
+    """The error as it was, whatever its constructor takes."""
+    error: TinymlError = getattr(errors, kind).__new__(getattr(errors, kind))
+    TinymlError.__init__(error, fields["message"], hint=fields["hint"])
+    for name, value in fields.items():
+        setattr(error, name, value)
+    return error
+
+
+def last_line(log: Path) -> str:
+    """The last line of ``log`` that is neither indented nor a native logger's."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line for line in lines if line.strip() and not _CONTINUATION.match(line)]
+    return said[-1].strip()[:300] if said else "it said nothing"
+
+
+def main(arguments: list[str]) -> None:
+    """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
+    report, parent, memory_mb, module, *rest = arguments
+    _die_with(int(parent))
+    _limit_memory(int(memory_mb))
+    sys.argv = [module, *rest]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except TinymlError as error:
+        _report(Path(report), type(error).__name__, vars(error), error.message)
+        raise SystemExit(error.exit_code) from None
+    except MemoryError:
+        message = f"{module} ran out of memory"
+        _report(Path(report), "MachineError", {"message": message, "hint": ""}, message)
+        raise SystemExit(MachineError.exit_code) from None
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+        _report(Path(report), "", {}, message)
+        raise
+
+
+def _report(path: Path, kind: str, fields: Mapping[str, Any], message: str) -> None:
+    text = json.dumps({"kind": kind, "fields": dict(fields), "message": message})
+    path.write_text(text, encoding="utf-8")
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the parent dies, however it dies."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(_FAILED)
+
+
+def _limit_memory(memory_mb: int) -> None:
+    """Limit the heap: address space would also count what is only reserved."""
+    if memory_mb:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

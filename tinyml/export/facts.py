@@ -1,0 +1,33 @@
+"""What a writer found out about the file that it wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tinyml.files import write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The writer's part of a `ModelFile`; fields as there."""
+
+    format: str
+    precision: str
+    passes: Mapping[str, int]
+    stages: Mapping[str, str | None]
+    layouts: Mapping[str, tuple[int, ...]]
+    minimum_runtime: str
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_json(path, asdict(self))
+
+
+def load(path: Path) -> Facts:
+    """Read what `Facts.save` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    layouts = {stage: tuple(order) for stage, order in data.pop("layouts").items()}
+    return Facts(**data, layouts=layouts)

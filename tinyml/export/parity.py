@@ -1,0 +1,154 @@
+"""Stage by stage: what an engine computed against what PyTorch computed. Runs nothing.
+
+**What a stage is judged against.** The bound is ``rtol * max|want|`` of that stage in
+that case, with nothing absolute in it, so it scales with the signal:
+
+- *silence*: a bank of filters answers exactly zero, and so must every engine: sums of
+  zeros have no rounding. Behind ``log10(power + eps)`` the reference is the constant
+  log10(eps), far from zero: a lost eps is -inf there and fails. A stage that only leaves
+  rounding noise (a constant minus its own mean) has no scale and would fail every
+  engine; it must not be a stage of its own, or must keep a training statistic.
+- *tiny*: float32 is relative, so 1e-5 of full scale keeps its 24 bits and its power,
+  1e-10, is far from the smallest normal number (1e-38). It lands where eps is as large as
+  the power: an eps that is off by a factor shows here.
+- *impulse*: padding and alignment show, because all of the answer is near one instant.
+- *full-scale*: the largest sums.
+
+Not finite anywhere fails, on either side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from tinyml.bundle import Parity, StageParity
+from tinyml.errors import ValidationError
+from tinyml.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.tolerance import POLICIES, PolicyName, largest_error, sqnr_db
+
+TINY = 1e-5
+# The captured program runs the same kernels as the module: only our rewrites, which
+# reassociate float32 sums, stand between them. Anything else is another engine.
+CAPTURED_POLICY: PolicyName = "rewrite"
+
+
+def compare(
+    engine: str,
+    case: str,
+    want: Arrays,
+    got: Mapping[str, Array | None],
+    order: Sequence[str],
+    policy: PolicyName | None = None,
+) -> tuple[StageParity, ...]:
+    """One row per name in ``order``; ``None`` in ``got`` is a stage that was fused away.
+
+    Without ``policy``, ``captured`` is judged as a rewrite and all others as engines. A
+    name that ``got`` lacks altogether, or has in another shape, fails.
+    """
+    chosen = policy or (CAPTURED_POLICY if engine == "captured" else "engine")
+    return tuple(_row(engine, case, name, want[name], got, chosen) for name in order)
+
+
+def _row(
+    engine: str,
+    case: str,
+    stage: str,
+    want: Array,
+    got: Mapping[str, Array | None],
+    policy: PolicyName,
+) -> StageParity:
+    value = got[stage] if stage in got else np.zeros(0)
+    if value is None:
+        return StageParity(engine, case, stage, "fused away", policy)
+    finite = bool(np.all(np.isfinite(want)) and np.all(np.isfinite(value)))
+    if value.shape != want.shape or not finite:
+        return StageParity(engine, case, stage, "fail", policy)
+    error, bound = largest_error(value, want), POLICIES[policy].bound(want)
+    sqnr = sqnr_db(value, want)
+    return StageParity(
+        engine=engine,
+        case=case,
+        stage=stage,
+        verdict="pass" if POLICIES[policy].accepts(value, want) else "fail",
+        policy=policy,
+        max_error=error,
+        bound=bound,
+        sqnr_db=None if sqnr is None or np.isinf(sqnr) else sqnr,
+    )
+
+
+def gate(parity: Parity) -> None:
+    """Raise `ValidationError` naming engine, case and the first stage out of tolerance."""
+    row = parity.first_divergence
+    if row is None:
+        return
+    if row.max_error is None or row.bound is None:
+        numbers = "its answer is missing, not finite or of another shape"
+    else:
+        sqnr = "no SQNR" if row.sqnr_db is None else f"SQNR {row.sqnr_db:.1f} dB"
+        numbers = f"error {row.max_error:.3g}, at most {row.bound:.3g} allowed, {sqnr}"
+    failed = sum(other.verdict == "fail" for other in parity.stages)
+    raise ValidationError(
+        f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}': {numbers} "
+        f"({failed} of {len(parity.stages)} rows fail)",
+        hint="stages before it agree: look at what this stage computes",
+    )
+
+
+def cases(signature: Signature, seed: int) -> dict[str, dict[str, Array]]:
+    """Named inputs with teeth, for every input of ``signature``, states too.
+
+    Floats: ``random`` (normal, 0.25 of full scale), ``silence``, ``tiny`` (the same at
+    1e-5), ``full-scale`` (random signs) and ``impulse`` (one 1 in the middle of the last
+    axis). Integers are 0 or 1, which every index and flag allows; 0 where floats are
+    silent.
+    """
+    generator = np.random.default_rng(seed)
+    return {
+        case: {spec.name: _fill(make, spec, generator) for spec in signature.inputs}
+        for case, make in _CASES.items()
+    }
+
+
+_Make = Callable[[TensorSpec, np.random.Generator], Array]
+
+
+def _fill(make: _Make, spec: TensorSpec, generator: np.random.Generator) -> Array:
+    values = make(spec, generator)
+    if not spec.dtype.startswith("float"):
+        values = values > 0
+    return values.astype(spec.dtype)
+
+
+def _random(spec: TensorSpec, generator: np.random.Generator) -> Array:
+    return 0.25 * generator.standard_normal(spec.shape)
+
+
+def _silence(spec: TensorSpec, _generator: np.random.Generator) -> Array:
+    return np.zeros(spec.shape)
+
+
+def _tiny(spec: TensorSpec, generator: np.random.Generator) -> Array:
+    return TINY * generator.standard_normal(spec.shape)
+
+
+def _full_scale(spec: TensorSpec, generator: np.random.Generator) -> Array:
+    return np.where(generator.standard_normal(spec.shape) < 0, -1.0, 1.0)
+
+
+def _impulse(spec: TensorSpec, _generator: np.random.Generator) -> Array:
+    values = np.zeros(spec.shape)
+    if spec.shape:
+        values[..., spec.shape[-1] // 2] = 1.0
+    return values
+
+
+_CASES: dict[str, _Make] = {
+    "random": _random,
+    "silence": _silence,
+    "tiny": _tiny,
+    "full-scale": _full_scale,
+    "impulse": _impulse,
+}

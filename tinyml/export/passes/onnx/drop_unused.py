@@ -1,0 +1,17 @@
+"""Nodes and constants that no output depends on -> nothing.
+
+Graph inputs stay, used or not: they are the signature's.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
+
+
+def drop_unused(model: ir.Model) -> int:
+    """Return the number of nodes and constants removed; constants become initializers."""
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    before = len(model.graph) + len(model.graph.initializers)
+    RemoveUnusedNodesPass()(model)
+    return before - len(model.graph) - len(model.graph.initializers)

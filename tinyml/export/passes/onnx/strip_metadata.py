@@ -1,0 +1,35 @@
+"""Stack traces, source lines, class paths, doc strings, producer -> nothing.
+
+PyTorch writes the user's paths and source text into every node. What is stripped
+computes nothing; inputs, outputs and values keep their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx_ir as ir
+
+
+def strip_metadata(model: ir.Model) -> int:
+    """Return the number of entries removed."""
+    removed = 0
+    for item in _items(model):
+        removed += len(item.metadata_props) + bool(item.doc_string)
+        item.metadata_props.clear()
+        item.doc_string = None
+    removed += bool(model.producer_name) + bool(model.producer_version)
+    model.producer_name = model.producer_version = None
+    return removed
+
+
+def _items(model: ir.Model) -> Iterator[Any]:
+    yield model
+    yield model.graph
+    for node in model.graph.all_nodes():
+        yield node
+        yield from node.outputs
+    yield from model.graph.inputs
+    yield from model.graph.initializers.values()
+    yield from (v.const_value for v in model.graph.initializers.values() if v.const_value)

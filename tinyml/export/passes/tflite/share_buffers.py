@@ -1,0 +1,34 @@
+"""Two buffers of equal bytes -> one; a buffer that no tensor uses -> none.
+
+Buffer 0 stays: it is the empty one that every computed tensor refers to. Several
+tensors may share a constant's buffer, whatever their types: they read the same bytes.
+Refused for variables, whose buffer the runtime would write.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def share_buffers(model: Any) -> int:
+    """Return the number of buffers removed."""
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    kept: list[Any] = [model.buffers[0]]
+    first: dict[bytes, int] = {b"": 0}
+    for tensor in tensors:
+        data = _bytes(model.buffers[tensor.buffer])
+        if tensor.isVariable:
+            kept.append(model.buffers[tensor.buffer])
+            tensor.buffer = len(kept) - 1
+            continue
+        if data not in first:
+            kept.append(model.buffers[tensor.buffer])
+            first[data] = len(kept) - 1
+        tensor.buffer = first[data]
+    removed = len(model.buffers) - len(kept)
+    model.buffers = kept
+    return removed
+
+
+def _bytes(buffer: Any) -> bytes:
+    return b"" if buffer.data is None else bytes(buffer.data)

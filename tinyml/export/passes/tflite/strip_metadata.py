@@ -1,0 +1,19 @@
+"""Description and metadata entries -> nothing.
+
+The converter's ``min_runtime_version`` is not reliable and its other entries are its own
+business. A signature stays: it carries the names of inputs and outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def strip_metadata(model: Any) -> int:
+    """Return the number of entries removed; their buffers are emptied."""
+    entries = model.metadata or []
+    for entry in entries:
+        model.buffers[entry.buffer].data = None
+    removed = len(entries) + bool(model.description)
+    model.metadata, model.metadataBuffer, model.description = [], [], ""
+    return removed

@@ -1,0 +1,89 @@
+"""``python -m tinyml.export.write_onnx PROGRAM.pt2 CAPTURE.json OUT.onnx FACTS.json``.
+
+Opset 18 is the oldest that PyTorch's exporter writes without converting versions: it
+serves the old runtimes of boards best. PyTorch stamps IR version 10 for the metadata
+that is stripped here; what is left needs only IR version 8, opset 18's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import InlinePass, RemoveUnusedOpsetsPass
+
+from tinyml.errors import ExportError
+from tinyml.export import capture
+from tinyml.export.capture import ADVICE, Captured
+from tinyml.export.facts import Facts
+from tinyml.export.onnx_names import name_stages, values_by_node
+from tinyml.export.passes.onnx import rewrite
+from tinyml.files import write_bytes
+
+OPSET = 18
+IR_VERSION = 8
+# The first onnxruntime that has opset 18 and IR version 8: docs/Versioning.md of onnxruntime.
+MINIMUM_RUNTIME = "onnxruntime>=1.14"
+
+
+def write(captured: Captured, path: Path) -> Facts:
+    """Write ``path``, one file with its weights inside; the same capture, the same bytes.
+
+    Raises `ExportError` for an operator outside the standard set.
+    """
+    model = to_onnx(captured)
+    InlinePass()(model)
+    values = values_by_node(model)
+    passes = rewrite(model)
+    stages = name_stages(model, captured, values)
+    RemoveUnusedOpsetsPass()(model)
+    _refuse_foreign(model)
+    model.graph.name = "graph"
+    model.ir_version = IR_VERSION
+    write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
+    return Facts("onnx", "fp32", passes, stages, {}, MINIMUM_RUNTIME)
+
+
+def to_onnx(captured: Captured) -> ir.Model:
+    """PyTorch's ONNX exporter, its optimizer off: it would delete small constants."""
+    capture.tag(captured.program, position=0)
+    try:
+        converted = torch.onnx.export(
+            captured.program,
+            (),
+            kwargs=capture.sample_inputs(captured.signature),
+            dynamo=True,
+            optimize=False,
+            opset_version=OPSET,
+            input_names=[spec.name for spec in captured.signature.inputs],
+            output_names=[spec.name for spec in captured.signature.outputs],
+            verbose=False,
+        )
+    except Exception as error:
+        cause = capture.one_line(error.__cause__ or error)
+        raise ExportError(
+            f"PyTorch cannot write the model as ONNX: {cause}", hint=ADVICE
+        ) from error
+    assert converted is not None
+    return converted.model
+
+
+def _refuse_foreign(model: ir.Model) -> None:
+    foreign = sorted({f"{n.domain}::{n.op_type}" for n in model.graph if n.domain})
+    if foreign:
+        raise ExportError(
+            f"the model needs operators outside of ONNX's own set: {', '.join(foreign)}",
+            hint=ADVICE,
+        )
+
+
+def main(arguments: list[str]) -> None:
+    """Convert what `Captured.save` wrote; the facts are written after the model."""
+    program, names, out, facts = (Path(argument) for argument in arguments)
+    write(capture.load(program, names), out).save(facts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

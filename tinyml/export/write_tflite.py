@@ -1,0 +1,76 @@
+"""``python -m tinyml.export.write_tflite PROGRAM.pt2 CAPTURE.json OUT.tflite FACTS.json``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import litert_torch
+
+from tinyml.errors import ExportError
+from tinyml.export import capture, flatbuffer
+from tinyml.export.capture import ADVICE, Captured
+from tinyml.export.facts import Facts
+from tinyml.export.passes.tflite import rewrite
+from tinyml.export.tflite_names import name_stages
+from tinyml.export.tflite_runtimes import minimum_runtime
+from tinyml.files import write_bytes
+
+
+def write(captured: Captured, path: Path) -> Facts:
+    """Write ``path``; the same capture gives the same bytes.
+
+    Raises `ExportError` when LiteRT cannot convert the model or needs an operator that
+    is not built into its runtime.
+    """
+    model = flatbuffer.unpack(to_tflite(captured))
+    _refuse_foreign(model)
+    if len(model.subgraphs) != 1:
+        raise ExportError("the model needs loops or branches, which are not supported")
+    stages, layouts = name_stages(model, captured)
+    passes = rewrite(model)
+    write_bytes(path, flatbuffer.pack(model))
+    codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    return Facts("tflite", "fp32", passes, stages, layouts, minimum_runtime(codes))
+
+
+def to_tflite(captured: Captured) -> bytes:
+    """LiteRT's converter. 64-bit inputs and outputs stay so where the signature has them."""
+    capture.tag(captured.program, position=1)
+    signature = captured.signature
+    wide = any(spec.dtype == "int64" for spec in (*signature.inputs, *signature.outputs))
+    try:
+        converted = litert_torch.convert(
+            captured.program.module(),
+            sample_kwargs=capture.sample_inputs(signature),
+            enable_x64=wide,
+        )
+    except Exception as error:
+        cause = capture.one_line(error)
+        raise ExportError(f"LiteRT cannot convert the model: {cause}", hint=ADVICE) from error
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.tflite"
+        converted.export(str(file))
+        return file.read_bytes()
+
+
+def _refuse_foreign(model: Any) -> None:
+    names = sorted({flatbuffer.operator_name(code) for code in model.operatorCodes})
+    foreign = [name for name in names if name.startswith("CUSTOM:")]
+    if foreign:
+        raise ExportError(
+            f"the model needs operators outside of TFLite's own set: {', '.join(foreign)}",
+            hint=ADVICE,
+        )
+
+
+def main(arguments: list[str]) -> None:
+    """Convert what `Captured.save` wrote; the facts are written after the model."""
+    program, names, out, facts = (Path(argument) for argument in arguments)
+    write(capture.load(program, names), out).save(facts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
