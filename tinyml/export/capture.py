@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -172,7 +173,12 @@ def _refuse_training(module: nn.Module) -> None:
 
 
 def _refuse_state(program: ExportedProgram) -> None:
-    changed = sorted(program.graph_signature.buffers_to_mutate.values())
+    """Only the functional form of a program tells what it writes to, views included."""
+    with warnings.catch_warnings():
+        # torch 2.13 warns about its own use of LeafSpec
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        functional = program.run_decompositions({})
+    changed = sorted(functional.graph_signature.buffers_to_mutate.values())
     if changed:
         raise ExportError(
             f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",

@@ -1,0 +1,145 @@
+"""Child processes: what they print, raise and leave."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tinyml.errors import CheckpointError, ExportError, MachineError, MissingExtraError
+from tinyml.export.convert import last_line, run_child
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Runs Python source as a child; the log is in ``tmp_path / child.log``."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    log = tmp_path / "child.log"
+
+    def run(source: str, *arguments: str, timeout_s: float = 60, memory_mb: int = 0) -> str:
+        (tmp_path / "child_module.py").write_text(source, encoding="utf-8")
+        run_child(
+            "child_module", list(arguments), log=log, timeout_s=timeout_s, memory_mb=memory_mb
+        )
+        return log.read_text(encoding="utf-8")
+
+    return run
+
+
+def test_everything_a_child_prints_is_in_the_log(child, capfd: pytest.CaptureFixture[str]) -> None:
+    said = child(
+        "import os, sys\nprint('out', sys.argv[1:])\nos.write(2, b'native')\n"
+        "print(sys.stdin.read() == '')",
+        "a",
+        "b c",
+    )
+    assert "out ['a', 'b c']" in said
+    assert "native" in said
+    assert "True" in said
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_childs_own_error_comes_out_with_its_class_message_and_hint(child) -> None:
+    with pytest.raises(CheckpointError, match="not this one") as caught:
+        child(
+            "from tinyml.errors import CheckpointError\n"
+            "raise CheckpointError('not this one', hint='take the other')"
+        )
+    assert caught.value.hint == "take the other"
+
+
+def test_a_missing_extra_comes_out_as_one(child) -> None:
+    with pytest.raises(MissingExtraError) as caught:
+        child(
+            "from tinyml.errors import MissingExtraError\nraise MissingExtraError('onnx', 'onnx')"
+        )
+    assert caught.value.extra == "onnx"
+
+
+def test_any_other_exception_is_an_export_error_that_names_it_and_the_log(
+    child, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match="ValueError: no such layer") as caught:
+        child("raise ValueError('no such layer\\nand a long story')")
+    assert str(tmp_path / "child.log") in caught.value.hint
+    assert "Traceback" in (tmp_path / "child.log").read_text(encoding="utf-8")
+
+
+def test_a_child_that_crashes_is_the_machines_fault(child) -> None:
+    with pytest.raises(MachineError, match="SIGABRT"):
+        child("import os\nos.abort()")
+
+
+def test_a_child_that_exits_without_a_word_is_told_by_its_last_line(child) -> None:
+    with pytest.raises(ExportError, match="loc: failed to legalize"):
+        child("import os\nprint('loc: failed to legalize', flush=True)\nos._exit(3)")
+
+
+def test_a_child_that_hangs_is_killed_with_its_own_children(child, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    source = (
+        "import subprocess, time\n"
+        "inner = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(pid)!r}, 'w').write(str(inner.pid))\n"
+        "time.sleep(600)"
+    )
+    with pytest.raises(MachineError, match="did not finish within 2 s"):
+        child(source, timeout_s=2)
+    _assert_gone(int(pid.read_text()))
+
+
+def test_a_child_above_its_memory_limit_is_the_machines_fault(child) -> None:
+    with pytest.raises(MachineError, match="out of memory"):
+        child("bytearray(1 << 30)", memory_mb=256)
+
+
+def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    (tmp_path / "sleeper.py").write_text(
+        f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    )
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from pathlib import Path; from tinyml.export.convert import run_child; "
+            f"run_child('sleeper', [], log=Path({str(tmp_path / 'log')!r}), timeout_s=600)",
+        ],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    try:
+        _wait_for(lambda: pid.exists() and pid.read_text() != "")
+    finally:
+        parent.kill()
+        parent.wait()
+    _assert_gone(int(pid.read_text()))
+
+
+def test_the_last_line_skips_tracebacks_and_native_loggers(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("real cause\n  File x\nI0000 00:00 native.cc:1] bye\n(00:01) [ DONE] step\n")
+    assert last_line(log) == "real cause"
+
+
+def _wait_for(condition) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 30 s"
+        time.sleep(0.05)
+
+
+def _assert_gone(pid: int) -> None:
+    """No process ``pid``, or only what is left of one until its parent asks for it."""
+
+    def gone() -> bool:
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        return status.rpartition(")")[2].split()[0] == "Z"
+
+    _wait_for(gone)
