@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,22 @@ def read_tflite(path: Path) -> Any:
     data = path.read_bytes()
     if data[4:8] != IDENTIFIER:
         raise InputError(f"{path} is not a TFLite file: it lacks the mark {IDENTIFIER.decode()}")
-    try:
+    with whole(path):
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         _check_indices(model)
+    return model
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Turn what reading broken bytes raises into `InputError`."""
+    try:
+        yield
     except BROKEN as error:
         raise InputError(
             f"{path} is not a whole TFLite file ({type(error).__name__})",
             hint="it may be truncated: copy or export it again",
         ) from error
-    return model
 
 
 def write_tflite(path: Path, model: Any) -> None:

@@ -1,0 +1,251 @@
+"""Facts of an ONNX file, read from the protobuf alone; shapes by ONNX's own inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml.errors import InputError
+from tinyml.runtimes.file_facts import (
+    FileFacts,
+    Layer,
+    Shape,
+    TensorFacts,
+    counted,
+    elements,
+    product,
+    size_bytes,
+)
+from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+
+STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+# Through these a weight is still the constant at their other end.
+CARRIERS = ("DequantizeLinear", "Identity", "Cast", "Transpose", "Reshape")
+
+
+def _conv(node: Any, inputs: list[Shape | None], output: Shape | None) -> int | None:
+    """Weights [out, in / groups, *kernel]."""
+    weight = inputs[3 if node.op_type == "QLinearConv" else 1]
+    return product(output, *weight[1:]) if weight else None
+
+
+def _transposed(node: Any, inputs: list[Shape | None], output: Shape | None) -> int | None:
+    """Weights [in, out / groups, *kernel]."""
+    return product(inputs[0], *inputs[1][1:]) if inputs[1] else None
+
+
+def _matmul(node: Any, inputs: list[Shape | None], output: Shape | None) -> int | None:
+    """[..., rows, inner] times [..., inner, columns]."""
+    return product(output, inputs[0][-1]) if inputs[0] else None
+
+
+def _gemm(node: Any, inputs: list[Shape | None], output: Shape | None) -> int | None:
+    """A, which may be stored transposed, times B."""
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return product(output, inputs[0][0 if transposed else 1]) if inputs[0] else None
+
+
+MACS: dict[str, Callable[[Any, list[Shape | None], Shape | None], int | None]] = {
+    "Conv": _conv,
+    "ConvInteger": _conv,
+    "QLinearConv": _conv,
+    "ConvTranspose": _transposed,
+    "MatMul": _matmul,
+    "MatMulInteger": _matmul,
+    "QLinearMatMul": _matmul,
+    "Gemm": _gemm,
+}
+
+
+def inspect_onnx(path: Path) -> FileFacts:
+    """Facts of ``path``; `InputError` when it is no whole ONNX file.
+
+    A free first size of an input (the batch) counts as 1 in MACs and activations.
+    Raises `MissingExtraError` without onnx.
+    """
+    model = read_onnx(path)
+    inputs = _signature(model.graph.input, {w.name for w in model.graph.initializer})
+    outputs = _signature(model.graph.output, set())
+    reader = _read(path, model)
+    layers = [reader.layer(node) for node in reader.nodes]
+    return FileFacts(
+        format="onnx",
+        inputs=inputs,
+        outputs=outputs,
+        ops=counted(_op(node) for node in reader.nodes),
+        layers=tuple(layer for layer in layers if layer.parameters or layer.macs != 0),
+        parameters=reader.parameters(),
+        largest_activation_bytes=reader.largest_activation(),
+        versions={
+            **{opset.domain or "ai.onnx": int(opset.version) for opset in model.opset_import},
+            "ir": int(model.ir_version),
+        },
+        custom_ops=tuple(sorted({_op(n) for n in reader.nodes if n.domain not in STANDARD})),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """``shapes`` and ``dtypes`` of every value; ``constants`` by name; ``makers`` of the rest."""
+
+    nodes: tuple[Any, ...]
+    shapes: dict[str, Shape]
+    dtypes: dict[str, str]
+    constants: dict[str, tuple[str, Shape]]
+    makers: dict[str, Any]
+
+    def layer(self, node: Any) -> Layer:
+        weights = self.weights(node)
+        largest = max(weights, key=lambda name: self.count(name), default=None)
+        flowing = [name for name in node.input if name and self.constant(name) is None]
+        count = MACS.get(node.op_type)
+        shapes = [self.shapes.get(name) for name in node.input]
+        output = self.shapes.get(node.output[0]) if node.output else None
+        standard = node.domain in STANDARD
+        return Layer(
+            name=node.name or (node.output[0] if node.output else ""),
+            op=_op(node),
+            weight=self.constants[largest][0] if largest else "",
+            activation=self.stored(flowing[0]) if flowing else "",
+            parameters=sum(self.count(name) for name in weights),
+            macs=count(node, shapes, output) if count and standard else 0,
+        )
+
+    def weights(self, node: Any) -> list[str]:
+        """The constants that are weights of ``node``, found through what carries them."""
+        if node.op_type in CARRIERS or node.op_type == "QuantizeLinear":
+            return []
+        found = [self.constant(name) for name in node.input]
+        return [name for name in dict.fromkeys(found) if name and self.is_weight(name, node)]
+
+    def constant(self, name: str) -> str | None:
+        """The stored constant behind ``name``, if there is one."""
+        while name not in self.constants:
+            maker = self.makers.get(name)
+            if maker is None or maker.op_type not in CARRIERS:
+                return None
+            name = maker.input[0]
+        return name
+
+    def is_weight(self, name: str, node: Any) -> bool:
+        """A float, or an integer that a scale belongs to."""
+        dtype = self.constants[name][0]
+        scaled = node.op_type in MACS or name not in node.input
+        return "float" in dtype or (scaled and dtype in ("int8", "uint8", "int4", "uint4", "int32"))
+
+    def stored(self, name: str) -> str:
+        """dtype of a value, seen through the operator that dequantizes it."""
+        maker = self.makers.get(name)
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            name = maker.input[0]
+        return self.dtypes.get(name, "unknown")
+
+    def count(self, name: str) -> int:
+        return elements(self.constants[name][1]) or 0
+
+    def parameters(self) -> int:
+        once = {name for node in self.nodes for name in self.weights(node)}
+        return sum(self.count(name) for name in once)
+
+    def largest_activation(self) -> int | None:
+        computed = [name for node in self.nodes for name in node.output if name]
+        given = [name for name in self.shapes if name not in self.makers]
+        names = [name for name in (*computed, *given) if name not in self.constants]
+        sizes = [
+            size_bytes(self.shapes.get(name), self.dtypes[name])
+            for name in names
+            if self.constant(name) is None and name in self.dtypes
+        ]
+        known = [size for size in sizes if size is not None]
+        return max(known) if known and len(known) == len(sizes) else None
+
+
+def _read(path: Path, model: Any) -> _Reader:
+    onnx = import_onnx()
+    _fix_batch(model)
+    try:
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
+    graphs = list(_graphs(model.graph))
+    nodes = tuple(node for graph in graphs for node in graph.node)
+    values = [v for g in graphs for v in (*g.input, *g.value_info, *g.output)]
+    constants = {
+        w.name: (_dtype(w.data_type), tuple(w.dims)) for g in graphs for w in g.initializer
+    }
+    for node in nodes:
+        if node.op_type == "Constant" and node.domain in STANDARD:
+            constants[node.output[0]] = _constant(node)
+    shapes = {name: shape for name, (_, shape) in constants.items()}
+    dtypes = {name: dtype for name, (dtype, _) in constants.items()}
+    for value in values:
+        if value.type.HasField("tensor_type"):
+            dtypes[value.name] = _dtype(value.type.tensor_type.elem_type)
+            if value.type.tensor_type.HasField("shape"):
+                shapes[value.name] = _shape(value)
+    makers = {name: node for node in nodes for name in node.output if name}
+    return _Reader(nodes, shapes, dtypes, constants, makers)
+
+
+def _fix_batch(model: Any) -> None:
+    """A free first size of an input becomes 1; shapes that it is in are left to inference."""
+    free = False
+    for value in model.graph.input:
+        sizes = value.type.tensor_type.shape.dim
+        if sizes and not sizes[0].HasField("dim_value"):
+            sizes[0].dim_value = 1
+            free = True
+    if free:
+        del model.graph.value_info[:]
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _graphs(inner)
+
+
+def _signature(values: Any, constants: set[str]) -> tuple[TensorFacts, ...]:
+    return tuple(
+        TensorFacts(value.name, _shape(value), _dtype(value.type.tensor_type.elem_type))
+        for value in values
+        if value.name not in constants
+    )
+
+
+def _shape(value: Any) -> Shape:
+    sizes = value.type.tensor_type.shape.dim
+    return tuple(
+        int(s.dim_value) if s.HasField("dim_value") else (s.dim_param or "?") for s in sizes
+    )
+
+
+def _constant(node: Any) -> tuple[str, Shape]:
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        return _dtype(attribute.t.data_type), tuple(attribute.t.dims)
+    kind = "float32" if "float" in attribute.name else "int64"
+    counts = {"value_floats": len(attribute.floats), "value_ints": len(attribute.ints)}
+    shape = (counts[attribute.name],) if attribute.name in counts else ()
+    return kind, shape
+
+
+def _dtype(number: int) -> str:
+    names = {kind: name.lower() for name, kind in import_onnx().TensorProto.DataType.items()}
+    name: str = names.get(number, "unknown")
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _op(node: Any) -> str:
+    # A name that is no UTF-8 is handed out as bytes.
+    kind = str(node.op_type)
+    return kind if node.domain in STANDARD else f"{node.domain}:{kind}"
