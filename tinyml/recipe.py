@@ -50,7 +50,6 @@ class TrainRecipe:
     batch_size: int = 64
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
-    dropout: float = 0.2
     class_weights: tuple[float, ...] = ()
     validation_fraction: float = 0.2
     threshold_folds: int = 3
