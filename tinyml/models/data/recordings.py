@@ -1,0 +1,125 @@
+"""What a data set is to training: labelled recordings of persons, split by person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyml.decision import Floats
+from tinyml.errors import DataError
+
+Options = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording; ``label`` indexes the set's labels, ``load`` gives samples and rate."""
+
+    id: str
+    person: str
+    label: int
+    load: Callable[[], tuple[Floats, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSet:
+    """Recordings and what is known of them as a whole.
+
+    labels    class names, worst first
+    warnings  contradictions that were found and how each was settled
+    sha256    of the content: the same recordings and labels give the same digest
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    warnings: tuple[str, ...]
+    sha256: str
+
+    def __post_init__(self) -> None:
+        ids = [recording.id for recording in self.recordings]
+        if len(set(ids)) != len(ids):
+            raise DataError(f"data set '{self.name}' names a recording twice")
+
+
+def person_labels(data: RecordingSet) -> dict[str, int]:
+    """Each person's label: the worst, so the lowest index, of their recordings."""
+    labels: dict[str, int] = {}
+    for recording in data.recordings:
+        labels[recording.person] = min(
+            recording.label, labels.get(recording.person, recording.label)
+        )
+    return labels
+
+
+def folds_by_person(data: RecordingSet, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """``count`` groups of persons, sorted; each label is spread evenly over the groups.
+
+    The same set, count and seed give the same groups. Raises `DataError` when there are
+    fewer persons than groups.
+    """
+    labels = person_labels(data)
+    if count < 2 or len(labels) < count:
+        raise DataError(
+            f"{len(labels)} persons of '{data.name}' cannot make {count} folds",
+            hint="take at least 2 folds and as many persons as folds",
+        )
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for place, person in enumerate(_shuffled_within_label(labels, seed)):
+        groups[place % count].append(person)
+    return tuple(tuple(sorted(group)) for group in groups)
+
+
+def split_by_person(
+    data: RecordingSet, fraction: float, seed: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(training, validation) persons, sorted: ``fraction`` of each label, at least one, held out.
+
+    Raises `DataError` when the fraction is not between 0 and 1 or nobody is left to train on.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"validation_fraction is {fraction:g}, it lies between 0 and 1")
+    labels = person_labels(data)
+    validation: list[str] = []
+    for label in sorted(set(labels.values())):
+        among = {person: own for person, own in labels.items() if own == label}
+        held_out = max(1, round(fraction * len(among)))
+        validation += _shuffled_within_label(among, seed)[:held_out]
+    training = sorted(set(labels) - set(validation))
+    if not training:
+        raise DataError(f"'{data.name}' has too few persons to hold some out")
+    return tuple(training), tuple(sorted(validation))
+
+
+def of_persons(data: RecordingSet, persons: Collection[str]) -> list[int]:
+    """Indices of the recordings of ``persons``, in order."""
+    wanted = set(persons)
+    return [i for i, recording in enumerate(data.recordings) if recording.person in wanted]
+
+
+def check_options(name: str, options: Options, known: Mapping[str, type]) -> None:
+    """Raise `DataError` for an option that the set ``name`` does not have, or of another type."""
+    for key, value in options.items():
+        if key not in known:
+            raise DataError(
+                f"data set '{name}' has no option '{key}'",
+                hint=f"options: {', '.join(known)}",
+            )
+        kind = known[key]
+        taken = (int, float) if kind is float else (kind,)
+        if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
+            raise DataError(
+                f"data set '{name}': option '{key}' is {value!r}, it takes {kind.__name__}"
+            )
+
+
+def _shuffled_within_label(labels: Mapping[str, int], seed: int) -> list[str]:
+    """Persons grouped by label, in random order within each."""
+    ordered: list[str] = []
+    for label in sorted(set(labels.values())):
+        among = sorted(person for person, own in labels.items() if own == label)
+        np.random.default_rng((seed, label)).shuffle(among)
+        ordered += among
+    return ordered
