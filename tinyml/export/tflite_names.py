@@ -1,8 +1,14 @@
 """Names in the TFLite graph: a stage's tensor has the stage's name, in every format alike.
 
-The converter names a computed tensor after the nodes that it comes from, last one
-first: ``relu;;batch_norm;;conv2d;1`` holds relu's value, the other two are fused into it.
-It moves convolutions to the channels-last layout, so a stage may be there transposed only.
+The converter names a computed tensor after the nodes that had a part in it:
+``relu;;batch_norm;;conv2d;1`` holds the value of the first one, relu. So the last tensor
+that names a node first holds the node's value, except where that was fused into another:
+
+- the operand of an activation that is computed by the same operator as what it follows;
+- a convolution or matrix product none of whose tensors comes from such an operator:
+  those that carry its name are its operand, padded or transposed.
+
+Convolutions are moved to the channels-last layout: a stage may be there transposed only.
 """
 
 from __future__ import annotations
@@ -11,12 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch.fx import Node
+
 from tinyml.errors import ExportError
 from tinyml.export.capture import Captured
 from tinyml.export.flatbuffer import operator_name, text
 from tinyml.export.names import free_name
 
 Shape = tuple[int, ...]
+_Holder = tuple[int, tuple[int, ...]]
 SIGNATURE = "serving_default"
 
 _MOVES = {"TRANSPOSE", "RESHAPE"}
@@ -29,16 +38,36 @@ _CHANNELS_LAST = {
     "RESIZE_BILINEAR",
     "RESIZE_NEAREST_NEIGHBOR",
 }
+_PRODUCTS = {
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "CONV_3D",
+    "TRANSPOSE_CONV",
+    "FULLY_CONNECTED",
+    "BATCH_MATMUL",
+}
+_PRODUCT_NODES = ("aten.conv", "aten.linear", "aten.matmul", "aten.mm", "aten.bmm", "aten.addmm")
+_MOVING_NODES = (
+    "aten.view",
+    "aten.reshape",
+    "aten.flatten",
+    "aten.squeeze",
+    "aten.unsqueeze",
+    "aten.permute",
+    "aten.transpose",
+)
+_ACTIVATION_NODES = ("aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp", "aten.tanh")
 
 
 @dataclass(frozen=True, slots=True)
 class _Produced:
-    """A computed tensor: its index, shape, operator and the operator's inputs."""
+    """A computed tensor: its index and shape, and the operator that it comes from."""
 
     index: int
     shape: Shape
     operator: str
     inputs: tuple[int, ...]
+    activated: bool
 
 
 def name_stages(
@@ -52,14 +81,15 @@ def name_stages(
     """
     graph = model.subgraphs[0]
     ends = _name_ends(model, captured)
-    produced, fused = _by_node(model, graph)
-    held: dict[str, tuple[int, tuple[int, ...]] | None] = {}
+    produced = _by_node(model, graph)
+    fused = _activated_operands(captured, produced)
+    held: dict[str, _Holder | None] = {}
     for stage, node in captured.stages.items():
         if node in ends:
             held[stage] = (ends[node], ())
         else:
-            usable = node is not None and node not in fused
-            held[stage] = _find(produced.get(node or "", []), captured, node) if usable else None
+            lost = node is None or node in fused
+            held[stage] = None if lost else _find(produced.get(node or "", []), captured, node)
     _rename(graph, held)
     names = {s: None if h is None else graph.tensors[h[0]].name for s, h in held.items()}
     return names, {s: h[1] for s, h in held.items() if h is not None and h[1]}
@@ -88,40 +118,55 @@ def _name_ends(model: Any, captured: Captured) -> dict[str | None, int]:
     return ends
 
 
-def _by_node(model: Any, graph: Any) -> tuple[dict[str, list[_Produced]], set[str]]:
-    """Node -> the tensors that hold what it computes, in order; nodes fused into others."""
+def _by_node(model: Any, graph: Any) -> dict[str, list[_Produced]]:
+    """Node -> the tensors that name it first, in order."""
     found: dict[str, list[_Produced]] = {}
-    fused: set[str] = set()
     for operator in graph.operators:
         name = operator_name(model.operatorCodes[operator.opcodeIndex])
+        options = operator.builtinOptions
         for index in operator.outputs:
             tensor = graph.tensors[index]
-            nodes = [part.partition(";")[0] for part in text(tensor.name).split(";;")]
-            shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
-            inputs = tuple(int(i) for i in operator.inputs)
-            found.setdefault(nodes[0], []).append(_Produced(int(index), shape, name, inputs))
-            fused.update(nodes[1:])
-    return found, fused
+            produced = _Produced(
+                index=int(index),
+                shape=() if tensor.shape is None else tuple(int(n) for n in tensor.shape),
+                operator=name,
+                inputs=tuple(int(i) for i in operator.inputs),
+                activated=bool(getattr(options, "fusedActivationFunction", 0)),
+            )
+            found.setdefault(text(tensor.name).partition(";")[0], []).append(produced)
+    return found
 
 
-def _find(
-    produced: list[_Produced], captured: Captured, node: str | None
-) -> tuple[int, tuple[int, ...]] | None:
-    """The last tensor made from ``node``, or the one that it only moves, in a known layout."""
-    shape = captured.shapes[node or ""]
-    while produced and shape is not None:
-        last = produced[-1]
-        layout = _layout(shape, last)
+def _activated_operands(captured: Captured, produced: Mapping[str, list[_Produced]]) -> set[str]:
+    """Nodes whose activation is computed by the operator that computes them."""
+    found = set()
+    for node in captured.program.graph.nodes:
+        computed = [p for p in produced.get(node.name, []) if p.operator not in _MOVES]
+        if _is(node, _ACTIVATION_NODES) and computed and computed[-1].activated:
+            found.add(node.args[0].name)
+    return found
+
+
+def _find(produced: list[_Produced], captured: Captured, name: str | None) -> _Holder | None:
+    """The last tensor made from node ``name``, or the one that it only moves."""
+    node = next(n for n in captured.program.graph.nodes if n.name == name)
+    shape = captured.shapes[node.name]
+    operators = {tensor.operator for tensor in produced}
+    if shape is None or (_is(node, _PRODUCT_NODES) and not operators & _PRODUCTS):
+        return None
+    if operators <= _MOVES and not _is(node, _MOVING_NODES):
+        return None
+    for later, earlier in zip(produced[::-1], [*produced[-2::-1], None], strict=True):
+        layout = _layout(shape, later)
         if layout is not None:
-            return last.index, layout
-        if (
-            last.operator not in _MOVES
-            or produced[-2:-1] == []
-            or (produced[-2].index not in last.inputs)
-        ):
+            return later.index, layout
+        if earlier is None or later.operator not in _MOVES or earlier.index not in later.inputs:
             return None
-        produced = produced[:-1]
     return None
+
+
+def _is(node: Node, names: tuple[str, ...]) -> bool:
+    return str(node.target).startswith(names)
 
 
 def _layout(shape: Shape, tensor: _Produced) -> tuple[int, ...] | None:
@@ -141,7 +186,7 @@ def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(order.index(axis) for axis in range(len(order)))
 
 
-def _rename(graph: Any, held: Mapping[str, tuple[int, tuple[int, ...]] | None]) -> None:
+def _rename(graph: Any, held: Mapping[str, _Holder | None]) -> None:
     """Stages' names; constants ``c0`` ..., other computed tensors ``t0`` ..."""
     fixed = {int(i) for i in (*graph.inputs, *graph.outputs)}
     taken = {text(graph.tensors[i].name) for i in fixed}

@@ -1,0 +1,175 @@
+"""Both files: names, numbers, bytes, and what must not be in them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from shipped import FORMATS, Shipped, ship
+from small_networks import SIGNATURE, STAGES, network, randomised
+from torch import Tensor, nn
+
+from tinyml.errors import ExportError
+from tinyml.export import facts, flatbuffer
+from tinyml.export.capture import NAMES, PROGRAM, Captured, capture
+from tinyml.export.convert import run_child
+from tinyml.export.parity import cases, compare
+from tinyml.export.passes.torch import rewrite
+from tinyml.export.stage_values import eager_values
+from tinyml.spec import Signature, TensorSpec
+
+IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8)),))
+
+
+class Fourier(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft(x, dim=-1).abs()
+
+
+class Stack(nn.Module):
+    """Convolutions in a row: between them no tensor has PyTorch's layout."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a = nn.Sequential(
+            nn.Conv2d(4, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        self.b = nn.Conv2d(channels, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x) * 1.5)
+
+
+def rewritten() -> Captured:
+    return rewrite(capture(network(), SIGNATURE, STAGES))[0]
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    return ship(rewritten(), request.param, tmp_path_factory.mktemp("shipped"))
+
+
+def test_every_case_agrees_at_every_stage_and_output(shipped: Shipped) -> None:
+    module = network()
+    for case, inputs in cases(SIGNATURE, seed=1).items():
+        want, outputs = eager_values(module, inputs, SIGNATURE, STAGES)
+        rows = compare(shipped.facts.format, case, want, shipped.stages(inputs), STAGES)
+        rows += compare("optimised", case, outputs, shipped.outputs(inputs), list(outputs))
+        assert {row.stage: row.verdict for row in rows} == dict.fromkeys(
+            [*STAGES, *outputs], "pass"
+        )
+
+
+def test_no_stage_is_fused_away(shipped: Shipped) -> None:
+    assert None not in shipped.facts.stages.values()
+
+
+def test_inputs_and_outputs_have_the_signatures_names_order_and_types(shipped: Shipped) -> None:
+    if shipped.facts.format == "onnx":
+        graph = onnx.load(shipped.path).graph
+        found = [[v.name for v in graph.input], [v.name for v in graph.output]]
+    else:
+        model = flatbuffer.unpack(shipped.path.read_bytes())
+        signature, graph = model.signatureDefs[0], model.subgraphs[0]
+        found = [
+            [flatbuffer.text(entry.name) for entry in ends]
+            for ends in (signature.inputs, signature.outputs)
+        ]
+        indices = [*graph.inputs, *graph.outputs]
+        assert [flatbuffer.text(graph.tensors[i].name) for i in indices] == sum(found, [])
+    specs = (SIGNATURE.inputs, SIGNATURE.outputs)
+    assert found == [[spec.name for spec in part] for part in specs]
+
+
+def test_a_file_holds_no_path_no_source_and_no_class(shipped: Shipped) -> None:
+    text = shipped.path.read_bytes().decode("latin-1")
+    found = re.findall(r"/\w+/|\.py\b|torch|small_networks|self\.|F\.pad|Block|MLIR|jax", text)
+    assert found == []
+
+
+def test_the_onnx_file_is_valid_and_needs_no_new_runtime(tmp_path: Path) -> None:
+    written = ship(rewritten(), "onnx", tmp_path)
+    model = onnx.load(written.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert (model.ir_version, [o.version for o in model.opset_import]) == (8, [18])
+    assert [file.name for file in tmp_path.iterdir()] == [written.path.name]
+
+
+def test_constants_of_the_tflite_file_lie_on_16_bytes(tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    data = ship(rewritten(), "tflite", tmp_path).path.read_bytes()
+    model = schema.Model.GetRootAs(data, 0)
+    buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+    starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
+    assert len(starts) > 5
+    assert {start % flatbuffer.ALIGNMENT for start in starts} == {0}
+
+
+def test_two_folders_and_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
+    files = []
+    for folder in (tmp_path / "here", tmp_path / "a longer way" / "there"):
+        folder.mkdir(parents=True)
+        rewritten().save(folder)
+        for fmt in FORMATS:
+            out, noted = folder / f"network.{fmt}", folder / f"{fmt}.json"
+            arguments = [str(path) for path in (folder / PROGRAM, folder / NAMES, out, noted)]
+            module = f"tinyml.export.write_{fmt}"
+            run_child(module, arguments, log=folder / "log", timeout_s=120)
+            files.append(out.read_bytes())
+            assert facts.load(noted).format == fmt
+    assert files[:2] == files[2:]
+
+
+def test_writing_twice_in_one_process_gives_the_same_bytes(tmp_path: Path) -> None:
+    for fmt in FORMATS:
+        written = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            written.append(ship(rewritten(), fmt, tmp_path / name).path.read_bytes())
+        assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("channels", [8, 6])
+def test_a_channels_last_stage_is_read_in_pytorchs_layout(channels: int, tmp_path: Path) -> None:
+    """Square images with as many channels (8): the shape alone does not tell the layout."""
+    torch.manual_seed(0)
+    module = randomised(Stack(channels))
+    shipped = ship(rewrite(capture(module, IMAGE, ("a", "b")))[0], "tflite", tmp_path)
+    inputs = cases(IMAGE, seed=0)["random"]
+    want, _ = eager_values(module, inputs, IMAGE, ("a", "b"))
+    rows = compare("litert", "random", want, shipped.stages(inputs), ("a", "b"))
+    assert shipped.facts.stages == {"a": "a", "b": "y"}
+    assert "a" in shipped.facts.layouts
+    assert {row.verdict for row in rows} == {"pass"}
+
+
+def test_a_fourier_transform_is_refused_with_advice(tmp_path: Path) -> None:
+    signature = Signature((TensorSpec("x", (1, 8)),), (TensorSpec("y", (1, 5)),))
+    captured = capture(Fourier().eval(), signature)
+    with pytest.raises(ExportError, match="LiteRT|operators outside") as caught:
+        ship(captured, "tflite", tmp_path)
+    assert "real convolutions" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_is_a_program_that_fails_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.pt2").write_bytes(b"")
+    command = [sys.executable, "-m", "tinyml.export.write_onnx", "empty.pt2", "none", "o", "f"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert not (tmp_path / "o").exists()
+
+
+def test_small_constants_survive(tmp_path: Path) -> None:
+    """The exporter's own optimizer would take ``p + 1e-10`` for ``p``: -inf on silence."""
+    for fmt in FORMATS:
+        shipped = ship(rewritten(), fmt, tmp_path)
+        silent = shipped.stages(cases(SIGNATURE, seed=0)["silence"])["scalogram"]
+        np.testing.assert_allclose(silent, -10.0, rtol=1e-6)
