@@ -4,7 +4,7 @@
 Real-Time", arXiv 2405.09570. Two presets take a waveform and return probabilities:
 
 `funnelnet`        corrected: 6 s at a real rate, scales inside Nyquist as channels of a
-                   1-D network, power averaged, level and training statistics removed.
+                   1-D network, power averaged, level and training mean removed.
 `funnelnet-paper`  the published network layer by layer, on the whole recording resampled
                    to 1000 points. The published band-pass runs along an axis of length 1
                    and does nothing: it is left out. Five scales lie above Nyquist, as
@@ -47,25 +47,19 @@ class LogPower(nn.Module):
 
 
 class LevelNormalization(nn.Module):
-    """Subtract each scale's training mean, then the window's level; divide by one spread."""
+    """Subtract each scale's training mean, then the window's level: loudness is gone."""
 
     def __init__(self, scales: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(1, scales, 1, 1))
-        self.register_buffer("spread", torch.ones(1))
 
     def fit(self, features: Tensor) -> None:
         """Take the statistics from training features [N, scales, 1, frames]."""
-        mean = features.mean(dim=(0, 2, 3), keepdim=True)
-        centred = features - mean
-        level = centred.mean(dim=(1, 2, 3), keepdim=True)
-        self.get_buffer("mean").copy_(mean)
-        self.get_buffer("spread").copy_((centred - level).std())
+        self.get_buffer("mean").copy_(features.mean(dim=(0, 2, 3), keepdim=True))
 
     def forward(self, features: Tensor) -> Tensor:
         centred = features - self.get_buffer("mean")
-        level = centred.mean(dim=(1, 2, 3), keepdim=True)
-        return (centred - level) / self.get_buffer("spread")
+        return centred - centred.mean(dim=(1, 2, 3), keepdim=True)
 
 
 class SeparableBlock(nn.Sequential):
