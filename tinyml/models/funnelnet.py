@@ -77,7 +77,10 @@ class SeparableBlock(nn.Sequential):
 
 
 class MeanMaxHead(nn.Module):
-    """[B, channels, 1, frames] -> logits, from each channel's mean and maximum."""
+    """[B, channels, 1, frames] -> logits, from each channel's mean and maximum.
+
+    Pools rather than reductions: LiteRT transposes to channels-first before a reduction.
+    """
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -85,8 +88,9 @@ class MeanMaxHead(nn.Module):
         self.linear = nn.Linear(2 * channels, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
-        pooled = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
-        logits: Tensor = self.linear(self.dropout(pooled))
+        frames = (1, maps.shape[3])
+        pooled = torch.cat([F.avg_pool2d(maps, frames), F.max_pool2d(maps, frames)], dim=1)
+        logits: Tensor = self.linear(self.dropout(pooled.flatten(1)))
         return logits
 
 
