@@ -61,7 +61,8 @@ def load(options: Options, seed: int) -> RecordingSet:
             f"{root / TABLE}: {'; '.join(warnings)}", hint="leave out --strict to take the worst"
         )
     recordings, unheard = _recordings(patients, persons, files)
-    return RecordingSet("circor", LABELS, recordings, (*warnings, *unheard), _digest(recordings))
+    digest = _digest(recordings, files)
+    return RecordingSet("circor", LABELS, recordings, (*warnings, *unheard), digest)
 
 
 def _root(options: Options) -> Path:
@@ -142,13 +143,15 @@ def _conflicts(patients: Mapping[str, _Patient], persons: Mapping[str, str]) -> 
 
 def _audio_files(folder: Path, patients: Mapping[str, _Patient]) -> list[Path]:
     """Every recording once, wav before flac, in order of name; all of known patients."""
-    found = {path.stem: path for kind in ("flac", "wav") for path in folder.glob(f"*.{kind}")}
+    found = {path.stem: path for kind in ("flac", "wav") for path in folder.glob(f"[!.]*.{kind}")}
     if not found:
         raise DataError(f"{folder} holds no wav or flac file", hint=DOWNLOAD)
-    strangers = sorted(stem for stem in found if stem.split("_")[0] not in patients)
+    strangers = sorted(
+        stem for stem in found if "_" not in stem or stem.split("_")[0] not in patients
+    )
     if strangers:
         raise DataError(
-            f"{found[strangers[0]]} belongs to no patient of {TABLE}", hint="is the copy whole?"
+            f"{found[strangers[0]]} is no <patient>_<location> of {TABLE}", hint="is the copy whole?"
         )
     return [found[stem] for stem in sorted(found)]
 
@@ -184,11 +187,10 @@ def _label(patient: _Patient, location: str, everywhere: bool) -> int:
     return LABELS.index("Absent" if elsewhere and not everywhere else patient.murmur)
 
 
-def _digest(recordings: Iterable[Recording]) -> str:
+def _digest(recordings: Iterable[Recording], files: Iterable[Path]) -> str:
     """Hash of every recording's id, person, label and bytes."""
     digest = hashlib.sha256()
-    for recording in recordings:
-        assert isinstance(recording.load, functools.partial)
-        content = sha256(recording.load.args[0])
-        digest.update(f"{recording.id} {recording.person} {recording.label} {content}\n".encode())
+    for recording, path in zip(recordings, files, strict=True):
+        facts = f"{recording.id} {recording.person} {recording.label} {sha256(path)}\n"
+        digest.update(facts.encode())
     return digest.hexdigest()

@@ -1,0 +1,141 @@
+"""One fit of one module: AdamW under a one-cycle schedule, the last epoch kept.
+
+All that is random in an epoch is drawn from a generator seeded by the recipe's seed, the
+part's name and the epoch's number; a run that stops between two epochs continues exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinyml.models.train_state import TrainState
+from tinyml.recipe import TrainRecipe
+from tinyml.spec import Array
+
+Report = Callable[[Mapping[str, Any]], None]
+
+WARM_UP = 0.3
+START_DIVISOR = 25.0
+END_DIVISOR = 1e5
+
+
+def one_cycle(step: int, steps: int, peak: float) -> float:
+    """Learning rate of ``step`` of ``steps``: up to ``peak``, then down to nearly nothing.
+
+    Two half cosines (Smith & Topin 2017, arXiv 1708.07120; annealing as in fastai).
+    """
+    top = max(1.0, WARM_UP * steps - 1)
+    if step <= top:
+        return _between(peak / START_DIVISOR, peak, step / top)
+    return _between(peak, peak / END_DIVISOR, (step - top) / max(1.0, steps - 1 - top))
+
+
+def _between(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def seed_of(seed: int, *names: object) -> int:
+    """A seed of its own for each thing that is random, 63 bits."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def set_dropout(module: nn.Module, rate: float) -> None:
+    """Give every dropout of ``module`` the recipe's rate."""
+    for child in module.modules():
+        if isinstance(child, nn.Dropout):
+            child.p = rate
+
+
+def fit(
+    module: Any,
+    features: Tensor,
+    labels: Tensor,
+    chosen: Tensor,
+    recipe: TrainRecipe,
+    seed: int,
+    state: TrainState,
+    save: Callable[[], None],
+    report: Callable[[int, float], None],
+) -> None:
+    """Train ``module`` on the windows ``chosen`` of ``features``, from where ``state`` is.
+
+    ``save`` writes ``state`` and is called after every epoch; ``report`` gets the number of
+    finished epochs and the loss.
+    """
+    optimizer = torch.optim.AdamW(module.parameters(), weight_decay=recipe.weight_decay)
+    criterion = nn.CrossEntropyLoss(weight=_class_weights(recipe))
+    _restore(module, optimizer, state.tensors)
+    for epoch in range(state.epoch, recipe.epochs):
+        torch.manual_seed(seed_of(seed, state.part, epoch))
+        loss = _epoch(module, optimizer, criterion, features, labels, chosen, recipe, epoch)
+        state.epoch = epoch + 1
+        state.tensors = _tensors(module, optimizer)
+        state.curves[state.part].append({"epoch": epoch + 1, "loss": loss})
+        save()
+        report(epoch + 1, loss)
+    module.eval()
+
+
+def _epoch(
+    module: Any,
+    optimizer: torch.optim.Optimizer,
+    criterion: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    chosen: Tensor,
+    recipe: TrainRecipe,
+    epoch: int,
+) -> float:
+    """One pass over the windows in random order; their mean loss."""
+    module.train()
+    order = chosen[torch.randperm(len(chosen))]
+    batches = order.split(recipe.batch_size)
+    total = 0.0
+    for number, batch in enumerate(batches):
+        step = epoch * len(batches) + number
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(step, recipe.epochs * len(batches), recipe.learning_rate)
+        optimizer.zero_grad()
+        loss = criterion(module.classify(features[batch]), labels[batch])
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(batch)
+    return total / len(order)
+
+
+def _class_weights(recipe: TrainRecipe) -> Tensor | None:
+    return torch.tensor(recipe.class_weights) if recipe.class_weights else None
+
+
+def _tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Array]:
+    kept = {f"weights/{name}": value for name, value in module.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        kept |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
+    return {name: value.detach().numpy().copy() for name, value in kept.items()}
+
+
+def _restore(
+    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Array]
+) -> None:
+    """Put back what `_tensors` took; nothing when the part is at its beginning."""
+    if not tensors:
+        return
+    weights: dict[str, Tensor] = {}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        kind, _, rest = name.partition("/")
+        if kind == "weights":
+            weights[rest] = torch.from_numpy(value.copy())
+        else:
+            index, _, key = rest.partition("/")
+            moments.setdefault(int(index), {})[key] = torch.from_numpy(value.copy())
+    module.load_state_dict(weights)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
