@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -147,9 +146,14 @@ def test_names_the_extra_when_neither_is_installed(
 
 
 def test_says_which_package_the_version_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    present = {"tflite_runtime"}
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in present else None)
-    monkeypatch.setattr(litert.importlib.metadata, "version", lambda _package: "2.14.0")
+    present = {"tflite-runtime": "2.14.0"}
+
+    def version(package: str) -> str:
+        if package not in present:
+            raise litert.importlib.metadata.PackageNotFoundError
+        return present[package]
+
+    monkeypatch.setattr(litert.importlib.metadata, "version", version)
     assert LITERT.version() == "tflite-runtime 2.14.0"
     present.clear()
     assert LITERT.version() is None

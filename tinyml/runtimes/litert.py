@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,10 +64,12 @@ class LiteRt:
 
     def version(self) -> str | None:
         """Version of the package that `open` uses, with its name unless it is LiteRT's."""
-        for package, module in PACKAGES:
-            if importlib.util.find_spec(module) is not None:
+        for package, _ in PACKAGES:
+            try:
                 version = importlib.metadata.version(package)
-                return version if package == PACKAGES[0][0] else f"{package} {version}"
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            return version if package == PACKAGES[0][0] else f"{package} {version}"
         return None
 
     def open(self, path: Path, *, threads: int = 1) -> LiteRtSession:
