@@ -1,0 +1,121 @@
+"""How long a bundle takes here: every runtime and format, front end and network apart."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml import bundle as bundles
+from tinyml.bundle import Bundle
+from tinyml.device.local import local_link
+from tinyml.device.measure import Job, Plan, measure
+from tinyml.errors import MissingExtraError, machine_errors
+from tinyml.files import write_json
+from tinyml.measurement import WHOLE, Difference, Measurement
+from tinyml.pipeline import reference
+from tinyml.pipeline.engines import PACKAGES, Engine, engines
+from tinyml.runtimes.cut import cut_file
+from tinyml.spec import Arrays
+
+Report = Callable[[Mapping[str, Any]], None]
+FRONT_END = "front end"
+NETWORK = "network (difference)"
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Measurements of one bundle, whole and front end in turn, and where they were written."""
+
+    measurements: tuple[Measurement, ...]
+    path: Path
+    skipped: tuple[str, ...]
+
+    @property
+    def networks(self) -> tuple[Difference, ...]:
+        """What is left of each whole without its front end."""
+        parts = {(m.runtime, m.part): m for m in self.measurements}
+        return tuple(
+            Difference(whole, parts[runtime, FRONT_END])
+            for (runtime, part), whole in parts.items()
+            if part == WHOLE and (runtime, FRONT_END) in parts
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Raw samples, and the differences that were formed from them."""
+        return {
+            "label": "host",
+            "measurements": [m.to_json() for m in self.measurements],
+            "networks": [
+                {"runtime": d.whole.runtime, "part": NETWORK, "p50_ns": d.p50_ns}
+                for d in self.networks
+            ],
+            "skipped": list(self.skipped),
+        }
+
+    def rows(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """A table for people: milliseconds and megabytes."""
+        head = ("runtime", "part", "load ms", "first ms", "p50 ms", "p90 ms", "peak RSS MB", "n")
+        rows: list[tuple[object, ...]] = [_row(m) for m in self.measurements]
+        rows += [
+            (d.whole.runtime, NETWORK, "", "", _ms(d.p50_ns), "", "", "") for d in self.networks
+        ]
+        return head, sorted(rows, key=lambda row: str(row[0]))
+
+
+def _row(m: Measurement) -> tuple[object, ...]:
+    memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
+    times = (_ms(m.load_ns), _ms(m.first_ns), _ms(m.p50_ns), _ms(m.p90_ns))
+    return (f"{m.runtime} {m.version}", m.part, *times, memory, len(m.samples_ns))
+
+
+def _ms(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e6:.3f}"
+
+
+def bench(
+    folder: Path, *, repeats: int, runs: int, threads: int, out: Path | None, report: Report
+) -> Benchmark:
+    """Time every installed runtime on one of the bundle's own inputs.
+
+    Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a
+    changed bundle. The JSON file lies beside the bundle, never in it.
+    """
+    bundle = bundles.read(folder)
+    bundle.check_files()
+    found = list(engines(folder, bundle.models))
+    ready = [engine for engine in found if engine.runtime.version() is not None]
+    if not ready:
+        raise MissingExtraError(*PACKAGES[found[0].name])
+    inputs = next(iter(reference.load(folder / bundles.REFERENCE).inputs.values()))
+    with machine_errors("making a scratch folder"):
+        scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
+    with scratch, local_link() as link:
+        jobs = [j for e in ready for j in _jobs(bundle, e, inputs, Path(scratch.name))]
+        plan = Plan(runs=runs, threads=threads)
+        measured = measure(link, jobs, repeats, plan=plan, progress=_progress(report))
+    path = out or folder.absolute().parent / f"{folder.absolute().name}.bench.json"
+    skipped = tuple(f"{e.model.path}: {e.name} is not installed" for e in found if e not in ready)
+    result = Benchmark(tuple(measured), path, skipped)
+    write_json(path, result.to_json())
+    return result
+
+
+def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, scratch: Path) -> list[Job]:
+    states = {pair.input: pair.output for pair in bundle.signature.states} or None
+    whole = Job(engine.path, engine.name, inputs, WHOLE, states)
+    tensor = engine.model.stages.get(bundle.front_end or "")
+    if tensor is None:
+        return [whole]
+    part = scratch / f"front-end-{engine.path.name}"
+    taken = cut_file(engine.path, tensor, part)
+    return [whole, Job(part, engine.name, {name: inputs[name] for name in taken}, FRONT_END)]
+
+
+def _progress(report: Report) -> Callable[[str, int, int], None]:
+    def forward(title: str, done: int, total: int) -> None:
+        report({"title": "timing", "done": done, "total": total, "note": title})
+
+    return forward
