@@ -156,6 +156,30 @@ def test_says_in_one_line_what_is_wrong(
         assert word in line["error"]
 
 
+def test_litert_falls_back_to_its_predecessor(
+    tflite_file: Path, tflite_inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    package = tmp_path / "tflite_runtime"
+    package.mkdir()
+    (package / "__init__.py").write_text('__version__ = "2.14.0"\n')
+    (package / "interpreter.py").write_text("from ai_edge_litert.interpreter import Interpreter\n")
+    start = tmp_path / "start.py"
+    start.write_text(f"""
+import importlib.util, runpy, sys
+find = importlib.util.find_spec
+hidden = lambda name, *rest: None if name == "ai_edge_litert" else find(name, *rest)
+importlib.util.find_spec = hidden
+sys.path.insert(0, {str(tmp_path)!r})
+runpy.run_path({str(RUNNER)!r}, run_name="__main__")
+""")
+    inputs = save(tmp_path, tflite_inputs)
+    command = [sys.executable, start, tflite_file, "--runtime", "litert", "--inputs", inputs]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    line = json.loads(done.stdout)
+    assert line["version"] == "tflite-runtime 2.14.0"
+    assert line["samples_ns"]
+
+
 def test_does_not_count_the_memory_of_a_large_parent(
     onnx_file: Path, onnx_inputs: dict[str, Any], tmp_path: Path
 ) -> None:

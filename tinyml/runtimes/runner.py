@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -78,22 +79,32 @@ def _ort_dtype(kind: str) -> str:
 
 
 def import_runtime(name: str) -> tuple[Any, Any, str]:
-    """The class that opens a model, the runtime's module and its version."""
+    """The class that opens a model, the runtime's module and its version.
+
+    ``litert`` is its predecessor where only that one is installed; the version says so.
+    """
+    if name == "onnxruntime":
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         if name == "onnxruntime":
-            os.environ["ORT_DISABLE_TELEMETRY"] = "1"
             import onnxruntime as module
 
             return Ort, module, module.__version__
-        if name == "litert":
-            import ai_edge_litert as package
-            from ai_edge_litert import interpreter as module
-        else:
+        if name == "tflite_runtime" or (name == "litert" and not installed("ai_edge_litert")):
             import tflite_runtime as package
             from tflite_runtime import interpreter as module
+        else:
+            import ai_edge_litert as package
+            from ai_edge_litert import interpreter as module
     except ImportError as error:
         raise RunnerError("{} cannot be imported here: {}".format(name, error)) from error
-    return LiteRt, module, getattr(package, "__version__", "unknown")
+    version = getattr(package, "__version__", "unknown")
+    fallen_back = name == "litert" and package.__name__ == "tflite_runtime"
+    return LiteRt, module, "tflite-runtime " + version if fallen_back else version
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def read_inputs(path: str) -> Arrays:
