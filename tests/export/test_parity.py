@@ -1,0 +1,132 @@
+"""The gate: what passes, what fails, and what is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinyml.bundle import Parity
+from tinyml.errors import ValidationError
+from tinyml.export.parity import cases, compare, gate
+from tinyml.spec import Array, Signature, StatePair, TensorSpec
+from tinyml.tolerance import POLICIES
+
+WANT = {
+    "bank": np.linspace(-1, 1, 20, dtype=np.float32),
+    "logits": np.array([2.0, -4.0], np.float32),
+}
+SIGNATURE = Signature(
+    inputs=(
+        TensorSpec("waveform", (1, 64)),
+        TensorSpec("state", (1, 8)),
+        TensorSpec("index", (1, 3), dtype="int64"),
+        TensorSpec("flag", (), dtype="bool"),
+        TensorSpec("level", (1, 4), dtype="int8"),
+    ),
+    outputs=(TensorSpec("state_out", (1, 8)),),
+    states=(StatePair("state", "state_out"),),
+)
+
+
+def verdicts(got: dict[str, Array | None], engine: str = "litert") -> list[str]:
+    return [row.verdict for row in compare(engine, "random", WANT, got, list(WANT))]
+
+
+def test_equal_stages_pass_and_have_no_finite_sqnr() -> None:
+    rows = compare("litert", "random", WANT, WANT, list(WANT))
+    assert [(row.verdict, row.max_error, row.sqnr_db) for row in rows] == [("pass", 0.0, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        WANT["bank"] * 2,
+        WANT["bank"] * 0,
+        -WANT["bank"],
+        WANT["bank"] + 1e-3,
+        np.where(WANT["bank"] > 0.9, np.nan, WANT["bank"]),
+        np.where(WANT["bank"] > 0.9, np.inf, WANT["bank"]),
+        WANT["bank"][:-1],
+        WANT["bank"][None],
+    ],
+)
+def test_a_wrong_stage_fails_and_the_others_do_not(wrong: Array) -> None:
+    assert verdicts({**WANT, "bank": wrong}) == ["fail", "pass"]
+
+
+def test_a_stage_without_an_answer_fails_and_a_fused_one_does_not() -> None:
+    assert verdicts({"bank": WANT["bank"]}) == ["pass", "fail"]
+    assert verdicts({**WANT, "logits": None}) == ["pass", "fused away"]
+
+
+def test_a_reference_that_is_not_finite_fails_even_when_the_engine_agrees() -> None:
+    broken = {"bank": np.array([-np.inf, 1.0], np.float32)}
+    assert compare("litert", "silence", broken, broken, ["bank"])[0].verdict == "fail"
+
+
+def test_silence_must_be_answered_with_silence() -> None:
+    zeros = {"bank": np.zeros(4, np.float32)}
+    noise = {"bank": np.full(4, 1e-30, np.float32)}
+    assert compare("litert", "silence", zeros, zeros, ["bank"])[0].verdict == "pass"
+    assert compare("litert", "silence", zeros, noise, ["bank"])[0].verdict == "fail"
+
+
+def test_the_captured_program_is_judged_tighter_than_an_engine() -> None:
+    near = {name: array * np.float32(1 + 1e-5) for name, array in WANT.items()}
+    assert verdicts(near, "onnxruntime") == ["pass", "pass"]
+    assert verdicts(near, "captured") == ["fail", "fail"]
+
+
+def test_the_bound_scales_with_the_stage_in_that_case() -> None:
+    tiny = {"bank": WANT["bank"] * np.float32(1e-6)}
+    row = compare("litert", "tiny", tiny, tiny, ["bank"])[0]
+    assert row.bound == pytest.approx(POLICIES["engine"].rtol * 1e-6)
+
+
+def test_the_gate_lets_agreement_through() -> None:
+    gate(Parity(compare("litert", "random", WANT, WANT, list(WANT))))
+
+
+def test_the_gate_names_engine_case_first_stage_error_bound_and_sqnr() -> None:
+    wrong = {name: array * 2 for name, array in WANT.items()}
+    rows = compare("litert", "impulse", WANT, wrong, list(WANT))
+    with pytest.raises(ValidationError) as caught:
+        gate(Parity(rows))
+    for said in ("litert", "'bank'", "'impulse'", "error 1,", "0.0001 allowed", "0.0 dB"):
+        assert said in caught.value.message
+    assert "2 of 2 rows fail" in caught.value.message
+
+
+def test_the_gate_says_when_there_is_no_number() -> None:
+    rows = compare("litert", "impulse", WANT, {**WANT, "bank": WANT["bank"] * np.nan}, ["bank"])
+    with pytest.raises(ValidationError, match="not finite"):
+        gate(Parity(rows))
+
+
+def test_every_case_fits_the_signature() -> None:
+    for inputs in cases(SIGNATURE, seed=0).values():
+        SIGNATURE.check_inputs(inputs)
+
+
+def test_the_cases_are_what_they_are_called() -> None:
+    made = cases(SIGNATURE, seed=0)
+    assert list(made) == ["random", "silence", "tiny", "full-scale", "impulse"]
+    wave = {case: inputs["waveform"] for case, inputs in made.items()}
+    assert 0.1 < wave["random"].std() < 0.4
+    assert not wave["silence"].any()
+    assert 0 < np.abs(wave["tiny"]).max() < 1e-4
+    assert set(np.unique(wave["full-scale"])) == {-1.0, 1.0}
+    assert np.flatnonzero(wave["impulse"]).tolist() == [32]
+    assert made["random"]["state"].any()
+
+
+def test_integers_stay_inside_every_index() -> None:
+    for inputs in cases(SIGNATURE, seed=0).values():
+        for name in ("index", "flag", "level"):
+            assert set(np.unique(inputs[name]).astype(int)) <= {0, 1}
+
+
+def test_a_seed_decides_the_cases() -> None:
+    first, again, other = (cases(SIGNATURE, seed)["random"]["waveform"] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
