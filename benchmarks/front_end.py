@@ -1,0 +1,95 @@
+"""The multi-rate front end against one bank at the full rate: ``python benchmarks/front_end.py``.
+
+Both make 50 frames/s of averaged power from 6 s at 4 kHz over 32 scales of 25-800 Hz. They
+are exported as `tinyml export` does and timed in fresh, interleaved, one-thread processes.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinyml import registry
+from tinyml.device.local import local_link
+from tinyml.device.measure import Job, Plan, measure
+from tinyml.export.capture import capture
+from tinyml.export.convert import run_child
+from tinyml.models.cost import count_macs
+from tinyml.models.cwt import MultiRateBank, SingleRateBank
+from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW
+from tinyml.spec import Signature, TensorSpec
+
+HOP = 8
+SIGNATURE = Signature(
+    (TensorSpec("waveform", (1, 1, 1, WINDOW), rate_hz=RATE_HZ),),
+    (TensorSpec("power", (1, 32, 1, WINDOW * FRAMES_PER_S // RATE_HZ)),),
+)
+
+
+class MultiRate(nn.Module):
+    """The bank that ships."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = MultiRateBank(SCALES_HZ, RATE_HZ, frames_per_s=FRAMES_PER_S)
+
+    def forward(self, waveform: Tensor) -> dict[str, Tensor]:
+        return {"power": self.bank(waveform)}
+
+
+class SingleRate(nn.Module):
+    """Every scale at the full rate, every eighth sample, power averaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = SingleRateBank.morlet(SCALES_HZ, RATE_HZ, 6.0, hop=HOP)
+
+    def forward(self, waveform: Tensor) -> dict[str, Tensor]:
+        real, imaginary = self.bank(waveform).chunk(2, dim=1)
+        power = real * real + imaginary * imaginary
+        return {"power": F.avg_pool2d(power, (1, RATE_HZ // FRAMES_PER_S // HOP))}
+
+
+def main() -> None:
+    """Print milliseconds per window and the ratio of medians, per runtime."""
+    inputs = {"waveform": np.random.default_rng(0).standard_normal((1, 1, 1, WINDOW), np.float32)}
+    with tempfile.TemporaryDirectory() as folder, local_link() as link:
+        jobs = []
+        for module in (MultiRate().eval(), SingleRate().eval()):
+            macs = count_macs(module, SIGNATURE) / WINDOW * RATE_HZ / 1e6
+            print(f"{type(module).__name__:<12} {macs:8.2f} MMAC per second of audio")
+            jobs += [
+                Job(
+                    path, registry.RUNTIME_OF_FORMAT[path.suffix[1:]], inputs, type(module).__name__
+                )
+                for path in export(module, Path(folder))
+            ]
+        measured = measure(link, jobs, 5, plan=Plan(runs=100))
+    for result in measured:
+        print(f"{result.runtime:<12} {result.part:<12} {result.p50_ns / 1e6:8.3f} ms a window")
+    for fast, slow in zip(measured[:2], measured[2:], strict=True):
+        print(f"{fast.runtime:<12} ratio of medians {slow.p50_ns / fast.p50_ns:5.1f}")
+
+
+def export(module: nn.Module, folder: Path) -> list[Path]:
+    """Both formats of ``module``."""
+    work = folder / type(module).__name__
+    work.mkdir()
+    torch.manual_seed(0)
+    capture(module, SIGNATURE).save(work)
+    files = []
+    for fmt, writer in registry.WRITERS.items():
+        files.append(work / f"model.{fmt}")
+        arguments = [work / "program.pt2", work / "capture.json", files[-1], work / f"{fmt}.json"]
+        run_child(writer, [str(a) for a in arguments], log=work / f"{fmt}.log", timeout_s=300)
+    return files
+
+
+if __name__ == "__main__":
+    sys.exit(main())
