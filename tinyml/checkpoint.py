@@ -53,7 +53,7 @@ class Checkpoint:
             "recipe": self.recipe.to_json(),
             "facts": dict(self.facts),
         }
-        weights = {name: np.ascontiguousarray(self.weights[name]) for name in sorted(self.weights)}
+        weights = {n: np.asarray(self.weights[n], order="C") for n in sorted(self.weights)}
         write_bytes(path, save(weights, {KEY: canonical_json(header)}))
 
 

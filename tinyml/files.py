@@ -65,7 +65,7 @@ def new_folder(path: Path, *, force: bool) -> Iterator[Path]:
     _refuse_existing(path, force)
     with machine_errors(f"making {path.name}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
+    with lock(path):
         _refuse_existing(path, force)
         _sweep(path)
         with machine_errors(f"making {path.name}"):
@@ -86,10 +86,11 @@ def _refuse_existing(path: Path, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    lock = path.parent / f".{path.name}.lock"
+def lock(path: Path) -> Iterator[None]:
+    """Be the only process that writes ``path``, a folder; `UsageError` when another one is."""
+    file = path.parent / f".{path.name}.lock"
     with machine_errors(f"making {path.name}"):
-        stream = lock.open("w")
+        stream = file.open("w")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +101,7 @@ def _lock(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
 
 
 def _sweep(path: Path) -> None:

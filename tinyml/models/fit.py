@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,11 +19,10 @@ from tinyml.models.train_state import TrainState
 from tinyml.recipe import TrainRecipe
 from tinyml.spec import Array
 
-Report = Callable[[Mapping[str, Any]], None]
-
 WARM_UP = 0.3
 START_DIVISOR = 25.0
 END_DIVISOR = 1e5
+EVALUATION_BATCH = 256
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
@@ -53,18 +53,29 @@ def set_dropout(module: nn.Module, rate: float) -> None:
             child.p = rate
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What a module learns from: features [n, ...] and labels [n] of all windows.
+
+    ``training`` and ``validation`` index them; validation only draws the curve.
+    """
+
+    features: Tensor
+    labels: Tensor
+    training: Tensor
+    validation: Tensor
+
+
 def fit(
     module: Any,
-    features: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
+    windows: Windows,
     recipe: TrainRecipe,
     seed: int,
     state: TrainState,
     save: Callable[[], None],
     report: Callable[[int, float], None],
 ) -> None:
-    """Train ``module`` on the windows ``chosen`` of ``features``, from where ``state`` is.
+    """Train ``module`` from where ``state`` is and leave it in eval mode.
 
     ``save`` writes ``state`` and is called after every epoch; ``report`` gets the number of
     finished epochs and the loss.
@@ -74,12 +85,17 @@ def fit(
     _restore(module, optimizer, state.tensors)
     for epoch in range(state.epoch, recipe.epochs):
         torch.manual_seed(seed_of(seed, state.part, epoch))
-        loss = _epoch(module, optimizer, criterion, features, labels, chosen, recipe, epoch)
+        row = {
+            "epoch": epoch + 1,
+            "loss": _epoch(module, optimizer, criterion, windows, recipe, epoch),
+        }
+        if len(windows.validation):
+            row["validation_loss"] = _loss(module, criterion, windows)
         state.epoch = epoch + 1
         state.tensors = _tensors(module, optimizer)
-        state.curves[state.part].append({"epoch": epoch + 1, "loss": loss})
+        state.curves[state.part].append(row)
         save()
-        report(epoch + 1, loss)
+        report(epoch + 1, row["loss"])
     module.eval()
 
 
@@ -87,15 +103,13 @@ def _epoch(
     module: Any,
     optimizer: torch.optim.Optimizer,
     criterion: nn.Module,
-    features: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
+    windows: Windows,
     recipe: TrainRecipe,
     epoch: int,
 ) -> float:
-    """One pass over the windows in random order; their mean loss."""
+    """One pass over the training windows in random order; their mean loss."""
     module.train()
-    order = chosen[torch.randperm(len(chosen))]
+    order = windows.training[torch.randperm(len(windows.training))]
     batches = order.split(recipe.batch_size)
     total = 0.0
     for number, batch in enumerate(batches):
@@ -103,11 +117,24 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = one_cycle(step, recipe.epochs * len(batches), recipe.learning_rate)
         optimizer.zero_grad()
-        loss = criterion(module.classify(features[batch]), labels[batch])
+        loss = criterion(module.classify(windows.features[batch]), windows.labels[batch])
         loss.backward()
         optimizer.step()
         total += loss.item() * len(batch)
     return total / len(order)
+
+
+def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
+    """Logits [n, classes] of the windows ``chosen``, in eval mode."""
+    module.eval()
+    with torch.no_grad():
+        parts = [module.classify(features[batch]) for batch in chosen.split(EVALUATION_BATCH)]
+    return torch.cat(parts)
+
+
+def _loss(module: Any, criterion: nn.Module, windows: Windows) -> float:
+    logits = classify(module, windows.features, windows.validation)
+    return float(criterion(logits, windows.labels[windows.validation]))
 
 
 def _class_weights(recipe: TrainRecipe) -> Tensor | None:

@@ -52,26 +52,35 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float | None:
 def person_metrics(
     decision: Decision, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
 ) -> dict[str, Any]:
-    """Metrics of ``probabilities`` (person -> [classes]) as JSON values.
+    """`label_metrics` of ``probabilities``, person -> [classes], under one decision."""
+    persons = list(probabilities)
+    return label_metrics(
+        decision.labels,
+        truths=[truths[person] for person in persons],
+        answers=[decision.label(probabilities[person]) for person in persons],
+        worst=[float(probabilities[person][0]) for person in persons],
+    )
+
+
+def label_metrics(
+    labels: Sequence[str], truths: Sequence[int], answers: Sequence[int], worst: Sequence[float]
+) -> dict[str, Any]:
+    """Metrics of persons, in order, as JSON values; ``worst``: probabilities of the worst label.
 
     Keys: ``persons``, ``weighted_accuracy``, ``uar``, ``auc_<worst label>``, ``recall`` by
     label (``None`` when nobody has it) and ``confusion`` [truth][answer].
     """
-    persons = list(probabilities)
-    actual = [truths[person] for person in persons]
-    answers = [decision.label(probabilities[person]) for person in persons]
-    counts = confusion(actual, answers, len(decision.labels))
-    worst = np.array([float(probabilities[person][0]) for person in persons])
-    is_worst = np.array(actual) == 0
+    counts = confusion(truths, answers, len(labels))
+    scores, is_worst = np.asarray(worst, np.float64), np.asarray(truths, int) == 0
     recalls = {
         label: int(row[index]) / int(row.sum()) if row.sum() else None
-        for index, (label, row) in enumerate(zip(decision.labels, counts, strict=True))
+        for index, (label, row) in enumerate(zip(labels, counts, strict=True))
     }
     return {
-        "persons": len(persons),
-        "weighted_accuracy": weighted_accuracy(counts, decision.labels),
+        "persons": len(truths),
+        "weighted_accuracy": weighted_accuracy(counts, labels),
         "uar": unweighted_average_recall(counts),
-        f"auc_{decision.labels[0].lower()}": area_under_curve(worst[is_worst], worst[~is_worst]),
+        f"auc_{labels[0].lower()}": area_under_curve(scores[is_worst], scores[~is_worst]),
         "recall": recalls,
         "confusion": counts.tolist(),
     }

@@ -63,9 +63,8 @@ class TrainState:
             "epoch": self.epoch,
         }
         finished = {f"finished/{part}": values for part, values in self.finished.items()}
-        tensors = {
-            name: np.ascontiguousarray(value) for name, value in {**finished, **self.tensors}.items()
-        }
+        kept = {**finished, **self.tensors}
+        tensors = {name: np.asarray(value, order="C") for name, value in kept.items()}
         write_bytes(path, save(tensors, {KEY: canonical_json(header)}))
 
     def start(self, part: str) -> None:

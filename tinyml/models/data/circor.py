@@ -151,7 +151,8 @@ def _audio_files(folder: Path, patients: Mapping[str, _Patient]) -> list[Path]:
     )
     if strangers:
         raise DataError(
-            f"{found[strangers[0]]} is no <patient>_<location> of {TABLE}", hint="is the copy whole?"
+            f"{found[strangers[0]]} is no <patient>_<location> of {TABLE}",
+            hint="is the copy whole?",
         )
     return [found[stem] for stem in sorted(found)]
 
@@ -160,7 +161,7 @@ def _recordings(
     patients: Mapping[str, _Patient], persons: Mapping[str, str], files: Iterable[Path]
 ) -> tuple[tuple[Recording, ...], tuple[str, ...]]:
     """The recordings, and a warning per Present patient without a recording to show it."""
-    named = [(*path.stem.split("_")[:2], path) for path in files]
+    named = [(path.stem.split("_")[0], path.stem.split("_")[1], path) for path in files]
     places: dict[str, set[str]] = {}
     for patient_id, location, _ in named:
         places.setdefault(patient_id, set()).add(location)
