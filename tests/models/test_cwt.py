@@ -60,7 +60,20 @@ def test_coefficients_equal_the_closed_form_away_from_the_edges(
     assert error / largest <= 5e-5
 
 
-def test_every_scale_is_documented_to_be_clear_of_the_edges_used_here() -> None:
+def test_beyond_its_documented_edge_a_coefficient_does_not_know_where_the_window_ends(
+    bank: MultiRateBank,
+) -> None:
+    long = np.random.default_rng(5).standard_normal(2 * WINDOW)
+    inside = long[WINDOW // 2 : WINDOW // 2 + WINDOW]
+    pairs = zip(bank.coefficients(as_input(long)), bank.coefficients(as_input(inside)), strict=True)
+    for (_, _, wide), (octave, times_s, narrow) in pairs:
+        skipped = (wide.shape[-1] - narrow.shape[-1]) // 2
+        wanted = wide[..., skipped : skipped + narrow.shape[-1]]
+        for row, frequency_hz in enumerate(octave.frequencies_hz):
+            edge = edge_s(frequency_hz, 6.0, RATE_HZ)
+            clear = (times_s > edge) & (times_s < 6 - edge)
+            error = (wanted - narrow)[0, row, clear].abs().max()
+            assert float(error) <= 5e-5 * float(wanted.abs().max())
     assert max(edge_s(f, 6.0, RATE_HZ) for f in SCALES_HZ) <= EDGE_S
 
 

@@ -53,11 +53,11 @@ def front_end_children(entry: ModelEntry) -> tuple[str, ...]:
     return entry.stages[: entry.stages.index(entry.front_end) + 1]
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up what `aten` computes, under the child that is running."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs: Counter[str] = Counter()
         self.running = ""
 

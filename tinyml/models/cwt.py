@@ -140,7 +140,7 @@ def octaves(
 
 
 def _instants(rate_hz: int, frames_per_s: int, hop: int, octave: int) -> int:
-    instants, rest = divmod(rate_hz, frames_per_s * hop * 2**octave)
+    instants, rest = divmod(rate_hz, frames_per_s * hop << octave)
     if rest or not instants:
         raise InputError(
             f"octave {octave} at {rate_hz / 2**octave:g} Hz with a hop of {hop} does not make "
@@ -162,7 +162,7 @@ class OctaveBank(nn.Module):
         super().__init__()
         sigma = w0 / (2 * np.pi * min(octave.frequencies_hz))
         taps = 2 * int(np.ceil(cut_sigmas * sigma * octave.rate_hz)) + (hop + 1) % 2
-        offsets = np.arange(taps) - (taps - 1) / 2
+        offsets = np.arange(taps, dtype=np.float64) - (taps - 1) / 2
         kernel = _kernels(octave.frequencies_hz, offsets, octave.rate_hz, w0)
         both = np.concatenate([kernel.real, kernel.imag])[:, None, None, :]
         self.register_buffer("taps", torch.tensor(both, dtype=torch.float32))
@@ -226,7 +226,7 @@ class MultiRateBank(nn.Module):
         for bank, signal in zip(self.octaves, self._rates(waveform), strict=True):
             assert isinstance(bank, OctaveBank)
             real, imaginary = bank.coefficients(signal)[:, :, 0].chunk(2, dim=1)
-            slots = np.arange(real.shape[-1]) + 0.5
+            slots = np.arange(real.shape[-1], dtype=np.float64) + 0.5
             times_s = slots * self.hop / bank.octave.rate_hz
             found.append((bank.octave, times_s, torch.complex(real, imaginary)))
         return found

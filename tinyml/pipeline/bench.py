@@ -36,11 +36,11 @@ class Benchmark:
     @property
     def networks(self) -> tuple[Difference, ...]:
         """What is left of each whole without its front end."""
-        parts = {(m.runtime, m.part): m for m in self.measurements}
+        fronts = {m.model: m for m in self.measurements if m.part == FRONT_END}
         return tuple(
-            Difference(whole, parts[runtime, FRONT_END])
-            for (runtime, part), whole in parts.items()
-            if part == WHOLE and (runtime, FRONT_END) in parts
+            Difference(whole, fronts[f"front-end-{whole.model}"])
+            for whole in self.measurements
+            if whole.part == WHOLE and f"front-end-{whole.model}" in fronts
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -59,9 +59,7 @@ class Benchmark:
         """A table for people: milliseconds and megabytes."""
         head = ("runtime", "part", "load ms", "first ms", "p50 ms", "p90 ms", "peak RSS MB", "n")
         rows: list[tuple[object, ...]] = [_row(m) for m in self.measurements]
-        rows += [
-            (d.whole.runtime, NETWORK, "", "", _ms(d.p50_ns), "", "", "") for d in self.networks
-        ]
+        rows += [_difference_row(difference) for difference in self.networks]
         return head, sorted(rows, key=lambda row: str(row[0]))
 
 
@@ -69,6 +67,12 @@ def _row(m: Measurement) -> tuple[object, ...]:
     memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
     times = (_ms(m.load_ns), _ms(m.first_ns), _ms(m.p50_ns), _ms(m.p90_ns))
     return (f"{m.runtime} {m.version}", m.part, *times, memory, len(m.samples_ns))
+
+
+def _difference_row(d: Difference) -> tuple[object, ...]:
+    low, high = d.range_ns
+    spread = f"{_ms(low)} to {_ms(high)}"
+    return (f"{d.whole.runtime} {d.whole.version}", NETWORK, "", "", _ms(d.p50_ns), spread, "", "")
 
 
 def _ms(nanoseconds: float) -> str:

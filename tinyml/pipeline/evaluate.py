@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinyml import bundle as bundles
 from tinyml import checkpoint, registry
 from tinyml.decision import Decision, Floats
 from tinyml.errors import InputError, UsageError, require
-from tinyml.models.metrics import metrics
+from tinyml.models.metrics import person_metrics
 from tinyml.models.predict import by_person, predict_recordings
 from tinyml.pipeline.data import recording_set
 from tinyml.pipeline.engines import choose
@@ -38,13 +36,9 @@ def evaluate(
     persons = by_person(decision, [r.person for r in chosen], answers)
     worst: dict[str, int] = {}
     for recording in chosen:
-        worst[recording.person] = min(worst.get(recording.person, 99), recording.label)
+        worst[recording.person] = min(worst.get(recording.person, recording.label), recording.label)
     return {
-        "metrics": metrics(
-            np.array([worst[person] for person in persons]),
-            np.stack(list(persons.values())),
-            decision,
-        ),
+        "metrics": person_metrics(decision, worst, persons),
         "recordings": [
             {"id": r.id, "person": r.person, "probabilities": [float(p) for p in answer]}
             for r, answer in zip(chosen, answers, strict=True)
