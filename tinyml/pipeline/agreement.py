@@ -12,6 +12,7 @@ import numpy as np
 from tinyml.bundle import Agreement, Disagreement
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Decision, Floats
+from tinyml.errors import DataError
 from tinyml.models.predict import by_person
 from tinyml.pipeline.data import recording_set
 from tinyml.pipeline.engines import Engine
@@ -53,7 +54,13 @@ class Recordings:
 def validation_recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
     """Windows of the persons that training held out; `DataError` when the data is not there."""
     held_out = set(saved.facts["split"]["validation"])
-    found = [r for r in recording_set(saved.recipe, data).recordings if r.person in held_out]
+    loaded = recording_set(saved.recipe, data)
+    if loaded.sha256 != saved.facts["data_sha256"]:
+        raise DataError(
+            f"this is not the data that the model was trained on: '{loaded.name}' has changed",
+            hint="give the same data with --data, or judge parity alone with --without-data",
+        )
+    found = [r for r in loaded.recordings if r.person in held_out]
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
         windows.append(saved.decision.windows(*recording.load()))
