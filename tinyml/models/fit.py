@@ -46,13 +46,6 @@ def seed_of(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def set_dropout(module: nn.Module, rate: float) -> None:
-    """Give every dropout of ``module`` the recipe's rate."""
-    for child in module.modules():
-        if isinstance(child, nn.Dropout):
-            child.p = rate
-
-
 @dataclass(frozen=True, slots=True)
 class Windows:
     """What a module learns from: features [n, ...] and labels [n] of all windows.

@@ -15,7 +15,7 @@ from tinyml.errors import DataError, UsageError, machine_errors
 from tinyml.files import lock
 from tinyml.models.data.recordings import folds_by_person
 from tinyml.models.examples import Examples
-from tinyml.models.fit import Windows, fit, seed_of, set_dropout
+from tinyml.models.fit import Windows, fit, seed_of
 from tinyml.models.thresholds import choose_thresholds
 from tinyml.models.train_state import TrainState
 from tinyml.recipe import Recipe
@@ -99,9 +99,7 @@ class Run:
 def new_module(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
     """The model in an initial state that follows from the recipe's seed and the part."""
     torch.manual_seed(seed_of(recipe.seed, part, "weights"))
-    module = entry.build(classes)
-    set_dropout(module, recipe.train.dropout)
-    return module
+    return entry.build(classes)
 
 
 @contextlib.contextmanager

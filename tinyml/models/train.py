@@ -196,8 +196,6 @@ def _check_train(recipe: Recipe, labels: Sequence[str]) -> None:
         )
     if asked.threshold_folds == 1 or asked.threshold_folds < 0:
         raise RecipeError(f"[train] threshold_folds is {asked.threshold_folds}: 0, or 2 and more")
-    if not 0 <= asked.dropout < 1:
-        raise RecipeError(f"[train] dropout is {asked.dropout:g}: from 0 to below 1")
     if not 0 < asked.validation_fraction < 1:
         raise RecipeError(
             f"[train] validation_fraction is {asked.validation_fraction:g}: between 0 and 1"
@@ -335,4 +333,4 @@ def _data_facts(run: Run) -> dict[str, Any]:
 
 
 def _instruction_set() -> str:
-    return str(torch.backends.cpu.get_capability())
+    return str(torch.backends.cpu.get_cpu_capability())
