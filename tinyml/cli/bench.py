@@ -20,10 +20,11 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time every runtime and format here, in fresh interleaved processes, labelled host.
+    """Time a bundle on this machine.
 
-    Front end and network are shown apart: the front end is the same file cut after its
-    last stage, the network is the difference of the medians.
+    Every runtime and format in fresh interleaved processes, labelled host. Front end and
+    network are shown apart: the front end is the same file cut after its last stage, the
+    network is the difference of the medians.
 
     Example: tinyml bench demo-bundle --repeats 5
     """

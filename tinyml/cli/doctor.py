@@ -12,7 +12,10 @@ from tinyml.cli.terminal import put, put_json, table
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show Python, CPU, memory, every package and extra, and how to install what is missing."""
+    """Show what this machine has and lacks.
+
+    Python, CPU, memory, every package by extra, and how to install what is missing.
+    """
     from tinyml.pipeline.doctor import examine
 
     found = examine()

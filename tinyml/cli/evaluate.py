@@ -23,7 +23,9 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Weighted accuracy, UAR and AUC by person, never plain accuracy alone.
+    """Judge a model by person on a data set.
+
+    Weighted accuracy, UAR and AUC, never plain accuracy alone.
 
     Example: tinyml eval demo-bundle
     """

@@ -41,14 +41,15 @@ def command(
     ] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Capture, convert, prove every stage against PyTorch, and write the bundle.
+    """Convert, prove and bundle a model.
 
-    Out of tolerance is exit 5 with the first stage that diverges, and no bundle.
+    Every stage of the shipped files is compared with PyTorch on their runtimes. Out of
+    tolerance is exit 5 with the first stage that diverges, and no bundle.
 
     Examples:
 
+    \b
       tinyml export runs/demo --target rpi --out demo-bundle
-
       tinyml export runs/demo --target host --formats tflite --out here --force
     """
     from tinyml.pipeline.export import ExportJob, export
@@ -75,6 +76,7 @@ def command(
     put(table(*parity_rows(bundle.parity)))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.agreeing} of {agreement.persons} persons agree")
-    say(bundle.parity.accuracy_note) if bundle.parity.accuracy_note else None
+    if bundle.parity.accuracy_note:
+        say(bundle.parity.accuracy_note)
     say(f"written: {out}")
     say(f"next: tinyml verify {out}; tinyml bench {out}; copy {out} to the board, run its run.py")

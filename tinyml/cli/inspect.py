@@ -14,9 +14,10 @@ def command(
     what: Annotated[Path, typer.Argument(help="A bundle, a .tflite or an .onnx file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Signature, ops, MACs, parameters, largest activation, precision per layer.
+    """Show what a bundle or a model file holds.
 
-    Of a bundle: its manifest; its model files too, where their readers are installed.
+    Signature, ops, MACs, parameters, largest activation, precision per layer. Of a bundle: its
+    manifest; its model files too, where their readers are installed.
 
     Example: tinyml inspect demo-bundle/funnelnet-fp32.tflite
     """

@@ -6,10 +6,12 @@ Exit codes: 0 ok; 1 the machine's fault; 2 usage; 3 bad input; 4 device; 5 valid
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -32,6 +34,7 @@ HELP = """Compact models from PyTorch to a bundle that is proven on the runtime 
 
 Five minutes, from training to a Raspberry Pi bundle:
 
+\b
   tinyml train synthetic --out runs/demo
   tinyml export runs/demo --target rpi --out demo-bundle
   tinyml verify demo-bundle
@@ -48,19 +51,45 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-for verb, module in (
-    ("train", train),
-    ("eval", evaluate),
-    ("export", export),
-    ("verify", verify),
-    ("predict", predict),
-    ("bench", bench),
-    ("inspect", inspect),
-    ("models", models),
-    ("targets", targets),
-    ("doctor", doctor),
-):
-    app.command(verb)(module.command)
+VERBS: dict[str, Callable[..., None]] = {
+    "train": train.command,
+    "eval": evaluate.command,
+    "export": export.command,
+    "verify": verify.command,
+    "predict": predict.command,
+    "bench": bench.command,
+    "inspect": inspect.command,
+    "models": models.command,
+    "targets": targets.command,
+    "doctor": doctor.command,
+}
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """``command``, whose errors become one line, a hint and an exit code."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except TinymlError as error:
+            print(f"error: {error.message}", file=sys.stderr)
+            if error.hint:
+                print(f"hint: {error.hint}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            print("interrupted: the same command again continues", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output is gone: let nothing else be written at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+
+    return run
+
+
+for verb, function in VERBS.items():
+    app.command(verb)(guarded(function))
 
 
 def _version(value: bool) -> None:
@@ -78,31 +107,14 @@ def _options(
     pass
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line and exit with the code of what happened."""
     signal.signal(signal.SIGTERM, _terminate)
-    try:
-        app()
-    except TinymlError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        _interrupted()
-    sys.exit(0)
+    app()
 
 
 def _terminate(signum: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _interrupted() -> NoReturn:
-    print("interrupted: the same command again continues", file=sys.stderr)
-    sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tinyml.cli.terminal import put, put_json, table
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models with their parameters and multiply-accumulates.
+    """List the models and what they cost.
 
     macs counts convolutions and linear layers of the network; the front end is apart.
     """

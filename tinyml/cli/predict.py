@@ -19,7 +19,9 @@ def command(
     runtime: Annotated[str | None, typer.Option(help="litert (default) or onnxruntime.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Probability of each label per recording: mono or stereo, any PCM width or float.
+    """Probability of each label per recording.
+
+    Mono or stereo, any rate, any PCM width or float.
 
     Example: tinyml predict demo-bundle patient_AV.wav patient_MV.wav --json
     """

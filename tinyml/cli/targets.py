@@ -13,7 +13,10 @@ from tinyml.target import all_targets
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the targets: board, CPU, memory, formats and the newest runtimes that exist there."""
+    """List the boards there are.
+
+    With CPU, memory, formats and the newest runtimes that exist there.
+    """
     found = list(all_targets().values())
     if as_json:
         put_json([target.to_json() for target in found])

@@ -30,8 +30,8 @@ def command(
 
     Examples:
 
+    \b
       tinyml train synthetic --out runs/demo
-
       tinyml train circor --folds 5 --out runs/circor-folds
     """
     from tinyml.pipeline.train import train

@@ -14,9 +14,10 @@ def command(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Re-hash every file and repeat parity from reference.safetensors; needs no torch.
+    """Check a bundle: its files and its parity.
 
-    Exit 5 names what was changed, or the first stage that diverges.
+    Re-hashes every file and repeats parity from reference.safetensors, without torch. Exit 5
+    names what was changed, or the first stage that diverges.
 
     Example: tinyml verify demo-bundle
     """

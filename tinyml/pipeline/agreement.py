@@ -13,7 +13,7 @@ from tinyml.bundle import Agreement, Disagreement
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Decision, Floats
 from tinyml.errors import DataError
-from tinyml.models.predict import by_person
+from tinyml.models.predict import by_person, by_recording, cut_windows
 from tinyml.pipeline.data import recording_set
 from tinyml.pipeline.engines import Engine
 from tinyml.spec import Array, Signature
@@ -46,8 +46,7 @@ class Recordings:
 
     def persons_of(self, probabilities: Floats) -> dict[str, Floats]:
         """[n, classes] of the windows -> person -> [classes]."""
-        parts = np.split(probabilities, np.cumsum(self.counts)[:-1])
-        recordings = [self.decision.aggregate(part) for part in parts]
+        recordings = by_recording(self.decision, probabilities, self.counts)
         return by_person(self.decision, self.persons, recordings)
 
 
@@ -63,7 +62,7 @@ def validation_recordings(saved: Checkpoint, data: Path | None, report: Report) 
     found = [r for r in loaded.recordings if r.person in held_out]
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
-        windows.append(saved.decision.windows(*recording.load()))
+        windows.append(cut_windows(saved.decision, recording))
         report({"title": "validation recordings", "done": done, "total": len(found)})
     return Recordings(
         decision=saved.decision,

@@ -12,8 +12,10 @@ import numpy as np
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError, InputError, UsageError, require
+from tinyml.errors import InputError, UsageError, require
 from tinyml.models.data.audio import read_audio
+from tinyml.models.data.recordings import Recording
+from tinyml.models.predict import cut_windows
 from tinyml.pipeline.engines import Engine, choose
 
 
@@ -25,7 +27,6 @@ class Answer:
     label: str
     probabilities: dict[str, float]
     windows: int
-    rate_hz: int
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -73,23 +74,19 @@ def _decision(bundle: Bundle) -> Decision:
 
 
 def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], Floats]) -> Answer:
-    windows, rate_hz = _windows(file, decision)
+    windows = _windows(file, decision)
     probabilities = decision.aggregate(answer_windows(windows))
     return Answer(
         file=str(file),
         label=decision.labels[decision.label(probabilities)],
         probabilities=dict(zip(decision.labels, map(float, probabilities), strict=True)),
         windows=len(windows),
-        rate_hz=rate_hz,
     )
 
 
-def _windows(file: Path, decision: Decision) -> tuple[Floats, int]:
-    samples, rate_hz = read_audio(file)
-    try:
-        return decision.windows(samples, rate_hz), rate_hz
-    except DataError as error:
-        raise DataError(f"{file}: {error.message}", hint=error.hint) from error
+def _windows(file: Path, decision: Decision) -> Floats:
+    unlabelled = Recording(str(file), person="", label=0, load=lambda: read_audio(file))
+    return cut_windows(decision, unlabelled)
 
 
 def _check_plot(files: Sequence[Path]) -> None:
@@ -105,8 +102,8 @@ def _plot(bundle: Bundle, engine: Engine, file: Path, answer: Answer, path: Path
     picture = bundle.facts.get("scalogram")
     if picture is None:
         raise UsageError(f"{bundle.model} has no scalogram to draw")
-    windows, _ = _windows(file, _decision(bundle))
-    inputs = {bundle.signature.inputs[0].name: windows[0][None]}
+    first = _windows(file, _decision(bundle))[:1]
+    inputs = {bundle.signature.inputs[0].name: first}
     value = engine.stages(inputs)[picture["stage"]]
     if value is None:
         raise UsageError(f"'{picture['stage']}' is fused away in {engine.model.path}")
