@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from tinyml.decision import Floats
 from tinyml.errors import DataError, machine_errors
 
 STREAMED_SIZES = (0, 0xFFFFFFFF)
+# What may follow a data chunk that is really empty.
+CHUNKS_AFTER = (b"", b"LIST", b"id3 ", b"ID3 ", b"cue ", b"bext", b"smpl", b"fact")
 
 
 def read_audio(path: Path) -> tuple[Floats, int]:
@@ -22,7 +26,7 @@ def read_audio(path: Path) -> tuple[Floats, int]:
     import soundfile
 
     try:
-        with machine_errors(f"reading {path.name}"), soundfile.SoundFile(path) as stream:
+        with machine_errors(f"reading {path.name}"), soundfile.SoundFile(_opened(path)) as stream:
             promised, rate_hz = stream.frames, stream.samplerate
             samples = stream.read(dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
@@ -38,34 +42,44 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path} is a folder", hint="give a wav or flac file")
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="give a wav or flac file")
-    size = path.stat().st_size
-    if size == 0:
+    if path.stat().st_size == 0:
         raise DataError(f"{path} is empty", hint="record or copy it again")
-    missing = _missing_bytes(path, size)
-    if missing > 0:
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file's bytes; the size of a streamed wav is filled in.
+
+    soundfile takes a size of 0 at its word and silently returns what is there of a data
+    chunk that is cut. A recorder that streams cannot know the size beforehand and writes
+    0 or all ones.
+    """
+    content = path.read_bytes()
+    start = _samples_start(content)
+    if start is None:
+        return io.BytesIO(content)
+    promised, there = int.from_bytes(content[start - 4 : start], "little"), len(content) - start
+    if promised in STREAMED_SIZES and content[start : start + 4] not in CHUNKS_AFTER:
+        size = min(there, 0xFFFFFFFE).to_bytes(4, "little")
+        return io.BytesIO(content[: start - 4] + size + content[start:])
+    if promised > there:
         raise DataError(
-            f"{path} is truncated: its header promises {missing} bytes more",
+            f"{path} is truncated: its header promises {promised - there} bytes more",
             hint="record or copy it again",
         )
+    return io.BytesIO(content)
 
 
-def _missing_bytes(path: Path, size: int) -> int:
-    """How much shorter than its data chunk a RIFF file is; 0 for any other file.
-
-    soundfile silently returns what is there. A recorder that streams cannot know the
-    length beforehand and writes 0 or all ones.
-    """
-    with path.open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
-        while len(chunk := stream.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                whole = length not in STREAMED_SIZES
-                return stream.tell() + length - size if whole else 0
-            stream.seek(length + length % 2, 1)
-    return 0
+def _samples_start(content: bytes) -> int | None:
+    """Where the samples of a RIFF file begin; ``None`` for any other file."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return None
+    at = 12
+    while at + 8 <= len(content):
+        if content[at : at + 4] == b"data":
+            return at + 8
+        length = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + length + length % 2
+    return None
 
 
 def _broken(path: Path) -> DataError:
