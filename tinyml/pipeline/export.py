@@ -6,10 +6,11 @@ one rename, after parity; out of tolerance there is none.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,14 @@ from safetensors.numpy import save_file
 from tinyml import checkpoint, registry
 from tinyml.bundle import REFERENCE, Bundle, ModelFile, Parity, StageParity
 from tinyml.checkpoint import Checkpoint
-from tinyml.errors import UsageError, ValidationError, machine_errors, require
+from tinyml.errors import (
+    ExportError,
+    MachineError,
+    UsageError,
+    ValidationError,
+    machine_errors,
+    require,
+)
 from tinyml.export import convert, facts, parity
 from tinyml.files import new_folder, sha256
 from tinyml.pipeline import assemble, capture, reference
@@ -38,6 +46,7 @@ EXTRAS = {
     "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
 }
 REAL_WINDOWS = 4
+LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +87,10 @@ def export(job: ExportJob, report: Report) -> Bundle:
     plan = _plan(job)
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         recordings = _recordings(plan, report)
-        _capture(plan, recordings, Path(work), report)
-        models = _convert(plan, Path(work), draft, report)
-        proof = _prove(plan, recordings, models, draft, Path(work), report)
-        _gate(job, proof, draft, Path(work))
+        _capture(plan, recordings, work, report)
+        models = _convert(plan, work, draft, report)
+        proof = _prove(plan, recordings, models, draft, work, report)
+        _gate(job, proof, draft, work)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, plan.checkpoint, plan.entry, plan.target.name, models, proof
@@ -145,9 +154,23 @@ def _named(name: str, weights: Path) -> Checkpoint:
     )
 
 
-def _scratch() -> tempfile.TemporaryDirectory[str]:
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what lies between the steps; after a failed conversion its logs stay."""
     with machine_errors("making a scratch folder"):
-        return tempfile.TemporaryDirectory(prefix="tinyml-export-")
+        work = Path(tempfile.mkdtemp(prefix="tinyml-export-"))
+    keep_logs = False
+    try:
+        yield work
+    except (ExportError, MachineError) as error:
+        keep_logs = str(work / LOGS) in error.hint
+        raise
+    finally:
+        for path in work.iterdir():
+            if path.name != LOGS:
+                path.unlink()
+        if not keep_logs:
+            shutil.rmtree(work)
 
 
 def _recordings(plan: _Plan, report: Report) -> Recordings | None:
@@ -198,18 +221,8 @@ def _write(plan: _Plan, fmt: str, work: Path, draft: Path) -> ModelFile:
 
 
 def _child(module: str, arguments: list[str], plan: _Plan, work: Path) -> None:
-    log = work / f"{module.rpartition('.')[2]}.log"
-    try:
-        convert.run_child(module, arguments, log=log, timeout_s=plan.job.timeout_s)
-    except Exception:
-        _keep_log(log, plan.job.out)
-        raise
-
-
-def _keep_log(log: Path, out: Path) -> None:
-    """The scratch folder vanishes: leave the log where the error's hint can point."""
-    if log.exists():
-        shutil.copy(log, out.absolute().parent / f"{out.name}.{log.name}")
+    log = work / LOGS / f"{module.rpartition('.')[2]}.log"
+    convert.run_child(module, arguments, log=log, timeout_s=plan.job.timeout_s)
 
 
 def _prove(
@@ -254,7 +267,7 @@ def _gate(job: ExportJob, proof: Parity, draft: Path, work: Path) -> None:
 def _keep(folder: Path, proof: Parity, draft: Path, work: Path) -> None:
     with new_folder(folder, force=False) as kept:
         shutil.copytree(draft, kept, dirs_exist_ok=True)
-        for log in work.glob("*.log"):
+        for log in (work / LOGS).iterdir():
             shutil.copy(log, kept)
         text = json.dumps(proof.to_json(), indent=2)
         (kept / "parity.json").write_text(text, encoding="utf-8")

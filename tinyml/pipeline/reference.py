@@ -43,7 +43,7 @@ class Reference:
 
 
 def load(path: Path) -> Reference:
-    """Read a reference; `BundleError` when a key is of another kind."""
+    """Read a reference, or inputs alone; `BundleError` when a key is of another kind."""
     _, arrays = read_safetensors(path)
     parts: dict[str, dict[str, dict[str, Array]]] = {"input": {}, "stage": {}, "output": {}}
     for key, array in arrays.items():
@@ -56,5 +56,5 @@ def load(path: Path) -> Reference:
     return Reference(
         inputs={case: parts["input"][case] for case in cases},
         stages={case: parts["stage"].get(case, {}) for case in cases},
-        outputs={case: parts["output"][case] for case in cases},
+        outputs={case: parts["output"].get(case, {}) for case in cases},
     )
