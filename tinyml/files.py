@@ -81,8 +81,9 @@ def new_folder(path: Path, *, force: bool) -> Iterator[Path]:
 def _refuse_existing(path: Path, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError(f"{path} exists", hint="choose another folder, or --force to replace it")
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file", hint="choose another folder")
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{place} is a file, not a folder", hint="choose another folder")
 
 
 @contextlib.contextmanager

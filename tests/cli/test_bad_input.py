@@ -193,7 +193,7 @@ def test_an_existing_folder_is_kept_without_force(
 def test_a_folder_below_a_file_cannot_be_made(cli: Cli, small_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = cli("export", small_run, "--target", "rpi", "--out", tmp_path / "file" / "out")
-    refused(done, 1, "Not a directory")
+    refused(done, 2, "is a file, not a folder")
 
 
 def in_namespace(mount: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -55,35 +55,59 @@ def progress(*, as_json: bool) -> Iterator[Report]:
     if as_json:
         yield lambda event: put_json(dict(event), indent=None)
         return
+    bars = _Bars()
+    try:
+        yield bars
+    finally:
+        bars.stop()
+
+
+class _Bars:
+    """One bar per title; a line for every event that has none.
+
+    Nothing is drawn where nobody watches: bars are for a terminal.
+    """
+
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        if "total" in event:
+            if sys.stderr.isatty():
+                self._draw(event)
+        elif self._progress is None:
+            say(str(event["text"]))
+        else:
+            self._progress.console.print(str(event["text"]), highlight=False, markup=False)
+
+    def stop(self) -> None:
+        """Remove the bars."""
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _draw(self, event: Event) -> None:
+        if self._progress is None:
+            self._progress = _start()
+        title = str(event["title"])
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=event["total"], note="")
+        done, note = event["done"], event.get("note", "")
+        self._progress.update(self._tasks[title], completed=done, note=note)
+        if done >= event["total"]:
+            self._progress.remove_task(self._tasks.pop(title))
+
+
+def _start() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
-        yield _Bars(bars)
-
-
-class _Bars:
-    """One bar per title; a line for every event that has none."""
-
-    def __init__(self, bars: Any) -> None:
-        self._bars = bars
-        self._tasks: dict[str, Any] = {}
-
-    def __call__(self, event: Event) -> None:
-        if "total" not in event:
-            self._bars.console.print(str(event["text"]), highlight=False, markup=False)
-            return
-        title = str(event["title"])
-        if title not in self._tasks:
-            self._tasks[title] = self._bars.add_task(title, total=event["total"], note="")
-        task = self._tasks[title]
-        self._bars.update(task, completed=event["done"], note=event.get("note", ""))
-        if event["done"] >= event["total"]:
-            self._bars.remove_task(self._tasks.pop(title))
+    started = Progress(*columns, console=Console(stderr=True), transient=True)
+    started.start()
+    return started

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.bundle import Parity, StageParity
@@ -50,17 +50,31 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     lines: list[str] = []
     for section, value in found.items():
         if isinstance(value, Mapping):
-            lines += [f"{section}:", *(f"  {name:<18} {item}" for name, item in value.items())]
-        elif isinstance(value, list):
-            lines += [f"{section}:", *(f"  {_item(item)}" for item in value)]
+            lines += [f"{section}:", *(f"  {name:<26} {_value(v)}" for name, v in value.items())]
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            lines += [f"{section}:", *_indented(value)]
         else:
-            lines.append(f"{section:<20} {value}")
+            lines.append(f"{section:<28} {_value(value)}")
     return "\n".join(lines)
 
 
-def _item(item: object) -> str:
-    if isinstance(item, Mapping):
-        return "  ".join(
-            f"{name}={value}" for name, value in item.items() if value not in (None, "")
-        )
-    return str(item)
+def _indented(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Mappings with the same keys as a table, two spaces in."""
+    keys = tuple(rows[0])
+    cells = [[_value(row[key]) for key in keys] for row in rows]
+    widths = [max(len(line[i]) for line in [list(keys), *cells]) for i in range(len(keys))]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [list(keys), *cells]
+    ]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return " ".join(_value(item) for item in value) or "none"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
