@@ -15,6 +15,8 @@ INTENDED_USE = {
     "other": "Set by the author of the model.",
 }
 
+DEMONSTRATION = ", a demonstration set of generated sounds: these figures say nothing of patients"
+
 
 def model_card(bundle: Bundle, domain: str = "other") -> str:
     """Markdown from the manifest alone: use, data, metrics, files, parity, limits."""
@@ -58,7 +60,8 @@ def _data(facts: Mapping[str, Any]) -> str:
     training = facts.get("training") or {}
     if not training:
         return "Nobody measured accuracy: the weights came without a data set.\n"
-    lines = [f"- data set: {training.get('data_set', 'unknown')}"]
+    name = str(training.get("data_set", "unknown"))
+    lines = [f"- data set: {name}{DEMONSTRATION if name == 'synthetic' else ''}"]
     lines += [
         f"- {name} on the persons held out: {value:.3f}"
         for name, value in (training.get("validation") or {}).items()
