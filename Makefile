@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables picture clean
+.PHONY: help setup demo test test-all check bench wheel-test tables picture golden clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ tables: setup ## regenerate the tables of counts and of what is supported
 
 picture: setup ## redraw README's scalogram
 	$(BIN)/python scripts/readme_picture.py
+
+golden: setup ## regenerate the golden manifest of the tests
+	$(BIN)/python scripts/golden_bundle.py
 
 clean: ## remove .venv, caches, runs and builds
 	rm -rf $(VENV) build dist demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -73,6 +73,7 @@ def test_parity_covers_every_engine_case_and_stage(small_bundle: Path) -> None:
     engines = {row.engine for row in parity.stages}
     assert engines == {
         "captured",
+        "rewritten",
         "onnxruntime",
         "onnxruntime+fusion",
         "litert",

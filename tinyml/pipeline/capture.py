@@ -48,8 +48,9 @@ def main(arguments: list[str]) -> None:
     module = load_module(entry, saved)
     captured = capture(module, saved.signature, entry.stages)
     expected = answers(module, saved.signature, entry.stages, folder)
+    rows = _rows("captured", captured, expected, entry.stages)
     rewritten, counts = rewrite(captured)
-    rows = _captured_rows(rewritten, expected, entry.stages)
+    rows += _rows("rewritten", rewritten, expected, entry.stages)
     rewritten.save(folder)
     write_json(folder / FACTS, {"passes": counts, "parity": [dataclasses.asdict(r) for r in rows]})
     if (folder / WINDOWS).exists():
@@ -75,17 +76,17 @@ def answers(
     return expected
 
 
-def _captured_rows(
-    captured: Captured, expected: Reference, stages: tuple[str, ...]
+def _rows(
+    engine: str, captured: Captured, expected: Reference, stages: tuple[str, ...]
 ) -> list[StageParity]:
     from tinyml.export.stage_values import captured_values
 
     rows: list[StageParity] = []
     for case, inputs in expected.inputs.items():
         inside, outputs = captured_values(captured, inputs)
-        rows += parity.compare("captured", case, expected.stages[case], inside, stages)
+        rows += parity.compare(engine, case, expected.stages[case], inside, stages)
         wanted = expected.outputs[case]
-        rows += parity.compare("captured", case, wanted, outputs, list(wanted))
+        rows += parity.compare(engine, case, wanted, outputs, list(wanted))
     return rows
 
 
