@@ -24,14 +24,16 @@ SIGNATURE = Signature(
 
 
 class Bank(nn.Module):
-    """Strided filters behind a lopsided padding, squared."""
+    """A low-pass behind an even padding, strided filters behind a lopsided one, squared."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("low_pass", torch.randn(1, 1, 1, 7) * 0.3)
         self.register_buffer("taps", torch.randn(CHANNELS, 1, 1, 9) * 0.3)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        padded = F.pad(waveform[:, None, None, :], (5, 2))
+        smooth = F.conv2d(F.pad(waveform[:, None, None, :], (3, 3)), self.low_pass)
+        padded = F.pad(smooth, (5, 2))
         return F.conv2d(padded, self.taps, stride=(1, 2)).square()
 
 

@@ -15,6 +15,7 @@ from tinyml.export.parity import cases, compare
 from tinyml.export.passes import torch as passes
 from tinyml.export.passes.torch.drop_dropout import drop_dropout
 from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
+from tinyml.export.passes.torch.merge_pad_into_conv import merge_pad_into_conv
 from tinyml.export.stage_values import captured_values, eager_values
 from tinyml.spec import Signature, TensorSpec
 
@@ -200,6 +201,76 @@ def test_a_stage_that_was_a_dropout_becomes_its_operand() -> None:
     captured = capture(module, signature, ("inner.0", "inner.1"))
     dropped, _ = apply(drop_dropout, captured)
     assert dropped.stages["inner.1"] == dropped.stages["inner.0"] == captured.stages["inner.0"]
+
+
+class Padded(nn.Module):
+    """A padding and a convolution over the last axis."""
+
+    def __init__(
+        self, pad: tuple[int, ...], kernel: int, stride: int = 1, mode: str = "constant"
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.pad, self.mode, self.value = pad, mode, None if mode != "constant" else 0.0
+        self.conv = nn.Conv2d(2, 3, (1, kernel), stride=(1, stride), padding=(0, 1))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": self.conv(nn.functional.pad(x, self.pad, self.mode, self.value))}
+
+
+class PaddedWithOnes(Padded):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": self.conv(nn.functional.pad(x, self.pad, value=1.0))}
+
+
+class PaddingUsedTwice(Padded):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        padded = nn.functional.pad(x, self.pad)
+        return {"y": self.conv(padded) + padded.sum()}
+
+
+def signature_of(module: nn.Module, shape: tuple[int, ...]) -> Signature:
+    out = tuple(module(torch.zeros(shape))["y"].shape)
+    return Signature((TensorSpec("x", shape),), (TensorSpec("y", out),))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Padded((2, 2), 5),
+        Padded((2, 2), 5, stride=3),
+        Padded((1, 1, 2, 2), 3),
+        # one more zero on the right is not read: 27 and 28 samples are 7 steps of 4
+        Padded((3, 2), 3, stride=4),
+    ],
+)
+def test_merge_pad_fires_once_and_the_numbers_hold(module: nn.Module) -> None:
+    signature = signature_of(module, (1, 2, 3, 20))
+    merged, count = apply(merge_pad_into_conv, capture(module.eval(), signature))
+    assert (count, targets(merged)) == (1, ["conv2d"])
+    assert_same_numbers(module, merged, signature)
+    assert apply(merge_pad_into_conv, merged)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Padded((2, 1), 5),
+        Padded((1, 2), 5, stride=4),
+        Padded((-1, -1), 3),
+        Padded((1, 1, 0, 0), 3, mode="reflect"),
+        Padded((0, 0, 0, 0, 0, 1), 3).requires_grad_(False),
+        PaddedWithOnes((1, 1), 3),
+        PaddingUsedTwice((1, 1), 3),
+    ],
+    ids=["one more step", "longer right", "cuts", "reflects", "channels", "ones", "used twice"],
+)
+def test_merge_pad_refuses(module: nn.Module) -> None:
+    shape = (1, 1, 3, 20) if len(module.pad) == 6 else (1, 2, 3, 20)
+    signature = signature_of(module, shape)
+    kept, count = apply(merge_pad_into_conv, capture(module.eval(), signature))
+    assert (count, targets(kept)[0]) == (0, "pad")
+    assert_same_numbers(module, kept, signature)
 
 
 def test_every_pass_fires_in_the_small_network() -> None:

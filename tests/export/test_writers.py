@@ -16,12 +16,13 @@ from small_networks import SIGNATURE, STAGES, network, randomised
 from torch import Tensor, nn
 
 from tinyml.errors import ExportError
-from tinyml.export import facts, flatbuffer
+from tinyml.export import facts, flatbuffer, write_tflite
 from tinyml.export.capture import NAMES, PROGRAM, Captured, capture
 from tinyml.export.convert import run_child
 from tinyml.export.parity import cases, compare
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.stage_values import eager_values
+from tinyml.export.twin import add_outputs
 from tinyml.spec import Signature, TensorSpec
 
 IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8)),))
@@ -29,7 +30,13 @@ IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8
 
 class Fourier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.fft.rfft(x, dim=-1).abs()
+        spectrum = torch.stft(x, 8, 4, window=torch.hann_window(8), return_complex=True)
+        return spectrum.abs()
+
+
+class SingularValues(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.svdvals(x)
 
 
 class Stack(nn.Module):
@@ -82,7 +89,7 @@ def test_inputs_and_outputs_have_the_signatures_names_order_and_types(shipped: S
             for ends in (signature.inputs, signature.outputs)
         ]
         indices = [*graph.inputs, *graph.outputs]
-        assert [flatbuffer.text(graph.tensors[i].name) for i in indices] == sum(found, [])
+        assert [flatbuffer.text(graph.tensors[i].name) for i in indices] == [*found[0], *found[1]]
     specs = (SIGNATURE.inputs, SIGNATURE.outputs)
     assert found == [[spec.name for spec in part] for part in specs]
 
@@ -150,13 +157,62 @@ def test_a_channels_last_stage_is_read_in_pytorchs_layout(channels: int, tmp_pat
     assert {row.verdict for row in rows} == {"pass"}
 
 
-def test_a_fourier_transform_is_refused_with_advice(tmp_path: Path) -> None:
-    signature = Signature((TensorSpec("x", (1, 8)),), (TensorSpec("y", (1, 5)),))
-    captured = capture(Fourier().eval(), signature)
-    with pytest.raises(ExportError, match="LiteRT|operators outside") as caught:
-        ship(captured, "tflite", tmp_path)
+@pytest.mark.parametrize(
+    ("module", "shapes", "fmt", "says"),
+    [
+        (Fourier(), ((1, 16), (1, 5, 5)), "tflite", "LiteRT cannot convert the model"),
+        (SingularValues(), ((1, 4, 2), (1, 2)), "tflite", "LiteRT cannot convert the model"),
+        (SingularValues(), ((1, 4, 2), (1, 2)), "onnx", "PyTorch cannot write the model as ONNX"),
+    ],
+)
+def test_what_a_format_cannot_say_is_refused_with_advice(
+    module: nn.Module,
+    shapes: tuple[tuple[int, ...], ...],
+    fmt: str,
+    says: str,
+    tmp_path: Path,
+) -> None:
+    signature = Signature((TensorSpec("x", shapes[0]),), (TensorSpec("y", shapes[1]),))
+    captured = capture(module.eval(), signature)
+    with pytest.raises(ExportError, match=says) as caught:
+        ship(captured, fmt, tmp_path)
+    assert "\n" not in caught.value.message
     assert "real convolutions" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_custom_operator_is_refused_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_tflite.to_tflite(rewritten())
+    model = flatbuffer.unpack(data)
+    model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = 32
+    model.operatorCodes[0].customCode = "FlexSomething"
+    monkeypatch.setattr(write_tflite, "to_tflite", lambda _: flatbuffer.pack(model))
+    with pytest.raises(ExportError, match="CUSTOM:FlexSomething") as caught:
+        ship(rewritten(), "tflite", tmp_path)
+    assert "real convolutions" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_twin_shows_a_stage_that_was_fused_away(fmt: str, tmp_path: Path) -> None:
+    stages = ("a", "a.1")
+    module = randomised(Stack(6))
+    captured = rewrite(capture(module, IMAGE, stages))[0]
+    if fmt == "tflite":
+        assert ship(captured, fmt, tmp_path).facts.stages["a.1"] is None
+    twin = ship(add_outputs(captured, ["a.1"]), fmt, tmp_path)
+    inputs = cases(IMAGE, seed=0)["random"]
+    want, _ = eager_values(module, inputs, IMAGE, stages)
+    rows = compare(fmt, "random", want, twin.stages(inputs), stages)
+    assert [row.verdict for row in rows] == ["pass", "pass"]
+
+
+def test_a_stage_that_a_rewrite_took_has_no_twin() -> None:
+    captured = rewrite(capture(randomised(Stack(6)), IMAGE, ("a.0",)))[0]
+    with pytest.raises(ExportError, match=r"'a\.0' is not computed any more"):
+        add_outputs(captured, ["a.0"])
 
 
 def test_a_writer_is_a_program_that_fails_in_one_line(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.fx import Node
 
 from tinyml.errors import ExportError
@@ -70,6 +71,15 @@ class _Produced:
     activated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Shapes of the captured nodes, the tensors made from each, and inputs and outputs."""
+
+    shapes: Mapping[str, Shape | None]
+    produced: Mapping[str, list[_Produced]]
+    ends: Mapping[str, int]
+
+
 def name_stages(
     model: Any, captured: Captured
 ) -> tuple[dict[str, str | None], dict[str, tuple[int, ...]]]:
@@ -81,25 +91,23 @@ def name_stages(
     """
     graph = model.subgraphs[0]
     ends = _name_ends(model, captured)
-    produced = _by_node(model, graph)
-    fused = _activated_operands(captured, produced)
-    held: dict[str, _Holder | None] = {}
-    for stage, node in captured.stages.items():
-        if node in ends:
-            held[stage] = (ends[node], ())
-        else:
-            lost = node is None or node in fused
-            held[stage] = None if lost else _find(produced.get(node or "", []), captured, node)
+    found = _Found(captured.shapes, _by_node(model, graph), ends)
+    fused = _activated_operands(captured, found.produced)
+    nodes = {node.name: node for node in captured.program.graph.nodes}
+    held: dict[str, _Holder | None] = {
+        stage: None if name is None or name in fused else _holder(nodes[name], found)
+        for stage, name in captured.stages.items()
+    }
     _rename(graph, held)
     names = {s: None if h is None else graph.tensors[h[0]].name for s, h in held.items()}
     return names, {s: h[1] for s, h in held.items() if h is not None and h[1]}
 
 
-def _name_ends(model: Any, captured: Captured) -> dict[str | None, int]:
+def _name_ends(model: Any, captured: Captured) -> dict[str, int]:
     """Give inputs and outputs the signature's names and order; returns node -> tensor."""
     signature, graph = model.signatureDefs[0], model.subgraphs[0]
     signature.signatureKey = SIGNATURE
-    ends: dict[str | None, int] = {}
+    ends: dict[str, int] = {}
     for kind, specs in (
         ("inputs", captured.signature.inputs),
         ("outputs", captured.signature.outputs),
@@ -147,20 +155,42 @@ def _activated_operands(captured: Captured, produced: Mapping[str, list[_Produce
     return found
 
 
-def _find(produced: list[_Produced], captured: Captured, name: str | None) -> _Holder | None:
-    """The last tensor made from node ``name``, or the one that it only moves."""
-    node = next(n for n in captured.program.graph.nodes if n.name == name)
-    shape = captured.shapes[node.name]
+def _holder(node: Node, found: _Found) -> _Holder | None:
+    """The tensor with ``node``'s value, and the permutation to PyTorch's layout."""
+    if node.name in found.ends:
+        return found.ends[node.name], ()
+    own = _last(node, found)
+    if own is None and node.target is torch.ops.aten.permute.default:
+        return _permuted(node, found)
+    return own
+
+
+def _permuted(node: Node, found: _Found) -> _Holder | None:
+    """A permutation that costs nothing in the other layout has its operand's tensor."""
+    operand, order = node.args
+    held = _holder(operand, found) if isinstance(operand, Node) else None
+    if held is None or not isinstance(order, list):
+        return None
+    layout = held[1] or tuple(range(len(order)))
+    combined = tuple(layout[int(axis)] for axis in order)
+    return held[0], () if combined == tuple(range(len(order))) else combined
+
+
+def _last(node: Node, found: _Found) -> _Holder | None:
+    """The last tensor made from ``node``, or the one that it only moves."""
+    shape, produced = found.shapes[node.name], found.produced.get(node.name, [])
     operators = {tensor.operator for tensor in produced}
     if shape is None or (_is(node, _PRODUCT_NODES) and not operators & _PRODUCTS):
         return None
     if operators <= _MOVES and not _is(node, _MOVING_NODES):
         return None
-    for later, earlier in zip(produced[::-1], [*produced[-2::-1], None], strict=True):
+    for position in reversed(range(len(produced))):
+        later = produced[position]
         layout = _layout(shape, later)
         if layout is not None:
             return later.index, layout
-        if earlier is None or later.operator not in _MOVES or earlier.index not in later.inputs:
+        moved = later.operator in _MOVES and position > 0
+        if not moved or produced[position - 1].index not in later.inputs:
             return None
     return None
 

@@ -1,4 +1,4 @@
-"""``python -m tinyml.export.write_onnx PROGRAM.pt2 CAPTURE.json OUT.onnx FACTS.json``.
+"""``python -m tinyml.export.write_onnx PROGRAM.pt2 CAPTURE.json OUT.onnx FACTS.json [STAGE...]``.
 
 Opset 18 is the oldest that PyTorch's exporter writes without converting versions: it
 serves the old runtimes of boards best. PyTorch stamps IR version 10 for the metadata
@@ -20,6 +20,7 @@ from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
 from tinyml.export.onnx_names import name_stages, values_by_node
 from tinyml.export.passes.onnx import rewrite
+from tinyml.export.twin import add_outputs
 from tinyml.files import write_bytes
 
 OPSET = 18
@@ -80,9 +81,13 @@ def _refuse_foreign(model: ir.Model) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Convert what `Captured.save` wrote; the facts are written after the model."""
-    program, names, out, facts = (Path(argument) for argument in arguments)
-    write(capture.load(program, names), out).save(facts)
+    """Convert what `Captured.save` wrote; the facts are written after the model.
+
+    Stages named after the four files become outputs: that is a twin, not for shipping.
+    """
+    program, names, out, facts = (Path(argument) for argument in arguments[:4])
+    captured = add_outputs(capture.load(program, names), arguments[4:])
+    write(captured, out).save(facts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""``python -m tinyml.export.write_tflite PROGRAM.pt2 CAPTURE.json OUT.tflite FACTS.json``."""
+"""Captured program -> TFLite, through LiteRT's converter.
+
+``python -m tinyml.export.write_tflite PROGRAM.pt2 CAPTURE.json OUT.tflite FACTS.json [STAGE...]``
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.passes.tflite import rewrite
 from tinyml.export.tflite_names import name_stages
 from tinyml.export.tflite_runtimes import minimum_runtime
+from tinyml.export.twin import add_outputs
 from tinyml.files import write_bytes
 
 
@@ -67,9 +71,13 @@ def _refuse_foreign(model: Any) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Convert what `Captured.save` wrote; the facts are written after the model."""
-    program, names, out, facts = (Path(argument) for argument in arguments)
-    write(capture.load(program, names), out).save(facts)
+    """Convert what `Captured.save` wrote; the facts are written after the model.
+
+    Stages named after the four files become outputs: that is a twin, not for shipping.
+    """
+    program, names, out, facts = (Path(argument) for argument in arguments[:4])
+    captured = add_outputs(capture.load(program, names), arguments[4:])
+    write(captured, out).save(facts)
 
 
 if __name__ == "__main__":

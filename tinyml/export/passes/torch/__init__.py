@@ -13,11 +13,13 @@ from torch.export import ExportedProgram
 from tinyml.export.capture import Captured
 from tinyml.export.passes.torch.drop_dropout import drop_dropout
 from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
+from tinyml.export.passes.torch.merge_pad_into_conv import merge_pad_into_conv
 
 Stages = dict[str, str | None]
 
 PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
     "drop_dropout": drop_dropout,
+    "merge_pad_into_conv": merge_pad_into_conv,
     "fold_batchnorm": fold_batchnorm,
 }
 

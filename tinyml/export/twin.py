@@ -1,0 +1,50 @@
+"""A twin: the same program with stages as extra outputs, for stages that were fused away.
+
+It is another file, fused differently where a value must come out: it proves the stage,
+not the shipped file, and is never shipped itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+from tinyml.errors import ExportError
+from tinyml.export.capture import Captured
+from tinyml.spec import Signature, TensorSpec
+
+
+def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
+    """``captured`` with each of ``stages`` as an output of its name; changed in place.
+
+    Raises `ExportError` for a stage that has no node: a rewrite took it.
+    """
+    program, signature = captured.program, captured.signature
+    nodes = {node.name: node for node in program.graph.nodes}
+    added = []
+    for stage in stages:
+        name = captured.stages[stage]
+        if name is None:
+            raise ExportError(f"stage '{stage}' is not computed any more: no twin can show it")
+        added.append(nodes[name])
+    output = program.graph.output_node()
+    output.args = ((*output.args[0], *added),)
+    for node in added:
+        argument = TensorArgument(node.name)
+        spec = OutputSpec(OutputKind.USER_OUTPUT, argument, None)
+        program.graph_signature.output_specs.append(spec)
+        program.module_call_graph[0].signature.outputs.append(argument)
+    specs = [_spec(stage, node) for stage, node in zip(stages, added, strict=True)]
+    wider = Signature(signature.inputs, (*signature.outputs, *specs), signature.states)
+    names = {spec.name: 0 for spec in wider.outputs}
+    program.module_call_graph[0].signature.out_spec = pytree.tree_structure(names)
+    program.graph_module.recompile()
+    return Captured(program, captured.stages, wider)
+
+
+def _spec(stage: str, node: Node) -> TensorSpec:
+    value = node.meta["val"]
+    return TensorSpec(stage, tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
