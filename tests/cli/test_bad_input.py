@@ -19,7 +19,7 @@ RATE = 4000
 TONE = (0.3 * np.sin(np.arange(8 * RATE) / 9)).astype(np.float32)
 
 
-def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     """The command failed as it should: ``code``, one ``error:`` line with ``words``."""
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
@@ -75,10 +75,10 @@ def wavs(tmp_path: Path) -> dict[str, Path]:
 def test_a_recording_that_cannot_be_judged_is_named(
     cli: Cli, small_bundle: Path, wavs: dict[str, Path], kind: str, words: tuple[str, ...]
 ) -> None:
-    refused(cli("predict", small_bundle, wavs[kind]), 3, wavs[kind].name, *words)
+    assert_refused(cli("predict", small_bundle, wavs[kind]), 3, wavs[kind].name, *words)
 
 
-def test_checkpoints_that_cannot_be_read_are_refused(
+def test_checkpoints_that_cannot_be_read_are_assert_refused(
     cli: Cli, small_run: Path, tmp_path: Path
 ) -> None:
     evil = tmp_path / "evil.pt"
@@ -86,12 +86,12 @@ def test_checkpoints_that_cannot_be_read_are_refused(
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes((small_run / "checkpoint.safetensors").read_bytes()[:-100])
     out = tmp_path / "out"
-    refused(cli("export", evil, "--target", "rpi", "--out", out), 3, "pickle", "hint:")
-    refused(cli("export", cut, "--target", "rpi", "--out", out), 3, "truncated")
+    assert_refused(cli("export", evil, "--target", "rpi", "--out", out), 3, "pickle", "hint:")
+    assert_refused(cli("export", cut, "--target", "rpi", "--out", out), 3, "truncated")
     assert not out.exists()
 
 
-def test_a_checkpoint_of_another_model_is_refused(
+def test_a_checkpoint_of_another_model_is_assert_refused(
     cli: Cli, small_run: Path, tmp_path: Path
 ) -> None:
     from dataclasses import replace
@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_model_is_refused(
     other = replace(checkpoint.load(small_run), model="funnelnet-paper")
     other.save(tmp_path / "other.safetensors")
     done = cli("export", tmp_path / "other.safetensors", "--target", "rpi", "--out", tmp_path / "o")
-    refused(done, 3, "funnelnet-paper")
+    assert_refused(done, 3, "funnelnet-paper")
     assert not (tmp_path / "o").exists()
 
 
@@ -114,22 +114,22 @@ def test_a_changed_bundle_is_not_used(
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
     model.write_bytes(data)
-    refused(cli(verb, bundle_copy, *wav), 5, model.name, "was changed")
+    assert_refused(cli(verb, bundle_copy, *wav), 5, model.name, "was changed")
     model.unlink()
-    refused(cli(verb, bundle_copy, *wav), 5, model.name, "is missing")
+    assert_refused(cli(verb, bundle_copy, *wav), 5, model.name, "is missing")
 
 
-def test_a_newer_or_broken_manifest_is_refused(cli: Cli, bundle_copy: Path) -> None:
+def test_a_newer_or_broken_manifest_is_assert_refused(cli: Cli, bundle_copy: Path) -> None:
     path = bundle_copy / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"schema": 99}))
-    refused(cli("verify", bundle_copy), 3, "schema 99", "upgrade")
+    assert_refused(cli("verify", bundle_copy), 3, "schema 99", "upgrade")
     path.write_text(json.dumps({"schema": 1}))
-    refused(cli("inspect", bundle_copy), 3, "not a whole manifest")
+    assert_refused(cli("inspect", bundle_copy), 3, "not a whole manifest")
     path.write_text("{")
-    refused(cli("inspect", bundle_copy), 3, "not a manifest")
+    assert_refused(cli("inspect", bundle_copy), 3, "not a manifest")
     path.unlink()
-    refused(cli("predict", bundle_copy, "a.wav"), 3, "no bundle")
+    assert_refused(cli("predict", bundle_copy, "a.wav"), 3, "no bundle")
 
 
 def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: 
     manifest = json.loads(path.read_text())
     manifest["models"][0]["path"] = "../../etc/passwd"
     path.write_text(json.dumps(manifest))
-    refused(cli("inspect", bundle_copy), 3, "outside the bundle")
+    assert_refused(cli("inspect", bundle_copy), 3, "outside the bundle")
 
 
 @pytest.mark.parametrize(
@@ -151,24 +151,24 @@ def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: 
 def test_unknown_names_get_a_suggestion(
     cli: Cli, small_run: Path, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    refused(cli("export", small_run, *arguments, "--out", tmp_path / "out"), 2, *words)
+    assert_refused(cli("export", small_run, *arguments, "--out", tmp_path / "out"), 2, *words)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_model_gets_a_suggestion(cli: Cli, tmp_path: Path, recipe_text: str) -> None:
     done = cli("export", "funelnet", "--target", "rpi", "--out", tmp_path / "out")
-    refused(done, 2, "unknown model 'funelnet'", "did you mean 'funnelnet'")
+    assert_refused(done, 2, "unknown model 'funelnet'", "did you mean 'funnelnet'")
     done = cli("export", "funnelnet", "--target", "rpi", "--out", tmp_path / "out")
-    refused(done, 2, "--weights")
+    assert_refused(done, 2, "--weights")
     recipe = tmp_path / "r.toml"
     recipe.write_text(recipe_text.replace('"funnelnet"', '"funnelnets"'))
-    refused(cli("train", recipe, "--out", tmp_path / "run"), 2, "did you mean 'funnelnet'")
+    assert_refused(cli("train", recipe, "--out", tmp_path / "run"), 2, "did you mean 'funnelnet'")
 
 
 def test_a_misspelt_recipe_key_is_located(cli: Cli, tmp_path: Path, recipe_text: str) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text(recipe_text.replace("epochs", "epoch"))
-    refused(cli("train", recipe, "--out", tmp_path / "run"), 3, "r.toml:9", "'epochs'")
+    assert_refused(cli("train", recipe, "--out", tmp_path / "run"), 3, "r.toml:9", "'epochs'")
     assert not (tmp_path / "run").exists()
 
 
@@ -177,23 +177,23 @@ def test_a_data_folder_that_is_missing_or_another_is_named(cli: Cli, tmp_path: P
     (other / "stuff").mkdir(parents=True)
     for folder in (tmp_path / "missing", other):
         done = cli("train", "circor", "--data", folder, "--out", tmp_path / "run")
-        refused(done, 3, folder.name, "hint:")
+        assert_refused(done, 3, folder.name, "hint:")
     unset = {"TINYML_DATA": ""}
-    refused(cli("train", "circor", "--out", tmp_path / "run", env=unset), 3, "TINYML_DATA")
+    assert_refused(cli("train", "circor", "--out", tmp_path / "run", env=unset), 3, "TINYML_DATA")
 
 
 def test_an_existing_folder_is_kept_without_force(
     cli: Cli, small_run: Path, bundle_copy: Path
 ) -> None:
     before = sorted(path.name for path in bundle_copy.iterdir())
-    refused(cli("export", small_run, "--target", "rpi", "--out", bundle_copy), 2, "--force")
+    assert_refused(cli("export", small_run, "--target", "rpi", "--out", bundle_copy), 2, "--force")
     assert sorted(path.name for path in bundle_copy.iterdir()) == before
 
 
 def test_a_folder_below_a_file_cannot_be_made(cli: Cli, small_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = cli("export", small_run, "--target", "rpi", "--out", tmp_path / "file" / "out")
-    refused(done, 2, "is a file, not a folder")
+    assert_refused(done, 2, "is a file, not a folder")
 
 
 def in_namespace(mount: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -215,14 +215,14 @@ def test_a_full_disk_is_the_machines_fault(small_run: Path, tmp_path: Path) -> N
     done = in_namespace(
         "size=64k", disk, "export", small_run, "--target", "rpi", "--out", disk / "bundle"
     )
-    refused(done, 1, "No space left", "free some space")
+    assert_refused(done, 1, "No space left", "free some space")
 
 
 def test_a_read_only_place_is_the_machines_fault(small_run: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     done = in_namespace("ro", disk, "export", small_run, "--target", "rpi", "--out", disk / "b")
-    refused(done, 1, "Read-only", "may write to")
+    assert_refused(done, 1, "Read-only", "may write to")
 
 
 def test_a_full_disk_stops_training_cleanly(tmp_path: Path, recipe_text: str) -> None:
@@ -230,4 +230,4 @@ def test_a_full_disk_stops_training_cleanly(tmp_path: Path, recipe_text: str) ->
     disk.mkdir()
     recipe.write_text(recipe_text)
     done = in_namespace("size=8k", disk, "train", recipe, "--out", disk / "run")
-    refused(done, 1, "No space left")
+    assert_refused(done, 1, "No space left")

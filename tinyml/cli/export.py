@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinyml.bundle import Bundle
 from tinyml.cli.terminal import progress, put, put_json, say, table
 
 
@@ -53,7 +54,6 @@ def command(
       tinyml export runs/demo --target host --formats tflite --out here --force
     """
     from tinyml.pipeline.export import ExportJob, export
-    from tinyml.pipeline.summary import parity_rows
 
     job = ExportJob(
         model=model,
@@ -72,10 +72,18 @@ def command(
         bundle = export(job, report)
     if as_json:
         put_json(bundle.manifest())
-        return
+    else:
+        _show(bundle, out)
+
+
+def _show(bundle: Bundle, out: Path) -> None:
+    from tinyml.pipeline.summary import parity_rows
+
     put(table(*parity_rows(bundle.parity)))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.agreeing} of {agreement.persons} persons agree")
+        for moved in agreement.disagreements:
+            put(f"  {moved.person}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
     if bundle.parity.accuracy_note:
         say(bundle.parity.accuracy_note)
     say(f"written: {out}")

@@ -67,6 +67,34 @@ class LevelNormalization(nn.Module):
         return centred - by_scale.mean(dim=1, keepdim=True)
 
 
+class Magnitude(nn.Module):
+    """[B, 2 scales, 1, time] real and imaginary parts -> magnitude [B, 1, time, scales]."""
+
+    def forward(self, parts: Tensor) -> Tensor:
+        real, imaginary = parts.chunk(2, dim=1)
+        return torch.sqrt(real * real + imaginary * imaginary).permute(0, 2, 3, 1)
+
+
+class ClipMinMax(nn.Module):
+    """Clip at the training mean + 3 standard deviations, then scale to [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in (("highest", 1.0), ("low", 0.0), ("span", 1.0)):
+            self.register_buffer(name, torch.tensor([value]))
+
+    def fit(self, features: Tensor) -> None:
+        """Take the statistics from training features [N, 1, time, scales]."""
+        highest = features.mean() + 3 * features.std()
+        self.get_buffer("highest").fill_(highest)
+        self.get_buffer("low").fill_(features.min())
+        self.get_buffer("span").fill_(torch.minimum(features.max(), highest) - features.min())
+
+    def forward(self, features: Tensor) -> Tensor:
+        clipped = torch.minimum(features, self.get_buffer("highest"))
+        return (clipped - self.get_buffer("low")) / self.get_buffer("span")
+
+
 class SeparableBlock(nn.Sequential):
     """Pointwise, then depthwise over 7 frames, each with batch normalization and ReLU."""
 
@@ -99,7 +127,31 @@ class MeanMaxHead(nn.Module):
         return logits
 
 
-class FunnelNet(nn.Module):
+class Funnel(nn.Module):
+    """What both presets share, and what training asks of a model.
+
+    ``features`` is the fixed front end, which training computes once; ``classify`` is all
+    that is trained; ``forward`` is the one after the other.
+    """
+
+    normalization: LevelNormalization | ClipMinMax
+    squeeze: nn.Module
+    bottleneck: nn.Module
+    expansion: nn.Module
+    logits: nn.Module
+
+    def fit_statistics(self, features: Tensor) -> None:
+        """Set the normalization from training features alone."""
+        self.normalization.fit(features)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Features -> logits [B, classes]."""
+        maps = self.bottleneck(self.squeeze(self.normalization(features)))
+        logits: Tensor = self.logits(self.expansion(maps))
+        return logits
+
+
+class FunnelNet(Funnel):
     """`funnelnet`: waveform [B, 24000] at 4 kHz -> probabilities [B, classes]."""
 
     def __init__(self, classes: int = 3) -> None:
@@ -118,50 +170,12 @@ class FunnelNet(nn.Module):
         scalogram: Tensor = self.scalogram(power)
         return scalogram
 
-    def fit_statistics(self, features: Tensor) -> None:
-        """Set the normalization from training features alone."""
-        self.normalization.fit(features)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Log power -> logits [B, classes]."""
-        maps = self.bottleneck(self.squeeze(self.normalization(features)))
-        logits: Tensor = self.logits(self.expansion(maps))
-        return logits
-
     def forward(self, waveform: Tensor) -> dict[str, Tensor]:
         logits = self.classify(self.features(waveform))
         return {"probabilities": torch.softmax(logits, dim=1)}
 
 
-class Magnitude(nn.Module):
-    """[B, 2 scales, 1, time] real and imaginary parts -> magnitude [B, 1, time, scales]."""
-
-    def forward(self, parts: Tensor) -> Tensor:
-        real, imaginary = parts.chunk(2, dim=1)
-        return torch.sqrt(real * real + imaginary * imaginary).permute(0, 2, 3, 1)
-
-
-class ClipMinMax(nn.Module):
-    """Clip at the training mean + 3 standard deviations, then scale to [0, 1]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, value in (("highest", 1.0), ("low", 0.0), ("span", 1.0)):
-            self.register_buffer(name, torch.tensor([value]))
-
-    def fit(self, features: Tensor) -> None:
-        """Take the statistics from training features [N, 1, time, scales]."""
-        highest = features.mean() + 3 * features.std()
-        self.get_buffer("highest").fill_(highest)
-        self.get_buffer("low").fill_(features.min())
-        self.get_buffer("span").fill_(torch.minimum(features.max(), highest) - features.min())
-
-    def forward(self, features: Tensor) -> Tensor:
-        clipped = torch.minimum(features, self.get_buffer("highest"))
-        return (clipped - self.get_buffer("low")) / self.get_buffer("span")
-
-
-class PaperFunnelNet(nn.Module):
+class PaperFunnelNet(Funnel):
     """`funnelnet-paper`: recording resampled to [B, 1000] -> probabilities [B, classes].
 
     Table of the network in arXiv 2405.09570: 2 x 2 kernels; the last convolution and pool
@@ -193,16 +207,6 @@ class PaperFunnelNet(nn.Module):
         """[B, 1000] -> magnitudes [B, 1, 1000, 32]."""
         magnitudes: Tensor = self.scalogram(self.filter_bank(waveform[:, None, None, :]))
         return magnitudes
-
-    def fit_statistics(self, features: Tensor) -> None:
-        """Set clip and min-max from training features alone."""
-        self.normalization.fit(features)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Magnitudes -> logits [B, classes]."""
-        maps = self.bottleneck(self.squeeze(self.normalization(features)))
-        logits: Tensor = self.logits(self.expansion(maps))
-        return logits
 
     def forward(self, waveform: Tensor) -> dict[str, Tensor]:
         logits = self.classify(self.features(waveform))

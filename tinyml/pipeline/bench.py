@@ -12,11 +12,11 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import MissingExtraError, machine_errors
+from tinyml.errors import machine_errors
 from tinyml.files import write_json
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline import reference
-from tinyml.pipeline.engines import PACKAGES, Engine, engines
+from tinyml.pipeline.engines import Engine, installed
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Arrays
 
@@ -89,10 +89,7 @@ def bench(
     """
     bundle = bundles.read(folder)
     bundle.check_files()
-    found = list(engines(folder, bundle.models))
-    ready = [engine for engine in found if engine.runtime.version() is not None]
-    if not ready:
-        raise MissingExtraError(*PACKAGES[found[0].name])
+    ready, skipped = installed(folder, bundle.models)
     inputs = next(iter(reference.load(folder / bundles.REFERENCE).inputs.values()))
     with machine_errors("making a scratch folder"):
         scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
@@ -101,7 +98,6 @@ def bench(
         plan = Plan(runs=runs, threads=threads)
         measured = measure(link, jobs, repeats, plan=plan, progress=_progress(report))
     path = out or folder.absolute().parent / f"{folder.absolute().name}.bench.json"
-    skipped = tuple(f"{e.model.path}: {e.name} is not installed" for e in found if e not in ready)
     result = Benchmark(tuple(measured), path, skipped)
     write_json(path, result.to_json())
     return result

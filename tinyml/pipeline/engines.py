@@ -51,6 +51,19 @@ def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
         yield Engine(model, folder / model.path, runtime)
 
 
+def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine], tuple[str, ...]]:
+    """The engines that can run here, and a line for each that cannot.
+
+    Raises `MissingExtraError` when none can.
+    """
+    found = list(engines(folder, models))
+    ready = [engine for engine in found if engine.runtime.version() is not None]
+    if not ready:
+        raise MissingExtraError(*PACKAGES[found[0].name])
+    lacking = [engine for engine in found if engine not in ready]
+    return ready, tuple(f"{e.model.path}: {e.name} is not installed" for e in lacking)
+
+
 def require(runtime: Any) -> None:
     """Raise `MissingExtraError` unless the runtime is installed."""
     if runtime.version() is None:

@@ -9,10 +9,9 @@ from typing import Any
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Parity, StageParity
-from tinyml.errors import MissingExtraError
 from tinyml.export import parity
 from tinyml.pipeline import reference
-from tinyml.pipeline.engines import OPTIMISED, PACKAGES, Engine, engines
+from tinyml.pipeline.engines import OPTIMISED, Engine, installed
 from tinyml.pipeline.reference import Reference
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -42,15 +41,11 @@ def verify(folder: Path, report: Report) -> Verified:
     """
     bundle = bundles.read(folder)
     bundle.check_files()
-    found = list(engines(folder, bundle.models))
-    ready = [engine for engine in found if engine.runtime.version() is not None]
-    if not ready:
-        raise MissingExtraError(*PACKAGES[found[0].name])
+    ready, skipped = installed(folder, bundle.models)
     expected = reference.load(folder / bundles.REFERENCE)
     rows = prove(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
     parity.gate(checked)
-    skipped = tuple(f"{e.model.path}: {e.name} is not installed" for e in found if e not in ready)
     return Verified(len(bundle.files), checked, skipped)
 
 
