@@ -1,0 +1,69 @@
+"""README's commands exist as written, and do what README says (the long way: slow)."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from tinyml.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("tinyml ")
+]
+
+
+def test_readme_names_what_ci_runs() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for command in ("make setup", "make test"):
+        assert command in TEXT
+        assert f"\n{command}\n" in ci
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_in_readme_parses(command: str) -> None:
+    verb, *arguments = shlex.split(command)[1:]
+    group = typer.main.get_command(app)
+    parsed = group.commands[verb].make_context(verb, arguments)  # type: ignore[attr-defined]
+    assert parsed.params
+
+
+def test_every_make_target_of_the_documents_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    documents = TEXT + (ROOT / "CONTRIBUTING.md").read_text()
+    assert set(re.findall(r"`?make ([a-z-]+)", documents)) <= targets
+
+
+def test_the_files_that_readme_links_exist() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        if not link.startswith("http"):
+            assert (ROOT / link).exists(), link
+
+
+def test_the_python_of_readme_runs(small_bundle: Path, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    (tmp_path / "demo-bundle").symlink_to(small_bundle)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("True")
+
+
+@pytest.mark.slow
+def test_five_minutes_of_use_work_as_written(tmp_path: Path) -> None:
+    five = next(block for block in BLOCKS if "tinyml train synthetic" in block)
+    example = [sys.executable, str(ROOT / "examples" / "make_recording.py"), "recording.wav"]
+    subprocess.run(example, cwd=tmp_path, check=True)
+    script = five.replace(". .venv/bin/activate", f'PATH="{Path(sys.executable).parent}:$PATH"')
+    subprocess.run(["sh", "-e", "-c", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "demo-bundle.bench.json").exists()
