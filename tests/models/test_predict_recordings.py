@@ -35,7 +35,7 @@ def test_a_recording_is_the_aggregate_of_its_windows() -> None:
 
 
 def test_a_recording_that_cannot_be_cut_is_named() -> None:
-    with pytest.raises(DataError, match="recording short: .*lasts 0.50 s"):
+    with pytest.raises(DataError, match=r"recording short: .*lasts 0.50 s"):
         predict_recordings(means, DECISION, [recording("short", [1, 1])])
 
 

@@ -103,7 +103,7 @@ def _epoch(
     """One pass over the training windows in random order; their mean loss."""
     module.train()
     order = windows.training[torch.randperm(len(windows.training))]
-    batches = order.split(recipe.batch_size)
+    batches = torch.split(order, recipe.batch_size)
     total = 0.0
     for number, batch in enumerate(batches):
         step = epoch * len(batches) + number
@@ -121,7 +121,9 @@ def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
     """Logits [n, classes] of the windows ``chosen``, in eval mode."""
     module.eval()
     with torch.no_grad():
-        parts = [module.classify(features[batch]) for batch in chosen.split(EVALUATION_BATCH)]
+        parts = [
+            module.classify(features[batch]) for batch in torch.split(chosen, EVALUATION_BATCH)
+        ]
     return torch.cat(parts)
 
 

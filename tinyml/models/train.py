@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -111,7 +111,7 @@ def cross_validate(
             rows.append(row)
             persons.update(own)
         result = {
-            "recipe": recipe.to_json(),
+            "recipe": json.loads(canonical_json(recipe.to_json())),
             "model": entry.name,
             **_data_facts(run),
             "metrics": _pooled(decision.labels, list(persons.values())),
@@ -146,7 +146,7 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     if wanted.aggregation not in ("mean", "max"):
         raise RecipeError(f"[decision] aggregation '{wanted.aggregation}' is neither mean nor max")
     hop = max(1, round(wanted.hop_s * own.rate_hz)) if wanted.hop_s else own.hop
-    aggregation = "max" if wanted.aggregation == "max" else "mean"
+    aggregation: Literal["mean", "max"] = "max" if wanted.aggregation == "max" else "mean"
     return replace(own, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
 
 

@@ -241,4 +241,4 @@ def _record(random: Generator, sound: Reals) -> Floats:
     sound = np.fft.irfft(np.fft.rfft(sound) * high_pass * low_pass, sound.size)
     peak = 10 ** (random.uniform(-26, -1) / 20)
     scaled = np.round(sound / np.max(np.abs(sound)) * peak * 32767) / 32768
-    return scaled.astype(np.float32)
+    return np.asarray(scaled, np.float32)
