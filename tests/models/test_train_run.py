@@ -295,7 +295,7 @@ def test_folds_answer_every_person_once_and_continue_after_a_stop(tmp_path: Path
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
     assert set(result["persons"]) == set(person_labels(DATA))
     assert {row["fold"] for row in result["persons"].values()} == {1, 2, 3}
-    assert sum(row["persons"] for row in result["folds"]) == result["metrics"]["persons"] == 24
+    assert sum(row["persons"] for row in result["folds"]) == result["pooled"]["persons"] == 24
     assert all(len(row["thresholds"]) == 2 for row in result["folds"])
     for count in (0, 30, len(DATA.recordings) + 4, len(DATA.recordings) + 14):
         with pytest.raises(KeyboardInterrupt):

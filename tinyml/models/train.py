@@ -93,7 +93,7 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Answer every person by a model that has not seen them; write ``folds.json``.
 
-    Returns JSON values: ``metrics`` pooled over all persons, each judged with the
+    Returns JSON values: metrics ``pooled`` over all persons, each judged with the
     thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
     and ``persons``. Continues, and raises, like `train`.
     """
@@ -114,7 +114,7 @@ def cross_validate(
             "recipe": json.loads(canonical_json(recipe.to_json())),
             "model": entry.name,
             **_data_facts(run),
-            "metrics": _pooled(decision.labels, list(persons.values())),
+            "pooled": _pooled(decision.labels, list(persons.values())),
             "folds": rows,
             "persons": persons,
         }
@@ -259,8 +259,6 @@ def _open(
     if state.finished or state.epoch:
         report({"event": "resumed", "text": f"continuing {path.parent}"})
     state.save(path)
-    for text in data.warnings:
-        report({"event": "warning", "text": f"warning: {text}"})
     fixed = new_module(entry, recipe, len(decision.labels), "front end")
     examples = compute_examples(fixed, decision, data, report)
     for text in examples.warnings:
