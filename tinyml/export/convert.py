@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> None:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except TinymlError as error:
-        _report(Path(report), type(error).__name__, vars(error), error.message)
+        _report(Path(report), _kind(error), vars(error), error.message)
         raise SystemExit(error.exit_code) from None
     except MemoryError:
         message = f"{module} ran out of memory"
@@ -131,6 +131,11 @@ def main(arguments: list[str]) -> None:
         message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
         _report(Path(report), "", {}, message)
         raise
+
+
+def _kind(error: TinymlError) -> str:
+    """The nearest class of the project's own tree."""
+    return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
 
 
 def _report(path: Path, kind: str, fields: Mapping[str, Any], message: str) -> None:

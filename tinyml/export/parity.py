@@ -29,8 +29,9 @@ from tinyml.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.tolerance import POLICIES, PolicyName, largest_error, sqnr_db
 
 TINY = 1e-5
-# The captured program runs the same kernels as the module: only our rewrites, which
-# reassociate float32 sums, stand between them. Anything else is another engine.
+# The captured program runs the module's own kernels in the same order; only how a sum is
+# split may differ. Anything else, our rewritten program too, is another engine: a folded
+# normalisation scales weights before it rounds, and rounds before it subtracts a mean.
 CAPTURED_POLICY: PolicyName = "rewrite"
 
 
