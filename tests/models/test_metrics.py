@@ -81,3 +81,14 @@ def test_chosen_thresholds_part_what_argmax_does_not(classes: int) -> None:
     assert person_metrics(plain, truths, probabilities)["uar"] < 0.9
     assert person_metrics(tuned, truths, probabilities)["uar"] == 1.0
     assert thresholds == choose_thresholds(plain, truths, probabilities)
+
+
+def test_a_chosen_threshold_stays_away_from_the_rim_of_its_plateau() -> None:
+    plain = Decision(("bad", "good"), 10, 10, 10)
+    truths = {str(person): person % 2 for person in range(20)}
+    probabilities = {
+        person: np.array([0.9, 0.1] if label == 0 else [0.1, 0.9], np.float32)
+        for person, label in truths.items()
+    }
+    (threshold,) = choose_thresholds(plain, truths, probabilities)
+    assert 0.1 + 2 / 25 < threshold < 0.9 - 2 / 25

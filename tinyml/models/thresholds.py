@@ -14,6 +14,7 @@ from tinyml.models.metrics import confusion, unweighted_average_recall, weighted
 
 CANDIDATES = 2000
 FINEST = 24
+BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def choose_thresholds(
@@ -21,31 +22,37 @@ def choose_thresholds(
 ) -> tuple[float, ...]:
     """One threshold per label but the last, from a coarse grid.
 
-    Maximizes the mean of weighted accuracy and UAR over the persons of ``probabilities``.
-    Of all that reach the maximum, the one nearest to their mean is taken: the middle of a
-    plateau rather than its rim, since the edge of a maximum is mostly chance.
+    Maximizes the mean of weighted accuracy and UAR over the persons of ``probabilities``,
+    smoothed over neighbouring thresholds: with few persons the score is ragged, and a
+    single peak is mostly chance where a plateau is not.
     """
-    candidates = _grid(len(decision.labels) - 1)
-    scores = np.array([_score(decision, row, truths, probabilities) for row in candidates])
-    best = candidates[scores >= scores.max() - 1e-12]
-    distance = np.square(best - best.mean(axis=0)).sum(axis=1)
-    return tuple(float(value) for value in best[int(np.argmin(distance))])
-
-
-def _grid(count: int) -> NDArray[np.float64]:
-    """At most `CANDIDATES` rows of ``count`` values, even steps inside (0, 1)."""
+    count = len(decision.labels) - 1
     steps = max(2, min(FINEST, int(CANDIDATES ** (1 / count))))
-    values = np.round(np.arange(1, steps + 1) / (steps + 1), 4)
-    return np.array(list(itertools.product(values, repeat=count)))
+    values = np.arange(1, steps + 1) / (steps + 1)
+    candidates = list(itertools.product(values.tolist(), repeat=count))
+    scores = np.array([_score(decision, row, truths, probabilities) for row in candidates])
+    best = int(np.argmax(_smooth(scores.reshape((steps,) * count))))
+    return candidates[best]
+
+
+def _smooth(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Binomial mean over five neighbours along every axis; the rim is repeated outward."""
+    for axis in range(scores.ndim):
+        width = [(2, 2) if other == axis else (0, 0) for other in range(scores.ndim)]
+        padded = np.pad(scores, width, mode="edge")
+        size = scores.shape[axis]
+        parts = [padded.take(range(at, at + size), axis) for at in range(5)]
+        scores = np.tensordot(BINOMIAL, np.stack(parts), axes=1)
+    return scores
 
 
 def _score(
     decision: Decision,
-    thresholds: NDArray[np.float64],
+    thresholds: tuple[float, ...],
     truths: Mapping[str, int],
     probabilities: Mapping[str, Floats],
 ) -> float:
-    chosen = replace(decision, thresholds=tuple(map(float, thresholds)))
+    chosen = replace(decision, thresholds=thresholds)
     answers = [chosen.label(own) for own in probabilities.values()]
     counts = confusion([truths[person] for person in probabilities], answers, len(decision.labels))
     return (weighted_accuracy(counts, decision.labels) + unweighted_average_recall(counts)) / 2
