@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ def main(arguments: list[str]) -> None:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except TinymlError as error:
+        traceback.print_exc()  # the log is for whoever wants more than the one line
         _report(Path(report), _kind(error), vars(error), error.message)
         raise SystemExit(error.exit_code) from None
     except MemoryError:
