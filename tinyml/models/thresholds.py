@@ -24,15 +24,17 @@ def choose_thresholds(
 
     Maximizes the mean of weighted accuracy and UAR over the persons of ``probabilities``,
     smoothed over neighbouring thresholds: with few persons the score is ragged, and a
-    single peak is mostly chance where a plateau is not.
+    single peak is mostly chance where a plateau is not. Of equals, the middle one.
     """
     count = len(decision.labels) - 1
     steps = max(2, min(FINEST, int(CANDIDATES ** (1 / count))))
     values = np.arange(1, steps + 1) / (steps + 1)
     candidates = list(itertools.product(values.tolist(), repeat=count))
     scores = np.array([_score(decision, row, truths, probabilities) for row in candidates])
-    best = int(np.argmax(_smooth(scores.reshape((steps,) * count))))
-    return candidates[best]
+    smooth = _smooth(scores.reshape((steps,) * count)).ravel()
+    best = np.array(candidates)[smooth >= smooth.max() - 1e-9]
+    distance = np.square(best - best.mean(axis=0)).sum(axis=1)
+    return tuple(best[int(np.argmin(distance))].tolist())
 
 
 def _smooth(scores: NDArray[np.float64]) -> NDArray[np.float64]:
