@@ -17,8 +17,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,19 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONUNBUFFERED": "1",
 }
+POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """``python -m module arguments``; everything it prints goes to ``log``."""
+
+    module: str
+    arguments: tuple[str, ...]
+    log: Path
 
 
 def run_child(
@@ -47,41 +59,66 @@ def run_child(
     timeout_s: float,
     memory_mb: int | None = None,
 ) -> None:
-    """Run ``python -m module arguments`` to its end; everything it prints goes to ``log``.
+    """Run one child to its end; raises as `run_children`."""
+    run_children([Child(module, tuple(arguments), log)], timeout_s=timeout_s, memory_mb=memory_mb)
 
-    Raises the `TinymlError` that the child raised; `MachineError` when it was killed, ran
+
+def run_children(
+    children: Sequence[Child], *, timeout_s: float, memory_mb: int | None = None
+) -> None:
+    """Run ``children`` side by side to their end; whatever happens, none outlives the call.
+
+    Raises the `TinymlError` that a child raised; `MachineError` when one was killed, ran
     out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
     """
-    with machine_errors(f"running {module}"), tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "error.json"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", __name__, str(report), str(os.getpid())]
-        command += [str(memory_mb or 0), module, *arguments]
-        code = _wait(command, log, timeout_s, module)
-        if code:
-            raise _error(module, code, report, log)
+    doing = f"running {' and '.join(child.module for child in children)}"
+    with machine_errors(doing), tempfile.TemporaryDirectory() as folder:
+        reports = [Path(folder) / f"{number}.json" for number in range(len(children))]
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            for child, report in zip(children, reports, strict=True):
+                started.append(_start(child, report, memory_mb or 0))
+            _wait(children, started, reports, timeout_s)
+        finally:
+            for process in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-def _wait(command: list[str], log: Path, timeout_s: float, module: str) -> int:
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            command,
+def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes]:
+    child.log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", __name__, str(report), str(os.getpid()), str(memory_mb)]
+    with child.log.open("wb") as output:
+        return subprocess.Popen(
+            [*command, child.module, *child.arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
         )
-    try:
-        return child.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        raise MachineError(
-            f"{module} did not finish within {timeout_s:g} s", hint=f"its log: {log}"
-        ) from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+
+
+def _wait(
+    children: Sequence[Child],
+    started: Sequence[subprocess.Popen[bytes]],
+    reports: Sequence[Path],
+    timeout_s: float,
+) -> None:
+    until = time.monotonic() + timeout_s
+    running = list(zip(children, started, reports, strict=True))
+    while running:
+        for child, process, report in running:
+            if process.poll():
+                raise _error(child.module, process.returncode, report, child.log)
+        running = [entry for entry in running if entry[1].returncode is None]
+        if running and time.monotonic() > until:
+            late = running[0][0]
+            raise MachineError(
+                f"{late.module} did not finish within {timeout_s:g} s", hint=f"its log: {late.log}"
+            )
+        time.sleep(POLL_S)
 
 
 def _error(module: str, code: int, report: Path, log: Path) -> TinymlError:

@@ -164,20 +164,19 @@ class OctaveBank(nn.Module):
         taps = 2 * int(np.ceil(cut_sigmas * sigma * octave.rate_hz)) + (hop + 1) % 2
         offsets = np.arange(taps, dtype=np.float64) - (taps - 1) / 2
         kernel = _kernels(octave.frequencies_hz, offsets, octave.rate_hz, w0)
-        both = np.concatenate([kernel.real, kernel.imag])[:, None, None, :]
-        self.register_buffer("taps", torch.tensor(both, dtype=torch.float32))
+        # A leading zero makes the padding equal on both sides, so that it is the convolution's
+        # own: engines then need no copy of the signal for it.
+        both = np.pad(np.concatenate([kernel.real, kernel.imag]), ((0, 0), (1, 0)))
+        self.register_buffer("taps", torch.tensor(both[:, None, None, :], dtype=torch.float32))
         scales = len(octave.frequencies_hz)
         pair = np.concatenate([np.eye(scales), np.eye(scales)], axis=1)[:, :, None, None]
         self.register_buffer("pair", torch.tensor(pair, dtype=torch.float32))
         self.octave, self.hop = octave, hop
-        self.left = (taps - 1 - hop) // 2
+        self.side = (taps + 1 - hop) // 2
 
     def coefficients(self, waveform: Tensor) -> Tensor:
         """[B, 1, 1, time] at the octave's rate -> [B, 2 scales, 1, instants]."""
-        taps = self.get_buffer("taps")
-        instants = waveform.shape[-1] // self.hop
-        right = self.hop * (instants - 1) + taps.shape[-1] - self.left - waveform.shape[-1]
-        return F.conv2d(F.pad(waveform, (self.left, right)), taps, stride=(1, self.hop))
+        return F.conv2d(waveform, self.get_buffer("taps"), None, (1, self.hop), (0, self.side))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, 1, 1, time] -> power [B, scales, 1, frames]."""
@@ -234,9 +233,8 @@ class MultiRateBank(nn.Module):
     def _rates(self, waveform: Tensor) -> list[Tensor]:
         """The waveform at every octave's rate; sample n of octave k is at n 2**k / rate."""
         taps, signals = self.get_buffer("half_band"), [waveform]
-        side = taps.shape[-1] // 2
         for _ in range(len(self.octaves) - 1):
-            signals.append(F.conv2d(F.pad(signals[-1], (side, side)), taps, stride=(1, 2)))
+            signals.append(F.conv2d(signals[-1], taps, None, (1, 2), (0, taps.shape[-1] // 2)))
         return signals
 
 

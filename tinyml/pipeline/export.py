@@ -11,7 +11,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -190,27 +189,36 @@ def _capture(plan: _Plan, recordings: Recordings | None, work: Path, report: Rep
         flat = {f"input/{c}/{name}": a for c, given in cases.items() for name, a in given.items()}
         save_file(flat, work / capture.CASES)
         plan.checkpoint.save(work / checkpoint.FILE)
-    arguments = [str(work / checkpoint.FILE), str(work)]
-    _child("tinyml.pipeline.capture", arguments, plan, work)
+    child = _child("tinyml.pipeline.capture", [work / checkpoint.FILE, work], work)
+    convert.run_children([child], timeout_s=plan.job.timeout_s)
 
 
 def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
-    with ThreadPoolExecutor() as pool:
-        futures = [pool.submit(_write, plan, fmt, work, draft) for fmt in plan.formats]
-        return tuple(future.result() for future in futures)
+    names = {fmt: f"{plan.entry.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
+    children = [
+        _child(
+            registry.WRITERS[fmt],
+            [work / "program.pt2", work / "capture.json", draft / name, work / f"{fmt}.json"],
+            work,
+        )
+        for fmt, name in names.items()
+    ]
+    convert.run_children(children, timeout_s=plan.job.timeout_s)
+    return tuple(_written(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def _write(plan: _Plan, fmt: str, work: Path, draft: Path) -> ModelFile:
-    name = f"{plan.entry.name}-{plan.precision}.{fmt}"
-    noted = work / f"{fmt}.json"
-    arguments = [work / "program.pt2", work / "capture.json", draft / name, noted]
-    _child(registry.WRITERS[fmt], [str(argument) for argument in arguments], plan, work)
-    written = facts.load(noted)
+def _child(module: str, arguments: list[Path], work: Path) -> convert.Child:
+    log = work / LOGS / f"{module.rpartition('.')[2]}.log"
+    return convert.Child(module, tuple(str(argument) for argument in arguments), log)
+
+
+def _written(plan: _Plan, fmt: str, path: Path, work: Path) -> ModelFile:
+    written = facts.load(work / f"{fmt}.json")
     shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
     return ModelFile(
-        path=name,
-        sha256=sha256(draft / name),
+        path=path.name,
+        sha256=sha256(path),
         format=fmt,
         precision=plan.precision,
         passes=shared | written.passes,
@@ -218,11 +226,6 @@ def _write(plan: _Plan, fmt: str, work: Path, draft: Path) -> ModelFile:
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
     )
-
-
-def _child(module: str, arguments: list[str], plan: _Plan, work: Path) -> None:
-    log = work / LOGS / f"{module.rpartition('.')[2]}.log"
-    convert.run_child(module, arguments, log=log, timeout_s=plan.job.timeout_s)
 
 
 def _prove(
