@@ -59,7 +59,8 @@ def validation_recordings(saved: Checkpoint, data: Path | None, report: Report) 
             f"this is not the data that the model was trained on: '{loaded.name}' has changed",
             hint="give the same data with --data, or judge parity alone with --without-data",
         )
-    found = [r for r in loaded.recordings if r.person in held_out]
+    left_out = set(saved.facts["left_out"])
+    found = [r for r in loaded.recordings if r.person in held_out and r.id not in left_out]
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
         windows.append(cut_windows(saved.decision, recording))

@@ -31,7 +31,9 @@ def evaluate(
     decision, recipe, facts, answer_windows = opened(what, runtime)
     found = recording_set(recipe, data)
     held_out = set(facts["split"]["validation"])
-    chosen = [r for r in found.recordings if part == "all" or r.person in held_out]
+    left_out = set(facts["left_out"])
+    usable = [r for r in found.recordings if r.id not in left_out]
+    chosen = [r for r in usable if part == "all" or r.person in held_out]
     answers = predict_recordings(answer_windows, decision, chosen, report)
     persons = by_person(decision, [r.person for r in chosen], answers)
     worst: dict[str, int] = {}
