@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.bundle import Bundle
+from tinyml.bundle import RUN, Bundle
 from tinyml.cli.terminal import progress, put, put_json, say, table
 
 
@@ -87,4 +87,5 @@ def _show(bundle: Bundle, out: Path) -> None:
     if bundle.parity.accuracy_note:
         say(bundle.parity.accuracy_note)
     say(f"written: {out}")
-    say(f"next: tinyml verify {out}; tinyml bench {out}; copy {out} to the board, run its run.py")
+    on_board = f"; copy {out} to the board, run its {RUN}" if RUN in bundle.files else ""
+    say(f"next: tinyml verify {out}; tinyml bench {out}{on_board}")
