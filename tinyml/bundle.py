@@ -95,12 +95,26 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Metric:
+    """The user's own metric of one engine, ``pytorch`` or as users get it; ``holds``: as close
+    to PyTorch's as `tinyml.tolerance.metric_bound` asks.
+    """
+
+    engine: str
+    name: str
+    value: float
+    samples: int
+    holds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Parity:
     """The evidence: every stage of every engine on every case, in network order."""
 
     stages: tuple[StageParity, ...]
     agreements: tuple[Agreement, ...] = ()
     accuracy_note: str = ""
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def first_divergence(self) -> StageParity | None:
@@ -121,6 +135,7 @@ class Parity:
             stages=tuple(StageParity(**row) for row in data["stages"]),
             agreements=tuple(_agreement(row) for row in data["agreements"]),
             accuracy_note=data["accuracy_note"],
+            metrics=tuple(Metric(**row) for row in data.get("metrics", ())),
         )
 
 
