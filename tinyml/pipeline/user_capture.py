@@ -24,7 +24,7 @@ from tinyml.errors import ExportError
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
-from tinyml.export.capture import capture, with_stages
+from tinyml.export.capture import Captured, capture, with_stages
 from tinyml.export.stage_values import eager_values
 from tinyml.export.weights import load_weights
 from tinyml.pipeline.arrays import read_npz
@@ -68,6 +68,7 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
             signature = signature_of(specs, run(module, sample), states)
             stages = blocks(module, sample)
         captured = with_stages(capture(module, signature), stages)
+        _refuse_passed_through(captured)
         judged = _Judged(module, exact, signature, tuple(captured.stages))
         judged.add_cases(sample)
         judged.reference.save(folder / REFERENCE)
@@ -91,6 +92,20 @@ def _refuse_device(module: nn.Module) -> None:
         raise ExportError(
             f"the module is on {', '.join(sorted(held))}", hint="move it first: module.cpu()"
         )
+
+
+def _refuse_passed_through(captured: Captured) -> None:
+    """One tensor has one name in a file: an output needs a value of its own."""
+    inputs = {spec.name for spec in captured.signature.inputs}
+    holders: dict[str, str] = {}
+    for output, node in captured.outputs.items():
+        if node in inputs or node in holders:
+            other = holders.get(node, node)
+            raise ExportError(
+                f"output '{output}' is '{other}' unchanged: one tensor has one name in a file",
+                hint="leave it out",
+            )
+        holders[node] = output
 
 
 def _predict(module: nn.Module, signature: Signature, folder: Path) -> None:

@@ -48,13 +48,13 @@ def load_code(name: str) -> Any:
     import fails.
     """
     where, _, attribute = name.rpartition(":")
-    with explained(f"importing {Path(where).name if where.endswith('.py') else where}"):
+    with explained(f"importing {_short(name)[0]}"):
         module = _file(Path(where)) if where.endswith(".py") else _module(where)
     if not hasattr(module, attribute):
-        known = [n for n in vars(module) if not n.startswith("_")]
-        near = difflib.get_close_matches(attribute, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(known[:8])}"
-        raise InputError(f"{where} has no '{attribute}'", hint=hint)
+        own = [n for n, v in vars(module).items() if _is_own(v, module)]
+        near = difflib.get_close_matches(attribute, own, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(own[:8])}"
+        raise InputError(f"{_short(name)[0]} has no '{attribute}'", hint=hint)
     return getattr(module, attribute)
 
 
@@ -69,15 +69,15 @@ def make(name: str) -> Any:
     factory = load_code(name)
     if not callable(factory) or isinstance(factory, nn.Module):
         raise InputError(
-            f"{name} is a {type(factory).__name__}, not a factory",
+            f"{':'.join(_short(name))} is a {type(factory).__name__}, not a factory",
             hint="name a function or class that makes the module when called without arguments",
         )
     _check_no_arguments(name, factory)
-    with explained(f"calling {_attribute(name)}()"):
+    with explained(f"calling {_short(name)[1]}()"):
         module = factory()
     if not isinstance(module, nn.Module):
         raise InputError(
-            f"{place(factory)}{_attribute(name)}() returns a {type(module).__name__}, no nn.Module",
+            f"{place(factory)}{_short(name)[1]}() returns a {type(module).__name__}, no nn.Module",
             hint="the factory must return the module",
         )
     return module
@@ -90,7 +90,7 @@ def _check_no_arguments(name: str, factory: Any) -> None:
         return
     except TypeError as error:
         raise InputError(
-            f"{place(factory)}{_attribute(name)} wants arguments ({error})",
+            f"{place(factory)}{_short(name)[1]} wants arguments ({error})",
             hint="the factory is called without any: give them defaults, or wrap it in a function",
         ) from error
 
@@ -140,8 +140,14 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"
 
 
-def _attribute(name: str) -> str:
-    return name.rpartition(":")[2]
+def _short(name: str) -> tuple[str, str]:
+    """The file without its folder, or the module; and what is in it."""
+    where, _, attribute = name.rpartition(":")
+    return (Path(where).name if where.endswith(".py") else where), attribute
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    return callable(value) and getattr(value, "__module__", "") == module.__name__
 
 
 def _module(name: str) -> ModuleType:

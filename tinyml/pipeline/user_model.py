@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import ExportError, InputError, UsageError, machine_errors
+from tinyml.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.files import write_json
 from tinyml.pipeline import capture
 from tinyml.pipeline.arrays import TARGETS, read_npz
@@ -89,7 +89,10 @@ class FactorySource:
             "layout": self.asked.layout,
         }
         write_json(work / capture.JOB, job)
-        run("tinyml.pipeline.capture", [str(work)])
+        try:
+            run("tinyml.pipeline.capture", [str(work)])
+        except MachineError as error:
+            raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
         return _subject(self.name, self.asked, work)
 
     def accuracy(
