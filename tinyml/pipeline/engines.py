@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml import registry
-from tinyml.bundle import Bundle, ModelFile
+from tinyml.bundle import Bundle, ModelFile, in_order
 from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.spec import Array, Arrays
 
@@ -41,7 +41,7 @@ class Engine:
 
     def _in_order(self, stage: str, value: Array) -> Array:
         order = self.model.layouts.get(stage)
-        return value if order is None else value.transpose(order)
+        return value if order is None else in_order(value, order)
 
 
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:

@@ -66,7 +66,7 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
                 stack.enter_context(adapted(version, list(sample), layout))
         with explained("running the module on the sample"):
             signature = signature_of(specs, run(module, sample), states)
-            stages = blocks(module, sample)
+            stages = blocks(module, {name: array.copy() for name, array in sample.items()})
         captured = with_stages(capture(module, signature), stages)
         _refuse_passed_through(captured)
         judged = _Judged(module, exact, signature, tuple(captured.stages))
