@@ -25,6 +25,7 @@ _LAZY = {
     "Target": "tinyml.target",
     "TensorSpec": "tinyml.spec",
     "TinymlError": "tinyml.errors",
+    "build_bundle": "tinyml.pipeline.build",
 }
 
 __all__ = ["DISTRIBUTION", "__version__", *sorted(_LAZY)]

@@ -12,7 +12,7 @@ Benchmarks are written beside a bundle, never into it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from tinyml.decision import Decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
-from tinyml.spec import Signature
+from tinyml.spec import Array, Signature
 from tinyml.tolerance import PolicyName
 
 SCHEMA = 1
@@ -39,8 +39,8 @@ class ModelFile:
 
     passes    rewrite -> how often it fired, in the order applied
     stages    stage -> its tensor in this file, or ``None``: fused away
-    layouts   stage -> the transposition that brings its tensor into PyTorch's order of
-              axes; only for stages that the format keeps in another one
+    layouts   stage -> the order that brings its tensor into PyTorch's axes (see `in_order`);
+              only for stages that the format keeps in another one
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
     """
 
@@ -52,6 +52,14 @@ class ModelFile:
     stages: Mapping[str, str | None]
     layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
+
+
+def in_order(value: Array, order: Sequence[int]) -> Array:
+    """``value`` transposed by ``order``; -1 makes an axis of length one, unnamed ones go."""
+    taken = [axis for axis in order if axis >= 0]
+    rest = [axis for axis in range(value.ndim) if axis not in taken]
+    shape = [1 if axis < 0 else value.shape[axis] for axis in order]
+    return value.transpose([*taken, *rest]).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +103,26 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Metric:
+    """The user's own metric of one engine, ``pytorch`` or as users get it; ``holds``: as close
+    to PyTorch's as `tinyml.tolerance.metric_bound` asks.
+    """
+
+    engine: str
+    name: str
+    value: float
+    samples: int
+    holds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Parity:
     """The evidence: every stage of every engine on every case, in network order."""
 
     stages: tuple[StageParity, ...]
     agreements: tuple[Agreement, ...] = ()
     accuracy_note: str = ""
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def first_divergence(self) -> StageParity | None:
@@ -121,6 +143,7 @@ class Parity:
             stages=tuple(StageParity(**row) for row in data["stages"]),
             agreements=tuple(_agreement(row) for row in data["agreements"]),
             accuracy_note=data["accuracy_note"],
+            metrics=tuple(Metric(**row) for row in data.get("metrics", ())),
         )
 
 

@@ -36,6 +36,15 @@ POLICIES: dict[PolicyName, Tolerance] = {
 }
 
 
+# A metric counts decisions: rounding may turn one that is on the fence.
+METRIC_RTOL = 0.01
+
+
+def metric_bound(want: float, samples: int) -> float:
+    """How far an engine's metric may be from ``want``, PyTorch's: one sample of all, or 1%."""
+    return max(1.0 / samples, METRIC_RTOL * abs(want))
+
+
 def largest_error(got: Array, want: Array) -> float:
     """Largest absolute difference; infinite where either is not finite and they differ."""
     if got.size == 0:

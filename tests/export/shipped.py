@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tinyml.bundle import StageParity
+from tinyml.bundle import StageParity, in_order
 from tinyml.export import write_onnx, write_tflite
 from tinyml.export.capture import Captured
 from tinyml.export.facts import Facts
@@ -35,7 +35,7 @@ class Shipped:
         for stage, name in self.facts.stages.items():
             value = None if name is None else read[name]
             order = self.facts.layouts.get(stage)
-            values[stage] = value if value is None or order is None else value.transpose(order)
+            values[stage] = value if value is None or order is None else in_order(value, order)
         return values
 
     def outputs(self, inputs: Arrays) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""``tinyml bench``: how long a bundle takes on the machine at hand."""
+"""``tinyml bench``: how long a bundle or a model file takes on the machine at hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinyml.cli.terminal import progress, put, put_json, say, table
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    what: Annotated[Path, typer.Argument(help="A bundle's folder; or a .tflite or .onnx file.")],
     repeats: Annotated[int, typer.Option(min=1, help="Fresh processes per runtime and part.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed calls in each process.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
@@ -20,18 +20,18 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time a bundle on this machine.
+    """Time a bundle or a model file on this machine.
 
     Every runtime and format in fresh interleaved processes, labelled host. Front end and
     network are shown apart: the front end is the same file cut after its last stage, the
-    network is the difference of the medians.
+    network is the difference of the medians. A file alone is timed whole, on random inputs.
 
     Example: tinyml bench demo-bundle --repeats 5
     """
     from tinyml.pipeline.bench import bench
 
     with progress(as_json=False) as report:
-        result = bench(bundle, repeats=repeats, runs=runs, threads=threads, out=out, report=report)
+        result = bench(what, repeats=repeats, runs=runs, threads=threads, out=out, report=report)
     if as_json:
         put_json(result.to_json())
         return

@@ -13,7 +13,11 @@ from tinyml.cli.terminal import progress, put, put_json, say, table
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="A checkpoint or run folder; or a model's name, with --weights.")
+        str,
+        typer.Argument(
+            help="A checkpoint or run folder; your own PATH.py:FACTORY or package.module:FACTORY; "
+            "or a model's name, with --weights."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")],
     target: Annotated[
@@ -24,10 +28,36 @@ def command(
     ] = None,
     precision: Annotated[str | None, typer.Option(help="fp32; default: the recipe's.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="safetensors state dict for a model given by name.")
+        Path | None,
+        typer.Option(help="State dict, .safetensors or .pt, for a factory or a model's name."),
+    ] = None,
+    strip_prefix: Annotated[
+        str, typer.Option(help="Prefix that the names in --weights lose: module. for instance.")
+    ] = "",
+    sample: Annotated[
+        Path | None,
+        typer.Option(help=".npz of the inputs by name: their shapes and types are the model's."),
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="IN=OUT: the output OUT is the input IN of the next call. Repeatable."),
+    ] = None,
+    input_layout: Annotated[
+        str, typer.Option(help="nhwc: 4-D inputs of the files come channels last, the sample too.")
+    ] = "nchw",
+    labels: Annotated[
+        Path | None, typer.Option(help="Names along an output's last axis, one a line.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="my_eval.py:FUNCTION of predictions and targets; needs --data."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
+        Path | None,
+        typer.Option(
+            help="The data set's folder, default: below TINYML_DATA. With --metric: an .npz of "
+            "inputs by name with a leading sample axis, and 'targets'."
+        ),
     ] = None,
     without_data: Annotated[
         bool,
@@ -52,6 +82,7 @@ def command(
     \b
       tinyml export runs/demo --target rpi --out demo-bundle
       tinyml export runs/demo --target host --formats tflite --out here --force
+      tinyml export net.py:build --weights w.safetensors --sample s.npz --target rpi --out mine
     """
     from tinyml.pipeline.export import ExportJob, export
 
@@ -62,6 +93,12 @@ def command(
         formats=tuple(formats.split(",")) if formats is not None else None,
         precision=precision,
         weights=weights,
+        strip_prefix=strip_prefix,
+        sample=sample,
+        states=tuple(state or ()),
+        input_layout=input_layout,
+        labels=labels,
+        metric=metric,
         data=data,
         without_data=without_data,
         force=force,
@@ -84,6 +121,10 @@ def _show(bundle: Bundle, out: Path) -> None:
         put(f"{agreement.engine}: {agreement.agreeing} of {agreement.persons} persons agree")
         for moved in agreement.disagreements:
             put(f"  {moved.person}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
+    for metric in bundle.parity.metrics:
+        put(f"{metric.engine}: {metric.name} {metric.value:.6g} on {metric.samples} samples")
+    for what, why in bundle.facts.get("not_judged", {}).items():
+        say(f"not judged: {what}: {why}")
     if bundle.parity.accuracy_note:
         say(bundle.parity.accuracy_note)
     say(f"written: {out}")

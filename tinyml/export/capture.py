@@ -93,6 +93,16 @@ def capture(module: nn.Module, signature: Signature, stages: Sequence[str] = ())
     return Captured(program, found, signature)
 
 
+def with_stages(captured: Captured, stages: Sequence[str]) -> Captured:
+    """``captured`` with those of ``stages`` that compute something in its graph."""
+    found = {}
+    for stage in stages:
+        inside = _inside(captured.program, stage)
+        if inside:
+            found[stage] = _last_leaving(inside)
+    return Captured(captured.program, found, captured.signature)
+
+
 def sample_inputs(signature: Signature) -> dict[str, Tensor]:
     """Zeros for every input: the values do not matter, shapes and types do."""
     return {name: torch.from_numpy(array) for name, array in zeros(signature).items()}
@@ -187,12 +197,20 @@ def _refuse_state(program: ExportedProgram) -> None:
 
 
 def _stage_node(program: ExportedProgram, stage: str) -> str | None:
-    inside = [node for node in program.graph.nodes if stage in _calls(node)]
+    inside = _inside(program, stage)
     if not inside:
         raise ExportError(
             f"stage '{stage}' computes nothing in the captured graph",
             hint="a stage is a submodule that is called and is more than an identity",
         )
+    return _last_leaving(inside)
+
+
+def _inside(program: ExportedProgram, stage: str) -> list[Node]:
+    return [node for node in program.graph.nodes if stage in _calls(node)]
+
+
+def _last_leaving(inside: list[Node]) -> str | None:
     members = set(inside)
     leaving = [node for node in inside if any(user not in members for user in node.users)]
     return leaving[-1].name if leaving else None

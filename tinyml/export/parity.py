@@ -81,9 +81,13 @@ def _row(
 
 
 def gate(parity: Parity) -> None:
-    """Raise `ValidationError` naming engine, case and the first stage out of tolerance."""
+    """Raise `ValidationError` naming engine, case and the first stage out of tolerance.
+
+    Where all stages hold, naming the engine whose metric is not PyTorch's.
+    """
     row = parity.first_divergence
     if row is None:
+        _gate_metrics(parity)
         return
     if row.max_error is None or row.bound is None:
         numbers = "its answer is missing, not finite or of another shape"
@@ -96,6 +100,17 @@ def gate(parity: Parity) -> None:
         f"({failed} of {len(parity.stages)} rows fail)",
         hint="stages before it agree: look at what this stage computes",
     )
+
+
+def _gate_metrics(parity: Parity) -> None:
+    for metric in parity.metrics:
+        if not metric.holds:
+            want = parity.metrics[0]
+            raise ValidationError(
+                f"{metric.engine}: {metric.name} is {metric.value:.6g} on {metric.samples} "
+                f"samples, {want.value:.6g} in PyTorch",
+                hint="every stage agrees: some input of the data is out of the cases' range",
+            )
 
 
 def cases(signature: Signature, seed: int) -> dict[str, dict[str, Array]]:

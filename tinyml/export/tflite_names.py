@@ -1,12 +1,14 @@
 """Names in the TFLite graph: a stage's tensor has the stage's name, in every format alike.
 
 The converter names a computed tensor after the nodes that had a part in it:
-``relu;;batch_norm;;conv2d;1`` holds the value of the first one, relu. So the last tensor
-that names a node first holds the node's value, except where that was fused into another:
+``relu;;batch_norm;;conv2d;1`` holds the value of the one that is computed last, relu. So
+the last tensor of a node holds the node's value, except where that was fused into another:
 
 - the operand of an activation that is computed by the same operator as what it follows;
 - a convolution or matrix product none of whose tensors comes from such an operator:
-  those that carry its name are its operand, padded or transposed.
+  those that carry its name are its operand, padded or transposed;
+- a normalisation whose scale and shift, or a product whose bias, went into the constants
+  of what follows: its last operator has no constant for it.
 
 Convolutions are moved to the channels-last layout: a stage may be there transposed only.
 """
@@ -17,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.fx import Node
 
@@ -24,21 +27,11 @@ from tinyml.errors import ExportError
 from tinyml.export.capture import Captured
 from tinyml.export.flatbuffer import operator_name, text
 from tinyml.export.names import free_name
+from tinyml.export.tflite_layouts import MOVES, Produced, Shape, layout
 
-Shape = tuple[int, ...]
-_Holder = tuple[int, tuple[int, ...]]
+_Holder = tuple[int, Shape]
 SIGNATURE = "serving_default"
 
-_MOVES = {"TRANSPOSE", "RESHAPE"}
-_CHANNELS_LAST = {
-    "CONV_2D",
-    "DEPTHWISE_CONV_2D",
-    "TRANSPOSE_CONV",
-    "AVERAGE_POOL_2D",
-    "MAX_POOL_2D",
-    "RESIZE_BILINEAR",
-    "RESIZE_NEAREST_NEIGHBOR",
-}
 _PRODUCTS = {
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
@@ -57,18 +50,10 @@ _MOVING_NODES = (
     "aten.permute",
     "aten.transpose",
 )
+_BIASED_NODES = ("aten.conv", "aten.linear")
+_CHANNEL_NORM_NODES = ("aten.instance_norm", "aten.batch_norm")
+_NORM_NODES = ("aten.layer_norm", "aten.group_norm", *_CHANNEL_NORM_NODES)
 _ACTIVATION_NODES = ("aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp", "aten.tanh")
-
-
-@dataclass(frozen=True, slots=True)
-class _Produced:
-    """A computed tensor: its index and shape, and the operator that it comes from."""
-
-    index: int
-    shape: Shape
-    operator: str
-    inputs: tuple[int, ...]
-    activated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +61,9 @@ class _Found:
     """Shapes of the captured nodes, the tensors made from each, and inputs and outputs."""
 
     shapes: Mapping[str, Shape | None]
-    produced: Mapping[str, list[_Produced]]
+    produced: Mapping[str, list[Produced]]
     ends: Mapping[str, int]
+    tensors: Mapping[int, Produced]
 
 
 def name_stages(
@@ -91,7 +77,9 @@ def name_stages(
     """
     graph = model.subgraphs[0]
     ends = _name_ends(model, captured)
-    found = _Found(captured.shapes, _by_node(model, graph), ends)
+    produced = _by_node(model, captured)
+    tensors = {one.index: one for made in produced.values() for one in made}
+    found = _Found(captured.shapes, produced, ends, tensors)
     fused = _activated_operands(captured, found.produced)
     nodes = {node.name: node for node in captured.program.graph.nodes}
     held: dict[str, _Holder | None] = {
@@ -126,30 +114,52 @@ def _name_ends(model: Any, captured: Captured) -> dict[str, int]:
     return ends
 
 
-def _by_node(model: Any, graph: Any) -> dict[str, list[_Produced]]:
-    """Node -> the tensors that name it first, in order."""
-    found: dict[str, list[_Produced]] = {}
+def _by_node(model: Any, captured: Captured) -> dict[str, list[Produced]]:
+    """Node -> the tensors whose value is computed last by it, in order."""
+    graph = model.subgraphs[0]
+    place = {node.name: i for i, node in enumerate(captured.program.graph.nodes)}
+    computed = {int(i) for operator in graph.operators for i in operator.outputs}
+    computed |= {int(i) for i in graph.inputs}
+    found: dict[str, list[Produced]] = {}
     for operator in graph.operators:
-        name = operator_name(model.operatorCodes[operator.opcodeIndex])
-        options = operator.builtinOptions
         for index in operator.outputs:
-            tensor = graph.tensors[index]
-            produced = _Produced(
-                index=int(index),
-                shape=() if tensor.shape is None else tuple(int(n) for n in tensor.shape),
-                operator=name,
-                inputs=tuple(int(i) for i in operator.inputs),
-                activated=bool(getattr(options, "fusedActivationFunction", 0)),
-            )
-            found.setdefault(text(tensor.name).partition(";")[0], []).append(produced)
+            parts = [part.partition(";")[0] for part in text(graph.tensors[index].name).split(";;")]
+            name = max(parts, key=lambda part: place.get(part, -1))
+            made = _produced(model, operator, int(index), computed)
+            found.setdefault(name, []).append(made)
     return found
 
 
-def _activated_operands(captured: Captured, produced: Mapping[str, list[_Produced]]) -> set[str]:
+def _produced(model: Any, operator: Any, index: int, computed: set[int]) -> Produced:
+    name = operator_name(model.operatorCodes[operator.opcodeIndex])
+    inputs = [int(i) for i in operator.inputs if i >= 0]
+    return Produced(
+        index=index,
+        shape=_shape(model, index),
+        operator=name,
+        computed=tuple(i for i in inputs if i in computed),
+        constants=tuple(i for i in inputs if i not in computed),
+        activated=bool(getattr(operator.builtinOptions, "fusedActivationFunction", 0)),
+        order=_integers(model, inputs[1]) if name == "TRANSPOSE" else (),
+    )
+
+
+def _shape(model: Any, index: int) -> Shape:
+    shape = model.subgraphs[0].tensors[index].shape
+    return () if shape is None else tuple(int(n) for n in shape)
+
+
+def _integers(model: Any, index: int) -> Shape:
+    """A constant of 32-bit integers."""
+    data = model.buffers[model.subgraphs[0].tensors[index].buffer].data
+    return () if data is None else tuple(np.frombuffer(bytes(data), "<i4").tolist())
+
+
+def _activated_operands(captured: Captured, produced: Mapping[str, list[Produced]]) -> set[str]:
     """Nodes whose activation is computed by the operator that computes them."""
     found = set()
     for node in captured.program.graph.nodes:
-        computed = [p for p in produced.get(node.name, []) if p.operator not in _MOVES]
+        computed = [p for p in produced.get(node.name, []) if p.operator not in MOVES]
         if _is(node, _ACTIVATION_NODES) and computed and computed[-1].activated:
             found.add(node.args[0].name)
     return found
@@ -171,8 +181,8 @@ def _permuted(node: Node, found: _Found) -> _Holder | None:
     held = _holder(operand, found) if isinstance(operand, Node) else None
     if held is None or not isinstance(order, list):
         return None
-    layout = held[1] or tuple(range(len(order)))
-    combined = tuple(layout[int(axis)] for axis in order)
+    axes = held[1] or tuple(range(len(order)))
+    combined = tuple(axes[int(axis)] for axis in order)
     return held[0], () if combined == tuple(range(len(order))) else combined
 
 
@@ -182,15 +192,17 @@ def _last(node: Node, found: _Found) -> _Holder | None:
     operators = {tensor.operator for tensor in produced}
     if shape is None or (_is(node, _PRODUCT_NODES) and not operators & _PRODUCTS):
         return None
-    if operators <= _MOVES and not _is(node, _MOVING_NODES):
+    if operators <= MOVES and not _is(node, _MOVING_NODES):
+        return None
+    if not _is_whole(node, produced):
         return None
     for position in reversed(range(len(produced))):
         later = produced[position]
-        layout = _layout(shape, later)
-        if layout is not None:
-            return later.index, layout
-        moved = later.operator in _MOVES and position > 0
-        if not moved or produced[position - 1].index not in later.inputs:
+        order = layout(shape, later, found.tensors)
+        if order is not None:
+            return later.index, order
+        moved = later.operator in MOVES and position > 0
+        if not moved or produced[position - 1].index not in later.computed:
             return None
     return None
 
@@ -199,21 +211,24 @@ def _is(node: Node, names: tuple[str, ...]) -> bool:
     return str(node.target).startswith(names)
 
 
-def _layout(shape: Shape, tensor: _Produced) -> tuple[int, ...] | None:
-    """The permutation to PyTorch's layout, ``()`` if it is that, ``None`` if it is unknown."""
-    rank = len(shape)
-    to_last = (0, *range(2, rank), 1)
-    last = tuple(shape[axis] for axis in to_last) if rank >= 3 else None
-    if last == shape and sum(n > 1 for n in shape[1:]) > 1:
-        known = tensor.operator in _CHANNELS_LAST
-        return _inverse(to_last) if known else None
-    if tensor.shape == shape:
-        return ()
-    return _inverse(to_last) if tensor.shape == last else None
+def _is_whole(node: Node, produced: list[Produced]) -> bool:
+    """Whether scale, shift or bias of ``node`` did not go into what follows."""
+    last = next((p for p in reversed(produced) if p.operator not in MOVES), None)
+    if last is None:
+        return True
+    shifted = last.operator == "ADD" and bool(last.constants)
+    if _is(node, _BIASED_NODES) and _has(node, 2):
+        return shifted or (last.operator in _PRODUCTS and len(last.constants) > 1)
+    if not _is(node, _NORM_NODES):
+        return True
+    weight = 1 if _is(node, _CHANNEL_NORM_NODES) else 2
+    if _has(node, weight + 1) or _is(node, ("aten.batch_norm",)):
+        return shifted
+    return not _has(node, weight) or (last.operator == "MUL" and bool(last.constants))
 
 
-def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(order.index(axis) for axis in range(len(order)))
+def _has(node: Node, index: int) -> bool:
+    return len(node.args) > index and node.args[index] is not None
 
 
 def _rename(graph: Any, held: Mapping[str, _Holder | None]) -> None:

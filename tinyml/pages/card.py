@@ -27,7 +27,7 @@ def model_card(bundle: Bundle, domain: str = "other") -> str:
         "## What it computes\n",
         _signature(bundle),
         "## Data and metrics\n",
-        _data(bundle.facts),
+        _data(bundle),
         "## Files\n",
         _files(bundle),
         "## Parity with PyTorch\n",
@@ -56,8 +56,14 @@ def _signature(bundle: Bundle) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _data(facts: Mapping[str, Any]) -> str:
-    training = facts.get("training") or {}
+def _data(bundle: Bundle) -> str:
+    training: Mapping[str, Any] = bundle.facts.get("training") or {}
+    metrics = [
+        f"- {m.name} of {m.engine} on {m.samples} samples of the author's: {m.value:.4g}"
+        for m in bundle.parity.metrics
+    ]
+    if metrics:
+        return "\n".join(metrics) + "\n"
     if not training:
         return "Nobody measured accuracy: the weights came without a data set.\n"
     name = str(training.get("data_set", "unknown"))

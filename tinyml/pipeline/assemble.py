@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tinyml
 from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
-from tinyml.checkpoint import Checkpoint
 from tinyml.files import sha256, write_json, write_text
 from tinyml.pages.card import model_card
-from tinyml.pages.run_script import RUN_SCRIPT
+from tinyml.pages.run_script import ARRAYS_SCRIPT, RUN_SCRIPT
 from tinyml.pipeline.doctor import version_of
-from tinyml.spec import ModelEntry
+from tinyml.pipeline.source import Subject
 
 MAKERS = (
     "numpy",
@@ -28,35 +26,39 @@ MAKERS = (
 
 
 def assemble(
-    folder: Path,
-    saved: Checkpoint,
-    entry: ModelEntry,
-    target: str,
-    models: tuple[ModelFile, ...],
-    parity: Parity,
+    folder: Path, subject: Subject, target: str, models: tuple[ModelFile, ...], parity: Parity
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already."""
-    decision = saved.decision
-    write_text(folder / LABELS, "".join(f"{label}\n" for label in decision.labels))
-    if any(model.format == "tflite" for model in models) and not decision.whole:
-        write_text(folder / RUN, RUN_SCRIPT)
+    if subject.labels:
+        write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
+    script = _script(subject)
+    if script and any(model.format == "tflite" for model in models):
+        write_text(folder / RUN, script)
+    packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
-        model=saved.model,
+        model=subject.name,
         target=target,
-        signature=saved.signature,
-        decision=decision,
+        signature=subject.signature,
+        decision=subject.decision,
         models=models,
         parity=parity,
-        stages=entry.stages,
-        front_end=entry.front_end,
-        facts=_facts(saved, entry),
+        stages=subject.stages,
+        front_end=subject.front_end,
+        facts={"tinyml": tinyml.__version__, **subject.facts, "packages": packages},
         files=_files(folder),
     )
-    write_text(folder / CARD, model_card(bundle, domain=entry.domain))
+    write_text(folder / CARD, model_card(bundle, domain=subject.domain))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return bundle
+
+
+def _script(subject: Subject) -> str | None:
+    """The ``run.py`` for what the model takes: arrays, waveforms, or none."""
+    if subject.decision is None:
+        return ARRAYS_SCRIPT
+    return None if subject.decision.whole else RUN_SCRIPT
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -64,17 +66,4 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
         path.name: {"size": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
-    }
-
-
-def _facts(saved: Checkpoint, entry: ModelEntry) -> Mapping[str, Any]:
-    recipe = saved.recipe
-    packages = {name: version_of(name) for name in MAKERS}
-    return {
-        "tinyml": tinyml.__version__,
-        "recipe": recipe.to_json(),
-        "recipe_id": recipe.id,
-        "training": dict(saved.facts),
-        "scalogram": entry.scalogram,
-        "packages": packages,
     }

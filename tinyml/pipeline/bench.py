@@ -1,4 +1,4 @@
-"""How long a bundle takes here: every runtime and format, front end and network apart."""
+"""How long a bundle or a model file takes here: every runtime, front end and network apart."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from tinyml.bundle import Bundle
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.errors import machine_errors
+from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline import reference
-from tinyml.pipeline.engines import Engine, installed
+from tinyml.pipeline.engines import Engine, installed, runtime_of
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Arrays
 
@@ -80,27 +81,41 @@ def _ms(nanoseconds: float) -> str:
 
 
 def bench(
-    folder: Path, *, repeats: int, runs: int, threads: int, out: Path | None, report: Report
+    what: Path, *, repeats: int, runs: int, threads: int, out: Path | None, report: Report
 ) -> Benchmark:
-    """Time every installed runtime on one of the bundle's own inputs.
+    """Time every installed runtime on one of a bundle's own inputs.
 
-    Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a
-    changed bundle. The JSON file lies beside the bundle, never in it.
+    A single model file is timed in its runtime, on random inputs. Raises
+    `MissingExtraError` when no runtime is installed, `ValidationError` for a changed
+    bundle, `InputError` for a file that its runtime refuses. The JSON file lies beside the
+    bundle or file, never in a bundle.
     """
+    with machine_errors("making a scratch folder"):
+        scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
+    with scratch, local_link() as link:
+        prepare = _of_file if what.is_file() else _of_bundle
+        jobs, skipped = prepare(what, Path(scratch.name))
+        plan = Plan(runs=runs, threads=threads)
+        measured = measure(link, jobs, repeats, plan=plan, progress=_progress(report))
+    path = out or what.absolute().parent / f"{what.absolute().name}.bench.json"
+    result = Benchmark(tuple(measured), path, skipped)
+    write_json(path, result.to_json())
+    return result
+
+
+def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     bundle.check_files()
     ready, skipped = installed(folder, bundle.models)
     inputs = next(iter(reference.load(folder / bundles.REFERENCE).inputs.values()))
-    with machine_errors("making a scratch folder"):
-        scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
-    with scratch, local_link() as link:
-        jobs = [j for e in ready for j in _jobs(bundle, e, inputs, Path(scratch.name))]
-        plan = Plan(runs=runs, threads=threads)
-        measured = measure(link, jobs, repeats, plan=plan, progress=_progress(report))
-    path = out or folder.absolute().parent / f"{folder.absolute().name}.bench.json"
-    result = Benchmark(tuple(measured), path, skipped)
-    write_json(path, result.to_json())
-    return result
+    return [job for engine in ready for job in _jobs(bundle, engine, inputs, scratch)], skipped
+
+
+def _of_file(file: Path, _scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
+    """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
+    runtime = runtime_of(file)
+    inputs = parity.cases(runtime.open(file).signature, seed=0)["random"]
+    return [Job(file, str(runtime.name), inputs)], ()
 
 
 def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, scratch: Path) -> list[Job]:

@@ -1,18 +1,21 @@
 """The first child of an export: builds the module, captures it, and writes what PyTorch says.
 
-``python -m tinyml.pipeline.capture CHECKPOINT FOLDER``: FOLDER holds ``cases.safetensors``
-(the inputs of every parity case) and maybe ``windows.npy`` (every validation window). Into
-it go ``program.pt2`` and ``capture.json`` for the writers, ``reference.safetensors``,
-``captured.json`` (parity of the captured program, passes with counts) and
-``probabilities.npy`` (PyTorch's answer to each window).
+``python -m tinyml.pipeline.capture FOLDER``: FOLDER holds ``job.json``. For a model of
+this package also ``checkpoint.safetensors``, ``cases.safetensors`` (the inputs of every
+parity case) and maybe ``windows.npy`` (every validation window); for a user's model see
+`tinyml.pipeline.user_capture`. Into it go ``program.pt2`` and ``capture.json`` for the
+writers, ``reference.safetensors``, ``captured.json`` (parity of the captured program,
+passes with counts) and ``probabilities.npy`` (PyTorch's answer to each window).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from tinyml.export.capture import Captured
 
+JOB = "job.json"
 CASES = "cases.safetensors"
 WINDOWS = "windows.npy"
 PROBABILITIES = "probabilities.npy"
@@ -37,24 +41,46 @@ BATCH = 32
 
 
 def main(arguments: list[str]) -> None:
-    """Do it for the checkpoint and folder in ``arguments``."""
+    """Do the job in the folder that ``arguments`` name."""
+    folder = Path(arguments[0])
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    if "factory" in job:
+        from tinyml.pipeline.user_capture import capture_factory
+
+        capture_factory(job, folder)
+    else:
+        _capture_trained(job, folder)
+
+
+def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     from tinyml.export.capture import capture
-    from tinyml.export.passes.torch import rewrite
+    from tinyml.export.weights import load_weights
     from tinyml.models.train import load_module
 
-    source, folder = Path(arguments[0]), Path(arguments[1])
-    saved = checkpoint.load(source)
+    saved = checkpoint.load(folder / checkpoint.FILE)
     entry: ModelEntry = registry.load("model", saved.model)
-    module = load_module(entry, saved)
+    if job["weights"] is None:
+        module = load_module(entry, saved)
+    else:
+        module = entry.build(len(saved.decision.labels)).eval()
+        load_weights(module, Path(job["weights"]), job["strip_prefix"])
     captured = capture(module, saved.signature, entry.stages)
-    expected = answers(module, saved.signature, entry.stages, folder)
-    rows = _rows("captured", captured, expected, entry.stages)
-    rewritten, counts = rewrite(captured)
-    rows += _rows("rewritten", rewritten, expected, entry.stages)
-    rewritten.save(folder)
-    write_json(folder / FACTS, {"passes": counts, "parity": [dataclasses.asdict(r) for r in rows]})
+    finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
     if (folder / WINDOWS).exists():
         np.save(folder / PROBABILITIES, _probabilities(module, saved.signature, folder))
+
+
+def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
+    """Judge the captured program, rewrite it, judge it again; ``more`` goes into the facts."""
+    from tinyml.export.passes.torch import rewrite
+
+    order = list(captured.stages)
+    rows = _rows("captured", captured, expected, order)
+    rewritten, counts = rewrite(captured)
+    rows += _rows("rewritten", rewritten, expected, order)
+    rewritten.save(folder)
+    parity_json = [dataclasses.asdict(row) for row in rows]
+    write_json(folder / FACTS, {"passes": counts, "parity": parity_json, **more})
 
 
 def answers(
@@ -77,14 +103,15 @@ def answers(
 
 
 def _rows(
-    engine: str, captured: Captured, expected: Reference, stages: tuple[str, ...]
+    engine: str, captured: Captured, expected: Reference, stages: list[str]
 ) -> list[StageParity]:
     from tinyml.export.stage_values import captured_values
 
     rows: list[StageParity] = []
     for case, inputs in expected.inputs.items():
         inside, outputs = captured_values(captured, inputs)
-        rows += parity.compare(engine, case, expected.stages[case], inside, stages)
+        kept = [stage for stage in stages if stage in expected.stages[case]]
+        rows += parity.compare(engine, case, expected.stages[case], inside, kept)
         wanted = expected.outputs[case]
         rows += parity.compare(engine, case, wanted, outputs, list(wanted))
     return rows

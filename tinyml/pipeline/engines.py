@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinyml import registry
-from tinyml.bundle import Bundle, ModelFile
-from tinyml.errors import MissingExtraError, UsageError
+from tinyml.bundle import Bundle, ModelFile, in_order
+from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.spec import Array, Arrays
 
 PREFERENCE = ("litert", "onnxruntime")
@@ -41,7 +41,7 @@ class Engine:
 
     def _in_order(self, stage: str, value: Array) -> Array:
         order = self.model.layouts.get(stage)
-        return value if order is None else value.transpose(order)
+        return value if order is None else in_order(value, order)
 
 
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
@@ -62,6 +62,15 @@ def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine]
         raise MissingExtraError(*PACKAGES[found[0].name])
     lacking = [engine for engine in found if engine not in ready]
     return ready, tuple(f"{e.model.path}: {e.name} is not installed" for e in lacking)
+
+
+def runtime_of(file: Path) -> Any:
+    """The runtime that reads a model file, by its suffix; `InputError` for any other file."""
+    name = registry.RUNTIME_OF_FORMAT.get(file.suffix.removeprefix("."))
+    if name is None:
+        known = ", ".join(f".{suffix}" for suffix in registry.RUNTIME_OF_FORMAT)
+        raise InputError(f"{file} is no model file", hint=f"those end in {known}")
+    return registry.load("runtime", name)
 
 
 def require(runtime: Any) -> None:

@@ -1,7 +1,8 @@
-"""A checkpoint in, a proven bundle out: capture, convert, compare, write.
+"""A model in, a proven bundle out: capture, convert, compare, write.
 
 Everything that can be refused is refused before anything is run. The bundle appears by
-one rename, after parity; out of tolerance there is none.
+one rename, after parity; out of tolerance there is none. The doors differ only in their
+`Source`: a checkpoint, a registered name, a user's factory, a module in memory.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
-from tinyml import checkpoint, registry
+from tinyml import registry
 from tinyml.bundle import REFERENCE, Bundle, ModelFile, Parity, StageParity
-from tinyml.checkpoint import Checkpoint
 from tinyml.errors import (
     ExportError,
     MachineError,
@@ -31,12 +30,21 @@ from tinyml.errors import (
 from tinyml.export import convert, facts, parity
 from tinyml.files import new_folder, sha256
 from tinyml.pipeline import assemble, capture, reference
-from tinyml.pipeline.agreement import Recordings, agreement, validation_recordings
-from tinyml.pipeline.engines import Engine, engines
+from tinyml.pipeline.arrays import read_npz
+from tinyml.pipeline.engines import engines
 from tinyml.pipeline.engines import require as require_runtime
+from tinyml.pipeline.source import RunChild, Source, Subject
+from tinyml.pipeline.trained import TrainedSource, named_model, sample_for, saved_model
+from tinyml.pipeline.user_code import is_code
+from tinyml.pipeline.user_model import (
+    Asked,
+    FactorySource,
+    read_labels,
+    read_measuring,
+    read_states,
+)
 from tinyml.pipeline.verify import prove
-from tinyml.recipe import Recipe
-from tinyml.spec import ModelEntry
+from tinyml.recipe import ExportRecipe
 from tinyml.target import Target, find_target
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -44,13 +52,16 @@ EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
     "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
 }
-REAL_WINDOWS = 4
 LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
-    """What the command line asks for; ``None`` takes the recipe's."""
+    """What the command line asks for; ``None`` takes the recipe's.
+
+    sample, states, metric, labels, input_layout and strip_prefix are for users' models;
+    ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
+    """
 
     model: str
     target: str
@@ -58,6 +69,12 @@ class ExportJob:
     formats: tuple[str, ...] | None = None
     precision: str | None = None
     weights: Path | None = None
+    strip_prefix: str = ""
+    sample: Path | None = None
+    states: tuple[str, ...] = ()
+    metric: str | None = None
+    labels: Path | None = None
+    input_layout: str = "nchw"
     data: Path | None = None
     without_data: bool = False
     force: bool = False
@@ -70,8 +87,7 @@ class _Plan:
     """The job, checked: nothing in it is unknown any more."""
 
     job: ExportJob
-    checkpoint: Checkpoint
-    entry: ModelEntry
+    source: Source
     target: Target
     formats: tuple[str, ...]
     precision: str
@@ -83,25 +99,28 @@ def export(job: ExportJob, report: Report) -> Bundle:
     Raises `UsageError`, `InputError` or `MissingExtraError` before any work;
     `ExportError` when a converter refuses the model; `ValidationError` out of tolerance.
     """
-    plan = _plan(job)
+    find_target(job.target)
+    return bundle_from(job, _source(job), report)
+
+
+def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
+    """`export` of whatever ``source`` brings in."""
+    plan = _plan(job, source)
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
-        recordings = _recordings(plan, report)
-        _capture(plan, recordings, work, report)
+        subject = source.capture(work, partial(_run, plan, work), report)
         models = _convert(plan, work, draft, report)
-        proof = _prove(plan, recordings, models, draft, work, report)
+        proof = _prove(plan, subject, models, draft, work, report)
         _gate(job, proof, draft, work)
         with machine_errors(f"writing {job.out.name}"):
-            bundle = assemble.assemble(
-                draft, plan.checkpoint, plan.entry, plan.target.name, models, proof
-            )
+            bundle = assemble.assemble(draft, subject, plan.target.name, models, proof)
     return replace(bundle, folder=job.out)
 
 
-def _plan(job: ExportJob) -> _Plan:
+def _plan(job: ExportJob, source: Source) -> _Plan:
     target = find_target(job.target)
-    saved = _checkpoint(job)
-    entry: ModelEntry = registry.load("model", saved.model)
-    wanted = job.formats or saved.recipe.export.formats
+    recipe = source.checkpoint.recipe.export if isinstance(source, TrainedSource) else None
+    default = recipe or ExportRecipe()
+    wanted = job.formats or default.formats
     for name in wanted:
         if name not in registry.WRITERS:
             raise registry.unknown_name("format", name, registry.WRITERS)
@@ -110,47 +129,68 @@ def _plan(job: ExportJob) -> _Plan:
                 f"no runtime on {target.name} reads {name}",
                 hint=f"formats there: {', '.join(target.formats)}",
             )
-    precision = job.precision or saved.recipe.export.precision
+    precision = job.precision or default.precision
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
     for name in wanted:
         for module, package in EXTRAS[name]:
             require(module, package, name)
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
-    return _Plan(job, saved, entry, target, tuple(dict.fromkeys(wanted)), precision)
+    return _Plan(job, source, target, tuple(dict.fromkeys(wanted)), precision)
 
 
-def _checkpoint(job: ExportJob) -> Checkpoint:
-    """An existing path is a checkpoint; anything else a registered name with ``--weights``."""
-    if Path(job.model).exists():
-        saved = checkpoint.load(Path(job.model))
-        if saved.model not in registry.MODELS:
-            raise registry.unknown_name("model", saved.model, registry.MODELS)
-        return saved
-    if job.model not in registry.MODELS:
-        raise registry.unknown_name("model", job.model, registry.MODELS)
-    if job.weights is None:
+def _source(job: ExportJob) -> Source:
+    """An existing path is a checkpoint, ``X:Y`` a factory, anything else a registered name."""
+    path = Path(job.model)
+    if is_code(job.model) and not path.exists():
+        return _factory(job)
+    if path.suffix == ".py":
         raise UsageError(
-            f"'{job.model}' is a model's name: it needs --weights",
-            hint="give a safetensors state dict, or a checkpoint of tinyml train",
+            f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
         )
-    return _named(job.model, job.weights)
-
-
-def _named(name: str, weights: Path) -> Checkpoint:
-    require("torch", "torch", "train")
-    entry: ModelEntry = registry.load("model", name)
-    if not weights.is_file():
-        raise UsageError(f"no weights at {weights}", hint="give a safetensors state dict")
-    _, arrays = checkpoint.read_safetensors(weights)
-    return Checkpoint(
-        model=name,
-        weights=arrays,
-        signature=entry.signature(len(entry.decision.labels)),
-        decision=entry.decision,
-        recipe=Recipe(name=f"{name} with given weights", model=name),
-        facts={},
+    _refuse_user_options(job)
+    if path.exists():
+        return TrainedSource(*saved_model(path), data=job.data, without_data=job.without_data)
+    saved, entry = named_model(job.model, job.weights)
+    if job.weights is not None and not job.weights.is_file():
+        raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
+    return TrainedSource(
+        saved,
+        entry,
+        weights=job.weights,
+        strip_prefix=job.strip_prefix,
+        sample=sample_for(entry, job.sample),
     )
+
+
+def _factory(job: ExportJob) -> Source:
+    if job.sample is None:
+        raise UsageError(
+            f"'{job.model}' needs --sample",
+            hint="an .npz of the inputs by name: numpy.savez('sample.npz', x=array)",
+        )
+    asked = Asked(
+        sample=read_npz(job.sample),
+        states=read_states(job.states),
+        labels=read_labels(job.labels),
+        layout=job.input_layout,
+        measuring=read_measuring(job.metric, job.data),
+    )
+    return FactorySource(job.model, asked, job.weights, job.strip_prefix)
+
+
+def _refuse_user_options(job: ExportJob) -> None:
+    given = {
+        "--state": job.states,
+        "--metric": job.metric,
+        "--labels": job.labels,
+        "--input-layout": job.input_layout != "nchw",
+    }
+    for option, value in given.items():
+        if value:
+            raise UsageError(
+                f"{option} is for a model of your own, PATH.py:FACTORY; '{job.model}' is not one"
+            )
 
 
 @contextlib.contextmanager
@@ -172,30 +212,9 @@ def _scratch() -> Iterator[Path]:
             shutil.rmtree(work)
 
 
-def _recordings(plan: _Plan, report: Report) -> Recordings | None:
-    if plan.job.without_data or not plan.checkpoint.facts:
-        return None
-    return validation_recordings(plan.checkpoint, plan.job.data, report)
-
-
-def _capture(plan: _Plan, recordings: Recordings | None, work: Path, report: Report) -> None:
-    report({"text": "capturing the model with torch.export"})
-    signature = plan.checkpoint.signature
-    cases = parity.cases(signature, plan.checkpoint.recipe.seed)
-    with machine_errors("writing the parity cases"):
-        if recordings is not None:
-            cases = recordings.cases(signature, REAL_WINDOWS) | cases
-            recordings.save_windows(work / capture.WINDOWS)
-        flat = {f"input/{c}/{name}": a for c, given in cases.items() for name, a in given.items()}
-        save_file(flat, work / capture.CASES)
-        plan.checkpoint.save(work / checkpoint.FILE)
-    child = _child("tinyml.pipeline.capture", [work / checkpoint.FILE, work], work)
-    convert.run_children([child], timeout_s=plan.job.timeout_s)
-
-
 def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
-    names = {fmt: f"{plan.entry.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
+    names = {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
     children = [
         _child(
             registry.WRITERS[fmt],
@@ -208,9 +227,14 @@ def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[Mode
     return tuple(_written(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def _child(module: str, arguments: list[Path], work: Path) -> convert.Child:
+def _child(module: str, arguments: Sequence[Path | str], work: Path) -> convert.Child:
     log = work / LOGS / f"{module.rpartition('.')[2]}.log"
     return convert.Child(module, tuple(str(argument) for argument in arguments), log)
+
+
+def _run(plan: _Plan, work: Path, module: str, arguments: list[str]) -> None:
+    child = _child(module, arguments, work)
+    convert.run_children([child], timeout_s=plan.job.timeout_s)
 
 
 def _written(plan: _Plan, fmt: str, path: Path, work: Path) -> ModelFile:
@@ -230,7 +254,7 @@ def _written(plan: _Plan, fmt: str, path: Path, work: Path) -> ModelFile:
 
 def _prove(
     plan: _Plan,
-    recordings: Recordings | None,
+    subject: Subject,
     models: tuple[ModelFile, ...],
     draft: Path,
     work: Path,
@@ -242,19 +266,11 @@ def _prove(
     found = list(engines(draft, models))
     rows = (
         *(StageParity(**row) for row in captured),
-        *prove(found, expected, plan.entry.stages, report),
+        *prove(found, expected, subject.stages, report),
     )
-    if recordings is None:
-        return Parity(rows, accuracy_note="nobody measured accuracy: no validation data was given")
-    return Parity(rows, _agreements(recordings, found, work, report))
-
-
-def _agreements(
-    recordings: Recordings, found: list[Engine], work: Path, report: Report
-) -> tuple[Any, ...]:
-    return tuple(
-        agreement(recordings, engine, work / capture.PROBABILITIES, report) for engine in found
-    )
+    run: RunChild = partial(_run, plan, work)
+    accuracy = plan.source.accuracy(found, work, run, report)
+    return Parity(rows, accuracy.agreements, accuracy.note, accuracy.metrics)
 
 
 def _gate(job: ExportJob, proof: Parity, draft: Path, work: Path) -> None:

@@ -1,0 +1,78 @@
+"""The user's arrays by name, from ``.npz`` files: never a pickle."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from tinyml.errors import InputError
+from tinyml.spec import Array, Arrays, Signature, TensorSpec
+
+TARGETS = "targets"
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Every array of ``path``; `InputError` when it is no ``.npz``, empty, or holds objects."""
+    if not path.is_file():
+        raise InputError(f"no arrays at {path}", hint="save them with numpy.savez(path, x=array)")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InputError(
+                f"{path} is one array without a name", hint="numpy.savez(path, x=array)"
+            )
+        with loaded:
+            found = {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as .npz: {reason}",
+            hint="save plain arrays with numpy.savez: objects would be pickles",
+        ) from error
+    if not found:
+        raise InputError(f"{path} holds no arrays")
+    return found
+
+
+def rows_of(signature: Signature, data: Arrays, index: int) -> dict[str, Array]:
+    """The inputs of sample ``index``: states that ``data`` lacks are zeros."""
+    states = {pair.input for pair in signature.states}
+    return {
+        spec.name: np.zeros(spec.shape, spec.dtype)
+        if spec.name in states and spec.name not in data
+        else np.ascontiguousarray(data[spec.name][index].reshape(spec.shape))
+        for spec in signature.inputs
+    }
+
+
+def check_data(signature: Signature, data: Arrays) -> int:
+    """How many samples ``data`` holds; `InputError` naming an array that does not fit.
+
+    Each input has one leading axis of samples before its shape, or in place of a first
+    size of 1; ``targets`` has it too.
+    """
+    if TARGETS not in data:
+        raise InputError(f"the data has no '{TARGETS}'", hint=f"it has: {', '.join(data)}")
+    count = len(data[TARGETS]) if data[TARGETS].ndim else 0
+    states = {pair.input for pair in signature.states}
+    for spec in signature.inputs:
+        if spec.name in data:
+            _check_input(spec, data[spec.name], count)
+        elif spec.name not in states:
+            raise InputError(f"the data has no '{spec.name}'", hint=f"it has: {', '.join(data)}")
+    if not count:
+        raise InputError(f"'{TARGETS}' holds no samples")
+    return count
+
+
+def _check_input(spec: TensorSpec, array: Array, count: int) -> None:
+    shapes = {spec.shape, spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape}
+    if array.shape[1:] not in shapes or str(array.dtype) != spec.dtype:
+        raise InputError(
+            f"the data's '{spec.name}' is {array.dtype}{list(array.shape)}, "
+            f"the model takes {spec.dtype}{list(spec.shape)} of each sample"
+        )
+    if len(array) != count:
+        raise InputError(f"the data's '{spec.name}' has {len(array)} samples, targets {count}")

@@ -1,0 +1,80 @@
+"""``tinyml.build_bundle``: the door for a module that a program holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyml.bundle import Bundle
+from tinyml.pipeline.export import ExportJob, bundle_from
+from tinyml.pipeline.metric import Function, Measuring
+from tinyml.pipeline.source import Report
+from tinyml.pipeline.user_model import Asked, ModuleSource
+from tinyml.spec import Arrays
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build_bundle(
+    module: nn.Module,
+    sample_inputs: Mapping[str, Any],
+    target: str = "rpi",
+    formats: Sequence[str] = ("onnx", "tflite"),
+    *,
+    out: str | Path,
+    name: str | None = None,
+    states: Mapping[str, str] | None = None,
+    labels: Sequence[str] = (),
+    input_layout: str = "nchw",
+    metric: str | Function | None = None,
+    data: Arrays | None = None,
+    force: bool = False,
+    keep_failed: Path | None = None,
+    timeout_s: float = 600.0,
+    report: Report | None = None,
+) -> Bundle:
+    """Convert, prove and bundle ``module``, which is captured here in eval mode, unchanged after.
+
+    sample_inputs  arrays or tensors by input name: shapes and types become the signature
+    states         input -> output that is that input at the next call
+    labels         names along the last axis of an output
+    input_layout   ``nhwc``: 4-D inputs come channels last, in the sample too
+    metric         ``metric(predictions, targets) -> float``, with ``data``: inputs by name
+                   with a leading axis of samples, and ``targets``
+    report         is told of progress, as mappings with ``text`` or ``title``, ``done``, ``total``
+
+    Raises `UsageError`, `InputError`, `ExportError`, or `ValidationError` out of
+    tolerance; then there is no bundle.
+    """
+    import numpy as np
+
+    from tinyml.errors import UsageError
+
+    if (metric is None) != (data is None):
+        raise UsageError("metric and data need each other")
+    measuring = None
+    if metric is not None and data is not None:
+        measuring = Measuring(metric, {n: np.asarray(a) for n, a in data.items()})
+    asked = Asked(
+        sample={name: np.asarray(array) for name, array in sample_inputs.items()},
+        states=dict(states or {}),
+        labels=tuple(labels),
+        layout=input_layout,
+        measuring=measuring,
+    )
+    called = name or type(module).__name__
+    job = ExportJob(
+        model=called,
+        target=target,
+        out=Path(out),
+        formats=tuple(formats),
+        force=force,
+        keep_failed=keep_failed,
+        timeout_s=timeout_s,
+    )
+    return bundle_from(job, ModuleSource(module, called, asked), report or _silent)
+
+
+_silent: Callable[[Mapping[str, Any]], None] = lambda event: None  # noqa: E731
