@@ -42,7 +42,7 @@ def rows_of(signature: Signature, data: Arrays, index: int) -> dict[str, Array]:
     return {
         spec.name: np.zeros(spec.shape, spec.dtype)
         if spec.name in states and spec.name not in data
-        else np.ascontiguousarray(data[spec.name][index].reshape(spec.shape))
+        else np.asarray(data[spec.name][index], order="C").reshape(spec.shape)
         for spec in signature.inputs
     }
 
