@@ -76,3 +76,19 @@ def test_foreign_newer_and_missing_files_are_told_apart(
     monkeypatch.setattr(checkpoint, "SCHEMA", 0)
     with pytest.raises(CheckpointError, match="schema 1"):
         checkpoint.load(tmp_path / "now")
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path, length: int) -> None:
+    from safetensors.numpy import save_file
+
+    weights = {"w": np.arange(4, dtype=np.float32)}
+    for filling in range(length):
+        save_file(weights, tmp_path / "w.safetensors", {"filling": "x" * filling})
+        start = (tmp_path / "w.safetensors").read_bytes()[:8]
+        if int.from_bytes(start, "little") == length:
+            break
+    else:
+        pytest.fail("no header has that length")
+    _, found = checkpoint.read_safetensors(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(found["w"], weights["w"])

@@ -93,19 +93,23 @@ def read_safetensors(file: Path) -> tuple[dict[str, str], dict[str, Array]]:
     """Metadata and tensors of a safetensors file; never unpickles."""
     from safetensors import SafetensorError, safe_open
 
-    with file.open("rb") as stream:
-        start = stream.read(4)
-    if start.startswith(PICKLE_STARTS):
-        raise CheckpointError(
-            f"{file} is a pickle (torch.save), which could run code when loaded",
-            hint="save the state dict with safetensors.torch.save_file",
-        )
     try:
         with safe_open(file, framework="numpy") as opened:
             names = opened.keys()
             return opened.metadata() or {}, {name: opened.get_tensor(name) for name in names}
     except SafetensorError as error:
+        # Only now: the length that a safetensors file starts with can look like a pickle.
+        if _starts_like_a_pickle(file):
+            raise CheckpointError(
+                f"{file} is a pickle (torch.save), which could run code when loaded",
+                hint="save the state dict with safetensors.torch.save_file",
+            ) from error
         raise CheckpointError(
             f"{file} is not a whole safetensors file ({error})",
             hint="it may be truncated: copy or train it again",
         ) from error
+
+
+def _starts_like_a_pickle(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(4).startswith(PICKLE_STARTS)

@@ -18,12 +18,12 @@ def read_npz(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise InputError(f"no arrays at {path}", hint="save them with numpy.savez(path, x=array)")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise InputError(
-                f"{path} is one array without a name", hint="numpy.savez(path, x=array)"
-            )
-        with loaded:
+        with path.open("rb") as stream:  # np.load leaves a file open that it cannot read
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise InputError(
+                    f"{path} is one array without a name", hint="numpy.savez(path, x=array)"
+                )
             found = {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -42,7 +42,7 @@ def rows_of(signature: Signature, data: Arrays, index: int) -> dict[str, Array]:
     return {
         spec.name: np.zeros(spec.shape, spec.dtype)
         if spec.name in states and spec.name not in data
-        else np.ascontiguousarray(data[spec.name][index].reshape(spec.shape))
+        else np.asarray(data[spec.name][index], order="C").reshape(spec.shape)
         for spec in signature.inputs
     }
 

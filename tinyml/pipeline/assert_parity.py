@@ -80,7 +80,7 @@ def _file(path: Path) -> tuple[list[Engine], Signature, tuple[str, ...]]:
 def _cases(inputs: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
     cases = inputs if all(isinstance(v, Mapping) for v in inputs.values()) else {"inputs": inputs}
     return {
-        case: {name: np.ascontiguousarray(_array(value)) for name, value in given.items()}
+        case: {name: np.asarray(_array(value), order="C") for name, value in given.items()}
         for case, given in cases.items()
     }
 

@@ -34,7 +34,7 @@ class Reference:
 
         parts = (("input", self.inputs), ("stage", self.stages), ("output", self.outputs))
         arrays = {
-            f"{kind}/{case}/{name}": np.ascontiguousarray(array)
+            f"{kind}/{case}/{name}": np.asarray(array, order="C")
             for kind, cases in parts
             for case, named in cases.items()
             for name, array in named.items()

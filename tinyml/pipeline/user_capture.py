@@ -130,8 +130,9 @@ class _Judged:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def add_cases(self, sample: Arrays) -> None:
-        """The sample, then the generated cases, within the budget of bytes."""
-        cases: Cases = {SAMPLE_CASE: dict(sample)} | parity.cases(self.signature, SEED)
+        """The sample, the sample shuffled, the generated cases, within the budget of bytes."""
+        cases: Cases = {SAMPLE_CASE: dict(sample), "shuffled": _shuffled(sample)}
+        cases |= parity.cases(self.signature, SEED)
         left = REFERENCE_BYTES
         inputs, stages, outputs = {}, {}, {}
         for case, given in cases.items():
@@ -189,6 +190,12 @@ class _Judged:
             lost = len(inside) - len(kept)
             self.left_out[f"{case}, {lost} stages"] = "too large for the reference"
         return {name: value for name, value in inside.items() if name in kept}
+
+
+def _shuffled(sample: Arrays) -> dict[str, Array]:
+    """The sample's own values in another order: in the module's range where others may not be."""
+    generator = np.random.default_rng(SEED)
+    return {n: generator.permutation(a.ravel()).reshape(a.shape) for n, a in sample.items()}
 
 
 def _prefixed(outputs: Arrays) -> dict[str, Array]:

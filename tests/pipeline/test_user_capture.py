@@ -1,0 +1,131 @@
+"""What is kept of a user's module as evidence, and what would prove nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tinyml.errors import ExportError
+from tinyml.pipeline import reference, user_capture
+from tinyml.pipeline.user_capture import capture_module
+from tinyml.spec import Array
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
+X = np.random.default_rng(0).uniform(0.5, 1.5, (1, 3, 8)).astype(np.float32)
+
+
+def captured(module: nn.Module, folder: Path, **sample: Array) -> dict[str, Any]:
+    np.savez(folder / "sample.npz", **(sample or {"x": X}))  # type: ignore[arg-type]
+    capture_module(module, {}, "nchw", folder)
+    found: dict[str, Any] = json.loads((folder / "captured.json").read_text())
+    return found
+
+
+class Logarithm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log(x).sum()
+
+
+def test_cases_out_of_the_modules_range_are_left_out_and_told(tmp_path: Path) -> None:
+    facts = captured(Logarithm(), tmp_path)
+    expected = reference.load(tmp_path / "reference.safetensors")
+    assert set(expected.inputs) == {"sample", "shuffled"}
+    assert facts["not_judged"]["silence"] == "PyTorch's own answer is not finite"
+    assert expected.outputs["sample"]["output"].shape == ()
+    np.testing.assert_array_equal(np.sort(expected.inputs["shuffled"]["x"], None), np.sort(X, None))
+    assert {row["verdict"] for row in facts["parity"]} == {"pass"}
+
+
+def test_a_sample_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="answer to the sample is not finite"):
+        captured(Logarithm(), tmp_path, x=-X)
+
+
+class Lookup(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_exporting() and x.abs().sum() == 0:
+            raise RuntimeError("silence")
+        return x * 2
+
+
+def test_a_case_that_the_module_refuses_is_left_out(tmp_path: Path) -> None:
+    facts = captured(Lookup(), tmp_path)
+    assert facts["not_judged"] == {"silence": "PyTorch refuses it: RuntimeError"}
+
+
+class Normalised(nn.Module):
+    """On silence its convolution is a constant, which the normalisation turns into noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 1)
+        self.norm = nn.InstanceNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)).abs().mean() + x.sum() + 1
+
+
+def test_a_stage_of_rounding_noise_is_not_judged_on_that_case_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Normalised()
+    module.conv.bias.data = torch.tensor([0.1, 0.3, 0.7, 3.3])
+    facts = captured(module, tmp_path, x=X[:, :, :7])
+    assert facts["not_judged"].get("silence, norm") == "rounding noise in PyTorch"
+    expected = reference.load(tmp_path / "reference.safetensors")
+    assert "norm" in expected.stages["sample"]
+    assert set(expected.stages["silence"]) == {"conv"}
+
+
+def test_what_is_too_large_for_the_reference_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = nn.Sequential(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), nn.Linear(8, 2))
+    monkeypatch.setattr(user_capture, "REFERENCE_BYTES", 300)
+    facts = captured(module, tmp_path)
+    expected = reference.load(tmp_path / "reference.safetensors")
+    assert set(expected.stages["sample"]) == {"0", "0.0", "1"}  # 96 + 24 bytes, then 96
+    assert set(expected.stages["shuffled"]) == {"1"}
+    assert facts["not_judged"]["sample, 1 stages"] == "too large for the reference"
+    assert set(expected.outputs) == set(expected.inputs)
+    assert len(expected.inputs) == 7
+
+
+class Through(nn.Module):
+    def __init__(self, which: str) -> None:
+        super().__init__()
+        self.which = which
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = x * 2
+        return {"y": y, "again": y if self.which == "y" else x}
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_one_tensor_under_two_names_is_refused(tmp_path: Path, which: str) -> None:
+    with pytest.raises(ExportError, match=f"output 'again' is '{which}' unchanged"):
+        captured(Through(which), tmp_path)
+
+
+class Failing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ x
+
+
+def test_a_forward_that_fails_is_told_with_its_line(tmp_path: Path) -> None:
+    words = r"running the module on the sample: test_user_capture.py:\d+: RuntimeError: Expected"
+    with pytest.raises(ExportError, match=words):
+        captured(Failing(), tmp_path)
+
+
+def test_the_metrics_data_is_answered_by_pytorch(tmp_path: Path) -> None:
+    data = np.stack([X, 2 * X])
+    np.savez(tmp_path / "data.npz", x=data, targets=np.zeros(2))
+    captured(Lookup(), tmp_path)
+    with np.load(tmp_path / "predictions.npz") as answers:
+        np.testing.assert_array_equal(answers["output"], 2 * data[:, 0])
