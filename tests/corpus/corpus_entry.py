@@ -23,6 +23,7 @@ class Entry:
     inputs   input -> shape for float32 noise, or (shape, number of ids) for integers
     outputs  names, in the order in which the module returns them
     states   (input, output) pairs of recurrent state
+    note     what a reader of the table should know
     """
 
     name: str
@@ -30,6 +31,7 @@ class Entry:
     inputs: Mapping[str, tuple[int, ...] | tuple[tuple[int, ...], int]]
     outputs: tuple[str, ...] = ("output",)
     states: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
     def module(self) -> nn.Module:
         """Seeded, in eval mode, nothing in it as it was initialised."""

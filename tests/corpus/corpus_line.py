@@ -124,7 +124,10 @@ def _result(
     if refused:
         return Result(entry.name, fmt, refused, seconds=seconds)
     path, noted = folder / f"network.{fmt}", facts.load(folder / f"{fmt}.json")
-    rows = [*ready.captured, *compare(fmt, path, noted, ready)]
+    try:
+        rows = [*ready.captured, *compare(fmt, path, noted, ready)]
+    except TinymlError as error:
+        return Result(entry.name, fmt, error.message, seconds=seconds)
     _save(folder / f"{fmt}.rows.json", rows)
     stages = set(noted.stages)
     inside = [row for row in rows if row.stage in stages and row.engine == RUNTIMES[fmt].name]

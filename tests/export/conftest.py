@@ -7,6 +7,8 @@ import pytest
 _THEIRS = (
     # torch 2.13 on its own pytree, raised through copyreg
     r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning",
+    # torch.export on the weights of torch's own GRU and LSTM
+    r"ignore:The tensor attributes .*_flat_weights:UserWarning",
 )
 
 

@@ -273,10 +273,11 @@ def test_merge_pad_refuses(module: nn.Module) -> None:
     assert_same_numbers(module, kept, signature)
 
 
-def test_every_pass_fires_in_the_small_network() -> None:
+def test_the_passes_of_plain_networks_fire_in_the_small_one() -> None:
     _, counts = passes.rewrite(capture(network(), SIGNATURE, STAGES))
     assert list(counts) == list(passes.PASSES)
-    assert all(counts.values())
+    fired = {name for name, count in counts.items() if count}
+    assert fired == {"drop_dropout", "merge_pad_into_conv", "fold_batchnorm"}
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx", "tflite"])

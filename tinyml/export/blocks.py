@@ -21,13 +21,15 @@ def blocks(
 
     The second call of ``name`` is ``name#2``. Lists and dicts of modules, which are never
     called, are no level. A call that hands on what it was given, as an identity or a
-    dropout does, computes nothing and is left out, unless it wrote into it.
+    dropout does, computes nothing and is left out, unless it wrote into it; so is a module
+    with two names, whose calls a captured graph counts under each.
     """
     found: list[str] = []
     calls: Counter[str] = Counter()
     hooks = []
+    names = Counter(part for _, part in module.named_modules(remove_duplicate=False))
     for name, part in module.named_modules():
-        if name and _level(module, name) <= depth:
+        if name and names[part] == 1 and _level(module, name) <= depth:
             watch = _Watch(name, calls, found)
             hooks.append(part.register_forward_pre_hook(watch.before, with_kwargs=True))
             hooks.append(part.register_forward_hook(watch.after))

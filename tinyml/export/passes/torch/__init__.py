@@ -11,14 +11,22 @@ from collections.abc import Callable
 from torch.export import ExportedProgram
 
 from tinyml.export.capture import Captured
+from tinyml.export.passes.torch.average_by_matrix import average_by_matrix
+from tinyml.export.passes.torch.crop_conv_transpose import crop_conv_transpose
 from tinyml.export.passes.torch.drop_dropout import drop_dropout
 from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
+from tinyml.export.passes.torch.maximum_by_windows import maximum_by_windows
 from tinyml.export.passes.torch.merge_pad_into_conv import merge_pad_into_conv
+from tinyml.export.passes.torch.stft_to_conv import stft_to_conv
 
 Stages = dict[str, str | None]
 
 PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
     "drop_dropout": drop_dropout,
+    "stft_to_conv": stft_to_conv,
+    "average_by_matrix": average_by_matrix,
+    "maximum_by_windows": maximum_by_windows,
+    "crop_conv_transpose": crop_conv_transpose,
     "merge_pad_into_conv": merge_pad_into_conv,
     "fold_batchnorm": fold_batchnorm,
 }

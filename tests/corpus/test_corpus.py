@@ -1,0 +1,59 @@
+"""Every network of the corpus in both formats, block by block."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from corpus_line import FORMATS, prepare, run
+from corpus_table import BY_NAME, ENTRIES, QUICK
+
+from tinyml.export.passes.torch import PASSES
+
+TABLE = Path(__file__).parents[2] / "docs" / "corpus.md"
+LEAST_BLOCKS = 4
+
+
+def assert_parity(name: str, folder: Path) -> None:
+    """As docs/corpus.md says: parity, or the reason that is written there."""
+    pytest.importorskip("litert_torch")
+    refused = dict(_documented())
+    for result in run(BY_NAME[name], folder):
+        wanted = refused.get((name, result.format), "yes")
+        assert (result.reason == "") == (wanted == "yes"), (result.format, result.reason)
+        assert result.blocks + result.fused >= LEAST_BLOCKS
+
+
+def _documented() -> list[tuple[tuple[str, str], str]]:
+    """(network, format) -> what the column parity says."""
+    rows = re.findall(r"^\| `(\S+)` \| (\w+) \| ([^|]+) \|", TABLE.read_text("utf-8"), re.M)
+    return [((name, fmt), parity.strip()) for name, fmt, parity in rows]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_quick_network_has_parity_in_both_formats(name: str, tmp_path: Path) -> None:
+    assert_parity(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES if entry.name not in QUICK])
+def test_a_network_has_parity_in_both_formats(name: str, tmp_path: Path) -> None:
+    assert_parity(name, tmp_path)
+
+
+def test_the_table_has_every_network_in_every_format() -> None:
+    documented = [key for key, _ in _documented()]
+    assert documented == [(entry.name, fmt) for entry in ENTRIES for fmt in FORMATS]
+
+
+def test_at_least_23_of_26_have_parity_in_both_formats() -> None:
+    failed = {name for (name, _), parity in _documented() if parity != "yes"}
+    assert len(ENTRIES) >= 26
+    assert 26 * (len(ENTRIES) - len(failed)) >= 23 * len(ENTRIES)
+
+
+def test_every_rewrite_fires_in_a_network(tmp_path: Path) -> None:
+    networks = ("transformer", "autoencoder", "adaptive-pooling", "spectrogram", "dilated-tcn")
+    fired = [prepare(BY_NAME[name], tmp_path).passes for name in networks]
+    assert {name for counts in fired for name, count in counts.items() if count} == set(PASSES)
