@@ -33,7 +33,8 @@ def funnelnet() -> torch.nn.Module:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shipped]:
     captured = capture(funnelnet(), SIGNATURE, FUNNELNET.stages)
     captured, counts = torch_passes.rewrite(captured)
-    assert all(counts.values()), f"a pass without work: {counts}"
+    fired = {name for name, count in counts.items() if count}
+    assert fired == {"drop_dropout", "merge_pad_into_conv", "fold_batchnorm"}
     return {fmt: ship(captured, fmt, tmp_path_factory.mktemp(fmt)) for fmt in FORMATS}
 
 
