@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables picture golden clean
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus picture golden clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ wheel-test: setup ## build the wheel and use it alone in an empty environment
 
 tables: setup ## regenerate the tables of counts and of what is supported
 	$(BIN)/python -m tinyml.models.table && $(BIN)/python scripts/readme_tables.py
+
+corpus: setup ## export every network of the corpus and write docs/corpus.md (about 10 min)
+	$(BIN)/python scripts/corpus_table.py
 
 picture: setup ## redraw README's scalogram
 	$(BIN)/python scripts/readme_picture.py

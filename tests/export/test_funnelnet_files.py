@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
+from corpus_table import BY_NAME
 from shipped import FORMATS, Shipped, ship
 from small_networks import randomised
 
@@ -38,11 +39,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shipped]:
     return {fmt: ship(captured, fmt, tmp_path_factory.mktemp(fmt)) for fmt in FORMATS}
 
 
-def test_every_rewrite_of_the_program_has_work_in_a_shipped_model() -> None:
+def test_every_rewrite_of_the_program_has_work_in_a_shipped_model_or_the_corpus() -> None:
     counts: Counter[str] = Counter()
     for entry in (FUNNELNET, FUNNELNET_PAPER):
         module = randomised(entry.build(3))
         counts.update(torch_passes.rewrite(capture(module, entry.signature(3), entry.stages))[1])
+    for name in ("autoencoder", "adaptive-pooling", "spectrogram"):
+        module = BY_NAME[name].module()
+        signature = BY_NAME[name].signature(module)
+        counts.update(torch_passes.rewrite(capture(module, signature))[1])
     assert [name for name in torch_passes.PASSES if not counts[name]] == []
 
 

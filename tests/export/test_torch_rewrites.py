@@ -17,6 +17,7 @@ from tinyml.export.passes.torch.average_by_matrix import average_by_matrix
 from tinyml.export.passes.torch.crop_conv_transpose import crop_conv_transpose
 from tinyml.export.passes.torch.maximum_by_windows import maximum_by_windows
 from tinyml.export.passes.torch.stft_to_conv import stft_to_conv
+from tinyml.export.passes.torch.zero_masked_rows import zero_masked_rows
 from tinyml.export.stage_values import captured_values, eager_values
 from tinyml.spec import Signature, TensorSpec
 
@@ -252,3 +253,42 @@ def test_silence_has_no_magnitude() -> None:
     written, _ = apply(stft_to_conv, taken(lambda x: spectrum(x).abs(), (1, 64))[1])
     _, got = captured_values(written, {"x": np.zeros((1, 64), np.float32)})
     assert not got["y"].any()
+
+
+def attention(x: Tensor, mask: Tensor | None, **options: float) -> Tensor:
+    attend = nn.functional.scaled_dot_product_attention
+    answer: Tensor = attend(x, x * 0.5, x + 1.0, attn_mask=mask, **options)
+    return answer
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": 0.3}])
+def test_zero_masked_rows_fires_once_and_the_numbers_hold(options: dict[str, float]) -> None:
+    def function(x: Tensor) -> Tensor:
+        return attention(x, x[:, :, :1, :].transpose(-1, -2)[..., :1, :] > x[..., :6], **options)
+
+    written = assert_fires(zero_masked_rows, function, (1, 2, 6, 8))
+    assert "scaled_dot_product_attention" in targets(written)
+
+
+def test_a_query_without_a_place_answers_zero() -> None:
+    module, captured = taken(lambda x: attention(x, x[..., :6] > 1e9), (1, 2, 6, 8))
+    written, count = apply(zero_masked_rows, captured)
+    assert count == 1
+    assert_same_numbers(module, written)
+    _, got = captured_values(written, {"x": noise(1, 2, 6, 8)})
+    assert not got["y"].any()
+
+
+@pytest.mark.parametrize("kind", ["none", "numbers", "causal"])
+def test_zero_masked_rows_refuses(kind: str) -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            causal = torch.ones(6, 6, dtype=torch.bool).tril()
+            masks = {"none": None, "numbers": torch.zeros(6, 6), "causal": causal}
+            self.register_buffer("mask", masks[kind])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return attention(x, self.mask)
+
+    assert_refuses(zero_masked_rows, Masked(), (1, 2, 6, 8))

@@ -16,13 +16,14 @@ class Writer:
     def __init__(self, program: ExportedProgram, old: Node) -> None:
         self._graph, self._old = program.graph, old
 
-    def call(self, target: Any, *args: Any) -> Node:
+    def call(self, target: Any, *args: Any, **kwargs: Any) -> Node:
         """One operation; its shape and type come from running it on those of its operands."""
         with self._graph.inserting_before(self._old):
-            node: Node = self._graph.call_function(target, args)
+            node: Node = self._graph.call_function(target, args, kwargs)
         node.meta = dict(self._old.meta)
         with torch.no_grad():
-            node.meta["val"] = target(*map_arg(args, lambda operand: operand.meta["val"]))
+            given = map_arg((args, kwargs), lambda operand: operand.meta["val"])
+            node.meta["val"] = target(*given[0], **given[1])
         return node
 
     def replace(self, new: Node) -> None:

@@ -18,12 +18,14 @@ from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
 from tinyml.export.passes.torch.maximum_by_windows import maximum_by_windows
 from tinyml.export.passes.torch.merge_pad_into_conv import merge_pad_into_conv
 from tinyml.export.passes.torch.stft_to_conv import stft_to_conv
+from tinyml.export.passes.torch.zero_masked_rows import zero_masked_rows
 
 Stages = dict[str, str | None]
 
 PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
     "drop_dropout": drop_dropout,
     "stft_to_conv": stft_to_conv,
+    "zero_masked_rows": zero_masked_rows,
     "average_by_matrix": average_by_matrix,
     "maximum_by_windows": maximum_by_windows,
     "crop_conv_transpose": crop_conv_transpose,
