@@ -1,10 +1,11 @@
 """The first child of an export: builds the module, captures it, and writes what PyTorch says.
 
-``python -m tinyml.pipeline.capture CHECKPOINT FOLDER``: FOLDER holds ``cases.safetensors``
+``python -m tinyml.pipeline.capture CHECKPOINT FOLDER SECONDS``: FOLDER holds ``cases.safetensors``
 (the inputs of every parity case) and maybe ``windows.npy`` (every validation window). Into
 it go ``program.pt2`` and ``capture.json`` for the writers, ``reference.safetensors``,
 ``captured.json`` (parity of the captured program, passes with counts) and
-``probabilities.npy`` (PyTorch's answer to each window).
+``probabilities.npy`` (PyTorch's answer to each window). A module that cannot be captured is
+searched for the part to blame, for SECONDS at most.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from tinyml import checkpoint, registry
 from tinyml.bundle import REFERENCE, StageParity
+from tinyml.errors import ExportError
 from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.pipeline import reference
@@ -33,11 +35,14 @@ CASES = "cases.safetensors"
 WINDOWS = "windows.npy"
 PROBABILITIES = "probabilities.npy"
 FACTS = "captured.json"
+LOGS = "logs"
+LOG = "capture.log"
 BATCH = 32
 
 
 def main(arguments: list[str]) -> None:
     """Do it for the checkpoint and folder in ``arguments``."""
+    from tinyml.export.bisect import explain
     from tinyml.export.capture import capture
     from tinyml.export.passes.torch import rewrite
     from tinyml.models.train import load_module
@@ -46,7 +51,11 @@ def main(arguments: list[str]) -> None:
     saved = checkpoint.load(source)
     entry: ModelEntry = registry.load("model", saved.model)
     module = load_module(entry, saved)
-    captured = capture(module, saved.signature, entry.stages)
+    try:
+        captured = capture(module, saved.signature, entry.stages)
+    except ExportError as error:
+        log, budget_s = folder / LOGS / LOG, float(arguments[2])
+        raise explain(module, saved.signature, error, log=log, budget_s=budget_s) from error
     expected = answers(module, saved.signature, entry.stages, folder)
     rows = _rows("captured", captured, expected, entry.stages)
     rewritten, counts = rewrite(captured)

@@ -29,7 +29,7 @@ from tinyml.errors import (
     machine_errors,
     require,
 )
-from tinyml.export import convert, facts, parity
+from tinyml.export import blame, convert, facts, parity
 from tinyml.files import new_folder, sha256
 from tinyml.pipeline import assemble, capture, reference
 from tinyml.pipeline.agreement import Recordings, agreement, validation_recordings
@@ -46,7 +46,6 @@ EXTRAS = {
     "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
 }
 REAL_WINDOWS = 4
-LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +162,11 @@ def _scratch() -> Iterator[Path]:
     try:
         yield work
     except (ExportError, MachineError) as error:
-        keep_logs = str(work / LOGS) in error.hint
+        keep_logs = str(work / capture.LOGS) in error.hint
         raise
     finally:
         for path in work.iterdir():
-            if path.name != LOGS:
+            if path.name != capture.LOGS:
                 path.unlink()
         if not keep_logs:
             shutil.rmtree(work)
@@ -190,7 +189,8 @@ def _capture(plan: _Plan, recordings: Recordings | None, work: Path, report: Rep
         flat = {f"input/{c}/{name}": a for c, given in cases.items() for name, a in given.items()}
         save_file(flat, work / capture.CASES)
         plan.checkpoint.save(work / checkpoint.FILE)
-    arguments = [str(work / checkpoint.FILE), str(work)]
+    # Half of the time for capture, half to find out why it fails.
+    arguments = [str(work / checkpoint.FILE), str(work), str(plan.job.timeout_s / 2)]
     _child("tinyml.pipeline.capture", arguments, plan, work)
 
 
@@ -205,7 +205,12 @@ def _write(plan: _Plan, fmt: str, work: Path, draft: Path) -> ModelFile:
     name = f"{plan.entry.name}-{plan.precision}.{fmt}"
     noted = work / f"{fmt}.json"
     arguments = [work / "program.pt2", work / "capture.json", draft / name, noted]
-    _child(registry.WRITERS[fmt], [str(argument) for argument in arguments], plan, work)
+    try:
+        _child(registry.WRITERS[fmt], [str(argument) for argument in arguments], plan, work)
+    except ExportError as error:
+        log = work / capture.LOGS / f"bisect_{fmt}.log"
+        budget_s = plan.job.timeout_s
+        raise blame.explain_conversion(error, fmt, work, log=log, budget_s=budget_s) from error
     written = facts.load(noted)
     shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
     return ModelFile(
@@ -221,7 +226,7 @@ def _write(plan: _Plan, fmt: str, work: Path, draft: Path) -> ModelFile:
 
 
 def _child(module: str, arguments: list[str], plan: _Plan, work: Path) -> None:
-    log = work / LOGS / f"{module.rpartition('.')[2]}.log"
+    log = work / capture.LOGS / f"{module.rpartition('.')[2]}.log"
     convert.run_child(module, arguments, log=log, timeout_s=plan.job.timeout_s)
 
 
@@ -267,7 +272,7 @@ def _gate(job: ExportJob, proof: Parity, draft: Path, work: Path) -> None:
 def _keep(folder: Path, proof: Parity, draft: Path, work: Path) -> None:
     with new_folder(folder, force=False) as kept:
         shutil.copytree(draft, kept, dirs_exist_ok=True)
-        for log in (work / LOGS).iterdir():
+        for log in (work / capture.LOGS).iterdir():
             shutil.copy(log, kept)
         text = json.dumps(proof.to_json(), indent=2)
         (kept / "parity.json").write_text(text, encoding="utf-8")
