@@ -14,6 +14,7 @@ from tinyml.files import sha256, write_json, write_text
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import RUN_SCRIPT
 from tinyml.pipeline.doctor import version_of
+from tinyml.pipeline.lint import Findings
 from tinyml.spec import ModelEntry
 
 MAKERS = (
@@ -34,6 +35,7 @@ def assemble(
     target: str,
     models: tuple[ModelFile, ...],
     parity: Parity,
+    lint: Findings,
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already."""
     decision = saved.decision
@@ -50,7 +52,7 @@ def assemble(
         parity=parity,
         stages=entry.stages,
         front_end=entry.front_end,
-        facts=_facts(saved, entry),
+        facts=_facts(saved, entry, lint),
         files=_files(folder),
     )
     write_text(folder / CARD, model_card(bundle, domain=entry.domain))
@@ -67,7 +69,7 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _facts(saved: Checkpoint, entry: ModelEntry) -> Mapping[str, Any]:
+def _facts(saved: Checkpoint, entry: ModelEntry, lint: Findings) -> Mapping[str, Any]:
     recipe = saved.recipe
     packages = {name: version_of(name) for name in MAKERS}
     return {
@@ -77,4 +79,5 @@ def _facts(saved: Checkpoint, entry: ModelEntry) -> Mapping[str, Any]:
         "training": dict(saved.facts),
         "scalogram": entry.scalogram,
         "packages": packages,
+        "lint": dict(lint),
     }

@@ -35,6 +35,8 @@ from tinyml.pipeline import assemble, capture, reference
 from tinyml.pipeline.agreement import Recordings, agreement, validation_recordings
 from tinyml.pipeline.engines import Engine, engines
 from tinyml.pipeline.engines import require as require_runtime
+from tinyml.pipeline.keep import SCRIPT, keep_failed
+from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.verify import prove
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
@@ -88,11 +90,14 @@ def export(job: ExportJob, report: Report) -> Bundle:
         recordings = _recordings(plan, report)
         _capture(plan, recordings, work, report)
         models = _convert(plan, work, draft, report)
+        findings = lint_models(draft, models, plan.target)
+        for line in lint_lines(findings):
+            report({"text": line})
         proof = _prove(plan, recordings, models, draft, work, report)
-        _gate(job, proof, draft, work)
+        _gate(job, proof, models, draft, work)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, plan.checkpoint, plan.entry, plan.target.name, models, proof
+                draft, plan.checkpoint, plan.entry, plan.target.name, models, proof, findings
             )
     return replace(bundle, folder=job.out)
 
@@ -259,20 +264,16 @@ def _agreements(
     )
 
 
-def _gate(job: ExportJob, proof: Parity, draft: Path, work: Path) -> None:
+def _gate(
+    job: ExportJob, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+) -> None:
     try:
         parity.gate(proof)
-    except ValidationError:
-        if job.keep_failed is not None:
-            with machine_errors("keeping the failed export"):
-                _keep(job.keep_failed, proof, draft, work)
-        raise
-
-
-def _keep(folder: Path, proof: Parity, draft: Path, work: Path) -> None:
-    with new_folder(folder, force=False) as kept:
-        shutil.copytree(draft, kept, dirs_exist_ok=True)
-        for log in (work / capture.LOGS).iterdir():
-            shutil.copy(log, kept)
-        text = json.dumps(proof.to_json(), indent=2)
-        (kept / "parity.json").write_text(text, encoding="utf-8")
+    except ValidationError as error:
+        if job.keep_failed is None:
+            hint = f"{error.hint}; --keep-failed DIR leaves a reproduction and a picture"
+            raise ValidationError(error.message, hint=hint) from error
+        with machine_errors("keeping the failed export"):
+            keep_failed(job.keep_failed, proof, models, draft, work)
+        hint = f"{error.hint}; python {job.keep_failed / SCRIPT} shows it again"
+        raise ValidationError(error.message, hint=hint) from error
