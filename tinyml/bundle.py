@@ -126,8 +126,13 @@ class Parity:
 
     @property
     def first_divergence(self) -> StageParity | None:
-        """The first row out of tolerance: earliest stage of the earliest engine."""
-        return next((row for row in self.stages if row.verdict == "fail"), None)
+        """The first row out of tolerance: earliest stage of the earliest engine, on any case."""
+        failed = [row for row in self.stages if row.verdict == "fail"]
+        if not failed:
+            return None
+        places = {stage: i for i, stage in enumerate(dict.fromkeys(r.stage for r in self.stages))}
+        first = [row for row in failed if row.engine == failed[0].engine]
+        return min(first, key=lambda row: places[row.stage])
 
     @property
     def passed(self) -> bool:

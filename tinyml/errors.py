@@ -27,7 +27,10 @@ INTERRUPTED = 130
 
 
 class TinymlError(Exception):
-    """What went wrong, naming the thing and the value; ``hint`` is the remedy."""
+    """What went wrong, naming the thing and the value; ``hint`` is the remedy.
+
+    ``child`` is the module whose child process raised it, if one did.
+    """
 
     exit_code = 1
 
@@ -35,6 +38,7 @@ class TinymlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.child = ""
 
 
 class MachineError(TinymlError):

@@ -48,11 +48,20 @@ def test_out_of_tolerance_there_is_no_bundle_but_what_failed_can_be_kept(
     job = ExportJob(
         str(small_run), "xnnpack", out, formats=("tflite",), without_data=True, keep_failed=kept
     )
-    with pytest.raises(ValidationError, match="litert differs from PyTorch at stage 'filter_bank'"):
+    with pytest.raises(
+        ValidationError, match="litert differs from PyTorch at stage 'filter_bank'"
+    ) as caught:
         export(job, silent)
     assert not out.exists()
     names = {path.name for path in kept.iterdir()}
     assert {"funnelnet-fp32.tflite", "reference.safetensors", "parity.json"} <= names
+    assert {"program.pt2", "checkpoint.safetensors", "divergence.png", "repro.py"} <= names
+    assert f"python {kept / 'repro.py'} shows it again" in caught.value.hint
+    shown = subprocess.run(
+        [sys.executable, str(kept / "repro.py")], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 1, shown.stderr
+    assert shown.stdout.startswith("filter_bank in litert on ")
 
 
 def test_weights_alone_make_a_bundle_that_says_nobody_measured(

@@ -16,8 +16,9 @@ def command(
 ) -> None:
     """Show what a bundle or a model file holds.
 
-    Signature, ops, MACs, parameters, largest activation, precision per layer. Of a bundle: its
-    manifest; its model files too, where their readers are installed.
+    Signature, ops, MACs, parameters, largest activation, precision per layer, and lint: what is
+    slow, large or fragile, with its cure. Of a bundle: its manifest; its model files too, where
+    their readers are installed.
 
     Example: tinyml inspect demo-bundle/funnelnet-fp32.tflite
     """

@@ -22,12 +22,13 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from tinyml.errors import ExportError
+from tinyml.export.custom_operators import refuse_custom
+from tinyml.export.module_stack import MODULE
 from tinyml.files import write_bytes, write_json
 from tinyml.spec import Signature, zeros
 
 PROGRAM = "program.pt2"
 NAMES = "capture.json"
-MODULE = "module"
 ADVICE = "build front ends from real convolutions, without complex, FFT or custom operators"
 
 
@@ -88,7 +89,8 @@ def capture(module: nn.Module, signature: Signature, stages: Sequence[str] = ())
     """
     _refuse_training(module)
     program = _export(_Named(module, signature), sample_inputs(signature))
-    _refuse_state(program)
+    refuse_custom(program)
+    refuse_state(program)
     found = {stage: _stage_node(program, stage) for stage in stages}
     return Captured(program, found, signature)
 
@@ -182,7 +184,7 @@ def _refuse_training(module: nn.Module) -> None:
         raise ExportError(f"{training[0]} is in training mode", hint="call module.eval() first")
 
 
-def _refuse_state(program: ExportedProgram) -> None:
+def refuse_state(program: ExportedProgram) -> None:
     """Only the functional form of a program tells what it writes to, views included."""
     with warnings.catch_warnings():
         # torch 2.13 warns about its own use of LeafSpec

@@ -111,7 +111,9 @@ def _wait(
     while running:
         for child, process, report in running:
             if process.poll():
-                raise _error(child.module, process.returncode, report, child.log)
+                error = _error(child.module, process.returncode, report, child.log)
+                error.child = child.module
+                raise error
         running = [entry for entry in running if entry[1].returncode is None]
         if running and time.monotonic() > until:
             late = running[0][0]

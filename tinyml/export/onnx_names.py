@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from tinyml.export.capture import MODULE, Captured
+from tinyml.export.capture import Captured
+from tinyml.export.module_stack import MODULE
 from tinyml.export.names import free_name
 
 _SCOPES = "pkg.torch.onnx.name_scopes"

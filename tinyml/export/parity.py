@@ -25,6 +25,7 @@ import numpy as np
 
 from tinyml.bundle import Parity, StageParity
 from tinyml.errors import ValidationError
+from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.tolerance import POLICIES, PolicyName, largest_error, sqnr_db
 
@@ -94,10 +95,13 @@ def gate(parity: Parity) -> None:
     else:
         sqnr = "no SQNR" if row.sqnr_db is None else f"SQNR {row.sqnr_db:.1f} dB"
         numbers = f"error {row.max_error:.3g}, at most {row.bound:.3g} allowed, {sqnr}"
+    runtime = row.engine.partition("+")[0]
+    formats = [fmt for fmt, name in RUNTIME_OF_FORMAT.items() if name == runtime]
+    in_format = f" in the {formats[0]} file" if formats else ""
     failed = sum(other.verdict == "fail" for other in parity.stages)
     raise ValidationError(
-        f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}': {numbers} "
-        f"({failed} of {len(parity.stages)} rows fail)",
+        f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}'{in_format}: "
+        f"{numbers} ({failed} of {len(parity.stages)} rows fail)",
         hint="stages before it agree: look at what this stage computes",
     )
 

@@ -57,14 +57,14 @@ def scalogram_plot(
     Raises `InputError` when shapes do not fit, `MissingExtraError` without matplotlib.
     """
     values, frequencies = _ascending(scalogram, frequencies_hz)
-    with _style():
-        figure = _figure((8.0, 3.4))
+    with drawing():
+        figure = new_figure((8.0, 3.4))
         grid = figure.add_gridspec(1, 3, width_ratios=(1.0, 0.022, 0.34))
         picture, bar, side = (figure.add_subplot(grid[0, column]) for column in range(3))
         _picture(picture, bar, values, frequencies, frame_rate_hz)
         picture.set_title(title, loc="left", fontweight="bold", parse_math=False)
         _probability_bars(side, probabilities, label)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def curve_plot(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -83,19 +83,19 @@ def curve_plot(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
     panels = [panel for panel in (losses, scores) if panel]
     if not panels:
         raise InputError("the learning curve has neither a loss nor a score")
-    with _style():
-        figure = _figure((4.2 * len(panels), 3.2))
+    with drawing():
+        figure = new_figure((4.2 * len(panels), 3.2))
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), place + 1)
             _lines(axes, epochs, {name: _column(curve, name) for name in panel})
             axes.set_ylabel("loss" if panel is losses else "score")
             if panel is scores:
                 axes.set_ylim(0, 1.02)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """Our settings over matplotlib's defaults, whatever the user's are."""
     try:
         import matplotlib
@@ -107,7 +107,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figure(inches: tuple[float, float]) -> Figure:
+def new_figure(inches: tuple[float, float]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -116,7 +116,7 @@ def _figure(inches: tuple[float, float]) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     content = io.BytesIO()
     # Without its name and version, matplotlib writes nothing that depends on the day.
     figure.savefig(content, format="png", metadata={"Software": None})

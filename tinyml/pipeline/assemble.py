@@ -12,6 +12,7 @@ from tinyml.files import sha256, write_json, write_text
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import ARRAYS_SCRIPT, RUN_SCRIPT
 from tinyml.pipeline.doctor import version_of
+from tinyml.pipeline.lint import Findings
 from tinyml.pipeline.source import Subject
 
 MAKERS = (
@@ -26,7 +27,12 @@ MAKERS = (
 
 
 def assemble(
-    folder: Path, subject: Subject, target: str, models: tuple[ModelFile, ...], parity: Parity
+    folder: Path,
+    subject: Subject,
+    target: str,
+    models: tuple[ModelFile, ...],
+    parity: Parity,
+    lint: Findings,
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already."""
     if subject.labels:
@@ -45,7 +51,12 @@ def assemble(
         parity=parity,
         stages=subject.stages,
         front_end=subject.front_end,
-        facts={"tinyml": tinyml.__version__, **subject.facts, "packages": packages},
+        facts={
+            "tinyml": tinyml.__version__,
+            **subject.facts,
+            "packages": packages,
+            "lint": dict(lint),
+        },
         files=_files(folder),
     )
     write_text(folder / CARD, model_card(bundle, domain=subject.domain))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,12 @@ import numpy as np
 
 from tinyml import checkpoint, registry
 from tinyml.bundle import REFERENCE, StageParity
+from tinyml.errors import ExportError
 from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.pipeline import reference
 from tinyml.pipeline.reference import Reference
-from tinyml.spec import Array, ModelEntry, Signature
+from tinyml.spec import Array, Arrays, ModelEntry, Signature
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +38,9 @@ CASES = "cases.safetensors"
 WINDOWS = "windows.npy"
 PROBABILITIES = "probabilities.npy"
 FACTS = "captured.json"
+LOGS = "logs"
+LOG = "capture.log"
+SEARCH_S = 120.0
 BATCH = 32
 
 
@@ -52,8 +56,34 @@ def main(arguments: list[str]) -> None:
         _capture_trained(job, folder)
 
 
-def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
+def capture_or_explain(
+    module: nn.Module,
+    signature: Signature,
+    stages: Sequence[str],
+    folder: Path,
+    sample: Arrays | None = None,
+) -> Captured:
+    """`capture`; where that is refused, the error names the smallest part to blame.
+
+    The search runs the module on ``sample``, else on zeros, and takes `SEARCH_S` at most.
+    """
+    from tinyml.export.bisect import explain
     from tinyml.export.capture import capture
+
+    try:
+        return capture(module, signature, stages)
+    except ExportError as error:
+        log = folder / LOGS / LOG
+        raise explain(
+            module,
+            sample or signature,
+            error,
+            log=log if log.exists() else None,
+            budget_s=SEARCH_S,
+        ) from error
+
+
+def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     from tinyml.export.weights import load_weights
     from tinyml.models.train import load_module
 
@@ -64,7 +94,7 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     else:
         module = entry.build(len(saved.decision.labels)).eval()
         load_weights(module, Path(job["weights"]), job["strip_prefix"])
-    captured = capture(module, saved.signature, entry.stages)
+    captured = capture_or_explain(module, saved.signature, entry.stages, folder)
     finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
     if (folder / WINDOWS).exists():
         np.save(folder / PROBABILITIES, _probabilities(module, saved.signature, folder))

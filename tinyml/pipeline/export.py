@@ -22,17 +22,20 @@ from tinyml.bundle import REFERENCE, Bundle, ModelFile, Parity, StageParity
 from tinyml.errors import (
     ExportError,
     MachineError,
+    TinymlError,
     UsageError,
     ValidationError,
     machine_errors,
     require,
 )
-from tinyml.export import convert, facts, parity
+from tinyml.export import blame, convert, facts, parity
 from tinyml.files import new_folder, sha256
 from tinyml.pipeline import assemble, capture, reference
 from tinyml.pipeline.arrays import read_npz
 from tinyml.pipeline.engines import engines
 from tinyml.pipeline.engines import require as require_runtime
+from tinyml.pipeline.keep import SCRIPT, keep_failed
+from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.source import RunChild, Source, Subject
 from tinyml.pipeline.trained import TrainedSource, named_model, sample_for, saved_model
 from tinyml.pipeline.user_code import is_code
@@ -52,7 +55,6 @@ EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
     "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
 }
-LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,13 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(_run, plan, work), report)
         models = _convert(plan, work, draft, report)
+        findings = lint_models(draft, models, plan.target)
+        for line in lint_lines(findings):
+            report({"text": line})
         proof = _prove(plan, subject, models, draft, work, report)
-        _gate(job, proof, draft, work)
+        _gate(job, proof, models, draft, work)
         with machine_errors(f"writing {job.out.name}"):
-            bundle = assemble.assemble(draft, subject, plan.target.name, models, proof)
+            bundle = assemble.assemble(draft, subject, plan.target.name, models, proof, findings)
     return replace(bundle, folder=job.out)
 
 
@@ -202,11 +207,11 @@ def _scratch() -> Iterator[Path]:
     try:
         yield work
     except (ExportError, MachineError) as error:
-        keep_logs = str(work / LOGS) in error.hint
+        keep_logs = str(work / capture.LOGS) in error.hint
         raise
     finally:
         for path in work.iterdir():
-            if path.name != LOGS:
+            if path.name != capture.LOGS:
                 path.unlink()
         if not keep_logs:
             shutil.rmtree(work)
@@ -223,12 +228,24 @@ def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[Mode
         )
         for fmt, name in names.items()
     ]
-    convert.run_children(children, timeout_s=plan.job.timeout_s)
+    try:
+        convert.run_children(children, timeout_s=plan.job.timeout_s)
+    except ExportError as error:
+        raise _blamed(error, plan, work) from error
     return tuple(_written(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
+def _blamed(error: ExportError, plan: _Plan, work: Path) -> TinymlError:
+    """The writer's ``error`` with the smallest part of the program that causes it."""
+    failed = [fmt for fmt in plan.formats if registry.WRITERS[fmt] == error.child]
+    if not failed:
+        return error
+    log = work / capture.LOGS / f"bisect_{failed[0]}.log"
+    return blame.explain_conversion(error, failed[0], work, log=log, budget_s=plan.job.timeout_s)
+
+
 def _child(module: str, arguments: Sequence[Path | str], work: Path) -> convert.Child:
-    log = work / LOGS / f"{module.rpartition('.')[2]}.log"
+    log = work / capture.LOGS / f"{module.rpartition('.')[2]}.log"
     return convert.Child(module, tuple(str(argument) for argument in arguments), log)
 
 
@@ -273,20 +290,16 @@ def _prove(
     return Parity(rows, accuracy.agreements, accuracy.note, accuracy.metrics)
 
 
-def _gate(job: ExportJob, proof: Parity, draft: Path, work: Path) -> None:
+def _gate(
+    job: ExportJob, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+) -> None:
     try:
         parity.gate(proof)
-    except ValidationError:
-        if job.keep_failed is not None:
-            with machine_errors("keeping the failed export"):
-                _keep(job.keep_failed, proof, draft, work)
-        raise
-
-
-def _keep(folder: Path, proof: Parity, draft: Path, work: Path) -> None:
-    with new_folder(folder, force=False) as kept:
-        shutil.copytree(draft, kept, dirs_exist_ok=True)
-        for log in (work / LOGS).iterdir():
-            shutil.copy(log, kept)
-        text = json.dumps(proof.to_json(), indent=2)
-        (kept / "parity.json").write_text(text, encoding="utf-8")
+    except ValidationError as error:
+        if job.keep_failed is None:
+            hint = f"{error.hint}; --keep-failed DIR leaves a reproduction and a picture"
+            raise ValidationError(error.message, hint=hint) from error
+        with machine_errors("keeping the failed export"):
+            keep_failed(job.keep_failed, proof, models, draft, work)
+        hint = f"{error.hint}; python {job.keep_failed / SCRIPT} shows it again"
+        raise ValidationError(error.message, hint=hint) from error

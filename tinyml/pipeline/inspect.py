@@ -8,6 +8,7 @@ from typing import Any
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.errors import InputError, MissingExtraError
+from tinyml.target import Target, all_targets
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -23,15 +24,15 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def inspect_file(path: Path) -> dict[str, Any]:
-    """Facts of one model file, by its suffix."""
+    """Facts of one model file, by its suffix; ``lint``: what no target is needed for."""
     if path.suffix == ".tflite":
         from tinyml.runtimes.inspect_tflite import inspect_tflite
 
-        return inspect_tflite(path).to_json()
+        return inspect_tflite(path).to_json() | {"lint": _lint(path, None)}
     if path.suffix == ".onnx":
         from tinyml.runtimes.inspect_onnx import inspect_onnx
 
-        return inspect_onnx(path).to_json()
+        return inspect_onnx(path).to_json() | {"lint": _lint(path, None)}
     raise InputError(
         f"{path} is no model file that can be read", hint="give a bundle, a .tflite or an .onnx"
     )
@@ -52,7 +53,10 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         },
         "files": [{"name": name, **entry} for name, entry in sorted(bundle.files.items())],
     }
+    target = all_targets().get(bundle.target)
+    found["lint"] = []
     for model in bundle.models:
+        found["lint"] += _bundle_lint(bundle.file(model), target)
         found[model.path] = {
             "format": model.format,
             "precision": model.precision,
@@ -61,6 +65,20 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
             **_contents(bundle.file(model)),
         }
     return found
+
+
+def _bundle_lint(path: Path, target: Target | None) -> list[dict[str, str]]:
+    """The file's findings; none where it cannot be read here, which its contents say."""
+    try:
+        return [{"file": path.name, **finding} for finding in _lint(path, target)]
+    except (MissingExtraError, InputError):
+        return []
+
+
+def _lint(path: Path, target: Target | None) -> list[dict[str, str]]:
+    from tinyml.runtimes.lint import lint
+
+    return [finding.to_json() for finding in lint(path, target)]
 
 
 def _contents(path: Path) -> dict[str, Any]:

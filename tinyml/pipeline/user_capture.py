@@ -24,11 +24,11 @@ from tinyml.errors import ExportError
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
-from tinyml.export.capture import Captured, capture, with_stages
+from tinyml.export.capture import Captured, with_stages
 from tinyml.export.stage_values import eager_values
 from tinyml.export.weights import load_weights
 from tinyml.pipeline.arrays import read_npz
-from tinyml.pipeline.capture import finish
+from tinyml.pipeline.capture import capture_or_explain, finish
 from tinyml.pipeline.metric import PREDICTIONS, predictions
 from tinyml.pipeline.reference import Reference
 from tinyml.pipeline.user_code import explained, make
@@ -67,7 +67,7 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
         with explained("running the module on the sample"):
             signature = signature_of(specs, run(module, sample), states)
             stages = blocks(module, {name: array.copy() for name, array in sample.items()})
-        captured = with_stages(capture(module, signature), stages)
+        captured = with_stages(capture_or_explain(module, signature, (), folder, sample), stages)
         _refuse_passed_through(captured)
         judged = _Judged(module, exact, signature, tuple(captured.stages))
         judged.add_cases(sample)

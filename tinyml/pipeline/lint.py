@@ -1,0 +1,34 @@
+"""Lint of the model files of an export or a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tinyml.bundle import ModelFile
+from tinyml.runtimes.lint import lint
+from tinyml.target import Target
+
+Findings = Mapping[str, Sequence[Mapping[str, str]]]
+LINES = 6
+
+
+def lint_models(folder: Path, models: Iterable[ModelFile], target: Target | None) -> Findings:
+    """File -> its findings as JSON values; every file has an entry, an empty one if it is clean."""
+    return {
+        model.path: [finding.to_json() for finding in lint(folder / model.path, target)]
+        for model in models
+    }
+
+
+def lint_lines(found: Findings) -> list[str]:
+    """A few lines for a person, per file `LINES` at most."""
+    lines = []
+    for path, findings in found.items():
+        for finding in findings[:LINES]:
+            what = f"{finding['rule']} at {finding['node']}: {finding['cost']}"
+            lines.append(f"lint: {path}: {what}; {finding['cure']}")
+        if len(findings) > LINES:
+            more = len(findings) - LINES
+            lines.append(f"lint: {path}: {more} more: tinyml inspect shows them")
+    return lines

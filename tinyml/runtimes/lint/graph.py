@@ -1,0 +1,194 @@
+"""A model file as operators and values, one view for both formats; nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.errors import InputError
+from tinyml.runtimes.file_facts import BITS, size_bytes
+from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
+from tinyml.spec import Array
+
+Shape = tuple[int, ...] | None
+# Through these a constant is still the same one.
+CARRIERS = ("DEQUANTIZE", "DequantizeLinear", "Identity", "Cast", "Transpose")
+PRODUCTS = (
+    *("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"),
+    *("BATCH_MATMUL", "Conv", "ConvTranspose", "MatMul", "Gemm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor. ``constant`` gives its array, if it is stored; ``key``: where, once if shared."""
+
+    name: str
+    shape: Shape
+    dtype: str
+    constant: Callable[[], Array] | None = None
+    key: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes; 0 when a size is not fixed."""
+        return size_bytes(self.shape, self.dtype) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator; inputs and outputs are keys of `ModelGraph.values`, absent ones left out."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGraph:
+    """The main graph of a file; branches and loops are not entered.
+
+    ``makers``: value -> the operator that computes it.
+    """
+
+    format: str
+    file_bytes: int
+    operators: tuple[Operator, ...]
+    values: Mapping[str, Value]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    makers: Mapping[str, Operator] = field(init=False)
+
+    def __post_init__(self) -> None:
+        makers = {out: operator for operator in self.operators for out in operator.outputs}
+        object.__setattr__(self, "makers", makers)
+
+    def constants(self, operator: Operator) -> list[Value]:
+        """The stored values that ``operator`` reads, found through what carries them."""
+        found = []
+        for name in operator.inputs:
+            while name in self.makers and self.makers[name].op in CARRIERS:
+                name = self.makers[name].inputs[0]
+            if self.values[name].constant is not None:
+                found.append(self.values[name])
+        return found
+
+    def written(self, operator: Operator) -> int:
+        """Bytes that ``operator`` writes."""
+        return sum(self.values[name].size for name in operator.outputs)
+
+
+def read_graph(path: Path) -> ModelGraph:
+    """By the name's ending; `InputError` when it is no whole model, or of another format."""
+    readers = {".onnx": _read_onnx, ".tflite": _read_tflite}
+    if path.suffix not in readers:
+        raise InputError(f"{path} ends in none of {', '.join(readers)}")
+    return readers[path.suffix](path)
+
+
+def _read_onnx(path: Path) -> ModelGraph:
+    onnx = import_onnx()
+    model = read_onnx(path)
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
+    kinds = {kind: name.lower() for name, kind in onnx.TensorProto.DataType.items()}
+    names = {"float": "float32", "double": "float64"}
+
+    def dtype(kind: int) -> str:
+        name = str(kinds.get(kind, "unknown"))
+        return names.get(name, name)
+
+    def stored(name: str, tensor: Any) -> Value:
+        shape, kind = tuple(tensor.dims), dtype(tensor.data_type)
+        return Value(name, shape, kind, lambda: onnx.numpy_helper.to_array(tensor), name)
+
+    values: dict[str, Value] = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        values[value.name] = Value(value.name, _onnx_shape(tensor), dtype(tensor.elem_type))
+    values |= {tensor.name: stored(tensor.name, tensor) for tensor in graph.initializer}
+    operators = []
+    for node in graph.node:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Constant" and "value" in attributes:
+            values[node.output[0]] = stored(node.output[0], attributes["value"])
+            continue
+        for name in (*node.input, *node.output):
+            values.setdefault(name, Value(name, None, "unknown"))
+        inputs = tuple(name for name in node.input if name)
+        outputs = tuple(name for name in node.output if name)
+        label = node.name or (outputs[0] if outputs else "")
+        operators.append(Operator(label, str(node.op_type), inputs, outputs, attributes))
+    given = tuple(v.name for v in graph.input if values[v.name].constant is None)
+    ends = tuple(v.name for v in graph.output)
+    return ModelGraph("onnx", path.stat().st_size, tuple(operators), values, given, ends)
+
+
+def _onnx_shape(tensor: Any) -> Shape:
+    """A free first size, the batch, counts as 1."""
+    if not tensor.HasField("shape"):
+        return None
+    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
+    if sizes and sizes[0] is None:
+        sizes[0] = 1
+    fixed = tuple(size for size in sizes if size is not None)
+    return fixed if len(fixed) == len(sizes) else None
+
+
+def _read_tflite(path: Path) -> ModelGraph:
+    model, schema = read_tflite(path), import_schema()
+    with whole(path):
+        return _tflite_graph(path, model, schema)
+
+
+def _tflite_graph(path: Path, model: Any, schema: Any) -> ModelGraph:
+    ops = {n: name for name, n in vars(schema.BuiltinOperator).items() if isinstance(n, int)}
+    kinds = {n: name.lower() for name, n in vars(schema.TensorType).items() if isinstance(n, int)}
+    graph = model.subgraphs[0]
+    values = {
+        str(i): _tflite_value(model, tensor, kinds.get(tensor.type, "unknown"))
+        for i, tensor in enumerate(graph.tensors or ())
+    }
+    operators = []
+    for operator in graph.operators or ():
+        code = model.operatorCodes[operator.opcodeIndex]
+        op = ops.get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
+        outputs = tuple(str(i) for i in indices(operator.outputs))
+        inputs = tuple(str(i) for i in indices(operator.inputs) if i >= 0)
+        label = values[outputs[0]].name if outputs else ""
+        name = text(code.customCode) if op == "CUSTOM" else op
+        options = vars(operator.builtinOptions) if operator.builtinOptions else {}
+        operators.append(Operator(label, name, inputs, outputs, options))
+    return ModelGraph(
+        format="tflite",
+        file_bytes=path.stat().st_size,
+        operators=tuple(operators),
+        values=values,
+        inputs=tuple(str(i) for i in indices(graph.inputs)),
+        outputs=tuple(str(i) for i in indices(graph.outputs)),
+    )
+
+
+def _tflite_value(model: Any, tensor: Any, dtype: str) -> Value:
+    data = model.buffers[tensor.buffer].data
+    shape = tuple(indices(tensor.shape))
+    if data is None or len(data) == 0:
+        return Value(text(tensor.name), shape, dtype)
+
+    def array() -> Array:
+        # Packed types (int4) and strings stay the bytes that they are.
+        plain = dtype not in BITS and dtype not in ("string", "resource", "variant")
+        raw = np.frombuffer(bytes(data), np.dtype(dtype) if plain else np.uint8)
+        return raw.reshape(shape) if plain else raw
+
+    return Value(text(tensor.name), shape, dtype, array, str(int(tensor.buffer)))
