@@ -38,7 +38,7 @@ wheel-test: setup ## build the wheel and use it alone in an empty environment
 tables: setup ## regenerate the tables of counts and of what is supported
 	$(BIN)/python -m tinyml.models.table && $(BIN)/python scripts/readme_tables.py
 
-corpus: setup ## export every network of the corpus and write docs/corpus.md (about 10 min)
+corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python scripts/corpus_table.py
 
 picture: setup ## redraw README's scalogram
