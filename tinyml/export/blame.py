@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -84,8 +85,9 @@ def explain_conversion(
     ``work`` holds ``program.pt2`` and ``capture.json``. The search converts parts in a child
     process for ``budget_s`` seconds at most; what the converter says goes to ``log``. A part
     that kills the converter is the one to blame. Without a result it is ``error`` itself,
-    with the log in its hint.
+    with the log in its hint. ``memory_mb`` limits the child; default: the machine's memory.
     """
+    memory_mb = memory_mb or _machine_memory_mb()
     found = work / f"blame-{fmt}.json"
     found.unlink(missing_ok=True)
     tried = work / f"tried-{fmt}.json"
@@ -99,16 +101,22 @@ def explain_conversion(
     return refusal(WRITERS[fmt], blame, log, cut_short=not complete)
 
 
+def _machine_memory_mb() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
 def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | None) -> bool:
     """Whether the search came to its end."""
     deadline = time.monotonic() + budget_s
-    for _ in range(RESTARTS):
+    for restart in range(RESTARTS):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
         try:
             run_child(BISECT, arguments, log=log, timeout_s=left, memory_mb=memory_mb)
         except MachineError:
+            if log.exists():
+                shutil.copy(log, log.with_name(f"{log.stem}-{restart + 1}{log.suffix}"))
             continue
         except TinymlError:
             return False

@@ -1,0 +1,61 @@
+"""A converter's refusal becomes the name of the part, whose log stays when the rest goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tinyml.errors import ExportError
+from tinyml.export.capture import capture
+from tinyml.pipeline import export
+from tinyml.spec import Signature, TensorSpec
+
+SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
+
+
+class Peak(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (x.abs().max().item() + 1.0)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(16, 16)
+        self.level = Peak()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.level(self.body(x))
+
+
+def written(plan: Any) -> None:
+    """The network as TFLite, in a scratch folder as export has it."""
+    with export._scratch() as work:
+        capture(Net().eval(), SIGNATURE).save(work)
+        export._write(plan, "tflite", work, work)
+
+
+# torch 2.13 warns about its own use of LeafSpec
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
+@pytest.mark.slow
+def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
+    torch.manual_seed(0)
+    plan: Any = SimpleNamespace(
+        entry=SimpleNamespace(name="net"),
+        precision="fp32",
+        job=SimpleNamespace(timeout_s=240.0),
+    )
+    with pytest.raises(ExportError) as caught:
+        written(plan)
+    message, hint = caught.value.message, caught.value.hint
+    assert message.startswith("LiteRT cannot convert 'level' (Peak, ")
+    assert f"{Path(__file__).name}:" in message
+    assert hint.startswith("keep the value a tensor")
+    log = Path(hint.partition("the whole log: ")[2])
+    assert log.is_file()
+    assert {path.name for path in log.parents[1].iterdir()} == {"logs"}
