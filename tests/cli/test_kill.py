@@ -16,8 +16,14 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def start(*arguments: object) -> subprocess.Popen[bytes]:
+    """A command of its own, deaf to no signal: a background shell would pass on a deaf SIGINT."""
     command = [sys.executable, "-m", "tinyml.cli.main", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
