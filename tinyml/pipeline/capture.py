@@ -97,7 +97,7 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     captured = capture_or_explain(module, saved.signature, entry.stages, folder)
     finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
     if (folder / WINDOWS).exists():
-        np.save(folder / PROBABILITIES, _probabilities(module, saved.signature, folder))
+        np.save(folder / PROBABILITIES, _probabilities(module, folder))
 
 
 def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
@@ -147,18 +147,13 @@ def _rows(
     return rows
 
 
-def _probabilities(module: nn.Module, signature: Signature, folder: Path) -> Array:
+def _probabilities(module: nn.Module, folder: Path) -> Array:
     """[windows, classes] of the module in eval mode, in batches."""
-    import torch
+    from tinyml.models.train import answer_windows
 
-    windows = np.load(folder / WINDOWS, mmap_mode="r")
-    name, output = signature.inputs[0].name, signature.outputs[0].name
-    answered = []
-    with torch.no_grad():
-        for start in range(0, len(windows), BATCH):
-            batch = torch.from_numpy(np.array(windows[start : start + BATCH]))
-            answered.append(module(**{name: batch})[output].numpy())
-    return np.concatenate(answered)
+    windows, answer = np.load(folder / WINDOWS, mmap_mode="r"), answer_windows(module)
+    starts = range(0, len(windows), BATCH)
+    return np.concatenate([answer(np.array(windows[at : at + BATCH])) for at in starts])
 
 
 if __name__ == "__main__":

@@ -66,16 +66,7 @@ def _checkpoint(path: Path, runtime: str | None) -> Opened:
         raise UsageError("--runtime chooses among a bundle's files; this is a checkpoint")
     saved = checkpoint.load(path)
     require("torch", "torch", "train")
-    import torch
-
-    from tinyml.models.train import load_module
+    from tinyml.models.train import answer_windows, load_module
 
     module = load_module(registry.load("model", saved.model), saved)
-    name, output = saved.signature.inputs[0].name, saved.signature.outputs[0].name
-
-    def answer(windows: Floats) -> Floats:
-        with torch.no_grad():
-            out: Floats = module(**{name: torch.from_numpy(windows)})[output].numpy()
-        return out
-
-    return saved.decision, saved.recipe, saved.facts, answer
+    return saved.decision, saved.recipe, saved.facts, answer_windows(module)
