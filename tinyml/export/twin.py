@@ -6,14 +6,16 @@ not the shipped file, and is never shipped itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from tinyml.errors import ExportError
-from tinyml.export.capture import Captured
+from tinyml.export.capture import Captured, load
+from tinyml.export.facts import Facts
 from tinyml.spec import Signature, TensorSpec
 
 
@@ -48,3 +50,14 @@ def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
 def _spec(stage: str, node: Node) -> TensorSpec:
     value = node.meta["val"]
     return TensorSpec(stage, tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
+
+
+def run_writer(write: Callable[[Captured, Path], Facts], arguments: Sequence[str]) -> None:
+    """A writer as a program: ``PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``.
+
+    Converts what `Captured.save` wrote; the facts are written after the model. Stages
+    named after the four files become outputs: that is a twin.
+    """
+    program, names, out, facts = (Path(argument) for argument in arguments[:4])
+    captured = add_outputs(load(program, names), arguments[4:])
+    write(captured, out).save(facts)

@@ -20,7 +20,7 @@ from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
 from tinyml.export.onnx_names import name_stages, values_by_node
 from tinyml.export.passes.onnx import rewrite
-from tinyml.export.twin import add_outputs
+from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
 
 OPSET = 18
@@ -80,15 +80,5 @@ def _refuse_foreign(model: ir.Model) -> None:
         )
 
 
-def main(arguments: list[str]) -> None:
-    """Convert what `Captured.save` wrote; the facts are written after the model.
-
-    Stages named after the four files become outputs: that is a twin, not for shipping.
-    """
-    program, names, out, facts = (Path(argument) for argument in arguments[:4])
-    captured = add_outputs(capture.load(program, names), arguments[4:])
-    write(captured, out).save(facts)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_writer(write, sys.argv[1:])

@@ -19,7 +19,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.passes.tflite import rewrite
 from tinyml.export.tflite_names import name_stages
 from tinyml.export.tflite_runtimes import minimum_runtime
-from tinyml.export.twin import add_outputs
+from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
 
 
@@ -70,15 +70,5 @@ def _refuse_foreign(model: Any) -> None:
         )
 
 
-def main(arguments: list[str]) -> None:
-    """Convert what `Captured.save` wrote; the facts are written after the model.
-
-    Stages named after the four files become outputs: that is a twin, not for shipping.
-    """
-    program, names, out, facts = (Path(argument) for argument in arguments[:4])
-    captured = add_outputs(capture.load(program, names), arguments[4:])
-    write(captured, out).save(facts)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_writer(write, sys.argv[1:])
