@@ -13,7 +13,7 @@ from tinyml.bundle import Agreement, Disagreement
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Decision, Floats
 from tinyml.errors import DataError
-from tinyml.models.predict import by_person, by_recording, cut_windows
+from tinyml.models.training.predict import by_person, by_recording, cut_windows
 from tinyml.pipeline.data import recording_set
 from tinyml.pipeline.engines import Engine
 from tinyml.spec import Array, Signature

@@ -10,8 +10,8 @@ from tinyml import bundle as bundles
 from tinyml import checkpoint, registry
 from tinyml.decision import Decision, Floats
 from tinyml.errors import InputError, UsageError, require
-from tinyml.models.metrics import person_metrics
-from tinyml.models.predict import by_person, predict_recordings
+from tinyml.models.training.metrics import person_metrics
+from tinyml.models.training.predict import by_person, predict_recordings
 from tinyml.pipeline.data import recording_set
 from tinyml.pipeline.engines import choose
 from tinyml.pipeline.predict import windows_through
@@ -66,7 +66,7 @@ def _checkpoint(path: Path, runtime: str | None) -> Opened:
         raise UsageError("--runtime chooses among a bundle's files; this is a checkpoint")
     saved = checkpoint.load(path)
     require("torch", "torch", "train")
-    from tinyml.models.train import answer_windows, load_module
+    from tinyml.models.training.recordings import answer_windows, load_module
 
     module = load_module(registry.load("model", saved.model), saved)
     return saved.decision, saved.recipe, saved.facts, answer_windows(module)

@@ -15,7 +15,7 @@ from tinyml.decision import Decision, Floats
 from tinyml.errors import InputError, UsageError, require
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
-from tinyml.models.predict import cut_windows
+from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.engines import Engine, choose
 
 

@@ -32,7 +32,7 @@ def train(
     found = recording_set(wanted, data, strict=strict)
     for warning in found.warnings:
         report({"event": "warning", "text": f"warning: {warning}"})
-    from tinyml.models import train as training
+    from tinyml.models.training import recordings as training
 
     if folds:
         pooled = training.cross_validate(entry, wanted, found, folds, out, report)

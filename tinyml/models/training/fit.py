@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml.models.train_state import TrainState
+from tinyml.models.training.state import TrainState
 from tinyml.recipe import TrainRecipe
 from tinyml.spec import Array
 

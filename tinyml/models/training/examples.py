@@ -13,8 +13,8 @@ from torch import Tensor
 from tinyml.decision import Decision, Floats
 from tinyml.errors import DataError
 from tinyml.models.data.recordings import RecordingSet, of_persons
-from tinyml.models.fit import classify
-from tinyml.models.predict import by_person, by_recording
+from tinyml.models.training.fit import classify
+from tinyml.models.training.predict import by_person, by_recording
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tinyml.decision import Decision
-from tinyml.models.metrics import (
+from tinyml.models.training.metrics import (
     area_under_curve,
     confusion,
     person_metrics,
     unweighted_average_recall,
     weighted_accuracy,
 )
-from tinyml.models.thresholds import choose_thresholds
+from tinyml.models.training.thresholds import choose_thresholds
 
 LABELS = ("Present", "Unknown", "Absent")
 DECISION = Decision(labels=LABELS, window=10, hop=10, rate_hz=10)

@@ -29,10 +29,10 @@ from tinyml.models.data.recordings import (
     person_labels,
     split_by_person,
 )
-from tinyml.models.examples import compute_examples
-from tinyml.models.metrics import label_metrics, person_metrics
-from tinyml.models.run import Run, check_truths, deterministic, new_module, owned_folder
-from tinyml.models.train_state import Identity, load_state
+from tinyml.models.training.examples import compute_examples
+from tinyml.models.training.metrics import label_metrics, person_metrics
+from tinyml.models.training.run import Run, check_truths, deterministic, new_module, owned_folder
+from tinyml.models.training.state import Identity, load_state
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 

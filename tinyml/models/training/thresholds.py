@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml.decision import Decision, Floats
-from tinyml.models.metrics import confusion, unweighted_average_recall, weighted_accuracy
+from tinyml.models.training.metrics import confusion, unweighted_average_recall, weighted_accuracy
 
 CANDIDATES = 2000
 FINEST = 24

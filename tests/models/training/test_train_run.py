@@ -22,10 +22,10 @@ from tinyml.decision import Decision
 from tinyml.errors import CheckpointError, DataError, RecipeError, UsageError
 from tinyml.files import lock
 from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
-from tinyml.models.fit import one_cycle
-from tinyml.models.metrics import person_metrics
-from tinyml.models.predict import by_person, predict_recordings
-from tinyml.models.train import answer_windows, cross_validate, load_module, train
+from tinyml.models.training.fit import one_cycle
+from tinyml.models.training.metrics import person_metrics
+from tinyml.models.training.predict import by_person, predict_recordings
+from tinyml.models.training.recordings import answer_windows, cross_validate, load_module, train
 from tinyml.recipe import DecisionRecipe, Recipe, TrainRecipe
 from tinyml.spec import ModelEntry, Signature, TensorSpec
 
@@ -179,7 +179,7 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_train_run import DATA, RECIPE, SMALL
-from tinyml.models.train import train
+from tinyml.models.training.recordings import train
 def report(event):
     if event.get("event") == "epoch" and event["title"] == "training" and event["done"] == 2:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ import pytest
 from tinyml.decision import Decision, Floats
 from tinyml.errors import DataError
 from tinyml.models.data.recordings import Recording
-from tinyml.models.predict import by_person, by_recording, predict_recordings
+from tinyml.models.training.predict import by_person, by_recording, predict_recordings
 
 DECISION = Decision(("bad", "good"), window=4, hop=2, rate_hz=4)
 
@@ -53,5 +53,5 @@ def test_a_person_is_the_aggregate_of_their_recordings_in_first_order() -> None:
 
 
 def test_predicting_needs_no_torch() -> None:
-    code = "import sys, tinyml.models.predict; sys.exit('torch' in sys.modules)"
+    code = "import sys, tinyml.models.training.predict; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
