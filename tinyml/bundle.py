@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyml.decision import Decision
+from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
 from tinyml.spec import Array, Signature
@@ -165,7 +165,7 @@ class Bundle:
     model: str
     target: str
     signature: Signature
-    decision: Decision | None
+    decision: AnyDecision | None
     models: tuple[ModelFile, ...]
     parity: Parity
     stages: tuple[str, ...]
@@ -248,7 +248,7 @@ def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
         model=data["model"],
         target=data["target"],
         signature=Signature.from_json(data["signature"]),
-        decision=Decision.from_json(decision) if decision else None,
+        decision=read_decision(decision) if decision else None,
         models=tuple(_model_file(model) for model in data["models"]),
         parity=Parity.from_json(data["parity"]),
         stages=tuple(data["stages"]),

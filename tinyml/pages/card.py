@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyml.bundle import Bundle
+from tinyml.decision import AnyDecision
+from tinyml.image_decision import ImageDecision
 
 INTENDED_USE = {
     "heart": (
@@ -49,11 +51,20 @@ def _signature(bundle: Bundle) -> str:
     decision = bundle.decision
     if decision:
         lines.append(f"- labels: {', '.join(decision.labels)}")
-        lines.append(
-            f"- decision: windows of {decision.window} samples every {decision.hop}, "
-            f"{decision.aggregation} over windows, thresholds {list(decision.thresholds) or 'none'}"
-        )
+        lines.append(f"- decision: {_surroundings(decision)}")
     return "\n".join(lines) + "\n"
+
+
+def _surroundings(decision: AnyDecision) -> str:
+    if isinstance(decision, ImageDecision):
+        return (
+            f"{decision.side} x {decision.side} pixels, (pixel - {list(decision.mean)}) / "
+            f"{list(decision.std)} at full scale 1, the most probable label"
+        )
+    return (
+        f"windows of {decision.window} samples every {decision.hop}, "
+        f"{decision.aggregation} over windows, thresholds {list(decision.thresholds) or 'none'}"
+    )
 
 
 def _data(bundle: Bundle) -> str:

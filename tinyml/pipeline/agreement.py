@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyml.bundle import Agreement, Disagreement
 from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision, Floats
+from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import DataError
 from tinyml.models.training.predict import by_person, by_recording, cut_windows
 from tinyml.pipeline.data import recording_set
@@ -61,12 +61,13 @@ def validation_recordings(saved: Checkpoint, data: Path | None, report: Report) 
         )
     left_out = set(saved.facts["left_out"])
     found = [r for r in loaded.recordings if r.person in held_out and r.id not in left_out]
+    decision = of_recordings(saved.decision)
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
-        windows.append(cut_windows(saved.decision, recording))
+        windows.append(cut_windows(decision, recording))
         report({"title": "validation recordings", "done": done, "total": len(found)})
     return Recordings(
-        decision=saved.decision,
+        decision=decision,
         windows=np.concatenate(windows),
         counts=tuple(len(part) for part in windows),
         persons=tuple(recording.person for recording in found),

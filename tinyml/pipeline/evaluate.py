@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyml import bundle as bundles
 from tinyml import checkpoint, registry
-from tinyml.decision import Decision, Floats
+from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import InputError, UsageError, require
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.predict import by_person, predict_recordings
@@ -58,7 +58,12 @@ def _bundle(folder: Path, runtime: str | None) -> Opened:
     if bundle.decision is None or not training:
         raise InputError(f"{folder} does not say which data it was trained on")
     recipe = Recipe.from_json(bundle.facts["recipe"])
-    return bundle.decision, recipe, training, windows_through(choose(bundle, runtime))
+    return (
+        of_recordings(bundle.decision),
+        recipe,
+        training,
+        windows_through(choose(bundle, runtime)),
+    )
 
 
 def _checkpoint(path: Path, runtime: str | None) -> Opened:
@@ -69,4 +74,4 @@ def _checkpoint(path: Path, runtime: str | None) -> Opened:
     from tinyml.models.training.recordings import answer_windows, load_module
 
     module = load_module(registry.load("model", saved.model), saved)
-    return saved.decision, saved.recipe, saved.facts, answer_windows(module)
+    return of_recordings(saved.decision), saved.recipe, saved.facts, answer_windows(module)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
-from tinyml.decision import Decision, Floats
+from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import InputError, UsageError, require
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
@@ -70,7 +70,7 @@ def _decision(bundle: Bundle) -> Decision:
             f"{bundle.folder} takes no recordings: it has no decision around its graph",
             hint="run its model file with arrays instead",
         )
-    return bundle.decision
+    return of_recordings(bundle.decision)
 
 
 def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], Floats]) -> Answer:

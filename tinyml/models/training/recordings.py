@@ -20,7 +20,7 @@ from torch import nn
 
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision, Floats
+from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import CheckpointError, RecipeError
 from tinyml.files import canonical_json, write_json
 from tinyml.models.data.recordings import (
@@ -130,7 +130,7 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     that cannot be used.
     """
     _check_train(recipe, data.labels)
-    own, wanted = entry.decision, recipe.decision
+    own, wanted = of_recordings(entry.decision), recipe.decision
     window_s = own.window / own.rate_hz if own.rate_hz else 0.0
     if wanted.window_s and wanted.window_s != window_s:
         takes = "the whole recording" if own.whole else f"{window_s:g} s"
