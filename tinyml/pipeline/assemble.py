@@ -9,6 +9,7 @@ from typing import Any
 import tinyml
 from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
 from tinyml.files import sha256, write_json, write_text
+from tinyml.image_decision import ImageDecision
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import ARRAYS_SCRIPT, RUN_SCRIPT
 from tinyml.pipeline.doctor import version_of
@@ -67,7 +68,7 @@ def assemble(
 
 def _script(subject: Subject) -> str | None:
     """The ``run.py`` for what the model takes: arrays, waveforms, or none."""
-    if subject.decision is None:
+    if subject.decision is None or isinstance(subject.decision, ImageDecision):
         return ARRAYS_SCRIPT
     return None if subject.decision.whole else RUN_SCRIPT
 

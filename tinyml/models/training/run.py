@@ -16,8 +16,8 @@ from tinyml.files import lock
 from tinyml.models.data.recordings import folds_by_person
 from tinyml.models.training.examples import Examples
 from tinyml.models.training.fit import Windows, fit, seed_of
-from tinyml.models.training.thresholds import choose_thresholds
 from tinyml.models.training.state import TrainState
+from tinyml.models.training.thresholds import choose_thresholds
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 
