@@ -169,7 +169,7 @@ def test_the_result_has_exact_zeros_at_the_asked_share(asked: PruneRecipe) -> No
 def test_a_run_stopped_after_any_epoch_ends_in_the_same_weights(
     asked: PruneRecipe, tmp_path: Path
 ) -> None:
-    class Stopped(Exception):
+    class StopError(Exception):
         pass
 
     whole = arrays(pruned(asked))
@@ -179,11 +179,11 @@ def test_a_run_stopped_after_any_epoch_ends_in_the_same_weights(
 
         def save(state: TrainState = state) -> None:
             state.save(path)
-            raise Stopped
+            raise StopError
 
         try:
             module = prune(learner(asked, state, save), plan(Net(), asked))
-        except Stopped:
+        except StopError:
             continue
         assert all(np.array_equal(value, whole[name]) for name, value in arrays(module).items())
         return
