@@ -27,7 +27,11 @@ MODELS = {
 }
 
 DATA_SETS = {
+    "cifar10": "tinyml.models.data.cifar10:load",
     "circor": "tinyml.models.data.circor:load",
+    "image_folder": "tinyml.models.data.image_folder:load",
+    "mnist": "tinyml.models.data.mnist:load",
+    "shapes": "tinyml.models.data.shapes:load",
     "synthetic": "tinyml.models.data.synthetic:load",
 }
 
