@@ -36,7 +36,7 @@ wheel-test: setup ## build the wheel and use it alone in an empty environment
 	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh scripts/wheel_test.sh
 
 tables: setup ## regenerate the tables of counts and of what is supported
-	$(BIN)/python -m tinyml.models.table && $(BIN)/python scripts/readme_tables.py
+	$(BIN)/python -m tinyml.pipeline.models && $(BIN)/python scripts/readme_tables.py
 
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python scripts/corpus_table.py

@@ -30,15 +30,15 @@ def _rate(row: dict[str, object]) -> str:
 
 
 def support() -> str:
-    """Every model in every format, precision and target, or "not yet"."""
+    """Every kind of model in every format, precision and target, or "not yet"."""
     targets = list(all_targets().values())
-    head = "| model | format | precision | " + " | ".join(t.name for t in targets) + " |\n"
+    head = "| models of | format | precision | " + " | ".join(t.name for t in targets) + " |\n"
     head += "|---" * (3 + len(targets)) + "|\n"
     rows = [
-        f"| `{name}` | {fmt} | {precision} | "
+        f"| {kind} | {fmt} | {precision} | "
         + " | ".join(_cell(fmt, precision, target.formats) for target in targets)
         + " |"
-        for name in registry.MODELS
+        for kind in dict.fromkeys(row["input"].split()[0] for row in read_table())
         for fmt in registry.WRITERS
         for precision in (*registry.PRECISIONS, *NOT_YET)
     ]

@@ -17,6 +17,13 @@ from tinyml.errors import UsageError
 MODELS = {
     "funnelnet": "tinyml.models.funnelnet:FUNNELNET",
     "funnelnet-paper": "tinyml.models.funnelnet:FUNNELNET_PAPER",
+    "mobilenet-v1": "tinyml.models.mobilenet_v1:MOBILENET_V1",
+    "lenet-300-100": "tinyml.models.lenet:LENET_300_100",
+    "conv-2": "tinyml.models.conv_n:CONV_2",
+    "conv-4": "tinyml.models.conv_n:CONV_4",
+    "conv-6": "tinyml.models.conv_n:CONV_6",
+    "resnet-20": "tinyml.models.resnet_cifar:RESNET_20",
+    "vgg-16": "tinyml.models.vgg_cifar:VGG_16",
 }
 
 DATA_SETS = {

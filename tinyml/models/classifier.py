@@ -11,6 +11,8 @@ from tinyml.image_decision import IMAGENET_MEAN, IMAGENET_STD, ImageDecision
 from tinyml.spec import LayerSparsity, ModelEntry, Options, Signature, TensorSpec
 
 IMAGENET_CLASSES = 1000
+# Of CIFAR-10's 50,000 training images.
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 class ImageClassifier(nn.Module):

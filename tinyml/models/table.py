@@ -1,6 +1,6 @@
 """The table behind ``tinyml models``: read without torch, regenerated from the modules.
 
-``python -m tinyml.models.table`` writes ``table.json``; a test holds the two equal.
+``make tables`` writes ``table.json`` from every registered model; a test holds them equal.
 """
 
 from __future__ import annotations
@@ -57,9 +57,3 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
 def write_table(entries: Iterable[ModelEntry]) -> None:
     """Regenerate ``table.json``."""
     write_json(PATH, table(entries))
-
-
-if __name__ == "__main__":
-    from tinyml.models.funnelnet import FUNNELNET, FUNNELNET_PAPER
-
-    write_table((FUNNELNET, FUNNELNET_PAPER))

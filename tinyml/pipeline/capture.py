@@ -85,7 +85,7 @@ def capture_or_explain(
 
 def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     from tinyml.export.weights import load_weights
-    from tinyml.models.training.recordings import load_module
+    from tinyml.models.training.run import load_module
 
     saved = checkpoint.load(folder / checkpoint.FILE)
     entry: ModelEntry = registry.load("model", saved.model)
@@ -149,7 +149,7 @@ def _rows(
 
 def _probabilities(module: nn.Module, folder: Path) -> Array:
     """[windows, classes] of the module in eval mode, in batches."""
-    from tinyml.models.training.recordings import answer_windows
+    from tinyml.models.training.run import answer_windows
 
     windows, answer = np.load(folder / WINDOWS, mmap_mode="r"), answer_windows(module)
     starts = range(0, len(windows), BATCH)

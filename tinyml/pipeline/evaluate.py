@@ -71,7 +71,7 @@ def _checkpoint(path: Path, runtime: str | None) -> Opened:
         raise UsageError("--runtime chooses among a bundle's files; this is a checkpoint")
     saved = checkpoint.load(path)
     require("torch", "torch", "train")
-    from tinyml.models.training.recordings import answer_windows, load_module
+    from tinyml.models.training.run import answer_windows, load_module
 
     module = load_module(registry.load("model", saved.model), saved)
     return of_recordings(saved.decision), saved.recipe, saved.facts, answer_windows(module)

@@ -22,10 +22,11 @@ from tinyml.decision import Decision
 from tinyml.errors import CheckpointError, DataError, RecipeError, UsageError
 from tinyml.files import lock
 from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
-from tinyml.models.training.fit import one_cycle
 from tinyml.models.training.metrics import person_metrics
+from tinyml.models.training.optimize import one_cycle
 from tinyml.models.training.predict import by_person, predict_recordings
-from tinyml.models.training.recordings import answer_windows, cross_validate, load_module, train
+from tinyml.models.training.recordings import cross_validate, train
+from tinyml.models.training.run import answer_windows, load_module
 from tinyml.recipe import DecisionRecipe, Recipe, TrainRecipe
 from tinyml.spec import ModelEntry, Signature, TensorSpec
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tinyml.decision import Decision, Floats
 from tinyml.errors import DataError
 from tinyml.models.data.recordings import RecordingSet, of_persons
-from tinyml.models.training.fit import classify
+from tinyml.models.training.fit import EVALUATION_BATCH
 from tinyml.models.training.predict import by_person, by_recording
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -60,6 +60,16 @@ class Examples:
         chosen = of_persons(self.data, persons)
         owners = [self.data.recordings[index].person for index in chosen]
         return by_person(decision, owners, list(answers))
+
+
+def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
+    """Logits [n, classes] of the windows ``chosen``, in eval mode."""
+    module.eval()
+    with torch.no_grad():
+        parts = [
+            module.classify(features[batch]) for batch in torch.split(chosen, EVALUATION_BATCH)
+        ]
+    return torch.cat(parts)
 
 
 def compute_examples(

@@ -20,8 +20,8 @@ from torch import nn
 
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision, Floats, of_recordings
-from tinyml.errors import CheckpointError, RecipeError
+from tinyml.decision import Decision, of_recordings
+from tinyml.errors import RecipeError
 from tinyml.files import canonical_json, write_json
 from tinyml.models.data.recordings import (
     RecordingSet,
@@ -29,10 +29,20 @@ from tinyml.models.data.recordings import (
     person_labels,
     split_by_person,
 )
+from tinyml.models.prune.facts import pruning_facts
 from tinyml.models.training.examples import compute_examples
 from tinyml.models.training.metrics import label_metrics, person_metrics
-from tinyml.models.training.run import Run, check_truths, deterministic, new_module, owned_folder
-from tinyml.models.training.state import Identity, load_state
+from tinyml.models.training.optimize import check_train
+from tinyml.models.training.persons import Run, check_truths
+from tinyml.models.training.run import (
+    STATE,
+    deterministic,
+    finished,
+    instruction_set,
+    new_module,
+    open_state,
+    owned_folder,
+)
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 
@@ -40,30 +50,40 @@ Report = Callable[[Mapping[str, Any]], None]
 
 CURVE = "curve.json"
 FOLDS = "folds.json"
-STATE = "state.safetensors"
 FINAL = "final"
 
 
 def train(
-    entry: ModelEntry, recipe: Recipe, data: RecordingSet, out: Path, report: Report
+    entry: ModelEntry,
+    recipe: Recipe,
+    data: RecordingSet,
+    out: Path,
+    report: Report,
+    parent: Checkpoint | None = None,
 ) -> Checkpoint:
     """Train one model on a split by person; write ``checkpoint.safetensors`` and ``curve.json``.
 
     Continues a run that was stopped; a finished one is returned as it is. Raises
     `RecipeError`, `DataError`, `CheckpointError` when ``out`` holds another run's files,
     `UsageError` when another process works there.
+
+    ``parent`` is the trained model that pruning begins with; its thresholds stay, since
+    its weights have seen the persons of every inner fold.
     """
     decision = decision_of(entry, recipe, data)
     with owned_folder(out), deterministic(recipe.threads):
-        finished = _finished(out, recipe, data, report)
-        if finished is not None:
-            return finished
-        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report)
+        done = finished(out, recipe, data.sha256, report)
+        if done is not None:
+            return done
+        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent)
         training, validation = split_by_person(
             run.examples.data, recipe.train.validation_fraction, recipe.seed
         )
         check_truths(run.truths, decision.labels, training)
-        decision = run.decide("", "", training)
+        if parent is None:
+            decision = run.decide("", "", training)
+        else:
+            decision = replace(decision, thresholds=of_recordings(parent.decision).thresholds)
         module = run.fit_part(FINAL, "training", training, validation)
         answers = run.examples.answers(module, decision, validation)
         metrics = person_metrics(
@@ -77,7 +97,7 @@ def train(
             recipe=recipe,
             facts=_facts(run, module, training, validation, metrics),
         )
-        write_json(out / CURVE, run.state.curves[FINAL])
+        write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
         return saved
@@ -100,9 +120,9 @@ def cross_validate(
     decision = decision_of(entry, recipe, data)
     job = f"{folds} folds"
     with owned_folder(out), deterministic(recipe.threads):
-        finished = _finished_folds(out, recipe, data, folds, report)
-        if finished is not None:
-            return finished
+        done = _finished_folds(out, recipe, data, folds, report)
+        if done is not None:
+            return done
         run = _open(entry, recipe, decision, data, out / f"folds-{STATE}", job, report)
         groups = folds_by_person(run.examples.data, folds, recipe.seed)
         rows, persons = [], {}
@@ -129,7 +149,8 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     Raises `RecipeError` for a window that is not the model's, and for values of [train]
     that cannot be used.
     """
-    _check_train(recipe, data.labels)
+    _check_split(recipe)
+    check_train(recipe.train, len(data.labels))
     own, wanted = of_recordings(entry.decision), recipe.decision
     window_s = own.window / own.rate_hz if own.rate_hz else 0.0
     if wanted.window_s and wanted.window_s != window_s:
@@ -150,81 +171,16 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     return replace(own, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
 
 
-def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
-    """``entry``'s module with the checkpoint's weights, in eval mode.
-
-    Raises `CheckpointError` naming some of what does not fit.
-    """
-    module: nn.Module = entry.build(len(saved.decision.labels))
-    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in saved.weights.items()}
-    wrong = [f"{name} is missing" for name in wanted if name not in found]
-    wrong += [f"{name} is not its" for name in found if name not in wanted]
-    wrong += [
-        f"{name} is {list(found[name])} instead of {list(shape)}"
-        for name, shape in wanted.items()
-        if found.get(name, shape) != shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise CheckpointError(
-            f"the weights are not those of model '{entry.name}': {'; '.join(wrong[:3])}{more}",
-            hint="give the checkpoint of this model, or name the model that it is of",
-        )
-    module.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in saved.weights.items()})
-    return module.eval()
-
-
-def answer_windows(module: nn.Module) -> Callable[[Floats], Floats]:
-    """A function windows [n, window] -> probabilities [n, classes] that asks ``module``."""
-
-    def answer(windows: Floats) -> Floats:
-        with torch.no_grad():
-            probabilities: Floats = module(torch.from_numpy(windows))["probabilities"].numpy()
-        return probabilities
-
-    return answer
-
-
-def _check_train(recipe: Recipe, labels: Sequence[str]) -> None:
+def _check_split(recipe: Recipe) -> None:
     asked = recipe.train
-    weights = asked.class_weights
-    if weights and (len(weights) != len(labels) or min(weights) <= 0):
-        raise RecipeError(
-            f"[train] class_weights {list(weights)}: one positive number for each of "
-            f"{', '.join(labels)}"
-        )
     if asked.threshold_folds == 1 or asked.threshold_folds < 0:
         raise RecipeError(f"[train] threshold_folds is {asked.threshold_folds}: 0, or 2 and more")
     if not 0 < asked.validation_fraction < 1:
         raise RecipeError(
             f"[train] validation_fraction is {asked.validation_fraction:g}: between 0 and 1"
         )
-    positive = {
-        "epochs": asked.epochs,
-        "batch_size": asked.batch_size,
-        "learning_rate": asked.learning_rate,
-        "threads": recipe.threads,
-    }
-    for name, value in positive.items():
-        if value <= 0:
-            raise RecipeError(f"{name} is {value:g}: it must be positive")
-
-
-def _finished(out: Path, recipe: Recipe, data: RecordingSet, report: Report) -> Checkpoint | None:
-    """The checkpoint that ``out`` holds already, if it is this run's."""
-    if not (out / checkpoint.FILE).is_file():
-        return None
-    saved = checkpoint.load(out)
-    if saved.recipe.id != recipe.id or saved.facts.get("data_sha256") != data.sha256:
-        what = "recipe" if saved.recipe.id != recipe.id else "data"
-        raise CheckpointError(
-            f"{out / checkpoint.FILE} was trained with another {what}",
-            hint="choose another --out, or delete that folder",
-        )
-    (out / STATE).unlink(missing_ok=True)
-    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
-    return saved
+    if recipe.threads <= 0:
+        raise RecipeError(f"threads is {recipe.threads}: it must be positive")
 
 
 def _finished_folds(
@@ -250,21 +206,17 @@ def _open(
     path: Path,
     job: str,
     report: Report,
+    parent: Checkpoint | None = None,
 ) -> Run:
     """Read or begin the state, and compute the features."""
-    identity = Identity(job, recipe.id, data.sha256, torch.get_num_threads(), _instruction_set())
-    state, differences = load_state(path, identity)
-    for text in differences:
-        report({"event": "mismatch", "text": f"continuing where {text}: other last digits"})
-    if state.finished or state.epoch:
-        report({"event": "resumed", "text": f"continuing {path.parent}"})
-    state.save(path)
+    state = open_state(path, job, recipe, data.sha256, report)
     fixed = new_module(entry, recipe, len(decision.labels), "front end")
     examples = compute_examples(fixed, decision, data, report)
     for text in examples.warnings:
         report({"event": "warning", "text": f"warning: {text}"})
     truths = person_labels(data)
-    return Run(entry, recipe, decision, examples, truths, state, path, report)
+    weights = parent.weights if parent else None
+    return Run(entry, recipe, decision, examples, truths, state, path, report, weights)
 
 
 def _fold(
@@ -313,7 +265,9 @@ def _facts(
             "sha256": hashlib.sha256(canonical_json(split).encode()).hexdigest(),
         },
         "validation": dict(metrics),
-        "curve": run.state.curves[FINAL],
+        "curve": run.state.curves[run.state.part],
+        "curves": run.state.curves,
+        "pruning": pruning_facts(module, run.recipe.prune),
         "parameters": sum(p.numel() for p in module.parameters()),
     }
 
@@ -326,9 +280,5 @@ def _data_facts(run: Run) -> dict[str, Any]:
         "warnings": [*examples.data.warnings, *examples.warnings],
         "left_out": list(examples.left_out),
         "threads": torch.get_num_threads(),
-        "instruction_set": _instruction_set(),
+        "instruction_set": instruction_set(),
     }
-
-
-def _instruction_set() -> str:
-    return str(torch.backends.cpu.get_cpu_capability())

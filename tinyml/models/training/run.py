@@ -1,99 +1,27 @@
-"""One run of training: parts that are done once, kept in a state, and never repeated."""
+"""What every run of training has, whatever its data: one owner, one state, one seed."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError, UsageError, machine_errors
+from tinyml import checkpoint
+from tinyml.checkpoint import Checkpoint
+from tinyml.decision import Floats
+from tinyml.errors import CheckpointError, UsageError, machine_errors
 from tinyml.files import lock
-from tinyml.models.data.recordings import folds_by_person
-from tinyml.models.training.examples import Examples
-from tinyml.models.training.fit import Windows, fit, seed_of
-from tinyml.models.training.state import TrainState
-from tinyml.models.training.thresholds import choose_thresholds
+from tinyml.models.training.fit import seed_of
+from tinyml.models.training.state import Identity, TrainState, load_state
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 
 Report = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What all parts of one run share.
-
-    truths     person -> label, over all of their recordings
-    state      what is finished; written to ``path`` after every epoch
-    """
-
-    entry: ModelEntry
-    recipe: Recipe
-    decision: Decision
-    examples: Examples
-    truths: Mapping[str, int]
-    state: TrainState
-    path: Path
-    report: Report
-
-    def save(self) -> None:
-        """Write the state."""
-        self.state.save(self.path)
-
-    def fit_part(
-        self, part: str, title: str, training: Sequence[str], validation: Sequence[str] = ()
-    ) -> Any:
-        """The module of ``part`` after its last epoch, continued where the state has it."""
-        self.state.start(part)
-        module = new_module(self.entry, self.recipe, len(self.decision.labels), part)
-        chosen = self.examples.windows(training)
-        module.fit_statistics(self.examples.features[chosen])
-        windows = Windows(
-            self.examples.features, self.examples.labels, chosen, self.examples.windows(validation)
-        )
-
-        def progress(done: int, loss: float) -> None:
-            event = {"event": "epoch", "title": title, "done": done, "loss": loss}
-            total = self.recipe.train.epochs
-            self.report({**event, "total": total, "note": f"loss {loss:.3f}"})
-
-        fit(module, windows, self.recipe.train, self.recipe.seed, self.state, self.save, progress)
-        return module
-
-    def held_out(
-        self, part: str, title: str, training: Sequence[str], held_out: Sequence[str]
-    ) -> dict[str, Floats]:
-        """Probabilities of the persons ``held_out`` from a module trained on ``training``."""
-        if part not in self.state.finished:
-            module = self.fit_part(part, title, training)
-            answers = self.examples.answers(module, self.decision, held_out)
-            self.state.finish(part, answers)
-            self.save()
-        answers = self.state.finished[part]
-        return self.examples.of_persons(self.decision, held_out, answers)
-
-    def decide(self, prefix: str, title: str, persons: Sequence[str]) -> Decision:
-        """The decision with thresholds chosen by inner folds of ``persons`` alone."""
-        count = self.recipe.train.threshold_folds
-        if not count:
-            return self.decision
-        among = set(persons)
-        kept = tuple(r for r in self.examples.data.recordings if r.person in among)
-        data = replace(self.examples.data, recordings=kept)
-        folds = folds_by_person(data, count, seed_of(self.recipe.seed, prefix) % 2**32)
-        pooled: dict[str, Floats] = {}
-        for number, fold in enumerate(folds, 1):
-            training = [person for person in persons if person not in set(fold)]
-            part = f"{prefix}thresholds {number}"
-            said = f"{title}thresholds {number}/{count}"
-            pooled |= self.held_out(part, said, training, fold)
-        thresholds = choose_thresholds(self.decision, self.truths, pooled)
-        return replace(self.decision, thresholds=thresholds)
+STATE = "state.safetensors"
 
 
 def new_module(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
@@ -134,12 +62,72 @@ def owned_folder(out: Path) -> Iterator[None]:
         yield
 
 
-def check_truths(truths: Mapping[str, int], labels: Sequence[str], persons: Sequence[str]) -> None:
-    """Raise `DataError` when a label has nobody among the ``persons`` that are trained on."""
-    present = {truths[person] for person in persons}
-    missing = [label for index, label in enumerate(labels) if index not in present]
-    if missing:
-        raise DataError(
-            f"no person to train on has the label '{missing[0]}'",
-            hint="use more persons, or a smaller validation_fraction",
+def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
+    """``entry``'s module with the checkpoint's weights, in eval mode.
+
+    Raises `CheckpointError` naming some of what does not fit.
+    """
+    module: nn.Module = entry.build(len(saved.decision.labels))
+    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in saved.weights.items()}
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} is not its" for name in found if name not in wanted]
+    wrong += [
+        f"{name} is {list(found[name])} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if found.get(name, shape) != shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CheckpointError(
+            f"the weights are not those of model '{entry.name}': {'; '.join(wrong[:3])}{more}",
+            hint="give the checkpoint of this model, or name the model that it is of",
         )
+    module.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in saved.weights.items()})
+    return module.eval()
+
+
+def answer_windows(module: nn.Module) -> Callable[[Floats], Floats]:
+    """A function windows [n, window] -> probabilities [n, classes] that asks ``module``."""
+
+    def answer(windows: Floats) -> Floats:
+        with torch.no_grad():
+            probabilities: Floats = module(torch.from_numpy(windows))["probabilities"].numpy()
+        return probabilities
+
+    return answer
+
+
+def finished(out: Path, recipe: Recipe, data_sha256: str, report: Report) -> Checkpoint | None:
+    """The checkpoint that ``out`` holds already, if it is this run's."""
+    if not (out / checkpoint.FILE).is_file():
+        return None
+    saved = checkpoint.load(out)
+    if saved.recipe.id != recipe.id or saved.facts.get("data_sha256") != data_sha256:
+        what = "recipe" if saved.recipe.id != recipe.id else "data"
+        raise CheckpointError(
+            f"{out / checkpoint.FILE} was trained with another {what}",
+            hint="choose another --out, or delete that folder",
+        )
+    (out / STATE).unlink(missing_ok=True)
+    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
+    return saved
+
+
+def open_state(
+    path: Path, job: str, recipe: Recipe, data_sha256: str, report: Report
+) -> TrainState:
+    """Read or begin the state of ``job`` at ``path``, and say where it continues."""
+    identity = Identity(job, recipe.id, data_sha256, torch.get_num_threads(), instruction_set())
+    state, differences = load_state(path, identity)
+    for text in differences:
+        report({"event": "mismatch", "text": f"continuing where {text}: other last digits"})
+    if state.finished or state.epoch:
+        report({"event": "resumed", "text": f"continuing {path.parent}"})
+    state.save(path)
+    return state
+
+
+def instruction_set() -> str:
+    """What torch's kernels use of this CPU."""
+    return str(torch.backends.cpu.get_cpu_capability())

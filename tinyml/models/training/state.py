@@ -41,11 +41,13 @@ class TrainState:
     finished  part -> probabilities [recordings, classes] of those that it held out
     curves    part -> one row per epoch
     part      the part in work; ``epoch`` counts its finished epochs
-    tensors   the part's weights (``weights/<name>``) and moments (``optimizer/<i>/<key>``)
+    tensors   the part's weights (``weights/<name>``) and moments (``optimizer/<i>/<key>``),
+               the average and the hook's
     """
 
     identity: Identity
     finished: dict[str, Array] = field(default_factory=dict)
+    kept: dict[str, Array] = field(default_factory=dict)
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     part: str = ""
     epoch: int = 0
@@ -63,7 +65,8 @@ class TrainState:
             "epoch": self.epoch,
         }
         finished = {f"finished/{part}": values for part, values in self.finished.items()}
-        kept = {**finished, **self.tensors}
+        others = {f"kept/{name}": values for name, values in self.kept.items()}
+        kept = {**finished, **others, **self.tensors}
         tensors = {name: np.asarray(value, order="C") for name, value in kept.items()}
         write_bytes(path, save(tensors, {KEY: canonical_json(header)}))
 
@@ -93,16 +96,20 @@ def load_state(path: Path, identity: Identity) -> tuple[TrainState, list[str]]:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a training state: {error!r}") from error
     _check_same_run(path, found, identity)
-    prefix = "finished/"
     state = TrainState(
         identity=identity,
-        finished={n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)},
+        finished=_below("finished/", tensors),
+        kept=_below("kept/", tensors),
         curves=header["curves"],
         part=header["part"],
         epoch=header["epoch"],
-        tensors={name: v for name, v in tensors.items() if not name.startswith(prefix)},
+        tensors={n: v for n, v in tensors.items() if not n.startswith(("finished/", "kept/"))},
     )
     return state, _differences(found, identity)
+
+
+def _below(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
 
 
 def _check_schema(path: Path, schema: int) -> None:
