@@ -36,7 +36,7 @@ def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) ->
 
 
 def image_set(
-    recipe: Recipe, root: Path | None, decision: ImageDecision, *, report: Report | None = None
+    recipe: Recipe, root: Path | None, decision: ImageDecision, report: Report | None = None
 ) -> ImageSet:
     """Load ``recipe``'s set as ``decision`` takes images: its side and channels.
 

@@ -100,7 +100,13 @@ class TrainedSource:
 def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
     """The checkpoint at ``path`` and its model; `CheckpointError`, `UsageError`."""
     saved = checkpoint.load(path)
-    return saved, registry.load("model", saved.model)
+    return saved, entry_of(saved)
+
+
+def entry_of(saved: Checkpoint) -> ModelEntry:
+    """The model of ``saved`` in the architecture of its recipe; `UsageError`, `RecipeError`."""
+    entry: ModelEntry = registry.load("model", saved.model)
+    return entry.configured(saved.recipe.architecture)
 
 
 def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry]:

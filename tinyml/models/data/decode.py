@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,14 +39,18 @@ def opened(content: bytes, name: str) -> Image:
     from PIL import Image, ImageOps
 
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        image.load()
-        return ImageOps.exif_transpose(image)
+        with warnings.catch_warnings():
+            # Of metadata that Pillow doubts nothing is used but the orientation.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image.load()
+            return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         # Pillow's own words name an object's address where it knows nothing of the file.
         what = "is no jpg, png or bmp" if "identify" in str(error) else f"is broken: {error}"
         raise DataError(f"{name} {what}", hint="replace it, or take it out") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large: {error}", hint="scale it down") from error
 
 

@@ -18,7 +18,9 @@ Reals = NDArray[np.float64]
 CHALLENGE_WEIGHTS = {"Present": 5.0, "Unknown": 3.0, "Absent": 1.0}
 
 
-def confusion(truths: Sequence[int], answers: Sequence[int], classes: int) -> Counts:
+def confusion(
+    truths: Sequence[int] | NDArray[Any], answers: Sequence[int] | NDArray[Any], classes: int
+) -> Counts:
     """Counts [truth, answer]."""
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (np.asarray(truths, int), np.asarray(answers, int)), 1)
