@@ -137,7 +137,7 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
         )
     base = parent.recipe
     asked = replace(base.prune, **job.prune)
-    asked = replace(asked, initial=_sparsity(parent) if asked.method == "gradual" else 0.0)
+    asked = replace(asked, initial=_sparsity(parent) if asked.control == "none" else 0.0)
     name = f"{base.name}-{asked.method}"
     return parent, replace(base, name=name, prune=asked, train=replace(base.train, **job.train))
 

@@ -52,7 +52,7 @@ def train_recipe(
     if isinstance(entry.decision, ImageDecision):
         from tinyml.models.training import images
 
-        found = image_set(wanted, data, entry.decision, report)
+        found = image_set(wanted, data, entry.decision, report=report)
         _warn(found.warnings, report)
         return images.train(entry, wanted, found, out, report, parent)
     from tinyml.models.training import recordings

@@ -243,6 +243,26 @@ def test_every_round_prunes_a_fifth_of_the_survivors() -> None:
     assert all(b / a >= 0.8 - 1e-9 for a, b in itertools.pairwise(left))
 
 
+def test_a_ticket_found_in_two_runs_is_the_ticket_found_in_one() -> None:
+    whole = arrays(pruned(LOTTERY))
+    halfway = arrays(pruned(replace(LOTTERY, sparsity=0.36)))
+    rest = arrays(pruned(replace(LOTTERY, initial=0.36), halfway))
+    assert all(np.array_equal(value, whole[name]) for name, value in rest.items())
+
+
+def test_a_parent_is_taken_for_the_training_it_came_from() -> None:
+    dense = initial("")
+    learner(LOTTERY).fit(dense)
+    for asked in (LOTTERY, replace(LOTTERY, rewind_step=2)):
+        alone, after = arrays(pruned(asked)), arrays(pruned(asked, arrays(dense)))
+        assert all(np.array_equal(value, alone[name]) for name, value in after.items())
+
+
+def test_a_rewind_step_beyond_the_training_is_refused() -> None:
+    with pytest.raises(RecipeError, match="not within a training of 12 steps"):
+        pruned(replace(LOTTERY, rewind_step=12))
+
+
 def test_controls_train_the_tickets_mask_with_other_values_or_at_other_places() -> None:
     ticket = pruned(LOTTERY)
     held = arrays(ticket)

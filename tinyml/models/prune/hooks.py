@@ -83,15 +83,22 @@ class Scheduled(Hook):
 
 
 class Snapshot(Hook):
-    """Keeps the module's whole state as it is after ``step`` updates."""
+    """Keeps the module's whole state as it is after ``step`` updates.
 
-    def __init__(self, module: Any, step: int) -> None:
-        self.module, self.step = module, step
+    With ``alone`` nothing else is wanted of the fit, and it ends there.
+    """
+
+    def __init__(self, module: Any, step: int, *, alone: bool = False) -> None:
+        self.module, self.step, self.alone = module, step, alone
         self.state: dict[str, Array] = {}
 
     def after_update(self, step: int) -> None:
         if step == self.step:
             self.state = {n: v.detach().numpy().copy() for n, v in self.module.state_dict().items()}
+
+    @property
+    def finished(self) -> bool:
+        return self.alone and bool(self.state)
 
     def tensors(self) -> dict[str, Array]:
         return dict(self.state)

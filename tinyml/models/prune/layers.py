@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -32,7 +33,7 @@ class Layer:
 
     def zeros(self, done: float) -> float:
         """Share of zeros at ``done`` (0 to 1) of the way."""
-        return 1 - (1 - self.share * done) ** self.exponent
+        return 1.0 - math.pow(1.0 - self.share * done, self.exponent)
 
 
 @dataclass(frozen=True, slots=True)

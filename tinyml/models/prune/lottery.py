@@ -15,12 +15,14 @@ from tinyml.recipe import PruneRecipe
 
 
 def rounds(asked: PruneRecipe) -> tuple[float, ...]:
-    """0 for the dense training, then each round's share of the final sparsity.
+    """0 for the training that is there, then each round's share of the final sparsity.
 
-    Every round prunes ``rate`` of the survivors; the last as much as is left to do.
+    Every round prunes ``rate`` of the survivors, beginning with those that ``initial``
+    leaves; the last round as much as is left to do.
     """
-    count = math.log(1 - asked.sparsity) / math.log(1 - asked.rate)
-    whole = [1 - (1 - asked.rate) ** number for number in range(1, math.ceil(count - 1e-9))]
+    first, keep = 1 - asked.initial, 1 - asked.rate
+    count = math.log((1 - asked.sparsity) / first) / math.log(keep)
+    whole = [1 - first * keep**number for number in range(1, math.ceil(count - 1e-9))]
     return (0.0, *(share / asked.sparsity for share in whole), 1.0)
 
 

@@ -84,7 +84,8 @@ def check_block(name: str, weight: Tensor, block: int, axis: str) -> None:
 
 
 def _blocked(values: Tensor, block: int, axis: str) -> Tensor:
-    return values.unflatten(AXES.index(axis), (-1, block))
+    at = AXES.index(axis)
+    return values.reshape(*values.shape[:at], -1, block, *values.shape[at + 1 :])
 
 
 def _inside(axis: str) -> int:

@@ -6,7 +6,7 @@ before it (its masks, the survivors' starting values) is kept in the state when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from tinyml.spec import Array, LayerSparsity
 
 Weights = Mapping[str, Array]
 CONTROLS = ("none", "reinit", "random-mask")
-DENSE, ORIGIN, START, MASK = "dense", "origin/", "start/", "mask/"
+ORIGIN, START, MASK = "origin/", "start/", "mask/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,14 @@ def prune(learner: Learner, chosen: Plan, parent: Weights | None = None) -> Any:
     """The pruned module, trained; masked weights are exact zeros.
 
     ``parent`` are trained weights to begin with; without them a method that needs any
-    trains them first, in the stage ``dense``. A control takes a ticket's masks from its
+    trains them first. A control takes a ticket's masks from its
     ``parent``, and raises `RecipeError` without one.
     """
+    if chosen.asked.rewind_step >= learner.steps:
+        raise RecipeError(
+            f"rewind_step {chosen.asked.rewind_step} is not within a training "
+            f"of {learner.steps} steps"
+        )
     if chosen.asked.control != "none" and parent is None:
         raise RecipeError(
             "a control needs a lottery ticket whose masks it takes",
@@ -98,23 +103,29 @@ class _Pruning:
 
     def run(self) -> Any:
         rounds = self.plan.rounds if self.plan.asked.control == "none" else (1.0,)
-        first = self._resumed()
+        first = self._resumed(rounds)
         module = self._dense() if first is None and rounds[0] > 0 else None
-        for number, done in enumerate(rounds):
-            if first is not None and number < first:
-                continue
+        for number, done in enumerate(rounds[first or 0 :], first or 0):
             if number != first and done > 0:
                 self._begin(module, done)
-            module = self._train(number, done)
-        if module is None:
-            raise RuntimeError("a method without a round")
+            module = self._train(done)
         return module
 
-    def _resumed(self) -> int | None:
+    def _resumed(self, rounds: Sequence[float]) -> int | None:
         """The round that was in work when the run stopped."""
-        prefix = self.learner.name("round ")
+        names = [self.learner.name(self._stage(done)) for done in rounds]
         part = self.learner.state.part
-        return int(part.removeprefix(prefix)) if part.startswith(prefix) else None
+        return names.index(part) if part in names else None
+
+    def _stage(self, done: float) -> str:
+        """What a round is called; its name seeds what is random in it.
+
+        So a dense training is the same one with and without a method, and a ticket does
+        not depend on whether its rounds were done in one run.
+        """
+        if self.plan.method.schedule is not None:
+            return "pruning"
+        return f"sparsity {self.plan.asked.sparsity * done:.4f}" if done else ""
 
     def _dense(self) -> Any:
         """A module with trained weights: the parent's, or trained here."""
@@ -124,39 +135,37 @@ class _Pruning:
         if self.parent is not None:
             _load(module, self.parent)
         else:
-            self._fit_from_origin(module, DENSE)
+            self._fit_from_origin(module)
         return module
 
-    def _fit_from_origin(self, module: Any, stage: str) -> None:
+    def _fit_from_origin(self, module: Any) -> None:
         """Train from the initial state and keep the weights that survivors rewind to.
 
-        A parent is what this training would give, so it is taken unless an early step
-        of the training is wanted.
+        A parent is what this training would give: then only the early step is trained for.
         """
-        asked = self.plan.asked
-        if self.plan.method.survivors == "rewind" and asked.rewind_step == 0:
+        step, rewinds = self.plan.asked.rewind_step, self.plan.method.survivors == "rewind"
+        if rewinds and step == 0:
             self._keep(ORIGIN, module.state_dict())
-        snapshot = Snapshot(module, asked.rewind_step)
-        if self.parent is not None and not asked.rewind_step:
+        if self.parent is None or (rewinds and step):
+            snapshot = Snapshot(module, step, alone=self.parent is not None)
+            self.learner.fit(module, hook=snapshot)
+            if rewinds and step:
+                self._keep(ORIGIN, {n: torch.from_numpy(v) for n, v in snapshot.state.items()})
+        if self.parent is not None:
             _load(module, self.parent)
-            return
-        self.learner.fit(module, stage, snapshot)
-        if self.plan.method.survivors == "rewind" and asked.rewind_step:
-            self._keep(ORIGIN, {n: torch.from_numpy(v) for n, v in snapshot.state.items()})
 
-    def _train(self, number: int, done: float) -> Any:
-        """Round ``number``: from what `_begin` kept, or from the beginning."""
+    def _train(self, done: float) -> Any:
+        """One round: from what `_begin` kept, or from the beginning."""
         module = self.learner.initial("")
-        stage = f"round {number}"
         if done == 0 and self.plan.method.schedule is None:
-            self._fit_from_origin(module, stage)
+            self._fit_from_origin(module)
             return module
         if done > 0:
             _load(module, self._take(START))
         elif self.parent is not None:
             _load(module, self.parent)
         hook = self._hook(module, done)
-        self.learner.fit(module, stage, hook)
+        self.learner.fit(module, self._stage(done), hook)
         apply(hook.masks, dict(module.named_parameters()))
         return module
 
@@ -183,15 +192,15 @@ class _Pruning:
         else:
             scores = {name: self.plan.method.score(weights[name]) for name in names}
             masks = self.plan.layers.masks(scores, done)
-        start = weights
+        start: Mapping[str, Tensor] = weights
         if self.plan.method.survivors == "rewind":
             start = {name: torch.from_numpy(value) for name, value in self._take(ORIGIN).items()}
         if done == 1.0 and self.plan.asked.control != "none":
             start, masks = self._controlled(start, masks)
         self._keep(MASK, masks)
-        start = {name: value.clone() for name, value in start.items()}
-        apply(masks, start)
-        self._keep(START, start)
+        values = {name: value.clone() for name, value in start.items()}
+        apply(masks, values)
+        self._keep(START, values)
 
     def _controlled(
         self, start: Mapping[str, Tensor], masks: Masks

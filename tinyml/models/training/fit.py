@@ -53,6 +53,11 @@ class Hook:
     def after_update(self, step: int) -> None:
         """``step`` updates are finished."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether the fit may end with this epoch."""
+        return False
+
     def row(self) -> dict[str, float]:
         """More columns of the epoch's row of the curve."""
         return {}
@@ -104,6 +109,8 @@ class Fit:
             self.state.curves[self.state.part].append(row)
             self.save()
             self.report(epoch + 1, row)
+            if self.hook.finished:
+                break
         if average is not None:
             average.copy_to(self.module)
         self.module.eval()
