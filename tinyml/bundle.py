@@ -83,9 +83,9 @@ class StageParity:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A person whose label differs between PyTorch and an engine."""
+    """A person or image whose label differs between PyTorch and an engine."""
 
-    person: str
+    name: str
     want: str
     got: str
     margin: float
@@ -93,10 +93,14 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Labels of all validation persons, PyTorch against one engine."""
+    """Labels of what was held out, PyTorch against one engine.
+
+    ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``.
+    """
 
     engine: str
-    persons: int
+    unit: str
+    count: int
     agreeing: int
     largest_probability_error: float
     disagreements: tuple[Disagreement, ...] = ()
