@@ -15,7 +15,7 @@ from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Value
 from tinyml.target import Target
 
 ZEROS = 0.5
-LEAST_WEIGHTS = 64
+LEAST_WEIGHTS = 256
 RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT"}
 CURE = {
     "onnx": "expect no speed-up from sparsity in onnxruntime; a narrower dense model is faster",
