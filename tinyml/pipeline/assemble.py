@@ -23,6 +23,7 @@ MAKERS = (
     "onnx-ir",
     "litert-torch",
     "ai-edge-litert",
+    "ai-edge-quantizer",
 )
 
 
