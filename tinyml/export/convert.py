@@ -39,7 +39,9 @@ ENVIRONMENT = {
 POLL_S = 0.02
 LAST_WORDS = 4096
 _NO_MEMORY = re.compile(
-    "bad_alloc|cannot allocate memory|can't allocate memory|failed to map segment", re.IGNORECASE
+    "bad_alloc|cannot allocate memory|can't allocate memory|failed to map segment"
+    "|memory allocation still failed",  # OpenBLAS
+    re.IGNORECASE,
 )
 _PR_SET_PDEATHSIG = 1
 _FAILED = 70

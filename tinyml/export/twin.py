@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
 from torch.fx import Node
 from torch.utils import _pytree as pytree
@@ -25,11 +26,14 @@ from tinyml.spec import Signature, TensorSpec
 Write = Callable[[Captured, Path, PrecisionPlan | None], Facts]
 # Every one more is one more value that the runtime holds to the end.
 TWIN_STAGES = 64
+# What the copy of a node is called after it.
+COPY = "_shown"
 
 
 def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
     """``captured`` with each of ``stages`` as an output of its name; changed in place.
 
+    What is given out is a copy made at once: what follows may write into the original.
     Raises `ExportError` for a stage that has no node: a rewrite took it.
     """
     program, signature = captured.program, captured.signature
@@ -39,7 +43,7 @@ def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
         name = captured.stages[stage]
         if name is None:
             raise ExportError(f"stage '{stage}' is not computed any more: no twin can show it")
-        added.append(nodes[name])
+        added.append(_copied(nodes[name]))
     output = program.graph.output_node()
     output.args = ((*output.args[0], *added),)
     for node in added:
@@ -53,6 +57,15 @@ def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
     program.module_call_graph[0].signature.out_spec = pytree.tree_structure(names)
     program.graph_module.recompile()
     return Captured(program, captured.stages, wider)
+
+
+def _copied(node: Node) -> Node:
+    with node.graph.inserting_after(node):
+        copy = node.graph.create_node(
+            "call_function", torch.ops.aten.clone.default, (node,), name=f"{node.name}{COPY}"
+        )
+    copy.meta = dict(node.meta)
+    return copy
 
 
 def _spec(stage: str, node: Node) -> TensorSpec:
@@ -91,7 +104,13 @@ def _write_twin(
         return (), ""
     try:
         twin = add_outputs(load(asked.program, asked.names), stages)
-        write(twin, asked.twin, planned)
+        write(twin, asked.twin, planned and _with_copies(planned))
     except ExportError as error:
         return (), f"no twin shows {', '.join(stages)}: {error.message}"
     return tuple(stages), ""
+
+
+def _with_copies(planned: PrecisionPlan) -> PrecisionPlan:
+    """A value that stays in float32 is given out in float32."""
+    copies = {f"{node}{COPY}": why for node, why in planned.kept.items()}
+    return replace(planned, kept={**planned.kept, **copies})

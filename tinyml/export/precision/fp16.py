@@ -58,7 +58,7 @@ def perform_onnx(model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> in
     """Returns the number of values that are float16 now."""
     from tinyml.export.passes.onnx.cast_to_float16 import cast_to_float16
 
-    keep = {value.producer().name for node in plan.kept for value in made[node]}
+    keep = {value.producer().name for node in plan.kept for value in made.get(node, ())}
     return cast_to_float16(model, keep)
 
 

@@ -54,7 +54,7 @@ class PrecisionPlan:
     findings: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PrecisionPlan:
