@@ -24,6 +24,7 @@ from tinyml.cli import (
     inspect,
     models,
     predict,
+    scale,
     targets,
     train,
     verify,
@@ -54,6 +55,7 @@ app = typer.Typer(
 VERBS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "eval": evaluate.command,
+    "scale": scale.command,
     "export": export.command,
     "verify": verify.command,
     "predict": predict.command,
