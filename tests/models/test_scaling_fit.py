@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml.errors import DataError
+from tinyml.errors import DataError, MissingExtraError
 from tinyml.models.plans import count_plan_macs
 from tinyml.models.scaling import BASE_MACS, PUBLISHED, Budget, scale, tinynet_plan
 from tinyml.models.scaling_fit import Point, fit, frontier, read_points
@@ -127,3 +127,9 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_too_short_a_frontier_is_refused(count: int) -> None:
     with pytest.raises(DataError, match=f"has {count} costs, a fit needs 6"):
         fit(measured(count, seed=0))
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(MissingExtraError, match=r"scikit-learn is not installed; .* 'scale'"):
+        fit(measured(10, seed=0))
