@@ -9,6 +9,8 @@ from pathlib import Path
 from tinyml.pages.plots import INK, LINES, OTHER, drawing, new_figure, save_figure
 from tinyml.spec import Array
 
+TICKS = tuple(digit * 10.0**power for power in range(-1, 5) for digit in (1, 2, 5))
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -41,6 +43,9 @@ def scaling_plot(curves: Sequence[Curve], path: Path, *, title: str) -> None:
                 curve.points_macs / 1e6, curve.points, "o", ms=4, color=LINES[1], label="frontier"
             )
             axes.set_xscale("log")
+            ticks = [tick for tick in TICKS if millions[0] <= tick <= millions[-1]]
+            axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+            axes.set_xticks([], minor=True)
             axes.set_xlabel("MACs, millions")
             axes.set_ylabel(curve.label)
             axes.set_title(curve.caption, fontsize=8)
