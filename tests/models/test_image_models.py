@@ -41,14 +41,14 @@ def test_a_classifier_answers_and_every_child_is_a_stage(
     assert answer.sum().item() == pytest.approx(1, abs=1e-5)
 
 
-ONE_OF_EACH_KIND = [
+ONE_OF_EACH_KIND = (
     "lenet-300-100",
     "conv-2",
     "resnet-20",
     "mobilenet-v1",
     "mobilenet-v2",
     "tinynet-e",
-]
+)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

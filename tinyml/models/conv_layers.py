@@ -55,12 +55,6 @@ class PoolHead(nn.Module):
         return logits
 
 
-def in_eights(channels: float) -> int:
-    """The multiple of 8 next to ``channels``, never below 90% of it (1801.04381's code)."""
-    nearest = max(8, int(channels + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * channels else nearest + 8
-
-
 def initialize(module: nn.Module) -> None:
     """He et al. (1502.01852) by fan-out for convolutions, N(0, 0.01^2) for linear layers."""
     for layer in module.modules():

@@ -1,69 +1,39 @@
 """EfficientNet: compound scaling of one base network, arXiv 1905.11946.
 
 B0 is the base; B1 has 1.1 times its depth at 240 pixels. Channels are rounded to eights,
-repeats upwards. `Plan` is what a scaling rule makes of the base; the network is built
-from it, and `tinyml.models.scaling` counts it. Symmetric padding, batch normalization
-with epsilon 1e-5: what timm's classes without the prefix ``tf_`` compute, whose state
-dicts load (`tinyml.models.timm_names`).
+repeats upwards. The network is built from a `Plan`, whichever rule made it. Symmetric
+padding, batch normalization with epsilon 1e-5: what timm's classes without the prefix
+``tf_`` compute, whose state dicts load (`tinyml.models.timm_names`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from tinyml.models.architecture import between
 from tinyml.models.classifier import ImageClassifier, image_entry
-from tinyml.models.conv_layers import ConvNorm, PoolHead, in_eights, initialize
+from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
 from tinyml.models.mobilenet_v2 import InvertedResidual, stage_of
+from tinyml.models.plans import (
+    BASE,
+    STEM_CHANNELS,
+    TOP_CHANNELS,
+    Group,
+    Plan,
+    in_eights,
+    scaled_groups,
+    squeezed_channels,
+)
 from tinyml.models.recalibration import NONE, recalibrate, recalibration_option
 from tinyml.models.timm_names import from_timm
 from tinyml.spec import LayerSparsity, ModelEntry
 
 PAPER = "arXiv 1905.11946"
-STEM_CHANNELS, TOP_CHANNELS = 32, 1280
-# The squeeze keeps a quarter of the channels that enter the block, before its expansion.
-SQUEEZE_SHARE = 0.25
 DROPOUT = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Blocks of one shape: the first has the stride and changes the channels."""
-
-    channels: int
-    repeats: int
-    kernel: int
-    stride: int
-    expansion: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Channels after the stem and the top, and the groups between."""
-
-    stem: int
-    groups: tuple[Group, ...]
-    top: int
-
-
-# Table 1 of the paper.
-BASE = Plan(
-    STEM_CHANNELS,
-    (
-        Group(16, 1, 3, 1, 1),
-        Group(24, 2, 3, 2, 6),
-        Group(40, 2, 5, 2, 6),
-        Group(80, 3, 3, 2, 6),
-        Group(112, 3, 5, 1, 6),
-        Group(192, 4, 5, 2, 6),
-        Group(320, 1, 3, 1, 6),
-    ),
-    TOP_CHANNELS,
-)
 STAGE_NAMES = tuple(f"stage{n}" for n in range(1, len(BASE.groups) + 1))
 STAGES = ("stem", *STAGE_NAMES, "top", "head")
 
@@ -82,19 +52,6 @@ def plan(width: float, depth: float) -> Plan:
     """EfficientNet's rule: every layer is scaled, repeats are rounded upwards."""
     groups = scaled_groups(width, lambda repeats: math.ceil(repeats * depth))
     return Plan(in_eights(STEM_CHANNELS * width), groups, in_eights(TOP_CHANNELS * width))
-
-
-def scaled_groups(width: float, repeats: Callable[[int], int]) -> tuple[Group, ...]:
-    """The base's groups with their channels times ``width`` and ``repeats`` of each."""
-    return tuple(
-        replace(group, channels=in_eights(group.channels * width), repeats=repeats(group.repeats))
-        for group in BASE.groups
-    )
-
-
-def squeezed_channels(inputs: int) -> int:
-    """Channels inside the squeeze of a block with ``inputs`` channels."""
-    return round(inputs * SQUEEZE_SHARE)
 
 
 class EfficientNet(ImageClassifier):

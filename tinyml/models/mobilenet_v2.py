@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import ImageClassifier, image_entry
-from tinyml.models.conv_layers import Activation, ConvNorm, PoolHead, in_eights, initialize
+from tinyml.models.conv_layers import Activation, ConvNorm, PoolHead, initialize
+from tinyml.models.plans import in_eights
 from tinyml.models.recalibration import SqueezeExcite, recalibrate, recalibration_option
 from tinyml.spec import LayerSparsity, ModelEntry
 

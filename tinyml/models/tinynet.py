@@ -1,25 +1,17 @@
 """TinyNet: EfficientNet-B0 made small by resolution first, "Model Rubik's Cube", arXiv 2010.14819.
 
 Repeats are rounded to the nearest, the stem keeps its 32 channels, the top never has fewer
-than 1280, the side is int(224 r). Presets A to E are the published (r, w, d); the family
-`tinynet` takes any, as `tinyml scale` finds them for a budget.
+than 1280 (`tinyml.models.scaling`), the side is int(224 r). Presets A to E
+are the published (r, w, d); the family `tinynet` takes any, as `tinyml scale` finds them.
 """
 
 from __future__ import annotations
 
-from tinyml.models.conv_layers import in_eights
-from tinyml.models.efficientnet import (
-    STEM_CHANNELS,
-    TOP_CHANNELS,
-    Architecture,
-    Plan,
-    scaled_entry,
-    scaled_groups,
-)
+from tinyml.models.efficientnet import Architecture, scaled_entry
+from tinyml.models.scaling import BASE_SIDE, tinynet_plan
 from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 2010.14819"
-BASE_SIDE = 224
 # Letter -> (r, w, d)
 PUBLISHED = {
     "a": (0.86, 1.0, 1.2),
@@ -30,15 +22,9 @@ PUBLISHED = {
 }
 
 
-def plan(width: float, depth: float) -> Plan:
-    """TinyNet's rule for channels and repeats."""
-    groups = scaled_groups(width, lambda repeats: max(1, round(repeats * depth)))
-    return Plan(STEM_CHANNELS, groups, max(TOP_CHANNELS, in_eights(TOP_CHANNELS * width)))
-
-
 def entry(name: str, summary: str, default: Architecture) -> ModelEntry:
     """A preset under its registered name."""
-    return scaled_entry(name, summary, default, plan, paper=PAPER)
+    return scaled_entry(name, summary, default, tinynet_plan, paper=PAPER)
 
 
 def _published(letter: str) -> ModelEntry:

@@ -17,6 +17,7 @@ PACKAGES = {
     "onnx": ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch"),
     "tflite": ("ai-edge-litert", "litert-torch", "torch"),
     "report": ("matplotlib",),
+    "scale": ("matplotlib", "scikit-learn"),
 }
 
 
