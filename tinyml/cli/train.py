@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say
+from tinyml.cli.terminal import metric_lines, progress, put, put_json, say
 
 
 def command(
@@ -41,8 +41,7 @@ def command(
     if as_json:
         put_json({"event": "done", **result}, indent=None)
         return
-    for name, value in result["metrics"].items():
-        put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")
+    put(metric_lines(result["metrics"]))
     say(f"written: {result['written']}")
     if not folds:
         say(f"next: tinyml export {out} --target rpi --out {out}-bundle")
