@@ -15,18 +15,20 @@ NOT_YET = ("w8a8-static", "w8-dynamic", "fp16")
 
 
 def models() -> str:
-    head = "| model | parameters | MACs | front end MAC/s | input | paper |\n" + "|---" * 6 + "|\n"
+    head = "| model | parameters | nonzero | MACs | front end MAC/s | input | paper |\n"
+    head += "|---" * 7 + "|\n"
     rows = [
-        f"| `{row['name']}` | {row['parameters']:,} | {row['macs']:,} | {_rate(row)} "
+        f"| `{row['name']}` | {row['parameters']:,} | {_count(row, 'nonzero')} | {row['macs']:,} "
+        f"| {_count(row, 'front_end_macs_per_second')} "
         f"| {row['input']} | {row['paper']} |"
         for row in read_table()
     ]
     return head + "\n".join(rows)
 
 
-def _rate(row: dict[str, object]) -> str:
-    rate = row.get("front_end_macs_per_second")
-    return f"{rate:,.0f}" if isinstance(rate, int | float) else "-"
+def _count(row: dict[str, object], key: str) -> str:
+    value = row.get(key)
+    return f"{value:,.0f}" if isinstance(value, int | float) else "-"
 
 
 def support() -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,8 +172,10 @@ class ModelEntry:
     ``front_end`` is the last stage that belongs to the front end, if there is one.
     ``scalogram`` says how to draw one of the stages: its name as ``stage``, its rows'
     ``frequencies_hz`` and its ``frame_rate_hz``. ``domain`` chooses the card's words.
-    ``configure(options)`` is the same architecture with a recipe's [architecture], and
-    ``sparsity`` what a sparse preset asks of its layers; others stay dense.
+    ``configure(options)`` is the same architecture with a recipe's [architecture],
+    ``options`` what that may choose with the values it has here, and ``sparsity`` what a
+    sparse preset asks of its layers; others stay dense.
+    ``rename(names)`` maps another library's names of weights to this model's, or is empty.
     """
 
     name: str
@@ -188,6 +190,8 @@ class ModelEntry:
     domain: str = "other"
     configure: Callable[[Options], ModelEntry] | None = None
     sparsity: tuple[LayerSparsity, ...] = ()
+    options: Options = field(default_factory=dict)
+    rename: Callable[[Iterable[str]], Mapping[str, str]] | None = None
 
     def configured(self, options: Options) -> ModelEntry:
         """This entry with ``options`` of its architecture; `RecipeError` if it has none."""

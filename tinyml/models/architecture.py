@@ -38,6 +38,12 @@ def chosen(model: str, options: Options, default: T) -> T:
     return changed
 
 
+def defaults(architecture: Any) -> Options:
+    """The options of ``architecture`` with their values, as a recipe would write them."""
+    values: Options = dataclasses.asdict(architecture)
+    return values
+
+
 def _unknown(model: str, name: str, known: list[str]) -> RecipeError:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(known)}"

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinyml.models.architecture import between, chosen
+from tinyml.models.architecture import between
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.lenet import initialize_glorot
+from tinyml.models.recalibration import recalibrate, recalibration_option
 from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 1803.03635"
@@ -26,6 +27,7 @@ class Architecture:
     """Factor on the channels of the convolutions."""
 
     width: float = between(1.0, 0.1, 4.0)
+    recalibration: str = recalibration_option()
 
 
 class ConvN(ImageClassifier):
@@ -44,6 +46,8 @@ class ConvN(ImageClassifier):
         self.hidden2 = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
         self.output = nn.Linear(HIDDEN, classes)
         self.pairs = pairs
+        names = [f"pair{n}" for n in range(1, pairs + 1)]
+        recalibrate(self, architecture.recalibration, names)
         initialize_glorot(self)
 
     def classify(self, image: Tensor) -> Tensor:
@@ -66,9 +70,8 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
 
 def entry(pairs: int, default: Architecture) -> ModelEntry:
     """Conv-2, -4 or -6 by its ``pairs`` of convolutions."""
-    name = f"conv-{2 * pairs}"
     return image_entry(
-        name,
+        f"conv-{2 * pairs}",
         PAPER,
         f"{2 * pairs} convolutions and two hidden layers on 32 x 32 images",
         lambda classes: ConvN(classes, pairs, default),
@@ -77,7 +80,8 @@ def entry(pairs: int, default: Architecture) -> ModelEntry:
         classes=10,
         mean=CIFAR_MEAN,
         std=CIFAR_STD,
-        configure=lambda options: entry(pairs, chosen(name, options, default)),
+        architecture=default,
+        rebuilt=lambda other: entry(pairs, other),
     )
 
 

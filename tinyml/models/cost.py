@@ -30,7 +30,10 @@ def count_macs(module: nn.Module, signature: Signature) -> int:
 
 
 def macs_by_child(module: nn.Module, signature: Signature) -> Counter[str]:
-    """Multiply-accumulates of each direct child of ``module`` in one call; "" is outside."""
+    """Multiply-accumulates of each direct child of ``module`` in one call; "" is outside.
+
+    A module on the meta device, of shapes alone, is counted without any arithmetic.
+    """
     return _count(module, dict(module.named_children()), signature)
 
 
@@ -39,7 +42,8 @@ def _count(
 ) -> Counter[str]:
     counter = _Counting()
     hooks = [h for name, child in watched.items() for h in counter.watch(name, child)]
-    inputs = {name: torch.from_numpy(array) for name, array in zeros(signature).items()}
+    device = next((parameter.device for parameter in module.parameters()), None)
+    inputs = {n: torch.from_numpy(a).to(device) for n, a in zeros(signature).items()}
     was_training = module.training
     module.eval()
     try:

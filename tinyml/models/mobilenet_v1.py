@@ -11,15 +11,17 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinyml.models.architecture import between, chosen, one_of
+from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, in_eights, initialize
+from tinyml.models.recalibration import recalibrate, recalibration_option
 from tinyml.spec import LayerSparsity, ModelEntry
 
 PAPER = "arXiv 1704.04861"
 STEM_CHANNELS = 32
 # Output channels of the blocks between two halvings of the image; the first block halves.
 STAGES = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))
+STAGE_NAMES = tuple(f"stage{n}" for n in range(1, len(STAGES) + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Architecture:
     width: float = between(1.0, 0.1, 4.0)
     resolution: int = between(224, 32, 1024)
     stem_stride: int = one_of(2, 1)
+    recalibration: str = recalibration_option()
 
 
 class SeparableBlock(nn.Module):
@@ -51,21 +54,22 @@ class MobileNetV1(ImageClassifier):
         super().__init__()
         channels = in_eights(STEM_CHANNELS * architecture.width)
         self.stem = ConvNorm(3, channels, 3, architecture.stem_stride)
-        for number, stage in enumerate(STAGES, 1):
+        for name, stage in zip(STAGE_NAMES, STAGES, strict=True):
             blocks = []
             for position, base in enumerate(stage):
                 outputs = in_eights(base * architecture.width)
-                halving = number > 1 and position == 0
+                halving = name != STAGE_NAMES[0] and position == 0
                 blocks.append(SeparableBlock(channels, outputs, 2 if halving else 1))
                 channels = outputs
-            setattr(self, f"stage{number}", nn.Sequential(*blocks))
+            setattr(self, name, nn.Sequential(*blocks))
         self.head = PoolHead(channels, classes)
+        recalibrate(self, architecture.recalibration, STAGE_NAMES)
         initialize(self)
 
     def classify(self, image: Tensor) -> Tensor:
         maps = self.stem(image)
-        for number in range(1, len(STAGES) + 1):
-            maps = self.get_submodule(f"stage{number}")(maps)
+        for name in STAGE_NAMES:
+            maps = self.get_submodule(name)(maps)
         logits: Tensor = self.head(maps)
         return logits
 
@@ -84,10 +88,9 @@ def entry(
         summary,
         lambda classes: MobileNetV1(classes, default),
         side=default.resolution,
-        stages=("stem", *(f"stage{n}" for n in range(1, len(STAGES) + 1)), "head"),
-        configure=lambda options: entry(
-            name, summary, chosen(name, options, default), sparsity, paper
-        ),
+        stages=("stem", *STAGE_NAMES, "head"),
+        architecture=default,
+        rebuilt=lambda other: entry(name, summary, other, sparsity, paper),
         sparsity=sparsity,
     )
 

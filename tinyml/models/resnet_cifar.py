@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tinyml.models.architecture import between, chosen, one_of
+from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
+from tinyml.models.recalibration import recalibrate, recalibration_option
 from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 1512.03385"
@@ -27,6 +28,7 @@ class Architecture:
     depth: int = one_of(20, 8, 14, 26, 32, 44, 56, 110)
     width: float = between(1.0, 0.1, 8.0)
     resolution: int = between(32, 16, 1024)
+    recalibration: str = recalibration_option()
 
 
 class ResidualBlock(nn.Module):
@@ -57,6 +59,7 @@ class ResNetCifar(ImageClassifier):
         self.stage2 = _stage(widths[0], widths[1], repeats, stride=2)
         self.stage3 = _stage(widths[1], widths[2], repeats, stride=2)
         self.head = PoolHead(widths[2], classes)
+        recalibrate(self, architecture.recalibration, ("stage1", "stage2", "stage3"))
         initialize(self)
 
     def classify(self, image: Tensor) -> Tensor:
@@ -81,7 +84,8 @@ def entry(default: Architecture) -> ModelEntry:
         classes=10,
         mean=CIFAR_MEAN,
         std=CIFAR_STD,
-        configure=lambda options: entry(chosen("resnet-20", options, default)),
+        architecture=default,
+        rebuilt=entry,
     )
 
 

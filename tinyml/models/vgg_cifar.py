@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinyml.models.architecture import between, chosen
+from tinyml.models.architecture import between
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
+from tinyml.models.recalibration import recalibrate, recalibration_option
 from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 1409.1556"
 # (channels, convolutions) between two halvings of the image.
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+STAGE_NAMES = tuple(f"stage{n}" for n in range(1, len(STAGES) + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Architecture:
 
     width: float = between(1.0, 0.05, 4.0)
     resolution: int = between(32, 32, 512)
+    recalibration: str = recalibration_option()
 
 
 class VggCifar(ImageClassifier):
@@ -34,20 +37,21 @@ class VggCifar(ImageClassifier):
     def __init__(self, classes: int, architecture: Architecture) -> None:
         super().__init__()
         channels = 3
-        for number, (base, repeats) in enumerate(STAGES, 1):
-            layers: list[nn.Module] = [nn.MaxPool2d(2)] if number > 1 else []
+        for name, (base, repeats) in zip(STAGE_NAMES, STAGES, strict=True):
+            layers: list[nn.Module] = [] if name == STAGE_NAMES[0] else [nn.MaxPool2d(2)]
             outputs = max(1, round(base * architecture.width))
             for _ in range(repeats):
                 layers.append(ConvNorm(channels, outputs, 3))
                 channels = outputs
-            setattr(self, f"stage{number}", nn.Sequential(*layers))
+            setattr(self, name, nn.Sequential(*layers))
         self.head = PoolHead(channels, classes)
+        recalibrate(self, architecture.recalibration, STAGE_NAMES)
         initialize(self)
 
     def classify(self, image: Tensor) -> Tensor:
         maps = image
-        for number in range(1, len(STAGES) + 1):
-            maps = self.get_submodule(f"stage{number}")(maps)
+        for name in STAGE_NAMES:
+            maps = self.get_submodule(name)(maps)
         logits: Tensor = self.head(maps)
         return logits
 
@@ -60,11 +64,12 @@ def entry(default: Architecture) -> ModelEntry:
         "13 convolutions on 32 x 32 images",
         lambda classes: VggCifar(classes, default),
         side=default.resolution,
-        stages=(*(f"stage{n}" for n in range(1, len(STAGES) + 1)), "head"),
+        stages=(*STAGE_NAMES, "head"),
         classes=10,
         mean=CIFAR_MEAN,
         std=CIFAR_STD,
-        configure=lambda options: entry(chosen("vgg-16", options, default)),
+        architecture=default,
+        rebuilt=entry,
     )
 
 

@@ -95,7 +95,7 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
         module = load_module(entry, saved)
     else:
         module = entry.build(len(saved.decision.labels)).eval()
-        load_weights(module, Path(job["weights"]), job["strip_prefix"])
+        load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
     captured = capture_or_explain(module, saved.signature, entry.stages, folder)
     finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
     if (folder / HELD_OUT).exists():
