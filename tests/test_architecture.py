@@ -10,6 +10,7 @@ import pytest
 
 from tinyml import registry
 from tinyml.target import all_targets
+from tinyml.tolerance import POLICY_OF_PRECISION
 
 PACKAGE = Path(__file__).parents[1] / "tinyml"
 ROOMS = {"models", "export", "runtimes", "device", "pages", "pipeline", "cli"}
@@ -66,6 +67,13 @@ def test_data_sets_and_writers_equal_their_folders() -> None:
     assert set(registry.DATA_SETS) == sets
     writers = {p.stem.removeprefix("write_") for p in (PACKAGE / "export").glob("write_*.py")}
     assert set(registry.WRITERS) == writers
+
+
+def test_precisions_equal_their_folder() -> None:
+    files = {p.stem for p in (PACKAGE / "export" / "precision").glob("*.py")}
+    found = {f"tinyml.export.precision.{name}" for name in files - {"__init__", "plan", "half"}}
+    assert set(registry.PRECISIONS.values()) == found
+    assert set(registry.PRECISIONS) == set(POLICY_OF_PRECISION)
 
 
 def test_runtimes_equal_their_folder() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +42,10 @@ class ModelFile:
     layouts   stage -> the order that brings its tensor into PyTorch's axes (see `in_order`);
               only for stages that the format keeps in another one
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
+    plan      what the precision decided: a `tinyml.export.precision` plan's JSON; fp32: empty
+    note      what measurement says of such files, one line
+    twin      stages that another file showed, made for it: they have no tensor in this one
+    twin_note why there was no such file
     """
 
     path: str
@@ -52,6 +56,10 @@ class ModelFile:
     stages: Mapping[str, str | None]
     layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    twin: tuple[str, ...] = ()
+    twin_note: str = ""
 
 
 def in_order(value: Array, order: Sequence[int]) -> Array:
@@ -66,7 +74,7 @@ def in_order(value: Array, order: Sequence[int]) -> Array:
 class StageParity:
     """One stage of one engine on one case against PyTorch in eval mode.
 
-    engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack`` ...
+    engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack``, ``litert+twin`` ...
     max_error  largest absolute error; ``bound`` is what the policy allows
     sqnr_db    signal to noise in dB; ``None`` when the reference is silent or exact
     """
@@ -239,7 +247,8 @@ def read(folder: Path) -> Bundle:
 
 def _model_file(data: Mapping[str, Any]) -> ModelFile:
     layouts = {stage: tuple(order) for stage, order in data["layouts"].items()}
-    return ModelFile(**{**data, "layouts": layouts})
+    twin = tuple(data.get("twin", ()))
+    return ModelFile(**{**data, "layouts": layouts, "twin": twin})
 
 
 def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:

@@ -65,13 +65,17 @@ WRITERS = {
 
 RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
 
-PRECISIONS = ("fp32",)
+PRECISIONS = {
+    "fp32": "tinyml.export.precision.fp32",
+    "fp16": "tinyml.export.precision.fp16",
+}
 
 TABLES: dict[str, dict[str, str]] = {
     "model": MODELS,
     "data set": DATA_SETS,
     "runtime": RUNTIMES,
     "format": WRITERS,
+    "precision": PRECISIONS,
 }
 
 

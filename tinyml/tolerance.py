@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyml.spec import Array
 
-PolicyName = Literal["bitwise", "rewrite", "engine"]
+PolicyName = Literal["bitwise", "rewrite", "engine", "fp16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,15 @@ POLICIES: dict[PolicyName, Tolerance] = {
     "bitwise": Tolerance(0.0, 0.0, "same operations in the same order"),
     "rewrite": Tolerance(0.0, 1e-6, "float32 sums may be reassociated"),
     "engine": Tolerance(0.0, 1e-4, "engines fuse and vectorise differently"),
+    "fp16": Tolerance(
+        0.0,
+        2.0**-6,
+        "float16 rounds each weight and activation by 2^-11 of it; a thousand such errors, "
+        "independent of each other, add up to sqrt(1024) x 2^-11 = 2^-6 of the peak",
+    ),
 }
+# What the files of a precision are judged by.
+POLICY_OF_PRECISION: dict[str, PolicyName] = {"fp32": "engine", "fp16": "fp16"}
 
 
 # A metric counts decisions: rounding may turn one that is on the fence.

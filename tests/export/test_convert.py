@@ -93,8 +93,25 @@ def test_a_child_that_hangs_is_killed_with_its_own_children(child, tmp_path: Pat
 
 
 def test_a_child_above_its_memory_limit_is_the_machines_fault(child) -> None:
-    with pytest.raises(MachineError, match="out of memory"):
+    with pytest.raises(MachineError, match="out of memory: it may use 256 MB") as caught:
         child("bytearray(1 << 30)", memory_mb=256)
+    assert "--memory" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "try:\n    bytearray(1 << 30)\nexcept MemoryError as error:\n"
+        "    raise tinyml.errors.ExportError('the converter failed') from error",
+        "raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')",
+        "print('terminate called after throwing an instance of std::bad_alloc', flush=True)\n"
+        "import os\nos.abort()",
+    ],
+    ids=["behind another error", "torch's allocator", "C++"],
+)
+def test_a_lack_of_memory_is_told_whoever_reports_it(child, source: str) -> None:
+    with pytest.raises(MachineError, match="out of memory: it may use 256 MB"):
+        child(f"import tinyml.errors\n{source}", memory_mb=256)
 
 
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:

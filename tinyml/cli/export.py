@@ -26,7 +26,13 @@ def command(
     formats: Annotated[
         str | None, typer.Option(help="Comma-separated; default: the recipe's.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32; default: the recipe's.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="fp32, or fp16: half the bytes; what float16 cannot hold stays in float32. "
+            "Default: the recipe's."
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="State dict, .safetensors or .pt, for a factory or a model's name."),
@@ -70,6 +76,10 @@ def command(
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that one conversion may take.")
     ] = 600.0,
+    memory: Annotated[
+        int | None,
+        typer.Option(min=64, help="MB that one conversion may use; default: the machine's."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Convert, prove and bundle a model.
@@ -82,6 +92,7 @@ def command(
     \b
       tinyml export runs/demo --target rpi --out demo-bundle
       tinyml export runs/demo --target host --formats tflite --out here --force
+      tinyml export runs/demo --target rpi --precision fp16 --out half
       tinyml export net.py:build --weights w.safetensors --sample s.npz --target rpi --out mine
     """
     from tinyml.pipeline.export import ExportJob, export
@@ -104,6 +115,7 @@ def command(
         force=force,
         keep_failed=keep_failed,
         timeout_s=timeout,
+        memory_mb=memory,
     )
     with progress(as_json=False) as report:
         bundle = export(job, report)
@@ -123,6 +135,9 @@ def _show(bundle: Bundle, out: Path) -> None:
             put(f"  {moved.name}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
     for metric in bundle.parity.metrics:
         put(f"{metric.engine}: {metric.name} {metric.value:.6g} on {metric.samples} samples")
+    for model in bundle.models:
+        for line in filter(None, (model.note, model.twin_note)):
+            say(f"{model.path}: {line}")
     for what, why in bundle.facts.get("not_judged", {}).items():
         say(f"not judged: {what}: {why}")
     if bundle.parity.accuracy_note:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from tinyml.errors import ExportError, MachineError, TinymlError
-from tinyml.export.convert import run_child
+from tinyml.export.convert import machine_memory_mb, run_child
 from tinyml.export.cures import cure
 
 BISECT = "tinyml.export.bisect_program"
@@ -87,7 +87,7 @@ def explain_conversion(
     that kills the converter is the one to blame. Without a result it is ``error`` itself,
     with the log in its hint. ``memory_mb`` limits the child; default: the machine's memory.
     """
-    memory_mb = memory_mb or _machine_memory_mb()
+    memory_mb = memory_mb or machine_memory_mb()
     found = work / f"blame-{fmt}.json"
     found.unlink(missing_ok=True)
     tried = work / f"tried-{fmt}.json"
@@ -99,10 +99,6 @@ def explain_conversion(
     if not blame.message:
         blame = Blame(blame.name, blame.kind, blame.where, reason(error.message))
     return refusal(WRITERS[fmt], blame, log, cut_short=not complete)
-
-
-def _machine_memory_mb() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | None) -> bool:

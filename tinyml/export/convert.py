@@ -37,6 +37,12 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 POLL_S = 0.02
+LAST_WORDS = 4096
+_NO_MEMORY = re.compile(
+    "bad_alloc|cannot allocate memory|can't allocate memory|failed to map segment"
+    "|memory allocation still failed",  # OpenBLAS
+    re.IGNORECASE,
+)
 _PR_SET_PDEATHSIG = 1
 _FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
@@ -78,7 +84,7 @@ def run_children(
         try:
             for child, report in zip(children, reports, strict=True):
                 started.append(_start(child, report, memory_mb or 0))
-            _wait(children, started, reports, timeout_s)
+            _wait(children, started, reports, timeout_s, memory_mb or 0)
         finally:
             for process in started:
                 with contextlib.suppress(ProcessLookupError):
@@ -105,13 +111,14 @@ def _wait(
     started: Sequence[subprocess.Popen[bytes]],
     reports: Sequence[Path],
     timeout_s: float,
+    memory_mb: int,
 ) -> None:
     until = time.monotonic() + timeout_s
     running = list(zip(children, started, reports, strict=True))
     while running:
         for child, process, report in running:
             if process.poll():
-                error = _error(child.module, process.returncode, report, child.log)
+                error = _error(child.module, process.returncode, report, child.log, memory_mb)
                 error.child = child.module
                 raise error
         running = [entry for entry in running if entry[1].returncode is None]
@@ -123,7 +130,28 @@ def _wait(
         time.sleep(POLL_S)
 
 
-def _error(module: str, code: int, report: Path, log: Path) -> TinymlError:
+def machine_memory_mb() -> int:
+    """What this machine has, or the control group that the process is in."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
+    return min(pages * size, int(text) if text.isdigit() else pages * size) >> 20
+
+
+def out_of_memory(module: str, memory_mb: int) -> MachineError:
+    """The error for a child that asked for more than it may have."""
+    if not memory_mb:
+        return MachineError(f"{module} ran out of memory")
+    return MachineError(
+        f"{module} ran out of memory: it may use {memory_mb:,} MB",
+        hint="--memory gives it more; a smaller sample needs less",
+    )
+
+
+def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> TinymlError:
+    said = log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
+    if not report.is_file() and memory_mb and _NO_MEMORY.search(said):
+        return out_of_memory(module, memory_mb)
     if report.is_file():
         data = json.loads(report.read_text(encoding="utf-8"))
         if data["kind"]:
@@ -159,19 +187,28 @@ def main(arguments: list[str]) -> None:
     sys.argv = [module, *rest]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except TinymlError as error:
-        traceback.print_exc()  # the log is for whoever wants more than the one line
-        _report(Path(report), _kind(error), vars(error), error.message)
-        raise SystemExit(error.exit_code) from None
-    except MemoryError:
-        message = f"{module} ran out of memory"
-        _report(Path(report), "MachineError", {"message": message, "hint": ""}, message)
-        raise SystemExit(MachineError.exit_code) from None
     except Exception as error:
+        traceback.print_exc()  # the log is for whoever wants more than the one line
+        told = out_of_memory(module, int(memory_mb)) if _lacks_memory(error) else error
+        if isinstance(told, TinymlError):
+            _report(Path(report), _kind(told), vars(told), told.message)
+            raise SystemExit(told.exit_code) from None
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
         _report(Path(report), "", {}, message)
-        raise
+        raise SystemExit(_FAILED) from None
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it was raised for, is a lack of memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError | ImportError | OSError)
+            and _NO_MEMORY.search(str(error))
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _kind(error: TinymlError) -> str:

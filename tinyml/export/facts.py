@@ -12,7 +12,11 @@ from tinyml.files import write_json
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The writer's part of a `ModelFile`; fields as there."""
+    """The writer's part of a `ModelFile`; fields as there.
+
+    twin       stages that a twin beside the file has as outputs: those without a tensor in it
+    twin_note  why there is no twin for them
+    """
 
     format: str
     precision: str
@@ -20,6 +24,8 @@ class Facts:
     stages: Mapping[str, str | None]
     layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
+    twin: tuple[str, ...] = ()
+    twin_note: str = ""
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -30,4 +36,4 @@ def load(path: Path) -> Facts:
     """Read what `Facts.save` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
     layouts = {stage: tuple(order) for stage, order in data.pop("layouts").items()}
-    return Facts(**data, layouts=layouts)
+    return Facts(**{**data, "twin": tuple(data["twin"])}, layouts=layouts)

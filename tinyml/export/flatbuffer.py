@@ -17,10 +17,15 @@ ALIGNMENT = 16
 
 
 def unpack(data: bytes) -> Any:
-    """The file's ``schema.ModelT``."""
+    """The file's ``schema.ModelT``; buffers that lie behind the flatbuffer are taken in."""
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    for buffer in model.buffers:
+        if buffer.data is None and buffer.offset > 1:
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    return model
 
 
 def pack(model: Any) -> bytes:

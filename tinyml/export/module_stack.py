@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch.fx import Node
 
 # The submodule of the wrapper that names outputs: the user's module.
@@ -20,3 +22,14 @@ def module_stack(node: Node) -> list[tuple[str, str]]:
         name = path.partition("@")[0].removeprefix(MODULE).removeprefix(".")
         found.append((name + count, str(kind)))
     return found
+
+
+def stage_of(node: Node, stages: Collection[str]) -> str:
+    """The innermost of ``stages`` that ``node`` is part of; empty: none."""
+    inside = [name for name, _ in module_stack(node) if name in stages]
+    return inside[-1] if inside else ""
+
+
+def stages_of(node: Node) -> set[str]:
+    """Every call that ``node`` is part of."""
+    return {name for name, _ in module_stack(node)}

@@ -24,6 +24,12 @@ def values_by_node(model: ir.Model) -> dict[str, list[ir.Value]]:
     return found
 
 
+def live(model: ir.Model, values: Mapping[str, list[ir.Value]]) -> dict[str, list[ir.Value]]:
+    """Those of ``values`` that nodes of ``model`` still compute."""
+    there = {id(value) for node in model.graph for value in node.outputs}
+    return {node: [v for v in made if id(v) in there] for node, made in values.items()}
+
+
 def name_stages(
     model: ir.Model, captured: Captured, values: Mapping[str, list[ir.Value]]
 ) -> dict[str, str | None]:

@@ -49,7 +49,7 @@ def captured_values(
     wanted = {node for node in captured.stages.values() if node is not None}
     recorder = _Recorder(captured.program.graph_module, wanted)
     with torch.no_grad():
-        flat = recorder.run(*_arguments(captured, _tensors(inputs)))
+        flat = recorder.run(*arguments(captured, _tensors(inputs)))
     names = [spec.name for spec in captured.signature.outputs]
     outputs = {name: _array(out) for name, out in zip(names, flat, strict=True)}
     inside = {s: None if n is None else recorder.seen[n] for s, n in captured.stages.items()}
@@ -92,7 +92,7 @@ def _one(stage: str, seen: dict[str, Any]) -> Array:
     return found
 
 
-def _arguments(captured: Captured, inputs: dict[str, Tensor]) -> list[Tensor]:
+def arguments(captured: Captured, inputs: dict[str, Tensor]) -> list[Tensor]:
     """One argument per placeholder: weights and buffers first, then the inputs."""
     program = captured.program
     stored = {**program.state_dict, **program.constants}

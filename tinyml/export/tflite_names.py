@@ -91,6 +91,26 @@ def name_stages(
     return names, {s: h[1] for s, h in held.items() if h is not None and h[1]}
 
 
+def parts_of_tensors(model: Any) -> dict[int, set[str]]:
+    """Computed tensor -> the captured nodes that had a part in it; read before renaming."""
+    graph = model.subgraphs[0]
+    computed = (int(index) for operator in graph.operators for index in operator.outputs)
+    return {index: set(_parts(text(graph.tensors[index].name))) for index in computed}
+
+
+def made_from(model: Any, parts: Mapping[int, set[str]]) -> dict[str, list[str]]:
+    """Captured node -> the names that the tensors with a part of it have now."""
+    found: dict[str, list[str]] = {}
+    for index, nodes in parts.items():
+        for node in nodes:
+            found.setdefault(node, []).append(text(model.subgraphs[0].tensors[index].name))
+    return found
+
+
+def _parts(name: str) -> list[str]:
+    return [part.partition(";")[0] for part in name.split(";;")]
+
+
 def _name_ends(model: Any, captured: Captured) -> dict[str, int]:
     """Give inputs and outputs the signature's names and order; returns node -> tensor."""
     signature, graph = model.signatureDefs[0], model.subgraphs[0]
@@ -123,7 +143,7 @@ def _by_node(model: Any, captured: Captured) -> dict[str, list[Produced]]:
     found: dict[str, list[Produced]] = {}
     for operator in graph.operators:
         for index in operator.outputs:
-            parts = [part.partition(";")[0] for part in text(graph.tensors[index].name).split(";;")]
+            parts = _parts(text(graph.tensors[index].name))
             name = max(parts, key=lambda part: place.get(part, -1))
             made = _produced(model, operator, int(index), computed)
             found.setdefault(name, []).append(made)

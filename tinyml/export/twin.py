@@ -6,9 +6,12 @@ not the shipped file, and is never shipped itself.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
 from torch.fx import Node
 from torch.utils import _pytree as pytree
@@ -16,12 +19,21 @@ from torch.utils import _pytree as pytree
 from tinyml.errors import ExportError
 from tinyml.export.capture import Captured, load
 from tinyml.export.facts import Facts
+from tinyml.export.precision import plan
+from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.spec import Signature, TensorSpec
+
+Write = Callable[[Captured, Path, PrecisionPlan | None], Facts]
+# Every one more is one more value that the runtime holds to the end.
+TWIN_STAGES = 64
+# What the copy of a node is called after it.
+COPY = "_shown"
 
 
 def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
     """``captured`` with each of ``stages`` as an output of its name; changed in place.
 
+    What is given out is a copy made at once: what follows may write into the original.
     Raises `ExportError` for a stage that has no node: a rewrite took it.
     """
     program, signature = captured.program, captured.signature
@@ -31,7 +43,7 @@ def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
         name = captured.stages[stage]
         if name is None:
             raise ExportError(f"stage '{stage}' is not computed any more: no twin can show it")
-        added.append(nodes[name])
+        added.append(_copied(nodes[name]))
     output = program.graph.output_node()
     output.args = ((*output.args[0], *added),)
     for node in added:
@@ -47,17 +59,58 @@ def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
     return Captured(program, captured.stages, wider)
 
 
+def _copied(node: Node) -> Node:
+    with node.graph.inserting_after(node):
+        copy = node.graph.create_node(
+            "call_function", torch.ops.aten.clone.default, (node,), name=f"{node.name}{COPY}"
+        )
+    copy.meta = dict(node.meta)
+    return copy
+
+
 def _spec(stage: str, node: Node) -> TensorSpec:
     value = node.meta["val"]
     return TensorSpec(stage, tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
 
 
-def run_writer(write: Callable[[Captured, Path], Facts], arguments: Sequence[str]) -> None:
+def run_writer(write: Write, given: Sequence[str]) -> None:
     """A writer as a program: ``PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``.
 
     Converts what `Captured.save` wrote; the facts are written after the model. Stages
-    named after the four files become outputs: that is a twin.
+    named after the four files become outputs. ``--plan`` is the precision's, written by
+    `PrecisionPlan.save`; ``--twin`` takes the file that is to show the stages which have
+    no tensor in OUT, `TWIN_STAGES` of them at most.
     """
-    program, names, out, facts = (Path(argument) for argument in arguments[:4])
-    captured = add_outputs(load(program, names), arguments[4:])
-    write(captured, out).save(facts)
+    parser = argparse.ArgumentParser()
+    for name in ("program", "names", "out", "facts", "--plan", "--twin"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("stages", nargs="*")
+    asked = parser.parse_args(given)
+    planned = plan.load(asked.plan) if asked.plan else None
+    captured = load(asked.program, asked.names)
+    written = write(add_outputs(captured, asked.stages), asked.out, planned)
+    if asked.twin is not None:
+        lost = [s for s, tensor in written.stages.items() if tensor is None and captured.stages[s]]
+        shown, note = _write_twin(write, asked, lost[:TWIN_STAGES], planned)
+        written = replace(written, twin=shown, twin_note=note)
+    written.save(asked.facts)
+
+
+def _write_twin(
+    write: Write, asked: argparse.Namespace, stages: list[str], planned: PrecisionPlan | None
+) -> tuple[tuple[str, ...], str]:
+    """The stages that the twin shows, and why it does not show them."""
+    if not stages:
+        return (), ""
+    try:
+        twin = add_outputs(load(asked.program, asked.names), stages)
+        write(twin, asked.twin, planned and _with_copies(planned))
+    except ExportError as error:
+        return (), f"no twin shows {', '.join(stages)}: {error.message}"
+    return tuple(stages), ""
+
+
+def _with_copies(planned: PrecisionPlan) -> PrecisionPlan:
+    """A value that stays in float32 is given out in float32."""
+    copies = {f"{node}{COPY}": why for node, why in planned.kept.items()}
+    return replace(planned, kept={**planned.kept, **copies})

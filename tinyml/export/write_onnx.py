@@ -1,5 +1,7 @@
 """``python -m tinyml.export.write_onnx PROGRAM.pt2 CAPTURE.json OUT.onnx FACTS.json [STAGE...]``.
 
+``--plan PLAN.json`` and ``--twin TWIN.onnx``: see `tinyml.export.twin.run_writer`.
+
 Opset 18 is the oldest that PyTorch's exporter writes without converting versions: it
 serves the old runtimes of boards best. PyTorch stamps IR version 10 for the metadata
 that is stripped here; what is left needs only IR version 8, opset 18's own.
@@ -18,8 +20,10 @@ from tinyml.errors import ExportError
 from tinyml.export import capture
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
-from tinyml.export.onnx_names import name_stages, values_by_node
+from tinyml.export.onnx_names import live, name_stages, values_by_node
 from tinyml.export.passes.onnx import rewrite
+from tinyml.export.precision import of
+from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
 
@@ -29,22 +33,25 @@ IR_VERSION = 8
 MINIMUM_RUNTIME = "onnxruntime>=1.14"
 
 
-def write(captured: Captured, path: Path) -> Facts:
+def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> Facts:
     """Write ``path``, one file with its weights inside; the same capture, the same bytes.
 
-    Raises `ExportError` for an operator outside the standard set.
+    Without ``plan`` it is float32. Raises `ExportError` for an operator outside the standard set.
     """
     model = to_onnx(captured)
     InlinePass()(model)
     values = values_by_node(model)
     passes = rewrite(model)
     stages = name_stages(model, captured, values)
+    precision = plan.precision if plan else "fp32"
+    if plan and plan.precision != "fp32":
+        passes |= {f"to_{precision}": of(precision).perform_onnx(model, plan, live(model, values))}
     RemoveUnusedOpsetsPass()(model)
     _refuse_foreign(model)
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
     write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
-    return Facts("onnx", "fp32", passes, stages, {}, MINIMUM_RUNTIME)
+    return Facts("onnx", precision, passes, stages, {}, MINIMUM_RUNTIME)
 
 
 def to_onnx(captured: Captured) -> ir.Model:

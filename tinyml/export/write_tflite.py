@@ -1,6 +1,8 @@
 """Captured program -> TFLite, through LiteRT's converter.
 
 ``python -m tinyml.export.write_tflite PROGRAM.pt2 CAPTURE.json OUT.tflite FACTS.json [STAGE...]``
+
+``--plan PLAN.json`` and ``--twin TWIN.tflite``: see `tinyml.export.twin.run_writer`.
 """
 
 from __future__ import annotations
@@ -17,27 +19,34 @@ from tinyml.export import capture, flatbuffer
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
 from tinyml.export.passes.tflite import rewrite
-from tinyml.export.tflite_names import name_stages
+from tinyml.export.precision import of
+from tinyml.export.precision.plan import PrecisionPlan
+from tinyml.export.tflite_names import made_from, name_stages, parts_of_tensors
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
 
 
-def write(captured: Captured, path: Path) -> Facts:
+def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> Facts:
     """Write ``path``; the same capture gives the same bytes.
 
-    Raises `ExportError` when LiteRT cannot convert the model or needs an operator that
-    is not built into its runtime.
+    Without ``plan`` it is float32. Raises `ExportError` when LiteRT cannot convert the model or
+    needs an operator that is not built into its runtime.
     """
     model = flatbuffer.unpack(to_tflite(captured))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
         raise ExportError("the model needs loops or branches, which are not supported")
+    parts = parts_of_tensors(model)
     stages, layouts = name_stages(model, captured)
-    passes = rewrite(model)
+    precision, cast = plan.precision if plan else "fp32", {}
+    if plan and plan.precision != "fp32":
+        model, count = of(precision).perform_tflite(model, plan, made_from(model, parts))
+        cast = {f"to_{precision}": count}
+    passes = cast | rewrite(model)
     write_bytes(path, flatbuffer.pack(model))
     codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
-    return Facts("tflite", "fp32", passes, stages, layouts, minimum_runtime(codes))
+    return Facts("tflite", precision, passes, stages, layouts, minimum_runtime(codes))
 
 
 def to_tflite(captured: Captured) -> bytes:

@@ -74,7 +74,7 @@ class Architecture:
 
     width: float = between(1.0, 0.1, 4.0)
     depth: float = between(1.0, 0.1, 4.0)
-    resolution: int = between(224, 32, 1024)
+    resolution: int = between(224, 16, 1024)
     recalibration: str = recalibration_option()
 
 

@@ -118,7 +118,13 @@ def _files(bundle: Bundle) -> str:
         for m in bundle.models
     ]
     head = "| file | format | precision | bytes | oldest runtime |\n|---|---|---|---|---|\n"
-    return head + "\n".join(rows) + "\n"
+    notes = [f"- {m.path}: {m.note}" for m in bundle.models if m.note]
+    notes += [
+        f"- {m.path}: {len(m.plan['kept'])} of {m.plan['operations']} operations stay in float32"
+        for m in bundle.models
+        if m.plan
+    ]
+    return head + "\n".join([*rows, "", *notes] if notes else rows) + "\n"
 
 
 def _parity(bundle: Bundle) -> str:

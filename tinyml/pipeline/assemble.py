@@ -24,6 +24,7 @@ MAKERS = (
     "onnx-ir",
     "litert-torch",
     "ai-edge-litert",
+    "ai-edge-quantizer",
 )
 
 

@@ -27,7 +27,7 @@ def assert_parity(
     shipped: Bundle | Path | str,
     reference: nn.Module | Outputs | Callable[..., Any],
     inputs: Mapping[str, Any],
-    policy: PolicyName = "engine",
+    policy: PolicyName | None = None,
 ) -> tuple[StageParity, ...]:
     """Assert that every installed engine of ``shipped`` answers ``inputs`` as ``reference``.
 
@@ -35,7 +35,7 @@ def assert_parity(
     reference  the module: compared at every stage of a bundle, and at its outputs; or the
                outputs by name; or a function of the inputs that returns them
     inputs     arrays or tensors by name; or cases of them, by the case's name
-    policy     of `tinyml.tolerance`
+    policy     of `tinyml.tolerance`; without one, that of each file's precision
 
     Returns the rows compared. Raises `AssertionError` naming engine, stage, case, error
     and bound; `MissingExtraError` without a runtime.
@@ -48,13 +48,14 @@ def assert_parity(
         inside, outputs = _wanted(reference, given, signature, stages, layout)
         for engine in engines:
             got = engine.stages(given) if inside else {}
-            rows += parity.compare(engine.name, case, inside, got, list(inside), policy)
+            chosen = policy or engine.policy
+            rows += parity.compare(engine.name, case, inside, got, list(inside), chosen)
             answered = engine.runtime.open(engine.path).run(given)
             optimised = OPTIMISED[engine.name]
-            rows += parity.compare(optimised, case, outputs, answered, list(outputs), policy)
+            rows += parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
     failed = [row for row in rows if row.verdict == "fail"]
     if failed:
-        raise AssertionError(_text(failed, len(rows), policy))
+        raise AssertionError(_text(failed, len(rows)))
     return tuple(rows)
 
 
@@ -73,7 +74,7 @@ def _file(path: Path) -> tuple[list[Engine], Signature, tuple[str, ...]]:
     """A file alone has no map of stages: its outputs are what is compared."""
     runtime = runtime_of(path)
     suffix = path.suffix.removeprefix(".")
-    model = bundles.ModelFile(path.name, "", suffix, "", {}, {}, {}, "")
+    model = bundles.ModelFile(path.name, "", suffix, "fp32", {}, {}, {}, "")
     return [Engine(model, path, runtime)], runtime.open(path).signature, ()
 
 
@@ -110,8 +111,9 @@ def _wanted(
     return {}, {name: _array(returned[name]) for name in names}
 
 
-def _text(failed: list[StageParity], total: int, policy: PolicyName) -> str:
+def _text(failed: list[StageParity], total: int) -> str:
     first = failed[0]
+    policy = first.policy
     lines = [
         f"{first.engine} differs from the reference at stage '{first.stage}' on '{first.case}' "
         f"({len(failed)} of {total} rows fail; {policy}: {POLICIES[policy].because})"

@@ -28,11 +28,13 @@ def build_bundle(
     states: Mapping[str, str] | None = None,
     labels: Sequence[str] = (),
     input_layout: str = "nchw",
+    precision: str = "fp32",
     metric: str | Function | None = None,
     data: Arrays | None = None,
     force: bool = False,
     keep_failed: Path | None = None,
     timeout_s: float = 600.0,
+    memory_mb: int | None = None,
     report: Report | None = None,
 ) -> Bundle:
     """Convert, prove and bundle ``module``, which is captured here in eval mode, unchanged after.
@@ -41,6 +43,7 @@ def build_bundle(
     states         input -> output that is that input at the next call
     labels         names along the last axis of an output
     input_layout   ``nhwc``: 4-D inputs come channels last, in the sample too
+    precision      ``fp32`` or ``fp16``
     metric         ``metric(predictions, targets) -> float``, with ``data``: inputs by name
                    with a leading axis of samples, and ``targets``
     report         is told of progress, as mappings with ``text`` or ``title``, ``done``, ``total``
@@ -70,9 +73,11 @@ def build_bundle(
         target=target,
         out=Path(out),
         formats=tuple(formats),
+        precision=precision,
         force=force,
         keep_failed=keep_failed,
         timeout_s=timeout_s,
+        memory_mb=memory_mb,
     )
     return bundle_from(job, ModuleSource(module, called, asked), report or _silent)
 

@@ -11,6 +11,7 @@ from tinyml import registry
 from tinyml.bundle import Bundle, ModelFile, in_order
 from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.spec import Array, Arrays
+from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
 
 PREFERENCE = ("litert", "onnxruntime")
 PACKAGES = {"litert": ("ai-edge-litert", "tflite"), "onnxruntime": ("onnxruntime", "onnx")}
@@ -29,6 +30,11 @@ class Engine:
     def name(self) -> str:
         """The runtime's name, as in reports."""
         return str(self.runtime.name)
+
+    @property
+    def policy(self) -> PolicyName:
+        """What its answers are judged by: the file's precision says it."""
+        return POLICY_OF_PRECISION[self.model.precision]
 
     def stages(self, inputs: Arrays) -> dict[str, Array | None]:
         """Stage -> value in the shipped file without optimisation; ``None``: fused away."""

@@ -29,8 +29,9 @@ from tinyml.errors import (
     require,
 )
 from tinyml.export import blame, convert, facts, parity
+from tinyml.export.precision.plan import load as load_plan
 from tinyml.files import new_folder, sha256
-from tinyml.pipeline import assemble, capture, reference
+from tinyml.pipeline import assemble, capture, plan_precision, reference
 from tinyml.pipeline.arrays import read_npz
 from tinyml.pipeline.engines import engines
 from tinyml.pipeline.engines import require as require_runtime
@@ -38,6 +39,7 @@ from tinyml.pipeline.keep import SCRIPT, keep_failed
 from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.source import RunChild, Source, Subject
 from tinyml.pipeline.trained import TrainedSource, named_model, sample_for, saved_model
+from tinyml.pipeline.twins import prove_twins, twin_file
 from tinyml.pipeline.user_code import is_code
 from tinyml.pipeline.user_model import (
     Asked,
@@ -63,6 +65,7 @@ class ExportJob:
 
     sample, states, metric, labels, input_layout and strip_prefix are for users' models;
     ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
+    ``memory_mb`` is what one child may use; ``None``: all that the machine has.
     """
 
     model: str
@@ -82,6 +85,7 @@ class ExportJob:
     force: bool = False
     keep_failed: Path | None = None
     timeout_s: float = 600.0
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     plan = _plan(job, source)
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(_run, plan, work), report)
+        _plan_precision(plan, work, report)
         models = _convert(plan, work, draft, report)
         findings = lint_models(draft, models, plan.target)
         for line in lint_lines(findings):
@@ -217,22 +222,44 @@ def _scratch() -> Iterator[Path]:
             shutil.rmtree(work)
 
 
+def _plan_precision(plan: _Plan, work: Path, report: Report) -> None:
+    if plan.precision == "fp32":
+        return
+    report({"text": f"choosing what can be {plan.precision}"})
+    _run(plan, work, plan_precision.__name__, [str(work), plan.precision, *plan.formats])
+    for fmt in plan.formats:
+        for line in load_plan(plan_precision.plan_file(work, fmt)).lines():
+            report({"text": line})
+
+
 def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
     names = {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
     children = [
         _child(
             registry.WRITERS[fmt],
-            [work / "program.pt2", work / "capture.json", draft / name, work / f"{fmt}.json"],
+            _writer_arguments(plan, fmt, draft / name, work),
             work,
         )
         for fmt, name in names.items()
     ]
     try:
-        convert.run_children(children, timeout_s=plan.job.timeout_s)
+        convert.run_children(children, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
     except ExportError as error:
         raise _blamed(error, plan, work) from error
     return tuple(_written(plan, fmt, draft / name, work) for fmt, name in names.items())
+
+
+def _writer_arguments(plan: _Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
+    arguments = [work / "program.pt2", work / "capture.json", out, work / f"{fmt}.json"]
+    twin: list[Path | str] = ["--twin", twin_file(work, fmt)]
+    if plan.precision == "fp32":
+        return [*arguments, *twin]
+    return [*arguments, *twin, "--plan", plan_precision.plan_file(work, fmt)]
+
+
+def _memory_mb(plan: _Plan) -> int:
+    return plan.job.memory_mb or convert.machine_memory_mb()
 
 
 def _blamed(error: ExportError, plan: _Plan, work: Path) -> TinymlError:
@@ -241,7 +268,14 @@ def _blamed(error: ExportError, plan: _Plan, work: Path) -> TinymlError:
     if not failed:
         return error
     log = work / capture.LOGS / f"bisect_{failed[0]}.log"
-    return blame.explain_conversion(error, failed[0], work, log=log, budget_s=plan.job.timeout_s)
+    return blame.explain_conversion(
+        error,
+        failed[0],
+        work,
+        log=log,
+        budget_s=plan.job.timeout_s,
+        memory_mb=_memory_mb(plan),
+    )
 
 
 def _child(module: str, arguments: Sequence[Path | str], work: Path) -> convert.Child:
@@ -251,11 +285,13 @@ def _child(module: str, arguments: Sequence[Path | str], work: Path) -> convert.
 
 def _run(plan: _Plan, work: Path, module: str, arguments: list[str]) -> None:
     child = _child(module, arguments, work)
-    convert.run_children([child], timeout_s=plan.job.timeout_s)
+    convert.run_children([child], timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
 
 
 def _written(plan: _Plan, fmt: str, path: Path, work: Path) -> ModelFile:
     written = facts.load(work / f"{fmt}.json")
+    precision: Any = registry.load("precision", plan.precision)
+    planned = plan_precision.plan_file(work, fmt)
     shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
     return ModelFile(
         path=path.name,
@@ -266,6 +302,10 @@ def _written(plan: _Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         stages=written.stages,
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
+        plan=load_plan(planned).to_json() if planned.exists() else {},
+        note=precision.NOTES.get(fmt, ""),
+        twin=written.twin,
+        twin_note=written.twin_note,
     )
 
 
@@ -284,6 +324,7 @@ def _prove(
     rows = (
         *(StageParity(**row) for row in captured),
         *prove(found, expected, subject.stages, report),
+        *prove_twins(found, expected, work),
     )
     run: RunChild = partial(_run, plan, work)
     accuracy = plan.source.accuracy(found, work, run, report)

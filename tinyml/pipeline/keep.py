@@ -27,12 +27,13 @@ from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline import capture, reference
 from tinyml.pipeline.engines import OPTIMISED
 from tinyml.pipeline.reference import Reference
+from tinyml.pipeline.twins import SUFFIX, twin_file
 from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Array
 
 PROGRAM, NAMES = "program.pt2", "capture.json"
-KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS)
+KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")
 PICTURE, SCRIPT = "divergence.png", "repro.py"
 REPRO = "repro"
 
@@ -108,7 +109,10 @@ def _repro(
     if optimised:
         want = known.outputs[row.case][row.stage]
         return _Repro(runtime, model.path, row.stage, want, optimised=True)
-    want, tensor = known.stages[row.case][row.stage], model.stages[row.stage]
+    want = known.stages[row.case][row.stage]
+    if row.engine.endswith(SUFFIX):
+        return _Repro(runtime, twin_file(folder, model.format).name, row.stage, want)
+    tensor = model.stages[row.stage]
     assert tensor is not None, "a stage that was fused away has no divergence"
     small = f"{REPRO}.{model.format}"
     try:

@@ -143,8 +143,9 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
 
 
 def _sparsity(parent: Checkpoint) -> float:
+    """What the parent was pruned to: as it was asked for, which layers share unequally."""
     pruning = parent.facts.get("pruning")
-    return float(pruning["sparsity"]) if pruning else 0.0
+    return float(parent.recipe.prune.sparsity or pruning["sparsity"]) if pruning else 0.0
 
 
 def _check_parent(parent: Checkpoint, asked: PruneRecipe, names: list[str]) -> None:

@@ -63,11 +63,11 @@ def prove(
         for case, inputs in expected.inputs.items():
             kept = [stage for stage in order if stage in expected.stages[case]]
             inside = engine.stages(inputs) if kept else {}
-            rows += parity.compare(engine.name, case, expected.stages[case], inside, kept)
+            wanted = expected.stages[case]
+            rows += parity.compare(engine.name, case, wanted, inside, kept, engine.policy)
             outputs = expected.outputs[case]
-            rows += parity.compare(
-                OPTIMISED[engine.name], case, outputs, session.run(inputs), list(outputs)
-            )
+            name, got = OPTIMISED[engine.name], session.run(inputs)
+            rows += parity.compare(name, case, outputs, got, list(outputs), engine.policy)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
             report({"title": "parity", "done": done + 1, "total": total})
     return tuple(rows)

@@ -1,0 +1,45 @@
+"""Precisions: each plans first and performs second, one module a precision.
+
+`plan` looks at the captured program and the samples and decides; it changes nothing. The
+writers perform: the plan's precision says which of their passes run. A `PrecisionPlan` is
+all that passes between the two.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tinyml import registry
+from tinyml.spec import Arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tinyml.export.capture import Captured
+    from tinyml.export.precision.plan import PrecisionPlan
+
+    Cases = Mapping[str, Arrays]
+
+
+class Precision(Protocol):
+    """What a module of this folder offers."""
+
+    NOTES: Mapping[str, str]
+
+    def plan(
+        self, captured: Captured, fmt: str, inputs: Cases, stages: Cases, outputs: Cases
+    ) -> PrecisionPlan:
+        """Decide for one format, from PyTorch's inputs, stages and outputs by case."""
+
+    def perform_onnx(self, model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> int:
+        """Change the ``onnx_ir.Model``, names settled; ``made``: captured node -> its values."""
+
+    def perform_tflite(self, model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> Any:
+        """(model, count); ``made``: captured node -> the tensors it had a part in."""
+
+
+def of(name: str) -> Precision:
+    """The module of the precision ``name``."""
+    found: Any = importlib.import_module(registry.PRECISIONS[name])
+    return found  # type: ignore[no-any-return]

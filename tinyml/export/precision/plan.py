@@ -1,0 +1,85 @@
+"""What a precision is going to do to a file, decided before anything is done."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tinyml.files import write_json
+
+CONSTANT = "constant"
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A value that the precision cannot hold.
+
+    case      the sample on which ``node`` computes it; ``constant``: one that ``node`` takes
+    value     the largest that overflows, or the smallest that underflows
+    harmless  an underflow beside values that it vanishes against
+    """
+
+    kind: Literal["overflow", "underflow"]
+    stage: str
+    node: str
+    case: str
+    value: float
+    harmless: bool = False
+
+    def __str__(self) -> str:
+        on = "a constant" if self.case == CONSTANT else f"on '{self.case}'"
+        stage = self.stage or "outside of any stage"
+        return f"{self.kind} in {stage} at {self.node}: {self.value:.3g}, {on}"
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionPlan:
+    """A plan for one file. Nodes are the captured program's, by name.
+
+    kept        node -> why it stays in float32
+    stages      node -> the innermost stage that it is part of, for those in ``kept``
+    operations  how many nodes there are to choose from
+    """
+
+    precision: str
+    format: str
+    operations: int = 0
+    kept: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PrecisionPlan:
+        return cls(**{**data, "findings": tuple(Finding(**row) for row in data["findings"])})
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_json(path, self.to_json())
+
+    def lines(self) -> list[str]:
+        """For a person: what stays in float32, and the values that are to blame."""
+        counts = Counter(self.stages[node] or "outside of any stage" for node in self.kept)
+        if not self.kept:
+            return [f"{self.precision} {self.format}: nothing has to stay in float32"]
+        where = ", ".join(f"{stage} ({count})" for stage, count in counts.items())
+        total = f"{len(self.kept)} of {self.operations} operations"
+        harmful = [str(finding) for finding in self.findings if not finding.harmless]
+        more = len(harmful) - SHOWN
+        return [
+            f"{self.precision} {self.format}: {total} stay in float32: {where}",
+            *(f"  {line}" for line in harmful[:SHOWN]),
+            *([f"  and {more} more, all in the manifest"] if more > 0 else []),
+        ]
+
+
+def load(path: Path) -> PrecisionPlan:
+    """Read what `PrecisionPlan.save` wrote."""
+    return PrecisionPlan.from_json(json.loads(path.read_text(encoding="utf-8")))
