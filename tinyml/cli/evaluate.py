@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json
+from tinyml.cli.terminal import metric_lines, progress, put, put_json
 
 
 def command(
@@ -37,5 +37,4 @@ def command(
     if as_json:
         put_json(result)
         return
-    for name, value in result["metrics"].items():
-        put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")
+    put(metric_lines(result["metrics"]))

@@ -13,7 +13,8 @@ import tinyml
 
 PACKAGES = {
     "core": ("numpy", "rich", "safetensors", "scipy", "soundfile", "typer"),
-    "train": ("torch",),
+    "images": ("pillow",),
+    "train": ("pillow", "torch"),
     "onnx": ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch"),
     "tflite": ("ai-edge-litert", "litert-torch", "torch"),
     "report": ("matplotlib",),

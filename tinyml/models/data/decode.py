@@ -35,7 +35,7 @@ def decode(content: bytes, side: int, channels: int, *, name: str = "the image")
 
 def opened(content: bytes, name: str) -> Image:
     """The decoded image, upright; `DataError` when it cannot be decoded to its end."""
-    require("PIL", "pillow", "train")
+    require("PIL", "pillow", "images")
     from PIL import Image, ImageOps
 
     try:

@@ -62,7 +62,7 @@ def _made(
     root: Path, shape: tuple[int, int], limit: tuple[int, int], seed: int, key: Sequence[object]
 ) -> Made:
     if shape[0] != SIDE:
-        require("PIL", "pillow", "train")
+        require("PIL", "pillow", "images")
     parts = []
     for (images, labels), most in zip(FILES.values(), limit, strict=True):
         pixels, digits = _pair(root / images, root / labels)
