@@ -67,7 +67,7 @@ def test_a_limit_takes_as_many_of_each_class_and_more_hold_the_fewer(tmp_path: P
     np.testing.assert_array_equal(again.training.images, few.training.images)
     others = [image_folder.load({"root": str(root), "limit": 2}, s).sha256 for s in range(4)]
     assert len(set(others)) > 1
-    with pytest.raises(DataError, match="limit 10: class 0 has 9 images"):
+    with pytest.raises(DataError, match="limit 10: class 'cat' has 9 images"):
         from_folder(root, limit=10)
     with pytest.raises(DataError, match="a limit of -1"):
         from_folder(root, limit=-1)

@@ -218,6 +218,18 @@ def test_other_data_is_noticed(image_run: Path) -> None:
         held.held_out(saved, Path(), silent)
 
 
+def test_evaluating_on_other_data_is_told(image_run: Path, tmp_path: Path) -> None:
+    saved = checkpoint.load(image_run)
+    replace(saved, facts={**saved.facts, "data_sha256": "0" * 64}).save(tmp_path / checkpoint.FILE)
+    said: list[Any] = []
+    found = evaluate(tmp_path, part="validation", data=None, runtime=None, report=said.append)
+    assert found["metrics"] == saved.facts["validation"]
+    assert any("not the data that the model was trained on" in e.get("text", "") for e in said)
+    said.clear()
+    evaluate(image_run, part="validation", data=None, runtime=None, report=said.append)
+    assert not any("text" in event for event in said)
+
+
 def test_a_set_with_other_labels_is_not_evaluated(image_run: Path, tmp_path: Path) -> None:
     saved = checkpoint.load(image_run)
     labels = ("x", *saved.decision.labels[1:])

@@ -118,15 +118,15 @@ def limits(name: str, options: Options) -> tuple[int, int]:
     return found
 
 
-def chosen(counts: Sequence[int], limit: int, seed: int) -> list[list[int]]:
-    """Per class of ``counts`` images the places of ``limit`` of them (0: all), in order.
+def chosen(counts: Mapping[str, int], limit: int, seed: int) -> list[list[int]]:
+    """Per class, of ``counts`` images by name, the places of ``limit`` of them (0: all), in order.
 
     Drawn from the seed, and more of them hold the fewer; `DataError` when a class has less.
     """
     found = []
-    for label, count in enumerate(counts):
+    for label, (name, count) in enumerate(counts.items()):
         if limit > count:
-            raise DataError(f"limit {limit}: class {label} has {count} images")
+            raise DataError(f"limit {limit}: class '{name}' has {count} images")
         order = np.random.default_rng((seed, label)).permutation(count)
         found.append(sorted(map(int, order[: limit or count])))
     return found
@@ -146,7 +146,7 @@ def made(
     hashes: dict[str, list[str]] = {}
     for part, most in zip((TRAIN, TEST), limit, strict=True):
         own = [files[part][name] for name in labels]
-        places = chosen([len(of_class) for of_class in own], most, seed)
+        places = chosen({name: len(files[part][name]) for name in labels}, most, seed)
         pairs = [(label, own[label][at]) for label, among in enumerate(places) for at in among]
         hashes[part] = [hashlib.sha256(file.read()).hexdigest() for _, file in pairs]
         for (label, _), content in zip(pairs, hashes[part], strict=True):
