@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus picture golden clean
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus picture rehearse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -49,6 +49,9 @@ picture: setup ## redraw README's scalogram
 BUDGET ?= 60
 reproduce-%: setup ## train what a paper's claim needs: lottery, rewinding, sparse, tinynet
 	$(BIN)/python scripts/reproduce $* --budget $(BUDGET)
+
+rehearse: setup ## every path of reproduce-% once, about a minute each, without data
+	$(BIN)/python scripts/reproduce --rehearse
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py

@@ -9,6 +9,8 @@ folder; delete the folder for another one.
 from __future__ import annotations
 
 import argparse
+import sys
+import tempfile
 from pathlib import Path
 
 import lottery
@@ -27,23 +29,46 @@ CLAIMS = {
 }
 
 
+REHEARSAL_MINUTES = 0.05
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("claim", choices=CLAIMS)
+    parser.add_argument("claim", choices=CLAIMS, nargs="?")
     parser.add_argument("--budget", type=float, default=60.0, help="minutes on all cores")
-    parser.add_argument("--set", default=None, help="another image set: shapes needs no data")
+    parser.add_argument("--set", default="", help="another image set: shapes needs no data")
     parser.add_argument("--runs", type=Path, default=Path("runs/evidence"), help="where runs go")
     parser.add_argument("--docs", type=Path, default=page.DOCS, help="where the page goes")
+    parser.add_argument("--rehearse", action="store_true", help="every path once, thrown away")
     asked = parser.parse_args()
-    claim, folder = CLAIMS[asked.claim], asked.runs / asked.claim
-    length = planned(folder, asked.budget, claim.COST, asked.set or claim.SET, claim.PER_CLASS)
+    if asked.rehearse:
+        _rehearse()
+    elif asked.claim is None:
+        parser.error("name a claim, or --rehearse")
+    else:
+        _reproduce(asked.claim, asked.budget, asked.set, asked.runs, asked.docs)
+
+
+def _rehearse() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for claim in CLAIMS:
+            print(claim, flush=True)
+            _reproduce(claim, REHEARSAL_MINUTES, "shapes", folder / "runs", folder / "docs")
+            text = (folder / "docs" / f"{claim}.md").read_text(encoding="utf-8")
+            if "Too short to judge" not in text:
+                sys.exit(f"{claim}: a rehearsal must say that it is one")
+
+
+def _reproduce(name: str, minutes: float, image_set: str, runs: Path, docs: Path) -> None:
+    claim, folder = CLAIMS[name], runs / name
+    length = planned(folder, minutes, claim.COST, image_set or claim.SET, claim.PER_CLASS)
     print(
         f"{length.seeds} seeds, {length.epochs} epochs each, {length.workers} at once", flush=True
     )
     run_all(claim.jobs(folder, length), length.workers)
-    asked.docs.mkdir(parents=True, exist_ok=True)
-    found = claim.page(folder, length, asked.docs)
-    print(f"written: {page.write(found, asked.claim, length, asked.docs)}")
+    docs.mkdir(parents=True, exist_ok=True)
+    print(f"written: {page.write(claim.page(folder, length, docs), name, length, docs)}")
 
 
 if __name__ == "__main__":

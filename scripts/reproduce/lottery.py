@@ -17,6 +17,11 @@ LEFT = (0.512, 0.168, 0.086, 0.039)
 CONTROLS = ("reinit", "random-mask")
 
 
+def levels(length: Length) -> tuple[float, ...]:
+    """Shares of the weights that are left; a rehearsal has one."""
+    return LEFT[:1] if length.short else LEFT
+
+
 def jobs(folder: Path, length: Length) -> list[Job]:
     """Per seed: dense, a chain of tickets, and both controls of each."""
     found = []
@@ -37,7 +42,7 @@ def jobs(folder: Path, length: Length) -> list[Job]:
         )
         before = home / "dense"
         found.append(Job(before, ("train", str(path))))
-        for left in LEFT:
+        for left in levels(length):
             ticket = home / f"ticket-{left:g}"
             asked = ("--method", "lottery", "--sparsity", f"{1 - left:.3f}")
             found.append(Job(ticket, ("prune", str(before), *asked), 4.0, (before,)))
@@ -59,7 +64,7 @@ def page(folder: Path, length: Length, docs: Path) -> Page:
     head = ("weights left", "ticket", "re-initialised", "random mask")
     head += ("ticket - re-init", "re-init - random")
     rows: list[tuple[str, ...]] = [head]
-    for left in LEFT:
+    for left in levels(length):
         values = {kind: of(kind, left) for kind in kinds}
         first = difference(values["ticket"], values["reinit"])
         second = difference(values["reinit"], values["random-mask"])
@@ -67,15 +72,17 @@ def page(folder: Path, length: Length, docs: Path) -> Page:
         rows.append((f"{left:.1%}", *own, first.points(sign=True), second.points(sign=True)))
     findings = [
         f"Dense: {mean(dense).points()}.",
-        f"At {LEFT[-1]:.1%}, ticket above re-initialised: {verdict(first)}.",
-        f"At {LEFT[-1]:.1%}, re-initialised above random mask: {verdict(second)}.",
+        f"At {levels(length)[-1]:.1%}, ticket above re-initialised: {verdict(first)}.",
+        f"At {levels(length)[-1]:.1%}, re-initialised above random mask: {verdict(second)}.",
     ]
     lines = {
-        "ticket": [mean(of("ticket", left)) for left in LEFT],
-        "re-initialised": [mean(of("reinit", left)) for left in LEFT],
-        "random mask": [mean(of("random-mask", left)) for left in LEFT],
+        "ticket": [mean(of("ticket", left)) for left in levels(length)],
+        "re-initialised": [mean(of("reinit", left)) for left in levels(length)],
+        "random mask": [mean(of("random-mask", left)) for left in levels(length)],
     }
-    plot = curve_plot(docs / "lottery.png", [100 * left for left in LEFT], lines, mean(dense))
+    plot = curve_plot(
+        docs / "lottery.png", [100 * left for left in levels(length)], lines, mean(dense)
+    )
     return Page(
         title="Lottery tickets on MNIST",
         claim="LeNet-300-100, iterative magnitude pruning by layer, a fifth of the survivors a "

@@ -16,7 +16,8 @@ from tinyml.models.data.synthetic import RATE_HZ, load, make_person, make_record
 from tinyml.models.funnelnet import FUNNELNET
 from tinyml.models.training.metrics import confusion, unweighted_average_recall
 from tinyml.models.training.predict import by_person, predict_recordings
-from tinyml.models.training.recordings import answer_windows, load_module, train
+from tinyml.models.training.recordings import train
+from tinyml.models.training.run import answer_windows, load_module
 from tinyml.recipe import DataRecipe, Recipe, TrainRecipe
 
 Reals = NDArray[np.float64]

@@ -123,7 +123,9 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> Any:
 
     entry: ModelEntry = entry_of(parent)
     chosen = plan(entry.build(len(parent.decision.labels)), recipe.prune, entry.sparsity)
-    if recipe.prune.control == "none":
+    if recipe.prune.control != "none":
+        _check_ticket(parent)
+    else:
         _check_parent(parent, recipe.prune, [layer.weight for layer in chosen.layers.layers])
     return chosen
 
@@ -146,6 +148,15 @@ def _sparsity(parent: Checkpoint) -> float:
     """What the parent was pruned to: as it was asked for, which layers share unequally."""
     pruning = parent.facts.get("pruning")
     return float(parent.recipe.prune.sparsity or pruning["sparsity"]) if pruning else 0.0
+
+
+def _check_ticket(parent: Checkpoint) -> None:
+    pruning = parent.facts.get("pruning")
+    if not pruning or pruning["method"] != "lottery":
+        raise CheckpointError(
+            "a control takes the masks of a lottery ticket, and this checkpoint is none",
+            hint="tinyml prune TICKET --method lottery --control reinit",
+        )
 
 
 def _check_parent(parent: Checkpoint, asked: PruneRecipe, names: list[str]) -> None:
