@@ -1,8 +1,7 @@
-"""Conv-2, Conv-4 and Conv-6: VGG cut short for CIFAR-10, arXiv 1803.03635, figure 2.
+"""Conv-2, Conv-4 and Conv-6: VGG cut short for CIFAR-10, arXiv 1803.03635.
 
 One, two or three pairs of 3x3 convolutions with a 2x2 maximum after each, then two hidden
-layers of 256. Without batch normalization; Glorot's normal initial weights. Weights are
-4.3, 2.4 and 2.3 million; the paper prints 1.7 million for the last.
+layers of 256. Without batch normalization; Glorot's normal initial weights.
 """
 
 from __future__ import annotations
