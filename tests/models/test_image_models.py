@@ -62,7 +62,7 @@ def test_a_classifier_trains_by_its_logits(name: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 
-# The papers' own tables, in thousands of weights and millions of multiply-accumulates.
+# What the papers' layers add up to: thousands of weights, millions of multiply-accumulates.
 PUBLISHED = {
     "mobilenet-v1": (4232, 569),
     "lenet-300-100": (267, 0),
@@ -73,7 +73,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_papers_counts(name: str) -> None:
+def test_the_layers_of_the_papers_add_up(name: str) -> None:
     entry: ModelEntry = registry.load("model", name)
     classes = len(entry.decision.labels)
     with torch.device("meta"):

@@ -121,7 +121,7 @@ def _cure(wanted: Mapping[str, tuple[int, ...]], found: Tensors) -> str:
     outer = max(_prefixes(found, wanted), key=lambda p: (p[1], -len(p[0])), default=("", 0))
     if outer[1] > plain:
         return f"the module's own names start with '{outer[0]}': let the factory return that part"
-    return "the weights must be of the network that the factory makes"
+    return "the weights must be of this very network: the same variant, the same number of classes"
 
 
 def _prefixes(wanted: Iterable[str], found: Iterable[str]) -> list[tuple[str, int]]:

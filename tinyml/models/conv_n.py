@@ -1,4 +1,4 @@
-"""Conv-2, Conv-4 and Conv-6: VGG cut short for CIFAR-10, arXiv 1803.03635, table 2.
+"""Conv-2, Conv-4 and Conv-6: VGG cut short for CIFAR-10, arXiv 1803.03635.
 
 One, two or three pairs of 3x3 convolutions with a 2x2 maximum after each, then two hidden
 layers of 256. Without batch normalization; Glorot's normal initial weights.

@@ -1,6 +1,6 @@
 """LeNet-300-100: two hidden layers on MNIST's digits, LeCun et al. 1998.
 
-As "The Lottery Ticket Hypothesis", arXiv 1803.03635, table 2, trains it: ReLU, Glorot's
+As "The Lottery Ticket Hypothesis", arXiv 1803.03635, trains it: ReLU, Glorot's
 normal initial weights, 266,200 of them.
 """
 

@@ -1,7 +1,7 @@
 """ResNet for CIFAR: "Deep Residual Learning", arXiv 1512.03385, section 4.2.
 
-A block that changes its shape has a 1x1 convolution beside it, as in the lottery-ticket
-work (arXiv 1803.03635: 271 thousand weights for depth 20).
+A block that changes its shape has a 1x1 convolution beside it, the paper's option B: its
+option A, padding with zero channels, would be a slice and a concatenation in every format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sparse presets of "Fast Sparse ConvNets", arXiv 1911.09723, tables 1 to 3.
+"""Sparse presets of "Fast Sparse ConvNets", arXiv 1911.09723.
 
 Zeros are in 1x1 convolutions alone: the first convolution, the depthwise ones, the gates
 of squeeze-and-excite and the last layer stay dense; EfficientNet's last layer is sparse.
