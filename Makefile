@@ -9,7 +9,7 @@ export ORT_DISABLE_TELEMETRY := 1
 .PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture golden clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: $(STAMP) ## make .venv with everything in it (about 80 s, 2.5 GB)
 
@@ -36,7 +36,7 @@ wheel-test: setup ## build the wheel and use it alone in an empty environment
 	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh scripts/wheel_test.sh
 
 tables: setup ## regenerate the tables of counts and of what is supported
-	$(BIN)/python -m tinyml.models.table && $(BIN)/python scripts/readme_tables.py
+	$(BIN)/python -m tinyml.pipeline.models && $(BIN)/python scripts/readme_tables.py
 
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python scripts/corpus_table.py
@@ -46,6 +46,12 @@ refusals: setup ## write docs/refusals.md: what is said of what cannot be export
 
 picture: setup ## redraw README's scalogram
 	$(BIN)/python scripts/readme_picture.py
+
+# BUDGET: minutes on all cores. The first call for a folder fixes the length; the same
+# command continues what was stopped.
+BUDGET ?= 60
+reproduce-%: setup ## train what a paper's claim needs: lottery, rewinding, sparse, tinynet
+	$(BIN)/python scripts/reproduce $* --budget $(BUDGET)
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py

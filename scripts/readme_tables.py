@@ -15,30 +15,32 @@ NOT_YET = ("w8a8-static", "w8-dynamic")
 
 
 def models() -> str:
-    head = "| model | parameters | MACs | front end MAC/s | input | paper |\n" + "|---" * 6 + "|\n"
+    head = "| model | parameters | nonzero | MACs | front end MAC/s | input | paper |\n"
+    head += "|---" * 7 + "|\n"
     rows = [
-        f"| `{row['name']}` | {row['parameters']:,} | {row['macs']:,} | {_rate(row)} "
+        f"| `{row['name']}` | {row['parameters']:,} | {_count(row, 'nonzero')} | {row['macs']:,} "
+        f"| {_count(row, 'front_end_macs_per_second')} "
         f"| {row['input']} | {row['paper']} |"
         for row in read_table()
     ]
     return head + "\n".join(rows)
 
 
-def _rate(row: dict[str, object]) -> str:
-    rate = row.get("front_end_macs_per_second")
-    return f"{rate:,.0f}" if isinstance(rate, int | float) else "-"
+def _count(row: dict[str, object], key: str) -> str:
+    value = row.get(key)
+    return f"{value:,.0f}" if isinstance(value, int | float) else "-"
 
 
 def support() -> str:
-    """Every model in every format, precision and target, or "not yet"."""
+    """Every kind of model in every format, precision and target, or "not yet"."""
     targets = list(all_targets().values())
-    head = "| model | format | precision | " + " | ".join(t.name for t in targets) + " |\n"
+    head = "| models of | format | precision | " + " | ".join(t.name for t in targets) + " |\n"
     head += "|---" * (3 + len(targets)) + "|\n"
     rows = [
-        f"| `{name}` | {fmt} | {precision} | "
+        f"| {kind} | {fmt} | {precision} | "
         + " | ".join(_cell(fmt, precision, target.formats) for target in targets)
         + " |"
-        for name in registry.MODELS
+        for kind in dict.fromkeys(row["input"].split()[0] for row in read_table())
         for fmt in registry.WRITERS
         for precision in (*registry.PRECISIONS, *NOT_YET)
     ]

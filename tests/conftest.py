@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,56 @@ def tinyml(
         env={**os.environ, **(env or {})},
         cwd=cwd,
     )
+
+
+IMAGES = """\
+model = "mobilenet-v1"
+seed = 3
+
+[architecture]
+width = 0.25
+resolution = 32
+stem_stride = 1
+
+[data]
+set = "shapes"
+options = { limit = 24, test_limit = 6 }
+
+[train]
+epochs = 2
+batch_size = 32
+flip = true
+shift = 2
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoded_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is cached where the user's own images are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYML_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def image_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder: a narrow MobileNet after two epochs on a handful of shapes."""
+    folder = tmp_path_factory.mktemp("images")
+    recipe = folder / "images.toml"
+    recipe.write_text(IMAGES, encoding="utf-8")
+    done = tinyml("train", recipe, "--out", folder / "run")
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def image_bundle(image_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of `image_run`."""
+    out = tmp_path_factory.mktemp("bundles") / "images"
+    done = tinyml("export", image_run, "--target", "rpi", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "60 of 60 images agree" in done.stdout
+    return out
 
 
 @pytest.fixture(scope="session")

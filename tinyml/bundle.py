@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyml.decision import Decision
+from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
 from tinyml.spec import Array, Signature
@@ -91,9 +91,9 @@ class StageParity:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A person whose label differs between PyTorch and an engine."""
+    """A person or image whose label differs between PyTorch and an engine."""
 
-    person: str
+    name: str
     want: str
     got: str
     margin: float
@@ -101,10 +101,14 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Labels of all validation persons, PyTorch against one engine."""
+    """Labels of what was held out, PyTorch against one engine.
+
+    ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``.
+    """
 
     engine: str
-    persons: int
+    unit: str
+    count: int
     agreeing: int
     largest_probability_error: float
     disagreements: tuple[Disagreement, ...] = ()
@@ -173,7 +177,7 @@ class Bundle:
     model: str
     target: str
     signature: Signature
-    decision: Decision | None
+    decision: AnyDecision | None
     models: tuple[ModelFile, ...]
     parity: Parity
     stages: tuple[str, ...]
@@ -257,7 +261,7 @@ def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
         model=data["model"],
         target=data["target"],
         signature=Signature.from_json(data["signature"]),
-        decision=Decision.from_json(decision) if decision else None,
+        decision=read_decision(decision) if decision else None,
         models=tuple(_model_file(model) for model in data["models"]),
         parity=Parity.from_json(data["parity"]),
         stages=tuple(data["stages"]),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.decision import Decision
+from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import CheckpointError
 from tinyml.files import canonical_json, write_bytes
 from tinyml.recipe import Recipe
@@ -37,7 +37,7 @@ class Checkpoint:
     model: str
     weights: Mapping[str, Array]
     signature: Signature
-    decision: Decision
+    decision: AnyDecision
     recipe: Recipe
     facts: Mapping[str, Any]
 
@@ -83,7 +83,7 @@ def load(path: Path) -> Checkpoint:
         model=data["model"],
         weights=weights,
         signature=Signature.from_json(data["signature"]),
-        decision=Decision.from_json(data["decision"]),
+        decision=read_decision(data["decision"]),
         recipe=Recipe.from_json(data["recipe"]),
         facts=data["facts"],
     )

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml.errors import DataError, InputError
+from tinyml.image_decision import KIND as IMAGE
+from tinyml.image_decision import ImageDecision
 
 Floats = NDArray[np.float32]
 RESAMPLER = "polyphase windowed sinc, Kaiser beta 5 (scipy.signal.resample_poly)"
@@ -122,6 +124,21 @@ class Decision:
         fields["labels"] = tuple(fields["labels"])
         fields["thresholds"] = tuple(fields["thresholds"])
         return cls(**fields)
+
+
+AnyDecision = Decision | ImageDecision
+
+
+def read_decision(data: Mapping[str, Any]) -> AnyDecision:
+    """The decision that ``to_json`` of either kind gave."""
+    return ImageDecision.from_json(data) if data.get("kind") == IMAGE else Decision.from_json(data)
+
+
+def of_recordings(decision: AnyDecision) -> Decision:
+    """``decision``, when it is about recordings; `InputError` when it is about images."""
+    if isinstance(decision, ImageDecision):
+        raise InputError("the model takes images, not recordings")
+    return decision
 
 
 def window_starts(size: int, window: int, hop: int) -> list[int]:

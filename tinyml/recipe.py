@@ -39,20 +39,68 @@ class DecisionRecipe:
 
 @dataclass(frozen=True, slots=True)
 class TrainRecipe:
-    """Optimization: AdamW under a one-cycle schedule (Smith & Topin 2017, 1708.07120).
+    """How weights are found; the names are explained in ``docs/training.md``.
 
+    learning_rate    the schedule's peak
     class_weights    one per label; empty weighs all the same
-    threshold_folds  inner folds, by person, of the training split that choose the
-                     decision's thresholds; 0 takes the most probable label
+    ema              decay of the averaged weights that are kept; 0 keeps the last ones
+    distill_weight   share of the loss that is the teacher's answers (``tinyml prune``)
+
+    For recordings: ``validation_fraction`` of each label's persons are held out, and
+    ``threshold_folds`` inner folds, by person, of the others choose the decision's
+    thresholds; 0 takes the most probable label. For images: ``flip`` and ``shift``
+    (pixels) augment.
     """
 
     epochs: int = 20
     batch_size: int = 64
+    optimizer: str = "adamw"
     learning_rate: float = 1e-2
+    schedule: str = "one-cycle"
+    warm_up_epochs: float = 0.0
     weight_decay: float = 1e-2
+    label_smoothing: float = 0.0
+    ema: float = 0.0
     class_weights: tuple[float, ...] = ()
     validation_fraction: float = 0.2
     threshold_folds: int = 3
+    flip: bool = False
+    shift: int = 0
+    distill_weight: float = 0.0
+    distill_temperature: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRecipe:
+    """Which weights become zero, and when; an empty ``method`` prunes nothing.
+
+    sparsity     share of zeros at the end, over the layers that are pruned
+    block        weights that share one fate: 1, 2 or 4, along ``block_axis`` (the
+                 ``output`` or ``input`` channels)
+    layers       ``pointwise`` (1x1 convolutions), ``all`` (but the first convolution and
+                 the last layer), or a shell pattern of module names; empty takes the
+                 method's own
+    scope        ``layer`` prunes each to the same share, ``global`` ranks all together
+    begin, end   shares of the training steps between which a schedule prunes
+    every        steps between two masks of a schedule
+    rate         share of the survivors that one round of a lottery prunes
+    rewind_step  step of the first training whose weights the survivors return to
+    control      ``none``, ``reinit`` (new weights under the same mask), ``random-mask``
+    """
+
+    method: str = ""
+    sparsity: float = 0.0
+    initial: float = 0.0
+    block: int = 1
+    block_axis: str = "output"
+    layers: str = ""
+    scope: str = "layer"
+    begin: float = 0.1
+    end: float = 0.7
+    every: int = 100
+    rate: float = 0.2
+    rewind_step: int = 0
+    control: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +119,11 @@ class Recipe:
     model: str
     seed: int = 0
     threads: int = 1
+    architecture: Options = field(default_factory=dict)
     data: DataRecipe = field(default_factory=DataRecipe)
     decision: DecisionRecipe = field(default_factory=DecisionRecipe)
     train: TrainRecipe = field(default_factory=TrainRecipe)
+    prune: PruneRecipe = field(default_factory=PruneRecipe)
     export: ExportRecipe = field(default_factory=ExportRecipe)
 
     @property
@@ -157,7 +207,9 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a section: write [{spec.name}]")
         return _build(_SECTIONS[spec.name], value, source, spec.name)
-    if spec.name == "options":
+    if spec.name in ("options", "architecture"):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: '{spec.name}' is a table of names and values")
         return dict(value)
     if str(spec.type).startswith("tuple"):
         if not isinstance(value, list | tuple):
@@ -167,7 +219,9 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
 
 
 def _scalar(spec: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, _SCALARS[spec.type]) or isinstance(value, bool):
+    if not isinstance(value, _SCALARS[spec.type]) or (spec.type == "bool") != isinstance(
+        value, bool
+    ):
         raise RecipeError(f"{where}: '{spec.name}' is {value!r}, it takes {spec.type}")
     return float(value) if spec.type == "float" and isinstance(value, int | float) else value
 
@@ -180,10 +234,16 @@ def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> Reci
     return RecipeError(f"{where}: {inside}has no key '{key}'", hint=hint)
 
 
-_SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_SCALARS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+}
 _SECTIONS: dict[str, Any] = {
     "data": DataRecipe,
     "decision": DecisionRecipe,
     "train": TrainRecipe,
+    "prune": PruneRecipe,
     "export": ExportRecipe,
 }

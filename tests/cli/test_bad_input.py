@@ -231,3 +231,87 @@ def test_a_full_disk_stops_training_cleanly(tmp_path: Path, recipe_text: str) ->
     recipe.write_text(recipe_text)
     done = in_namespace("size=8k", disk, "train", recipe, "--out", disk / "run")
     assert_refused(done, 1, "No space left")
+
+
+PICTURES = """\
+model = "resnet-20"
+
+[data]
+set = "image_folder"
+
+[train]
+epochs = 1
+"""
+
+
+def write_pictures(root: Path) -> Path:
+    """Three images of each of two classes in both parts."""
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (root / part / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(root / part / name / f"{number}.jpg")
+    return root
+
+
+def break_picture(root: Path) -> None:
+    short_by(root / "test" / "dog" / "2.jpg", 300)
+
+
+def empty_class(root: Path) -> None:
+    for path in (root / "train" / "dog").iterdir():
+        path.unlink()
+
+
+def lose_from_test(root: Path) -> None:
+    shutil.rmtree(root / "test" / "dog")
+
+
+def lose_a_class(root: Path) -> None:
+    shutil.rmtree(root / "test" / "dog")
+    shutil.rmtree(root / "train" / "dog")
+
+
+def lose_train(root: Path) -> None:
+    shutil.rmtree(root / "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (break_picture, ("test/dog/2.jpg is broken",)),
+        (empty_class, ("class 'dog' of train has no image",)),
+        (lose_from_test, ("class 'dog' is missing from test/",)),
+        (lose_a_class, ("1 classes to train on",)),
+        (lose_train, ("no folder", "train/<class>/*.jpg")),
+    ],
+)
+def test_images_that_cannot_be_trained_on_are_named(
+    cli: Cli, tmp_path: Path, change: Callable[[Path], None], words: tuple[str, ...]
+) -> None:
+    root, recipe = write_pictures(tmp_path / "pictures"), tmp_path / "r.toml"
+    change(root)
+    recipe.write_text(PICTURES)
+    done = cli("train", recipe, "--data", root, "--out", tmp_path / "run")
+    assert_refused(done, 3, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_and_recordings_are_not_mixed_up(
+    cli: Cli, image_bundle: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    wav = write_wav(tmp_path / "a.wav", TONE)
+    assert_refused(cli("predict", image_bundle, wav), 3, "a.wav is no jpg, png or bmp")
+    photo = write_pictures(tmp_path / "p") / "test" / "cat" / "0.jpg"
+    assert_refused(cli("predict", small_bundle, photo), 3, "0.jpg is not audio")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(PICTURES.replace("image_folder", "synthetic"))
+    done = cli("train", recipe, "--out", tmp_path / "run")
+    assert_refused(done, 3, "'synthetic' holds recordings")
+    recipe.write_text(PICTURES.replace("resnet-20", "funnelnet"))
+    done = cli("train", recipe, "--data", tmp_path / "p", "--out", tmp_path / "run")
+    assert_refused(done, 3, "'image_folder' holds images")

@@ -14,9 +14,9 @@ from tinyml.errors import DataError
 from tinyml.models.data.recordings import person_labels
 from tinyml.models.data.synthetic import RATE_HZ, load, make_person, make_recording
 from tinyml.models.funnelnet import FUNNELNET
-from tinyml.models.metrics import confusion, unweighted_average_recall
-from tinyml.models.predict import by_person, predict_recordings
-from tinyml.models.train import answer_windows, load_module, train
+from tinyml.models.training.metrics import confusion, unweighted_average_recall
+from tinyml.models.training.predict import by_person, predict_recordings
+from tinyml.models.training.recordings import answer_windows, load_module, train
 from tinyml.recipe import DataRecipe, Recipe, TrainRecipe
 
 Reals = NDArray[np.float64]

@@ -83,7 +83,8 @@ def test_parity_covers_every_engine_case_and_stage(small_bundle: Path) -> None:
     assert {"random", "silence", "tiny", "full-scale", "impulse"} <= cases
     assert any(case.startswith("validation-") for case in cases)
     for agreement in parity.agreements:
-        assert agreement.persons == agreement.agreeing > 0
+        assert agreement.count == agreement.agreeing > 0
+        assert agreement.unit == "persons"
 
 
 def test_the_reference_holds_pytorchs_answers(small_bundle: Path) -> None:

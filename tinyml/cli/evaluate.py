@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json
+from tinyml.cli.terminal import metric_lines, progress, put, put_json
 
 
 def command(
     what: Annotated[Path, typer.Argument(help="A checkpoint, a run's folder, or a bundle.")],
     part: Annotated[
-        str, typer.Option(help="validation (the persons held out) or all.")
+        str, typer.Option(help="validation (the persons held out, the test images) or all.")
     ] = "validation",
     data: Annotated[
         Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
@@ -23,9 +23,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge a model by person on a data set.
+    """Judge a model on its data set: recordings by person, or images.
 
-    Weighted accuracy, UAR and AUC, never plain accuracy alone.
+    Of recordings weighted accuracy, UAR and AUC, never plain accuracy alone; of images
+    accuracy with its 95% interval and recall by class.
 
     Example: tinyml eval demo-bundle
     """
@@ -36,5 +37,4 @@ def command(
     if as_json:
         put_json(result)
         return
-    for name, value in result["metrics"].items():
-        put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")
+    put(metric_lines(result["metrics"]))

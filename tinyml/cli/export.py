@@ -130,9 +130,9 @@ def _show(bundle: Bundle, out: Path) -> None:
 
     put(table(*parity_rows(bundle.parity)))
     for agreement in bundle.parity.agreements:
-        put(f"{agreement.engine}: {agreement.agreeing} of {agreement.persons} persons agree")
+        put(f"{agreement.engine}: {agreement.agreeing} of {agreement.count} {agreement.unit} agree")
         for moved in agreement.disagreements:
-            put(f"  {moved.person}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
+            put(f"  {moved.name}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
     for metric in bundle.parity.metrics:
         put(f"{metric.engine}: {metric.name} {metric.value:.6g} on {metric.samples} samples")
     for model in bundle.models:

@@ -24,6 +24,8 @@ from tinyml.cli import (
     inspect,
     models,
     predict,
+    prune,
+    scale,
     targets,
     train,
     verify,
@@ -54,6 +56,8 @@ app = typer.Typer(
 VERBS: dict[str, Callable[..., None]] = {
     "train": train.command,
     "eval": evaluate.command,
+    "prune": prune.command,
+    "scale": scale.command,
     "export": export.command,
     "verify": verify.command,
     "predict": predict.command,

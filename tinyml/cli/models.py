@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ def command(
     """List the models and what they cost.
 
     macs counts convolutions and linear layers of the network; the front end is apart.
+    nonzero is what a sparse preset leaves of the parameters. --json also has the options of
+    a recipe's [architecture], and what recalibration (SE, scSE) would add.
     """
     from tinyml.pipeline.models import models
 
@@ -22,7 +24,7 @@ def command(
     if as_json:
         put_json(rows)
         return
-    head = ("name", "parameters", "macs", "front end MAC/s", "input", "paper")
+    head = ("name", "parameters", "nonzero", "macs", "front end MAC/s", "input", "paper")
     put(
         table(
             head,
@@ -30,10 +32,9 @@ def command(
                 (
                     row["name"],
                     f"{row['parameters']:,}",
+                    _count(row, "nonzero"),
                     f"{row['macs']:,}",
-                    f"{row['front_end_macs_per_second']:,.0f}"
-                    if row.get("front_end_macs_per_second")
-                    else "-",
+                    _count(row, "front_end_macs_per_second"),
                     row["input"],
                     row["paper"],
                 )
@@ -41,3 +42,7 @@ def command(
             ],
         )
     )
+
+
+def _count(row: dict[str, Any], key: str) -> str:
+    return f"{row[key]:,.0f}" if row.get(key) else "-"

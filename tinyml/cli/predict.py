@@ -1,7 +1,8 @@
-"""``tinyml predict``: recordings in, probabilities out, through a bundle's own file."""
+"""``tinyml predict``: recordings or images in, probabilities out, through a bundle's own file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,29 +10,44 @@ import typer
 
 from tinyml.cli.terminal import put, put_json, say
 
+# Labels of an image that are printed: there may be a thousand.
+LIKELIEST = 5
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    files: Annotated[list[Path], typer.Argument(help="wav or flac files, any rate.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="wav or flac files, any rate; or jpg, png, bmp.")
+    ],
     plot: Annotated[
         Path | None, typer.Option(help="Draw the scalogram and the answer of one file as PNG.")
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="litert (default) or onnxruntime.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Probability of each label per recording.
+    """Probability of each label per recording or image.
 
-    Mono or stereo, any rate, any PCM width or float.
+    Recordings: mono or stereo, any rate, any PCM width or float. Images: any size and colours,
+    or .npy of uint8 in the model's own size.
 
     Example: tinyml predict demo-bundle patient_AV.wav patient_MV.wav --json
     """
-    from tinyml.pipeline.predict import predict
+    from tinyml.pipeline.predict import Answer, predict
 
     answers = predict(bundle, files, plot=plot, runtime=runtime)
     if as_json:
         put_json([answer.to_json() for answer in answers])
         return
     for answer in answers:
-        shares = "  ".join(f"{name} {p:.3f}" for name, p in answer.probabilities.items())
-        put(f"{answer.file}: {answer.label}  ({shares}; {answer.windows} windows)")
-    say("a research result, not a medical device")
+        if isinstance(answer, Answer):
+            shares = _shares(answer.probabilities.items())
+            put(f"{answer.file}: {answer.label}  ({shares}; {answer.windows} windows)")
+        else:
+            ordered = sorted(answer.probabilities.items(), key=lambda item: -item[1])
+            put(f"{answer.file}: {answer.label}  ({_shares(ordered[:LIKELIEST])})")
+    if any(isinstance(answer, Answer) for answer in answers):
+        say("a research result, not a medical device")
+
+
+def _shares(probabilities: Iterable[tuple[str, float]]) -> str:
+    return "  ".join(f"{name} {p:.3f}" for name, p in probabilities)

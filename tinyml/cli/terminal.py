@@ -42,6 +42,29 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
+def metric_lines(metrics: Mapping[str, Any]) -> str:
+    """One metric a line, three digits; a confusion [truth][answer] as rows beneath its name."""
+    lines = []
+    for name, value in metrics.items():
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            width = max(len(str(cell)) for row in value for cell in row)
+            lines.append(f"{name:<20} a row for each label, a column for each answer")
+            lines += ["  " + " ".join(str(cell).rjust(width) for cell in row) for row in value]
+        else:
+            lines.append(f"{name:<20} {_metric(value)}")
+    return "\n".join(lines)
+
+
+def _metric(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "  ".join(f"{name} {_metric(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return " to ".join(_metric(item) for item in value)
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
 def _is_number(cell: str) -> bool:
     return cell in ("", "-") or cell.replace(",", "").lstrip("-+").replace(".", "", 1)[:1].isdigit()
 

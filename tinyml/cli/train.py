@@ -42,7 +42,8 @@ def command(
         put_json({"event": "done", **result}, indent=None)
         return
     for name, value in result["metrics"].items():
-        put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")
+        if not isinstance(value, list | dict):
+            put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")
     say(f"written: {result['written']}")
     if not folds:
         say(f"next: tinyml export {out} --target rpi --out {out}-bundle")

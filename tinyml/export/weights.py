@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ from tinyml.export.capture import one_line
 
 SHOWN = 4
 Tensors = Mapping[str, Tensor]
+Rename = Callable[[Iterable[str]], Mapping[str, str]]
 
 
-def load_weights(module: nn.Module, path: Path, strip_prefix: str = "") -> None:
+def load_weights(
+    module: nn.Module, path: Path, strip_prefix: str = "", rename: Rename | None = None
+) -> None:
     """Load every parameter and buffer of ``module`` from ``path``.
 
     With ``strip_prefix``, names lose it and those without it are left out (an optimizer,
-    a loss, the weights beside the moving average). Raises `CheckpointError` listing what
+    a loss, the weights beside the moving average). ``rename`` maps another library's names
+    to the module's. Raises `CheckpointError` listing what
     is missing, what is not the module's and what has another shape, with the likely cure.
     """
     found = read_weights(path)
@@ -29,6 +33,9 @@ def load_weights(module: nn.Module, path: Path, strip_prefix: str = "") -> None:
         raise CheckpointError(
             f"{path.name}: no name starts with '{strip_prefix}'", hint=f"it has {_some(found)}"
         )
+    if rename is not None:
+        names = rename(given)
+        given = {names.get(name, name): value for name, value in given.items()}
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     wrong = _mismatches(wanted, given)
     if wrong:

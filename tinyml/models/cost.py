@@ -7,7 +7,7 @@ fixed-weight convolutions of a front end count as executed, padding of kernels i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -30,10 +30,20 @@ def count_macs(module: nn.Module, signature: Signature) -> int:
 
 
 def macs_by_child(module: nn.Module, signature: Signature) -> Counter[str]:
-    """Multiply-accumulates of each direct child of ``module`` in one call; "" is outside."""
+    """Multiply-accumulates of each direct child of ``module`` in one call; "" is outside.
+
+    A module on the meta device, of shapes alone, is counted without any arithmetic.
+    """
+    return _count(module, dict(module.named_children()), signature)
+
+
+def _count(
+    module: nn.Module, watched: Mapping[str, nn.Module], signature: Signature
+) -> Counter[str]:
     counter = _Counting()
-    hooks = [h for name, child in module.named_children() for h in counter.watch(name, child)]
-    inputs = {name: torch.from_numpy(array) for name, array in zeros(signature).items()}
+    hooks = [h for name, child in watched.items() for h in counter.watch(name, child)]
+    device = next((parameter.device for parameter in module.parameters()), None)
+    inputs = {n: torch.from_numpy(a).to(device) for n, a in zeros(signature).items()}
     was_training = module.training
     module.eval()
     try:
@@ -44,6 +54,12 @@ def macs_by_child(module: nn.Module, signature: Signature) -> Counter[str]:
         for hook in hooks:
             hook.remove()
     return counter.macs
+
+
+def macs_by_layer(module: nn.Module, signature: Signature) -> Counter[str]:
+    """Multiply-accumulates of each convolution and linear layer in one call, by its name."""
+    layers = {n: m for n, m in module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    return _count(module, layers, signature)
 
 
 def front_end_children(entry: ModelEntry) -> tuple[str, ...]:

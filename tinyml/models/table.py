@@ -1,6 +1,6 @@
 """The table behind ``tinyml models``: read without torch, regenerated from the modules.
 
-``python -m tinyml.models.table`` writes ``table.json``; a test holds the two equal.
+``make tables`` writes ``table.json`` from every registered model; a test holds them equal.
 """
 
 from __future__ import annotations
@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml.files import write_json
+from tinyml.image_decision import ImageDecision
 from tinyml.spec import ModelEntry
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PATH = Path(__file__).with_name("table.json")
 
@@ -31,13 +35,14 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
     from tinyml.models.cost import count_parameters, front_end_children, macs_by_child
 
     classes = len(entry.decision.labels)
-    module, signature = entry.build(classes), entry.signature(classes)
+    module, signature = _built(entry, classes), entry.signature(classes)
     macs = macs_by_child(module, signature)
     front = sum(macs[name] for name in front_end_children(entry))
     spec = signature.inputs[0]
     row: dict[str, Any] = {
         "name": entry.name,
         "parameters": count_parameters(module),
+        **_nonzero(entry, module),
         "macs": sum(macs.values()) - front,
     }
     if spec.rate_hz and entry.front_end:
@@ -51,15 +56,45 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
         "input": f"{spec.name} {shape}{rate}",
         "paper": entry.paper,
         "summary": entry.summary,
+        **({"options": dict(entry.options)} if entry.options else {}),
+        **_recalibrated(entry, row["parameters"], row["macs"]),
     }
+
+
+def _nonzero(entry: ModelEntry, module: nn.Module) -> dict[str, int]:
+    """Parameters left where the entry is a sparse preset."""
+    from tinyml.models.sparsity import count_nonzero
+
+    return {"nonzero": count_nonzero(module, entry.sparsity)} if entry.sparsity else {}
+
+
+def _recalibrated(entry: ModelEntry, parameters: int, macs: int) -> dict[str, Any]:
+    """What the gates of each kind of recalibration add, where the model takes them."""
+    from tinyml.models.cost import count_macs, count_parameters
+    from tinyml.models.recalibration import SCSE, SE
+
+    if "recalibration" not in entry.options:
+        return {}
+    classes, added = len(entry.decision.labels), {}
+    for kind in (SE, SCSE):
+        other = entry.configured({"recalibration": kind})
+        module = _built(other, classes)
+        added[kind] = {
+            "parameters": count_parameters(module) - parameters,
+            "macs": count_macs(module, other.signature(classes)) - macs,
+        }
+    return {"recalibration": added}
+
+
+def _built(entry: ModelEntry, classes: int) -> nn.Module:
+    """The module; one for images has shapes alone, for that is all that counting needs."""
+    import torch
+
+    with torch.device("meta" if isinstance(entry.decision, ImageDecision) else "cpu"):
+        module: nn.Module = entry.build(classes)
+    return module
 
 
 def write_table(entries: Iterable[ModelEntry]) -> None:
     """Regenerate ``table.json``."""
     write_json(PATH, table(entries))
-
-
-if __name__ == "__main__":
-    from tinyml.models.funnelnet import FUNNELNET, FUNNELNET_PAPER
-
-    write_table((FUNNELNET, FUNNELNET_PAPER))

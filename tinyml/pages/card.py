@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyml.bundle import Bundle
+from tinyml.decision import AnyDecision
+from tinyml.image_decision import RESAMPLER, ImageDecision
 
 INTENDED_USE = {
     "heart": (
@@ -15,7 +17,12 @@ INTENDED_USE = {
     "other": "Set by the author of the model.",
 }
 
-DEMONSTRATION = ", a demonstration set of generated sounds: these figures say nothing of patients"
+# What must be known of a set to read figures that come from it.
+CAVEATS = {
+    "synthetic": "a demonstration set of generated sounds: these figures say nothing of patients",
+    "shapes": "a demonstration set of drawn shapes: these figures say nothing of photographs",
+    "cifar10": "stored as JPEG with loss: not comparable with accuracies on the original pixels",
+}
 
 
 def model_card(bundle: Bundle, domain: str = "other") -> str:
@@ -49,11 +56,20 @@ def _signature(bundle: Bundle) -> str:
     decision = bundle.decision
     if decision:
         lines.append(f"- labels: {', '.join(decision.labels)}")
-        lines.append(
-            f"- decision: windows of {decision.window} samples every {decision.hop}, "
-            f"{decision.aggregation} over windows, thresholds {list(decision.thresholds) or 'none'}"
-        )
+        lines.append(f"- decision: {_surroundings(decision)}")
     return "\n".join(lines) + "\n"
+
+
+def _surroundings(decision: AnyDecision) -> str:
+    if isinstance(decision, ImageDecision):
+        return (
+            f"{decision.side} x {decision.side} pixels, (pixel - {list(decision.mean)}) / "
+            f"{list(decision.std)} at full scale 1, the most probable label; {RESAMPLER}"
+        )
+    return (
+        f"windows of {decision.window} samples every {decision.hop}, "
+        f"{decision.aggregation} over windows, thresholds {list(decision.thresholds) or 'none'}"
+    )
 
 
 def _data(bundle: Bundle) -> str:
@@ -67,14 +83,32 @@ def _data(bundle: Bundle) -> str:
     if not training:
         return "Nobody measured accuracy: the weights came without a data set.\n"
     name = str(training.get("data_set", "unknown"))
-    lines = [f"- data set: {name}{DEMONSTRATION if name == 'synthetic' else ''}"]
-    lines += [
+    lines = [f"- data set: {name}" + (f", {CAVEATS[name]}" if name in CAVEATS else "")]
+    found: Mapping[str, Any] = training.get("validation") or {}
+    lines += _of_images(found) if "images" in found else _of_persons(found)
+    return "\n".join(lines) + "\n"
+
+
+def _of_persons(found: Mapping[str, Any]) -> list[str]:
+    lines = [
         f"- {name} on the persons held out: {value:.3f}"
-        for name, value in (training.get("validation") or {}).items()
+        for name, value in found.items()
         if isinstance(value, float)
     ]
-    lines.append("- one split by person; the interval over splits is wider than the digits shown")
-    return "\n".join(lines) + "\n"
+    said = "- one split by person; the interval over splits is wider than the digits shown"
+    return [*lines, said]
+
+
+def _of_images(found: Mapping[str, Any]) -> list[str]:
+    low, high = found["interval"]
+    recalls = {label: share for label, share in found["recall"].items() if share is not None}
+    worst = min(recalls, key=lambda label: recalls[label])
+    return [
+        f"- accuracy on the {found['images']:,} images of the test part: {found['accuracy']:.3f} "
+        f"(95% interval {low:.3f} to {high:.3f})",
+        f"- lowest recall of a class: {worst} {recalls[worst]:.3f}",
+        "- one training; the interval is of the images alone, other seeds spread wider",
+    ]
 
 
 def _files(bundle: Bundle) -> str:
@@ -100,7 +134,7 @@ def _parity(bundle: Bundle) -> str:
             worst[row.engine] = min(worst.get(row.engine, float("inf")), row.sqnr_db)
     lines = [f"- {engine}: lowest SQNR of a stage {db:.1f} dB" for engine, db in worst.items()]
     lines += [
-        f"- {a.engine}: {a.agreeing} of {a.persons} validation persons get PyTorch's label"
+        f"- {a.engine}: {a.agreeing} of {a.count} validation {a.unit} get PyTorch's label"
         for a in bundle.parity.agreements
     ]
     if bundle.parity.accuracy_note:

@@ -117,10 +117,15 @@ def new_figure(inches: tuple[float, float]) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
+    write_bytes(path, figure_png(figure))
+
+
+def figure_png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     content = io.BytesIO()
     # Without its name and version, matplotlib writes nothing that depends on the day.
     figure.savefig(content, format="png", metadata={"Software": None})
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 def _ascending(

@@ -3,7 +3,8 @@
 `RUN_SCRIPT` is written into every bundle whose input is a waveform at a fixed rate, and
 run by a test against ``tinyml predict``. It takes recordings at the model's own rate:
 resampling is left to ``tinyml predict``, since a second resampler would be a second
-answer. `ARRAYS_SCRIPT` is for models that nothing surrounds: arrays in, arrays out.
+answer. `IMAGES_SCRIPT` is for images: of the model's own size as .npy, or any that Pillow reads.
+`ARRAYS_SCRIPT` is for models that nothing surrounds: arrays in, arrays out.
 """
 
 from __future__ import annotations
@@ -38,6 +39,51 @@ p = np.max(windows, 0) if decision["aggregation"] == "max" else np.mean(windows,
 over = [i for i, least in enumerate(decision["thresholds"]) if p[i] >= least]
 best = over[0] if over else len(labels) - 1 if decision["thresholds"] else int(np.argmax(p))
 print(json.dumps({"label": labels[best], "probabilities": dict(zip(labels, map(float, p)))}))
+'''
+
+IMAGES_SCRIPT = '''\
+"""Probabilities of images: python3 run.py FILE...; .npy: uint8 [side, side, channels], no Pillow"""
+import json, pathlib, sys
+import numpy as np
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:
+    from tflite_runtime.interpreter import Interpreter
+if len(sys.argv) < 2:
+    sys.exit("usage: run.py FILE...")
+here = pathlib.Path(__file__).parent
+manifest = json.loads((here / "manifest.json").read_text())
+decision, signature = manifest["decision"], manifest["signature"]
+model = next(m["path"] for m in manifest["models"] if m["format"] == "tflite")
+run = Interpreter(str(here / model)).get_signature_runner()
+side, std, labels = decision["side"], np.asarray(decision["std"]), decision["labels"]
+scale, offset = 1 / (255 * std), -np.asarray(decision["mean"]) / std
+def pixels(file):
+    if file.endswith((".npy", ".npz")):
+        loaded = np.load(file, allow_pickle=False)
+        return loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
+    from PIL import Image, ImageOps
+    image = ImageOps.exif_transpose(Image.open(file))
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = image.convert("L" if len(std) == 1 else "RGB")
+    least = min(image.size)
+    if least != side:
+        size = [round(n * side / least) for n in image.size]
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    x, y = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.crop((x, y, x + side, y + side))).reshape(side, side, -1)
+name, out = signature["inputs"][0]["name"], signature["outputs"][0]["name"]
+for file in sys.argv[1:]:
+    image = pixels(file)
+    if (image.shape, image.dtype) != ((side, side, len(std)), np.uint8):
+        sys.exit(f"{file} is {image.dtype}{list(image.shape)}, not uint8{[side, side, len(std)]}")
+    x = image * scale.astype(np.float32) + offset.astype(np.float32)
+    p = run(**{name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[out][0]
+    shares = dict(zip(labels, map(float, p)))
+    print(json.dumps({"file": file, "label": labels[int(np.argmax(p))], "probabilities": shares}))
 '''
 
 ARRAYS_SCRIPT = '''\

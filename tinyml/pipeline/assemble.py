@@ -9,8 +9,9 @@ from typing import Any
 import tinyml
 from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
 from tinyml.files import sha256, write_json, write_text
+from tinyml.image_decision import ImageDecision
 from tinyml.pages.card import model_card
-from tinyml.pages.run_script import ARRAYS_SCRIPT, RUN_SCRIPT
+from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.lint import Findings
 from tinyml.pipeline.source import Subject
@@ -67,9 +68,11 @@ def assemble(
 
 
 def _script(subject: Subject) -> str | None:
-    """The ``run.py`` for what the model takes: arrays, waveforms, or none."""
+    """The ``run.py`` for what the model takes: arrays, images, waveforms, or none."""
     if subject.decision is None:
         return ARRAYS_SCRIPT
+    if isinstance(subject.decision, ImageDecision):
+        return IMAGES_SCRIPT
     return None if subject.decision.whole else RUN_SCRIPT
 
 

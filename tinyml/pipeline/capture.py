@@ -2,10 +2,10 @@
 
 ``python -m tinyml.pipeline.capture FOLDER``: FOLDER holds ``job.json``. For a model of
 this package also ``checkpoint.safetensors``, ``cases.safetensors`` (the inputs of every
-parity case) and maybe ``windows.npy`` (every validation window); for a user's model see
+parity case) and maybe ``held_out.npy`` (what was not trained on); for a user's model see
 `tinyml.pipeline.user_capture`. Into it go ``program.pt2`` and ``capture.json`` for the
 writers, ``reference.safetensors``, ``captured.json`` (parity of the captured program,
-passes with counts) and ``probabilities.npy`` (PyTorch's answer to each window).
+passes with counts) and ``probabilities.npy`` (PyTorch's answers to what was held out).
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml import checkpoint, registry
+from tinyml import checkpoint
 from tinyml.bundle import REFERENCE, StageParity
+from tinyml.decision import AnyDecision
 from tinyml.errors import ExportError
 from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.pipeline import reference
 from tinyml.pipeline.reference import Reference
-from tinyml.spec import Array, Arrays, ModelEntry, Signature
+from tinyml.spec import Array, Arrays, Signature
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 JOB = "job.json"
 CASES = "cases.safetensors"
-WINDOWS = "windows.npy"
+HELD_OUT = "held_out.npy"
 PROBABILITIES = "probabilities.npy"
 FACTS = "captured.json"
 LOGS = "logs"
@@ -85,19 +86,20 @@ def capture_or_explain(
 
 def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     from tinyml.export.weights import load_weights
-    from tinyml.models.train import load_module
+    from tinyml.models.training.run import load_module
+    from tinyml.pipeline.trained import entry_of
 
     saved = checkpoint.load(folder / checkpoint.FILE)
-    entry: ModelEntry = registry.load("model", saved.model)
+    entry = entry_of(saved)
     if job["weights"] is None:
         module = load_module(entry, saved)
     else:
         module = entry.build(len(saved.decision.labels)).eval()
-        load_weights(module, Path(job["weights"]), job["strip_prefix"])
+        load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
     captured = capture_or_explain(module, saved.signature, entry.stages, folder)
     finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
-    if (folder / WINDOWS).exists():
-        np.save(folder / PROBABILITIES, _probabilities(module, folder))
+    if (folder / HELD_OUT).exists():
+        np.save(folder / PROBABILITIES, _probabilities(module, saved.decision, folder))
 
 
 def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
@@ -147,13 +149,15 @@ def _rows(
     return rows
 
 
-def _probabilities(module: nn.Module, folder: Path) -> Array:
-    """[windows, classes] of the module in eval mode, in batches."""
-    from tinyml.models.train import answer_windows
+def _probabilities(module: nn.Module, decision: AnyDecision, folder: Path) -> Array:
+    """[inputs, classes] of the module in eval mode, in batches."""
+    from tinyml.models.training.run import answer_windows
+    from tinyml.pipeline.held_out import read_inputs
 
-    windows, answer = np.load(folder / WINDOWS, mmap_mode="r"), answer_windows(module)
-    starts = range(0, len(windows), BATCH)
-    return np.concatenate([answer(np.array(windows[at : at + BATCH])) for at in starts])
+    answer = answer_windows(module)
+    return np.concatenate(
+        [answer(part) for part in read_inputs(folder / HELD_OUT, decision, BATCH)]
+    )
 
 
 if __name__ == "__main__":

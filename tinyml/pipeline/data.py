@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinyml import registry
-from tinyml.errors import UsageError
+from tinyml.errors import DataError, UsageError
 from tinyml.recipe import Recipe
 
 if TYPE_CHECKING:
+    from tinyml.image_decision import ImageDecision
+    from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
+
+Report = Callable[[Mapping[str, Any]], None]
+GENERATED = ("synthetic", "shapes")
+IMAGES = ("cifar10", "image_folder", "mnist", "shapes")
 
 
 def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) -> RecordingSet:
@@ -19,13 +26,43 @@ def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) ->
     Raises `DataError` when it is missing or of another layout, or contradicts itself and
     ``strict``; `UsageError` for a folder given to a set that is generated.
     """
-    options = dict(recipe.data.options)
-    generated = recipe.data.set == "synthetic"
-    if root is not None and generated:
-        raise UsageError("the synthetic set is generated: it takes no --data")
-    if root is not None:
-        options["root"] = str(root)
-    if strict and not generated:
+    if recipe.data.set in IMAGES:
+        raise DataError(f"data set '{recipe.data.set}' holds images, the model takes recordings")
+    options = _options(recipe, root)
+    if strict and recipe.data.set not in GENERATED:
         options["strict"] = True
     found: RecordingSet = registry.load("data set", recipe.data.set)(options, recipe.seed)
     return found
+
+
+def image_set(
+    recipe: Recipe, root: Path | None, decision: ImageDecision, report: Report | None = None
+) -> ImageSet:
+    """Load ``recipe``'s set as ``decision`` takes images: its side and channels.
+
+    ``root`` and the errors as in `recording_set`; `DataError` for a set of recordings.
+    """
+    name = recipe.data.set
+    if name in registry.DATA_SETS and name not in IMAGES:
+        raise DataError(
+            f"data set '{name}' holds recordings, the model takes images",
+            hint=f"sets of images: {', '.join(IMAGES)}",
+        )
+    load = registry.load("data set", name)
+    found: ImageSet = load(
+        _options(recipe, root),
+        recipe.seed,
+        side=decision.side,
+        channels=decision.channels,
+        report=report,
+    )
+    return found
+
+
+def _options(recipe: Recipe, root: Path | None) -> dict[str, str | int | float | bool]:
+    options = dict(recipe.data.options)
+    if root is not None and recipe.data.set in GENERATED:
+        raise UsageError(f"the {recipe.data.set} set is generated: it takes no --data")
+    if root is not None:
+        options["root"] = str(root)
+    return options

@@ -13,10 +13,12 @@ import tinyml
 
 PACKAGES = {
     "core": ("numpy", "rich", "safetensors", "scipy", "soundfile", "typer"),
-    "train": ("torch",),
+    "images": ("pillow",),
+    "train": ("pillow", "torch"),
     "onnx": ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch"),
     "tflite": ("ai-edge-litert", "litert-torch", "torch"),
     "report": ("matplotlib",),
+    "scale": ("matplotlib", "scikit-learn"),
 }
 
 

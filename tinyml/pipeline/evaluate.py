@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinyml import bundle as bundles
 from tinyml import checkpoint, registry
-from tinyml.decision import Decision, Floats
-from tinyml.errors import InputError, UsageError, require
-from tinyml.models.metrics import person_metrics
-from tinyml.models.predict import by_person, predict_recordings
-from tinyml.pipeline.data import recording_set
+from tinyml.decision import AnyDecision, Floats, of_recordings
+from tinyml.errors import DataError, InputError, UsageError, require
+from tinyml.image_decision import ImageDecision
+from tinyml.models.data.images import ImageSplit
+from tinyml.models.training.image_metrics import image_metrics
+from tinyml.models.training.metrics import person_metrics
+from tinyml.models.training.predict import by_person, predict_recordings
+from tinyml.pipeline.data import image_set, recording_set
 from tinyml.pipeline.engines import choose
 from tinyml.pipeline.predict import windows_through
+from tinyml.pipeline.trained import entry_of
 from tinyml.recipe import Recipe
 
 Report = Callable[[Mapping[str, Any]], None]
 PARTS = ("validation", "all")
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A checkpoint or bundle: ``answer`` takes graph inputs [n, ...] to [n, classes]."""
+
+    decision: AnyDecision
+    recipe: Recipe
+    facts: Mapping[str, Any]
+    answer: Callable[[Floats], Floats]
 
 
 def evaluate(
     what: Path, *, part: str, data: Path | None, runtime: str | None, report: Report
 ) -> dict[str, Any]:
-    """``metrics`` over persons, and per recording ``id``, ``person`` and ``probabilities``."""
+    """``metrics`` over persons or images.
+
+    Of recordings also ``recordings``: ``id``, ``person`` and ``probabilities`` of each.
+    Raises `DataError` when the data cannot be used or has other labels.
+    """
     if part not in PARTS:
         raise registry.unknown_name("part", part, PARTS)
     opened = _bundle if (what / bundles.MANIFEST).is_file() else _checkpoint
-    decision, recipe, facts, answer_windows = opened(what, runtime)
-    found = recording_set(recipe, data)
+    model = opened(what, runtime)
+    if isinstance(model.decision, ImageDecision):
+        return {"metrics": _of_images(model, model.decision, part, data, report)}
+    return _of_persons(model, part, data, report)
+
+
+def _of_persons(model: _Opened, part: str, data: Path | None, report: Report) -> dict[str, Any]:
+    decision, facts = of_recordings(model.decision), model.facts
+    found = recording_set(model.recipe, data)
     held_out = set(facts["split"]["validation"])
     left_out = set(facts["left_out"])
     usable = [r for r in found.recordings if r.id not in left_out]
     chosen = [r for r in usable if part == "all" or r.person in held_out]
-    answers = predict_recordings(answer_windows, decision, chosen, report)
+    answers = predict_recordings(model.answer, decision, chosen, report)
     persons = by_person(decision, [r.person for r in chosen], answers)
     worst: dict[str, int] = {}
     for recording in chosen:
@@ -48,25 +77,50 @@ def evaluate(
     }
 
 
-Opened = tuple[Decision, Recipe, Mapping[str, Any], Callable[[Floats], Floats]]
+def _of_images(
+    model: _Opened, decision: ImageDecision, part: str, data: Path | None, report: Report
+) -> dict[str, Any]:
+    found = image_set(model.recipe, data, decision, report)
+    if found.labels != decision.labels:
+        raise DataError(
+            f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
+            f"{', '.join(decision.labels[:5])} ...: they cannot be compared"
+        )
+    if found.sha256 != model.facts["data_sha256"]:
+        report({"text": "warning: this is not the data that the model was trained on"})
+    parts = [found.test] if part == "validation" else [found.training, found.test]
+    total, done = sum(len(own.labels) for own in parts), 0
+    answers: list[int] = []
+    for own in parts:
+        for inputs in _batches(own, decision):
+            answers += [int(label) for label in model.answer(inputs).argmax(axis=1)]
+            done += len(inputs)
+            report({"title": "images", "done": done, "total": total})
+    return image_metrics(decision.labels, np.concatenate([own.labels for own in parts]), answers)
 
 
-def _bundle(folder: Path, runtime: str | None) -> Opened:
+def _batches(part: ImageSplit, decision: ImageDecision) -> Iterator[Floats]:
+    for start in range(0, len(part.labels), BATCH):
+        yield decision.inputs(part.images[start : start + BATCH])
+
+
+def _bundle(folder: Path, runtime: str | None) -> _Opened:
     bundle = bundles.read(folder)
     bundle.check_files()
     training = bundle.facts["training"]
     if bundle.decision is None or not training:
         raise InputError(f"{folder} does not say which data it was trained on")
     recipe = Recipe.from_json(bundle.facts["recipe"])
-    return bundle.decision, recipe, training, windows_through(choose(bundle, runtime))
+    answer = windows_through(choose(bundle, runtime))
+    return _Opened(bundle.decision, recipe, training, answer)
 
 
-def _checkpoint(path: Path, runtime: str | None) -> Opened:
+def _checkpoint(path: Path, runtime: str | None) -> _Opened:
     if runtime is not None:
         raise UsageError("--runtime chooses among a bundle's files; this is a checkpoint")
     saved = checkpoint.load(path)
     require("torch", "torch", "train")
-    from tinyml.models.train import answer_windows, load_module
+    from tinyml.models.training.run import answer_windows, load_module
 
-    module = load_module(registry.load("model", saved.model), saved)
-    return saved.decision, saved.recipe, saved.facts, answer_windows(module)
+    module = load_module(entry_of(saved), saved)
+    return _Opened(saved.decision, saved.recipe, saved.facts, answer_windows(module))

@@ -49,7 +49,7 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "parity": {
             "verdict": "pass" if bundle.parity.passed else "fail",
             "rows": len(bundle.parity.stages),
-            "persons": max((a.persons for a in bundle.parity.agreements), default=0),
+            **{a.unit: a.count for a in bundle.parity.agreements},
         },
         "files": [{"name": name, **entry} for name, entry in sorted(bundle.files.items())],
     }

@@ -1,4 +1,4 @@
-"""Recordings in, probabilities out, through a bundle's own model file."""
+"""Recordings or images in, probabilities out, through a bundle's own model file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
-from tinyml.decision import Decision, Floats
+from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import InputError, UsageError, require
+from tinyml.image_decision import ImageDecision
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
-from tinyml.models.predict import cut_windows
+from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.engines import Engine, choose
+from tinyml.pipeline.predict_images import ImageAnswer, answer_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,15 @@ class Answer:
 
 def predict(
     folder: Path, files: Sequence[Path], *, plot: Path | None, runtime: str | None
-) -> list[Answer]:
-    """One `Answer` per file, in order; nothing is answered when one file is bad.
+) -> list[Answer] | list[ImageAnswer]:
+    """One answer per file, in order; nothing is answered when one file is bad.
 
     Raises `DataError` naming the file, `ValidationError` for a changed bundle,
     `MissingExtraError` without a runtime.
     """
     bundle = bundles.read(folder)
+    if isinstance(bundle.decision, ImageDecision):
+        return _images(bundle, bundle.decision, files, plot, runtime)
     decision = _decision(bundle)
     if plot is not None:
         _check_plot(files)
@@ -53,8 +57,22 @@ def predict(
     return answers
 
 
+def _images(
+    bundle: Bundle,
+    decision: ImageDecision,
+    files: Sequence[Path],
+    plot: Path | None,
+    runtime: str | None,
+) -> list[ImageAnswer]:
+    if plot is not None:
+        raise UsageError(f"{bundle.model} has no scalogram to draw: it takes images")
+    engine = choose(bundle, runtime)
+    bundle.check_files()
+    return answer_images(files, decision, windows_through(engine))
+
+
 def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
-    """A function [n, samples] -> [n, classes] that asks ``engine`` window by window."""
+    """A function [n, ...] -> [n, classes] that asks ``engine`` for one input at a time."""
     session = engine.runtime.open(engine.path)
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
 
@@ -67,10 +85,10 @@ def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
 def _decision(bundle: Bundle) -> Decision:
     if bundle.decision is None:
         raise InputError(
-            f"{bundle.folder} takes no recordings: it has no decision around its graph",
+            f"{bundle.folder} takes no files: it has no decision around its graph",
             hint="run its model file with arrays instead",
         )
-    return bundle.decision
+    return of_recordings(bundle.decision)
 
 
 def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], Floats]) -> Answer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tinyml.bundle import Agreement, Metric
-from tinyml.decision import Decision
+from tinyml.decision import AnyDecision
 from tinyml.pipeline.engines import Engine
 from tinyml.spec import Signature
 
@@ -30,7 +30,7 @@ class Subject:
     name: str
     signature: Signature
     stages: tuple[str, ...]
-    decision: Decision | None
+    decision: AnyDecision | None
     labels: tuple[str, ...]
     facts: Mapping[str, Any]
     front_end: str | None = None

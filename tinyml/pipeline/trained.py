@@ -15,14 +15,15 @@ from tinyml.errors import UsageError, machine_errors, require
 from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.pipeline import capture
-from tinyml.pipeline.agreement import Recordings, agreement, validation_recordings
+from tinyml.pipeline import held_out as held
+from tinyml.pipeline.agreement import agreement
 from tinyml.pipeline.arrays import read_npz
 from tinyml.pipeline.engines import Engine
 from tinyml.pipeline.source import Accuracy, Report, RunChild, Subject
 from tinyml.recipe import Recipe
 from tinyml.spec import Arrays, ModelEntry
 
-REAL_WINDOWS = 4
+REAL_CASES = 4
 NOTE = "nobody measured accuracy: no validation data was given"
 
 
@@ -30,9 +31,9 @@ NOTE = "nobody measured accuracy: no validation data was given"
 class TrainedSource:
     """A checkpoint with its model's entry.
 
-    weights     a file that the capturing child loads instead of the checkpoint's own
-    sample      one more parity case
-    recordings  the validation persons', once they are cut
+    weights   a file that the capturing child loads instead of the checkpoint's own
+    sample    one more parity case
+    held_out  what training did not see, once it is loaded
     """
 
     checkpoint: Checkpoint
@@ -42,7 +43,7 @@ class TrainedSource:
     weights: Path | None = None
     strip_prefix: str = ""
     sample: Arrays | None = None
-    recordings: Recordings | None = field(default=None, init=False)
+    held_out: held.HeldOut | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -51,15 +52,15 @@ class TrainedSource:
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
         saved = self.checkpoint
         if saved.facts and not self.without_data:
-            self.recordings = validation_recordings(saved, self.data, report)
+            self.held_out = held.held_out(saved, self.data, report)
         report({"text": "capturing the model with torch.export"})
         cases = parity.cases(saved.signature, saved.recipe.seed)
         if self.sample is not None:
             cases = {"sample": dict(self.sample)} | cases
         with machine_errors("writing the parity cases"):
-            if self.recordings is not None:
-                cases = self.recordings.cases(saved.signature, REAL_WINDOWS) | cases
-                self.recordings.save_windows(work / capture.WINDOWS)
+            if self.held_out is not None:
+                cases = held.cases(self.held_out, saved.signature, REAL_CASES) | cases
+                self.held_out.save(work / capture.HELD_OUT)
             flat = {f"input/{c}/{n}": a for c, given in cases.items() for n, a in given.items()}
             save_file(flat, work / capture.CASES)
             saved.save(work / checkpoint.FILE)
@@ -90,17 +91,23 @@ class TrainedSource:
     def accuracy(
         self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
     ) -> Accuracy:
-        if self.recordings is None:
+        if self.held_out is None:
             return Accuracy(note=NOTE)
         reference = work / capture.PROBABILITIES
-        found = (agreement(self.recordings, engine, reference, report) for engine in engines)
+        found = (agreement(self.held_out, engine, reference, report) for engine in engines)
         return Accuracy(agreements=tuple(found))
 
 
 def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
     """The checkpoint at ``path`` and its model; `CheckpointError`, `UsageError`."""
     saved = checkpoint.load(path)
-    return saved, registry.load("model", saved.model)
+    return saved, entry_of(saved)
+
+
+def entry_of(saved: Checkpoint) -> ModelEntry:
+    """The model of ``saved`` in the architecture of its recipe; `UsageError`, `RecipeError`."""
+    entry: ModelEntry = registry.load("model", saved.model)
+    return entry.configured(saved.recipe.architecture)
 
 
 def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry]:

@@ -302,3 +302,18 @@ def test_sizes_and_counts_are_words() -> None:
         "12.3 MB",
     ]
     assert many(1234, "step") == "1,234 steps"
+
+
+def test_pruned_weights_are_said_to_run_dense_with_the_runtimes_name(tmp_path: Path) -> None:
+    weight = array(64, 64)
+    weight[np.random.default_rng(0).random(weight.shape) < 0.9] = 0
+    (finding,) = of_rule("zeros_run_dense", product(tmp_path / "m.onnx", weight))
+    assert finding.node == "1 of 1 weights"
+    assert finding.cost.startswith("91% of their values are zero")
+    assert "onnxruntime runs them as if they were not" in finding.cost
+
+
+def test_a_third_of_zeros_is_no_pruned_weight(tmp_path: Path) -> None:
+    weight = array(64, 64)
+    weight[:21] = 0
+    assert of_rule("zeros_run_dense", product(tmp_path / "m.onnx", weight)) == []

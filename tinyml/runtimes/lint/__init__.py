@@ -20,6 +20,7 @@ from tinyml.runtimes.lint.slice_forests import slice_forests
 from tinyml.runtimes.lint.small_epsilons import small_epsilons
 from tinyml.runtimes.lint.unrolled_recurrences import unrolled_recurrences
 from tinyml.runtimes.lint.xnnpack_leftovers import xnnpack_leftovers
+from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 from tinyml.target import Target
 
 Rule = Callable[[ModelGraph, Target | None], Iterator[Finding]]
@@ -33,6 +34,7 @@ RULES: dict[str, Rule] = {
     "large_constants": large_constants,
     "small_epsilons": small_epsilons,
     "large_activations": large_activations,
+    "zeros_run_dense": zeros_run_dense,
 }
 
 

@@ -1,0 +1,94 @@
+"""The challenge's score, UAR and AUC against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinyml.decision import Decision
+from tinyml.models.training.metrics import (
+    area_under_curve,
+    confusion,
+    person_metrics,
+    unweighted_average_recall,
+    weighted_accuracy,
+)
+from tinyml.models.training.thresholds import choose_thresholds
+
+LABELS = ("Present", "Unknown", "Absent")
+DECISION = Decision(labels=LABELS, window=10, hop=10, rate_hz=10)
+
+
+def test_rows_of_the_confusion_are_truths() -> None:
+    assert confusion([0, 0, 2], [0, 1, 2], 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_weighted_accuracy_is_the_challenges() -> None:
+    counts = np.array([[3, 1, 0], [1, 1, 0], [2, 0, 8]])
+    want = (5 * 3 + 3 * 1 + 1 * 8) / (5 * 4 + 3 * 2 + 1 * 10)
+    assert weighted_accuracy(counts, LABELS) == pytest.approx(want)
+    assert weighted_accuracy(counts, ("a", "b", "c")) == pytest.approx(12 / 16)
+
+
+def test_always_absent_wins_plain_accuracy_and_neither_of_ours() -> None:
+    counts = np.array([[0, 0, 179], [0, 0, 68], [0, 0, 695]])
+    assert np.trace(counts) / counts.sum() > 0.7
+    assert unweighted_average_recall(counts) == pytest.approx(1 / 3)
+    assert weighted_accuracy(counts, LABELS) < 0.4
+
+
+def test_uar_leaves_out_a_label_that_nobody_has() -> None:
+    assert unweighted_average_recall(np.array([[1, 1, 0], [0, 0, 0], [0, 0, 5]])) == 0.75
+
+
+def test_auc_counts_ties_half_and_needs_both_sides() -> None:
+    assert area_under_curve(np.array([0.9, 0.5]), np.array([0.5, 0.1])) == pytest.approx(3.5 / 4)
+    assert area_under_curve(np.array([0.1]), np.array([0.9])) == 0.0
+    assert area_under_curve(np.array([]), np.array([0.9])) is None
+
+
+def test_persons_are_judged_by_the_decisions_thresholds() -> None:
+    probabilities = {
+        "a": np.array([0.3, 0.1, 0.6], np.float32),
+        "b": np.array([0.1, 0.3, 0.6], np.float32),
+        "c": np.array([0.1, 0.1, 0.8], np.float32),
+    }
+    truths = {"a": 0, "b": 1, "c": 2, "not asked": 0}
+    plain = person_metrics(DECISION, truths, probabilities)
+    assert plain["uar"] == pytest.approx(1 / 3)
+    tuned = Decision(LABELS, 10, 10, 10, thresholds=(0.2, 0.2))
+    found = person_metrics(tuned, truths, probabilities)
+    assert (found["persons"], found["uar"], found["weighted_accuracy"]) == (3, 1.0, 1.0)
+    assert found["auc_present"] == 1.0
+    assert found["recall"] == {"Present": 1.0, "Unknown": 1.0, "Absent": 1.0}
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_chosen_thresholds_part_what_argmax_does_not(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    truths, probabilities = {}, {}
+    for person in range(20 * classes):
+        label = person % classes
+        row = random.uniform(0.0, 0.08, classes)
+        if label < classes - 1:
+            row[label] = random.uniform(0.3, 0.34)
+        row[-1] = 1 - row[:-1].sum()
+        truths[str(person)], probabilities[str(person)] = label, row.astype(np.float32)
+    labels = tuple("abcde"[:classes])
+    plain = Decision(labels, 10, 10, 10)
+    thresholds = choose_thresholds(plain, truths, probabilities)
+    tuned = Decision(labels, 10, 10, 10, thresholds=thresholds)
+    assert person_metrics(plain, truths, probabilities)["uar"] < 0.9
+    assert person_metrics(tuned, truths, probabilities)["uar"] == 1.0
+    assert thresholds == choose_thresholds(plain, truths, probabilities)
+
+
+def test_a_chosen_threshold_is_the_middle_of_its_plateau() -> None:
+    plain = Decision(("bad", "good"), 10, 10, 10)
+    truths = {str(person): person % 2 for person in range(20)}
+    probabilities = {
+        person: np.array([0.9, 0.1] if label == 0 else [0.1, 0.9], np.float32)
+        for person, label in truths.items()
+    }
+    (threshold,) = choose_thresholds(plain, truths, probabilities)
+    assert threshold == pytest.approx(0.5, abs=0.05)

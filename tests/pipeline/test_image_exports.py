@@ -1,0 +1,141 @@
+"""Every image model once through the parity gate, with weights that are not its first ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from image_weights import random_weights
+from safetensors.torch import save_file
+
+import tinyml
+from tinyml import registry
+from tinyml.bundle import Bundle
+from tinyml.errors import CheckpointError, InputError
+from tinyml.models.mobilenet_v1 import MOBILENET_V1
+from tinyml.models.mobilenet_v2 import MOBILENET_V2
+from tinyml.models.resnet_cifar import RESNET_20
+from tinyml.models.sparsity import count_zeros, sparse_layers
+from tinyml.models.timm_names import from_timm
+from tinyml.models.tinynet import TINYNET, TINYNET_D, TINYNET_E
+from tinyml.pipeline.export import ExportJob, export
+from tinyml.spec import ModelEntry
+
+ENGINES = {"captured", "rewritten", "onnxruntime", "litert"}
+FAST = ("lenet-300-100", "resnet-20")
+# One size of each architecture; the sparse presets with their zeros.
+SLOW = (
+    "conv-2",
+    "conv-4",
+    "conv-6",
+    "vgg-16",
+    "mobilenet-v1",
+    "mobilenet-v2",
+    "efficientnet-b0",
+    "efficientnet-b1",
+    "tinynet-a",
+    "tinynet-e",
+    "mbv1-0.75-sparse90",
+    "mbv2-0.8-sparse85",
+    "efficientnet-b0-sparse80",
+)
+
+
+def exported(name: str, folder: Path, weights: dict[str, torch.Tensor]) -> Bundle:
+    entry: ModelEntry = registry.load("model", name)
+    (spec,) = entry.signature(len(entry.decision.labels)).inputs
+    sample = np.random.default_rng(1).standard_normal(spec.shape).astype(np.float32)
+    np.savez(folder / "s.npz", image=sample)
+    save_file(weights, folder / "w.safetensors")
+    job = ExportJob(
+        model=name,
+        target="rpi",
+        out=folder / "bundle",
+        weights=folder / "w.safetensors",
+        sample=folder / "s.npz",
+    )
+    return export(job, lambda _event: None)
+
+
+def proven(bundle: Bundle, stages: tuple[str, ...]) -> None:
+    """Every stage was compared on every engine that has it."""
+    assert bundle.parity.passed
+    for engine in ENGINES:
+        assert set(stages) <= {row.stage for row in bundle.parity.stages if row.engine == engine}
+
+
+@pytest.mark.parametrize(
+    "name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
+def test_a_registered_model_with_given_weights_is_proven(name: str, tmp_path: Path) -> None:
+    entry: ModelEntry = registry.load("model", name)
+    weights = random_weights(entry)
+    for layer, rule in sparse_layers(entry.build(1000), entry.sparsity).items():
+        weight = weights[f"{layer}.weight"]
+        zeros = count_zeros(weight.numel(), rule)
+        weight.view(-1)[weight.abs().flatten().argsort()[:zeros]] = 0
+    proven(exported(name, tmp_path, weights), entry.stages)
+
+
+@pytest.mark.slow
+def test_timms_weights_are_proven_by_timms_names(tmp_path: Path) -> None:
+    path = Path(os.environ.get("TINYML_DATA", "")) / "timm_tinynet_keys.json"
+    if not path.is_file():
+        pytest.skip("TINYML_DATA has no timm_tinynet_keys.json")
+    weights = random_weights(TINYNET_E)
+    names = from_timm(json.loads(path.read_text())["tinynet_e"])
+    named = {theirs: weights[ours] for theirs, ours in names.items()}
+    proven(exported("tinynet-e", tmp_path, named), TINYNET_E.stages)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        MOBILENET_V1.configured({"width": 0.25, "resolution": 32, "stem_stride": 1}),
+        pytest.param(
+            MOBILENET_V2.configured({"width": 0.25, "resolution": 32, "recalibration": "scse"}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            TINYNET.configured({"width": 0.25, "depth": 0.5, "resolution": 37}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            RESNET_20.configured({"depth": 8, "recalibration": "se"}), marks=pytest.mark.slow
+        ),
+    ],
+    ids=["mobilenet-v1", "mobilenet-v2-scse", "tinynet", "resnet-8-se"],
+)
+def test_other_options_are_proven_too(entry: ModelEntry, tmp_path: Path) -> None:
+    module = entry.build(len(entry.decision.labels))
+    module.load_state_dict(random_weights(entry))
+    (spec,) = entry.signature(2).inputs
+    sample = {"image": torch.randn(spec.shape, generator=torch.Generator().manual_seed(1))}
+    bundle = tinyml.build_bundle(module, sample, out=tmp_path / "bundle")
+    proven(bundle, entry.stages)
+
+
+def test_weights_of_another_variant_are_one_line_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        exported("tinynet-e", tmp_path, TINYNET_D.build(1000).state_dict())
+    assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_sample_of_another_size_is_refused_before_any_work(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", image=np.zeros((1, 3, 224, 224), np.float32))
+    save_file(TINYNET_E.build(2).state_dict(), tmp_path / "w.safetensors")
+    job = ExportJob(
+        model="tinynet-e",
+        target="rpi",
+        out=tmp_path / "bundle",
+        weights=tmp_path / "w.safetensors",
+        sample=tmp_path / "s.npz",
+    )
+    with pytest.raises(InputError, match="the model takes float32"):
+        export(job, lambda _event: None)

@@ -1,0 +1,124 @@
+"""``tinyml prune``: a trained checkpoint in, a sparse one out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.errors import UsageError
+
+
+def command(
+    parent: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run, or its checkpoint.")],
+    method: Annotated[str, typer.Option(help="gradual, magnitude or lottery.")],
+    sparsity: Annotated[
+        float | None, typer.Option(help="Share of zeros; default: the sparse preset's own.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
+    block: Annotated[int | None, typer.Option(help="1, 2 or 4 channels share their zeros.")] = None,
+    block_axis: Annotated[str | None, typer.Option(help="output or input channels.")] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="pointwise, all (but first and last), every, or a pattern of names."),
+    ] = None,
+    scope: Annotated[str | None, typer.Option(help="layer, or global: one ranking.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Lottery: share pruned per round.")] = None,
+    rewind_step: Annotated[
+        int | None, typer.Option(help="Lottery: survivors return to their values at this step.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="Of a lottery ticket: reinit or random-mask.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of each training; default: as dense.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: as dense.")] = None,
+    distill: Annotated[
+        float | None, typer.Option(help="Share of the loss that is the parent's answers: 0.5.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be pruned, and its cost.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Prune a trained model and train the survivors. The same command again continues.
+
+    Masked weights are exact zeros in the checkpoint and in every exported file.
+
+    Examples:
+
+    \b
+      tinyml prune runs/dense --method gradual --sparsity 0.9 --out runs/sparse
+      tinyml prune runs/dense --method gradual --sparsity 0.9 --block 4 --dry-run
+      tinyml prune runs/dense --method lottery --sparsity 0.8 --rewind-step 500 --out runs/ticket
+    """
+    from tinyml.pipeline.prune import PruneJob, dry_run, prune
+
+    asked = {
+        "method": method,
+        "sparsity": sparsity,
+        "block": block,
+        "block_axis": block_axis,
+        "layers": layers,
+        "scope": scope,
+        "rate": rate,
+        "rewind_step": rewind_step,
+        "control": control,
+    }
+    train = {"epochs": epochs, "learning_rate": learning_rate, "distill_weight": distill}
+    job = PruneJob(parent=parent, prune=_given(asked), train=_given(train), data=data)
+    if dry:
+        _show_plan(dry_run(job), as_json)
+        return
+    if out is None:
+        raise UsageError("--out is missing: the folder of the pruned run")
+    with progress(as_json=as_json) as report:
+        result = prune(job, out, report)
+    if as_json:
+        put_json({"event": "done", **result}, indent=None)
+        return
+    _show(result)
+    say(f"next: tinyml export {out} --target rpi --out {out}-bundle")
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _show(result: dict[str, Any]) -> None:
+    for name, value in result["metrics"].items():
+        if isinstance(value, float):
+            put(f"{name:<20} {value:.3f}")
+    rows = [
+        (row["name"], f"{row['weights']:,}", f"{row['zeros'] / row['weights']:.3f}")
+        for row in result["pruning"]["layers"]
+    ]
+    put(table(("layer", "weights", "sparsity"), rows))
+    for what in ("written", "page"):
+        if result[what]:
+            say(f"{what}: {result[what]}")
+
+
+def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        put_json(plan)
+        return
+    rows = [
+        (
+            row["name"],
+            f"{row['weights']:,}",
+            f"{row['sparsity']:.3f}",
+            str(row["block"]),
+            f"{row['macs']:,}",
+            f"{row['effective_macs']:,}",
+        )
+        for row in plan["layers"]
+    ]
+    put(table(("layer", "weights", "sparsity", "block", "MACs", "effective"), rows))
+    put(f"MACs {plan['macs']:,}, effective {plan['effective_macs']:,}")
+    put(f"nonzero parameters {plan['nonzero']:,}")
+    put(f"float32 file {plan['file_bytes']:,} bytes, with zeros left out {plan['packed_bytes']:,}")

@@ -1,0 +1,140 @@
+"""Which layers of a module are pruned, to which share, in which blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from torch import Tensor, nn
+
+from tinyml.errors import InputError, RecipeError
+from tinyml.models.prune.mask import Masks, block_scores, check_block, expand, lowest
+from tinyml.recipe import PruneRecipe
+from tinyml.spec import LayerSparsity
+
+POINTWISE, ALL, EVERY = "pointwise", "all", "every"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer to prune: its parameter's name, the final share of zeros, its blocks.
+
+    ``exponent`` below 1 prunes it slower: of its weights (1 - share) ** exponent stay.
+    """
+
+    weight: str
+    share: float
+    block: int = 1
+    axis: str = "output"
+    exponent: float = 1.0
+
+    def zeros(self, done: float) -> float:
+        """Share of zeros at ``done`` (0 to 1) of the way."""
+        return 1.0 - math.pow(1.0 - self.share * done, self.exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """All layers to prune; ``global`` ranks their blocks together, all shares being equal."""
+
+    layers: tuple[Layer, ...]
+    scope: Literal["layer", "global"] = "layer"
+
+    def masks(self, scores: Mapping[str, Tensor], done: float) -> Masks:
+        """Masks at ``done`` (0 to 1) of every layer's share, from ``scores`` by weight."""
+        blocks = [block_scores(scores[own.weight], own.block, own.axis) for own in self.layers]
+        if self.scope == "global":
+            total = sum(part.numel() for part in blocks)
+            kept = lowest(blocks, round(self.layers[0].zeros(done) * total))
+        else:
+            kept = [
+                lowest([part], round(own.zeros(done) * part.numel()))[0]
+                for part, own in zip(blocks, self.layers, strict=True)
+            ]
+        return {
+            own.weight: expand(part, own.block, own.axis)
+            for own, part in zip(self.layers, kept, strict=True)
+        }
+
+
+def choose_layers(
+    module: nn.Module,
+    asked: PruneRecipe,
+    default: str,
+    preset: Sequence[LayerSparsity] = (),
+    last_exponent: float = 1.0,
+) -> Layers:
+    """The layers that ``asked`` means; ``default`` where it names none.
+
+    ``last_exponent`` is the last layer's, where each layer has a share of its own.
+    Without a sparsity asked for, a sparse ``preset``'s own. Raises `RecipeError` for a
+    sparsity outside (0, 1), `InputError` when there is nothing to prune or a block does
+    not divide a layer's channels.
+    """
+    if asked.scope not in ("layer", "global"):
+        raise RecipeError(f"[prune] scope '{asked.scope}' is neither layer nor global")
+    if preset and not asked.sparsity:
+        layers = _of_preset(module, preset)
+    elif not 0 < asked.sparsity < 1:
+        raise RecipeError(
+            f"sparsity is {asked.sparsity:g}: above 0 and below 1",
+            hint="0.9 leaves one weight in ten",
+        )
+    else:
+        names = _named(module, asked.layers or default)
+        layers = [Layer(n, asked.sparsity, asked.block, asked.block_axis) for n in names]
+        if layers and asked.scope == "layer":
+            layers[-1] = replace(layers[-1], exponent=last_exponent)
+    if not layers:
+        raise InputError(
+            f"there is no layer to prune among '{asked.layers or default}'",
+            hint="--layers all takes every convolution and linear layer but the first and last",
+        )
+    weights = dict(module.named_parameters())
+    for layer in layers:
+        check_block(
+            layer.weight.removesuffix(".weight"), weights[layer.weight], layer.block, layer.axis
+        )
+    return Layers(tuple(layers), "global" if asked.scope == "global" else "layer")
+
+
+def _of_preset(module: nn.Module, preset: Sequence[LayerSparsity]) -> list[Layer]:
+    found = []
+    for name in _candidates(module):
+        rule = next((r for r in preset if fnmatchcase(name, r.layers)), None)
+        if rule is not None and rule.share > 0:
+            found.append(Layer(f"{name}.weight", rule.share, rule.block))
+    return found
+
+
+def _named(module: nn.Module, which: str) -> list[str]:
+    candidates = _candidates(module)
+    if which == POINTWISE:
+        chosen = [n for n, m in candidates.items() if isinstance(m, nn.Conv2d) and _pointwise(m)]
+    elif which == EVERY:
+        chosen = list(candidates)
+    elif which == ALL:
+        chosen = list(candidates)[1:-1]
+    else:
+        chosen = [name for name in candidates if fnmatchcase(name, which)]
+    return [f"{name}.weight" for name in chosen]
+
+
+def _candidates(module: nn.Module) -> dict[str, nn.Module]:
+    """Convolutions and linear layers in order; depthwise ones have too few weights to share."""
+    return {
+        name: child
+        for name, child in module.named_modules()
+        if isinstance(child, nn.Linear) or (isinstance(child, nn.Conv2d) and not _depthwise(child))
+    }
+
+
+def _pointwise(layer: nn.Conv2d) -> bool:
+    return layer.kernel_size == (1, 1) and layer.groups == 1
+
+
+def _depthwise(layer: nn.Conv2d) -> bool:
+    return layer.groups > 1 and layer.groups == layer.in_channels

@@ -1,0 +1,38 @@
+"""Lottery tickets by iterative magnitude pruning, rewound to the start or to step k.
+
+Frankle & Carbin 2019, arXiv 1803.03635: train, prune a share of the survivors, give the
+rest their initial values back, repeat. Rewound to an early step k > 0 the tickets are
+stable in deeper networks: Frankle et al. 2019, arXiv 1903.01611. Layer by layer, the last
+one is pruned at half the rate, as published.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tinyml.models.prune.method import Method
+from tinyml.recipe import PruneRecipe
+
+
+def rounds(asked: PruneRecipe) -> tuple[float, ...]:
+    """0 for the training that is there, then each round's share of the final sparsity.
+
+    Every round prunes ``rate`` of the survivors, beginning with those that ``initial``
+    leaves; the last round as much as is left to do.
+    """
+    first, keep = 1 - asked.initial, 1 - asked.rate
+    count = math.log((1 - asked.sparsity) / first) / math.log(keep)
+    whole = [1 - first * keep**number for number in range(1, math.ceil(count - 1e-9))]
+    return (0.0, *(share / asked.sparsity for share in whole), 1.0)
+
+
+LOTTERY = Method(
+    name="lottery",
+    paper="arXiv 1803.03635, 1903.01611",
+    summary="rounds of training and pruning; survivors go back to their early values",
+    score=lambda weight: weight.abs(),
+    rounds=rounds,
+    survivors="rewind",
+    layers="every",
+    last_rate=0.5,
+)

@@ -1,0 +1,42 @@
+"""What a pruning method is: what it scores, when, and how it treats the survivors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from tinyml.recipe import PruneRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the table of methods.
+
+    score      a layer's weight -> how much each weight matters, same shape
+    rounds     how much of the final sparsity each training begins with, 0 to 1, rising;
+               a first round above 0 needs trained weights
+    schedule   (recipe, step, steps) -> how much of it after ``step`` of ``steps``, for
+               methods that prune while they train; masked weights then train on unseen
+               and may return
+    survivors  ``keep`` their trained values, or ``rewind`` to those of ``rewind_step``
+    layers     those pruned unless the recipe names others
+    last_rate  how fast the last layer is pruned beside the others
+    """
+
+    name: str
+    paper: str
+    summary: str
+    score: Callable[[Tensor], Tensor]
+    rounds: Callable[[PruneRecipe], tuple[float, ...]]
+    survivors: Literal["keep", "rewind"] = "keep"
+    schedule: Callable[[PruneRecipe, int, int], float] | None = None
+    layers: str = "pointwise"
+    last_rate: float = 1.0
+
+    def last_exponent(self, asked: PruneRecipe) -> float:
+        """The last layer's `Layer.exponent`: (1 - rate * last_rate) a round, not 1 - rate."""
+        return math.log(1 - asked.rate * self.last_rate) / math.log(1 - asked.rate)

@@ -1,0 +1,204 @@
+"""One fit of one module, epoch by epoch, the last epoch (or the average) kept.
+
+All that is random in an epoch is drawn from a generator seeded by the recipe's seed, the
+part's name and the epoch's number; a run that stops between two epochs continues exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tinyml.models.training.average import Average
+from tinyml.models.training.optimize import learning_rate, make_optimizer
+from tinyml.models.training.state import TrainState
+from tinyml.recipe import TrainRecipe
+from tinyml.spec import Array
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+EVALUATION_BATCH = 256
+
+
+class Batches(Protocol):
+    """What a module learns from."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of one epoch."""
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(inputs, labels) of every training example once, in random order."""
+
+    def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
+        """What the curve says of examples that are not trained on; empty without any."""
+
+
+class Hook:
+    """What else happens around an optimizer step; this one does nothing.
+
+    Steps are counted over the whole fit; ``step`` many are finished in `after_update`.
+    """
+
+    def before_forward(self) -> None:
+        """The module is about to compute a batch."""
+
+    def before_update(self) -> None:
+        """Gradients are there, weights are about to change."""
+
+    def after_update(self, step: int) -> None:
+        """``step`` updates are finished."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the fit may end with this epoch."""
+        return False
+
+    def row(self) -> dict[str, float]:
+        """More columns of the epoch's row of the curve."""
+        return {}
+
+    def tensors(self) -> dict[str, Array]:
+        """What `restore` needs after an interruption."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Array]) -> None:
+        """Continue where `tensors` was taken."""
+
+
+def seed_of(seed: int, *names: object) -> int:
+    """A seed of its own for each thing that is random, 63 bits."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One fit: ``save`` writes ``state`` and is called after every epoch.
+
+    ``report`` gets the number of finished epochs and the curve's row; ``teacher`` takes
+    the same inputs to logits, whose softened form is ``distill_weight`` of the loss
+    (Hinton et al. 2015, arXiv 1503.02531).
+    """
+
+    module: Any
+    batches: Batches
+    recipe: TrainRecipe
+    seed: int
+    state: TrainState
+    save: Callable[[], None]
+    report: Callable[[int, Mapping[str, float]], None]
+    hook: Hook
+    teacher: Callable[[Tensor], Tensor] | None = None
+
+    def run(self) -> None:
+        """Train from where the state is and leave the module in eval mode."""
+        optimizer = make_optimizer(self.module.parameters(), self.recipe)
+        average = Average(self.module, self.recipe.ema) if self.recipe.ema else None
+        self._restore(optimizer, average)
+        for epoch in range(self.state.epoch, self.recipe.epochs):
+            torch.manual_seed(seed_of(self.seed, self.state.part, epoch))
+            row = {"epoch": epoch + 1, "loss": self._epoch(optimizer, average, epoch)}
+            row |= self._validate(average) | self.hook.row()
+            self.state.epoch = epoch + 1
+            self.state.tensors = self._tensors(optimizer, average)
+            self.state.curves[self.state.part].append(row)
+            self.save()
+            self.report(epoch + 1, row)
+            if self.hook.finished:
+                break
+        if average is not None:
+            average.copy_to(self.module)
+        self.module.eval()
+
+    def _epoch(
+        self, optimizer: torch.optim.Optimizer, average: Average | None, epoch: int
+    ) -> float:
+        """One pass over the training examples; their mean loss."""
+        self.module.train()
+        total = count = 0.0
+        for number, (inputs, labels) in enumerate(self.batches.epoch()):
+            step = epoch * self.batches.steps + number
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, self.batches.steps, self.recipe)
+            optimizer.zero_grad()
+            self.hook.before_forward()
+            loss = self._loss(inputs, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.hook.before_update()
+            optimizer.step()
+            self.hook.after_update(step + 1)
+            if average is not None:
+                average.update(self.module)
+            total += loss.item() * len(labels)
+            count += len(labels)
+        return total / count
+
+    def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        logits = self.module.classify(inputs)
+        loss = self._criterion(logits, labels)
+        if self.teacher is None or not self.recipe.distill_weight:
+            return loss
+        with torch.no_grad():
+            told = self.teacher(inputs)
+        weight, heat = self.recipe.distill_weight, self.recipe.distill_temperature
+        soft = nn.functional.kl_div(
+            nn.functional.log_softmax(logits / heat, dim=1),
+            nn.functional.log_softmax(told / heat, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - weight) * loss + weight * heat * heat * soft
+
+    def _criterion(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = self.recipe.class_weights
+        return nn.functional.cross_entropy(
+            logits,
+            labels,
+            weight=torch.tensor(weights) if weights else None,
+            label_smoothing=self.recipe.label_smoothing,
+        )
+
+    def _validate(self, average: Average | None) -> dict[str, float]:
+        if average is None:
+            return self.batches.validate(self.module, self._criterion)
+        with average.in_place_of(self.module):
+            return self.batches.validate(self.module, self._criterion)
+
+    def _tensors(
+        self, optimizer: torch.optim.Optimizer, average: Average | None
+    ) -> dict[str, Array]:
+        kept = {f"weights/{name}": value for name, value in self.module.state_dict().items()}
+        for index, moments in optimizer.state_dict()["state"].items():
+            kept |= {f"optimizer/{index}/{key}": value for key, value in moments.items()}
+        if average is not None:
+            kept |= {f"average/{name}": value for name, value in average.tensors().items()}
+        arrays = {name: value.detach().numpy().copy() for name, value in kept.items()}
+        return arrays | {f"hook/{name}": value for name, value in self.hook.tensors().items()}
+
+    def _restore(self, optimizer: torch.optim.Optimizer, average: Average | None) -> None:
+        """Put back what `_tensors` took; nothing when the part is at its beginning."""
+        if not self.state.tensors:
+            return
+        kinds: dict[str, dict[str, Array]] = {}
+        for name, value in self.state.tensors.items():
+            kind, _, rest = name.partition("/")
+            kinds.setdefault(kind, {})[rest] = value
+        self.module.load_state_dict(_torch(kinds["weights"]))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _torch(kinds.get("optimizer", {})).items():
+            index, _, key = name.partition("/")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        if average is not None:
+            average.load(_torch(kinds["average"]))
+        self.hook.restore(kinds.get("hook", {}))
+
+
+def _torch(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}

@@ -1,0 +1,50 @@
+"""How good an image classifier's labels are: accuracy with its interval, and per class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tinyml.models.training.metrics import confusion
+
+# The quantile of the normal distribution that 2.5% lie above.
+Z = 1.959963984540054
+
+
+def image_metrics(
+    labels: Sequence[str],
+    truths: Sequence[int] | NDArray[Any],
+    answers: Sequence[int] | NDArray[Any],
+) -> dict[str, Any]:
+    """Metrics of images, in order, as JSON values.
+
+    Keys: ``images``, ``accuracy``, ``interval`` (95%, of the images alone: another seed's
+    training spreads wider), ``recall`` by label (``None`` when no image has it) and
+    ``confusion`` [truth][answer].
+    """
+    counts = confusion(truths, answers, len(labels))
+    right, total = int(counts.trace()), int(counts.sum())
+    return {
+        "images": total,
+        "accuracy": right / total,
+        "interval": list(wilson_interval(right, total)),
+        "recall": {
+            label: int(row[index]) / int(row.sum()) if row.sum() else None
+            for index, (label, row) in enumerate(zip(labels, counts, strict=True))
+        },
+        "confusion": counts.tolist(),
+    }
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """The 95% score interval of ``right`` of ``total`` (Wilson, JASA 22, 1927)."""
+    share = right / total
+    shrunk = 1 + Z**2 / total
+    centre = (share + Z**2 / (2 * total)) / shrunk
+    half = Z / shrunk * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
+    # The ends are 0 and 1 where nothing or all is right, but for rounding.
+    low = 0.0 if right == 0 else centre - half
+    return low, 1.0 if right == total else centre + half

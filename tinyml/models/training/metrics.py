@@ -1,0 +1,88 @@
+"""How good the labels are: never plain accuracy, which "always absent" wins on heart sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyml.decision import Decision, Floats
+
+Counts = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+# What a label weighs in the murmur task of the George B. Moody PhysioNet Challenge 2022
+# (Reyna et al., PLOS Digital Health 2(9), 2023). Any other label weighs 1.
+CHALLENGE_WEIGHTS = {"Present": 5.0, "Unknown": 3.0, "Absent": 1.0}
+
+
+def confusion(
+    truths: Sequence[int] | NDArray[Any], answers: Sequence[int] | NDArray[Any], classes: int
+) -> Counts:
+    """Counts [truth, answer]."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.asarray(truths, int), np.asarray(answers, int)), 1)
+    return counts
+
+
+def weighted_accuracy(counts: Counts, labels: Sequence[str]) -> float:
+    """The challenge's score: weight of the right answers over the weight of all."""
+    weights = np.array([CHALLENGE_WEIGHTS.get(label, 1.0) for label in labels])
+    return float((weights * np.diag(counts)).sum() / (weights * counts.sum(axis=1)).sum())
+
+
+def unweighted_average_recall(counts: Counts) -> float:
+    """Mean of the recalls of the labels that occur (UAR)."""
+    totals = counts.sum(axis=1)
+    occurs = totals > 0
+    return float(np.mean(np.diag(counts)[occurs] / totals[occurs]))
+
+
+def area_under_curve(positives: Reals, negatives: Reals) -> float | None:
+    """Probability that a positive scores above a negative, ties half; ``None`` without both.
+
+    Equal to the area under the ROC curve (Mann & Whitney 1947).
+    """
+    if not positives.size or not negatives.size:
+        return None
+    differences = positives[:, None] - negatives[None, :]
+    return float(np.mean((differences > 0) + 0.5 * (differences == 0)))
+
+
+def person_metrics(
+    decision: Decision, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
+) -> dict[str, Any]:
+    """`label_metrics` of ``probabilities``, person -> [classes], under one decision."""
+    persons = list(probabilities)
+    return label_metrics(
+        decision.labels,
+        truths=[truths[person] for person in persons],
+        answers=[decision.label(probabilities[person]) for person in persons],
+        worst=[float(probabilities[person][0]) for person in persons],
+    )
+
+
+def label_metrics(
+    labels: Sequence[str], truths: Sequence[int], answers: Sequence[int], worst: Sequence[float]
+) -> dict[str, Any]:
+    """Metrics of persons, in order, as JSON values; ``worst``: probabilities of the worst label.
+
+    Keys: ``persons``, ``weighted_accuracy``, ``uar``, ``auc_<worst label>``, ``recall`` by
+    label (``None`` when nobody has it) and ``confusion`` [truth][answer].
+    """
+    counts = confusion(truths, answers, len(labels))
+    scores, is_worst = np.asarray(worst, np.float64), np.asarray(truths, int) == 0
+    recalls = {
+        label: int(row[index]) / int(row.sum()) if row.sum() else None
+        for index, (label, row) in enumerate(zip(labels, counts, strict=True))
+    }
+    return {
+        "persons": len(truths),
+        "weighted_accuracy": weighted_accuracy(counts, labels),
+        "uar": unweighted_average_recall(counts),
+        f"auc_{labels[0].lower()}": area_under_curve(scores[is_worst], scores[~is_worst]),
+        "recall": recalls,
+        "confusion": counts.tolist(),
+    }

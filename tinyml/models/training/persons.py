@@ -1,0 +1,156 @@
+"""The parts of a run over persons: modules that are fitted once, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinyml.decision import Decision, Floats
+from tinyml.errors import DataError
+from tinyml.models.data.recordings import folds_by_person
+from tinyml.models.training.examples import Examples, classify
+from tinyml.models.training.fit import Criterion, seed_of
+from tinyml.models.training.learn import learn
+from tinyml.models.training.learner import Learner
+from tinyml.models.training.run import new_module
+from tinyml.models.training.state import TrainState
+from tinyml.models.training.thresholds import choose_thresholds
+from tinyml.recipe import Recipe
+from tinyml.spec import Array, ModelEntry
+
+Report = Callable[[Mapping[str, Any]], None]
+Weights = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What a module learns from: features [n, ...] and labels [n] of all windows.
+
+    ``training`` and ``validation`` index them; validation only draws the curve.
+    """
+
+    features: Tensor
+    labels: Tensor
+    training: Tensor
+    validation: Tensor
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of one epoch."""
+        return -(-len(self.training) // self.batch_size)
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every training window once, in random order."""
+        order = self.training[torch.randperm(len(self.training))]
+        for batch in torch.split(order, self.batch_size):
+            yield self.features[batch], self.labels[batch]
+
+    def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
+        """The loss of the validation windows, if there are any."""
+        if not len(self.validation):
+            return {}
+        logits = classify(module, self.features, self.validation)
+        return {"validation_loss": float(criterion(logits, self.labels[self.validation]))}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all parts of one run share.
+
+    truths     person -> label, over all of their recordings
+    state      what is finished; written to ``path`` after every epoch
+    parent     trained weights that pruning begins with
+    """
+
+    entry: ModelEntry
+    recipe: Recipe
+    decision: Decision
+    examples: Examples
+    truths: Mapping[str, int]
+    state: TrainState
+    path: Path
+    report: Report
+    parent: Weights | None = None
+
+    def save(self) -> None:
+        """Write the state."""
+        self.state.save(self.path)
+
+    def fit_part(
+        self, part: str, title: str, training: Sequence[str], validation: Sequence[str] = ()
+    ) -> Any:
+        """The module of ``part`` after its last epoch, continued where the state has it."""
+        examples = self.examples
+        chosen = examples.windows(training)
+        classes = len(self.decision.labels)
+
+        def initial(name: str) -> Any:
+            module = new_module(self.entry, self.recipe, classes, f"{part}{name}")
+            module.fit_statistics(examples.features[chosen])
+            return module
+
+        windows = Windows(
+            features=examples.features,
+            labels=examples.labels,
+            training=chosen,
+            validation=examples.windows(validation),
+            batch_size=self.recipe.train.batch_size,
+        )
+        learner = Learner(
+            recipe=self.recipe,
+            part=part,
+            title=title,
+            batches=windows,
+            state=self.state,
+            save=self.save,
+            report=self.report,
+            initial=initial,
+        )
+        return learn(learner, self.entry, self.parent)
+
+    def held_out(
+        self, part: str, title: str, training: Sequence[str], held_out: Sequence[str]
+    ) -> dict[str, Floats]:
+        """Probabilities of the persons ``held_out`` from a module trained on ``training``."""
+        if part not in self.state.finished:
+            module = self.fit_part(part, title, training)
+            answers = self.examples.answers(module, self.decision, held_out)
+            self.state.finish(part, answers)
+            self.save()
+        answers = self.state.finished[part]
+        return self.examples.of_persons(self.decision, held_out, answers)
+
+    def decide(self, prefix: str, title: str, persons: Sequence[str]) -> Decision:
+        """The decision with thresholds chosen by inner folds of ``persons`` alone."""
+        count = self.recipe.train.threshold_folds
+        if not count:
+            return self.decision
+        among = set(persons)
+        kept = tuple(r for r in self.examples.data.recordings if r.person in among)
+        data = replace(self.examples.data, recordings=kept)
+        folds = folds_by_person(data, count, seed_of(self.recipe.seed, prefix) % 2**32)
+        pooled: dict[str, Floats] = {}
+        for number, fold in enumerate(folds, 1):
+            training = [person for person in persons if person not in set(fold)]
+            part = f"{prefix}thresholds {number}"
+            said = f"{title}thresholds {number}/{count}"
+            pooled |= self.held_out(part, said, training, fold)
+        thresholds = choose_thresholds(self.decision, self.truths, pooled)
+        return replace(self.decision, thresholds=thresholds)
+
+
+def check_truths(truths: Mapping[str, int], labels: Sequence[str], persons: Sequence[str]) -> None:
+    """Raise `DataError` when a label has nobody among the ``persons`` that are trained on."""
+    present = {truths[person] for person in persons}
+    missing = [label for index, label in enumerate(labels) if index not in present]
+    if missing:
+        raise DataError(
+            f"no person to train on has the label '{missing[0]}'",
+            hint="use more persons, or a smaller validation_fraction",
+        )

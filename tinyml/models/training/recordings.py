@@ -1,0 +1,284 @@
+"""Training: a recipe and a set of recordings in, one checkpoint or cross-validation out.
+
+Windows make a recording and recordings a person by the `Decision`. Statistics come from
+the training persons alone, thresholds from inner folds of them. The state of a run lies
+beside its results and goes when they are whole: stopped at any time, the same call
+continues and writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from tinyml import checkpoint
+from tinyml.checkpoint import Checkpoint
+from tinyml.decision import Decision, of_recordings
+from tinyml.errors import RecipeError
+from tinyml.files import canonical_json, write_json
+from tinyml.models.data.recordings import (
+    RecordingSet,
+    folds_by_person,
+    person_labels,
+    split_by_person,
+)
+from tinyml.models.prune.facts import pruning_facts
+from tinyml.models.training.examples import compute_examples
+from tinyml.models.training.metrics import label_metrics, person_metrics
+from tinyml.models.training.optimize import check_train
+from tinyml.models.training.persons import Run, check_truths
+from tinyml.models.training.run import (
+    STATE,
+    deterministic,
+    finished,
+    instruction_set,
+    new_module,
+    open_state,
+    owned_folder,
+)
+from tinyml.recipe import Recipe
+from tinyml.spec import ModelEntry
+
+Report = Callable[[Mapping[str, Any]], None]
+
+CURVE = "curve.json"
+FOLDS = "folds.json"
+FINAL = "final"
+
+
+def train(
+    entry: ModelEntry,
+    recipe: Recipe,
+    data: RecordingSet,
+    out: Path,
+    report: Report,
+    parent: Checkpoint | None = None,
+) -> Checkpoint:
+    """Train one model on a split by person; write ``checkpoint.safetensors`` and ``curve.json``.
+
+    Continues a run that was stopped; a finished one is returned as it is. Raises
+    `RecipeError`, `DataError`, `CheckpointError` when ``out`` holds another run's files,
+    `UsageError` when another process works there.
+
+    ``parent`` is the trained model that pruning begins with; its thresholds stay, since
+    its weights have seen the persons of every inner fold.
+    """
+    decision = decision_of(entry, recipe, data)
+    with owned_folder(out), deterministic(recipe.threads):
+        done = finished(out, recipe, data.sha256, report)
+        if done is not None:
+            return done
+        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent)
+        training, validation = split_by_person(
+            run.examples.data, recipe.train.validation_fraction, recipe.seed
+        )
+        check_truths(run.truths, decision.labels, training)
+        if parent is None:
+            decision = run.decide("", "", training)
+        else:
+            decision = replace(decision, thresholds=of_recordings(parent.decision).thresholds)
+        module = run.fit_part(FINAL, "training", training, validation)
+        answers = run.examples.answers(module, decision, validation)
+        metrics = person_metrics(
+            decision, run.truths, run.examples.of_persons(decision, validation, answers)
+        )
+        saved = Checkpoint(
+            model=entry.name,
+            weights={name: value.numpy() for name, value in module.state_dict().items()},
+            signature=entry.signature(len(decision.labels)),
+            decision=decision,
+            recipe=recipe,
+            facts=_facts(run, module, training, validation, metrics),
+        )
+        write_json(out / CURVE, saved.facts["curve"])
+        saved.save(out / checkpoint.FILE)
+        run.path.unlink()
+        return saved
+
+
+def cross_validate(
+    entry: ModelEntry,
+    recipe: Recipe,
+    data: RecordingSet,
+    folds: int,
+    out: Path,
+    report: Report,
+) -> dict[str, Any]:
+    """Answer every person by a model that has not seen them; write ``folds.json``.
+
+    Returns JSON values: metrics ``pooled`` over all persons, each judged with the
+    thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
+    and ``persons``. Continues, and raises, like `train`.
+    """
+    decision = decision_of(entry, recipe, data)
+    job = f"{folds} folds"
+    with owned_folder(out), deterministic(recipe.threads):
+        done = _finished_folds(out, recipe, data, folds, report)
+        if done is not None:
+            return done
+        run = _open(entry, recipe, decision, data, out / f"folds-{STATE}", job, report)
+        groups = folds_by_person(run.examples.data, folds, recipe.seed)
+        rows, persons = [], {}
+        for number, held_out in enumerate(groups, 1):
+            row, own = _fold(run, number, groups, held_out)
+            rows.append(row)
+            persons.update(own)
+        result = {
+            "recipe": json.loads(canonical_json(recipe.to_json())),
+            "model": entry.name,
+            **_data_facts(run),
+            "pooled": _pooled(decision.labels, list(persons.values())),
+            "folds": rows,
+            "persons": persons,
+        }
+        write_json(out / FOLDS, result)
+        run.path.unlink()
+        return result
+
+
+def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decision:
+    """The model's decision with the set's labels and what the recipe may change of it.
+
+    Raises `RecipeError` for a window that is not the model's, and for values of [train]
+    that cannot be used.
+    """
+    _check_split(recipe)
+    check_train(recipe.train, len(data.labels))
+    own, wanted = of_recordings(entry.decision), recipe.decision
+    window_s = own.window / own.rate_hz if own.rate_hz else 0.0
+    if wanted.window_s and wanted.window_s != window_s:
+        takes = "the whole recording" if own.whole else f"{window_s:g} s"
+        raise RecipeError(
+            f"[decision] window_s is {wanted.window_s:g}, '{entry.name}' takes {takes}",
+            hint="leave window_s out: the window belongs to the model",
+        )
+    if wanted.hop_s and (own.whole or wanted.hop_s < 0):
+        raise RecipeError(
+            f"[decision] hop_s is {wanted.hop_s:g}: '{entry.name}' takes "
+            + ("the whole recording at once" if own.whole else "a positive one")
+        )
+    if wanted.aggregation not in ("mean", "max"):
+        raise RecipeError(f"[decision] aggregation '{wanted.aggregation}' is neither mean nor max")
+    hop = max(1, round(wanted.hop_s * own.rate_hz)) if wanted.hop_s else own.hop
+    aggregation: Literal["mean", "max"] = "max" if wanted.aggregation == "max" else "mean"
+    return replace(own, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
+
+
+def _check_split(recipe: Recipe) -> None:
+    asked = recipe.train
+    if asked.threshold_folds == 1 or asked.threshold_folds < 0:
+        raise RecipeError(f"[train] threshold_folds is {asked.threshold_folds}: 0, or 2 and more")
+    if not 0 < asked.validation_fraction < 1:
+        raise RecipeError(
+            f"[train] validation_fraction is {asked.validation_fraction:g}: between 0 and 1"
+        )
+    if recipe.threads <= 0:
+        raise RecipeError(f"threads is {recipe.threads}: it must be positive")
+
+
+def _finished_folds(
+    out: Path, recipe: Recipe, data: RecordingSet, folds: int, report: Report
+) -> dict[str, Any] | None:
+    """The cross-validation that ``out`` holds already; one of another run is replaced."""
+    if not (out / FOLDS).is_file():
+        return None
+    found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
+    same_recipe = canonical_json(found["recipe"]) == canonical_json(recipe.to_json())
+    if not same_recipe or found["data_sha256"] != data.sha256 or len(found["folds"]) != folds:
+        return None
+    (out / f"folds-{STATE}").unlink(missing_ok=True)
+    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
+    return found
+
+
+def _open(
+    entry: ModelEntry,
+    recipe: Recipe,
+    decision: Decision,
+    data: RecordingSet,
+    path: Path,
+    job: str,
+    report: Report,
+    parent: Checkpoint | None = None,
+) -> Run:
+    """Read or begin the state, and compute the features."""
+    state = open_state(path, job, recipe, data.sha256, report)
+    fixed = new_module(entry, recipe, len(decision.labels), "front end")
+    examples = compute_examples(fixed, decision, data, report)
+    for text in examples.warnings:
+        report({"event": "warning", "text": f"warning: {text}"})
+    truths = person_labels(data)
+    weights = parent.weights if parent else None
+    return Run(entry, recipe, decision, examples, truths, state, path, report, weights)
+
+
+def _fold(
+    run: Run, number: int, groups: Sequence[Sequence[str]], held_out: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One outer fold: its metrics, and what was said of each person held out."""
+    training = sorted(person for group in groups if group is not held_out for person in group)
+    check_truths(run.truths, run.decision.labels, training)
+    part, title = f"fold {number}", f"fold {number}/{len(groups)}"
+    decision = run.decide(f"{part} ", f"{title} ", training)
+    found = run.held_out(part, title, training, held_out)
+    metrics = person_metrics(decision, run.truths, found)
+    persons = {
+        person: {
+            "fold": number,
+            "label": run.truths[person],
+            "answer": decision.label(probabilities),
+            "probabilities": [float(p) for p in probabilities],
+        }
+        for person, probabilities in found.items()
+    }
+    return {"thresholds": list(decision.thresholds), **metrics}, persons
+
+
+def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return label_metrics(
+        labels,
+        truths=[row["label"] for row in rows],
+        answers=[row["answer"] for row in rows],
+        worst=[row["probabilities"][0] for row in rows],
+    )
+
+
+def _facts(
+    run: Run,
+    module: nn.Module,
+    training: Sequence[str],
+    validation: Sequence[str],
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    split = {"training": list(training), "validation": list(validation)}
+    return {
+        **_data_facts(run),
+        "split": {
+            "validation": split["validation"],
+            "sha256": hashlib.sha256(canonical_json(split).encode()).hexdigest(),
+        },
+        "validation": dict(metrics),
+        "curve": run.state.curves[run.state.part],
+        "curves": run.state.curves,
+        "pruning": pruning_facts(module, run.recipe.prune),
+        "parameters": sum(p.numel() for p in module.parameters()),
+    }
+
+
+def _data_facts(run: Run) -> dict[str, Any]:
+    examples = run.examples
+    return {
+        "data_set": examples.data.name,
+        "data_sha256": examples.data.sha256,
+        "warnings": [*examples.data.warnings, *examples.warnings],
+        "left_out": list(examples.left_out),
+        "threads": torch.get_num_threads(),
+        "instruction_set": instruction_set(),
+    }

@@ -1,0 +1,133 @@
+"""What every run of training has, whatever its data: one owner, one state, one seed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tinyml import checkpoint
+from tinyml.checkpoint import Checkpoint
+from tinyml.decision import Floats
+from tinyml.errors import CheckpointError, UsageError, machine_errors
+from tinyml.files import lock
+from tinyml.models.training.fit import seed_of
+from tinyml.models.training.state import Identity, TrainState, load_state
+from tinyml.recipe import Recipe
+from tinyml.spec import ModelEntry
+
+Report = Callable[[Mapping[str, Any]], None]
+STATE = "state.safetensors"
+
+
+def new_module(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
+    """The model in an initial state that follows from the recipe's seed and the part."""
+    torch.manual_seed(seed_of(recipe.seed, part, "weights"))
+    return entry.build(classes)
+
+
+@contextlib.contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """``threads`` threads and deterministic algorithms, until the block ends."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+@contextlib.contextmanager
+def owned_folder(out: Path) -> Iterator[None]:
+    """Make ``out``, be its only writer, and remove what a killed writer left half-written.
+
+    Raises `UsageError` when it is a file or another process works in it.
+    """
+    out = out.absolute()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file", hint="choose another folder")
+    with machine_errors(f"making {out.name}"):
+        out.mkdir(parents=True, exist_ok=True)
+    with lock(out):
+        for left in out.glob(".*.safetensors.*"):
+            left.unlink()
+        for left in out.glob(".*.json.*"):
+            left.unlink()
+        yield
+
+
+def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
+    """``entry``'s module with the checkpoint's weights, in eval mode.
+
+    Raises `CheckpointError` naming some of what does not fit.
+    """
+    module: nn.Module = entry.build(len(saved.decision.labels))
+    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in saved.weights.items()}
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} is not its" for name in found if name not in wanted]
+    wrong += [
+        f"{name} is {list(found[name])} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if found.get(name, shape) != shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CheckpointError(
+            f"the weights are not those of model '{entry.name}': {'; '.join(wrong[:3])}{more}",
+            hint="give the checkpoint of this model, or name the model that it is of",
+        )
+    module.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in saved.weights.items()})
+    return module.eval()
+
+
+def answer_windows(module: nn.Module) -> Callable[[Floats], Floats]:
+    """A function windows [n, window] -> probabilities [n, classes] that asks ``module``."""
+
+    def answer(windows: Floats) -> Floats:
+        with torch.no_grad():
+            probabilities: Floats = module(torch.from_numpy(windows))["probabilities"].numpy()
+        return probabilities
+
+    return answer
+
+
+def finished(out: Path, recipe: Recipe, data_sha256: str, report: Report) -> Checkpoint | None:
+    """The checkpoint that ``out`` holds already, if it is this run's."""
+    if not (out / checkpoint.FILE).is_file():
+        return None
+    saved = checkpoint.load(out)
+    if saved.recipe.id != recipe.id or saved.facts.get("data_sha256") != data_sha256:
+        what = "recipe" if saved.recipe.id != recipe.id else "data"
+        raise CheckpointError(
+            f"{out / checkpoint.FILE} was trained with another {what}",
+            hint="choose another --out, or delete that folder",
+        )
+    (out / STATE).unlink(missing_ok=True)
+    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
+    return saved
+
+
+def open_state(
+    path: Path, job: str, recipe: Recipe, data_sha256: str, report: Report
+) -> TrainState:
+    """Read or begin the state of ``job`` at ``path``, and say where it continues."""
+    identity = Identity(job, recipe.id, data_sha256, torch.get_num_threads(), instruction_set())
+    state, differences = load_state(path, identity)
+    for text in differences:
+        report({"event": "mismatch", "text": f"continuing where {text}: other last digits"})
+    if state.finished or state.epoch:
+        report({"event": "resumed", "text": f"continuing {path.parent}"})
+    state.save(path)
+    return state
+
+
+def instruction_set() -> str:
+    """What torch's kernels use of this CPU."""
+    return str(torch.backends.cpu.get_cpu_capability())

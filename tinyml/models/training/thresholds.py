@@ -1,0 +1,60 @@
+"""The thresholds of a `Decision`, chosen on persons that the asked model has not seen."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyml.decision import Decision, Floats
+from tinyml.models.training.metrics import confusion, unweighted_average_recall, weighted_accuracy
+
+CANDIDATES = 2000
+FINEST = 24
+BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+
+def choose_thresholds(
+    decision: Decision, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
+) -> tuple[float, ...]:
+    """One threshold per label but the last, from a coarse grid.
+
+    Maximizes the mean of weighted accuracy and UAR over the persons of ``probabilities``,
+    smoothed over neighbouring thresholds: with few persons the score is ragged, and a
+    single peak is mostly chance where a plateau is not. Of equals, the middle one.
+    """
+    count = len(decision.labels) - 1
+    steps = max(2, min(FINEST, int(CANDIDATES ** (1 / count))))
+    values = np.arange(1, steps + 1) / (steps + 1)
+    candidates = list(itertools.product(values.tolist(), repeat=count))
+    scores = np.array([_score(decision, row, truths, probabilities) for row in candidates])
+    smooth = _smooth(scores.reshape((steps,) * count)).ravel()
+    best = np.array(candidates)[smooth >= smooth.max() - 1e-9]
+    distance = np.square(best - best.mean(axis=0)).sum(axis=1)
+    return tuple(best[int(np.argmin(distance))].tolist())
+
+
+def _smooth(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Binomial mean over five neighbours along every axis; the rim is repeated outward."""
+    for axis in range(scores.ndim):
+        width = [(2, 2) if other == axis else (0, 0) for other in range(scores.ndim)]
+        padded = np.pad(scores, width, mode="edge")
+        size = scores.shape[axis]
+        parts = [padded.take(range(at, at + size), axis) for at in range(5)]
+        scores = np.tensordot(BINOMIAL, np.stack(parts), axes=1)
+    return scores
+
+
+def _score(
+    decision: Decision,
+    thresholds: tuple[float, ...],
+    truths: Mapping[str, int],
+    probabilities: Mapping[str, Floats],
+) -> float:
+    chosen = replace(decision, thresholds=thresholds)
+    answers = [chosen.label(own) for own in probabilities.values()]
+    counts = confusion([truths[person] for person in probabilities], answers, len(decision.labels))
+    return (weighted_accuracy(counts, decision.labels) + unweighted_average_recall(counts)) / 2

@@ -1,0 +1,77 @@
+"""Image files in, probabilities out, through a bundle's own model file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.decision import Floats
+from tinyml.errors import DataError, machine_errors
+from tinyml.image_decision import Bytes, ImageDecision
+from tinyml.models.data.decode import decode
+
+ARRAYS = (".npy", ".npz")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnswer:
+    """What the model says of one image."""
+
+    file: str
+    label: str
+    probabilities: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def answer_images(
+    files: Sequence[Path], decision: ImageDecision, answer: Callable[[Floats], Floats]
+) -> list[ImageAnswer]:
+    """One `ImageAnswer` per file, in order, after all of them were read; `DataError`."""
+    pixels = [read_pixels(file, decision) for file in files]
+    return [
+        _answer(str(file), decision, answer(decision.inputs(image[None]))[0])
+        for file, image in zip(files, pixels, strict=True)
+    ]
+
+
+def _answer(file: str, decision: ImageDecision, probabilities: Floats) -> ImageAnswer:
+    return ImageAnswer(
+        file=file,
+        label=decision.labels[decision.label(probabilities)],
+        probabilities=dict(zip(decision.labels, map(float, probabilities), strict=True)),
+    )
+
+
+def read_pixels(file: Path, decision: ImageDecision) -> Bytes:
+    """uint8 [side, side, channels] of a photo, or of an array that has this shape already.
+
+    Raises `DataError` naming a file that is missing, broken, or of another shape.
+    """
+    if not file.is_file():
+        raise DataError(f"no image at {file}", hint="give a jpg, png or bmp")
+    if file.suffix.lower() in ARRAYS:
+        return _read_array(file, decision)
+    with machine_errors(f"reading {file.name}"):
+        content = file.read_bytes()
+    return decode(content, decision.side, decision.channels, name=str(file))
+
+
+def _read_array(file: Path, decision: ImageDecision) -> Bytes:
+    shape = (decision.side, decision.side, decision.channels)
+    try:
+        with file.open("rb") as stream:  # np.load leaves a file open that it cannot read
+            loaded = np.load(stream, allow_pickle=False)
+            found = [loaded] if isinstance(loaded, np.ndarray) else list(loaded.values())
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} is no array that can be read") from error
+    if len(found) != 1 or found[0].shape != shape or found[0].dtype != np.uint8:
+        what = ", ".join(f"{array.dtype}{list(array.shape)}" for array in found) or "nothing"
+        raise DataError(f"{file} holds {what}, the model takes one uint8{list(shape)}")
+    return np.asarray(found[0])

@@ -1,0 +1,52 @@
+"""Pruned weights that the file's runtime multiplies like any others.
+
+onnxruntime has no sparse kernel. LiteRT's XNNPACK has some, but they are taken only for
+weights that the file stores as sparse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinyml.runtimes.lint.finding import Finding, in_bytes
+from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Value
+from tinyml.target import Target
+
+ZEROS = 0.5
+LEAST_WEIGHTS = 256
+RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT"}
+CURE = {
+    "onnx": "expect no speed-up from sparsity in onnxruntime; a narrower dense model is faster",
+    "tflite": "expect no speed-up until the weights are stored as sparse, and none on x86 with AVX",
+}
+
+
+def zeros_run_dense(graph: ModelGraph, target: Target | None) -> Iterator[Finding]:
+    """One finding for the file: how many of its weights are mostly zero."""
+    weights: dict[str, Value] = {}
+    for operator in graph.operators:
+        if operator.op in PRODUCTS:
+            weights |= {value.key: value for value in graph.constants(operator)}
+    counts = {key: _counts(value) for key, value in weights.items()}
+    pruned = {key: own for key, own in counts.items() if own[0] > ZEROS * own[1]}
+    if not pruned:
+        return
+    zeros, total = (sum(own[i] for own in pruned.values()) for i in (0, 1))
+    stored = in_bytes(sum(weights[key].size for key in pruned))
+    yield Finding(
+        "zeros_run_dense",
+        f"{len(pruned)} of {len(weights)} weights",
+        f"{zeros / total:.0%} of their values are zero, stored dense in {stored}: "
+        f"{RUNTIMES[graph.format]} runs them as if they were not",
+        CURE[graph.format],
+    )
+
+
+def _counts(value: Value) -> tuple[int, int]:
+    """(zeros, values); none of a tensor that is too small to be a pruned weight."""
+    array = value.constant() if value.constant is not None else np.zeros(0)
+    if array.ndim < 2 or array.size < LEAST_WEIGHTS:
+        return 0, 0
+    return array.size - int(np.count_nonzero(array)), array.size
