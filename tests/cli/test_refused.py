@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "refusals.py"))
@@ -37,6 +42,44 @@ def assert_refused(factory: str, folder: Path) -> None:
 @pytest.mark.parametrize("factory", QUICK)
 def test_a_network_that_cannot_be_captured_is_refused(factory: str, tmp_path: Path) -> None:
     assert_refused(factory, tmp_path)
+
+
+OPERATOR = """\
+import torch
+from torch import nn
+
+
+@torch.library.custom_op("tests_cli::swish", mutates_args=())
+def swish(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.sigmoid(x)
+
+
+@swish.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+
+class Swish(nn.Module):
+    def forward(self, x):
+        return swish(x)
+
+
+def net():
+    return nn.Sequential(nn.Linear(8, 8), Swish())
+"""
+
+
+def test_an_operator_of_the_users_own_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(OPERATOR)
+    np.savez(tmp_path / "sample.npz", x=np.ones((1, 8), np.float32))
+    sample, out = tmp_path / "sample.npz", tmp_path / "mine"
+    more = ["--sample", sample, "--target", "rpi", "--out", out, "--timeout", 300]
+    done = cli("export", tmp_path / "net.py:net", *more)
+    assert done.returncode == 3, done.stderr
+    part = r"'1' \(Swish, \S*net\.py:17\): it calls the custom operator 'tests_cli::swish'"
+    assert re.search(part, done.stderr)
+    assert "hint: " in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.slow
