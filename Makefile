@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
+<<<<<<< HEAD
 .PHONY: help setup demo test test-all check bench wheel-test tables corpus picture rehearse golden clean
+=======
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture golden clean
+>>>>>>> fp16
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -40,6 +44,9 @@ tables: setup ## regenerate the tables of counts and of what is supported
 
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python scripts/corpus_table.py
+
+refusals: setup ## write docs/refusals.md: what is said of what cannot be exported (4 min)
+	$(BIN)/python scripts/refusals.py
 
 picture: setup ## redraw README's scalogram
 	$(BIN)/python scripts/readme_picture.py

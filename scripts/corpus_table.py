@@ -24,15 +24,27 @@ process per format, and parity of every block and output. `make corpus` writes t
 [tests/corpus/corpus_table.py](../tests/corpus/corpus_table.py) lists the networks.
 
 - A block is a submodule to depth 3 whose output is one tensor, each call apart. *blocks* were read
-  from the shipped file and compared; *fused away* are those whose value no tensor of the file has,
-  such as a convolution whose normalisation is folded into it.
+  from the shipped file and compared. *twin* were compared too, in a second file with them as
+  outputs, because no tensor of the shipped one has their value: a convolution and the
+  normalisation after it become one, say. *lost* are in neither: a rewrite merged them.
 - Outputs come from the runtime with its default optimisations and delegates. Inputs are a seeded
   sample and the five seeded cases of parity (random, silence, tiny, full-scale, impulse).
 - *lowest SQNR* is over all blocks, outputs and cases; *s* are the seconds of the child that wrote
   the file, both formats beside each other on two cores that others use too.
 
 """
-COLUMNS = ("network", "format", "parity", "lowest SQNR", "blocks", "fused away", "ops", "KiB", "s")
+COLUMNS = (
+    "network",
+    "format",
+    "parity",
+    "lowest SQNR",
+    "blocks",
+    "twin",
+    "lost",
+    "ops",
+    "KiB",
+    "s",
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -82,7 +94,14 @@ def _row(result: object) -> tuple[str, ...]:
     if not result.rows:
         return (name, fmt, "no: see below", "-", "-", "-", "-", "-", seconds)
     sqnr = "-" if result.lowest_sqnr_db is None else f"{result.lowest_sqnr_db:.0f} dB"
-    numbers = (result.blocks, result.fused, result.ops, f"{result.bytes / 1024:.1f}", seconds)
+    numbers = (
+        result.blocks,
+        result.twin,
+        result.fused,
+        result.ops,
+        f"{result.bytes / 1024:.1f}",
+        seconds,
+    )
     parity = "no: see below" if result.reason else "yes"
     return (name, fmt, parity, sqnr, *(str(number) for number in numbers))
 

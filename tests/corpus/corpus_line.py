@@ -39,7 +39,8 @@ class Result:
     """One network in one format; ``reason`` is empty when every row passes.
 
     blocks   submodules compared in the file, at least one case each
-    fused    submodules whose value no tensor of the file has
+    twin     submodules whose value no tensor of the file has, compared in its twin
+    fused    submodules that neither has
     """
 
     name: str
@@ -49,6 +50,7 @@ class Result:
     lowest_at: str = ""
     rows: int = 0
     blocks: int = 0
+    twin: int = 0
     fused: int = 0
     ops: int = 0
     bytes: int = 0
@@ -110,7 +112,10 @@ def _convert(fmt: str, folder: Path) -> tuple[float, str]:
     log = folder / f"{fmt}.log"
     try:
         run_child(
-            f"tinyml.export.write_{fmt}", [str(p) for p in paths], log=log, timeout_s=TIMEOUT_S
+            f"tinyml.export.write_{fmt}",
+            [*(str(p) for p in paths), "--twin", str(folder / f"twin.{fmt}")],
+            log=log,
+            timeout_s=TIMEOUT_S,
         )
     except TinymlError as error:
         return time.monotonic() - started, error.message
@@ -126,6 +131,7 @@ def _result(
     path, noted = folder / f"network.{fmt}", facts.load(folder / f"{fmt}.json")
     try:
         rows = [*ready.captured, *compare(fmt, path, noted, ready)]
+        rows += compare_twin(fmt, folder, noted, ready)
     except TinymlError as error:
         return Result(entry.name, fmt, error.message, seconds=seconds)
     _save(folder / f"{fmt}.rows.json", rows)
@@ -141,7 +147,8 @@ def _result(
         lowest_at=f"{lowest.stage} on {lowest.case}",
         rows=len(rows),
         blocks=len({row.stage for row in inside if row.verdict != "fused away"}),
-        fused=len({row.stage for row in inside if row.verdict == "fused away"}),
+        twin=len(noted.twin),
+        fused=len({r.stage for r in inside if r.verdict == "fused away"} - set(noted.twin)),
         ops=sum(INSPECT[fmt](path).ops.values()),
         bytes=path.stat().st_size,
         seconds=seconds,
@@ -157,6 +164,14 @@ def compare(fmt: str, path: Path, noted: Facts, ready: Prepared) -> Iterable[Sta
         yield from parity.compare(runtime.name, case, ready.inside[case], got, ready.stages)
         want = ready.outputs[case]
         yield from parity.compare(OPTIMISED[fmt], case, want, session.run(given), list(want))
+
+
+def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Iterable[StageParity]:
+    """Stages that have no tensor in the file, out of its twin."""
+    runtime = RUNTIMES[fmt]
+    for case, given in ready.inputs.items() if noted.twin else ():
+        got = runtime.read_tensors(folder / f"twin.{fmt}", noted.twin, given)
+        yield from parity.compare(f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin)
 
 
 def _stages(runtime: object, path: Path, noted: Facts, given: Arrays) -> dict[str, Array | None]:

@@ -22,7 +22,7 @@ def assert_parity(name: str, folder: Path) -> None:
     for result in run(BY_NAME[name], folder):
         wanted = refused.get((name, result.format), "yes")
         assert (result.reason == "") == (wanted == "yes"), (result.format, result.reason)
-        assert result.blocks + result.fused >= LEAST_BLOCKS
+        assert result.blocks + result.twin >= LEAST_BLOCKS
 
 
 def _documented() -> list[tuple[tuple[str, str], str]]:
@@ -45,6 +45,16 @@ def test_a_network_has_parity_in_both_formats(name: str, tmp_path: Path) -> None
 def test_the_table_has_every_network_in_every_format() -> None:
     documented = [key for key, _ in _documented()]
     assert documented == [(entry.name, fmt) for entry in ENTRIES for fmt in FORMATS]
+
+
+def test_at_least_four_blocks_of_every_network_were_compared() -> None:
+    head = r"^\| network \| format \| parity \| lowest SQNR \| blocks \| twin \| lost "
+    assert re.search(head, TABLE.read_text("utf-8"), re.M)
+    row = r"^\| `(\S+)` \| (\w+) \| yes \| [^|]+ \| (\d+) \| (\d+) \|"
+    counts = re.findall(row, TABLE.read_text("utf-8"), re.M)
+    assert len(counts) == len(FORMATS) * len(ENTRIES)
+    few = [entry for entry in counts if int(entry[2]) + int(entry[3]) < LEAST_BLOCKS]
+    assert few == []
 
 
 def test_at_least_23_of_26_have_parity_in_both_formats() -> None:

@@ -199,3 +199,10 @@ def test_weights_of_what_is_kept_stay(converted: bytes) -> None:
     assert set(STAGES) & names == set(STAGES) & {
         flatbuffer.text(t.name) for t in flatbuffer.unpack(converted).subgraphs[0].tensors
     }
+
+
+def test_values_that_came_without_a_type_are_cast_too() -> None:
+    body = "a = Relu(x) b = Tanh(a) y = Sigmoid(b)"
+    model = ir.serde.deserialize_model(onnx.parser.parse_model(HEAD + "{" + body + "}"))
+    assert cast_to_float16(model) == 3
+    np.testing.assert_allclose(answer(model), answer(graph(body)), atol=2e-3)

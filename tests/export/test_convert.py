@@ -114,6 +114,16 @@ def test_a_lack_of_memory_is_told_whoever_reports_it(child, source: str) -> None
         child(f"import tinyml.errors\n{source}", memory_mb=256)
 
 
+def test_an_error_raised_from_itself_is_told_at_once(child) -> None:
+    source = (
+        "from tinyml.errors import ExportError\n"
+        "error = ExportError('no format has it')\n"
+        "try:\n    raise error\nexcept ExportError:\n    raise error from error"
+    )
+    with pytest.raises(ExportError, match="no format has it"):
+        child(source)
+
+
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     (tmp_path / "sleeper.py").write_text(

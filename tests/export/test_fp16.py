@@ -88,6 +88,8 @@ def test_overflow_and_underflow_are_told_apart_and_from_what_is_harmless() -> No
     assert found([1.0, 1e-9]) == [("underflow", pytest.approx(1e-9), True)]
     assert found([1e-5, 5e-5]) == [("underflow", pytest.approx(1e-5), False)]
     assert found([0.0, 0.0]) == []
+    assert list(fp16.findings_of(np.asarray(1e-5, np.float32))) == []
+    assert [f.harmless for f in fp16.findings_of(np.asarray(1e-8, np.float32))] == [False]
 
 
 def test_an_epsilon_below_float16_is_named_with_stage_node_and_value() -> None:

@@ -166,10 +166,12 @@ def source_line(kind: type) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))  # ``raise error from error`` is a chain without an end
+        yield link
+        link = link.__cause__
 
 
 def _below_us(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:

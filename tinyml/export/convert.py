@@ -201,7 +201,9 @@ def main(arguments: list[str]) -> None:
 
 def _lacks_memory(error: BaseException | None) -> bool:
     """Whether ``error``, or what it was raised for, is a lack of memory."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))  # ``raise error from error`` is a chain without an end
         if isinstance(error, MemoryError) or (
             isinstance(error, RuntimeError | ImportError | OSError)
             and _NO_MEMORY.search(str(error))

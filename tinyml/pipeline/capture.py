@@ -75,13 +75,16 @@ def capture_or_explain(
         return capture(module, signature, stages)
     except ExportError as error:
         log = folder / LOGS / LOG
-        raise explain(
+        found = explain(
             module,
             sample or signature,
             error,
             log=log if log.exists() else None,
             budget_s=SEARCH_S,
-        ) from error
+        )
+        if found is error:
+            raise
+        raise found from error
 
 
 def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:

@@ -246,7 +246,10 @@ def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[Mode
     try:
         convert.run_children(children, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
     except ExportError as error:
-        raise _blamed(error, plan, work) from error
+        blamed = _blamed(error, plan, work)
+        if blamed is error:
+            raise
+        raise blamed from error
     return tuple(_written(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 from tinyml.errors import ExportError
 from tinyml.export.names import free_name
@@ -24,6 +25,7 @@ HALF, SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 def cast_to_float16(model: ir.Model, keep: Collection[str] = ()) -> int:
     """Return the number of values and constants that became float16; ``keep``: node names."""
+    ShapeInferencePass()(model)  # PyTorch leaves values without a type
     caster = _Caster(model, model.opset_imports[""])
     for node in list(model.graph):
         caster.visit(node, kept=str(node.name) in keep)
