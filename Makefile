@@ -6,11 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-<<<<<<< HEAD
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus picture rehearse golden clean
-=======
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture golden clean
->>>>>>> fp16
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture rehearse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
