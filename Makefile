@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture rehearse golden clean
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture checkpoints rehearse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -52,6 +52,9 @@ picture: setup ## redraw README's scalogram
 BUDGET ?= 60
 reproduce-%: setup ## train what a paper's claim needs: lottery, rewinding, sparse, tinynet
 	$(BIN)/python scripts/reproduce $* --budget $(BUDGET)
+
+checkpoints: setup ## train the dense and the 90% sparse MobileNet of examples/checkpoints (fixed seed, CIFAR-10)
+	$(BIN)/python scripts/reproduce sparse --budget 120 --only seed0/dense seed0/sparse90 --copy-to examples/checkpoints
 
 rehearse: setup ## every path of reproduce-% once, about a minute each, without data
 	$(BIN)/python scripts/reproduce --rehearse

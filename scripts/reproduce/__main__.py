@@ -21,6 +21,8 @@ import tinynet
 from jobs import run_all
 from length import planned
 
+from tinyml.files import write_bytes
+
 CLAIMS = {
     "lottery": lottery,
     "rewinding": rewinding,
@@ -39,14 +41,33 @@ def main() -> None:
     parser.add_argument("--set", default="", help="another image set: shapes needs no data")
     parser.add_argument("--runs", type=Path, default=Path("runs/evidence"), help="where runs go")
     parser.add_argument("--docs", type=Path, default=page.DOCS, help="where the page goes")
+    parser.add_argument("--only", nargs="+", default=[], help="runs to make now: seed0/dense ...")
+    parser.add_argument("--copy-to", type=Path, help="with --only: copy their checkpoints there")
     parser.add_argument("--rehearse", action="store_true", help="every path once, thrown away")
     asked = parser.parse_args()
     if asked.rehearse:
         _rehearse()
     elif asked.claim is None:
         parser.error("name a claim, or --rehearse")
+    elif asked.only:
+        _some(asked)
     else:
         _reproduce(asked.claim, asked.budget, asked.set, asked.runs, asked.docs)
+
+
+def _some(asked: argparse.Namespace) -> None:
+    """Only the runs that are named, and those that they need; no page."""
+    claim, folder = CLAIMS[asked.claim], asked.runs / asked.claim
+    length = planned(folder, asked.budget, claim.COST, asked.set or claim.SET, claim.PER_CLASS)
+    wanted = {folder / name for name in asked.only}
+    jobs = claim.jobs(folder, length)
+    for job in reversed(jobs):
+        wanted |= set(job.needs) if job.out in wanted else set()
+    run_all([job for job in jobs if job.out in wanted], length.workers)
+    for name in asked.only if asked.copy_to else ():
+        copied = asked.copy_to / f"{asked.claim}-{Path(name).name}.safetensors"
+        write_bytes(copied, (folder / name / "checkpoint.safetensors").read_bytes())
+        print(f"written: {copied}")
 
 
 def _rehearse() -> None:
