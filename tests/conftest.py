@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# Two threads beside any other load are tens of times slower than one; children inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 RECIPE = """\
 model = "funnelnet"
 seed = 3
