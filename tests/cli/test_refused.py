@@ -22,7 +22,7 @@ CURES = {
     "scale": "keep the value a tensor",
     "phase": "as real convolutions",
     "loud": "fix every shape",
-    "spectrum": "write it with other operators",
+    "spectrum": "as real convolutions",
 }
 QUICK = ("gate", "counter")  # those that are refused before any conversion
 

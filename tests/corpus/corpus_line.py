@@ -88,7 +88,7 @@ def prepare(entry: Entry, folder: Path) -> Prepared:
     signature = entry.signature(module)
     stages = blocks(module, entry.sample())
     captured = capture(module, signature, stages)
-    inputs = {"sample": entry.sample(), **parity.cases(signature, SEED)}
+    inputs = {"sample": entry.sample(), **parity.cases(signature, SEED, entry.sample())}
     values = {case: eager_values(module, x, signature, stages) for case, x in inputs.items()}
     inside = {case: value[0] for case, value in values.items()}
     outputs = {case: value[1] for case, value in values.items()}

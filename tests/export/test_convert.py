@@ -124,10 +124,15 @@ def test_an_error_raised_from_itself_is_told_at_once(child) -> None:
         child(source)
 
 
-def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
+def test_a_child_and_whatever_it_started_die_with_its_parent(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     (tmp_path / "sleeper.py").write_text(
-        f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+        "import os, subprocess, time\n"
+        "inner = subprocess.Popen(['sleep', '600'])\n"
+        "forked = os.fork() or time.sleep(600)\n"
+        f"open({str(pid)!r} + '-', 'w').write(f'{{os.getpid()}} {{inner.pid}} {{forked}}')\n"
+        f"os.rename({str(pid)!r} + '-', {str(pid)!r})\n"
+        "time.sleep(600)"
     )
     parent = subprocess.Popen(
         [
@@ -139,10 +144,21 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     try:
-        _wait_for(lambda: pid.exists() and pid.read_text() != "")
+        _wait_for(pid.exists)
     finally:
         parent.kill()
         parent.wait()
+    for number in pid.read_text().split():
+        _assert_gone(int(number))
+
+
+def test_what_a_child_leaves_behind_goes_with_it(child, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    child(
+        "import subprocess\n"
+        "inner = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(pid)!r}, 'w').write(str(inner.pid))"
+    )
     _assert_gone(int(pid.read_text()))
 
 

@@ -126,6 +126,46 @@ def test_integers_stay_inside_every_index() -> None:
             assert set(np.unique(inputs[name]).astype(int)) <= {0, 1}
 
 
+def test_integers_take_the_range_of_the_sample_and_no_more() -> None:
+    sample = {
+        "index": np.array([[3, 49, 7]]),
+        "flag": np.array(True),
+        "level": np.array([[-128, 127, 0, 5]], np.int8),
+    }
+    wide = Signature(
+        (
+            TensorSpec("index", (1, 400), dtype="int64"),
+            TensorSpec("flag", (), dtype="bool"),
+            TensorSpec("level", (1, 40), dtype="int8"),
+        ),
+        (TensorSpec("y", (1, 8)),),
+    )
+    made = cases(wide, seed=0, sample=sample)
+    for inputs in made.values():
+        wide.check_inputs(inputs)
+        assert inputs["index"].min() >= 3
+        assert inputs["index"].max() <= 49
+    assert set(made["random"]["index"].ravel()) == set(range(3, 50))
+    assert set(made["full-scale"]["index"].ravel()) == {3, 49}
+    assert set(made["silence"]["index"].ravel()) == {3}
+    assert np.flatnonzero(made["impulse"]["index"] == 49).tolist() == [200]
+    assert set(made["silence"]["level"].ravel()) == {0}
+    assert set(made["full-scale"]["level"].ravel()) == {-128, 127}
+
+
+def test_an_input_that_the_sample_lacks_is_0_or_1() -> None:
+    for inputs in cases(SIGNATURE, seed=0, sample={"flag": np.array(True)}).values():
+        assert set(np.unique(inputs["index"])) <= {0, 1}
+
+
+def test_floats_are_the_same_with_and_without_a_sample() -> None:
+    first = Signature(SIGNATURE.inputs[:2], SIGNATURE.outputs)
+    sample = {"waveform": np.full((1, 64), 5.0, np.float32)}
+    for case, inputs in cases(first, 0).items():
+        given = cases(first, 0, sample)[case]
+        assert all(np.array_equal(given[name], inputs[name]) for name in inputs)
+
+
 def test_a_seed_decides_the_cases() -> None:
     first, again, other = (cases(SIGNATURE, seed)["random"]["waveform"] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

@@ -33,11 +33,11 @@ class Net(nn.Module):
         return self.level(self.body(x))
 
 
-def written(plan: Any) -> None:
-    """The network as TFLite, in a scratch folder as export has it."""
+def convert(plan: Any) -> None:
+    """The network to the plan's formats, in a scratch folder as export has it."""
     with export._scratch() as work:
         capture(Net().eval(), SIGNATURE).save(work)
-        export._write(plan, "tflite", work, work)
+        export._convert(plan, work, work, lambda _: None)
 
 
 # torch 2.13 warns about its own use of LeafSpec
@@ -46,12 +46,13 @@ def written(plan: Any) -> None:
 def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
     torch.manual_seed(0)
     plan: Any = SimpleNamespace(
-        entry=SimpleNamespace(name="net"),
+        source=SimpleNamespace(name="net"),
+        formats=("tflite",),
         precision="fp32",
-        job=SimpleNamespace(timeout_s=240.0),
+        job=SimpleNamespace(timeout_s=240.0, memory_mb=None),
     )
     with pytest.raises(ExportError) as caught:
-        written(plan)
+        convert(plan)
     message, hint = caught.value.message, caught.value.hint
     assert message.startswith("LiteRT cannot convert 'level' (Peak, ")
     assert f"{Path(__file__).name}:" in message

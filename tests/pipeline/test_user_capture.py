@@ -47,6 +47,23 @@ def test_a_sample_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
         captured(Logarithm(), tmp_path, x=-X)
 
 
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(9, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.words(ids)
+
+
+def test_an_index_takes_the_whole_range_of_the_sample_and_no_more(tmp_path: Path) -> None:
+    facts = captured(Words(), tmp_path, ids=np.array([[2, 8, 5] * 20]))
+    inputs = reference.load(tmp_path / "reference.safetensors").inputs
+    assert not facts["not_judged"]
+    assert set(inputs["random"]["ids"].ravel()) == set(range(2, 9))
+    assert {int(x) for given in inputs.values() for x in given["ids"].ravel()} == set(range(2, 9))
+
+
 class Lookup(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not torch.compiler.is_exporting() and x.abs().sum() == 0:

@@ -29,7 +29,7 @@ WRITERS = {
 RESTARTS = 6
 _OURS = str(Path(__file__).parent)
 # Of MLIR's messages: `FILE:LINE:COLUMN: error: ` before, and the operation's text after.
-_PLACE = re.compile(r"\S+:\d+:\d+: error: ")
+_PLACE = re.compile(r"\S+:\d+:\d+: error: |error: \"[^']*\): (?=')")
 _DUMP = re.compile(r": %\w+ = .*$")
 _STACK_LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 

@@ -176,9 +176,13 @@ def _export(module: nn.Module, inputs: dict[str, Tensor]) -> ExportedProgram:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line that says something, with the exception's name."""
+    """The first line that says something, with the exception's name.
+
+    A line that ends with a colon says it with the next.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or "no message"
+    return f"{type(error).__name__}: {said[:300]}"
 
 
 def _refuse_training(module: nn.Module) -> None:

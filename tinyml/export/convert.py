@@ -182,6 +182,7 @@ def last_line(log: Path) -> str:
 def main(arguments: list[str]) -> None:
     """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
     report, parent, memory_mb, module, *rest = arguments
+    _take_along()
     _die_with(int(parent))
     _limit_memory(int(memory_mb))
     sys.argv = [module, *rest]
@@ -230,6 +231,24 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise SystemExit(_FAILED)
+
+
+def _take_along() -> None:
+    """Whatever this process starts, a user's code too, dies with it, however it dies.
+
+    A fork waits for the death and then kills the group; what has left the group (a
+    daemon, a session of its own) is out of its reach.
+    """
+    if sys.platform != "linux" or os.getpgrp() != os.getpid():
+        return
+    mine = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if os.fork() == 0:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == mine:
+            signal.sigwait({signal.SIGTERM})
+        os.killpg(mine, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _limit_memory(memory_mb: int) -> None:

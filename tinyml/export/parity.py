@@ -117,29 +117,48 @@ def _gate_metrics(parity: Parity) -> None:
             )
 
 
-def cases(signature: Signature, seed: int) -> dict[str, dict[str, Array]]:
+def cases(
+    signature: Signature, seed: int, sample: Arrays | None = None
+) -> dict[str, dict[str, Array]]:
     """Named inputs with teeth, for every input of ``signature``, states too.
 
     Floats: ``random`` (normal, 0.25 of full scale), ``silence``, ``tiny`` (the same at
     1e-5), ``full-scale`` (random signs) and ``impulse`` (one 1 in the middle of the last
-    axis). Integers are 0 or 1, which every index and flag allows; 0 where floats are
-    silent.
+    axis). Integers stay within the range that ``sample`` shows, its ends included: an
+    index has an end that nothing else tells. What is nearest to 0 in it stands for silence,
+    its ends for the signs of ``full-scale``, its highest for an impulse. Without ``sample``,
+    and for flags, they are 0 or 1, which every index allows.
     """
     generator = np.random.default_rng(seed)
     return {
-        case: {spec.name: _fill(make, spec, generator) for spec in signature.inputs}
-        for case, make in _CASES.items()
+        case: {
+            spec.name: _fill(case, spec, generator, _seen(spec, sample or {}))
+            for spec in signature.inputs
+        }
+        for case in _CASES
     }
+
+
+def _seen(spec: TensorSpec, sample: Arrays) -> tuple[int, int]:
+    """Lowest and highest integer that an input is known to take."""
+    if spec.dtype == "bool" or spec.name not in sample or not sample[spec.name].size:
+        return 0, 1
+    return int(sample[spec.name].min()), int(sample[spec.name].max())
 
 
 _Make = Callable[[TensorSpec, np.random.Generator], Array]
 
 
-def _fill(make: _Make, spec: TensorSpec, generator: np.random.Generator) -> Array:
-    values = make(spec, generator)
-    if not spec.dtype.startswith("float"):
-        values = values > 0
-    return values.astype(spec.dtype)
+def _fill(
+    case: str, spec: TensorSpec, generator: np.random.Generator, seen: tuple[int, int]
+) -> Array:
+    values = _CASES[case](spec, generator)
+    if spec.dtype.startswith("float"):
+        return values.astype(spec.dtype)
+    if case in _SPREAD and spec.dtype != "bool":
+        return generator.integers(*seen, spec.shape, np.dtype(spec.dtype), endpoint=True)
+    low = seen[0] if case == "full-scale" else min(max(0, seen[0]), seen[1])
+    return np.where(values > 0, seen[1], low).astype(spec.dtype)
 
 
 def _random(spec: TensorSpec, generator: np.random.Generator) -> Array:
@@ -172,3 +191,4 @@ _CASES: dict[str, _Make] = {
     "full-scale": _full_scale,
     "impulse": _impulse,
 }
+_SPREAD = ("random", "tiny")  # integers of these take every value between the ends

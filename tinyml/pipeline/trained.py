@@ -54,7 +54,7 @@ class TrainedSource:
         if saved.facts and not self.without_data:
             self.held_out = held.held_out(saved, self.data, report)
         report({"text": "capturing the model with torch.export"})
-        cases = parity.cases(saved.signature, saved.recipe.seed)
+        cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
         if self.sample is not None:
             cases = {"sample": dict(self.sample)} | cases
         with machine_errors("writing the parity cases"):
