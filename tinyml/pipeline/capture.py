@@ -90,7 +90,7 @@ def capture_or_explain(
 def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     from tinyml.export.weights import load_weights
     from tinyml.models.training.run import load_module
-    from tinyml.pipeline.trained import entry_of
+    from tinyml.pipeline.entries import entry_of
 
     saved = checkpoint.load(folder / checkpoint.FILE)
     entry = entry_of(saved)

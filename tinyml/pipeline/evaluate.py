@@ -20,8 +20,8 @@ from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.predict import by_person, predict_recordings
 from tinyml.pipeline.data import image_set, recording_set
 from tinyml.pipeline.engines import choose
+from tinyml.pipeline.entries import entry_of
 from tinyml.pipeline.predict import windows_through
-from tinyml.pipeline.trained import entry_of
 from tinyml.recipe import Recipe
 
 Report = Callable[[Mapping[str, Any]], None]

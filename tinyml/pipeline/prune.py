@@ -11,8 +11,8 @@ from typing import Any
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
 from tinyml.errors import CheckpointError, require
+from tinyml.pipeline.entries import entry_of
 from tinyml.pipeline.train import train_recipe
-from tinyml.pipeline.trained import entry_of
 from tinyml.recipe import PruneRecipe, Recipe
 from tinyml.spec import ModelEntry
 

@@ -12,6 +12,7 @@ from tinyml.checkpoint import Checkpoint
 from tinyml.errors import UsageError, require
 from tinyml.image_decision import ImageDecision
 from tinyml.pipeline.data import image_set, recording_set
+from tinyml.pipeline.entries import entry_of_recipe
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 
@@ -83,8 +84,7 @@ def _entry(wanted: Recipe) -> ModelEntry:
     if wanted.model not in registry.MODELS:
         raise registry.unknown_name("model", wanted.model, registry.MODELS)
     require("torch", "torch", "train")
-    entry: ModelEntry = registry.load("model", wanted.model)
-    return entry.configured(wanted.architecture)
+    return entry_of_recipe(wanted)
 
 
 def _warn(warnings: Sequence[str], report: Report) -> None:

@@ -19,6 +19,7 @@ from tinyml.pipeline import held_out as held
 from tinyml.pipeline.agreement import agreement
 from tinyml.pipeline.arrays import read_npz
 from tinyml.pipeline.engines import Engine
+from tinyml.pipeline.entries import entry_of
 from tinyml.pipeline.source import Accuracy, Report, RunChild, Subject
 from tinyml.recipe import Recipe
 from tinyml.spec import Arrays, ModelEntry
@@ -102,12 +103,6 @@ def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
     """The checkpoint at ``path`` and its model; `CheckpointError`, `UsageError`."""
     saved = checkpoint.load(path)
     return saved, entry_of(saved)
-
-
-def entry_of(saved: Checkpoint) -> ModelEntry:
-    """The model of ``saved`` in the architecture of its recipe; `UsageError`, `RecipeError`."""
-    entry: ModelEntry = registry.load("model", saved.model)
-    return entry.configured(saved.recipe.architecture)
 
 
 def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyml.errors import ExportError
+from tinyml.export.precision.findings import findings_of
 from tinyml.export.precision.plan import CONSTANT, Finding, PrecisionPlan
 from tinyml.spec import Array, Arrays
 
@@ -232,25 +233,6 @@ def _feeding(captured: Captured, name: str | None) -> set[str]:
             found.add(node.name)
             left += node.all_input_nodes
     return found
-
-
-def findings_of(value: Array) -> Iterator[Finding]:
-    """At most one overflow and one underflow of ``value``, nameless."""
-    from tinyml.export.precision.half import LARGEST, SMALLEST, SMALLEST_NORMAL
-
-    if value.dtype != np.float32 or not value.size:
-        return
-    sizes = np.abs(value[np.isfinite(value)]).ravel()
-    sizes = sizes[sizes > 0]
-    if not sizes.size:
-        return
-    peak, least = float(sizes.max()), float(sizes.min())
-    if peak > LARGEST:
-        yield Finding("overflow", "", "", "", peak)
-    # A number alone may lose bits, not vanish: the usual epsilon of 1e-5 loses 0.3% of itself.
-    needed = SMALLEST_NORMAL if value.ndim else SMALLEST
-    if peak < needed or least < SMALLEST:
-        yield Finding("underflow", "", "", "", least, harmless=peak >= needed)
 
 
 def _is_worse(one: Finding, other: Finding) -> bool:

@@ -14,11 +14,6 @@ from tinyml.export.capture import Captured
 from tinyml.export.stage_values import arguments
 from tinyml.spec import Array, Arrays
 
-LARGEST = 65504.0
-# Below it every value has the same spacing, `SMALLEST`: eleven bits become fewer.
-SMALLEST_NORMAL = 2.0**-14
-SMALLEST = 2.0**-24
-
 # What ai-edge-quantizer's float_casting takes: weights of these and no others.
 _WEIGHTED = ("aten.conv", "aten.linear")
 

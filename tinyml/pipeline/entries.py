@@ -1,0 +1,23 @@
+"""The registered model that a recipe or a checkpoint means, in its architecture."""
+
+from __future__ import annotations
+
+from tinyml import registry
+from tinyml.checkpoint import Checkpoint
+from tinyml.recipe import Recipe
+from tinyml.spec import ModelEntry
+
+
+def entry_of(saved: Checkpoint) -> ModelEntry:
+    """The model of ``saved`` in the architecture of its recipe; `UsageError`, `RecipeError`."""
+    return _configured(saved.model, saved.recipe)
+
+
+def entry_of_recipe(recipe: Recipe) -> ModelEntry:
+    """The model that ``recipe`` trains; `UsageError`, `RecipeError`."""
+    return _configured(recipe.model, recipe)
+
+
+def _configured(name: str, recipe: Recipe) -> ModelEntry:
+    entry: ModelEntry = registry.load("model", name)
+    return entry.configured(recipe.architecture)
