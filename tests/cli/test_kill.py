@@ -87,3 +87,21 @@ def test_training_continues_to_the_same_bytes(
     name = "checkpoint.safetensors"
     assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert os.listdir(cut) == os.listdir(tmp_path / "whole")
+
+
+def test_a_killed_pruning_continues_to_the_same_bytes(
+    cli: Cli, image_run: Path, tmp_path: Path
+) -> None:
+    asked = ("prune", image_run, "--method", "lottery", "--sparsity", "0.36", "--epochs", "3")
+    whole = cli(*asked, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    cut, state = tmp_path / "cut", tmp_path / "cut" / "state.safetensors"
+    process = start(*asked, "--out", cut)
+    wait_for(lambda: state.is_file() and b"final/sparsity" in state.read_bytes())
+    process.kill()
+    process.wait()
+    assert not (cut / "checkpoint.safetensors").exists()
+    again = cli(*asked, "--out", cut)
+    assert again.returncode == 0, again.stderr
+    name = "checkpoint.safetensors"
+    assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
