@@ -11,15 +11,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lottery
 import page
 import rewinding
 import sparse
 import tinynet
-from jobs import run_all
-from length import planned
+from jobs import Job, run_all
+from length import Length, planned
 
 from tinyml.files import write_bytes
 
@@ -63,7 +65,7 @@ def _some(asked: argparse.Namespace) -> None:
     jobs = claim.jobs(folder, length)
     for job in reversed(jobs):
         wanted |= set(job.needs) if job.out in wanted else set()
-    run_all([job for job in jobs if job.out in wanted], length.workers)
+    run_all([job for job in jobs if job.out in wanted], length.workers, _pace(claim, jobs, length))
     for name in asked.only if asked.copy_to else ():
         copied = asked.copy_to / f"{asked.claim}-{Path(name).name}.safetensors"
         write_bytes(copied, (folder / name / "checkpoint.safetensors").read_bytes())
@@ -87,9 +89,16 @@ def _reproduce(name: str, minutes: float, image_set: str, runs: Path, docs: Path
     print(
         f"{length.seeds} seeds, {length.epochs} epochs each, {length.workers} at once", flush=True
     )
-    run_all(claim.jobs(folder, length), length.workers)
+    jobs = claim.jobs(folder, length)
+    run_all(jobs, length.workers, _pace(claim, jobs, length))
     docs.mkdir(parents=True, exist_ok=True)
     print(f"written: {page.write(claim.page(folder, length, docs), name, length, docs)}")
+
+
+def _pace(claim: Any, jobs: Sequence[Job], length: Length) -> float:
+    """Seconds that a job of weight 1 is expected to take, by the claim's cost."""
+    weights = sum(job.weight for job in jobs)
+    return float(claim.COST.epoch_s) * length.epochs * length.seeds / weights
 
 
 if __name__ == "__main__":

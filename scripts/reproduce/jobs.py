@@ -17,6 +17,7 @@ from pathlib import Path
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 POLL_S = 0.2
+TOLD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,27 @@ class Job:
         return f"tinyml {' '.join(self.arguments)} --out {self.out}"
 
 
-def run_all(jobs: Sequence[Job], workers: int) -> None:
-    """Run what is not finished; exits with the log of the first that fails."""
-    running: dict[Job, tuple[subprocess.Popen[bytes], float]] = {}
-    pace: list[float] = []
+Running = dict[Job, tuple["subprocess.Popen[bytes]", float]]
+
+
+def run_all(jobs: Sequence[Job], workers: int, pace_s: float) -> None:
+    """Run what is not finished; exits with the log of the first that fails.
+
+    ``pace_s`` is how long a job of weight 1 is expected to take, until some have ended.
+    """
+    running: Running = {}
+    paces: list[float] = []
+    told = 0.0
     try:
         while not all(job.finished for job in jobs) or running:
-            for job, (process, started) in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[job]
-                if process.returncode:
-                    sys.exit(f"failed ({process.returncode}): {job.command}\n{_log(job)}")
-                pace.append((time.monotonic() - started) / job.weight)
-                _say(jobs, job, pace, workers)
+            for job in [job for job, (process, _) in running.items() if process.poll() is not None]:
+                paces.append(_ended(job, *running.pop(job)))
+                told = 0.0
             for job in _ready(jobs, running)[: workers - len(running)]:
                 running[job] = (_start(job), time.monotonic())
+            if time.monotonic() - told > TOLD_S:
+                told = time.monotonic()
+                _say(jobs, running, sum(paces) / len(paces) if paces else pace_s, workers)
             time.sleep(POLL_S)
     finally:
         for process, _ in running.values():
@@ -65,9 +71,14 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
             process.wait()
 
 
-def _ready(
-    jobs: Sequence[Job], running: dict[Job, tuple[subprocess.Popen[bytes], float]]
-) -> list[Job]:
+def _ended(job: Job, process: subprocess.Popen[bytes], started: float) -> float:
+    """Seconds that a job of weight 1 takes, by this one."""
+    if process.returncode:
+        sys.exit(f"failed ({process.returncode}): {job.command}\n{_log(job)}")
+    return (time.monotonic() - started) / job.weight
+
+
+def _ready(jobs: Sequence[Job], running: Running) -> list[Job]:
     done = {job.out for job in jobs if job.finished}
     return [
         job for job in jobs if job not in running and job.out not in done and set(job.needs) <= done
@@ -78,7 +89,15 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     job.out.parent.mkdir(parents=True, exist_ok=True)
     with _log(job).open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tinyml.cli.main", *job.arguments, "--out", str(job.out)],
+            [
+                sys.executable,
+                "-m",
+                "tinyml.cli.main",
+                *job.arguments,
+                "--out",
+                str(job.out),
+                "--json",
+            ],
             stdout=log,
             stderr=log,
             env={**os.environ, **ONE_THREAD},
@@ -89,8 +108,12 @@ def _log(job: Job) -> Path:
     return job.out.with_name(f"{job.out.name}.log")
 
 
-def _say(jobs: Sequence[Job], job: Job, pace: Sequence[float], workers: int) -> None:
-    left = [other for other in jobs if not other.finished]
-    seconds = sum(other.weight for other in left) * sum(pace) / len(pace) / workers
-    done = len(jobs) - len(left)
-    print(f"[{done} of {len(jobs)}] {job.out.name}; about {seconds / 60:.0f} min left", flush=True)
+def _say(jobs: Sequence[Job], running: Running, pace_s: float, workers: int) -> None:
+    left = 0.0
+    for job in (job for job in jobs if not job.finished):
+        spent = time.monotonic() - running[job][1] if job in running else 0.0
+        left += max(0.0, job.weight * pace_s - spent)
+    done = sum(job.finished for job in jobs)
+    names = ", ".join(f"{job.out.parent.name}/{job.out.name}" for job in running) or "nothing"
+    minutes = left / 60 / workers
+    print(f"[{done} of {len(jobs)}] {names}; about {minutes:.0f} min left", flush=True)

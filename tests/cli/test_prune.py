@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tinyml import checkpoint
+from tinyml.models.prune.table import METHODS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GRADUAL = ("--method", "gradual", "--sparsity", "0.75")
@@ -147,3 +148,16 @@ def test_a_model_of_recordings_is_pruned_too_and_keeps_its_thresholds(
     before, after = checkpoint.load(run), checkpoint.load(tmp_path / "out")
     assert after.decision == before.decision
     assert after.facts["pruning"]["sparsity"] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_goes_through_the_parity_gate(
+    method: str, image_run: Path, cli: Cli, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "bundle"
+    done = cli("prune", image_run, "--method", method, "--sparsity", 0.5, "--out", run)
+    assert done.returncode == 0, done.stderr
+    done = cli("export", run, "--target", "rpi", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "images agree" in done.stdout
