@@ -15,9 +15,9 @@ from typing import Any
 
 from tinyml.errors import RecipeError
 from tinyml.files import canonical_json
+from tinyml.spec import Options
 
 FOLDER = Path(__file__).parent / "recipes"
-Options = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)

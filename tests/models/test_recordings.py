@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tinyml.errors import DataError
+from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import (
     Recording,
     RecordingSet,
-    check_options,
     folds_by_person,
     person_labels,
     split_by_person,

@@ -18,7 +18,8 @@ from tinyml.models.data.image_cache import Made, Report, cached_set
 from tinyml.models.data.image_files import TEST, TRAIN, Files, ImageFile, limits, located, made
 from tinyml.models.data.image_folder import OPTIONS, load_folder
 from tinyml.models.data.images import ImageSet
-from tinyml.models.data.recordings import Options, check_options
+from tinyml.models.data.options import check_options
+from tinyml.spec import Options
 
 SIDE, CHANNELS = 32, 3
 PLACES = ("cifar10-jpeg.tar.gz", "cifar10-jpeg", "cifar10")

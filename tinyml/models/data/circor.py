@@ -22,7 +22,9 @@ from pathlib import Path
 from tinyml.errors import DataError
 from tinyml.files import sha256
 from tinyml.models.data.audio import read_audio
-from tinyml.models.data.recordings import Options, Recording, RecordingSet, check_options
+from tinyml.models.data.options import check_options
+from tinyml.models.data.recordings import Recording, RecordingSet
+from tinyml.spec import Options
 
 LABELS = ("Present", "Unknown", "Absent")
 OPTIONS = {"root": str, "strict": bool}

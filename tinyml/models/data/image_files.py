@@ -15,7 +15,7 @@ from tinyml.files import canonical_json
 from tinyml.models.data import decode
 from tinyml.models.data.image_cache import Made, Part
 from tinyml.models.data.images import Bytes
-from tinyml.models.data.recordings import Options
+from tinyml.spec import Options
 
 TRAIN, TEST = "train", "test"
 LAYOUT = "the layout is train/<class>/*.jpg and test/<class>/*.jpg"

@@ -19,7 +19,8 @@ from tinyml.models.data.image_files import (
     made,
 )
 from tinyml.models.data.images import ImageSet
-from tinyml.models.data.recordings import Options, check_options
+from tinyml.models.data.options import check_options
+from tinyml.spec import Options
 
 OPTIONS = {"root": str, **LIMITS}
 

@@ -21,7 +21,8 @@ from tinyml.models.data import decode
 from tinyml.models.data.image_cache import Made, Part, Report, cached_set
 from tinyml.models.data.image_files import LIMITS, chosen, limits, located
 from tinyml.models.data.images import Bytes, ImageSet
-from tinyml.models.data.recordings import Options, check_options
+from tinyml.models.data.options import check_options
+from tinyml.spec import Options
 
 SIDE, CHANNELS = 28, 1
 OPTIONS = {"root": str, **LIMITS}

@@ -10,8 +10,6 @@ import numpy as np
 from tinyml.decision import Floats
 from tinyml.errors import DataError
 
-Options = Mapping[str, str | int | float | bool]
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -97,22 +95,6 @@ def of_persons(data: RecordingSet, persons: Collection[str]) -> list[int]:
     """Indices of the recordings of ``persons``, in order."""
     wanted = set(persons)
     return [i for i, recording in enumerate(data.recordings) if recording.person in wanted]
-
-
-def check_options(name: str, options: Options, known: Mapping[str, type]) -> None:
-    """Raise `DataError` for an option that the set ``name`` does not have, or of another type."""
-    for key, value in options.items():
-        if key not in known:
-            raise DataError(
-                f"data set '{name}' has no option '{key}'",
-                hint=f"options: {', '.join(known)}",
-            )
-        kind = known[key]
-        taken = (int, float) if kind is float else (kind,)
-        if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
-            raise DataError(
-                f"data set '{name}': option '{key}' is {value!r}, it takes {kind.__name__}"
-            )
 
 
 def _shuffled_within_label(labels: Mapping[str, int], seed: int) -> list[str]:

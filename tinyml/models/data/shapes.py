@@ -23,7 +23,8 @@ from tinyml.files import canonical_json
 from tinyml.models.data.image_cache import Made, Part, Report, cached_set
 from tinyml.models.data.image_files import LIMITS, limits
 from tinyml.models.data.images import Bytes, ImageSet
-from tinyml.models.data.recordings import Options, check_options
+from tinyml.models.data.options import check_options
+from tinyml.spec import Options
 
 Reals = NDArray[np.float64]
 

@@ -35,7 +35,9 @@ from numpy.typing import NDArray
 from tinyml.decision import Floats
 from tinyml.errors import DataError
 from tinyml.files import canonical_json
-from tinyml.models.data.recordings import Options, Recording, RecordingSet, check_options
+from tinyml.models.data.options import check_options
+from tinyml.models.data.recordings import Recording, RecordingSet
+from tinyml.spec import Options
 
 Reals = NDArray[np.float64]
 
