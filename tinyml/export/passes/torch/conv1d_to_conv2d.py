@@ -4,7 +4,9 @@ For LiteRT's converter only. It moves a network to the channels-last layout as f
 axes go: a convolution along time becomes a row of its own, but a padding or a sum before
 the next one stays channels-first, between reshapes and transposes. In rows, all of it is
 moved at once. A convolution whose padding is its own, alike on both sides, loses nothing
-and is left as it is, unless it is next to one that is not.
+and is left as it is, unless it is next to one that is not. Measured on the corpus, one thread
+of x86-64: a causal network has 18 operators for 38 and takes 3.3 us for 5.0; an ECG
+network, padded alike, has 27 and takes 11.8 us either way.
 
 Fires when a convolution along time takes a padding of the last axis. From there on it
 takes other convolutions along time, paddings, sums, products and activations that follow,
