@@ -15,15 +15,20 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+HEARING = """\
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("tinyml.cli.main", run_name="__main__", alter_sys=True)
+"""
+
+
 def start(*arguments: object) -> subprocess.Popen[bytes]:
-    """A command of its own, deaf to no signal: a background shell would pass on a deaf SIGINT."""
-    command = [sys.executable, "-m", "tinyml.cli.main", *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    """A command of its own, deaf to no signal: a background shell would pass on a deaf SIGINT.
+
+    Nothing is run between fork and exec: other tests have brought threads into this process.
+    """
+    command = [sys.executable, "-c", HEARING, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:

@@ -182,7 +182,7 @@ def test_a_custom_operator_is_refused_with_advice(
     model = flatbuffer.unpack(data)
     model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = 32
     model.operatorCodes[0].customCode = "FlexSomething"
-    monkeypatch.setattr(write_tflite, "to_tflite", lambda _: flatbuffer.pack(model))
+    monkeypatch.setattr(write_tflite, "to_tflite", lambda *_: flatbuffer.pack(model))
     with pytest.raises(ExportError, match="CUSTOM:FlexSomething") as caught:
         ship(rewritten(), "tflite", tmp_path)
     assert "real convolutions" in caught.value.hint

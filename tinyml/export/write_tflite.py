@@ -19,6 +19,7 @@ from tinyml.export import capture, flatbuffer
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
 from tinyml.export.passes.tflite import rewrite
+from tinyml.export.passes.torch.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.precision import of
 from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.export.tflite_names import made_from, name_stages, parts_of_tensors
@@ -33,7 +34,8 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     Without ``plan`` it is float32. Raises `ExportError` when LiteRT cannot convert the model or
     needs an operator that is not built into its runtime.
     """
-    model = flatbuffer.unpack(to_tflite(captured))
+    module, rewritten = _for_litert(captured)
+    model = flatbuffer.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
         raise ExportError("the model needs loops or branches, which are not supported")
@@ -43,20 +45,28 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     if plan and plan.precision != "fp32":
         model, count = of(precision).perform_tflite(model, plan, made_from(model, parts))
         cast = {f"to_{precision}": count}
-    passes = cast | rewrite(model)
+    passes = rewritten | cast | rewrite(model)
     write_bytes(path, flatbuffer.pack(model))
     codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts("tflite", precision, passes, stages, layouts, minimum_runtime(codes))
 
 
-def to_tflite(captured: Captured) -> bytes:
-    """LiteRT's converter. 64-bit inputs and outputs stay so where the signature has them."""
+def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
+    """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
     capture.tag(captured.program, position=1)
+    module: Any = captured.program.module()
+    count = conv1d_to_conv2d(module.graph)
+    module.recompile()
+    return module, {conv1d_to_conv2d.__name__: count}
+
+
+def to_tflite(captured: Captured, module: Any = None) -> bytes:
+    """LiteRT's converter. 64-bit inputs and outputs stay so where the signature has them."""
     signature = captured.signature
     wide = any(spec.dtype == "int64" for spec in (*signature.inputs, *signature.outputs))
     try:
         converted = litert_torch.convert(
-            captured.program.module(),
+            module or _for_litert(captured)[0],
             sample_kwargs=capture.sample_inputs(signature),
             enable_x64=wide,
         )
