@@ -157,6 +157,23 @@ def test_masked_weights_train_on_unseen_and_may_come_back() -> None:
     assert back
 
 
+def test_no_mask_changes_after_the_schedules_end() -> None:
+    asked = replace(GRADUAL, every=1, end=0.5)
+    module = initial("")
+    chosen = plan(module, asked)
+    seen: dict[int, Tensor] = {}
+
+    class Watched(Scheduled):
+        def after_update(self, step: int) -> None:
+            super().after_update(step)
+            seen[step] = self.masks["first.weight"].clone()
+
+    hook = Watched(module, chosen.layers, torch.abs, lambda t: cubic(asked, t, 12), 1, steps=12)
+    learner(asked).fit(module, hook=hook)
+    assert all(torch.equal(seen[step], seen[6]) for step in range(7, 13))
+    assert not torch.equal(seen[5], seen[6])
+
+
 @pytest.mark.parametrize("asked", [GRADUAL, LOTTERY, MAGNITUDE], ids=lambda a: a.method)
 def test_the_result_has_exact_zeros_at_the_asked_share(asked: PruneRecipe) -> None:
     module = pruned(asked)

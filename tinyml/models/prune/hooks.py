@@ -37,7 +37,8 @@ class Scheduled(Hook):
     """The masks grow by a schedule, and masked weights train on behind them.
 
     The module computes with masked weights; their gradient reaches the whole ones, which
-    this hook holds, so that a weight that grows may come back at the next mask.
+    this hook holds, so that a weight that grows may come back at the next mask. The first
+    mask at the end of the schedule is the last: what is left trains undisturbed.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Scheduled(Hook):
         self.whole = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.whole.items()}
         self.layers, self.score, self.done = layers, score, done
-        self.every, self.steps = every, steps
+        self.every, self.steps, self.settled = every, steps, False
 
     def before_update(self) -> None:
         with torch.no_grad():
@@ -63,9 +64,10 @@ class Scheduled(Hook):
 
     def after_update(self, step: int) -> None:
         self.whole = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        if step % self.every == 0 or step == self.steps:
+        if not self.settled and (step % self.every == 0 or step == self.steps):
             scores = {name: self.score(weight) for name, weight in self.whole.items()}
             self.masks = self.layers.masks(scores, self.done(step))
+            self.settled = self.done(step) >= 1.0
         apply(self.masks, self.weights)
 
     def row(self) -> dict[str, float]:
@@ -74,12 +76,14 @@ class Scheduled(Hook):
     def tensors(self) -> dict[str, Array]:
         whole = {f"whole/{name}": weight.numpy() for name, weight in self.whole.items()}
         masks = {f"mask/{name}": mask.numpy().astype(np.uint8) for name, mask in self.masks.items()}
-        return {name: value.copy() for name, value in {**whole, **masks}.items()}
+        settled = {"settled": np.array(self.settled, np.uint8)}
+        return {name: value.copy() for name, value in {**whole, **masks, **settled}.items()}
 
     def restore(self, tensors: Mapping[str, Array]) -> None:
         for name in self.whole:
             self.whole[name] = torch.from_numpy(tensors[f"whole/{name}"].copy())
             self.masks[name] = torch.from_numpy(tensors[f"mask/{name}"].astype(bool))
+        self.settled = bool(tensors["settled"])
 
 
 class Snapshot(Hook):
