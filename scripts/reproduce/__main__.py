@@ -9,6 +9,7 @@ folder; delete the folder for another one.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ REHEARSAL_MINUTES = 0.05
 
 
 def main() -> None:
+    # Terminated like interrupted: the trainings end too, and continue next time.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("claim", choices=CLAIMS, nargs="?")
     parser.add_argument("--budget", type=float, default=60.0, help="minutes on all cores")
