@@ -286,5 +286,7 @@ def test_the_table_of_passes_is_its_folder(kind: str) -> None:
 
     room = importlib.import_module(f"tinyml.export.passes.{kind}")
     files = {path.stem for path in Path(room.__path__[0]).glob("*.py")} - {"__init__"}
-    assert set(room.PASSES) == files
-    assert all(room.PASSES[name].__name__ == name for name in files)
+    assert set(room.PASSES) | set(room.ON_REQUEST) == files
+    assert all(apply.__name__ == name for name, apply in room.PASSES.items())
+    for name in room.ON_REQUEST:
+        assert hasattr(importlib.import_module(f"{room.__name__}.{name}"), name)

@@ -136,8 +136,8 @@ def test_a_file_of_another_kind_is_not_timed(tmp_path: Path) -> None:
         bench(tmp_path / "a.txt", repeats=1, runs=1, threads=1, out=None, report=silent)
 
 
-def test_predict_says_that_there_are_no_recordings(user_bundle: Made, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="takes no recordings"):
+def test_predict_says_that_the_model_takes_no_files(user_bundle: Made, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="takes no files: it has no decision"):
         predict(user_bundle[0], [tmp_path / "a.wav"], plot=None, runtime=None)
 
 

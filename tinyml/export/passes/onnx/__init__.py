@@ -23,6 +23,9 @@ PASSES: dict[str, Callable[[ir.Model], int]] = {
     "strip_metadata": strip_metadata,
 }
 
+# What a precision"s plan asks for: `tinyml.export.precision`.
+ON_REQUEST = ("cast_to_float16",)
+
 
 def rewrite(model: ir.Model) -> dict[str, int]:
     """Apply every pass to ``model`` in place; returns the counts."""

@@ -13,6 +13,9 @@ PASSES: dict[str, Callable[[Any], int]] = {
     "share_buffers": share_buffers,
 }
 
+# What a precision"s plan asks for: `tinyml.export.precision`.
+ON_REQUEST = ("cast_weights_to_float16",)
+
 
 def rewrite(model: Any) -> dict[str, int]:
     """Apply every pass to ``model``, a ``schema.ModelT``, in place; returns the counts."""

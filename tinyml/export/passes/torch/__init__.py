@@ -33,6 +33,9 @@ PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
     "fold_batchnorm": fold_batchnorm,
 }
 
+# Of the copy that goes to LiteRT alone: `tinyml.export.write_tflite`.
+ON_REQUEST = ("conv1d_to_conv2d",)
+
 
 def rewrite(captured: Captured) -> tuple[Captured, dict[str, int]]:
     """Apply every pass; returns the rewritten capture (same program) and the counts."""
