@@ -6,6 +6,7 @@ written by one rename, read without torch, and never executes code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,16 @@ class Checkpoint:
     decision: AnyDecision
     recipe: Recipe
     facts: Mapping[str, Any]
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of names, types, shapes and values of the weights."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            value = np.asarray(self.weights[name], order="C")
+            digest.update(f"{name} {value.dtype} {value.shape} ".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to ``path`` atomically; the same content gives the same bytes."""

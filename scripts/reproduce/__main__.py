@@ -66,6 +66,9 @@ def _some(asked: argparse.Namespace) -> None:
     length = planned(folder, asked.budget, claim.COST, asked.set or claim.SET, claim.PER_CLASS)
     wanted = {folder / name for name in asked.only}
     jobs = claim.jobs(folder, length)
+    if unknown := wanted - {job.out for job in jobs}:
+        known = ", ".join(str(job.out.relative_to(folder)) for job in jobs)
+        sys.exit(f"no run is called {min(unknown).relative_to(folder)}; there are {known}")
     for job in reversed(jobs):
         wanted |= set(job.needs) if job.out in wanted else set()
     run_all([job for job in jobs if job.out in wanted], length.workers, _pace(claim, jobs, length))

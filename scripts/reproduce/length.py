@@ -33,11 +33,12 @@ class Length:
     epochs: int
     per_class: int
     set: str
+    enough_epochs: int
 
     @property
     def short(self) -> bool:
-        """Whether this is a rehearsal, too short to judge anything by."""
-        return self.per_class > 0 or self.seeds < 2
+        """Whether nothing can be judged by it: one seed, or less than half of the epochs."""
+        return self.seeds < 2 or self.epochs < self.enough_epochs
 
 
 def planned(folder: Path, minutes: float, cost: Cost, image_set: str, per_class: int) -> Length:
@@ -52,7 +53,7 @@ def planned(folder: Path, minutes: float, cost: Cost, image_set: str, per_class:
     epochs = min(int(seconds / (cost.epoch_s * seeds)), cost.epochs)
     if epochs < 2:
         seeds, epochs, per_class = 1, 2, min(per_class or 100, 100)
-    length = Length(minutes, workers, seeds, epochs, per_class, image_set)
+    length = Length(minutes, workers, seeds, epochs, per_class, image_set, cost.epochs // 2)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(length), indent=2) + "\n", encoding="utf-8")
     return length

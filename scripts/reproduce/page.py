@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,20 +34,24 @@ def accuracy(out: Path) -> float:
 
 def write(page: Page, name: str, length: Length, folder: Path = DOCS) -> Path:
     """Write ``docs/evidence/NAME.md``."""
-    where = f"python scripts/reproduce {name} --budget {length.minutes:g}"
+    where = f"python scripts/reproduce {name} --budget {length.minutes:g} --set {length.set}"
     parts = [
         f"# {page.title}\n",
         page.claim + "\n",
         f"Made by `make reproduce-{name}` (`{where}`): {length.seeds} seeds, {length.epochs} "
         f"epochs each on the set `{length.set}`"
         + (f" ({length.per_class} images a class)" if length.per_class else "")
-        + f", one-thread processes on {length.workers} cores of an x86-64 machine. Intervals are "
+        + f", one-thread processes on {length.workers} cores ({platform.machine()}). Intervals are "
         "95%, over seeds (Student's t). Accuracy is of the whole test part, in percent.\n",
     ]
     if length.short:
-        parts.append("**Too short to judge: a rehearsal of the path.**\n")
+        parts.append(
+            f"**Too short to judge** (at least 2 seeds and {length.enough_epochs} epochs are "
+            "needed): the figures are shown, no verdict follows from them.\n"
+        )
     parts.append(_table(page.rows))
-    parts.extend(f"- {finding}" for finding in page.findings)
+    if not length.short:
+        parts.extend(f"- {finding}" for finding in page.findings)
     if page.plot:
         parts.append(f"\n![{page.title}]({page.plot})")
     parts.append("\nThe commands of the first seed:\n\n```sh")

@@ -122,7 +122,7 @@ def page(folder: Path, length: Length, docs: Path) -> Page:
             f"75% within 1.0 point of dense: {'yes' if lost['sparse75'] >= -0.01 else 'no'}; "
             f"90% within 3.0 points: {'yes' if lost['sparse90'] >= -0.03 else 'no'}.",
             f"90% unstructured minus the narrower dense network: {gain.points(sign=True)} points: "
-            f"{verdict(gain)}.",
+            + (f"{verdict(gain)}." if reached >= 0.8 else "too short to judge."),
         ],
         commands=[job.command for job in jobs(folder, length) if "seed0" in str(job.out)],
     )

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from tinyml import checkpoint
 from tinyml.models.prune.table import METHODS
+from tinyml.recipe import DataRecipe
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GRADUAL = ("--method", "gradual", "--sparsity", "0.75")
@@ -114,12 +116,60 @@ def test_another_methods_checkpoint_and_enough_zeros_are_refused(
 ) -> None:
     for arguments, words in (
         (("--method", "magnitude", "--sparsity", "0.9"), "pruned by 'gradual' already"),
-        (("--method", "gradual", "--sparsity", "0.5"), "are zero already"),
+        (("--method", "gradual", "--sparsity", "0.5"), "zero already"),
     ):
         done = cli("prune", pruned, *arguments, "--out", tmp_path / "out")
         assert done.returncode == 3
         assert words in done.stderr
         assert not (tmp_path / "out").exists()
+
+
+def test_pruned_layers_that_are_not_named_again_would_fill_up_and_are_refused(
+    pruned: Path, cli: Cli, tmp_path: Path
+) -> None:
+    done = cli(
+        "prune",
+        pruned,
+        "--method",
+        "gradual",
+        "--sparsity",
+        0.9,
+        "--layers",
+        "*stage1*",
+        "--out",
+        tmp_path / "out",
+    )
+    assert done.returncode == 3
+    assert "would fill up again" in done.stderr
+
+
+def test_other_data_than_the_parents_is_refused(image_run: Path, cli: Cli, tmp_path: Path) -> None:
+    parent = checkpoint.load(image_run)
+    options = {"limit": 30, "test_limit": 6}
+    other = replace(parent, recipe=replace(parent.recipe, data=DataRecipe("shapes", options)))
+    other.save(tmp_path / "other" / checkpoint.FILE)
+    done = cli("prune", tmp_path / "other", *GRADUAL, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "not the data that the checkpoint was trained on" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_control_takes_its_tickets_masks_and_nothing_else(
+    image_run: Path, cli: Cli, tmp_path: Path
+) -> None:
+    ticket, asked = tmp_path / "ticket", ("--method", "lottery", "--sparsity", 0.2)
+    done = cli("prune", image_run, *asked, "--out", ticket)
+    assert done.returncode == 0, done.stderr
+    done = cli(
+        "prune", ticket, *asked, "--control", "reinit", "--block", 2, "--out", tmp_path / "a"
+    )
+    assert done.returncode == 3
+    assert "takes its ticket's masks: block is 1 there" in done.stderr
+    done = cli("prune", ticket, *asked, "--control", "reinit", "--out", tmp_path / "b")
+    assert done.returncode == 0, done.stderr
+    done = cli("prune", tmp_path / "b", *asked, "--control", "reinit", "--out", tmp_path / "c")
+    assert done.returncode == 3
+    assert "this checkpoint is none" in done.stderr
 
 
 def test_out_is_asked_for_unless_it_is_a_dry_run(image_run: Path, cli: Cli) -> None:

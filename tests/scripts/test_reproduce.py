@@ -55,7 +55,7 @@ def test_a_budget_buys_seeds_first_and_its_plan_stays(modules: Any, tmp_path: Pa
     plan = length.planned(tmp_path / "a", 30 / length.os.cpu_count(), cost, "mnist", 0)
     assert (plan.seeds, plan.epochs, plan.short) == (3, 10, False)
     short = length.planned(tmp_path / "b", 8 / length.os.cpu_count(), cost, "mnist", 0)
-    assert (short.seeds, short.epochs) == (2, 4)
+    assert (short.seeds, short.epochs, short.short) == (2, 4, True)
     rehearsal = length.planned(tmp_path / "c", 0.01, cost, "mnist", 0)
     assert (rehearsal.seeds, rehearsal.epochs, rehearsal.per_class) == (1, 2, 100)
     assert rehearsal.short
@@ -67,7 +67,7 @@ def test_a_recipe_that_a_claim_writes_is_one_that_tinyml_reads(
 ) -> None:
     from tinyml import recipe
 
-    plan = modules["length"].Length(1.0, 2, 2, 7, 50, "shapes")
+    plan = modules["length"].Length(1.0, 2, 2, 7, 50, "shapes", 7)
     path = modules["claim"].recipe(
         tmp_path,
         model="resnet-20",

@@ -38,12 +38,13 @@ def pruning_page(saved: Checkpoint, out: Path) -> Path:
     Raises `MissingExtraError` without matplotlib.
     """
     facts = saved.facts["pruning"]
+    blocks = " and ".join(map(str, facts["blocks"]))
     parts = [
         f"<h1>{html.escape(saved.recipe.name)}: {facts['sparsity']:.1%} zeros</h1>",
-        f"<p>Method <b>{html.escape(facts['method'])}</b>, blocks of {facts['block']} along the "
+        f"<p>Method <b>{html.escape(facts['method'])}</b>, blocks of {blocks} along the "
         f"{facts['block_axis']} channels, model {html.escape(saved.model)}.</p>",
         "<h2>Training</h2>",
-        _image(_curves(saved.facts["curves"]), "loss, accuracy and sparsity by epoch"),
+        _image(_curves(saved.facts["curves"]), "accuracy and sparsity by epoch"),
         "<h2>Layers</h2>",
         _layers(facts["layers"]),
         "<h2>Masks</h2>",

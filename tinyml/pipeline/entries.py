@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinyml import registry
 from tinyml.checkpoint import Checkpoint
+from tinyml.errors import require
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 
@@ -19,5 +20,8 @@ def entry_of_recipe(recipe: Recipe) -> ModelEntry:
 
 
 def _configured(name: str, recipe: Recipe) -> ModelEntry:
+    if name not in registry.MODELS:
+        raise registry.unknown_name("model", name, registry.MODELS)
+    require("torch", "torch", "train")
     entry: ModelEntry = registry.load("model", name)
     return entry.configured(recipe.architecture)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
-from tinyml.errors import CheckpointError, require
+from tinyml.errors import CheckpointError, RecipeError, require
+from tinyml.pages.pruning import PAGE
 from tinyml.pipeline.entries import entry_of
 from tinyml.pipeline.train import train_recipe
-from tinyml.recipe import PruneRecipe, Recipe
+from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
 
+if TYPE_CHECKING:
+    from tinyml.models.prune.prune import Plan
+
 Report = Callable[[Mapping[str, Any]], None]
-DENSE_RUNTIMES = "onnxruntime always, LiteRT on x86 with AVX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,64 +38,74 @@ class PruneJob:
 def prune(job: PruneJob, out: Path, report: Report) -> dict[str, Any]:
     """Prune into ``out``; returns ``metrics``, ``pruning`` and what was ``written``.
 
-    Raises `CheckpointError`, `RecipeError`, `InputError`, `UsageError` before any work.
+    Raises `CheckpointError`, `RecipeError`, `InputError`, `UsageError` before any work;
+    `DataError` for other data than the parent's.
     """
     parent, recipe = _prepared(job)
     plan_of(parent, recipe)
-    warn_dense(recipe.prune, report)
     saved = train_recipe(recipe, out, data=job.data, strict=False, report=report, parent=parent)
-    page = None
-    if find_spec("matplotlib") is not None:
-        from tinyml.pages.pruning import pruning_page
-
-        page = pruning_page(saved, out)
     return {
         "metrics": saved.facts["validation"],
         "pruning": saved.facts["pruning"],
         "written": str(out / checkpoint.FILE),
-        "page": str(page) if page else None,
+        "page": str(out / PAGE) if (out / PAGE).is_file() else None,
     }
 
 
 def dry_run(job: PruneJob) -> dict[str, Any]:
-    """What `prune` would make: ``layers``, ``macs`` dense and effective, bytes of the file."""
+    """What `prune` would make: ``layers``, ``macs`` dense and effective, bytes of the file.
+
+    Shares are those of masks made from the parent's weights as they are now: exact layer
+    by layer, an estimate where one ranking goes over all layers.
+    """
     from tinyml.models.cost import macs_by_layer
 
     parent, recipe = _prepared(job)
-    entry = entry_of(parent)
-    chosen = plan_of(parent, recipe)
-    shares = {layer.weight.removesuffix(".weight"): layer for layer in chosen.layers.layers}
+    entry, chosen = entry_of(parent), plan_of(parent, recipe)
     module = entry.build(len(parent.decision.labels))
-    macs = macs_by_layer(module, parent.signature)
+    masks = _masks(parent, chosen)
+    blocks = {own.weight: own.block for own in chosen.layers.layers}
     weights = dict(module.named_parameters())
-    rows = [
-        {
-            "name": name,
-            "shape": list(weights[f"{name}.weight"].shape),
-            "weights": weights[f"{name}.weight"].numel(),
-            "sparsity": shares[name].zeros(1.0) if name in shares else 0.0,
-            "block": shares[name].block if name in shares else 1,
-            "macs": count,
-            "effective_macs": round(count * (1 - shares[name].zeros(1.0)))
-            if name in shares
-            else count,
-        }
-        for name, count in macs.items()
-        if name
-    ]
+    rows = []
+    for name, count in macs_by_layer(module, parent.signature).items():
+        if not name:
+            continue
+        weight = weights[f"{name}.weight"]
+        zeros = masks.get(f"{name}.weight", 0)
+        rows.append(
+            {
+                "name": name,
+                "shape": list(weight.shape),
+                "weights": weight.numel(),
+                "zeros": zeros,
+                "sparsity": zeros / weight.numel(),
+                "block": blocks.get(f"{name}.weight", 1),
+                "macs": count,
+                "effective_macs": round(count * (1 - zeros / weight.numel())),
+            }
+        )
     total = sum(parameter.numel() for parameter in module.parameters())
     return {"method": recipe.prune.method, "layers": rows, **_totals(rows, total)}
 
 
+def _masks(parent: Checkpoint, chosen: Plan) -> dict[str, int]:
+    """Zeros of each layer under masks made from the parent's weights."""
+    import torch
+
+    scores = {
+        own.weight: chosen.method.score(torch.from_numpy(parent.weights[own.weight].copy()))
+        for own in chosen.layers.layers
+    }
+    return {name: int((~mask).sum()) for name, mask in chosen.layers.masks(scores, 1.0).items()}
+
+
 def _totals(rows: list[dict[str, Any]], parameters: int) -> dict[str, Any]:
     """Bytes as float32: written dense, and with one index byte or two per value that is left."""
-    zeros = sum(round(row["weights"] * row["sparsity"]) for row in rows)
+    zeros = sum(row["zeros"] for row in rows)
     indices = sum(
-        (row["weights"] - round(row["weights"] * row["sparsity"]))
-        // row["block"]
-        * (1 if row["shape"][1] <= 256 else 2)
+        (row["weights"] - row["zeros"]) // row["block"] * (1 if row["shape"][1] <= 256 else 2)
         for row in rows
-        if row["sparsity"]
+        if row["zeros"]
     )
     return {
         "macs": sum(row["macs"] for row in rows),
@@ -104,29 +116,23 @@ def _totals(rows: list[dict[str, Any]], parameters: int) -> dict[str, Any]:
     }
 
 
-def warn_dense(asked: PruneRecipe, report: Report) -> None:
-    """Say that zeros are no speed where the runtime computes them like any other weight."""
-    blocks = "" if asked.block > 1 else "unstructured "
-    report(
-        {
-            "event": "warning",
-            "text": f"warning: {blocks}zeros make nothing faster where they are run dense: "
-            f"{DENSE_RUNTIMES}",
-        }
-    )
-
-
-def plan_of(parent: Checkpoint, recipe: Recipe) -> Any:
+def plan_of(parent: Checkpoint, recipe: Recipe) -> Plan:
     """The checked plan of ``recipe`` for the parent's model; refuses what cannot be pruned."""
     require("torch", "torch", "train")
-    from tinyml.models.prune.prune import plan
+    from tinyml.models.training.learn import plan_pruning
+    from tinyml.models.training.run import load_module
 
     entry: ModelEntry = entry_of(parent)
-    chosen = plan(entry.build(len(parent.decision.labels)), recipe.prune, entry.sparsity)
-    if recipe.prune.control != "none":
-        _check_ticket(parent)
-    else:
-        _check_parent(parent, recipe.prune, [layer.weight for layer in chosen.layers.layers])
+    load_module(entry, parent)
+    chosen = plan_pruning(entry, recipe, len(parent.decision.labels))
+    assert chosen is not None
+    if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
+        raise RecipeError(
+            "survivors are rewound to a step of the parent's own training, and this one differs",
+            hint="leave out --epochs, --learning-rate and --distill",
+        )
+    if recipe.prune.control == "none":
+        _check_parent(parent, chosen)
     return chosen
 
 
@@ -138,9 +144,11 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
             hint="give a checkpoint of tinyml train",
         )
     base = parent.recipe
-    asked = replace(base.prune, **job.prune)
+    asked = replace(base.prune, **{"control": "none", **job.prune})
+    if asked.control != "none":
+        _check_ticket(parent, job)
     asked = replace(asked, initial=_sparsity(parent) if asked.control == "none" else 0.0)
-    name = f"{base.name}-{asked.method}"
+    name = base.name if base.name.endswith(f"-{asked.method}") else f"{base.name}-{asked.method}"
     return parent, replace(base, name=name, prune=asked, train=replace(base.train, **job.train))
 
 
@@ -150,28 +158,51 @@ def _sparsity(parent: Checkpoint) -> float:
     return float(parent.recipe.prune.sparsity or pruning["sparsity"]) if pruning else 0.0
 
 
-def _check_ticket(parent: Checkpoint) -> None:
-    pruning = parent.facts.get("pruning")
-    if not pruning or pruning["method"] != "lottery":
+def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
+    """Raise `CheckpointError` for no ticket, `RecipeError` for options that its masks settle."""
+    pruning, own = parent.facts.get("pruning"), parent.recipe.prune
+    if not pruning or pruning["method"] != "lottery" or own.control != "none":
         raise CheckpointError(
             "a control takes the masks of a lottery ticket, and this checkpoint is none",
             hint="tinyml prune TICKET --method lottery --control reinit",
         )
+    for name in ("sparsity", "block", "block_axis", "layers", "scope", "rate", "rewind_step"):
+        if job.prune.get(name, getattr(own, name)) != getattr(own, name):
+            raise RecipeError(
+                f"a control takes its ticket's masks: {name} is {getattr(own, name)} there",
+                hint=f"leave out --{name.replace('_', '-')}",
+            )
 
 
-def _check_parent(parent: Checkpoint, asked: PruneRecipe, names: list[str]) -> None:
-    """Raise `CheckpointError` for zeros of another method, or more than are asked for."""
+def _check_parent(parent: Checkpoint, chosen: Plan) -> None:
+    """Raise `CheckpointError` for zeros of another method, elsewhere, or more than asked for."""
     pruning = parent.facts.get("pruning")
-    if pruning and pruning["method"] != asked.method:
+    if not pruning:
+        return
+    asked = chosen.asked
+    if pruning["method"] != asked.method:
         raise CheckpointError(
             f"this checkpoint was pruned by '{pruning['method']}' already",
             hint=f"prune its dense parent by '{asked.method}', or go on with the same method",
         )
-    total = sum(parent.weights[name].size for name in names)
-    zeros = sum(int((parent.weights[name] == 0).sum()) for name in names)
-    if asked.sparsity and zeros >= asked.sparsity * total:
+    planned = {own.weight: own for own in chosen.layers.layers}
+    for row in pruning["layers"]:
+        own = planned.get(f"{row['name']}.weight")
+        if row["zeros"] and own is None:
+            raise CheckpointError(
+                f"layer '{row['name']}' is pruned already and would fill up again",
+                hint="name it in --layers too, or prune the dense parent",
+            )
+        wanted = own.zeros(1.0) if own is not None else 0.0
+        if chosen.layers.scope == "layer" and row["zeros"] > wanted * row["weights"] + 1:
+            raise CheckpointError(
+                f"{row['zeros'] / row['weights']:.3f} of layer '{row['name']}' are zero already, "
+                f"{wanted:.3f} are asked for",
+                hint="ask for a higher --sparsity",
+            )
+    if asked.sparsity and asked.sparsity <= asked.initial:
         raise CheckpointError(
-            f"{zeros / total:.3f} of these weights are zero already: "
+            f"this checkpoint was pruned to {asked.initial:g} already: "
             f"a sparsity of {asked.sparsity:g} prunes nothing",
             hint="ask for a higher --sparsity",
         )

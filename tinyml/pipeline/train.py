@@ -7,16 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinyml import checkpoint, recipe, registry
+from tinyml import checkpoint, recipe
 from tinyml.checkpoint import Checkpoint
-from tinyml.errors import UsageError, require
+from tinyml.errors import DataError, UsageError
 from tinyml.image_decision import ImageDecision
 from tinyml.pipeline.data import image_set, recording_set
 from tinyml.pipeline.entries import entry_of_recipe
 from tinyml.recipe import Recipe
-from tinyml.spec import ModelEntry
 
 Report = Callable[[Mapping[str, Any]], None]
+DENSE_RUNTIMES = "onnxruntime always, LiteRT on x86 with AVX"
 
 
 def train(
@@ -48,25 +48,56 @@ def train_recipe(
     report: Report,
     parent: Checkpoint | None = None,
 ) -> Checkpoint:
-    """Train on whatever the model takes; ``parent`` is what pruning begins with."""
-    entry = _entry(wanted)
+    """Train on whatever the model takes; ``parent`` is what pruning begins with.
+
+    A pruned run gets its page too.
+    """
+    entry = entry_of_recipe(wanted)
+    if wanted.prune.method:
+        _warn_dense(wanted.prune.block, report)
     if isinstance(entry.decision, ImageDecision):
         from tinyml.models.training import images
 
         found = image_set(wanted, data, entry.decision, report=report)
+        _check_same(found.labels, found.sha256, parent)
         _warn(found.warnings, report)
-        return images.train(entry, wanted, found, out, report, parent)
-    from tinyml.models.training import recordings
+        saved = images.train(entry, wanted, found, out, report, parent)
+    else:
+        from tinyml.models.training import recordings
 
-    heard = recording_set(wanted, data, strict=strict)
-    _warn(heard.warnings, report)
-    return recordings.train(entry, wanted, heard, out, report, parent)
+        heard = recording_set(wanted, data, strict=strict)
+        _check_same(heard.labels, heard.sha256, parent)
+        _warn(heard.warnings, report)
+        saved = recordings.train(entry, wanted, heard, out, report, parent)
+    if wanted.prune.method and find_spec("matplotlib") is not None:
+        from tinyml.pages.pruning import pruning_page
+
+        pruning_page(saved, out)
+    return saved
+
+
+def _check_same(labels: Sequence[str], sha256: str, parent: Checkpoint | None) -> None:
+    """Raise `DataError` unless a parent, if there is one, was trained on this data."""
+    if parent is None:
+        return
+    if tuple(labels) != parent.decision.labels or sha256 != parent.facts["data_sha256"]:
+        raise DataError(
+            "this is not the data that the checkpoint was trained on",
+            hint="give the same data with --data",
+        )
+
+
+def _warn_dense(block: int, report: Report) -> None:
+    """Say that zeros are no speed where the runtime computes them like any other weight."""
+    blocks = "" if block > 1 else "unstructured "
+    text = f"warning: {blocks}zeros make nothing faster where they are run dense: {DENSE_RUNTIMES}"
+    report({"event": "warning", "text": text})
 
 
 def _folds(
     wanted: Recipe, out: Path, folds: int, *, data: Path | None, strict: bool, report: Report
 ) -> dict[str, Any]:
-    entry = _entry(wanted)
+    entry = entry_of_recipe(wanted)
     if isinstance(entry.decision, ImageDecision):
         raise UsageError(
             f"--folds holds persons out; '{entry.name}' takes images",
@@ -78,13 +109,6 @@ def _folds(
     _warn(found.warnings, report)
     pooled = cross_validate(entry, wanted, found, folds, out, report)
     return {"metrics": pooled["pooled"], "written": str(out / "folds.json")}
-
-
-def _entry(wanted: Recipe) -> ModelEntry:
-    if wanted.model not in registry.MODELS:
-        raise registry.unknown_name("model", wanted.model, registry.MODELS)
-    require("torch", "torch", "train")
-    return entry_of_recipe(wanted)
 
 
 def _warn(warnings: Sequence[str], report: Report) -> None:

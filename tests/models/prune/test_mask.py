@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -112,6 +114,15 @@ def test_a_presets_own_shares_and_blocks_hold_unless_a_sparsity_is_asked_for() -
 
 
 @pytest.mark.parametrize(
+    "more", [{"block": 4}, {"layers": "wide"}, {"scope": "global"}, {"block_axis": "input"}]
+)
+def test_options_that_a_preset_settles_are_refused(more: dict[str, Any]) -> None:
+    preset = (LayerSparsity("wide", 0.75, 4),)
+    with pytest.raises(RecipeError, match="is the sparse preset's own"):
+        choose_layers(Net(), PruneRecipe("gradual", **more), "pointwise", preset)
+
+
+@pytest.mark.parametrize(
     ("asked", "kind", "words"),
     [
         (PruneRecipe("gradual", 1.0), RecipeError, "sparsity is 1"),
@@ -129,6 +140,8 @@ def test_a_presets_own_shares_and_blocks_hold_unless_a_sparsity_is_asked_for() -
         (PruneRecipe("lottery", 0.5, rate=1.0), RecipeError, "rate is 1"),
         (PruneRecipe("lottery"), RecipeError, "sparsity is missing"),
         (PruneRecipe("gradual", 0.5, every=0), RecipeError, "every is at least 1"),
+        (PruneRecipe("gradual", 0.5, initial=0.7), RecipeError, "initial is 0.7"),
+        (PruneRecipe("lottery", 0.5, initial=1.0), RecipeError, "initial is 1"),
     ],
 )
 def test_what_cannot_be_pruned_is_refused_in_one_line(

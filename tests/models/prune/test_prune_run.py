@@ -280,6 +280,64 @@ def test_a_rewind_step_beyond_the_training_is_refused() -> None:
         pruned(replace(LOTTERY, rewind_step=12))
 
 
+@pytest.mark.parametrize(("initial", "target"), [(0.832, 0.914), (0.0, 0.7903), (0.0, 0.8658)])
+def test_a_sliver_of_a_round_is_no_training_of_its_own(initial: float, target: float) -> None:
+    shares = [target * done for done in rounds(PruneRecipe("lottery", target, initial=initial))]
+    assert shares[-1] == pytest.approx(target)
+    assert all(after - before > 0.01 * (1 - after) for before, after in itertools.pairwise(shares))
+
+
+def test_a_run_that_needs_an_early_step_of_its_parent_continues_to_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    class StopError(Exception):
+        pass
+
+    asked = replace(LOTTERY, rewind_step=2)
+    dense = initial("")
+    learner(LOTTERY).fit(dense)
+    whole = learner(asked)
+    prune(whole, plan(Net(), asked), arrays(dense))
+    path = tmp_path / "state.safetensors"
+    for _ in range(100):
+        state, _ = load_state(path, IDENTITY)
+
+        def save(state: TrainState = state) -> None:
+            state.save(path)
+            raise StopError
+
+        try:
+            prune(learner(asked, state, save), plan(Net(), asked), arrays(dense))
+        except StopError:
+            continue
+        assert state.curves == whole.state.curves
+        return
+    pytest.fail("the run never ended")
+
+
+def test_a_rewound_tickets_random_mask_starts_from_the_same_early_step(monkeypatch: Any) -> None:
+    asked = replace(LOTTERY, rewind_step=2, sparsity=0.2)
+    dense = initial("")
+    learner(LOTTERY).fit(dense)
+    run = learner(asked)
+    ticket = arrays(prune(run, plan(Net(), asked), arrays(dense)))
+    early = {n.removeprefix("origin/"): v for n, v in run.state.kept.items() if "origin/" in n}
+    control = replace(asked, control="random-mask")
+    other = learner(control)
+    prune(other, plan(Net(), control), ticket)
+    start = {n.removeprefix("start/"): v for n, v in other.state.kept.items() if "start/" in n}
+    kept = start["first.weight"] != 0
+    assert np.array_equal(start["first.weight"][kept], early["first.weight"][kept])
+
+
+def test_only_the_networks_last_layer_is_pruned_at_half_the_rate() -> None:
+    chosen = plan(Net(), replace(LOTTERY, layers="first")).layers.layers
+    assert [layer.exponent for layer in chosen] == [1.0]
+    both = plan(Net(), LOTTERY).layers.layers
+    assert both[0].exponent == 1.0
+    assert both[1].exponent < 1.0
+
+
 def test_controls_train_the_tickets_mask_with_other_values_or_at_other_places() -> None:
     ticket = pruned(LOTTERY)
     held = arrays(ticket)

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tinyml import checkpoint
 from tinyml.checkpoint import FILE, Checkpoint
-from tinyml.errors import CheckpointError, RecipeError
+from tinyml.errors import CheckpointError, RecipeError, TinymlError
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.data.images import ImageSet, ImageSplit
-from tinyml.models.training.images import decision_of, train
+from tinyml.models.training.images import ImageBatches, decision_of, train
 from tinyml.recipe import PruneRecipe, Recipe, TrainRecipe
 from tinyml.spec import ModelEntry
 
@@ -136,8 +137,6 @@ def test_the_kept_weights_are_the_average_where_one_is_asked_for(tmp_path: Path)
 def test_the_teachers_answers_change_the_student_and_its_own_weights_do_not(
     whole: Path, tmp_path: Path
 ) -> None:
-    from tinyml import checkpoint
-
     parent = checkpoint.load(whole)
     before = {name: value.copy() for name, value in parent.weights.items()}
     taught = replace(TRAIN, distill_weight=0.7)
@@ -191,7 +190,37 @@ def test_images_of_another_size_are_refused() -> None:
     ],
 )
 def test_values_that_cannot_be_trained_with_are_named(bad: dict[str, Any], words: str) -> None:
-    from tinyml.errors import TinymlError
-
     with pytest.raises(TinymlError, match=words):
         decision_of(ENTRY, recipe(train=replace(TRAIN, **bad)), images())
+
+
+def test_a_refused_pruning_leaves_nothing(tmp_path: Path) -> None:
+    for asked in (replace(GRADUAL, layers="none*"), PruneRecipe("lottery", 0.5, rewind_step=99)):
+        with pytest.raises(TinymlError):
+            train(ENTRY, recipe(prune=asked), images(), tmp_path / "run", quiet)
+        assert not (tmp_path / "run").exists()
+
+
+def test_another_parent_is_another_run(whole: Path, tmp_path: Path) -> None:
+    one = checkpoint.load(whole)
+    two = train(ENTRY, recipe(seed=6), images(), tmp_path / "two", quiet)
+    first = train(ENTRY, recipe(prune=GRADUAL), images(), tmp_path / "out", quiet, one)
+    assert first.facts["parent_sha256"] == one.weights_sha256 != two.weights_sha256
+    with pytest.raises(CheckpointError, match="pruned from another checkpoint"):
+        train(ENTRY, recipe(prune=GRADUAL), images(), tmp_path / "out", quiet, two)
+
+
+def test_a_lone_last_image_joins_the_batch_before_it() -> None:
+    data = images(count=33)
+    decision = decision_of(ENTRY, recipe(), data)
+    batches = ImageBatches(data, decision, TRAIN)
+    sizes = [len(labels) for _, labels in batches.epoch()]
+    assert sizes == [16, 17]
+    assert batches.steps == 2
+
+
+def test_a_training_that_diverges_is_told_with_its_learning_rate(tmp_path: Path) -> None:
+    wild = replace(TRAIN, learning_rate=1e18, label_smoothing=0.0)
+    with pytest.raises(RecipeError, match="the loss is not finite in epoch") as caught:
+        train(ENTRY, recipe(train=wild), images(), tmp_path / "run", quiet)
+    assert "1e+18" in caught.value.hint

@@ -6,34 +6,36 @@ from typing import Any
 
 from torch import nn
 
-from tinyml.recipe import PruneRecipe
+from tinyml.models.prune.prune import Plan
 
 
-def zeros_by_layer(module: nn.Module) -> list[dict[str, Any]]:
-    """``name``, ``shape``, ``weights`` and ``zeros`` of every convolution and linear layer."""
+def zeros_by_layer(module: nn.Module, chosen: Plan) -> list[dict[str, Any]]:
+    """``name``, ``shape``, ``weights``, ``zeros``, ``block`` of convolutions and linear layers."""
+    blocks = {own.weight: own.block for own in chosen.layers.layers}
     return [
         {
             "name": name,
             "shape": list(child.weight.shape),
             "weights": child.weight.numel(),
             "zeros": int((child.weight == 0).sum()),
+            "block": blocks.get(f"{name}.weight", 1),
         }
         for name, child in module.named_modules()
         if isinstance(child, nn.Conv2d | nn.Linear)
     ]
 
 
-def pruning_facts(module: nn.Module, asked: PruneRecipe) -> dict[str, Any] | None:
+def pruning_facts(module: nn.Module, chosen: Plan | None) -> dict[str, Any] | None:
     """The method and its ``layers``; ``None`` for a dense training."""
-    if not asked.method:
+    if chosen is None:
         return None
-    layers = zeros_by_layer(module)
+    asked, layers = chosen.asked, zeros_by_layer(module, chosen)
     pruned = [row for row in layers if row["zeros"]]
     total = sum(row["weights"] for row in pruned)
     return {
         "method": asked.method,
         "sparsity": sum(row["zeros"] for row in pruned) / total if total else 0.0,
-        "block": asked.block,
+        "blocks": sorted({own.block for own in chosen.layers.layers}),
         "block_axis": asked.block_axis,
         "layers": layers,
     }

@@ -29,6 +29,9 @@ class Masked(Hook):
     def after_update(self, step: int) -> None:
         apply(self.masks, self.weights)
 
+    def mask(self) -> None:
+        apply(self.masks, self.weights)
+
     def row(self) -> dict[str, float]:
         return {"sparsity": sparsity(self.masks)}
 
@@ -53,7 +56,8 @@ class Scheduled(Hook):
         names = [layer.weight for layer in layers.layers]
         self.weights = _parameters(module, names)
         self.whole = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.whole.items()}
+        # Zeros that are there already stay until the first mask.
+        self.masks: Masks = {name: weight != 0 for name, weight in self.whole.items()}
         self.layers, self.score, self.done = layers, score, done
         self.every, self.steps, self.settled = every, steps, False
 
@@ -68,6 +72,9 @@ class Scheduled(Hook):
             scores = {name: self.score(weight) for name, weight in self.whole.items()}
             self.masks = self.layers.masks(scores, self.done(step))
             self.settled = self.done(step) >= 1.0
+        apply(self.masks, self.weights)
+
+    def mask(self) -> None:
         apply(self.masks, self.weights)
 
     def row(self) -> dict[str, float]:

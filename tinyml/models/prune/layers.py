@@ -77,6 +77,7 @@ def choose_layers(
     if asked.scope not in ("layer", "global"):
         raise RecipeError(f"[prune] scope '{asked.scope}' is neither layer nor global")
     if preset and not asked.sparsity:
+        _check_preset(asked)
         layers = _of_preset(module, preset)
     elif not 0 < asked.sparsity < 1:
         raise RecipeError(
@@ -86,7 +87,8 @@ def choose_layers(
     else:
         names = _named(module, asked.layers or default)
         layers = [Layer(n, asked.sparsity, asked.block, asked.block_axis) for n in names]
-        if layers and asked.scope == "layer":
+        last = f"{list(_candidates(module))[-1]}.weight" if layers else ""
+        if last in names and asked.scope == "layer":
             layers[-1] = replace(layers[-1], exponent=last_exponent)
     if not layers:
         raise InputError(
@@ -99,6 +101,17 @@ def choose_layers(
             layer.weight.removesuffix(".weight"), weights[layer.weight], layer.block, layer.axis
         )
     return Layers(tuple(layers), "global" if asked.scope == "global" else "layer")
+
+
+def _check_preset(asked: PruneRecipe) -> None:
+    """A sparse preset chooses layers and blocks by itself, each with a share of its own."""
+    own = PruneRecipe()
+    for name in ("block", "block_axis", "layers", "scope"):
+        if getattr(asked, name) != getattr(own, name):
+            raise RecipeError(
+                f"[prune] {name} is the sparse preset's own",
+                hint="leave it out, or give a sparsity and choose all of it",
+            )
 
 
 def _of_preset(module: nn.Module, preset: Sequence[LayerSparsity]) -> list[Layer]:

@@ -22,7 +22,8 @@ def rounds(asked: PruneRecipe) -> tuple[float, ...]:
     """
     first, keep = 1 - asked.initial, 1 - asked.rate
     count = math.log((1 - asked.sparsity) / first) / math.log(keep)
-    whole = [1 - first * keep**number for number in range(1, math.ceil(count - 1e-9))]
+    # A sliver of a round, from rounding the sparsity, is no training of its own.
+    whole = [1 - first * keep**number for number in range(1, math.ceil(count - 0.01))]
     return (0.0, *(share / asked.sparsity for share in whole), 1.0)
 
 

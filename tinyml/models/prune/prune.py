@@ -63,17 +63,21 @@ def prune(learner: Learner, chosen: Plan, parent: Weights | None = None) -> Any:
     trains them first. A control takes a ticket's masks from its
     ``parent``, and raises `RecipeError` without one.
     """
-    if chosen.asked.rewind_step >= learner.steps:
+    check_run(chosen, learner.steps, alone=parent is None)
+    return _Pruning(learner, chosen, parent).run()
+
+
+def check_run(chosen: Plan, steps: int, *, alone: bool) -> None:
+    """Raise `RecipeError` for what a training of ``steps`` steps without a parent lacks."""
+    if chosen.asked.rewind_step >= steps:
         raise RecipeError(
-            f"rewind_step {chosen.asked.rewind_step} is not within a training "
-            f"of {learner.steps} steps"
+            f"rewind_step {chosen.asked.rewind_step} is not within a training of {steps} steps"
         )
-    if chosen.asked.control != "none" and parent is None:
+    if chosen.asked.control != "none" and alone:
         raise RecipeError(
             "a control needs a lottery ticket whose masks it takes",
             hint="tinyml prune TICKET --method lottery --control reinit",
         )
-    return _Pruning(learner, chosen, parent).run()
 
 
 def _check(asked: PruneRecipe) -> None:
@@ -90,6 +94,8 @@ def _check(asked: PruneRecipe) -> None:
             f"[prune] begin {asked.begin:g} and end {asked.end:g}: shares of the training steps, "
             "begin before end"
         )
+    if not 0 <= asked.initial < 1 or 0 < asked.sparsity < asked.initial:
+        raise RecipeError(f"[prune] initial is {asked.initial:g}: at least 0 and below sparsity")
     if asked.every < 1 or asked.rewind_step < 0:
         raise RecipeError("[prune] every is at least 1, rewind_step at least 0")
 
@@ -125,17 +131,12 @@ class _Pruning:
         """
         if self.plan.method.schedule is not None:
             return "pruning"
-        return f"sparsity {self.plan.asked.sparsity * done:.4f}" if done else ""
+        return f"sparsity {self.plan.asked.sparsity * done:.6f}" if done else ""
 
     def _dense(self) -> Any:
         """A module with trained weights: the parent's, or trained here."""
         module = self.learner.initial("")
-        if self.plan.asked.control != "none":
-            self._keep(ORIGIN, module.state_dict())
-        if self.parent is not None:
-            _load(module, self.parent)
-        else:
-            self._fit_from_origin(module)
+        self._fit_from_origin(module)
         return module
 
     def _fit_from_origin(self, module: Any) -> None:
@@ -179,7 +180,8 @@ class _Pruning:
             layers=self.plan.layers,
             score=self.plan.method.score,
             done=lambda step: schedule(asked, step, steps),
-            every=asked.every,
+            # A short training gets at least four masks.
+            every=min(asked.every, max(1, int((asked.end - asked.begin) * steps / 4))),
             steps=steps,
         )
 

@@ -7,6 +7,7 @@ part's name and the epoch's number; a run that stops between two epochs continue
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from tinyml.errors import RecipeError
 from tinyml.models.training.average import Average
 from tinyml.models.training.optimize import learning_rate, make_optimizer
 from tinyml.models.training.state import TrainState
@@ -52,6 +54,9 @@ class Hook:
 
     def after_update(self, step: int) -> None:
         """``step`` updates are finished."""
+
+    def mask(self) -> None:
+        """The module computes with other weights for a while: hold them to the same."""
 
     @property
     def finished(self) -> bool:
@@ -101,6 +106,8 @@ class Fit:
         average = Average(self.module, self.recipe.ema) if self.recipe.ema else None
         self._restore(optimizer, average)
         for epoch in range(self.state.epoch, self.recipe.epochs):
+            if self.hook.finished:
+                break
             torch.manual_seed(seed_of(self.seed, self.state.part, epoch))
             row = {"epoch": epoch + 1, "loss": self._epoch(optimizer, average, epoch)}
             row |= self._validate(average) | self.hook.row()
@@ -109,8 +116,6 @@ class Fit:
             self.state.curves[self.state.part].append(row)
             self.save()
             self.report(epoch + 1, row)
-            if self.hook.finished:
-                break
         if average is not None:
             average.copy_to(self.module)
         self.module.eval()
@@ -136,6 +141,11 @@ class Fit:
                 average.update(self.module)
             total += loss.item() * len(labels)
             count += len(labels)
+        if not math.isfinite(total):
+            raise RecipeError(
+                f"the loss is not finite in epoch {epoch + 1}: the training diverges",
+                hint=f"lower learning_rate, {self.recipe.learning_rate:g} now",
+            )
         return total / count
 
     def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -167,6 +177,7 @@ class Fit:
         if average is None:
             return self.batches.validate(self.module, self._criterion)
         with average.in_place_of(self.module):
+            self.hook.mask()
             return self.batches.validate(self.module, self._criterion)
 
     def _tensors(

@@ -7,6 +7,7 @@ Stopped at any time, the same call continues and writes the same bytes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,20 +25,23 @@ from tinyml.image_decision import ImageDecision
 from tinyml.models.data.augment import augment, normalise
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.prune.facts import pruning_facts
+from tinyml.models.prune.prune import check_run
 from tinyml.models.training.fit import EVALUATION_BATCH, Criterion
 from tinyml.models.training.image_metrics import image_metrics
-from tinyml.models.training.learn import learn
+from tinyml.models.training.learn import learn, plan_pruning
 from tinyml.models.training.learner import Learner
 from tinyml.models.training.optimize import check_train
 from tinyml.models.training.run import (
     STATE,
+    check_teacher,
     deterministic,
     finished,
     instruction_set,
-    load_module,
+    job_of,
     new_module,
     open_state,
     owned_folder,
+    teacher_of,
 )
 from tinyml.recipe import Recipe, TrainRecipe
 from tinyml.spec import ModelEntry
@@ -59,18 +63,27 @@ class ImageBatches:
     @property
     def steps(self) -> int:
         """Optimizer steps of one epoch."""
-        return -(-len(self.data.training.labels) // self.recipe.batch_size)
+        return len(self._starts()) - 1
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every training image once, in random order, augmented."""
-        part = self.data.training
+        part, starts = self.data.training, self._starts()
         order = torch.randperm(len(part.labels)).numpy()
-        for start in range(0, len(order), self.recipe.batch_size):
+        for start, end in itertools.pairwise(starts):
             # Sorted, so that the mapped file is read forwards.
-            chosen = np.sort(order[start : start + self.recipe.batch_size])
+            chosen = np.sort(order[start:end])
             images = torch.from_numpy(part.images[chosen])
             inputs = augment(images, self.decision, flip=self.recipe.flip, shift=self.recipe.shift)
             yield inputs, torch.from_numpy(part.labels[chosen])
+
+    def _starts(self) -> list[int]:
+        """Where each batch starts, and the end; a lone last image, which batch normalization
+        cannot take, joins the batch before it."""
+        count = len(self.data.training.labels)
+        starts = list(range(0, count, self.recipe.batch_size))
+        if len(starts) > 1 and count - starts[-1] == 1:
+            starts.pop()
+        return [*starts, count]
 
     def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
         """Loss and accuracy of the test part."""
@@ -98,28 +111,34 @@ def train(
     `RecipeError`, `DataError`, `CheckpointError`, `UsageError`.
     """
     decision = decision_of(entry, recipe, data)
-    if recipe.train.distill_weight and parent is None:
-        raise RecipeError(
-            "distill_weight needs a teacher", hint="tinyml prune CHECKPOINT --distill"
-        )
+    batches = ImageBatches(data, decision, recipe.train)
+    check_teacher(recipe, parent)
+    chosen = plan_pruning(entry, recipe, len(decision.labels))
+    if chosen is not None:
+        check_run(chosen, recipe.train.epochs * batches.steps, alone=parent is None)
     with owned_folder(out), deterministic(recipe.threads):
-        done = finished(out, recipe, data.sha256, report)
+        done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
             return done
-        state = open_state(out / STATE, FINAL, recipe, data.sha256, report)
+        state = open_state(out / STATE, job_of(FINAL, parent), recipe, data.sha256, report)
         learner = Learner(
             recipe=recipe,
             part=FINAL,
             title="training",
-            batches=ImageBatches(data, decision, recipe.train),
+            batches=batches,
             state=state,
             save=lambda: state.save(out / STATE),
             report=report,
             initial=lambda name: _new(entry, recipe, len(decision.labels), f"{FINAL}{name}"),
-            teacher=_teacher(entry, parent) if recipe.train.distill_weight else None,
+            teacher=teacher_of(entry, recipe, parent),
         )
-        module = learn(learner, entry, parent.weights if parent else None)
-        saved = _checkpoint(entry, recipe, decision, data, module, learner)
+        module = learn(learner, chosen, parent.weights if parent else None)
+        facts = {
+            **_facts(data, decision, module, learner),
+            "pruning": pruning_facts(module, chosen),
+            "parent_sha256": parent.weights_sha256 if parent else None,
+        }
+        saved = _checkpoint(entry, recipe, decision, module, facts)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         (out / STATE).unlink()
@@ -158,41 +177,35 @@ def _new(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
     return module.to(memory_format=torch.channels_last)
 
 
-def _teacher(entry: ModelEntry, parent: Checkpoint | None) -> Callable[[Tensor], Tensor] | None:
-    if parent is None:
-        return None
-    module: Any = load_module(entry, parent).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classify: Callable[[Tensor], Tensor] = module.classify
-    return classify
+def _facts(
+    data: ImageSet, decision: ImageDecision, module: Any, learner: Learner
+) -> dict[str, Any]:
+    answers = classify_images(module, data.test, decision).argmax(1).numpy()
+    return {
+        "data_set": data.name,
+        "data_sha256": data.sha256,
+        "warnings": list(data.warnings),
+        "threads": torch.get_num_threads(),
+        "instruction_set": instruction_set(),
+        "validation": image_metrics(data.labels, data.test.labels, answers),
+        "curve": learner.state.curves[learner.state.part],
+        "curves": learner.state.curves,
+        "parameters": sum(p.numel() for p in module.parameters()),
+    }
 
 
 def _checkpoint(
     entry: ModelEntry,
     recipe: Recipe,
     decision: ImageDecision,
-    data: ImageSet,
     module: Any,
-    learner: Learner,
+    facts: Mapping[str, Any],
 ) -> Checkpoint:
-    logits = classify_images(module, data.test, decision)
-    answers = logits.argmax(1).numpy()
-    weights = {n: v.contiguous().numpy() for n, v in module.state_dict().items()}
     return Checkpoint(
         model=entry.name,
-        weights=weights,
+        weights={n: v.contiguous().numpy() for n, v in module.state_dict().items()},
         signature=entry.signature(len(decision.labels)),
         decision=decision,
         recipe=recipe,
-        facts={
-            "data_set": data.name,
-            "data_sha256": data.sha256,
-            "warnings": list(data.warnings),
-            "threads": torch.get_num_threads(),
-            "instruction_set": instruction_set(),
-            "validation": image_metrics(data.labels, data.test.labels, answers),
-            "curve": learner.state.curves[learner.state.part],
-            "curves": learner.state.curves,
-            "pruning": pruning_facts(module, recipe.prune),
-            "parameters": sum(p.numel() for p in module.parameters()),
-        },
+        facts=facts,
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 from tinyml.decision import Decision, Floats
 from tinyml.errors import DataError
 from tinyml.models.data.recordings import folds_by_person
+from tinyml.models.prune.prune import Plan
 from tinyml.models.training.examples import Examples, classify
 from tinyml.models.training.fit import Criterion, seed_of
 from tinyml.models.training.learn import learn
@@ -65,7 +66,8 @@ class Run:
 
     truths     person -> label, over all of their recordings
     state      what is finished; written to ``path`` after every epoch
-    parent     trained weights that pruning begins with
+    chosen     what is pruned; ``parent`` are the trained weights it begins with, and
+    teacher    takes features to the logits that are distilled
     """
 
     entry: ModelEntry
@@ -76,7 +78,9 @@ class Run:
     state: TrainState
     path: Path
     report: Report
+    chosen: Plan | None = None
     parent: Weights | None = None
+    teacher: Callable[[Tensor], Tensor] | None = None
 
     def save(self) -> None:
         """Write the state."""
@@ -111,8 +115,9 @@ class Run:
             save=self.save,
             report=self.report,
             initial=initial,
+            teacher=self.teacher,
         )
-        return learn(learner, self.entry, self.parent)
+        return learn(learner, self.chosen, self.parent)
 
     def held_out(
         self, part: str, title: str, training: Sequence[str], held_out: Sequence[str]

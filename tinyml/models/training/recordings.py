@@ -31,17 +31,21 @@ from tinyml.models.data.recordings import (
 )
 from tinyml.models.prune.facts import pruning_facts
 from tinyml.models.training.examples import compute_examples
+from tinyml.models.training.learn import plan_pruning
 from tinyml.models.training.metrics import label_metrics, person_metrics
 from tinyml.models.training.optimize import check_train
 from tinyml.models.training.persons import Run, check_truths
 from tinyml.models.training.run import (
     STATE,
+    check_teacher,
     deterministic,
     finished,
     instruction_set,
+    job_of,
     new_module,
     open_state,
     owned_folder,
+    teacher_of,
 )
 from tinyml.recipe import Recipe
 from tinyml.spec import ModelEntry
@@ -71,8 +75,9 @@ def train(
     its weights have seen the persons of every inner fold.
     """
     decision = decision_of(entry, recipe, data)
+    check_teacher(recipe, parent)
     with owned_folder(out), deterministic(recipe.threads):
-        done = finished(out, recipe, data.sha256, report)
+        done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
             return done
         run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent)
@@ -95,7 +100,10 @@ def train(
             signature=entry.signature(len(decision.labels)),
             decision=decision,
             recipe=recipe,
-            facts=_facts(run, module, training, validation, metrics),
+            facts={
+                **_facts(run, module, training, validation, metrics),
+                "parent_sha256": parent.weights_sha256 if parent else None,
+            },
         )
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
@@ -209,14 +217,26 @@ def _open(
     parent: Checkpoint | None = None,
 ) -> Run:
     """Read or begin the state, and compute the features."""
-    state = open_state(path, job, recipe, data.sha256, report)
+    chosen = plan_pruning(entry, recipe, len(decision.labels))
+    state = open_state(path, job_of(job, parent), recipe, data.sha256, report)
     fixed = new_module(entry, recipe, len(decision.labels), "front end")
     examples = compute_examples(fixed, decision, data, report)
     for text in examples.warnings:
         report({"event": "warning", "text": f"warning: {text}"})
     truths = person_labels(data)
-    weights = parent.weights if parent else None
-    return Run(entry, recipe, decision, examples, truths, state, path, report, weights)
+    return Run(
+        entry=entry,
+        recipe=recipe,
+        decision=decision,
+        examples=examples,
+        truths=truths,
+        state=state,
+        path=path,
+        report=report,
+        chosen=chosen,
+        parent=parent.weights if parent else None,
+        teacher=teacher_of(entry, recipe, parent),
+    )
 
 
 def _fold(
@@ -267,7 +287,7 @@ def _facts(
         "validation": dict(metrics),
         "curve": run.state.curves[run.state.part],
         "curves": run.state.curves,
-        "pruning": pruning_facts(module, run.recipe.prune),
+        "pruning": pruning_facts(module, run.chosen),
         "parameters": sum(p.numel() for p in module.parameters()),
     }
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Floats
-from tinyml.errors import CheckpointError, UsageError, machine_errors
+from tinyml.errors import CheckpointError, RecipeError, UsageError, machine_errors
 from tinyml.files import lock
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.state import Identity, TrainState, load_state
@@ -98,7 +98,13 @@ def answer_windows(module: nn.Module) -> Callable[[Floats], Floats]:
     return answer
 
 
-def finished(out: Path, recipe: Recipe, data_sha256: str, report: Report) -> Checkpoint | None:
+def finished(
+    out: Path,
+    recipe: Recipe,
+    data_sha256: str,
+    report: Report,
+    parent: Checkpoint | None = None,
+) -> Checkpoint | None:
     """The checkpoint that ``out`` holds already, if it is this run's."""
     if not (out / checkpoint.FILE).is_file():
         return None
@@ -109,9 +115,38 @@ def finished(out: Path, recipe: Recipe, data_sha256: str, report: Report) -> Che
             f"{out / checkpoint.FILE} was trained with another {what}",
             hint="choose another --out, or delete that folder",
         )
+    if saved.facts.get("parent_sha256") != (parent.weights_sha256 if parent else None):
+        raise CheckpointError(
+            f"{out / checkpoint.FILE} was pruned from another checkpoint",
+            hint="choose another --out, or delete that folder",
+        )
     (out / STATE).unlink(missing_ok=True)
     report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
     return saved
+
+
+def job_of(name: str, parent: Checkpoint | None) -> str:
+    """What a state calls its job: which parent it began with belongs to it."""
+    return f"{name} of {parent.weights_sha256[:16]}" if parent else name
+
+
+def check_teacher(recipe: Recipe, parent: Checkpoint | None) -> None:
+    """Raise `RecipeError` for a distillation that has nobody to learn from."""
+    if recipe.train.distill_weight and parent is None:
+        raise RecipeError(
+            "distill_weight needs a teacher", hint="tinyml prune CHECKPOINT --distill 0.5"
+        )
+
+
+def teacher_of(
+    entry: ModelEntry, recipe: Recipe, parent: Checkpoint | None
+) -> Callable[[Tensor], Tensor] | None:
+    """The parent's own answers, if the recipe distils: inputs as trained on -> logits."""
+    if parent is None or not recipe.train.distill_weight:
+        return None
+    module: Any = load_module(entry, parent)
+    classify: Callable[[Tensor], Tensor] = module.classify
+    return classify
 
 
 def open_state(
