@@ -116,7 +116,7 @@ def test_another_methods_checkpoint_and_enough_zeros_are_refused(
 ) -> None:
     for arguments, words in (
         (("--method", "magnitude", "--sparsity", "0.9"), "pruned by 'gradual' already"),
-        (("--method", "gradual", "--sparsity", "0.5"), "zero already"),
+        (("--method", "gradual", "--sparsity", "0.5"), "pruned to 0.75 already"),
     ):
         done = cli("prune", pruned, *arguments, "--out", tmp_path / "out")
         assert done.returncode == 3

@@ -13,7 +13,7 @@ from tinyml.errors import CheckpointError, RecipeError, require
 from tinyml.pages.pruning import PAGE
 from tinyml.pipeline.entries import entry_of
 from tinyml.pipeline.train import train_recipe
-from tinyml.recipe import Recipe
+from tinyml.recipe import PruneRecipe, Recipe
 from tinyml.spec import ModelEntry
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> Plan:
             hint="leave out --epochs, --learning-rate and --distill",
         )
     if recipe.prune.control == "none":
-        _check_parent(parent, chosen)
+        _check_layers(parent, chosen)
     return chosen
 
 
@@ -147,7 +147,10 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
     asked = replace(base.prune, **{"control": "none", **job.prune})
     if asked.control != "none":
         _check_ticket(parent, job)
-    asked = replace(asked, initial=_sparsity(parent) if asked.control == "none" else 0.0)
+        asked = replace(asked, initial=0.0)
+    else:
+        asked = replace(asked, initial=_sparsity(parent))
+        _check_parent(parent, asked)
     name = base.name if base.name.endswith(f"-{asked.method}") else f"{base.name}-{asked.method}"
     return parent, replace(base, name=name, prune=asked, train=replace(base.train, **job.train))
 
@@ -174,17 +177,27 @@ def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
             )
 
 
-def _check_parent(parent: Checkpoint, chosen: Plan) -> None:
-    """Raise `CheckpointError` for zeros of another method, elsewhere, or more than asked for."""
+def _check_parent(parent: Checkpoint, asked: PruneRecipe) -> None:
+    """Raise `CheckpointError` for zeros of another method, or as many as are asked for."""
     pruning = parent.facts.get("pruning")
-    if not pruning:
-        return
-    asked = chosen.asked
-    if pruning["method"] != asked.method:
+    if pruning and pruning["method"] != asked.method:
         raise CheckpointError(
             f"this checkpoint was pruned by '{pruning['method']}' already",
             hint=f"prune its dense parent by '{asked.method}', or go on with the same method",
         )
+    if pruning and 0 < asked.sparsity <= asked.initial:
+        raise CheckpointError(
+            f"this checkpoint was pruned to {asked.initial:g} already: "
+            f"a sparsity of {asked.sparsity:g} prunes nothing",
+            hint="ask for a higher --sparsity",
+        )
+
+
+def _check_layers(parent: Checkpoint, chosen: Plan) -> None:
+    """Raise `CheckpointError` for zeros outside of the plan, or more than it has."""
+    pruning = parent.facts.get("pruning")
+    if not pruning:
+        return
     planned = {own.weight: own for own in chosen.layers.layers}
     for row in pruning["layers"]:
         own = planned.get(f"{row['name']}.weight")
@@ -200,9 +213,3 @@ def _check_parent(parent: Checkpoint, chosen: Plan) -> None:
                 f"{wanted:.3f} are asked for",
                 hint="ask for a higher --sparsity",
             )
-    if asked.sparsity and asked.sparsity <= asked.initial:
-        raise CheckpointError(
-            f"this checkpoint was pruned to {asked.initial:g} already: "
-            f"a sparsity of {asked.sparsity:g} prunes nothing",
-            hint="ask for a higher --sparsity",
-        )
