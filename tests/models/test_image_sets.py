@@ -170,7 +170,9 @@ def test_an_archive_that_is_cut_or_escapes_is_refused(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "f")
     archive = pack(root, tmp_path / "a.tar.gz")
     whole = archive.read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"hello", whole[:-40]):
+    cuts = (whole[:length] for length in range(0, len(whole), 97))
+    flipped = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]
+    for content in (*cuts, b"hello", whole[:-1], flipped):
         archive.write_bytes(content)
         with pytest.raises(DataError, match=r"a\.tar\.gz is cut or is no \.tar\.gz"):
             cifar10.load({"root": str(archive)}, 0)

@@ -7,6 +7,7 @@ compressed with loss, so accuracies are not comparable with those of the origina
 from __future__ import annotations
 
 import functools
+import gzip
 import re
 import tarfile
 import zlib
@@ -58,11 +59,17 @@ def _from_archive(path: Path, shape: tuple[int, int], limit: tuple[int, int], se
     return made(read_archive(path), str(path), shape, limit, seed)
 
 
+def _read_to_the_end(unpacked: gzip.GzipFile) -> None:
+    """Tar readers stop quietly at a header that is cut; gzip's checksum knows better."""
+    while unpacked.read(1 << 20):
+        pass
+
+
 def read_archive(path: Path) -> Files:
     """Every image of a .tar.gz in memory; `DataError` when it is cut, or a member is no image."""
     found: dict[str, dict[str, dict[str, bytes]]] = {TRAIN: {}, TEST: {}}
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with gzip.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
             for member in archive:
                 if member.isdir():
                     continue
@@ -74,6 +81,7 @@ def read_archive(path: Path) -> Files:
                     )
                 part, label, file = name.groups()
                 found[part].setdefault(label, {})[file] = stream.read()
+            _read_to_the_end(unpacked)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
