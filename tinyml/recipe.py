@@ -105,10 +105,11 @@ class PruneRecipe:
 
 @dataclass(frozen=True, slots=True)
 class ExportRecipe:
-    """Formats and precision of the bundle."""
+    """Formats and precision of the bundle; ``sparse``: ``auto`` or ``off``."""
 
     formats: tuple[str, ...] = ("onnx", "tflite")
     precision: str = "fp32"
+    sparse: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def answers(data: bytes) -> dict[str, Array]:
     return found
 
 
-@pytest.mark.parametrize("name", passes.PASSES)
+@pytest.mark.parametrize("name", [name for name in passes.PASSES if name not in passes.SPARSE])
 def test_a_pass_fires_once_and_the_numbers_hold(name: str, converted: bytes) -> None:
     model = flatbuffer.unpack(converted)
     assert passes.PASSES[name](model) > 0

@@ -33,6 +33,12 @@ def command(
             "Default: the recipe's."
         ),
     ] = None,
+    sparse: Annotated[
+        str | None,
+        typer.Option(
+            help="auto: TFLite stores a pruned weight without its zeros where that is smaller; off."
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="State dict, .safetensors or .pt, for a factory or a model's name."),
@@ -103,6 +109,7 @@ def command(
         out=out,
         formats=tuple(formats.split(",")) if formats is not None else None,
         precision=precision,
+        sparse=sparse,
         weights=weights,
         strip_prefix=strip_prefix,
         sample=sample,

@@ -73,19 +73,22 @@ def _spec(stage: str, node: Node) -> TensorSpec:
     return TensorSpec(stage, tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
 
 
-def run_writer(write: Write, given: Sequence[str]) -> None:
+def run_writer(write: Write, given: Sequence[str], *, dense: Write | None = None) -> None:
     """A writer as a program: ``PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``.
 
     Converts what `Captured.save` wrote; the facts are written after the model. Stages
     named after the four files become outputs. ``--plan`` is the precision's, written by
     `PrecisionPlan.save`; ``--twin`` takes the file that is to show the stages which have
-    no tensor in OUT, `TWIN_STAGES` of them at most.
+    no tensor in OUT, `TWIN_STAGES` of them at most. With ``--dense`` it is ``dense`` that writes,
+    where a format has more than one way to store a weight.
     """
     parser = argparse.ArgumentParser()
     for name in ("program", "names", "out", "facts", "--plan", "--twin"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--dense", action="store_true")
     parser.add_argument("stages", nargs="*")
     asked = parser.parse_args(given)
+    write = dense or write if asked.dense else write
     planned = plan.load(asked.plan) if asked.plan else None
     captured = load(asked.program, asked.names)
     written = write(add_outputs(captured, asked.stages), asked.out, planned)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
 
 
-def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> Facts:
+def write(
+    captured: Captured, path: Path, plan: PrecisionPlan | None = None, *, sparse: bool = True
+) -> Facts:
     """Write ``path``; the same capture gives the same bytes.
 
-    Without ``plan`` it is float32. Raises `ExportError` when LiteRT cannot convert the model or
+    Without ``plan`` it is float32; ``sparse``: weights with zeros may be stored without them.
+    Raises `ExportError` when LiteRT cannot convert the model or
     needs an operator that is not built into its runtime.
     """
     module, rewritten = _for_litert(captured)
@@ -45,7 +49,7 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     if plan and plan.precision != "fp32":
         model, count = of(precision).perform_tflite(model, plan, made_from(model, parts))
         cast = {f"to_{precision}": count}
-    passes = rewritten | cast | rewrite(model)
+    passes = rewritten | cast | rewrite(model, sparse=sparse)
     write_bytes(path, flatbuffer.pack(model))
     codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts("tflite", precision, passes, stages, layouts, minimum_runtime(codes))
@@ -90,4 +94,4 @@ def _refuse_foreign(model: Any) -> None:
 
 
 if __name__ == "__main__":
-    run_writer(write, sys.argv[1:])
+    run_writer(write, sys.argv[1:], dense=partial(write, sparse=False))

@@ -53,6 +53,7 @@ from tinyml.recipe import ExportRecipe
 from tinyml.target import Target, find_target
 
 Report = Callable[[Mapping[str, Any]], None]
+SPARSE = ("auto", "off")
 EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
     "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
@@ -73,6 +74,7 @@ class ExportJob:
     out: Path
     formats: tuple[str, ...] | None = None
     precision: str | None = None
+    sparse: str | None = None
     weights: Path | None = None
     strip_prefix: str = ""
     sample: Path | None = None
@@ -97,6 +99,7 @@ class _Plan:
     target: Target
     formats: tuple[str, ...]
     precision: str
+    sparse: str
 
 
 def export(job: ExportJob, report: Report) -> Bundle:
@@ -142,11 +145,14 @@ def _plan(job: ExportJob, source: Source) -> _Plan:
     precision = job.precision or default.precision
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
+    sparse = job.sparse or default.sparse
+    if sparse not in SPARSE:
+        raise registry.unknown_name("way to store zeros", sparse, SPARSE)
     for name in wanted:
         for module, package in EXTRAS[name]:
             require(module, package, name)
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
-    return _Plan(job, source, target, tuple(dict.fromkeys(wanted)), precision)
+    return _Plan(job, source, target, tuple(dict.fromkeys(wanted)), precision, sparse)
 
 
 def _source(job: ExportJob) -> Source:
@@ -254,11 +260,17 @@ def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[Mode
 
 
 def _writer_arguments(plan: _Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
-    arguments = [work / "program.pt2", work / "capture.json", out, work / f"{fmt}.json"]
-    twin: list[Path | str] = ["--twin", twin_file(work, fmt)]
+    arguments: list[Path | str] = [
+        work / "program.pt2",
+        work / "capture.json",
+        out,
+        work / f"{fmt}.json",
+    ]
+    arguments += ["--twin", twin_file(work, fmt)]
+    arguments += ["--dense"] if plan.sparse == "off" else []
     if plan.precision == "fp32":
-        return [*arguments, *twin]
-    return [*arguments, *twin, "--plan", plan_precision.plan_file(work, fmt)]
+        return arguments
+    return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
 
 
 def _memory_mb(plan: _Plan) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def inspect_file(path: Path) -> dict[str, Any]:
     if path.suffix == ".tflite":
         from tinyml.runtimes.inspect_tflite import inspect_tflite
 
-        return inspect_tflite(path).to_json() | {"lint": _lint(path, None)}
+        found = inspect_tflite(path).to_json() | {"lint": _lint(path, None)}
+        return found | {"sparse_weights": _sparse(path)}
     if path.suffix == ".onnx":
         from tinyml.runtimes.inspect_onnx import inspect_onnx
 
@@ -81,10 +83,24 @@ def _lint(path: Path, target: Target | None) -> list[dict[str, str]]:
     return [finding.to_json() for finding in lint(path, target)]
 
 
+def _sparse(path: Path) -> list[dict[str, Any]]:
+    """Weights that a .tflite file stores without their zeros."""
+    from tinyml.runtimes.file_sparse import read_sparse
+
+    return [
+        {**asdict(weight), "sparsity": round(weight.sparsity, 4)} for weight in read_sparse(path)
+    ]
+
+
 def _contents(path: Path) -> dict[str, Any]:
     """The file's own facts, or why they cannot be read here."""
     try:
         facts = inspect_file(path)
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}
-    return {name: facts[name] for name in ("ops", "macs", "parameters", "largest_activation_bytes")}
+    names = ("ops", "macs", "parameters", "largest_activation_bytes")
+    found = {name: facts[name] for name in names}
+    if sparse := facts.get("sparse_weights"):
+        sums = {key: sum(w[key] for w in sparse) for key in ("stored_bytes", "dense_bytes")}
+        found["sparse_weights"] = {"count": len(sparse), **sums}
+    return found

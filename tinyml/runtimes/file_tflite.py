@@ -46,8 +46,19 @@ def read_tflite(path: Path) -> Any:
         raise InputError(f"{path} is not a TFLite file: it lacks the mark {IDENTIFIER.decode()}")
     with whole(path):
         model = schema.ModelT.InitFromPackedBuf(data, 0)
+        _take_in(model, data)
         _check_indices(model)
     return model
+
+
+def _take_in(model: Any, data: bytes) -> None:
+    """Buffers that lie behind the flatbuffer, as ai-edge-quantizer writes them."""
+    for buffer in model.buffers or ():
+        if buffer.data is None and buffer.offset > 1:
+            if buffer.offset + buffer.size > len(data):
+                raise ValueError("a buffer behind the end of the file")
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 @contextmanager

@@ -46,6 +46,9 @@ def _conv_3d(inputs: Shapes, output: tuple[int | str, ...]) -> int | None:
     return product(output, *inputs[1][:4])
 
 
+# What gives a constant in another form.
+UNPACKING = ("DENSIFY", "DEQUANTIZE")
+
 MACS: dict[str, Callable[[Shapes, tuple[int | str, ...]], int | None]] = {
     "CONV_2D": _conv,
     "CONV_3D": _conv_3d,
@@ -107,7 +110,7 @@ class _Reader:
         outputs = [graph.tensors[i] for i in indices(operator.outputs)]
         weights = [tensor for tensor in inputs if self.is_weight(tensor)]
         op = self.op(self.model.operatorCodes[operator.opcodeIndex])
-        if op == "DEQUANTIZE":
+        if op in UNPACKING:
             weights = []
         largest = max(weights, key=self.count, default=None)
         flowing = [tensor for tensor in inputs if not self.is_constant(tensor)]
@@ -121,13 +124,20 @@ class _Reader:
         )
 
     def origin(self, graph: Any, index: int) -> Any:
-        """The tensor, or the constant that it is dequantized from (float16 weights)."""
-        for operator in graph.operators:
-            code = self.model.operatorCodes[operator.opcodeIndex]
-            if self.op(code) == "DEQUANTIZE" and indices(operator.outputs) == [index]:
-                source = graph.tensors[indices(operator.inputs)[0]]
-                return source if self.is_constant(source) else graph.tensors[index]
-        return graph.tensors[index]
+        """The tensor, or the constant that it is unpacked from (float16 or sparse weights)."""
+        return graph.tensors[self.unpacked(graph).get(index, index)]
+
+    def unpacked(self, graph: Any) -> dict[int, int]:
+        """Tensor -> the constant that it is unpacked from, over several steps."""
+        found: dict[int, int] = {}
+        for operator in graph.operators or ():
+            if self.op(self.model.operatorCodes[operator.opcodeIndex]) not in UNPACKING:
+                continue
+            (source, *_), (made, *_) = indices(operator.inputs), indices(operator.outputs)
+            source = found.get(source, source)
+            if self.is_constant(graph.tensors[source]):
+                found[made] = source
+        return found
 
     def macs(self, op: str, operator: Any, inputs: list[Any], outputs: list[Any]) -> int | None:
         shapes = [self.shape(tensor) for tensor in inputs]
@@ -167,7 +177,7 @@ class _Reader:
 
     def is_constant(self, tensor: Any) -> bool:
         data = self.model.buffers[tensor.buffer].data
-        return data is not None and len(data) > 0
+        return tensor.sparsity is not None or (data is not None and len(data) > 0)
 
     def is_weight(self, tensor: Any) -> bool:
         """A constant that is a float, or an integer with a scale."""
@@ -189,8 +199,9 @@ class _Reader:
         sizes = [
             size_bytes(self.shape(tensor), self.dtype(tensor))
             for graph in self.model.subgraphs
-            for tensor in graph.tensors
-            if not self.is_constant(tensor)
+            for unpacked in (self.unpacked(graph),)
+            for index, tensor in enumerate(graph.tensors)
+            if not self.is_constant(tensor) and index not in unpacked
         ]
         return (
             None if None in sizes or not sizes else max(size for size in sizes if size is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 from tinyml.errors import InputError
 from tinyml.runtimes.file_facts import BITS, size_bytes
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+from tinyml.runtimes.file_sparse import dense
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
 from tinyml.spec import Array
 
 Shape = tuple[int, ...] | None
 # Through these a constant is still the same one.
-CARRIERS = ("DEQUANTIZE", "DequantizeLinear", "Identity", "Cast", "Transpose")
+CARRIERS = ("DENSIFY", "DEQUANTIZE", "DequantizeLinear", "Identity", "Cast", "Transpose")
 PRODUCTS = (
     *("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"),
     *("BATCH_MATMUL", "Conv", "ConvTranspose", "MatMul", "Gemm"),
@@ -26,13 +28,19 @@ PRODUCTS = (
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor. ``constant`` gives its array, if it is stored; ``key``: where, once if shared."""
+    """A tensor.
+
+    constant  gives its array, if it is stored, with the zeros of one that is stored sparse
+    key       where it is stored, once if shared
+    sparse    whether it is stored without its zeros
+    """
 
     name: str
     shape: Shape
     dtype: str
     constant: Callable[[], Array] | None = None
     key: str = ""
+    sparse: bool = False
 
     @property
     def size(self) -> int:
@@ -156,7 +164,7 @@ def _tflite_graph(path: Path, model: Any, schema: Any) -> ModelGraph:
     kinds = {n: name.lower() for name, n in vars(schema.TensorType).items() if isinstance(n, int)}
     graph = model.subgraphs[0]
     values = {
-        str(i): _tflite_value(model, tensor, kinds.get(tensor.type, "unknown"))
+        str(i): _tflite_value(path, model, tensor, kinds.get(tensor.type, "unknown"))
         for i, tensor in enumerate(graph.tensors or ())
     }
     operators = []
@@ -179,11 +187,14 @@ def _tflite_graph(path: Path, model: Any, schema: Any) -> ModelGraph:
     )
 
 
-def _tflite_value(model: Any, tensor: Any, dtype: str) -> Value:
+def _tflite_value(path: Path, model: Any, tensor: Any, dtype: str) -> Value:
     data = model.buffers[tensor.buffer].data
     shape = tuple(indices(tensor.shape))
+    name, key = text(tensor.name), str(int(tensor.buffer))
+    if tensor.sparsity is not None:
+        return Value(name, shape, dtype, partial(dense, path, model, tensor), key, sparse=True)
     if data is None or len(data) == 0:
-        return Value(text(tensor.name), shape, dtype)
+        return Value(name, shape, dtype)
 
     def array() -> Array:
         # Packed types (int4) and strings stay the bytes that they are.
@@ -191,4 +202,4 @@ def _tflite_value(model: Any, tensor: Any, dtype: str) -> Value:
         raw = np.frombuffer(bytes(data), np.dtype(dtype) if plain else np.uint8)
         return raw.reshape(shape) if plain else raw
 
-    return Value(text(tensor.name), shape, dtype, array, str(int(tensor.buffer)))
+    return Value(name, shape, dtype, array, key)

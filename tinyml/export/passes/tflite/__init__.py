@@ -6,17 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 from tinyml.export.passes.tflite.share_buffers import share_buffers
+from tinyml.export.passes.tflite.store_sparse import store_sparse
 from tinyml.export.passes.tflite.strip_metadata import strip_metadata
 
 PASSES: dict[str, Callable[[Any], int]] = {
     "strip_metadata": strip_metadata,
+    "store_sparse": store_sparse,
     "share_buffers": share_buffers,
 }
 
-# What a precision"s plan asks for: `tinyml.export.precision`.
+# What a precision's plan asks for: `tinyml.export.precision`.
 ON_REQUEST = ("cast_weights_to_float16",)
 
 
-def rewrite(model: Any) -> dict[str, int]:
+# Left out by ``--sparse off``.
+SPARSE = ("store_sparse",)
+
+
+def rewrite(model: Any, *, sparse: bool = True) -> dict[str, int]:
     """Apply every pass to ``model``, a ``schema.ModelT``, in place; returns the counts."""
-    return {name: apply(model) for name, apply in PASSES.items()}
+    chosen = {name: apply for name, apply in PASSES.items() if sparse or name not in SPARSE}
+    return {name: apply(model) for name, apply in chosen.items()}
