@@ -30,7 +30,7 @@ LABELS = "labels.txt"
 CARD = "MODEL_CARD.md"
 RUN = "run.py"
 
-Verdict = Literal["pass", "fail", "fused away"]
+Verdict = Literal["pass", "fail", "fused away", "not judged"]
 
 
 @dataclass(frozen=True, slots=True)

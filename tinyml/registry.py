@@ -68,6 +68,15 @@ RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
 PRECISIONS = {
     "fp32": "tinyml.export.precision.fp32",
     "fp16": "tinyml.export.precision.fp16",
+    "w8a8-static": "tinyml.export.precision.w8a8_static",
+    "w8-dynamic": "tinyml.export.precision.w8_dynamic",
+    "w8a16": "tinyml.export.precision.w8a16",
+}
+# Those that are performed on a float32 file, after it is written.
+INTEGER = ("w8a8-static", "w8-dynamic", "w8a16")
+QUANTIZERS = {
+    "onnx": "tinyml.export.quantize_onnx",
+    "tflite": "tinyml.export.quantize_tflite",
 }
 
 TABLES: dict[str, dict[str, str]] = {

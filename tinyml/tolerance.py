@@ -9,24 +9,34 @@ import numpy as np
 
 from tinyml.spec import Array
 
-PolicyName = Literal["bitwise", "rewrite", "engine", "fp16"]
+PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """An answer passes when each element's error is at most ``atol + rtol * max|want|``."""
+    """What an answer may differ by.
+
+    Each element's error is at most ``atol + rtol * max|want| + steps`` quantization steps,
+    one of which is 1/255 of the range of ``want`` and zero; ``sqnr_db`` is the least signal
+    to noise over all of them.
+    """
 
     atol: float
     rtol: float
     because: str
+    steps: float = 0.0
+    sqnr_db: float | None = None
 
     def bound(self, want: Array) -> float:
         """The largest error allowed against ``want``."""
-        return self.atol + self.rtol * _peak(want)
+        return self.atol + self.rtol * _peak(want) + self.steps * step(want)
 
     def accepts(self, got: Array, want: Array) -> bool:
-        """Whether ``got`` has the shape of ``want``, no NaN, and no error above the bound."""
-        return got.shape == want.shape and largest_error(got, want) <= self.bound(want)
+        """Whether ``got`` has the shape of ``want``, no NaN, and no more error than allowed."""
+        if got.shape != want.shape or not largest_error(got, want) <= self.bound(want):
+            return False
+        noise = sqnr_db(got, want)
+        return self.sqnr_db is None or noise is None or noise >= self.sqnr_db
 
 
 POLICIES: dict[PolicyName, Tolerance] = {
@@ -39,9 +49,25 @@ POLICIES: dict[PolicyName, Tolerance] = {
         "float16 rounds each weight and activation by 2^-11 of it; a thousand such errors, "
         "independent of each other, add up to sqrt(1024) x 2^-11 = 2^-6 of the peak",
     ),
+    "int8": Tolerance(
+        0.0,
+        0.0,
+        "a layer of integers rounds its weights and its answer to 255 steps, about one step of "
+        "noise in all; forty such layers, independent of each other, make sqrt(40) = 6.3 steps "
+        "rms, and no value is off by more than six times that. Noise above a tenth of the "
+        "signal's power is no rounding but a range that does not fit",
+        steps=38.0,
+        sqnr_db=10.0,
+    ),
 }
 # What the files of a precision are judged by.
-POLICY_OF_PRECISION: dict[str, PolicyName] = {"fp32": "engine", "fp16": "fp16"}
+POLICY_OF_PRECISION: dict[str, PolicyName] = {
+    "fp32": "engine",
+    "fp16": "fp16",
+    "w8a8-static": "int8",
+    "w8-dynamic": "int8",
+    "w8a16": "int8",
+}
 
 
 # A metric counts decisions: rounding may turn one that is on the fence.
@@ -61,6 +87,13 @@ def largest_error(got: Array, want: Array) -> float:
     with np.errstate(invalid="ignore"):
         error = np.where(got == want, 0.0, np.abs(got - want))
     return float(np.max(np.nan_to_num(error, nan=np.inf, posinf=np.inf)))
+
+
+def step(want: Array) -> float:
+    """One of 255 over the range of ``want``, zero included."""
+    finite = want[np.isfinite(want)].astype(np.float64)
+    ends = (float(finite.min(initial=0.0)), float(finite.max(initial=0.0)))
+    return (ends[1] - ends[0]) / 255.0
 
 
 def sqnr_db(got: Array, want: Array) -> float | None:

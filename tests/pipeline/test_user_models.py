@@ -236,7 +236,8 @@ def test_names_that_do_not_fit_are_listed_with_the_prefix_to_strip(
 def test_what_cannot_be_asked_is_refused_before_any_work(
     user_model: Any, tmp_path: Path, arguments: dict[str, Any], error: type, words: str
 ) -> None:
-    from tinyml.pipeline.export import ExportJob, export
+    from tinyml.pipeline.export import export
+    from tinyml.pipeline.export_job import ExportJob
 
     asked = {
         "model": f"{user_model.folder}/net.py:build",
@@ -253,7 +254,8 @@ def test_what_cannot_be_asked_is_refused_before_any_work(
 def test_a_python_file_without_a_factory_is_told_how_to_name_one(
     user_model: Any, tmp_path: Path
 ) -> None:
-    from tinyml.pipeline.export import ExportJob, export
+    from tinyml.pipeline.export import export
+    from tinyml.pipeline.export_job import ExportJob
 
     job = ExportJob(str(user_model.folder / "net.py"), "rpi", tmp_path / "out")
     with pytest.raises(UsageError) as caught:
@@ -266,7 +268,8 @@ def test_a_registered_name_takes_a_torch_file_and_a_sample(tmp_path: Path) -> No
     import torch
 
     from tinyml.models.funnelnet import FunnelNet
-    from tinyml.pipeline.export import ExportJob, export
+    from tinyml.pipeline.export import export
+    from tinyml.pipeline.export_job import ExportJob
 
     torch.manual_seed(0)
     state = {f"model.{name}": value for name, value in FunnelNet(3).state_dict().items()}

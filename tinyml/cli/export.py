@@ -29,8 +29,8 @@ def command(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32, or fp16: half the bytes; what float16 cannot hold stays in float32. "
-            "Default: the recipe's."
+            help="fp32; fp16: half the bytes, what float16 cannot hold stays in float32; integers: "
+            "w8a8-static, w8-dynamic, w8a16. Default: the recipe's."
         ),
     ] = None,
     sparse: Annotated[
@@ -38,6 +38,24 @@ def command(
         typer.Option(
             help="auto: TFLite stores a pruned weight without its zeros where that is smaller; off."
         ),
+    ] = None,
+    ranges: Annotated[
+        str | None,
+        typer.Option(help="For integers: min-max (default), percentile, mse, entropy."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="For integers: .npz of inputs by name with a leading sample axis. Default: the "
+            "training part of the checkpoint's data set, else the sample alone."
+        ),
+    ] = None,
+    calibration_samples: Annotated[
+        int | None, typer.Option(min=1, help="How many of them; default 200.")
+    ] = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(help="For integers: a stage that stays in float32. Repeatable."),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -99,9 +117,11 @@ def command(
       tinyml export runs/demo --target rpi --out demo-bundle
       tinyml export runs/demo --target host --formats tflite --out here --force
       tinyml export runs/demo --target rpi --precision fp16 --out half
+      tinyml export runs/demo --target rpi --precision w8a8-static --ranges mse --out int8
       tinyml export net.py:build --weights w.safetensors --sample s.npz --target rpi --out mine
     """
-    from tinyml.pipeline.export import ExportJob, export
+    from tinyml.pipeline.export import export
+    from tinyml.pipeline.export_job import ExportJob
 
     job = ExportJob(
         model=model,
@@ -110,6 +130,10 @@ def command(
         formats=tuple(formats.split(",")) if formats is not None else None,
         precision=precision,
         sparse=sparse,
+        ranges=ranges,
+        calibration=calibration,
+        calibration_samples=calibration_samples,
+        keep_float=tuple(keep_float or ()),
         weights=weights,
         strip_prefix=strip_prefix,
         sample=sample,

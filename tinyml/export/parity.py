@@ -20,6 +20,7 @@ Not finite anywhere fails, on either side.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,6 +52,13 @@ def compare(
     """
     chosen = policy or (CAPTURED_POLICY if engine == "captured" else "engine")
     return tuple(_row(engine, case, name, want[name], got, chosen) for name in order)
+
+
+def only_shown(rows: Sequence[StageParity]) -> tuple[StageParity, ...]:
+    """``rows`` without a verdict; what is not finite or of another shape fails all the same."""
+    return tuple(
+        row if row.max_error is None else replace(row, verdict="not judged") for row in rows
+    )
 
 
 def _row(
@@ -191,4 +199,5 @@ _CASES: dict[str, _Make] = {
     "full-scale": _full_scale,
     "impulse": _impulse,
 }
+GENERATED = tuple(_CASES)
 _SPREAD = ("random", "tiny")  # integers of these take every value between the ends

@@ -55,24 +55,35 @@ def check_data(signature: Signature, data: Arrays) -> int:
     """
     if TARGETS not in data:
         raise InputError(f"the data has no '{TARGETS}'", hint=f"it has: {', '.join(data)}")
-    count = len(data[TARGETS]) if data[TARGETS].ndim else 0
-    states = {pair.input for pair in signature.states}
-    for spec in signature.inputs:
-        if spec.name in data:
-            _check_input(spec, data[spec.name], count)
-        elif spec.name not in states:
-            raise InputError(f"the data has no '{spec.name}'", hint=f"it has: {', '.join(data)}")
-    if not count:
-        raise InputError(f"'{TARGETS}' holds no samples")
+    count = check_inputs(signature, data, "the data")
+    targets = len(data[TARGETS]) if data[TARGETS].ndim else 0
+    if count != targets:
+        name = next(spec.name for spec in signature.inputs if spec.name in data)
+        raise InputError(f"the data's '{name}' has {count} samples, targets {targets}")
     return count
 
 
-def _check_input(spec: TensorSpec, array: Array, count: int) -> None:
+def check_inputs(signature: Signature, data: Arrays, what: str) -> int:
+    """As `check_data` without targets; ``what`` is the data's name in errors."""
+    states = {pair.input for pair in signature.states}
+    for spec in signature.inputs:
+        if spec.name in data:
+            _check_input(spec, data[spec.name], what)
+        elif spec.name not in states:
+            raise InputError(f"{what} has no '{spec.name}'", hint=f"it has: {', '.join(data)}")
+    counts = {spec.name: len(data[spec.name]) for spec in signature.inputs if spec.name in data}
+    if not counts or not all(counts.values()):
+        raise InputError(f"{what} holds no samples")
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
+        raise InputError(f"{what} has different numbers of samples: {each}")
+    return next(iter(counts.values()))
+
+
+def _check_input(spec: TensorSpec, array: Array, what: str) -> None:
     shapes = {spec.shape, spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape}
     if array.shape[1:] not in shapes or str(array.dtype) != spec.dtype:
         raise InputError(
-            f"the data's '{spec.name}' is {array.dtype}{list(array.shape)}, "
+            f"{what}'s '{spec.name}' is {array.dtype}{list(array.shape)}, "
             f"the model takes {spec.dtype}{list(spec.shape)} of each sample"
         )
-    if len(array) != count:
-        raise InputError(f"the data's '{spec.name}' has {len(array)} samples, targets {count}")

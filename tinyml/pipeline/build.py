@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyml.bundle import Bundle
-from tinyml.pipeline.export import ExportJob, bundle_from
+from tinyml.pipeline.export import bundle_from
+from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.metric import Function, Measuring
 from tinyml.pipeline.source import Report
 from tinyml.pipeline.user_model import Asked, ModuleSource

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from tinyml import registry
 from tinyml.bundle import Bundle, ModelFile, in_order
 from tinyml.errors import InputError, MissingExtraError, UsageError
+from tinyml.export.parity import GENERATED
 from tinyml.spec import Array, Arrays
 from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
 
@@ -35,6 +36,19 @@ class Engine:
     def policy(self) -> PolicyName:
         """What its answers are judged by: the file's precision says it."""
         return POLICY_OF_PRECISION[self.model.precision]
+
+    def policy_of(self, stage: str) -> PolicyName:
+        """`policy`, but that of float32 for a stage that no integer has a part in."""
+        return "engine" if stage in self.model.plan.get("exact", ()) else self.policy
+
+    def judges(self, case: str, others: Collection[str]) -> bool:
+        """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.
+
+        Their steps are those of the largest values, so generated inputs, far from any data,
+        are shown without a verdict where there are better ones.
+        """
+        better = any(other not in GENERATED for other in others)
+        return self.model.precision not in registry.INTEGER or case not in GENERATED or not better
 
     def stages(self, inputs: Arrays) -> dict[str, Array | None]:
         """Stage -> value in the shipped file without optimisation; ``None``: fused away."""

@@ -29,25 +29,21 @@ from tinyml.errors import (
     require,
 )
 from tinyml.export import blame, convert, facts, parity
+from tinyml.export.precision import integers_of
 from tinyml.export.precision.plan import load as load_plan
 from tinyml.files import new_folder, sha256
 from tinyml.pipeline import assemble, capture, plan_precision, reference
 from tinyml.pipeline.arrays import read_npz
+from tinyml.pipeline.calibration import SAMPLES, Calibration
 from tinyml.pipeline.engines import engines
 from tinyml.pipeline.engines import require as require_runtime
+from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.keep import SCRIPT, keep_failed
 from tinyml.pipeline.lint import lint_lines, lint_models
+from tinyml.pipeline.quantize import QuantizeJob, children, plan_quantized
 from tinyml.pipeline.source import RunChild, Source, Subject
-from tinyml.pipeline.trained import TrainedSource, named_model, sample_for, saved_model
+from tinyml.pipeline.trained import TrainedSource
 from tinyml.pipeline.twins import prove_twins, twin_file
-from tinyml.pipeline.user_code import is_code
-from tinyml.pipeline.user_model import (
-    Asked,
-    FactorySource,
-    read_labels,
-    read_measuring,
-    read_states,
-)
 from tinyml.pipeline.verify import prove
 from tinyml.recipe import ExportRecipe
 from tinyml.target import Target, find_target
@@ -61,36 +57,6 @@ EXTRAS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ExportJob:
-    """What the command line asks for; ``None`` takes the recipe's.
-
-    sample, states, metric, labels, input_layout and strip_prefix are for users' models;
-    ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
-    ``memory_mb`` is what one child may use; ``None``: all that the machine has.
-    """
-
-    model: str
-    target: str
-    out: Path
-    formats: tuple[str, ...] | None = None
-    precision: str | None = None
-    sparse: str | None = None
-    weights: Path | None = None
-    strip_prefix: str = ""
-    sample: Path | None = None
-    states: tuple[str, ...] = ()
-    metric: str | None = None
-    labels: Path | None = None
-    input_layout: str = "nchw"
-    data: Path | None = None
-    without_data: bool = False
-    force: bool = False
-    keep_failed: Path | None = None
-    timeout_s: float = 600.0
-    memory_mb: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Plan:
     """The job, checked: nothing in it is unknown any more."""
 
@@ -100,6 +66,7 @@ class _Plan:
     formats: tuple[str, ...]
     precision: str
     sparse: str
+    quantize: QuantizeJob | None = None
 
 
 def export(job: ExportJob, report: Report) -> Bundle:
@@ -109,7 +76,7 @@ def export(job: ExportJob, report: Report) -> Bundle:
     `ExportError` when a converter refuses the model; `ValidationError` out of tolerance.
     """
     find_target(job.target)
-    return bundle_from(job, _source(job), report)
+    return bundle_from(job, source_of(job), report)
 
 
 def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
@@ -118,7 +85,10 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(_run, plan, work), report)
         _plan_precision(plan, work, report)
-        models = _convert(plan, work, draft, report)
+        if plan.quantize is None:
+            models = _convert(plan, work, draft, report)
+        else:
+            models = _quantize(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, models, plan.target)
         for line in lint_lines(findings):
             report({"text": line})
@@ -152,61 +122,28 @@ def _plan(job: ExportJob, source: Source) -> _Plan:
         for module, package in EXTRAS[name]:
             require(module, package, name)
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
-    return _Plan(job, source, target, tuple(dict.fromkeys(wanted)), precision, sparse)
+    formats = tuple(dict.fromkeys(wanted))
+    return _Plan(job, source, target, formats, precision, sparse, _quantize_job(job, precision))
 
 
-def _source(job: ExportJob) -> Source:
-    """An existing path is a checkpoint, ``X:Y`` a factory, anything else a registered name."""
-    path = Path(job.model)
-    if is_code(job.model) and not path.exists():
-        return _factory(job)
-    if path.suffix == ".py":
-        raise UsageError(
-            f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
-        )
-    _refuse_user_options(job)
-    if path.exists():
-        return TrainedSource(*saved_model(path), data=job.data, without_data=job.without_data)
-    saved, entry = named_model(job.model, job.weights)
-    if job.weights is not None and not job.weights.is_file():
-        raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
-    return TrainedSource(
-        saved,
-        entry,
-        weights=job.weights,
-        strip_prefix=job.strip_prefix,
-        sample=sample_for(entry, job.sample),
-    )
-
-
-def _factory(job: ExportJob) -> Source:
-    if job.sample is None:
-        raise UsageError(
-            f"'{job.model}' needs --sample",
-            hint="an .npz of the inputs by name: numpy.savez('sample.npz', x=array)",
-        )
-    asked = Asked(
-        sample=read_npz(job.sample),
-        states=read_states(job.states),
-        labels=read_labels(job.labels),
-        layout=job.input_layout,
-        measuring=read_measuring(job.metric, job.data),
-    )
-    return FactorySource(job.model, asked, job.weights, job.strip_prefix)
-
-
-def _refuse_user_options(job: ExportJob) -> None:
+def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
+    """`UsageError` for an option of integers that a precision of floats has no use for."""
     given = {
-        "--state": job.states,
-        "--metric": job.metric,
-        "--labels": job.labels,
-        "--input-layout": job.input_layout != "nchw",
+        "--ranges": job.ranges,
+        "--calibration": job.calibration,
+        "--calibration-samples": job.calibration_samples,
+        "--keep-float": job.keep_float,
     }
-    for option, value in given.items():
-        if value:
-            raise UsageError(
-                f"{option} is for a model of your own, PATH.py:FACTORY; '{job.model}' is not one"
-            )
+    if precision not in registry.INTEGER:
+        for option, value in given.items():
+            if value:
+                known = ", ".join(registry.INTEGER)
+                raise UsageError(f"{option} is for integers: {known}; this is {precision}")
+        return None
+    if job.calibration is not None and not job.calibration.is_file():
+        raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
+    samples = SAMPLES if job.calibration_samples is None else job.calibration_samples
+    return QuantizeJob(precision, job.ranges or "min-max", samples, job.keep_float)
 
 
 @contextlib.contextmanager
@@ -229,7 +166,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def _plan_precision(plan: _Plan, work: Path, report: Report) -> None:
-    if plan.precision == "fp32":
+    if plan.precision in ("fp32", *registry.INTEGER):
         return
     report({"text": f"choosing what can be {plan.precision}"})
     _run(plan, work, plan_precision.__name__, [str(work), plan.precision, *plan.formats])
@@ -240,8 +177,8 @@ def _plan_precision(plan: _Plan, work: Path, report: Report) -> None:
 
 def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
-    names = {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
-    children = [
+    names = _names(plan)
+    writers = [
         _child(
             registry.WRITERS[fmt],
             _writer_arguments(plan, fmt, draft / name, work),
@@ -250,13 +187,48 @@ def _convert(plan: _Plan, work: Path, draft: Path, report: Report) -> tuple[Mode
         for fmt, name in names.items()
     ]
     try:
-        convert.run_children(children, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
+        convert.run_children(writers, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
     except ExportError as error:
         blamed = _blamed(error, plan, work)
         if blamed is error:
             raise
         raise blamed from error
     return tuple(_written(plan, fmt, draft / name, work) for fmt, name in names.items())
+
+
+def _names(plan: _Plan) -> dict[str, str]:
+    return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
+
+
+def _quantize(
+    plan: _Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
+    """Float32 files in ``work``, looked at on samples, and their integer forms in ``draft``."""
+    calibration = _calibration(plan, job, subject, report)
+    floats = _convert(plan, work, work, report)
+    for model in floats:
+        path, facts_path = work / model.path, work / f"{model.format}.json"
+        planned = plan_quantized(path, facts_path, job, calibration, subject.front_end, report)
+        planned.save(plan_precision.plan_file(work, model.format))
+        for line in planned.lines():
+            report({"text": line})
+    report({"text": f"quantizing to {plan.precision}"})
+    made = [
+        _child(*child, work)
+        for child in children([work / m.path for m in floats], work, draft, sparse=plan.sparse)
+    ]
+    convert.run_children(made, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
+    return tuple(_written(plan, m.format, draft / m.path, work) for m in floats)
+
+
+def _calibration(
+    plan: _Plan, job: QuantizeJob, subject: Subject, report: Report
+) -> Calibration | None:
+    if not integers_of(job.precision).CALIBRATED:
+        return None
+    path = plan.job.calibration
+    arrays = read_npz(path) if path is not None else None
+    return plan.source.calibration(subject.signature, arrays, job.samples, report)
 
 
 def _writer_arguments(plan: _Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
@@ -267,8 +239,9 @@ def _writer_arguments(plan: _Plan, fmt: str, out: Path, work: Path) -> list[Path
         work / f"{fmt}.json",
     ]
     arguments += ["--twin", twin_file(work, fmt)]
-    arguments += ["--dense"] if plan.sparse == "off" else []
-    if plan.precision == "fp32":
+    if plan.sparse == "off" or plan.quantize is not None:
+        arguments += ["--dense"]
+    if plan.precision in ("fp32", *registry.INTEGER):
         return arguments
     return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
 
@@ -317,7 +290,7 @@ def _written(plan: _Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         stages=written.stages,
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
-        plan=load_plan(planned).to_json() if planned.exists() else {},
+        plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
         note=precision.NOTES.get(fmt, ""),
         twin=written.twin,
         twin_note=written.twin_note,

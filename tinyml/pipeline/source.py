@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from tinyml.bundle import Agreement, Metric
 from tinyml.decision import AnyDecision
+from tinyml.pipeline.calibration import Calibration
 from tinyml.pipeline.engines import Engine
-from tinyml.spec import Signature
+from tinyml.spec import Arrays, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 RunChild = Callable[[str, list[str]], None]
@@ -58,6 +59,11 @@ class Source(Protocol):
 
         Through ``run(module, arguments)``, a child process, wherever code is not ours.
         """
+
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        """``count`` samples at most to choose ranges from; ``arrays``: those that were given."""
 
     def accuracy(
         self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report

@@ -21,9 +21,9 @@ def parity_rows(parity: Parity) -> Table:
 
 
 def _parity_row(engine: str, stage: str, rows: list[StageParity]) -> tuple[object, ...]:
-    judged = [row for row in rows if row.verdict != "fused away"]
+    judged = [row for row in rows if row.verdict not in ("fused away", "not judged")]
     if not judged:
-        return (engine, stage, "fused away", "", "", "", "")
+        return (engine, stage, rows[0].verdict, "", "", "", "")
     worst = max(judged, key=_share)
     noise = [row.sqnr_db for row in judged if row.sqnr_db is not None]
     finite = [db for db in noise if math.isfinite(db)]

@@ -18,11 +18,12 @@ from tinyml.pipeline import capture
 from tinyml.pipeline import held_out as held
 from tinyml.pipeline.agreement import agreement
 from tinyml.pipeline.arrays import read_npz
+from tinyml.pipeline.calibration import Calibration, given, of_training, sample_alone
 from tinyml.pipeline.engines import Engine
 from tinyml.pipeline.entries import entry_of
 from tinyml.pipeline.source import Accuracy, Report, RunChild, Subject
 from tinyml.recipe import Recipe
-from tinyml.spec import Arrays, ModelEntry
+from tinyml.spec import Arrays, ModelEntry, Signature
 
 REAL_CASES = 4
 NOTE = "nobody measured accuracy: no validation data was given"
@@ -88,6 +89,15 @@ class TrainedSource:
             front_end=entry.front_end,
             domain=entry.domain,
         )
+
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        if arrays is not None:
+            return given(arrays, signature, count)
+        if self.sample is not None and not self.checkpoint.facts:
+            return sample_alone(self.sample, signature)
+        return of_training(self.checkpoint, self.data, count, report)
 
     def accuracy(
         self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report

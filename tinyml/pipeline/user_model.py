@@ -14,6 +14,7 @@ from tinyml.errors import ExportError, InputError, MachineError, UsageError, mac
 from tinyml.files import write_json
 from tinyml.pipeline import capture
 from tinyml.pipeline.arrays import TARGETS, read_npz
+from tinyml.pipeline.calibration import Calibration, given, sample_alone
 from tinyml.pipeline.engines import Engine
 from tinyml.pipeline.metric import Measuring, measure
 from tinyml.pipeline.source import Accuracy, Report, RunChild, Subject
@@ -95,6 +96,11 @@ class FactorySource:
             raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
         return _subject(self.name, self.asked, work)
 
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        return _calibration(self.asked, signature, arrays, count)
+
     def accuracy(
         self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
     ) -> Accuracy:
@@ -117,10 +123,23 @@ class ModuleSource:
         capture_module(self.module, self.asked.states, self.asked.layout, work)
         return _subject(self.name, self.asked, work)
 
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        return _calibration(self.asked, signature, arrays, count)
+
     def accuracy(
         self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
     ) -> Accuracy:
         return _accuracy(self.asked, engines, work, run, report)
+
+
+def _calibration(
+    asked: Asked, signature: Signature, arrays: Arrays | None, count: int
+) -> Calibration:
+    if arrays is None:
+        return sample_alone(asked.sample, signature)
+    return given(arrays, signature, count)
 
 
 def _subject(name: str, asked: Asked, work: Path) -> Subject:

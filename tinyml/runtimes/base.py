@@ -7,12 +7,14 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
 from tinyml.errors import InputError
 from tinyml.spec import Array, Arrays, Signature
+
+Reader = Callable[[Arrays], dict[str, Array]]
 
 
 class Session(Protocol):
@@ -50,11 +52,15 @@ class Runtime(Protocol):
         Raises `MissingExtraError` without the runtime, `InputError` for a file it refuses.
         """
 
-    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
-        """Values of the tensors ``names`` inside the shipped file, nothing optimised away.
+    def reader(self, path: Path, names: Sequence[str]) -> Reader:
+        """Loads the file once; the reader runs it and gives the tensors ``names`` inside it.
 
+        Nothing is optimised away; integers that stand for real numbers come as those.
         Raises `InputError` for a name that is not in the file, besides what `open` raises.
         """
+
+    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
+        """`reader`, once."""
 
 
 def check_file(path: Path) -> None:

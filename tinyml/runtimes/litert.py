@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.runtimes.base import (
+    Reader,
     check_file,
     failure,
     heard,
@@ -54,6 +55,17 @@ class LiteRtSession:
         """The tensor at ``index`` as it is now."""
         return np.asarray(self.engine.get_tensor(index))
 
+    def real_value(self, index: int, detail: Mapping[str, Any]) -> Array:
+        """`value`, of an integer that has a scale the number that it stands for."""
+        value, told = self.value(index), detail["quantization_parameters"]
+        if value.dtype.kind not in "iu" or not len(told["scales"]):
+            return value
+        along = [1] * value.ndim
+        if len(told["scales"]) > 1:
+            along[told["quantized_dimension"]] = -1
+        scale, zero = (np.reshape(told[key], along) for key in ("scales", "zero_points"))
+        return np.asarray((value.astype(np.float32) - zero) * scale, np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class LiteRt:
@@ -77,16 +89,24 @@ class LiteRt:
         return _session(path, num_threads=threads)
 
     def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
-        """See `Runtime.read_tensors`; also takes the names of the signature."""
+        return self.reader(path, names)(inputs)
+
+    def reader(self, path: Path, names: Sequence[str]) -> Reader:
+        """See `Runtime.reader`; also takes the names of the signature."""
         check_file(path)
         plain = import_interpreter().OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         session = _session(
             path, experimental_op_resolver_type=plain, experimental_preserve_all_tensors=True
         )
         indices = _indices_of(session, names)
-        session.signature.check_inputs(inputs)
-        session.invoke(inputs)
-        return {name: session.value(index) for name, index in indices.items()}
+        details = {int(own["index"]): own for own in session.engine.get_tensor_details()}
+
+        def read(inputs: Arrays) -> dict[str, Array]:
+            session.signature.check_inputs(inputs)
+            session.invoke(inputs)
+            return {n: session.real_value(i, details[i]).copy() for n, i in indices.items()}
+
+        return read
 
 
 LITERT = LiteRt()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.errors import InputError, MissingExtraError
-from tinyml.runtimes.base import check_file, failure, native_noise, refusal, unknown_tensor
+from tinyml.runtimes.base import Reader, check_file, failure, native_noise, refusal, unknown_tensor
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx, refuse_outside_data
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
@@ -65,14 +65,22 @@ class OnnxRuntime:
         return OrtSession(path, signature, engine)
 
     def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
-        """See `Runtime.read_tensors`: the values become graph outputs of a copy in memory."""
+        return self.reader(path, names)(inputs)
+
+    def reader(self, path: Path, names: Sequence[str]) -> Reader:
+        """See `Runtime.reader`: the values become graph outputs of a copy in memory."""
         check_file(path)
-        given = {name: inputs[name] for name in names if name in inputs}
-        wanted = [name for name in dict.fromkeys(names) if name not in given]
-        if not wanted:
-            return given
-        engine = _engine(path, _with_outputs(path, wanted), 1, optimise=False)
-        return given | _fetch(path, engine, wanted, inputs)
+        model = read_onnx(path)
+        own = {value.name for value in model.graph.input}
+        wanted = [name for name in dict.fromkeys(names) if name not in own]
+        data = _with_outputs(path, model, wanted)
+        engine = _engine(path, data, 1, optimise=False) if wanted else None
+
+        def read(inputs: Arrays) -> dict[str, Array]:
+            given = {name: inputs[name] for name in names if name in own}
+            return given | (_fetch(path, engine, wanted, inputs) if engine else {})
+
+        return read
 
 
 ONNXRUNTIME = OnnxRuntime()
@@ -132,10 +140,9 @@ def _spec(value: Any) -> TensorSpec:
     return TensorSpec(value.name, tuple(value.shape), dtype=DTYPES.get(value.type, value.type))
 
 
-def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
-    """The model in ``path`` with the values ``names`` as its only outputs."""
+def _with_outputs(path: Path, model: Any, names: Sequence[str]) -> bytes:
+    """The model read from ``path`` with the values ``names`` as its only outputs."""
     onnx = import_onnx()
-    model = read_onnx(path)
     refuse_outside_data(path, model)
     graph = model.graph
     known = {name for node in graph.node for name in node.output if name}

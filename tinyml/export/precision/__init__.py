@@ -1,8 +1,12 @@
 """Precisions: each plans first and performs second, one module a precision.
 
-`plan` looks at the captured program and the samples and decides; it changes nothing. The
-writers perform: the plan's precision says which of their passes run. A `PrecisionPlan` is
-all that passes between the two.
+Of floats (`Precision`): `plan` looks at the captured program and the samples and decides;
+it changes nothing. The writers perform: the plan's precision says which of their passes
+run. A `PrecisionPlan` is all that passes between the two.
+
+Of integers (`IntegerPrecision`): a float32 file is written first, a `tinyml.export.plan`
+is made from what its tensors take on samples, and ``quantize_FORMAT`` performs it on the
+file. The modules hold what the two quantizers are to do.
 """
 
 from __future__ import annotations
@@ -37,6 +41,26 @@ class Precision(Protocol):
 
     def perform_tflite(self, model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> Any:
         """(model, count); ``made``: captured node -> the tensors it had a part in."""
+
+
+class IntegerPrecision(Protocol):
+    """What a module of this folder offers when it is in `tinyml.registry.INTEGER`.
+
+    CALIBRATED  whether activations have ranges that are chosen from samples
+    TFLITE      ai-edge-quantizer's operator configuration
+    ONNX        onnxruntime's type of activations, and whether they are symmetric
+    """
+
+    NOTES: Mapping[str, str]
+    CALIBRATED: bool
+    TFLITE: Mapping[str, Any]
+    ONNX: tuple[str, bool]
+
+
+def integers_of(name: str) -> IntegerPrecision:
+    """The module of the integer precision ``name``."""
+    found: Any = importlib.import_module(registry.PRECISIONS[name])
+    return found  # type: ignore[no-any-return]
 
 
 def of(name: str) -> Precision:

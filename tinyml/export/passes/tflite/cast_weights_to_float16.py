@@ -29,7 +29,7 @@ def cast_weights_to_float16(model: Any, keep: Collection[str] = ()) -> tuple[Any
 
     recipe = [_rule(".*", "float_casting", _CAST)]
     if keep:
-        _own_constants(model, keep)
+        own_constants(model, keep)
         named = "|".join(re.escape(name) for name in sorted(keep))
         recipe.append(_rule(f"^(?:{named});", "no_quantize", {}))
     cast = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), recipe).quantize()
@@ -40,7 +40,7 @@ def cast_weights_to_float16(model: Any, keep: Collection[str] = ()) -> tuple[Any
     return made, _halves(made) - _halves(model)
 
 
-def _own_constants(model: Any, keep: Collection[str]) -> None:
+def own_constants(model: Any, keep: Collection[str]) -> None:
     """A constant of a kept operator is its alone: the quantizer cannot have it both ways."""
     for graph in model.subgraphs:
         computed = {int(index) for operator in graph.operators for index in operator.outputs}

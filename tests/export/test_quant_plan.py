@@ -1,0 +1,106 @@
+"""What stays in float32 and why, on graphs of a few operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinyml.errors import ExportError, InputError
+from tinyml.export import plan
+from tinyml.export.choose_range import Range
+from tinyml.export.operators import FileGraph, FileOperator, feeding, inside
+from tinyml.export.plan import QuantPlan, exact_stages, kept_operators, plan_tensors
+
+
+def chain(*ops: str) -> FileGraph:
+    """x -> t0 -> t1 ...: one operator each."""
+    names = ["x", *(f"t{i}" for i in range(len(ops)))]
+    made = [
+        FileOperator(names[i + 1], op, (names[i],), (names[i + 1],)) for i, op in enumerate(ops)
+    ]
+    return FileGraph(tuple(made), (names[-1],))
+
+
+GRAPH = chain("CONV_2D", "MUL", "CONV_2D", "FULLY_CONNECTED", "SOFTMAX")
+STAGES = {"front": "t1", "body": "t2", "logits": "t3", "gone": None}
+RANGES = {name: Range(-1.0, 1.0) for name in ("x", "t0", "t1", "t2", "t3", "t4")}
+
+
+def test_the_front_end_and_the_probabilities_stay() -> None:
+    kept = kept_operators(GRAPH, STAGES, "front", {})
+    assert set(kept) == {"t0", "t1", "t4"}
+    assert kept["t0"] == "front end, up to 'front'"
+    assert "256 levels" in kept["t4"]
+    assert exact_stages(GRAPH, STAGES, kept) == ("front",)
+
+
+def test_a_softmax_in_the_middle_is_quantized() -> None:
+    assert kept_operators(chain("SOFTMAX", "FULLY_CONNECTED"), {}, None, {}) == {}
+
+
+def test_a_stage_that_is_asked_for_stays_with_its_reason_and_no_other() -> None:
+    kept = kept_operators(GRAPH, STAGES, None, {"body": "asked for"})
+    assert kept == {"t2": "asked for", "t4": plan.AT_THE_END}
+    assert exact_stages(GRAPH, STAGES, kept) == ()
+
+
+def test_an_unknown_stage_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match="no stage 'head'") as caught:
+        kept_operators(GRAPH, STAGES, None, {"head": "asked for"})
+    assert "front, body, logits" in caught.value.hint
+
+
+def test_a_stage_holds_what_lies_between_it_and_the_stages_that_it_builds_on() -> None:
+    branches = FileGraph(
+        (
+            FileOperator("a", "CONV_2D", ("x",), ("a",)),
+            FileOperator("b", "CONV_2D", ("x",), ("b",)),
+            FileOperator("c", "RELU", ("b",), ("c",)),
+            FileOperator("d", "ADD", ("a", "c"), ("d",)),
+        ),
+        ("d",),
+    )
+    assert feeding(branches.operators, "c") == {"b", "c"}
+    assert inside(branches.operators, {"left": "a", "sum": "d"}, "sum") == {"b", "c", "d"}
+    assert inside(branches.operators, {"left": "a", "right": "c", "sum": "d"}, "sum") == {"d"}
+
+
+def test_tensors_between_kept_operators_alone_stay_floats() -> None:
+    kept = kept_operators(GRAPH, STAGES, "front", {})
+    plans = plan_tensors(GRAPH.operators, RANGES, kept)
+    assert {name: own.scheme for name, own in plans.items()} == {
+        **dict.fromkeys(("x", "t0", "t4"), "float32"),
+        **dict.fromkeys(("t1", "t2", "t3"), "int8"),
+    }
+    assert plans["t0"].reason == "front end, up to 'front'"
+
+
+def test_nothing_left_to_quantize_is_refused() -> None:
+    kept = {operator.name: "asked for" for operator in GRAPH.operators}
+    with pytest.raises(ExportError, match="no operator to quantize"):
+        plan_tensors(GRAPH.operators, RANGES, kept)
+    with pytest.raises(ExportError, match="no operator to quantize"):
+        plan_tensors(GRAPH.operators, {}, {})
+
+
+def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+    kept = kept_operators(GRAPH, STAGES, "front", {})
+    made = QuantPlan(
+        precision="w8a8-static",
+        format="tflite",
+        ranges="mse",
+        samples=12,
+        data="the training part of circor",
+        tensors=plan_tensors(GRAPH.operators, RANGES, kept),
+        kept=kept,
+        operations=5,
+        stages=STAGES,
+        exact=("front",),
+    )
+    made.save(tmp_path / "plan.json")
+    assert plan.load(tmp_path / "plan.json") == made
+    assert made.lines()[0] == (
+        "w8a8-static tflite: 2 of 5 operations in integers, "
+        "ranges by mse of 12 samples (the training part of circor)"
+    )

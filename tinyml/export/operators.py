@@ -1,0 +1,86 @@
+"""A model file as a list of operators over named tensors, the same for both formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinyml.export import flatbuffer
+
+
+@dataclass(frozen=True, slots=True)
+class FileOperator:
+    """One operator, called after its first output; constants are not among ``inputs``."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileGraph:
+    """Operators in the order run, and the names of what the graph gives out."""
+
+    operators: tuple[FileOperator, ...]
+    outputs: tuple[str, ...]
+
+
+def of_tflite(model: Any) -> FileGraph:
+    """Of a ``schema.ModelT``."""
+    (graph,) = model.subgraphs
+    names = [flatbuffer.text(tensor.name) for tensor in graph.tensors]
+    computed = {int(i) for i in graph.inputs}
+    computed |= {int(i) for operator in graph.operators for i in operator.outputs}
+    operators = [
+        _operator(
+            flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]),
+            [names[i] for i in map(int, operator.inputs) if i in computed],
+            [names[int(i)] for i in operator.outputs],
+        )
+        for operator in graph.operators
+    ]
+    return FileGraph(tuple(operators), tuple(names[int(i)] for i in graph.outputs))
+
+
+def of_onnx(model: Any) -> FileGraph:
+    """Of an ``onnx.ModelProto``."""
+    constants = {tensor.name for tensor in model.graph.initializer} | {""}
+    operators = [
+        _operator(node.op_type, [i for i in node.input if i not in constants], list(node.output))
+        for node in model.graph.node
+    ]
+    return FileGraph(tuple(operators), tuple(value.name for value in model.graph.output))
+
+
+def _operator(op: str, inputs: Sequence[str], outputs: Sequence[str]) -> FileOperator:
+    return FileOperator(outputs[0], op, tuple(inputs), tuple(outputs))
+
+
+def feeding(operators: Iterable[FileOperator], tensor: str | None) -> set[str]:
+    """Names of the operators that ``tensor`` depends on, its own included."""
+    makers = {out: operator for operator in operators for out in operator.outputs}
+    found: set[str] = set()
+    left = [tensor] if tensor in makers else []
+    while left:
+        operator = makers[str(left.pop())]
+        if operator.name not in found:
+            found.add(operator.name)
+            left += [name for name in operator.inputs if name in makers]
+    return found
+
+
+def inside(
+    operators: Sequence[FileOperator], stages: Mapping[str, str | None], stage: str
+) -> set[str]:
+    """Operators between the stages that ``stage`` builds on and ``stage`` itself.
+
+    By the file alone: what its tensor depends on and no stage before it does.
+    """
+    own = feeding(operators, stages[stage])
+    makers = {out: operator.name for operator in operators for out in operator.outputs}
+    for other, tensor in stages.items():
+        if other != stage and tensor != stages[stage] and makers.get(tensor or "") in own:
+            own = own - feeding(operators, tensor)
+    return own

@@ -1,0 +1,150 @@
+"""Which tensors of a file become integers, over which range, and why: decided before it is done."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tinyml.errors import ExportError, InputError
+from tinyml.export.choose_range import Range
+from tinyml.export.operators import FileGraph, FileOperator, feeding, inside
+from tinyml.files import write_json
+
+Scheme = Literal["int8", "float32"]
+# What turns logits into probabilities: 256 levels are too few for a threshold among them.
+ENDS = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
+AT_THE_END = "probabilities: a threshold needs more than 256 levels"
+NO_RANGE = "no float: it was not seen in calibration"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlan:
+    """One tensor; ``low`` and ``high`` are what its integers span, unused in float32."""
+
+    scheme: Scheme
+    low: float
+    high: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantPlan:
+    """A plan for one file, keyed by that file's tensors.
+
+    ranges     the method that chose them, or ``each call``
+    samples    how many were looked at; ``data``: of what
+    tensors    what is computed, by name
+    operations how many operators the file has
+    kept       operator, by its first output -> why it stays in float32
+    stages     stage -> its tensor, as in the float file
+    exact      stages that no integer has a part in
+    """
+
+    precision: str
+    format: str
+    ranges: str
+    samples: int
+    data: str
+    tensors: Mapping[str, TensorPlan] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    operations: int = 0
+    stages: Mapping[str, str | None] = field(default_factory=dict)
+    exact: tuple[str, ...] = ()
+
+    @property
+    def quantized(self) -> dict[str, Range]:
+        """Tensors that become integers, with their range."""
+        return {n: Range(t.low, t.high) for n, t in self.tensors.items() if t.scheme != "float32"}
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> QuantPlan:
+        tensors = {name: TensorPlan(**own) for name, own in data["tensors"].items()}
+        return cls(**{**data, "tensors": tensors, "exact": tuple(data["exact"])})
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        write_json(path, self.to_json())
+
+    def lines(self) -> list[str]:
+        """For a person: how much becomes integer, what stays and why."""
+        reasons = Counter(self.kept.values())
+        chosen = f"ranges by {self.ranges} of {self.samples} samples ({self.data})"
+        return [
+            f"{self.precision} {self.format}: {self.operations - len(self.kept)} of "
+            f"{self.operations} operations in integers, "
+            f"{chosen if self.samples else 'ranges taken anew at each call'}",
+            *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
+        ]
+
+
+def load(path: Path) -> QuantPlan:
+    """Read what `QuantPlan.save` wrote."""
+    return QuantPlan.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def kept_operators(
+    graph: FileGraph,
+    stages: Mapping[str, str | None],
+    front_end: str | None,
+    keep: Mapping[str, str],
+) -> dict[str, str]:
+    """Operator -> why it stays in float32.
+
+    The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
+    their reasons; what makes probabilities at the end. `InputError` for an unknown stage.
+    """
+    kept: dict[str, str] = {}
+    if front_end is not None:
+        why = f"front end, up to '{front_end}'"
+        kept |= dict.fromkeys(sorted(feeding(graph.operators, stages.get(front_end))), why)
+    for stage, why in keep.items():
+        if stage not in stages:
+            known = ", ".join(name for name, tensor in stages.items() if tensor)
+            raise InputError(f"no stage '{stage}' to keep in float32", hint=f"stages: {known}")
+        kept |= dict.fromkeys(sorted(inside(graph.operators, stages, stage)), why)
+    for operator in graph.operators:
+        if operator.op in ENDS and set(operator.outputs) & set(graph.outputs):
+            kept.setdefault(operator.name, AT_THE_END)
+    return kept
+
+
+def exact_stages(
+    graph: FileGraph, stages: Mapping[str, str | None], kept: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Those that depend on kept operators alone."""
+    return tuple(
+        stage
+        for stage, tensor in stages.items()
+        if tensor is not None and feeding(graph.operators, tensor) <= kept.keys()
+    )
+
+
+def plan_tensors(
+    operators: Sequence[FileOperator], ranges: Mapping[str, Range], kept: Mapping[str, str]
+) -> dict[str, TensorPlan]:
+    """Every tensor that operators compute or read; int8 where one that is not kept does.
+
+    Raises `ExportError` when nothing is left to quantize.
+    """
+    free = [operator for operator in operators if operator.name not in kept]
+    integer = {name for operator in free for name in (*operator.inputs, *operator.outputs)}
+    named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
+    made = {out: kept.get(op.name, NO_RANGE) for op in operators for out in op.outputs}
+    plans = {
+        name: TensorPlan("int8", ranges[name].low, ranges[name].high, "seen in calibration")
+        if name in integer and name in ranges
+        else TensorPlan("float32", 0.0, 0.0, made.get(name, "an input of what stays in float32"))
+        for name in named
+    }
+    if all(plan.scheme == "float32" for plan in plans.values()):
+        raise ExportError(
+            "there is no operator to quantize", hint="export with --precision fp32 or fp16"
+        )
+    return plans

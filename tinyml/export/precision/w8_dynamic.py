@@ -1,0 +1,20 @@
+"""int8 weights; activations become integers anew at every call. Needs no calibration.
+
+TFLite: hybrid kernels. ONNX: DynamicQuantizeLinear with ConvInteger and MatMulInteger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinyml.export.precision.w8a8_static import WEIGHT
+
+NOTES: Mapping[str, str] = {}
+CALIBRATED = False
+TFLITE: Mapping[str, Any] = {
+    "weight_tensor_config": WEIGHT,
+    "compute_precision": "INTEGER",
+    "explicit_dequantize": False,
+}
+ONNX: tuple[str, bool] = ("QUInt8", False)

@@ -1,0 +1,162 @@
+"""A float32 .onnx and its `QuantPlan` -> the same in integers, by onnxruntime's quantizer.
+
+``python -m tinyml.export.quantize_onnx FLOAT.onnx PLAN.json FACTS.json OUT.onnx [--dense]``
+
+Static precisions become QDQ: pairs of QuantizeLinear and DequantizeLinear, which runtimes
+fuse into integer operators. Ranges are the plan's; onnxruntime's calibrators are never run.
+``w8-dynamic`` becomes ConvInteger and MatMulInteger. FACTS are the float file's and become
+those of OUT. ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.errors import ExportError
+from tinyml.export import facts, plan
+from tinyml.export.plan import QuantPlan
+from tinyml.export.precision import integers_of
+from tinyml.files import write_bytes
+
+# int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
+MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}
+DEQUANTIZED = "_DequantizeLinear_Output"
+PAIRS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def quantize(model: Any, planned: QuantPlan) -> Any:
+    """A new ``onnx.ModelProto``; `ExportError` when onnxruntime refuses or finds nothing."""
+    _name_nodes(model)
+    kept = [node.name for node in model.graph.node if node.output[0] in planned.kept]
+    try:
+        made = (
+            _dynamic(model, kept)
+            if planned.precision == "w8-dynamic"
+            else _static(model, planned, kept)
+        )
+    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ExportError(f"onnxruntime's quantizer refuses the model: {error}") from error
+    _tidy(made)
+    return made
+
+
+def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.registry import QDQRegistry
+
+    found = {
+        name: (np.float32(own.low), np.float32(own.high)) for name, own in planned.quantized.items()
+    }
+    kind, symmetric = integers_of(planned.precision).ONNX
+    quantizer = QDQQuantizer(
+        _with_shapes(model),
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType[kind],
+        tensors_range=TensorsData(CalibrationMethod.MinMax, found),
+        nodes_to_quantize=[],
+        nodes_to_exclude=kept,
+        op_types_to_quantize=list(QDQRegistry),
+        extra_options={
+            "ActivationSymmetric": symmetric,
+            "WeightSymmetric": True,
+            "UseQDQContribOps": False,
+            "DedicatedQDQPair": False,
+        },
+    )
+    quantizer.quantize_model()
+    return quantizer.model.model
+
+
+def _dynamic(model: Any, kept: list[str]) -> Any:
+    from onnxruntime.quantization import QuantizationMode, QuantType
+    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+
+    quantizer = ONNXQuantizer(
+        _with_shapes(model),
+        per_channel=False,
+        reduce_range=False,
+        mode=QuantizationMode.IntegerOps,
+        static=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=None,
+        nodes_to_quantize=[],
+        nodes_to_exclude=kept,
+        op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+        extra_options={"WeightSymmetric": True},
+    )
+    quantizer.quantize_model()
+    return quantizer.model.model
+
+
+def _with_shapes(model: Any) -> Any:
+    import onnx
+    from onnxruntime.quantization.quant_utils import add_infer_metadata
+
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    add_infer_metadata(inferred)
+    return inferred
+
+
+def _name_nodes(model: Any) -> None:
+    """The quantizer excludes by name, and ours have none."""
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+
+
+def _tidy(model: Any) -> None:
+    """No word of the tool or the nodes' names stays in the file."""
+    model.producer_name = model.producer_version = ""
+    del model.metadata_props[:]
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        node.name = ""
+
+
+def main(given: list[str]) -> None:
+    """The child."""
+    import onnx
+
+    parser = argparse.ArgumentParser()
+    for name in ("float", "plan", "facts", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--dense", action="store_true")
+    asked = parser.parse_args(given)
+    planned, known = plan.load(asked.plan), facts.load(asked.facts)
+    model = quantize(onnx.load(asked.float), planned)
+    write_bytes(asked.out, model.SerializeToString(deterministic=True))
+    names = {name for node in model.graph.node for name in node.output}
+    names |= {value.name for value in model.graph.input}
+    count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in model.graph.node)
+    made = replace(
+        known,
+        precision=planned.precision,
+        passes={**known.passes, f"to_{planned.precision}": count},
+        stages={s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
+        minimum_runtime=MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
+        twin=(),
+        twin_note="",
+    )
+    made.save(asked.facts)
+
+
+def _shown(tensor: str | None, names: set[str], exact: bool) -> str | None:
+    """The stage as later operators see it: rounded, unless it is ``exact``."""
+    rounded = f"{tensor}{DEQUANTIZED}"
+    if rounded in names and not exact:
+        return rounded
+    return tensor if tensor in names else None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
