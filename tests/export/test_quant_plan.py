@@ -9,7 +9,7 @@ import pytest
 from tinyml.errors import ExportError, InputError
 from tinyml.export import plan
 from tinyml.export.choose_range import Range
-from tinyml.export.operators import FileGraph, FileOperator, feeding, inside
+from tinyml.export.operators import FileGraph, FileOperator, feeding
 from tinyml.export.plan import QuantPlan, exact_stages, kept_operators, plan_tensors
 
 
@@ -23,12 +23,13 @@ def chain(*ops: str) -> FileGraph:
 
 
 GRAPH = chain("CONV_2D", "MUL", "CONV_2D", "FULLY_CONNECTED", "SOFTMAX")
-STAGES = {"front": "t1", "body": "t2", "logits": "t3", "gone": None}
+STAGES = {"front": "t1", "body": "t2", "logits": "t3", "body.conv": None}
+OWNERS = {"t0": "front", "t1": "front", "t2": "body.conv", "t3": "logits"}
 RANGES = {name: Range(-1.0, 1.0) for name in ("x", "t0", "t1", "t2", "t3", "t4")}
 
 
 def test_the_front_end_and_the_probabilities_stay() -> None:
-    kept = kept_operators(GRAPH, STAGES, "front", {})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {})
     assert set(kept) == {"t0", "t1", "t4"}
     assert kept["t0"] == "front end, up to 'front'"
     assert "256 levels" in kept["t4"]
@@ -36,38 +37,41 @@ def test_the_front_end_and_the_probabilities_stay() -> None:
 
 
 def test_a_softmax_in_the_middle_is_quantized() -> None:
-    assert kept_operators(chain("SOFTMAX", "FULLY_CONNECTED"), {}, None, {}) == {}
+    assert kept_operators(chain("SOFTMAX", "FULLY_CONNECTED"), {}, {}, None, {}) == {}
 
 
 def test_a_stage_that_is_asked_for_stays_with_its_reason_and_no_other() -> None:
-    kept = kept_operators(GRAPH, STAGES, None, {"body": "asked for"})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, None, {"body": "asked for"})
     assert kept == {"t2": "asked for", "t4": plan.AT_THE_END}
     assert exact_stages(GRAPH, STAGES, kept) == ()
 
 
 def test_an_unknown_stage_is_refused_with_those_there_are() -> None:
     with pytest.raises(InputError, match="no stage 'head'") as caught:
-        kept_operators(GRAPH, STAGES, None, {"head": "asked for"})
+        kept_operators(GRAPH, STAGES, OWNERS, None, {"head": "asked for"})
     assert "front, body, logits" in caught.value.hint
 
 
-def test_a_stage_holds_what_lies_between_it_and_the_stages_that_it_builds_on() -> None:
-    branches = FileGraph(
-        (
-            FileOperator("a", "CONV_2D", ("x",), ("a",)),
-            FileOperator("b", "CONV_2D", ("x",), ("b",)),
-            FileOperator("c", "RELU", ("b",), ("c",)),
-            FileOperator("d", "ADD", ("a", "c"), ("d",)),
-        ),
-        ("d",),
+def test_a_kept_stage_that_was_fused_away_keeps_its_operator() -> None:
+    kept = kept_operators(GRAPH, STAGES, OWNERS, None, {"body.conv": "asked for"})
+    assert kept["t2"] == "asked for"
+
+
+def test_what_feeds_a_tensor_is_found_through_every_branch() -> None:
+    branches = (
+        FileOperator("a", "CONV_2D", ("x",), ("a",)),
+        FileOperator("b", "CONV_2D", ("x",), ("b",)),
+        FileOperator("c", "RELU", ("b",), ("c",)),
+        FileOperator("d", "ADD", ("a", "c"), ("d",)),
     )
-    assert feeding(branches.operators, "c") == {"b", "c"}
-    assert inside(branches.operators, {"left": "a", "sum": "d"}, "sum") == {"b", "c", "d"}
-    assert inside(branches.operators, {"left": "a", "right": "c", "sum": "d"}, "sum") == {"d"}
+    assert feeding(branches, "c") == {"b", "c"}
+    assert feeding(branches, "d") == {"a", "b", "c", "d"}
+    assert feeding(branches, "x") == set()
+    assert feeding(branches, None) == set()
 
 
 def test_tensors_between_kept_operators_alone_stay_floats() -> None:
-    kept = kept_operators(GRAPH, STAGES, "front", {})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {})
     plans = plan_tensors(GRAPH.operators, RANGES, kept)
     assert {name: own.scheme for name, own in plans.items()} == {
         **dict.fromkeys(("x", "t0", "t4"), "float32"),
@@ -85,7 +89,7 @@ def test_nothing_left_to_quantize_is_refused() -> None:
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
-    kept = kept_operators(GRAPH, STAGES, "front", {})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {})
     made = QuantPlan(
         precision="w8a8-static",
         format="tflite",

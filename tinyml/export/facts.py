@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tinyml.files import write_json
@@ -16,6 +16,7 @@ class Facts:
 
     twin       stages that a twin beside the file has as outputs: those without a tensor in it
     twin_note  why there is no twin for them
+    owners     computed tensor -> the innermost stage that its operator is part of
     """
 
     format: str
@@ -26,6 +27,7 @@ class Facts:
     minimum_runtime: str
     twin: tuple[str, ...] = ()
     twin_note: str = ""
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
 from torch.fx import Node
 
@@ -28,6 +28,24 @@ def stage_of(node: Node, stages: Collection[str]) -> str:
     """The innermost of ``stages`` that ``node`` is part of; empty: none."""
     inside = [name for name, _ in module_stack(node) if name in stages]
     return inside[-1] if inside else ""
+
+
+def innermost(nodes: Iterable[Node], stages: Collection[str]) -> dict[str, str]:
+    """Node -> `stage_of` it, in order; before the nodes are tagged for a converter."""
+    return {node.name: stage_of(node, stages) for node in nodes}
+
+
+def owners(stages: Mapping[str, str], made: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Tensor of a file -> the stage of the first node that it was ``made`` from.
+
+    ``stages`` is `innermost`. A convolution and the activation behind it are one operator:
+    the convolution's.
+    """
+    found: dict[str, str] = {}
+    for node, stage in stages.items():
+        for name in made.get(node, ()) if stage else ():
+            found.setdefault(name, stage)
+    return found
 
 
 def stages_of(node: Node) -> set[str]:

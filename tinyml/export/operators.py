@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,18 +69,3 @@ def feeding(operators: Iterable[FileOperator], tensor: str | None) -> set[str]:
             found.add(operator.name)
             left += [name for name in operator.inputs if name in makers]
     return found
-
-
-def inside(
-    operators: Sequence[FileOperator], stages: Mapping[str, str | None], stage: str
-) -> set[str]:
-    """Operators between the stages that ``stage`` builds on and ``stage`` itself.
-
-    By the file alone: what its tensor depends on and no stage before it does.
-    """
-    own = feeding(operators, stages[stage])
-    makers = {out: operator.name for operator in operators for out in operator.outputs}
-    for other, tensor in stages.items():
-        if other != stage and tensor != stages[stage] and makers.get(tensor or "") in own:
-            own = own - feeding(operators, tensor)
-    return own

@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 from tinyml.errors import ExportError, InputError
 from tinyml.export.choose_range import Range
-from tinyml.export.operators import FileGraph, FileOperator, feeding, inside
+from tinyml.export.operators import FileGraph, FileOperator, feeding
 from tinyml.files import write_json
 
 Scheme = Literal["int8", "float32"]
 # What turns logits into probabilities: 256 levels are too few for a threshold among them.
 ENDS = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
 AT_THE_END = "probabilities: a threshold needs more than 256 levels"
+INTEGER = "read or made by an integer operation"
 NO_RANGE = "no float: it was not seen in calibration"
 
 
@@ -57,7 +58,9 @@ class QuantPlan:
 
     @property
     def quantized(self) -> dict[str, Range]:
-        """Tensors that become integers, with their range."""
+        """Tensors that become integers of a fixed range, with it."""
+        if not self.samples:
+            return {}
         return {n: Range(t.low, t.high) for n, t in self.tensors.items() if t.scheme != "float32"}
 
     def to_json(self) -> dict[str, Any]:
@@ -92,13 +95,15 @@ def load(path: Path) -> QuantPlan:
 def kept_operators(
     graph: FileGraph,
     stages: Mapping[str, str | None],
+    owners: Mapping[str, str],
     front_end: str | None,
     keep: Mapping[str, str],
 ) -> dict[str, str]:
     """Operator -> why it stays in float32.
 
     The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
-    their reasons; what makes probabilities at the end. `InputError` for an unknown stage.
+    their reasons and all that they hold; what makes probabilities at the end. ``owners``:
+    tensor -> the innermost stage that computes it. `InputError` for an unknown stage.
     """
     kept: dict[str, str] = {}
     if front_end is not None:
@@ -108,11 +113,15 @@ def kept_operators(
         if stage not in stages:
             known = ", ".join(name for name, tensor in stages.items() if tensor)
             raise InputError(f"no stage '{stage}' to keep in float32", hint=f"stages: {known}")
-        kept |= dict.fromkeys(sorted(inside(graph.operators, stages, stage)), why)
+        kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     for operator in graph.operators:
         if operator.op in ENDS and set(operator.outputs) & set(graph.outputs):
             kept.setdefault(operator.name, AT_THE_END)
     return kept
+
+
+def _is_within(owner: str | None, stage: str) -> bool:
+    return owner is not None and (owner == stage or owner.startswith(f"{stage}."))
 
 
 def exact_stages(

@@ -24,6 +24,7 @@ from tinyml.export.passes.tflite.cast_weights_to_float16 import own_constants
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.tflite_runtimes import minimum_runtime
+from tinyml.export.weight_ranges import weight_ranges
 from tinyml.files import write_bytes
 
 ALL = "*"
@@ -44,6 +45,8 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
         name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
         for name, own in planned.quantized.items()
     }
+    widened = weight_ranges(model, planned.quantized)
+    ranges |= {name: {"min": -largest, "max": largest} for name, largest in widened.items()}
     try:
         made = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), rules).quantize(ranges)
     except (ValueError, RuntimeError, KeyError) as error:

@@ -20,6 +20,7 @@ from tinyml.errors import ExportError
 from tinyml.export import capture
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
+from tinyml.export.module_stack import innermost, owners
 from tinyml.export.onnx_names import live, name_stages, values_by_node
 from tinyml.export.passes.onnx import rewrite
 from tinyml.export.precision import of
@@ -38,6 +39,7 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
 
     Without ``plan`` it is float32. Raises `ExportError` for an operator outside the standard set.
     """
+    inside = innermost(captured.program.graph.nodes, captured.stages)
     model = to_onnx(captured)
     InlinePass()(model)
     values = values_by_node(model)
@@ -51,7 +53,16 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
     write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
-    return Facts("onnx", precision, passes, stages, {}, MINIMUM_RUNTIME)
+    made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
+    return Facts(
+        "onnx",
+        precision,
+        passes,
+        stages,
+        {},
+        MINIMUM_RUNTIME,
+        owners=owners(inside, made),
+    )
 
 
 def to_onnx(captured: Captured) -> ir.Model:

@@ -19,6 +19,7 @@ from tinyml.errors import ExportError
 from tinyml.export import capture, flatbuffer
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
+from tinyml.export.module_stack import innermost, owners
 from tinyml.export.passes.tflite import rewrite
 from tinyml.export.passes.torch.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.precision import of
@@ -38,6 +39,7 @@ def write(
     Raises `ExportError` when LiteRT cannot convert the model or
     needs an operator that is not built into its runtime.
     """
+    inside = innermost(captured.program.graph.nodes, captured.stages)
     module, rewritten = _for_litert(captured)
     model = flatbuffer.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
@@ -45,14 +47,23 @@ def write(
         raise ExportError("the model needs loops or branches, which are not supported")
     parts = parts_of_tensors(model)
     stages, layouts = name_stages(model, captured)
+    made = made_from(model, parts)
     precision, cast = plan.precision if plan else "fp32", {}
     if plan and plan.precision != "fp32":
-        model, count = of(precision).perform_tflite(model, plan, made_from(model, parts))
+        model, count = of(precision).perform_tflite(model, plan, made)
         cast = {f"to_{precision}": count}
     passes = rewritten | cast | rewrite(model, sparse=sparse)
     write_bytes(path, flatbuffer.pack(model))
     codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
-    return Facts("tflite", precision, passes, stages, layouts, minimum_runtime(codes))
+    return Facts(
+        "tflite",
+        precision,
+        passes,
+        stages,
+        layouts,
+        minimum_runtime(codes),
+        owners=owners(inside, made),
+    )
 
 
 def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:

@@ -51,7 +51,7 @@ def plan_quantized(
     known = load_facts(facts)
     graph = read_operators(path)
     keep = dict.fromkeys(job.keep, BY_USER)
-    kept = kept_operators(graph, known.stages, front_end, keep)
+    kept = kept_operators(graph, known.stages, known.owners, front_end, keep)
     ranges: Mapping[str, Range] = {}
     if calibration is not None:
         ranges = _ranges(path, graph, job, calibration, report)

@@ -1,0 +1,218 @@
+"""Both quantizers on the files of a small network: integers, ranges, zeros, repeatable bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir
+import pytest
+import torch
+from sparse_networks import SIGNATURE, answers, converted, image, pointwise
+from torch import nn
+
+from tinyml.export import calibrate, flatbuffer, operators, quantize_onnx, quantize_tflite
+from tinyml.export.capture import capture
+from tinyml.export.operators import FileGraph
+from tinyml.export.passes import tflite as passes
+from tinyml.export.passes.onnx import rewrite as rewrite_onnx
+from tinyml.export.passes.torch import rewrite
+from tinyml.export.plan import QuantPlan, kept_operators, plan_tensors
+from tinyml.export.write_onnx import to_onnx
+from tinyml.registry import INTEGER
+from tinyml.runtimes import file_sparse
+from tinyml.runtimes.litert import LITERT
+from tinyml.runtimes.ort import ONNXRUNTIME
+from tinyml.spec import Array
+from tinyml.tolerance import sqnr_db
+
+# ai-edge-quantizer opens a file like this itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")
+LEAST_DB = {"w8a8-static": 25.0, "w8-dynamic": 25.0, "w8a16": 35.0}
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The float32 files, 30% of their weights left: too many to store sparse in float32."""
+    return write_floats(pointwise(kept=0.3), tmp_path_factory.mktemp("floats"))
+
+
+def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
+    """Both float32 files of ``network``, dense."""
+    model = flatbuffer.unpack(converted(network))
+    passes.rewrite(model, sparse=False)
+    (folder / "n.tflite").write_bytes(flatbuffer.pack(model))
+    graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
+    rewrite_onnx(graph)
+    onnx.save(onnx_ir.to_proto(graph), folder / "n.onnx")
+    return {fmt: folder / f"n.{fmt}" for fmt in ("onnx", "tflite")}
+
+
+def graph_of(path: Path) -> FileGraph:
+    """The operators of a file."""
+    if path.suffix == ".tflite":
+        return operators.of_tflite(flatbuffer.unpack(path.read_bytes()))
+    return operators.of_onnx(onnx.load(path))
+
+
+def runtime(path: Path) -> Any:
+    """What reads a file."""
+    return LITERT if path.suffix == ".tflite" else ONNXRUNTIME
+
+
+def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> QuantPlan:
+    """By min and max of eight seeded images."""
+    graph = graph_of(path)
+    names = [n for operator in graph.operators for n in (*operator.inputs, *operator.outputs)]
+    read = runtime(path).reader(path, list(dict.fromkeys(names)))
+
+    def values() -> Iterator[dict[str, Array]]:
+        yield from (read({"image": image(seed)}) for seed in range(8))
+
+    kept = kept_operators(graph, {}, {}, None, {}) if kept is None else kept
+    found = calibrate.ranges("min-max", values(), values())
+    tensors = plan_tensors(graph.operators, found, kept)
+    return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)
+
+
+def quantized(path: Path, plan: QuantPlan) -> bytes:
+    """The file that the plan makes."""
+    if path.suffix == ".tflite":
+        model = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
+        passes.rewrite(model)
+        return flatbuffer.pack(model)
+    made = quantize_onnx.quantize(onnx.load(path), plan)
+    return bytes(made.SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_quantized_file_answers_nearly_as_before_and_repeats_byte_for_byte(
+    floats: dict[str, Path], tmp_path: Path, fmt: str, precision: str
+) -> None:
+    path, out = floats[fmt], tmp_path / f"q.{fmt}"
+    plan = planned(path, precision)
+    data = quantized(path, plan)
+    assert quantized(path, plan) == data
+    assert len(data) < 0.5 * path.stat().st_size
+    out.write_bytes(data)
+    want = runtime(path).open(path).run({"image": image(3)})["logits"]
+    got = runtime(out).open(out).run({"image": image(3)})["logits"]
+    assert got.dtype == np.float32
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert LEAST_DB[precision] < noise < 100.0
+
+
+def test_ranges_are_those_of_the_plan(floats: dict[str, Path], tmp_path: Path) -> None:
+    for fmt, path in floats.items():
+        plan = planned(path, "w8a8-static")
+        out = tmp_path / f"q.{fmt}"
+        out.write_bytes(quantized(path, plan))
+        within = plan.tensors["image" if fmt == "onnx" else "serving_default_image"]
+        step = (within.high - within.low) / 255
+        assert step == pytest.approx(_input_scale(out), rel=1e-5)
+
+
+def _input_scale(path: Path) -> float:
+    if path.suffix == ".onnx":
+        model = onnx.load(path)
+        node = next(n for n in model.graph.node if "image" in n.input)
+        scale = next(t for t in model.graph.initializer if t.name == node.input[1])
+        return float(onnx.numpy_helper.to_array(scale))
+    graph = flatbuffer.unpack(path.read_bytes()).subgraphs[0]
+    made = next(o for o in graph.operators if int(o.inputs[0]) == int(graph.inputs[0]))
+    return float(graph.tensors[int(made.outputs[0])].quantization.scale[0])
+
+
+def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
+    floats: dict[str, Path], tmp_path: Path
+) -> None:
+    network = pointwise(kept=0.1)
+    model = flatbuffer.unpack(converted(network))
+    passes.rewrite(model, sparse=False)
+    path = tmp_path / "d.tflite"
+    path.write_bytes(flatbuffer.pack(model))
+    plan = planned(path, "w8a8-static")
+    dense = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
+    passes.rewrite(dense, sparse=False)
+    data = quantized(path, plan)
+    made = flatbuffer.unpack(data)
+    found = list(file_sparse.sparse_tensors(made))
+    assert len(found) == 2
+    for tensor, layer in zip(found, ("second", "first"), strict=True):
+        weight = network.get_parameter(f"{layer}.weight").detach().numpy()
+        stored = file_sparse.dense(path, made, tensor)
+        assert np.all(stored[weight.transpose(0, 2, 3, 1) == 0] == 0)
+        assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
+    before, after = answers(flatbuffer.pack(dense)), answers(data)
+    np.testing.assert_array_equal(after.plain, before.plain)
+    np.testing.assert_array_equal(after.delegated, before.delegated)
+    assert len(data) < 0.9 * len(flatbuffer.pack(dense))
+
+
+def test_what_is_kept_stays_in_float(floats: dict[str, Path]) -> None:
+    path = floats["tflite"]
+    kept = {graph_of(path).operators[-1].name: "asked for"}
+    model = flatbuffer.unpack(quantized(path, planned(path, "w8a8-static", kept)))
+    graph, float32 = model.subgraphs[0], 0
+    names = {
+        flatbuffer.operator_name(model.operatorCodes[o.opcodeIndex]): o for o in graph.operators
+    }
+    assert graph.tensors[int(names["FULLY_CONNECTED"].inputs[1])].type == float32
+    assert graph.tensors[int(names["CONV_2D"].inputs[1])].type != float32
+    path = floats["onnx"]
+    kept = {graph_of(path).operators[-1].name: "asked for"}
+    made = onnx.load_from_string(quantized(path, planned(path, "w8a8-static", kept)))
+    last = next(node for node in made.graph.node if "logits" in node.output)
+    assert last.op_type == "Gemm"
+    assert last.input[1] in {tensor.name for tensor in made.graph.initializer}
+
+
+LOAD = (
+    "import sys; from ai_edge_litert.interpreter import Interpreter; "
+    "Interpreter(model_path=sys.argv[1]).allocate_tensors()"
+)
+
+
+@pytest.mark.parametrize("precision", ["w8a8-static", "w8-dynamic"])
+def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
+    floats: dict[str, Path], tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When this fails, LiteRT has learned it, and `store_sparse` may store more."""
+    import importlib
+
+    module = importlib.import_module("tinyml.export.passes.tflite.store_sparse")
+    network = pointwise(kept=0.1)
+    path = tmp_path / "d.tflite"
+    model = flatbuffer.unpack(converted(network))
+    passes.rewrite(model, sparse=False)
+    path.write_bytes(flatbuffer.pack(model))
+    monkeypatch.setattr(module, "_int8", lambda: -1)  # takes every integer weight for a float
+    path.write_bytes(quantized(path, planned(path, precision)))
+    ran = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True)
+    assert ran.returncode != 0
+    assert "prepare" in ran.stderr
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_channel_without_weights_keeps_its_bias(tmp_path: Path, fmt: str) -> None:
+    network = pointwise(kept=0.5)
+    with torch.no_grad():
+        for name, layer in (("second", 7), ("first", 3), ("classes", 5)):
+            network.get_parameter(f"{name}.weight")[layer] = 0.0
+            network.get_parameter(f"{name}.bias")[layer] = 1.5
+    path = write_floats(network, tmp_path)[fmt]
+    out = tmp_path / f"q.{fmt}"
+    out.write_bytes(quantized(path, planned(path, "w8a8-static")))
+    got = runtime(out).open(out).run({"image": image(3)})["logits"]
+    assert got[0, 5] == pytest.approx(1.5, abs=0.03)
+    want = runtime(path).open(path).run({"image": image(3)})["logits"]
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]

@@ -1,0 +1,184 @@
+"""Integers from a module to a bundle: calibrated, planned, proven, and refused where needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tinyml import bundle as bundles
+from tinyml.errors import ExportError, InputError, UsageError
+from tinyml.pipeline.export import export
+from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.verify import verify
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
+        self.body = nn.Conv2d(16, 32, 3, padding=1)
+        self.head = nn.Linear(32, 5)
+    def forward(self, image):
+        x = torch.relu(self.body(torch.relu(self.entry(image))))
+        return torch.softmax(self.head(x.mean((2, 3))), 1)
+
+class Scale(nn.Module):
+    def forward(self, image):
+        return torch.softmax(image, 1)
+
+def build():
+    return Net()
+
+def square():
+    return Scale()
+"""
+SHAPE = (1, 3, 16, 16)
+
+
+def silent(event: object) -> None:
+    """No progress."""
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    """A folder with a network of the user's, its sample and calibration data."""
+    random = np.random.default_rng(0)
+    (tmp_path / "net.py").write_text(NET)
+    np.savez(tmp_path / "s.npz", image=random.standard_normal(SHAPE, np.float32))
+    np.savez(tmp_path / "c.npz", image=random.standard_normal((16, *SHAPE), np.float32))
+    return tmp_path
+
+
+def job(user: Path, **asked: Any) -> ExportJob:
+    """An int8 export of it."""
+    chosen: dict[str, Any] = {
+        "model": f"{user / 'net.py'}:build",
+        "target": "rpi",
+        "out": user / "out",
+        "sample": user / "s.npz",
+        "calibration": user / "c.npz",
+        "precision": "w8a8-static",
+    }
+    return ExportJob(**{**chosen, **asked})
+
+
+def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
+    told: list[str] = []
+    made = export(job(user), lambda event: told.append(str(event.get("text", ""))))
+    assert {model.precision for model in made.models} == {"w8a8-static"}
+    for model in made.models:
+        assert model.plan["samples"] == 16
+        assert model.plan["data"] == "given"
+        schemes = [own["scheme"] for own in model.plan["tensors"].values()]
+        assert schemes.count("int8") >= 5
+        assert "probabilities: a threshold needs more than 256 levels" in set(
+            model.plan["kept"].values()
+        )
+    rows = [row for row in made.parity.stages if row.policy == "int8"]
+    assert {row.verdict for row in rows if row.case == "sample"} == {"pass", "fused away"}
+    assert {row.verdict for row in rows if row.case == "silence"} == {"not judged", "fused away"}
+    assert all(row.sqnr_db > 20 for row in rows if row.case == "sample" and row.sqnr_db)
+    assert any(line.startswith("w8a8-static onnx: ") for line in told)
+    checked = verify(user / "out", silent)
+    assert checked.parity.passed
+    saved = json.loads((user / "out" / "manifest.json").read_text())
+    assert [file["precision"] for file in saved["models"]] == ["w8a8-static"] * 2
+    assert bundles.read(user / "out").models == made.models
+
+
+def test_a_stage_stays_in_float_when_it_is_asked_for(user: Path) -> None:
+    made = export(job(user, keep_float=("head",), formats=("tflite",)), silent)
+    (model,) = made.models
+    assert list(model.plan["kept"].values()).count("asked for") == 1
+
+
+def test_without_calibration_data_the_sample_alone_is_looked_at_and_it_is_said(user: Path) -> None:
+    made = export(job(user, calibration=None, formats=("tflite",)), silent)
+    assert made.models[0].plan["samples"] == 1
+    assert "give more with --calibration" in made.models[0].plan["data"]
+
+
+def test_dynamic_integers_need_no_calibration(user: Path) -> None:
+    asked = {"precision": "w8-dynamic", "calibration": None, "formats": ("tflite",)}
+    (model,) = export(job(user, **asked), silent).models
+    assert model.plan["ranges"] == "each call"
+    assert model.passes["to_w8-dynamic"] > 0
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.full((4, *SHAPE), np.nan, np.float32), "holds NaN or infinities"),
+        (np.zeros((0, *SHAPE), np.float32), "holds no samples"),
+        (np.zeros((4, 1, 3, 8, 8), np.float32), "the model takes float32"),
+        (np.zeros((4, *SHAPE), np.float64), "the model takes float32"),
+        (np.float32(3), "the model takes float32"),
+    ],
+)
+def test_calibration_data_that_does_not_fit_is_refused(
+    user: Path, array: np.ndarray[Any, Any], said: str
+) -> None:
+    np.savez(user / "bad.npz", image=array)
+    with pytest.raises(InputError, match=said):
+        export(job(user, calibration=user / "bad.npz", formats=("tflite",)), silent)
+    assert not (user / "out").exists()
+
+
+def test_a_model_without_a_layer_to_quantize_is_refused(user: Path) -> None:
+    with pytest.raises(ExportError, match="no operator to quantize"):
+        export(job(user, model=f"{user / 'net.py'}:square", formats=("onnx",)), silent)
+    assert not (user / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"ranges": "min"}, "unknown method for ranges 'min'"),
+        ({"calibration": Path("nowhere.npz")}, "no calibration data at nowhere.npz"),
+        ({"calibration_samples": 0}, "at least one is needed"),
+        ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),
+        ({"precision": "fp16", "keep_float": ("head",)}, "--keep-float is for integers"),
+        ({"precision": "int8"}, "unknown precision 'int8'"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
+    user: Path, asked: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        export(job(user, **{"calibration": None, **asked}), silent)
+
+
+def test_an_unknown_stage_to_keep_is_refused(user: Path) -> None:
+    with pytest.raises(InputError, match="no stage 'tail'"):
+        export(job(user, keep_float=("tail",), formats=("tflite",)), silent)
+
+
+class Dead(nn.Module):
+    """Infinite in one activation, on every input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.exp(200 + self.conv(image).abs()).clamp(max=1.0)
+
+
+def test_an_infinite_range_is_refused_with_its_tensor(user: Path) -> None:
+    from tinyml import build_bundle
+
+    sample = {"image": np.ones(SHAPE, np.float32)}
+    with pytest.raises(InputError, match=r"makes '.*' not finite"):
+        build_bundle(
+            Dead().eval(), sample, out=user / "out", formats=("tflite",), precision="w8a8-static"
+        )
