@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 NOTES: Mapping[str, str] = {
     "onnx": "smaller, not faster: FunnelNet takes 1.06 of fp32's time in onnxruntime 1.32 on "
-    "x86-64, which computes in float32 and casts (benchmarks/fp16.py)",
+    "x86-64, which computes in float32 and casts (benchmarks/precisions.py)",
     "tflite": "smaller, not faster: FunnelNet takes 1.00 of fp32's time in LiteRT 2.3 on x86-64, "
-    "which casts the weights once, when it loads (benchmarks/fp16.py)",
+    "which casts the weights once, when it loads (benchmarks/precisions.py)",
 }
 ENGINE = "rounded"
 # After so many stages kept one by one, all that feeds the failing one is kept.

@@ -14,7 +14,7 @@ from tinyml.export.precision.w8a8_static import WEIGHT
 NOTES: Mapping[str, str] = {
     "onnx": "accuracy, not speed: onnxruntime computes 16-bit pairs in float32",
     "tflite": "accuracy, not speed: XNNPACK takes no 16-bit activations, the reference kernels "
-    "run them (benchmarks/quantized.py)",
+    "run them (benchmarks/precisions.py)",
 }
 CALIBRATED = True
 TFLITE: Mapping[str, Any] = {

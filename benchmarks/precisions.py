@@ -1,0 +1,81 @@
+"""Every precision against fp32, time and size: ``python benchmarks/precisions.py [MODEL]``.
+
+MODEL is a registered one, ``funnelnet`` without. It is exported untrained, calibrated on
+noise: time does not depend on the weights. Fresh, interleaved, one-thread processes, as
+`tinyml bench` times. Two bundles or more in place of MODEL are compared with the first.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from tinyml import bundle, registry
+from tinyml.bundle import Bundle
+from tinyml.device.local import local_link
+from tinyml.device.measure import Job, Plan, measure
+from tinyml.spec import zeros
+
+SEED = 0
+SAMPLES = 4
+
+
+def main(given: list[str]) -> None:
+    """Print milliseconds a run and bytes, and the ratios to the first bundle, per runtime."""
+    with tempfile.TemporaryDirectory() as scratch, local_link() as link:
+        folders = given if len(given) > 1 else exported(Path(scratch), *given)
+        rows = [(found, model) for found in map(_read, folders) for model in found.models]
+        jobs = [_job(found, model) for found, model in rows]
+        measured = measure(link, jobs, 5, plan=Plan(runs=100))
+        sizes = [found.file(model).stat().st_size for found, model in rows]
+    first: dict[str, tuple[float, int]] = {}
+    for (_, model), result, size in zip(rows, measured, sizes, strict=True):
+        base_ns, base_size = first.setdefault(result.runtime, (result.p50_ns, size))
+        print(
+            f"{result.runtime:<12} {model.precision:<12} {result.p50_ns / 1e6:8.3f} ms "
+            f"{size:10,} bytes   {result.p50_ns / base_ns:5.2f} of the time, "
+            f"{size / base_size:.2f} of the bytes"
+        )
+
+
+def _read(folder: str) -> Bundle:
+    return bundle.read(Path(folder))
+
+
+def _job(found: Bundle, model: Any) -> Job:
+    inputs = {name: array + array.dtype.type(1) for name, array in zeros(found.signature).items()}
+    runtime = registry.RUNTIME_OF_FORMAT[model.format]
+    return Job(found.file(model), runtime, inputs, model.precision)
+
+
+def exported(folder: Path, name: str = "funnelnet") -> list[str]:
+    """A bundle a precision."""
+    torch.manual_seed(SEED)
+    entry = registry.load("model", name)
+    classes = len(entry.decision.labels)
+    save_file(entry.build(classes).state_dict(), folder / "w.safetensors")
+    (spec,) = entry.signature(classes).inputs
+    noise = np.random.default_rng(SEED).standard_normal((SAMPLES, *spec.shape)).astype(np.float32)
+    np.savez(folder / "samples.npz", **{spec.name: noise})
+    np.savez(folder / "sample.npz", **{spec.name: noise[0]})
+    made = []
+    for precision in registry.PRECISIONS:
+        made.append(str(folder / precision))
+        command = [sys.executable, "-m", "tinyml.cli.main", "export", name, "--target", "rpi"]
+        command += ["--weights", str(folder / "w.safetensors"), "--precision", precision]
+        command += ["--sample", str(folder / "sample.npz"), "--out", made[-1]]
+        if precision in registry.INTEGER:
+            command += ["--calibration", str(folder / "samples.npz")]
+        subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
