@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyml import bundle as bundles
-from tinyml.errors import ExportError, InputError, UsageError
+from tinyml.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.verify import verify
@@ -36,8 +36,27 @@ class Scale(nn.Module):
     def forward(self, image):
         return torch.softmax(image, 1)
 
+class Spread(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
+        self.spread = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
+        self.gather = nn.Conv2d(16, 16, 1)
+        self.head = nn.Linear(16, 5)
+        scale = torch.where(torch.arange(16) % 2 == 0, 1000.0, 1.0)
+        with torch.no_grad():
+            self.spread.weight.mul_(scale[:, None, None, None])
+            self.gather.weight.div_(scale[None, :, None, None])
+    def forward(self, image):
+        x = self.gather(self.spread(torch.relu(self.entry(image))))
+        return self.head(torch.relu(x).mean((2, 3)))
+
 def build():
     return Net()
+
+def spread():
+    return Spread()
 
 def square():
     return Scale()
@@ -148,6 +167,7 @@ def test_a_model_without_a_layer_to_quantize_is_refused(user: Path) -> None:
         ({"calibration_samples": 0}, "at least one is needed"),
         ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),
         ({"precision": "fp16", "keep_float": ("head",)}, "--keep-float is for integers"),
+        ({"precision": "fp32", "explain": True}, "--explain is for integers"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
     ],
 )
@@ -161,6 +181,32 @@ def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
 def test_an_unknown_stage_to_keep_is_refused(user: Path) -> None:
     with pytest.raises(InputError, match="no stage 'tail'"):
         export(job(user, keep_float=("tail",), formats=("tflite",)), silent)
+
+
+def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
+    """Channels of 1 to 1000 in one tensor: no scale of the weights helps."""
+    network = f"{user / 'net.py'}:spread"
+    with pytest.raises(ValidationError, match=r"differs from PyTorch at stage '(gather|head)'"):
+        export(job(user, model=network, formats=("tflite",)), silent)
+    told: list[str] = []
+    asked = job(user, model=network, formats=("tflite",), auto_precision=True)
+    made = export(asked, lambda event: told.append(str(event.get("text", ""))))
+    worst = [line for line in told if line.startswith("tflite:   ")][:2]
+    assert {line.split()[1].rstrip(":") for line in worst} == {"spread", "gather"}
+    kept = {name for name in told if name.endswith("stays in float32 from here on")}
+    assert {line.split()[0] for line in kept} <= {"spread", "gather"}
+    assert made.parity.passed
+    assert 0 < len(made.models[0].plan["kept"]) <= 2
+    shown = [row.sqnr_db for row in made.parity.stages if row.policy == "int8" and row.sqnr_db]
+    assert min(shown) > 10
+
+
+def test_each_layer_is_looked_at_when_it_is_asked_for(user: Path) -> None:
+    told: list[str] = []
+    export(job(user, explain=True), lambda event: told.append(str(event.get("text", ""))))
+    for fmt in ("onnx", "tflite"):
+        mine = [line for line in told if line.startswith(f"{fmt}:   ")]
+        assert {line.split()[1].rstrip(":") for line in mine} >= {"entry", "body", "head"}
 
 
 class Dead(nn.Module):

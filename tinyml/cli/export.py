@@ -57,6 +57,21 @@ def command(
         list[str] | None,
         typer.Option(help="For integers: a stage that stays in float32. Repeatable."),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
+    ] = False,
+    auto_precision: Annotated[
+        bool,
+        typer.Option(
+            "--auto-precision",
+            help="For integers: keep the most harmful layers in float32 until the gate passes and "
+            "at most --max-drop-points of the labels move.",
+        ),
+    ] = False,
+    max_drop_points: Annotated[
+        float, typer.Option(min=0, help="Percent of labels, or points of the metric.")
+    ] = 0.5,
     weights: Annotated[
         Path | None,
         typer.Option(help="State dict, .safetensors or .pt, for a factory or a model's name."),
@@ -134,6 +149,9 @@ def command(
         calibration=calibration,
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
+        explain=explain,
+        auto_precision=auto_precision,
+        max_drop_points=max_drop_points,
         weights=weights,
         strip_prefix=strip_prefix,
         sample=sample,

@@ -1,11 +1,11 @@
 """A float32 .onnx and its `QuantPlan` -> the same in integers, by onnxruntime's quantizer.
 
-``python -m tinyml.export.quantize_onnx FLOAT.onnx PLAN.json FACTS.json OUT.onnx [--dense]``
+``python -m tinyml.export.quantize_onnx FLOAT PLAN.json FACTS.json OUT OUT.json [--dense]``
 
 Static precisions become QDQ: pairs of QuantizeLinear and DequantizeLinear, which runtimes
 fuse into integer operators. Ranges are the plan's; onnxruntime's calibrators are never run.
-``w8-dynamic`` becomes ConvInteger and MatMulInteger. FACTS are the float file's and become
-those of OUT. ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
+``w8-dynamic`` becomes ConvInteger and MatMulInteger. FACTS are the float file's,
+OUT.json those of OUT. ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
 """
 
 from __future__ import annotations
@@ -44,6 +44,14 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
         raise ExportError(f"onnxruntime's quantizer refuses the model: {error}") from error
     _tidy(made)
     return made
+
+
+def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
+    """The float32 file at ``path`` in integers."""
+    import onnx
+
+    made = quantize(onnx.load(path), planned)
+    return bytes(made.SerializeToString(deterministic=True))
 
 
 def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
@@ -128,13 +136,14 @@ def main(given: list[str]) -> None:
     import onnx
 
     parser = argparse.ArgumentParser()
-    for name in ("float", "plan", "facts", "out"):
+    for name in ("float", "plan", "facts", "out", "out_facts"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--dense", action="store_true")
     asked = parser.parse_args(given)
     planned, known = plan.load(asked.plan), facts.load(asked.facts)
-    model = quantize(onnx.load(asked.float), planned)
-    write_bytes(asked.out, model.SerializeToString(deterministic=True))
+    data = quantized_bytes(asked.float, planned)
+    model = onnx.load_from_string(data)
+    write_bytes(asked.out, data)
     names = {name for node in model.graph.node for name in node.output}
     names |= {value.name for value in model.graph.input}
     count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in model.graph.node)
@@ -147,7 +156,7 @@ def main(given: list[str]) -> None:
         twin=(),
         twin_note="",
     )
-    made.save(asked.facts)
+    made.save(asked.out_facts)
 
 
 def _shown(tensor: str | None, names: set[str], exact: bool) -> str | None:

@@ -1,9 +1,9 @@
 """A float32 .tflite and its `QuantPlan` -> the same in integers, by ai-edge-quantizer.
 
-``python -m tinyml.export.quantize_tflite FLOAT.tflite PLAN.json FACTS.json OUT.tflite [--dense]``
+``python -m tinyml.export.quantize_tflite FLOAT PLAN.json FACTS.json OUT OUT.json [--dense]``
 
 Ranges are the plan's: the quantizer's own calibration is never run. FACTS are the float
-file's and become those of OUT. Inputs and outputs stay float32.
+file's, OUT.json those of OUT. Inputs and outputs stay float32.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def _rule(regex: str, operation: str, algorithm: str, config: dict[str, Any]) ->
     }
 
 
+def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
+    """The float32 file at ``path`` in integers, not rewritten any further."""
+    return flatbuffer.pack(quantize(flatbuffer.unpack(path.read_bytes()), planned))
+
+
 def integers(model: Any) -> int:
     """Tensors of eight or sixteen bits."""
     from ai_edge_litert import schema_py_generated as schema
@@ -74,7 +79,7 @@ def integers(model: Any) -> int:
 def main(given: list[str]) -> None:
     """The child."""
     parser = argparse.ArgumentParser()
-    for name in ("float", "plan", "facts", "out"):
+    for name in ("float", "plan", "facts", "out", "out_facts"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--dense", action="store_true")
     asked = parser.parse_args(given)
@@ -95,7 +100,7 @@ def main(given: list[str]) -> None:
         twin=(),
         twin_note="",
     )
-    made.save(asked.facts)
+    made.save(asked.out_facts)
 
 
 if __name__ == "__main__":

@@ -28,19 +28,27 @@ from tinyml.errors import (
     machine_errors,
     require,
 )
-from tinyml.export import blame, convert, facts, parity
+from tinyml.export import blame, convert, facts, harm, parity
 from tinyml.export.precision import integers_of
 from tinyml.export.precision.plan import load as load_plan
 from tinyml.files import new_folder, sha256
-from tinyml.pipeline import assemble, capture, plan_precision, reference
+from tinyml.pipeline import assemble, capture, explain, plan_precision, reference
 from tinyml.pipeline.arrays import read_npz
 from tinyml.pipeline.calibration import SAMPLES, Calibration
 from tinyml.pipeline.engines import engines
 from tinyml.pipeline.engines import require as require_runtime
+from tinyml.pipeline.explain import Explained, next_layer, save_samples, settled
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.keep import SCRIPT, keep_failed
 from tinyml.pipeline.lint import lint_lines, lint_models
-from tinyml.pipeline.quantize import QuantizeJob, children, plan_quantized
+from tinyml.pipeline.quantize import (
+    BY_USER,
+    QuantizeJob,
+    children,
+    float_facts,
+    plan_quantized,
+    seen,
+)
 from tinyml.pipeline.source import RunChild, Source, Subject
 from tinyml.pipeline.trained import TrainedSource
 from tinyml.pipeline.twins import prove_twins, twin_file
@@ -87,12 +95,12 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         _plan_precision(plan, work, report)
         if plan.quantize is None:
             models = _convert(plan, work, draft, report)
+            proof = _prove(plan, subject, models, draft, work, report)
         else:
-            models = _quantize(plan, plan.quantize, subject, work, draft, report)
+            models, proof = _integers(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, models, plan.target)
         for line in lint_lines(findings):
             report({"text": line})
-        proof = _prove(plan, subject, models, draft, work, report)
         _gate(job, proof, models, draft, work)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(draft, subject, plan.target.name, models, proof, findings)
@@ -133,6 +141,8 @@ def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
         "--calibration": job.calibration,
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
+        "--explain": job.explain,
+        "--auto-precision": job.auto_precision,
     }
     if precision not in registry.INTEGER:
         for option, value in given.items():
@@ -143,7 +153,14 @@ def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
     samples = SAMPLES if job.calibration_samples is None else job.calibration_samples
-    return QuantizeJob(precision, job.ranges or "min-max", samples, job.keep_float)
+    return QuantizeJob(
+        precision,
+        job.ranges or "min-max",
+        samples,
+        job.keep_float,
+        job.explain,
+        job.max_drop_points if job.auto_precision else None,
+    )
 
 
 @contextlib.contextmanager
@@ -200,25 +217,68 @@ def _names(plan: _Plan) -> dict[str, str]:
     return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
 
 
-def _quantize(
+def _integers(
     plan: _Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
-) -> tuple[ModelFile, ...]:
-    """Float32 files in ``work``, looked at on samples, and their integer forms in ``draft``."""
+) -> tuple[tuple[ModelFile, ...], Parity]:
+    """Float32 files in ``work``, looked at on samples, and their proven integer forms.
+
+    With ``max_drop_points`` again and again, one more layer in float32 each time.
+    """
     calibration = _calibration(plan, job, subject, report)
-    floats = _convert(plan, work, work, report)
-    for model in floats:
-        path, facts_path = work / model.path, work / f"{model.format}.json"
-        planned = plan_quantized(path, facts_path, job, calibration, subject.front_end, report)
-        planned.save(plan_precision.plan_file(work, model.format))
-        for line in planned.lines():
-            report({"text": line})
+    floats = [work / model.path for model in _convert(plan, work, work, report)]
+    for path in floats:
+        fmt = path.suffix[1:]
+        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    ranges = {path: seen(path, job, calibration, report) for path in floats}
+    keep = dict.fromkeys(job.keep, BY_USER)
+    harms: Mapping[str, Explained] | None = None
+    while True:
+        for path in floats:
+            planned = plan_quantized(path, job, keep, ranges[path], calibration, subject.front_end)
+            planned.save(plan_precision.plan_file(work, planned.format))
+            for line in planned.lines():
+                report({"text": line})
+        if harms is None and (job.explain or job.max_drop_points is not None):
+            harms = _explain(plan, floats, calibration, subject, work, report)
+        models = _perform(plan, floats, work, draft, report)
+        proof = _prove(plan, subject, models, draft, work, report)
+        more = None
+        if job.max_drop_points is not None and not settled(proof, job.max_drop_points):
+            more = next_layer(harms or {}, keep, subject.stages)
+        if more is None:
+            return models, proof
+        keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
+        report({"text": f"{more} stays in float32 from here on"})
+
+
+def _perform(
+    plan: _Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
     report({"text": f"quantizing to {plan.precision}"})
-    made = [
-        _child(*child, work)
-        for child in children([work / m.path for m in floats], work, draft, sparse=plan.sparse)
-    ]
+    made = [_child(*own, work) for own in children(floats, work, draft, sparse=plan.sparse)]
     convert.run_children(made, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
-    return tuple(_written(plan, m.format, draft / m.path, work) for m in floats)
+    return tuple(_written(plan, p.suffix[1:], draft / p.name, work) for p in floats)
+
+
+def _explain(
+    plan: _Plan,
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    report: Report,
+) -> dict[str, Explained]:
+    """Format -> the harm of each layer, told."""
+    report({"text": "quantizing each layer alone"})
+    save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
+    arguments = [[str(work), path.suffix[1:], str(path)] for path in floats]
+    made = [_child(explain.__name__, own, work) for own in arguments]
+    convert.run_children(made, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
+    found = {path.suffix[1:]: explain.load(work, path.suffix[1:]) for path in floats}
+    for fmt, own in found.items():
+        for line in harm.lines(own.harms, own.whole_db):
+            report({"text": f"{fmt}: {line}"})
+    return found
 
 
 def _calibration(
@@ -232,13 +292,10 @@ def _calibration(
 
 
 def _writer_arguments(plan: _Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
-    arguments: list[Path | str] = [
-        work / "program.pt2",
-        work / "capture.json",
-        out,
-        work / f"{fmt}.json",
-    ]
-    arguments += ["--twin", twin_file(work, fmt)]
+    arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
+    arguments += [work / f"{fmt}.json"]
+    if plan.quantize is None:
+        arguments += ["--twin", twin_file(work, fmt)]
     if plan.sparse == "off" or plan.quantize is not None:
         arguments += ["--dense"]
     if plan.precision in ("fp32", *registry.INTEGER):

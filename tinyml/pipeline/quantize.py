@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from tinyml.export.choose_range import METHODS, Range
 from tinyml.export.facts import load as load_facts
 from tinyml.export.operators import FileGraph
 from tinyml.export.plan import QuantPlan, exact_stages, kept_operators, plan_tensors
-from tinyml.export.precision import integers_of
 from tinyml.pipeline.calibration import SAMPLES, Calibration
 from tinyml.pipeline.plan_precision import plan_file
 from tinyml.pipeline.source import Report
@@ -25,12 +24,19 @@ BY_USER = "asked for"
 
 @dataclass(frozen=True, slots=True)
 class QuantizeJob:
-    """How integers are chosen; ``keep``: stages that stay in float32."""
+    """How integers are chosen.
+
+    keep             stages that stay in float32
+    explain          look at each layer alone
+    max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
+    """
 
     precision: str
     ranges: str = "min-max"
     samples: int = SAMPLES
-    keep: tuple[str, ...] = field(default_factory=tuple)
+    keep: tuple[str, ...] = ()
+    explain: bool = False
+    max_drop_points: float | None = None
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
@@ -39,24 +45,26 @@ class QuantizeJob:
             raise UsageError(f"{self.samples} calibration samples: at least one is needed")
 
 
+def float_facts(work: Path, fmt: str) -> Path:
+    """Where the facts of the float32 file lie."""
+    return work / f"float-{fmt}.json"
+
+
 def plan_quantized(
     path: Path,
-    facts: Path,
     job: QuantizeJob,
+    keep: Mapping[str, str],
+    ranges: Mapping[str, Range],
     calibration: Calibration | None,
     front_end: str | None,
-    report: Report,
 ) -> QuantPlan:
-    """Decide for the float32 file at ``path``, whose writer's facts lie at ``facts``."""
-    known = load_facts(facts)
+    """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
+
+    ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`.
+    """
+    known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
-    keep = dict.fromkeys(job.keep, BY_USER)
     kept = kept_operators(graph, known.stages, known.owners, front_end, keep)
-    ranges: Mapping[str, Range] = {}
-    if calibration is not None:
-        ranges = _ranges(path, graph, job, calibration, report)
-    elif not integers_of(job.precision).CALIBRATED:
-        ranges = {name: Range(0.0, 0.0) for name in _tensors(graph)}
     return QuantPlan(
         precision=job.precision,
         format=known.format,
@@ -85,11 +93,15 @@ def _tensors(graph: FileGraph) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _ranges(
-    path: Path, graph: FileGraph, job: QuantizeJob, calibration: Calibration, report: Report
+def seen(
+    path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
+    """Tensor of the file -> its range on the samples; anything without calibration."""
+    names = _tensors(read_operators(path))
+    if calibration is None:
+        return dict.fromkeys(names, Range(0.0, 0.0))
     runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
-    read = runtime.reader(path, _tensors(graph))
+    read = runtime.reader(path, names)
 
     def values(title: str) -> Iterator[Mapping[str, Array]]:
         for done, inputs in enumerate(calibration, 1):
@@ -107,8 +119,6 @@ def children(
     dense = ["--dense"] if sparse == "off" else []
     for path in floats:
         fmt = path.suffix[1:]
-        facts = work / f"{fmt}.json"
-        yield (
-            registry.QUANTIZERS[fmt],
-            [path, plan_file(work, fmt), facts, draft / path.name, *dense],
-        )
+        given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
+        given += [draft / path.name, work / f"{fmt}.json", *dense]
+        yield registry.QUANTIZERS[fmt], given

@@ -1,0 +1,55 @@
+"""Which layer costs the accuracy: each quantized alone, each alone left in float32. Runs nothing.
+
+A layer is the innermost stage that an operator is part of; what no stage holds is called
+after its first operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tinyml.export.operators import FileGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """One layer.
+
+    alone_db    SQNR of the outputs when nothing else is in integers; None: it changes nothing
+    without_db  the same when all else is in integers and this stays in float32
+    operators   how many it has
+    """
+
+    layer: str
+    alone_db: float | None
+    without_db: float | None
+    operators: int
+
+
+def layers(
+    graph: FileGraph, owners: Mapping[str, str], kept: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Layer -> its operators by name, those that could be quantized, in the order run."""
+    found: dict[str, tuple[str, ...]] = {}
+    for operator in graph.operators:
+        if operator.name not in kept:
+            layer = owners.get(operator.name, operator.name)
+            found[layer] = (*found.get(layer, ()), operator.name)
+    return found
+
+
+def ranked(harms: Sequence[Harm]) -> list[Harm]:
+    """The one whose integers alone do most harm first; those that change nothing last."""
+    return sorted(harms, key=lambda harm: float("inf") if harm.alone_db is None else harm.alone_db)
+
+
+def lines(harms: Sequence[Harm], whole_db: float | None, shown: int = 8) -> list[str]:
+    """For a person: the ranking, beside what all layers together come to."""
+    together = "exact" if whole_db is None else f"{whole_db:.1f} dB"
+    text = [f"all layers in integers: {together}; one at a time, the most harmful first:"]
+    for harm in ranked(harms)[:shown]:
+        alone = "exact" if harm.alone_db is None else f"{harm.alone_db:.1f} dB"
+        rest = "exact" if harm.without_db is None else f"{harm.without_db:.1f} dB"
+        text.append(f"  {harm.layer}: alone {alone}; all the others without it {rest}")
+    return text
