@@ -56,7 +56,7 @@ def _job(found: Bundle, model: Any) -> Job:
 
 
 def exported(folder: Path, name: str = "funnelnet") -> list[str]:
-    """A bundle a precision."""
+    """A bundle a precision; a refusal is said on stderr."""
     torch.manual_seed(SEED)
     entry = registry.load("model", name)
     classes = len(entry.decision.labels)
@@ -67,13 +67,17 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
     np.savez(folder / "sample.npz", **{spec.name: noise[0]})
     made = []
     for precision in registry.PRECISIONS:
-        made.append(str(folder / precision))
+        out = str(folder / precision)
         command = [sys.executable, "-m", "tinyml.cli.main", "export", name, "--target", "rpi"]
         command += ["--weights", str(folder / "w.safetensors"), "--precision", precision]
-        command += ["--sample", str(folder / "sample.npz"), "--out", made[-1]]
+        command += ["--sample", str(folder / "sample.npz"), "--out", out]
         if precision in registry.INTEGER:
             command += ["--calibration", str(folder / "samples.npz")]
-        subprocess.run(command, check=True, capture_output=True)
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode:
+            print(f"{precision}: {ran.stderr.strip().splitlines()[-2]}", file=sys.stderr)
+        else:
+            made.append(out)
     return made
 
 

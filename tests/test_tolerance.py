@@ -41,3 +41,15 @@ def test_sqnr_counts_decibels_and_is_silent_on_silence() -> None:
     assert sqnr_db(want * np.float32(1.1), want) == pytest.approx(20.0, abs=1e-3)
     assert sqnr_db(want, want) == math.inf
     assert sqnr_db(want, np.zeros(100, np.float32)) is None
+
+
+def test_a_step_of_the_tensor_is_wider_than_that_of_a_quiet_answer() -> None:
+    policy, want = POLICIES["int8"], 0.1 * WANT
+    own = policy.bound(want)
+    assert policy.bound(want, step=0.1) == pytest.approx(3.8)
+    noisy = want.copy()
+    noisy[0, 0] += 1.05 * np.float32(own)
+    assert not policy.accepts(noisy, want)
+    assert policy.accepts(noisy, want, step=own / 19)
+    for wrong in (2 * want, 0 * want, -want):
+        assert not policy.accepts(wrong, want, step=10.0)

@@ -17,8 +17,8 @@ class Tolerance:
     """What an answer may differ by.
 
     Each element's error is at most ``atol + rtol * max|want| + steps`` quantization steps,
-    one of which is 1/255 of the range of ``want`` and zero; ``sqnr_db`` is the least signal
-    to noise over all of them.
+    where one is the tensor's own or, not known, 1/255 of the range of ``want`` and zero;
+    ``sqnr_db`` is the least signal to noise over all of them.
     """
 
     atol: float
@@ -27,13 +27,14 @@ class Tolerance:
     steps: float = 0.0
     sqnr_db: float | None = None
 
-    def bound(self, want: Array) -> float:
-        """The largest error allowed against ``want``."""
-        return self.atol + self.rtol * _peak(want) + self.steps * step(want)
+    def bound(self, want: Array, step: float | None = None) -> float:
+        """The largest error allowed against ``want``; ``step``: the tensor's, in integers."""
+        one = _step(want) if step is None else step
+        return self.atol + self.rtol * _peak(want) + self.steps * one
 
-    def accepts(self, got: Array, want: Array) -> bool:
+    def accepts(self, got: Array, want: Array, step: float | None = None) -> bool:
         """Whether ``got`` has the shape of ``want``, no NaN, and no more error than allowed."""
-        if got.shape != want.shape or not largest_error(got, want) <= self.bound(want):
+        if got.shape != want.shape or not largest_error(got, want) <= self.bound(want, step):
             return False
         noise = sqnr_db(got, want)
         return self.sqnr_db is None or noise is None or noise >= self.sqnr_db
@@ -89,7 +90,7 @@ def largest_error(got: Array, want: Array) -> float:
     return float(np.max(np.nan_to_num(error, nan=np.inf, posinf=np.inf)))
 
 
-def step(want: Array) -> float:
+def _step(want: Array) -> float:
     """One of 255 over the range of ``want``, zero included."""
     finite = want[np.isfinite(want)].astype(np.float64)
     ends = (float(finite.min(initial=0.0)), float(finite.max(initial=0.0)))

@@ -44,14 +44,16 @@ def compare(
     got: Mapping[str, Array | None],
     order: Sequence[str],
     policy: PolicyName | None = None,
+    step: float | None = None,
 ) -> tuple[StageParity, ...]:
     """One row per name in ``order``; ``None`` in ``got`` is a stage that was fused away.
 
+    ``step`` is one quantization step of the tensors in ``order``, where they have one.
     Without ``policy``, ``captured`` is judged as a rewrite and all others as engines. A
     name that ``got`` lacks altogether, or has in another shape, fails.
     """
     chosen = policy or (CAPTURED_POLICY if engine == "captured" else "engine")
-    return tuple(_row(engine, case, name, want[name], got, chosen) for name in order)
+    return tuple(_row(engine, case, name, want[name], got, chosen, step) for name in order)
 
 
 def only_shown(rows: Sequence[StageParity]) -> tuple[StageParity, ...]:
@@ -68,6 +70,7 @@ def _row(
     want: Array,
     got: Mapping[str, Array | None],
     policy: PolicyName,
+    step: float | None = None,
 ) -> StageParity:
     value = got[stage] if stage in got else np.zeros(0)
     if value is None:
@@ -75,13 +78,13 @@ def _row(
     finite = bool(np.all(np.isfinite(want)) and np.all(np.isfinite(value)))
     if value.shape != want.shape or not finite:
         return StageParity(engine, case, stage, "fail", policy)
-    error, bound = largest_error(value, want), POLICIES[policy].bound(want)
+    error, bound = largest_error(value, want), POLICIES[policy].bound(want, step)
     sqnr = sqnr_db(value, want)
     return StageParity(
         engine=engine,
         case=case,
         stage=stage,
-        verdict="pass" if POLICIES[policy].accepts(value, want) else "fail",
+        verdict="pass" if POLICIES[policy].accepts(value, want, step) else "fail",
         policy=policy,
         max_error=error,
         bound=bound,

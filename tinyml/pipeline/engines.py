@@ -41,6 +41,14 @@ class Engine:
         """`policy`, but that of float32 for a stage that no integer has a part in."""
         return "engine" if stage in self.model.plan.get("exact", ()) else self.policy
 
+    def step_of(self, stage: str) -> float | None:
+        """One quantization step of the stage's tensor; ``None`` where the plan has none."""
+        plan = self.model.plan
+        tensor = plan.get("tensors", {}).get(plan.get("stages", {}).get(stage))
+        if tensor is None or tensor["scheme"] == "float32" or not plan["samples"]:
+            return None
+        return float(max(tensor["high"], 0.0) - min(tensor["low"], 0.0)) / 255
+
     def judges(self, case: str, others: Collection[str]) -> bool:
         """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.
 

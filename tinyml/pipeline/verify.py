@@ -67,7 +67,8 @@ def prove(
             mine: list[StageParity] = []
             for stage in kept:
                 policy = engine.policy_of(stage)
-                mine += parity.compare(engine.name, case, wanted, inside, [stage], policy)
+                step = engine.step_of(stage)
+                mine += parity.compare(engine.name, case, wanted, inside, [stage], policy, step)
             outputs = expected.outputs[case]
             name, got = OPTIMISED[engine.name], session.run(inputs)
             mine += parity.compare(name, case, outputs, got, list(outputs), engine.policy)
