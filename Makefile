@@ -54,7 +54,7 @@ reproduce-%: setup ## train what a paper's claim needs: lottery, rewinding, spar
 	$(BIN)/python scripts/reproduce $* --budget $(BUDGET)
 
 checkpoints: setup ## train the dense and the 90% sparse MobileNet of examples/checkpoints (fixed seed, CIFAR-10)
-	$(BIN)/python scripts/reproduce sparse --budget 120 --only seed0/dense seed0/sparse90 --copy-to examples/checkpoints
+	$(BIN)/python scripts/reproduce sparse --budget 60 --only seed0/dense seed0/sparse90 --copy-to examples/checkpoints
 
 rehearse: setup ## every path of reproduce-% once, about a minute each, without data
 	$(BIN)/python scripts/reproduce --rehearse

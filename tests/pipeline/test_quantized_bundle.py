@@ -48,6 +48,9 @@ class Spread(nn.Module):
         with torch.no_grad():
             self.spread.weight.mul_(scale[:, None, None, None])
             self.gather.weight.div_(scale[None, :, None, None])
+            self.gather.weight[:, ::2] *= 0.05
+            self.gather.bias.zero_()
+            self.head.bias.zero_()
     def forward(self, image):
         x = self.gather(self.spread(torch.relu(self.entry(image))))
         return self.head(torch.relu(x).mean((2, 3)))

@@ -42,9 +42,9 @@ class Engine:
         return "engine" if stage in self.model.plan.get("exact", ()) else self.policy
 
     def step_of(self, stage: str) -> float | None:
-        """One quantization step of the stage's tensor; ``None`` where the plan has none."""
+        """One quantization step of a stage's or output's tensor; ``None``: it is no integer."""
         plan = self.model.plan
-        tensor = plan.get("tensors", {}).get(plan.get("stages", {}).get(stage))
+        tensor = plan.get("tensors", {}).get(plan.get("stages", {}).get(stage) or stage)
         if tensor is None or tensor["scheme"] == "float32" or not plan["samples"]:
             return None
         return float(max(tensor["high"], 0.0) - min(tensor["low"], 0.0)) / 255

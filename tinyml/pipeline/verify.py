@@ -71,7 +71,9 @@ def prove(
                 mine += parity.compare(engine.name, case, wanted, inside, [stage], policy, step)
             outputs = expected.outputs[case]
             name, got = OPTIMISED[engine.name], session.run(inputs)
-            mine += parity.compare(name, case, outputs, got, list(outputs), engine.policy)
+            for output in outputs:
+                step = engine.step_of(output)
+                mine += parity.compare(name, case, outputs, got, [output], engine.policy, step)
             rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
             report({"title": "parity", "done": done + 1, "total": total})
