@@ -105,6 +105,16 @@ def test_a_constant_has_the_range_of_its_value(method: str) -> None:
     assert calibrate.ranges(method, samples(same), samples(same)) == {"x": Range(2.0, 2.0)}
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("ends", [(1.0, 1.00001), (-3e38, 3e38)])
+def test_ends_that_float32_cannot_divide_have_a_range(
+    method: str, ends: tuple[float, float]
+) -> None:
+    values = np.array(ends, np.float32)
+    found = calibrate.ranges(method, samples(values), samples(values))["x"]
+    assert float(values[0]) <= found.low < found.high <= float(values[1])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused_with_its_sample_and_name(bad: float) -> None:
     with pytest.raises(InputError, match="calibration sample 2 makes 'x' not finite"):

@@ -57,11 +57,11 @@ class Counts:
     def see(self, sample: Sample) -> None:
         """Take in one sample's tensors."""
         for name, value in sample.items():
-            if name in self.ends.low:
+            if name in self.ends.low and self.ends.low[name] < self.ends.high[name]:
                 between = (self.ends.low[name], self.ends.high[name])
-                found = np.histogram(value, BINS, between)[0] if between[0] < between[1] else None
-                if found is not None:
-                    self.counts[name] = self.counts.get(name, np.zeros(BINS, np.int64)) + found
+                # Between nearly equal ends float32 has fewer numbers than there are bins.
+                found = np.histogram(value.astype(np.float64), BINS, between)[0]
+                self.counts[name] = self.counts.get(name, np.zeros(BINS, np.int64)) + found
 
     def histograms(self) -> dict[str, Histogram]:
         """Of every tensor that takes more than one value."""
