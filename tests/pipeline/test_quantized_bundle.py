@@ -15,6 +15,7 @@ from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.quantize import size_line
 from tinyml.pipeline.verify import verify
 
 NET = """
@@ -231,3 +232,12 @@ def test_an_infinite_range_is_refused_with_its_tensor(user: Path) -> None:
         build_bundle(
             Dead().eval(), sample, out=user / "out", formats=("tflite",), precision="w8a8-static"
         )
+
+
+def test_a_file_that_integers_hardly_make_smaller_is_said(tmp_path: Path) -> None:
+    before, after = tmp_path / "float.onnx", tmp_path / "net.onnx"
+    before.write_bytes(bytes(1000))
+    after.write_bytes(bytes(930))
+    assert size_line(before, after).startswith("net.onnx takes 93% of the float32 file")
+    after.write_bytes(bytes(300))
+    assert size_line(before, after) == ""

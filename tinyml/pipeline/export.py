@@ -48,6 +48,7 @@ from tinyml.pipeline.quantize import (
     float_facts,
     plan_quantized,
     seen,
+    size_line,
 )
 from tinyml.pipeline.source import RunChild, Source, Subject
 from tinyml.pipeline.trained import TrainedSource
@@ -257,6 +258,9 @@ def _perform(
     report({"text": f"quantizing to {plan.precision}"})
     made = [_child(*own, work) for own in children(floats, work, draft, sparse=plan.sparse)]
     convert.run_children(made, timeout_s=plan.job.timeout_s, memory_mb=_memory_mb(plan))
+    for path in floats:
+        if line := size_line(path, draft / path.name):
+            report({"text": line})
     return tuple(_written(plan, p.suffix[1:], draft / p.name, work) for p in floats)
 
 

@@ -19,6 +19,8 @@ from tinyml.pipeline.plan_precision import plan_file
 from tinyml.pipeline.source import Report
 from tinyml.spec import Array
 
+# A larger share of the float32 file than this is not worth the trouble.
+WORTH = 0.8
 BY_USER = "asked for"
 
 
@@ -76,6 +78,17 @@ def plan_quantized(
         operations=len(graph.operators),
         stages=known.stages,
         exact=exact_stages(graph, known.stages, kept),
+    )
+
+
+def size_line(before: Path, after: Path) -> str:
+    """What to say when integers save little of the file; empty otherwise."""
+    share = after.stat().st_size / before.stat().st_size
+    if share < WORTH:
+        return ""
+    return (
+        f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
+        "it much smaller; tinyml bench says whether it is faster"
     )
 
 
