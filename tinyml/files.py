@@ -15,6 +15,16 @@ from typing import Any
 
 from tinyml.errors import UsageError, machine_errors
 
+CACHE_ENVIRONMENT = "TINYML_CACHE"
+
+
+def cache_folder() -> Path:
+    """What can be made again: ``$TINYML_CACHE``, else the user's cache folder."""
+    if own := os.environ.get(CACHE_ENVIRONMENT, ""):
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(shared) if shared else Path.home() / ".cache") / "tinyml"
+
 
 def sha256(path: Path) -> str:
     """Hex digest of the file's bytes."""

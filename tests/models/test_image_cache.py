@@ -18,8 +18,9 @@ import pytest
 from images import write_folder
 
 from tinyml.errors import DataError
+from tinyml.files import cache_folder
 from tinyml.models.data import image_cache, image_folder
-from tinyml.models.data.image_cache import Made, Part, cache_folder, cached_set
+from tinyml.models.data.image_cache import Made, Part, cached_set
 from tinyml.models.data.images import Bytes, ImageSet
 
 SHAPE = (4, 3)

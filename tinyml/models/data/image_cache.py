@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 
 from tinyml.errors import MachineError, machine_errors
-from tinyml.files import canonical_json, sha256, write_json
+from tinyml.files import CACHE_ENVIRONMENT, cache_folder, canonical_json, sha256, write_json
 from tinyml.models.data import decode
 from tinyml.models.data.images import Bytes, ImageSet, ImageSplit
 
 Report = Callable[[Mapping[str, Any]], None]
-ENVIRONMENT = "TINYML_CACHE"
 FACTS = "facts.json"
 PARTS = ("training", "test")
 REPORTED = 100
@@ -81,17 +80,9 @@ def cached_set(
     if found is None:
         raise MachineError(
             f"{folder} does not hold what was just written to it",
-            hint=f"set {ENVIRONMENT} to a folder on another disk",
+            hint=f"set {CACHE_ENVIRONMENT} to a folder on another disk",
         )
     return found
-
-
-def cache_folder() -> Path:
-    """Where decoded images are kept."""
-    if own := os.environ.get(ENVIRONMENT, ""):
-        return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(shared) if shared else Path.home() / ".cache") / "tinyml"
 
 
 @contextlib.contextmanager
@@ -102,7 +93,7 @@ def _cache_errors() -> Iterator[None]:
             yield
     except MachineError as error:
         if isinstance(error.__cause__, OSError):
-            hint = f"free some space, or set {ENVIRONMENT} to a folder that you may write to"
+            hint = f"free some space, or set {CACHE_ENVIRONMENT} to a folder that you may write to"
             raise MachineError(error.message, hint=hint) from error
         raise
 
