@@ -41,6 +41,8 @@ def test_every_pass_of_both_formats_has_work(files: dict[str, Shipped]) -> None:
         counts = dict(files[fmt].facts.passes)
         assert counts.pop("conv1d_to_conv2d", 0) == 0  # no padding but the convolutions' own
         assert list(counts) == list(passes)
+        for pruned in tflite_passes.SPARSE if fmt == "tflite" else ():
+            assert counts.pop(pruned) == 0  # it has no zeros: tests/export/test_store_sparse.py
         assert all(counts.values())
 
 

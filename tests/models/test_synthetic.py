@@ -71,23 +71,30 @@ def test_loudness_and_bandwidth_do_not_tell_the_labels() -> None:
     assert unweighted_average_recall(confusion(labels, told, 3)) > 0.6
 
 
-def test_funnelnet_tells_the_labels_of_unseen_persons(tmp_path: Path) -> None:
+def recall_on_unseen_persons(folder: Path, seed: int) -> float:
+    """Unweighted average recall on 60 generated persons that training did not see."""
     options = {"persons": 72, "recordings": 1, "seconds": 12.0}
     recipe = Recipe(
         name="unseen",
         model="funnelnet",
+        seed=seed,
         data=DataRecipe("synthetic", options),
-        train=TrainRecipe(epochs=16, batch_size=16, threshold_folds=0),
+        train=TrainRecipe(epochs=24, batch_size=16, threshold_folds=0),
     )
-    saved = train(FUNNELNET, recipe, load(options, 0), tmp_path / "run", lambda event: None)
+    saved = train(FUNNELNET, recipe, load(options, 0), folder / f"run{seed}", lambda event: None)
     others = load({"persons": 60, "recordings": 1, "seconds": 12.0}, 99)
     answer = answer_windows(load_module(FUNNELNET, saved))
     found = predict_recordings(answer, saved.decision, others.recordings)
     persons = by_person(saved.decision, [r.person for r in others.recordings], found)
     truths = person_labels(others)
     answers = [saved.decision.label(own) for own in persons.values()]
-    uar = unweighted_average_recall(confusion([truths[p] for p in persons], answers, 3))
-    assert uar >= 0.9
+    return unweighted_average_recall(confusion([truths[p] for p in persons], answers, 3))
+
+
+def test_funnelnet_tells_the_labels_of_unseen_persons(tmp_path: Path) -> None:
+    """The mean of three seeds: where one training ends depends on the instruction set."""
+    recalls = [recall_on_unseen_persons(tmp_path, seed) for seed in range(3)]
+    assert sum(recalls) / len(recalls) >= 0.9
 
 
 def test_the_same_seed_gives_the_same_sound_and_another_another() -> None:

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
-ALLOWED = {"runtimes/ort.py", "runtimes/runner.py"}
+ALLOWED = {"runtimes/ort.py", "runtimes/runner.py", "export/quantize_onnx.py"}
 
 WATCH = """
 import os, sys
@@ -53,6 +53,16 @@ ONNXRUNTIME.open(Path({str(onnx_file)!r}))
     assert imported_with(script) == ["1"]
 
 
+def test_is_off_when_the_quantizer_opens_a_model(onnx_file: Path) -> None:
+    script = f"""
+import onnx
+from tinyml.export.plan import QuantPlan
+from tinyml.export.quantize_onnx import quantize
+quantize(onnx.load({str(onnx_file)!r}), QuantPlan("w8-dynamic", "onnx", "each call", 0, "none"))
+"""
+    assert imported_with(script) == ["1"]
+
+
 def test_is_off_in_the_runner(onnx_file: Path, onnx_inputs: dict[str, object]) -> None:
     inputs = onnx_file.with_name("in.npz")
     np.savez(inputs, **onnx_inputs)  # type: ignore[arg-type]
@@ -81,7 +91,7 @@ import onnxruntime
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_is_imported_by_the_runtime_and_the_runner_only(path: Path) -> None:
+def test_is_imported_by_the_runtime_the_runner_and_the_quantizer_only(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names: set[str] = set()
     for node in ast.walk(tree):

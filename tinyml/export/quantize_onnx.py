@@ -11,6 +11,7 @@ OUT.json those of OUT. ``--dense`` changes nothing: no ONNX runtime stores or ru
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ PAIRS = ("QuantizeLinear", "DequantizeLinear")
 
 def quantize(model: Any, planned: QuantPlan) -> Any:
     """A new ``onnx.ModelProto``; `ExportError` when onnxruntime refuses or finds nothing."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime is imported below
     _name_nodes(model)
     kept = [node.name for node in model.graph.node if node.output[0] in planned.kept]
     try:
