@@ -61,3 +61,17 @@ def test_a_file_that_the_board_cannot_read_is_a_device_error(tmp_path: Path) -> 
         pytest.raises(DeviceError, match=r"broken.tflite on emulated cortex-a53"),
     ):
         count(link, path)
+
+
+def test_a_host_without_a_mirror_of_debian_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in emulated_root.NEEDS:
+        tool = tmp_path / name
+        tool.write_text("#!/bin/sh\necho http://mirror.example/ubuntu/\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TINYML_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MachineError, match="names no mirror of Debian"):
+        emulated_root.root(VERSION)
+    assert not list((tmp_path / "cache" / "boards").iterdir())

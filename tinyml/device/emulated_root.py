@@ -23,7 +23,6 @@ PYTHON = "usr/bin/python3.11"
 SITE = "opt/site"
 PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-MIRROR = "http://deb.debian.org/debian"
 # pip does not widen a platform tag: each one that a wheel may carry is named.
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 NEEDS = {
@@ -107,7 +106,7 @@ def _apt_options(apt: Path) -> list[str]:
         for name in ("lists/partial", "cache/archives/partial"):
             (apt / name).mkdir(parents=True)
     write_text(apt / "status", "")
-    write_text(apt / "sources.list", f"deb [signed-by={KEYRING}] {MIRROR} {SUITE} main\n")
+    write_text(apt / "sources.list", f"deb [signed-by={KEYRING}] {_mirror()} {SUITE} main\n")
     told = {
         "Dir::Etc::SourceList": apt / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
@@ -121,6 +120,18 @@ def _apt_options(apt: Path) -> list[str]:
         "pkgCacheGen::Essential": "none",
     }
     return [part for name, value in told.items() for part in ("-o", f"{name}={value}")]
+
+
+def _mirror() -> str:
+    """The mirror of Debian that the host's own packages come from."""
+    told = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], "reading apt's sources")
+    for mirror in told.split():
+        if mirror.rstrip("/").endswith("/debian"):
+            return mirror
+    raise MachineError(
+        "apt names no mirror of Debian here, and an emulated board is made of its packages",
+        hint="add one to apt's sources, and install debian-archive-keyring",
+    )
 
 
 def _unpack(package: Path, into: Path) -> None:
@@ -141,7 +152,8 @@ def _install(site: Path, version: str) -> None:
     _run([*command, f"ai-edge-litert=={version}", "numpy"], f"fetching LiteRT {version}")
 
 
-def _run(command: Sequence[str], doing: str, stdout: int | IO[bytes] = subprocess.PIPE) -> None:
+def _run(command: Sequence[str], doing: str, stdout: int | IO[bytes] = subprocess.PIPE) -> str:
+    """What it prints, where that goes to no file."""
     with machine_errors(doing):
         done = subprocess.run(
             list(command),
@@ -153,3 +165,4 @@ def _run(command: Sequence[str], doing: str, stdout: int | IO[bytes] = subproces
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise DeviceError(f"{doing}: {last[:200]}", hint="is the network reachable?")
+    return (done.stdout or b"").decode(errors="replace")
