@@ -108,6 +108,13 @@ def command(
         bool,
         typer.Option("--without-data", help="Judge parity on generated inputs only, and say so."),
     ] = False,
+    require_delegate: Annotated[
+        bool,
+        typer.Option(
+            "--require-delegate",
+            help="Exit 5, naming what is left, unless XNNPACK takes every operator of the .tflite.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     keep_failed: Annotated[
         Path | None, typer.Option(help="Where to leave the files of an export that failed parity.")
@@ -161,6 +168,7 @@ def command(
         metric=metric,
         data=data,
         without_data=without_data,
+        require_delegate=require_delegate,
         force=force,
         keep_failed=keep_failed,
         timeout_s=timeout,

@@ -12,6 +12,8 @@ from tinyml.files import sha256, write_json, write_text
 from tinyml.image_decision import ImageDecision
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
+from tinyml.pipeline.delegation import Delegations
+from tinyml.pipeline.delegation import to_json as delegation_json
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.lint import Findings
 from tinyml.pipeline.source import Subject
@@ -35,6 +37,7 @@ def assemble(
     models: tuple[ModelFile, ...],
     parity: Parity,
     lint: Findings,
+    taken: Delegations,
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already."""
     if subject.labels:
@@ -58,6 +61,7 @@ def assemble(
             **subject.facts,
             "packages": packages,
             "lint": dict(lint),
+            "delegation": {path: delegation_json(own) for path, own in taken.items()},
         },
         files=_files(folder),
     )

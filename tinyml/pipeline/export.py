@@ -20,6 +20,7 @@ from tinyml.errors import ExportError, MachineError, ValidationError, machine_er
 from tinyml.export import parity
 from tinyml.files import new_folder
 from tinyml.pipeline import assemble, capture
+from tinyml.pipeline.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.export_plan import checked
 from tinyml.pipeline.keep import SCRIPT, keep_failed
@@ -55,9 +56,16 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         findings = lint_models(draft, models, plan.target)
         for line in lint_lines(findings):
             report({"text": line})
+        taken = of_models(draft, models)
+        for line in delegation_lines(taken):
+            report({"text": line})
         _gate(job, proof, models, draft, work)
+        if job.require_delegate:
+            require_all(taken)
         with machine_errors(f"writing {job.out.name}"):
-            bundle = assemble.assemble(draft, subject, plan.target.name, models, proof, findings)
+            bundle = assemble.assemble(
+                draft, subject, plan.target.name, models, proof, findings, taken
+            )
     return replace(bundle, folder=job.out)
 
 

@@ -29,6 +29,7 @@ class ExportJob:
     method, an .npz of inputs, how many of them, stages that stay in float32; explain ranks
     the layers by harm, auto_precision keeps the worst in float32 until at most
     ``max_drop_points`` percent of the labels move.
+    ``require_delegate``: XNNPACK must take every operator of the .tflite file.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
     """
 
@@ -54,6 +55,7 @@ class ExportJob:
     input_layout: str = "nchw"
     data: Path | None = None
     without_data: bool = False
+    require_delegate: bool = False
     force: bool = False
     keep_failed: Path | None = None
     timeout_s: float = 600.0

@@ -8,6 +8,7 @@ from tinyml import registry
 from tinyml.errors import UsageError, require
 from tinyml.export import convert
 from tinyml.pipeline.calibration import SAMPLES
+from tinyml.pipeline.delegation import check_requirement
 from tinyml.pipeline.engines import require as require_runtime
 from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.quantize import QuantizeJob
@@ -55,6 +56,8 @@ def checked(job: ExportJob, source: Source) -> Plan:
                 f"no runtime on {target.name} reads {name}",
                 hint=f"formats there: {', '.join(target.formats)}",
             )
+    if job.require_delegate:
+        check_requirement(wanted)
     precision = job.precision or default.precision
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
