@@ -39,6 +39,19 @@ def command(
             help="auto: TFLite stores a pruned weight without its zeros where that is smaller; off."
         ),
     ] = None,
+    io: Annotated[
+        str | None,
+        typer.Option(
+            help="float (default); int8: inputs and outputs of the files are integers, their scale "
+            "and zero point in the manifest. For w8a8-static."
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recipe whose [export] is taken instead of the checkpoint's; options go before."
+        ),
+    ] = None,
     ranges: Annotated[
         str | None,
         typer.Option(help="For integers: min-max (default), percentile, mse, entropy."),
@@ -152,6 +165,8 @@ def command(
         formats=tuple(formats.split(",")) if formats is not None else None,
         precision=precision,
         sparse=sparse,
+        io=io,
+        recipe=recipe,
         ranges=ranges,
         calibration=calibration,
         calibration_samples=calibration_samples,

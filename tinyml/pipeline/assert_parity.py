@@ -50,7 +50,7 @@ def assert_parity(
             got = engine.stages(given) if inside else {}
             chosen = policy or engine.policy
             rows += parity.compare(engine.name, case, inside, got, list(inside), chosen)
-            answered = engine.runtime.open(engine.path).run(given)
+            answered = engine.open().run(given)
             optimised = OPTIMISED[engine.name]
             rows += parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
     failed = [row for row in rows if row.verdict == "fail"]

@@ -25,6 +25,7 @@ class ExportJob:
 
     sample, states, metric, labels, input_layout and strip_prefix are for users' models;
     ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
+    ``recipe``: a recipe file whose [export] is taken; ``io``: ``float`` or ``int8``.
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
     method, an .npz of inputs, how many of them, stages that stay in float32; explain ranks
     the layers by harm, auto_precision keeps the worst in float32 until at most
@@ -39,6 +40,8 @@ class ExportJob:
     formats: tuple[str, ...] | None = None
     precision: str | None = None
     sparse: str | None = None
+    io: str | None = None
+    recipe: Path | None = None
     ranges: str | None = None
     calibration: Path | None = None
     calibration_samples: int | None = None

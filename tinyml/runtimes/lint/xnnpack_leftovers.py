@@ -33,6 +33,7 @@ CURES = {
 }
 # Taken as floats, left as integers.
 FLOAT_ONLY = {
+    "SOFTMAX": "leave --io at float: the last softmax then stays in float32, which is taken",
     "AVERAGE_POOL_2D": "take the mean over both axes, which is taken as integers too, or keep the "
     "stage in float32 with --keep-float",
 }
