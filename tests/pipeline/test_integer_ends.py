@@ -21,9 +21,13 @@ from tinyml.pipeline.bench import bench
 from tinyml.pipeline.engines import engines
 from tinyml.pipeline.export import export
 from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.quantize import QuantizeJob
+from tinyml.pipeline.source import Subject
 from tinyml.pipeline.verify import verify
+from tinyml.pipeline.write_integers import check_ends
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
+from tinyml.spec import Signature, StatePair, TensorSpec
 from tinyml.tolerance import sqnr_db
 
 NET = """
@@ -185,6 +189,26 @@ def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path) -> None:
     with pytest.raises(UsageError, match=r"'image' stays in float32, beside it Conv .*asked for"):
         export(job(user, **asked), silent)
     assert not (user / "none").exists()
+
+
+def subject(signature: Signature, front_end: str | None = None) -> Subject:
+    """A captured model."""
+    return Subject("funnelnet", signature, ("a",), None, (), {}, front_end)
+
+
+def test_a_float_front_end_takes_its_input_as_it_is() -> None:
+    asked = QuantizeJob("w8a8-static", io="int8")
+    plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
+    check_ends(asked, subject(plain))
+    with pytest.raises(UsageError, match="front end of funnelnet stays in float32, up to 'level'"):
+        check_ends(asked, subject(plain, "level"))
+    check_ends(replace(asked, io="float"), subject(plain, "level"))
+
+
+def test_a_state_is_not_rounded_at_each_call() -> None:
+    state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
+    with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):
+        check_ends(QuantizeJob("w8a8-static", io="int8"), subject(state))
 
 
 def test_integers_are_the_nearest_and_cut_off_at_their_ends() -> None:

@@ -36,7 +36,7 @@ def write_integers(
     With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
     that were kept come last.
     """
-    _check_ends(job, subject)
+    check_ends(job, subject)
     calibration = _calibration(plan, job, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
@@ -64,7 +64,7 @@ def write_integers(
         report({"text": f"{more} stays in float32 from here on"})
 
 
-def _check_ends(job: QuantizeJob, subject: Subject) -> None:
+def check_ends(job: QuantizeJob, subject: Subject) -> None:
     """`UsageError` for integer inputs and outputs that the model cannot have, before any work."""
     if job.io == "float":
         return
