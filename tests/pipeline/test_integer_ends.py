@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,12 +16,21 @@ import pytest
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.errors import UsageError
+from tinyml.image_decision import ImageDecision
 from tinyml.integers import Integers
+from tinyml.pages.run_script import (
+    ARRAYS_SCRIPT,
+    IMAGES_SCRIPT,
+    RUN_SCRIPT,
+    with_integer_ends,
+)
 from tinyml.pipeline import reference
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.engines import engines
 from tinyml.pipeline.export import export
 from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.predict import windows_through
+from tinyml.pipeline.predict_images import answer_images
 from tinyml.pipeline.quantize import QuantizeJob
 from tinyml.pipeline.source import Subject
 from tinyml.pipeline.verify import verify
@@ -159,6 +169,28 @@ def test_run_py_takes_and_gives_real_numbers(made: Bundle, user: Path) -> None:
     engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
     want = engine.open().run(known.inputs["sample"])[output.name]
     assert json.loads(done.stdout)["outputs"][output.name] == want.tolist()
+
+
+@pytest.mark.parametrize("script", [ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT])
+def test_every_script_can_have_integer_ends(script: str) -> None:
+    changed = with_integer_ends(script)
+    assert changed.count("ends = next(") == 1
+    compile(changed, "run.py", "exec")
+
+
+def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> None:
+    decision = ImageDecision(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    manifest = {**made.manifest(), "decision": decision.to_json()}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "run.py").write_text(with_integer_ends(IMAGES_SCRIPT))
+    engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
+    shutil.copy(engine.path, tmp_path)
+    pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
+    np.save(tmp_path / "i.npy", pixels)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (want,) = answer_images([tmp_path / "i.npy"], decision, windows_through(engine))
+    assert json.loads(done.stdout) == want.to_json()
 
 
 def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
