@@ -12,7 +12,7 @@ from tinyml.runtimes.file_graph import ModelGraph, read_graph
 from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
 from tinyml.runtimes.sparse.cluster import Cluster, Clusters, clusters
 from tinyml.runtimes.sparse.conditions import Reason
-from tinyml.runtimes.sparse.kernels import DENSE, SCALAR, kernel, macs
+from tinyml.runtimes.sparse.kernels import DENSE, SCALAR, kernel, macs, speedup
 from tinyml.runtimes.sparse.nodes import WEIGHTED, Node, nodes
 from tinyml.runtimes.sparse.versions import Version, row
 
@@ -133,7 +133,7 @@ class _Case:
             operators=tuple((node.name, node.op) for node in self.nodes),
             stored_bytes=self.graph.file_bytes,
             dense_bytes=self.graph.file_bytes + saved,
-            predicted_speedup=None,
+            predicted_speedup=speedup(self.nodes, members, self.arch),
         )
 
 
