@@ -234,11 +234,13 @@ def test_each_node_of_quantized_onnx_comes_after_what_it_reads(
         seen.update(node.output)
 
 
-@pytest.mark.parametrize("precision", ["w8a8-static", "w8-dynamic"])
+@pytest.mark.parametrize("precision", INTEGER)
 def test_macs_are_counted_through_integers(
     floats: dict[str, Path], tmp_path: Path, precision: str
 ) -> None:
-    """Not of w8a16: the standard does not know the shapes of onnxruntime's own operators."""
     out = tmp_path / "q.onnx"
     out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
-    assert inspect_onnx(out).macs == inspect_onnx(floats["onnx"]).macs
+    facts = inspect_onnx(out)
+    assert facts.macs == inspect_onnx(floats["onnx"]).macs
+    assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
+    assert "unknown" not in {layer.activation for layer in facts.layers}
