@@ -58,6 +58,12 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def parity_table(parity: Parity) -> str:
+    """`parity_rows` as aligned lines."""
+    head, rows = parity_rows(parity)
+    return "\n".join(_indented([dict(zip(head, row, strict=True)) for row in rows]))
+
+
 def _indented(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Mappings with the same keys as a table, two spaces in."""
     keys = tuple(rows[0])
