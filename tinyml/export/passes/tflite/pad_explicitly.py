@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinyml.export.flatbuffer_edit import (
     WEIGHT,
     computes_sparse,
@@ -37,7 +39,8 @@ def pad_explicitly(model: Any) -> int:
     found = [op for op in model.subgraphs[0].operators if _is_taken(model, op) and _fits(model, op)]
     for operator in found:
         amount = shape_of(model, int(operator.inputs[WEIGHT]))[1] // 2
-        operator.inputs[0] = pad_space(model, operator, amount)
+        padded = pad_space(model, operator, amount)
+        operator.inputs = np.array([padded, *operator.inputs[1:]], np.int32)
         operator.builtinOptions.padding = schema.Padding.VALID
     return len(found)
 
