@@ -21,7 +21,6 @@ import numpy as np
 
 from tinyml.export import flatbuffer, sparse_encoding
 from tinyml.export.flatbuffer_edit import WEIGHT, name_of, operator_code
-from tinyml.spec import Array
 
 CONSUMERS = ("CONV_2D", "FULLY_CONNECTED")
 # What the tensor, the operator and the description of the dimensions take in the file:
@@ -34,7 +33,8 @@ def store_sparse(model: Any) -> int:
     graph = model.subgraphs[0]
     stored = 0
     for index in _weights(model, graph):
-        weight = _array(model, graph.tensors[index])
+        tensor = graph.tensors[index]
+        weight = flatbuffer.array(model, tensor, _types()[int(tensor.type)])
         encoded = sparse_encoding.encode(weight)
         if encoded.size_bytes + DESCRIPTION_BYTES < weight.nbytes:
             _store(model, graph, index, encoded)
@@ -102,11 +102,6 @@ def _store(model: Any, graph: Any, index: int, encoded: sparse_encoding.SparseWe
     operator.builtinOptionsType = schema.BuiltinOptions.DensifyOptions
     operator.builtinOptions = schema.DensifyOptionsT()
     graph.operators.insert(0, operator)
-
-
-def _array(model: Any, tensor: Any) -> Array:
-    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    return data.view(_types()[int(tensor.type)]).reshape([int(size) for size in tensor.shape])
 
 
 def _types() -> dict[int, type[np.generic]]:
