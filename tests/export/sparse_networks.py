@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyml.export import flatbuffer
+from tinyml.export import flatbuffer, quantizer_rules
 from tinyml.export.capture import capture
 from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.passes.torch import rewrite
@@ -85,8 +85,8 @@ def eight_bits(data: bytes) -> bytes:
         "compute_precision": "FLOAT",
         "explicit_dequantize": True,
     }
-    rule = {"regex": ".*", "operation": "*", "algorithm_key": "min_max_uniform_quantize"}
-    made = quantizer.Quantizer(bytearray(data), [{**rule, "op_config": config}]).quantize()
+    rules = [quantizer_rules.rule(".*", "min_max_uniform_quantize", config)]
+    made = quantizer.Quantizer(bytearray(data), rules).quantize()
     return flatbuffer.pack(flatbuffer.unpack(bytes(made.quantized_model)))
 
 

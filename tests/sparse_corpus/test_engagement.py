@@ -26,6 +26,8 @@ pytestmark = [
 WIDE = 96
 ZEROS = 0.9
 VERSION = "2.3.0"
+# Of instructions: the same network dense takes 1.45 times those of the least sparse case.
+LEAST = 1.3
 
 
 class Network(nn.Module):
@@ -104,5 +106,6 @@ def test_a_network_runs_sparse_by_its_rewrite_alone(
     without(case.rewrite, monkeypatch)
     assert case.rewrite not in export(case, before)
     with emulated_link("cortex-a72", VERSION) as link:
-        dense, sparse = count(link, before), count(link, after)
-    assert dense.per_call > 1.4 * sparse.per_call
+        dense, sparse = (count(link, path, calls=1).per_call for path in (before, after))
+    print(f"\n| {name} | `{case.rewrite}` | {dense:,} | {sparse:,} |")  # docs/sparse.md
+    assert dense > LEAST * sparse
