@@ -87,7 +87,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
         },
     )
     quantizer.quantize_model()
-    return quantizer.model.model
+    return _in_order(quantizer.model)
 
 
 def _dynamic(model: Any, kept: list[str]) -> Any:
@@ -109,7 +109,13 @@ def _dynamic(model: Any, kept: list[str]) -> Any:
         extra_options={"WeightSymmetric": True},
     )
     quantizer.quantize_model()
-    return quantizer.model.model
+    return _in_order(quantizer.model)
+
+
+def _in_order(made: Any) -> Any:
+    """The quantizer appends its nodes; ONNX wants each after what it reads."""
+    made.topological_sort()
+    return made.model
 
 
 def _with_shapes(model: Any) -> Any:

@@ -10,6 +10,7 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle, ModelFile
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.pipeline import delegation
+from tinyml.runtimes.file_facts import FileFacts
 from tinyml.target import Target, all_targets
 
 
@@ -45,15 +46,21 @@ def _delegation(path: Path) -> dict[str, Any]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
+    """What the file says of itself, read alone."""
+    found = facts_of(path).to_json() | {"lint": _lint(path, None)}
+    return found | ({"sparse_weights": _sparse(path)} if path.suffix == ".tflite" else {})
+
+
+def facts_of(path: Path) -> FileFacts:
+    """One model file by its suffix; `InputError` for any other, or one that is not whole."""
     if path.suffix == ".tflite":
         from tinyml.runtimes.inspect_tflite import inspect_tflite
 
-        found = inspect_tflite(path).to_json() | {"lint": _lint(path, None)}
-        return found | {"sparse_weights": _sparse(path)}
+        return inspect_tflite(path)
     if path.suffix == ".onnx":
         from tinyml.runtimes.inspect_onnx import inspect_onnx
 
-        return inspect_onnx(path).to_json() | {"lint": _lint(path, None)}
+        return inspect_onnx(path)
     raise InputError(
         f"{path} is no model file that can be read", hint="give a bundle, a .tflite or an .onnx"
     )
@@ -124,7 +131,7 @@ def _contents(path: Path) -> dict[str, Any]:
         facts = _facts(path)
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}
-    names = ("ops", "macs", "parameters", "largest_activation_bytes")
+    names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")
     found = {name: facts[name] for name in names}
     if sparse := facts.get("sparse_weights"):
         sums = {key: sum(w[key] for w in sparse) for key in ("stored_bytes", "dense_bytes")}

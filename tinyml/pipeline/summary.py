@@ -64,6 +64,12 @@ def _is_table(value: object) -> bool:
     return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
 
 
+def parity_table(parity: Parity) -> str:
+    """`parity_rows` as aligned lines."""
+    head, rows = parity_rows(parity)
+    return "\n".join(_indented([dict(zip(head, row, strict=True)) for row in rows]))
+
+
 def _indented(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Mappings with the same keys as a table, two spaces in."""
     keys = tuple(rows[0])

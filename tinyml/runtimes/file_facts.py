@@ -49,6 +49,7 @@ class FileFacts:
     custom_ops  what no standard runtime has: Flex, custom, foreign domains
     parameters  elements of all constants that are weights, each counted once: floats,
                 and integers with a scale; not shapes, axes or indices
+    weight_bytes  those elements as stored: of sparse ones the values and where they belong
     largest_activation_bytes  the largest single tensor that is computed or given: a
                 lower bound of the memory for activations
     """
@@ -59,6 +60,7 @@ class FileFacts:
     ops: Mapping[str, int]
     layers: tuple[Layer, ...]
     parameters: int
+    weight_bytes: int
     largest_activation_bytes: int | None
     versions: Mapping[str, int]
     custom_ops: tuple[str, ...]

@@ -72,23 +72,27 @@ def describe(path: Path, model: Any, tensor: Any) -> SparseTensor:
     """Facts of one tensor, checked; `InputError` names it."""
     shape, block, levels = _checked(path, tensor)
     dtype = _dtype(path, tensor)
-    compressed = [array for level in levels for array in (level.segments, level.indices)]
     stored = _stored(levels)
     data = model.buffers[tensor.buffer].data
     held = 0 if data is None else len(data) // dtype.itemsize
     if held != stored:
         raise _unsound(path, tensor, f"it holds {held:,} values and describes {stored:,}")
-    index_bytes = sum(array.nbytes for array in compressed if array is not None)
     return SparseTensor(
         name=text(tensor.name),
         shape=shape,
         dtype=str(dtype),
         block=block,
         values=stored,
-        index_bytes=index_bytes,
-        stored_bytes=stored * dtype.itemsize + index_bytes,
+        index_bytes=index_bytes(tensor),
+        stored_bytes=stored * dtype.itemsize + index_bytes(tensor),
         dense_bytes=math.prod(shape) * dtype.itemsize,
     )
+
+
+def index_bytes(tensor: Any) -> int:
+    """Bytes of its segments and indices; 0 of a dense tensor."""
+    levels = (tensor.sparsity.dimMetadata or ()) if tensor.sparsity is not None else ()
+    return sum(_vector(m.arraySegments).nbytes + _vector(m.arrayIndices).nbytes for m in levels)
 
 
 def dense(path: Path, model: Any, tensor: Any) -> Array:

@@ -57,6 +57,7 @@ MACS: dict[str, Callable[[Any, list[Shape | None], Shape | None], int | None]] =
     "QLinearMatMul": _matmul,
     "Gemm": _gemm,
 }
+PAIRS = ("QuantizeLinear", "DequantizeLinear")
 
 
 def inspect_onnx(path: Path) -> FileFacts:
@@ -77,6 +78,7 @@ def inspect_onnx(path: Path) -> FileFacts:
         ops=counted(_op(node) for node in reader.nodes),
         layers=tuple(layer for layer in layers if layer.parameters or layer.macs != 0),
         parameters=reader.parameters(),
+        weight_bytes=reader.weight_bytes(),
         largest_activation_bytes=reader.largest_activation(),
         versions={
             **{opset.domain or "ai.onnx": int(opset.version) for opset in model.opset_import},
@@ -146,8 +148,14 @@ class _Reader:
         return elements(self.constants[name][1]) or 0
 
     def parameters(self) -> int:
-        once = {name for node in self.nodes for name in self.weights(node)}
-        return sum(self.count(name) for name in once)
+        return sum(self.count(name) for name in self.all_weights())
+
+    def weight_bytes(self) -> int:
+        constants = (self.constants[name] for name in self.all_weights())
+        return sum(size_bytes(shape, dtype) or 0 for dtype, shape in constants)
+
+    def all_weights(self) -> set[str]:
+        return {name for node in self.nodes for name in self.weights(node)}
 
     def largest_activation(self) -> int | None:
         computed = [name for node in self.nodes for name in node.output if name]
@@ -168,7 +176,7 @@ def _read(path: Path, model: Any) -> _Reader:
     try:
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        model = _with_shapes(model)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
@@ -190,6 +198,23 @@ def _read(path: Path, model: Any) -> _Reader:
                 shapes[value.name] = _shape(value)
     makers = {name: node for node in nodes for name in node.output if name}
     return _Reader(nodes, shapes, dtypes, constants, makers)
+
+
+def _with_shapes(model: Any) -> Any:
+    """ONNX's inference; onnxruntime's own 16 bit pairs are to it as the standard's."""
+    pairs = [
+        node
+        for node in model.graph.node
+        if node.domain == "com.microsoft" and node.op_type in PAIRS
+    ]
+    for node in pairs:
+        node.domain = ""
+    own = {name for node in pairs for name in node.output if name}
+    model = import_onnx().shape_inference.infer_shapes(model, data_prop=True)
+    for node in model.graph.node:
+        if own.intersection(node.output):
+            node.domain = "com.microsoft"
+    return model
 
 
 def _fix_batch(model: Any) -> None:

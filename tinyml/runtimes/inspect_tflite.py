@@ -16,6 +16,7 @@ from tinyml.runtimes.file_facts import (
     product,
     size_bytes,
 )
+from tinyml.runtimes.file_sparse import index_bytes
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
 
 Shapes = list[tuple[int | str, ...]]
@@ -95,7 +96,8 @@ def _facts(model: Any, reader: _Reader) -> FileFacts:
         outputs=outputs,
         ops=counted(codes[operator.opcodeIndex] for _, operator in operators),
         layers=tuple(layer for layer in layers if layer.parameters or layer.macs != 0),
-        parameters=reader.parameters(),
+        parameters=sum(reader.count(tensor) for tensor in reader.weights()),
+        weight_bytes=sum(reader.stored_bytes(tensor) for tensor in reader.weights()),
         largest_activation_bytes=reader.largest_activation(),
         versions=dict(sorted(versions.items())),
         custom_ops=tuple(sorted({name for name in codes if name.startswith(("Flex", "CUSTOM:"))})),
@@ -200,12 +202,15 @@ class _Reader:
     def count(self, tensor: Any) -> int:
         return elements(indices(tensor.shape)) or 0
 
-    def parameters(self) -> int:
+    def weights(self) -> list[Any]:
+        """Tensors that are weights, one for each buffer."""
         tensors = (tensor for graph in self.model.subgraphs for tensor in graph.tensors)
-        once = {
-            int(tensor.buffer): self.count(tensor) for tensor in tensors if self.is_weight(tensor)
-        }
-        return sum(once.values())
+        once = {int(tensor.buffer): tensor for tensor in tensors if self.is_weight(tensor)}
+        return list(once.values())
+
+    def stored_bytes(self, tensor: Any) -> int:
+        data = self.model.buffers[tensor.buffer].data
+        return index_bytes(tensor) + (0 if data is None else len(data))
 
     def largest_activation(self) -> int | None:
         sizes = [
