@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
 from tinyml.runtimes.file_facts import (
     FileFacts,
     Layer,
@@ -18,7 +17,8 @@ from tinyml.runtimes.file_facts import (
     product,
     size_bytes,
 )
-from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+from tinyml.runtimes.file_limits import FARTHEST
+from tinyml.runtimes.file_onnx import graphs_of, import_onnx, inferred, read_onnx
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 # Through these a weight is still the constant at their other end.
@@ -118,21 +118,24 @@ class _Reader:
         if node.op_type in CARRIERS or node.op_type == "QuantizeLinear":
             return []
         found = [self.constant(name) for name in node.input]
-        return [name for name in dict.fromkeys(found) if name and self.is_weight(name, node)]
+        own = frozenset(node.input)
+        return [name for name in dict.fromkeys(found) if name and self.is_weight(name, node, own)]
 
     def constant(self, name: str) -> str | None:
         """The stored constant behind ``name``, if there is one."""
-        while name not in self.constants:
+        for _ in range(FARTHEST):
             maker = self.makers.get(name)
-            if maker is None or maker.op_type not in CARRIERS:
-                return None
+            if name in self.constants or maker is None:
+                break
+            if maker.op_type not in CARRIERS or not maker.input:
+                break
             name = maker.input[0]
-        return name
+        return name if name in self.constants else None
 
-    def is_weight(self, name: str, node: Any) -> bool:
-        """A float, or an integer that a scale belongs to."""
+    def is_weight(self, name: str, node: Any, inputs: Collection[str]) -> bool:
+        """A float, or an integer that a scale belongs to; ``inputs`` of the node."""
         dtype = self.constants[name][0]
-        scaled = node.op_type in MACS or name not in node.input
+        scaled = node.op_type in MACS or name not in inputs
         return "float" in dtype or (scaled and dtype in ("int8", "uint8", "int4", "uint4", "int32"))
 
     def stored(self, name: str) -> str:
@@ -163,16 +166,9 @@ class _Reader:
 
 
 def _read(path: Path, model: Any) -> _Reader:
-    onnx = import_onnx()
     _fix_batch(model)
-    try:
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
-    graphs = list(_graphs(model.graph))
+    model = inferred(path, model)
+    graphs = list(graphs_of(model.graph))
     nodes = tuple(node for graph in graphs for node in graph.node)
     values = [v for g in graphs for v in (*g.input, *g.value_info, *g.output)]
     constants = {
@@ -204,14 +200,6 @@ def _fix_batch(model: Any) -> None:
         del model.graph.value_info[:]
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _graphs(inner)
 
 
 def _signature(values: Any, constants: set[str]) -> tuple[TensorFacts, ...]:
