@@ -78,18 +78,6 @@ def tensor_array(path: Path, tensor: Any) -> Array:
         raise InputError(f"{path}: the tensor '{tensor.name}' is not whole: {reason}") from error
 
 
-def inferred(path: Path, model: Any) -> Any:
-    """``model`` with its functions written out and the shapes that ONNX infers."""
-    onnx = import_onnx()
-    try:
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
-
-
 def refuse_outside_data(path: Path, model: Any) -> None:
     """Raise `InputError` when weights lie in another file: a copy would look them up anywhere."""
     outside = [w.name for w in model.graph.initializer if w.data_location == w.EXTERNAL]

@@ -26,7 +26,6 @@ BROKEN = (
     ValueError,
     AttributeError,
     OverflowError,
-    MemoryError,
 )
 
 

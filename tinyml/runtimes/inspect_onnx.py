@@ -18,7 +18,8 @@ from tinyml.runtimes.file_facts import (
     size_bytes,
 )
 from tinyml.runtimes.file_limits import FARTHEST
-from tinyml.runtimes.file_onnx import graphs_of, import_onnx, inferred, read_onnx
+from tinyml.runtimes.file_onnx import graphs_of, import_onnx, read_onnx
+from tinyml.runtimes.infer_shapes import inferred
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 # Through these a weight is still the constant at their other end.
@@ -68,7 +69,7 @@ def inspect_onnx(path: Path) -> FileFacts:
     model = read_onnx(path)
     inputs = _signature(model.graph.input, {w.name for w in model.graph.initializer})
     outputs = _signature(model.graph.output, set())
-    reader = _read(path, model)
+    reader = _read(inferred(path))
     layers = [reader.layer(node) for node in reader.nodes]
     return FileFacts(
         format="onnx",
@@ -165,9 +166,7 @@ class _Reader:
         return max(known) if known and len(known) == len(sizes) else None
 
 
-def _read(path: Path, model: Any) -> _Reader:
-    _fix_batch(model)
-    model = inferred(path, model)
+def _read(model: Any) -> _Reader:
     graphs = list(graphs_of(model.graph))
     nodes = tuple(node for graph in graphs for node in graph.node)
     values = [v for g in graphs for v in (*g.input, *g.value_info, *g.output)]
@@ -186,20 +185,6 @@ def _read(path: Path, model: Any) -> _Reader:
                 shapes[value.name] = _shape(value)
     makers = {name: node for node in nodes for name in node.output if name}
     return _Reader(nodes, shapes, dtypes, constants, makers)
-
-
-def _fix_batch(model: Any) -> None:
-    """A free first size of an input becomes 1; shapes that it is in are left to inference."""
-    free = False
-    for value in model.graph.input:
-        sizes = value.type.tensor_type.shape.dim
-        if sizes and not sizes[0].HasField("dim_value"):
-            sizes[0].dim_value = 1
-            free = True
-    if free:
-        del model.graph.value_info[:]
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")
 
 
 def _signature(values: Any, constants: set[str]) -> tuple[TensorFacts, ...]:

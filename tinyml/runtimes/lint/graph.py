@@ -13,9 +13,10 @@ import numpy as np
 from tinyml.errors import InputError
 from tinyml.runtimes.file_facts import BITS, size_bytes
 from tinyml.runtimes.file_limits import FARTHEST
-from tinyml.runtimes.file_onnx import import_onnx, inferred, read_onnx, tensor_array
+from tinyml.runtimes.file_onnx import import_onnx, read_onnx, tensor_array
 from tinyml.runtimes.file_sparse import check_sum, dense
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
+from tinyml.runtimes.infer_shapes import inferred
 from tinyml.spec import Array
 
 Shape = tuple[int, ...] | None
@@ -118,7 +119,8 @@ def read_graph(path: Path) -> ModelGraph:
 
 def _read_onnx(path: Path) -> ModelGraph:
     onnx = import_onnx()
-    graph = inferred(path, read_onnx(path)).graph
+    read_onnx(path)
+    graph = inferred(path).graph
     kinds = {kind: name.lower() for name, kind in onnx.TensorProto.DataType.items()}
     names = {"float": "float32", "double": "float64"}
 
