@@ -15,7 +15,7 @@ from tinyml.errors import InputError
 from tinyml.files import write_bytes
 from tinyml.runtimes.base import unknown_tensor
 from tinyml.runtimes.file_onnx import read_onnx, refuse_outside_data
-from tinyml.runtimes.file_tflite import indices, read_tflite, text, write_tflite
+from tinyml.runtimes.file_tflite import indices, read_tflite, text, whole, write_tflite
 from tinyml.runtimes.infer_shapes import inferred
 
 
@@ -24,7 +24,8 @@ def cut_file(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
     ways = {".onnx": cut_onnx, ".tflite": cut_tflite}
     if path.suffix not in ways:
         raise InputError(f"{path} ends in none of {', '.join(ways)}")
-    return ways[path.suffix](path, tensor, out)
+    with whole(path, path.suffix.removeprefix(".")):
+        return ways[path.suffix](path, tensor, out)
 
 
 def cut_onnx(path: Path, tensor: str, out: Path) -> tuple[str, ...]:

@@ -68,18 +68,18 @@ def _take_in(model: Any, data: bytes) -> None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[None]:
-    """Turn what reading broken bytes raises into `InputError`."""
+def whole(path: Path, kind: str = "TFLite") -> Iterator[None]:
+    """Turn what reading a broken file of ``kind`` raises into `InputError`."""
     try:
         yield
     except UnsoundError as error:
         raise InputError(
-            f"{path} is not a whole TFLite file: {error}",
+            f"{path} is not a whole {kind} file: {error}",
             hint="it may be truncated or made up: copy or export it again",
         ) from error
     except BROKEN as error:
         raise InputError(
-            f"{path} is not a whole TFLite file ({type(error).__name__})",
+            f"{path} is not a whole {kind} file ({type(error).__name__})",
             hint="it may be truncated: copy or export it again",
         ) from error
 

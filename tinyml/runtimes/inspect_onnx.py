@@ -19,6 +19,7 @@ from tinyml.runtimes.file_facts import (
 )
 from tinyml.runtimes.file_limits import FARTHEST
 from tinyml.runtimes.file_onnx import graphs_of, import_onnx, read_onnx
+from tinyml.runtimes.file_tflite import whole
 from tinyml.runtimes.infer_shapes import inferred
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
@@ -67,9 +68,13 @@ def inspect_onnx(path: Path) -> FileFacts:
     Raises `MissingExtraError` without onnx.
     """
     model = read_onnx(path)
+    with whole(path, "ONNX"):
+        return _facts(model, _read(inferred(path)))
+
+
+def _facts(model: Any, reader: _Reader) -> FileFacts:
     inputs = _signature(model.graph.input, {w.name for w in model.graph.initializer})
     outputs = _signature(model.graph.output, set())
-    reader = _read(inferred(path))
     layers = [reader.layer(node) for node in reader.nodes]
     return FileFacts(
         format="onnx",

@@ -114,7 +114,8 @@ def read_graph(path: Path) -> ModelGraph:
     readers = {".onnx": _read_onnx, ".tflite": _read_tflite}
     if path.suffix not in readers:
         raise InputError(f"{path} ends in none of {', '.join(readers)}")
-    return readers[path.suffix](path)
+    with whole(path, path.suffix.removeprefix(".")):
+        return readers[path.suffix](path)
 
 
 def _read_onnx(path: Path) -> ModelGraph:
