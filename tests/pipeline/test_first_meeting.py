@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,11 @@ from tinyml.errors import InputError
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.engines import runtime_of
+from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes import first_meeting, in_child
+from tinyml.runtimes.file_tflite import import_schema, write_tflite
 
 RUNTIME = """
 import os, signal, sys, time
@@ -132,3 +135,36 @@ def test_every_use_of_a_bundle_meets_its_files_in_a_child_first(
     monkeypatch.setattr(first_meeting, "meet", refuse)
     with pytest.raises(InputError, match="met funnelnet"):
         USES_OF_A_BUNDLE[use](small_bundle)
+
+
+def branch_into_itself(path: Path) -> Path:
+    """IF whose branches are the graph that it is in: LiteRT 2.3 prepares it without an end."""
+    schema = import_schema()
+    model, graph, code = schema.ModelT(), schema.SubGraphT(), schema.OperatorCodeT()
+    operator, options = schema.OperatorT(), schema.IfOptionsT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
+    graph.tensors = []
+    for name in ("c", "y"):
+        tensor = schema.TensorT()
+        tensor.name, tensor.type, tensor.shape = name, schema.TensorType.BOOL, [1]
+        graph.tensors.append(tensor)
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.IF
+    options.thenSubgraphIndex = options.elseSubgraphIndex = 0
+    operator.inputs, operator.outputs = [0, 0], [1]
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.IfOptions, options
+    model.operatorCodes, graph.operators = [code], [operator]
+    graph.inputs, graph.outputs = [0], [1]
+    write_tflite(path, model)
+    return path
+
+
+def test_a_file_that_kills_litert_is_inspected_here_and_timed_nowhere(
+    tmp_path: Path, cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    path = branch_into_itself(tmp_path / "recursive.tflite")
+    assert inspect(path)["ops"] == {"IF": 1}
+    done = cli("bench", path)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert f"{path}: litert was killed by it (SIGSEGV)" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
