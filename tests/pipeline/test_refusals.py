@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tinyml.errors import ExportError
 from tinyml.export.capture import capture
-from tinyml.pipeline import export
+from tinyml.export.convert import machine_memory_mb
+from tinyml.pipeline import export, write_files
 from tinyml.spec import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
@@ -37,7 +38,7 @@ def convert(plan: Any) -> None:
     """The network to the plan's formats, in a scratch folder as export has it."""
     with export._scratch() as work:
         capture(Net().eval(), SIGNATURE).save(work)
-        export._convert(plan, work, work, lambda _: None)
+        write_files.write_files(plan, work, work, lambda _: None)
 
 
 # torch 2.13 warns about its own use of LeafSpec
@@ -49,7 +50,10 @@ def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
         source=SimpleNamespace(name="net"),
         formats=("tflite",),
         precision="fp32",
-        job=SimpleNamespace(timeout_s=240.0, memory_mb=None),
+        sparse="auto",
+        quantize=None,
+        job=SimpleNamespace(timeout_s=240.0),
+        memory_mb=machine_memory_mb(),
     )
     with pytest.raises(ExportError) as caught:
         convert(plan)

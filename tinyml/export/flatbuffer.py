@@ -43,6 +43,12 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def array(model: Any, tensor: Any, dtype: type[np.generic]) -> Array:
+    """A constant's values, [the tensor's shape], ``dtype`` being what the file says of it."""
+    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    return data.view(dtype).reshape([int(size) for size in tensor.shape])
+
+
 def operator_name(code: Any) -> str:
     """Name of an operator code, ``CUSTOM:name`` for one that is not built in."""
     from ai_edge_litert import schema_py_generated as schema

@@ -18,7 +18,8 @@ Scheme = Literal["int8", "float32"]
 # What turns logits into probabilities: 256 levels are too few for a threshold among them.
 ENDS = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
 AT_THE_END = "probabilities: a threshold needs more than 256 levels"
-INTEGER = "read or made by an integer operation"
+SEEN = "seen in calibration"
+EACH_CALL = "its range is found at each call"
 NO_RANGE = "no float: it was not seen in calibration"
 
 
@@ -136,18 +137,23 @@ def exact_stages(
 
 
 def plan_tensors(
-    operators: Sequence[FileOperator], ranges: Mapping[str, Range], kept: Mapping[str, str]
+    operators: Sequence[FileOperator],
+    ranges: Mapping[str, Range],
+    kept: Mapping[str, str],
+    *,
+    reason: str = SEEN,
 ) -> dict[str, TensorPlan]:
     """Every tensor that operators compute or read; int8 where one that is not kept does.
 
-    Raises `ExportError` when nothing is left to quantize.
+    ``reason``: where the ranges come from. Raises `ExportError` when nothing is left to
+    quantize.
     """
     free = [operator for operator in operators if operator.name not in kept]
     integer = {name for operator in free for name in (*operator.inputs, *operator.outputs)}
     named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
     made = {out: kept.get(op.name, NO_RANGE) for op in operators for out in op.outputs}
     plans = {
-        name: TensorPlan("int8", ranges[name].low, ranges[name].high, "seen in calibration")
+        name: TensorPlan("int8", ranges[name].low, ranges[name].high, reason)
         if name in integer and name in ranges
         else TensorPlan("float32", 0.0, 0.0, made.get(name, "an input of what stays in float32"))
         for name in named

@@ -4,26 +4,24 @@
 
 Static precisions become QDQ: pairs of QuantizeLinear and DequantizeLinear, which runtimes
 fuse into integer operators. Ranges are the plan's; onnxruntime's calibrators are never run.
-``w8-dynamic`` becomes ConvInteger and MatMulInteger. FACTS are the float file's,
-OUT.json those of OUT. ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
+``w8-dynamic`` becomes ConvInteger and MatMulInteger. ``--dense`` changes nothing: no ONNX
+runtime stores or runs zeros apart.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyml.errors import ExportError
-from tinyml.export import facts, plan
+from tinyml.export.facts import Facts
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
-from tinyml.files import write_bytes
+from tinyml.export.run_quantizer import Quantized, run_quantizer
 
 # int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
 MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}
@@ -133,32 +131,20 @@ def _tidy(model: Any) -> None:
         node.name = ""
 
 
-def main(given: list[str]) -> None:
-    """The child."""
+def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
     import onnx
 
-    parser = argparse.ArgumentParser()
-    for name in ("float", "plan", "facts", "out", "out_facts"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--dense", action="store_true")
-    asked = parser.parse_args(given)
-    planned, known = plan.load(asked.plan), facts.load(asked.facts)
-    data = quantized_bytes(asked.float, planned)
-    model = onnx.load_from_string(data)
-    write_bytes(asked.out, data)
-    names = {name for node in model.graph.node for name in node.output}
-    names |= {value.name for value in model.graph.input}
-    count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in model.graph.node)
-    made = replace(
-        known,
-        precision=planned.precision,
-        passes={**known.passes, f"to_{planned.precision}": count},
-        stages={s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
-        minimum_runtime=MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
-        twin=(),
-        twin_note="",
+    data = quantized_bytes(path, planned)
+    graph = onnx.load_from_string(data).graph
+    names = {name for node in graph.node for name in node.output}
+    names |= {value.name for value in graph.input}
+    count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in graph.node)
+    return Quantized(
+        data,
+        {f"to_{planned.precision}": count},
+        {s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
+        MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
     )
-    made.save(asked.out_facts)
 
 
 def _shown(tensor: str | None, names: set[str], exact: bool) -> str | None:
@@ -170,4 +156,4 @@ def _shown(tensor: str | None, names: set[str], exact: bool) -> str | None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_quantizer(_quantized, sys.argv[1:])

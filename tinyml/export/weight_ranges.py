@@ -31,7 +31,7 @@ def weight_ranges(model: Any, activations: Mapping[str, Range]) -> dict[str, Arr
         within = activations.get(flatbuffer.text(source.name))
         if within is None:
             continue
-        values, offsets = _array(model, weight), _array(model, bias)
+        values, offsets = (flatbuffer.array(model, t, np.float32) for t in (weight, bias))
         others = tuple(i for i in range(values.ndim) if i != axis)
         own: Array = np.abs(values).max(axis=others, keepdims=True)
         step = (max(within.high, 0.0) - min(within.low, 0.0)) / (2 * LEVELS + 1)
@@ -59,8 +59,3 @@ def _is_stored(model: Any, tensor: Any) -> bool:
 
     data = model.buffers[tensor.buffer].data
     return tensor.type == schema.TensorType.FLOAT32 and data is not None and len(data) > 0
-
-
-def _array(model: Any, tensor: Any) -> Array:
-    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    return data.view(np.float32).reshape([int(size) for size in tensor.shape])

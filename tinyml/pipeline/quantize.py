@@ -13,7 +13,14 @@ from tinyml.export import calibrate, flatbuffer, operators
 from tinyml.export.choose_range import METHODS, Range
 from tinyml.export.facts import load as load_facts
 from tinyml.export.operators import FileGraph
-from tinyml.export.plan import QuantPlan, exact_stages, kept_operators, plan_tensors
+from tinyml.export.plan import (
+    EACH_CALL,
+    SEEN,
+    QuantPlan,
+    exact_stages,
+    kept_operators,
+    plan_tensors,
+)
 from tinyml.pipeline.calibration import SAMPLES, Calibration
 from tinyml.pipeline.plan_precision import plan_file
 from tinyml.pipeline.source import Report
@@ -73,7 +80,9 @@ def plan_quantized(
         ranges=job.ranges if calibration else "each call",
         samples=len(calibration) if calibration else 0,
         data=calibration.what if calibration else "none",
-        tensors=plan_tensors(graph.operators, ranges, kept),
+        tensors=plan_tensors(
+            graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL
+        ),
         kept=kept,
         operations=len(graph.operators),
         stages=known.stages,

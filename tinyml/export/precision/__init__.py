@@ -12,7 +12,7 @@ file. The modules hold what the two quantizers are to do.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tinyml import registry
 from tinyml.spec import Arrays
@@ -59,11 +59,13 @@ class IntegerPrecision(Protocol):
 
 def integers_of(name: str) -> IntegerPrecision:
     """The module of the integer precision ``name``."""
-    found: Any = importlib.import_module(registry.PRECISIONS[name])
-    return found  # type: ignore[no-any-return]
+    return cast(IntegerPrecision, _module(name))
 
 
 def of(name: str) -> Precision:
-    """The module of the precision ``name``."""
-    found: Any = importlib.import_module(registry.PRECISIONS[name])
-    return found  # type: ignore[no-any-return]
+    """The module of the precision of floats ``name``."""
+    return cast(Precision, _module(name))
+
+
+def _module(name: str) -> object:
+    return importlib.import_module(registry.PRECISIONS[name])

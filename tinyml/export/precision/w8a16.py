@@ -9,22 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinyml.export.precision.w8a8_static import WEIGHT
+from tinyml.export.precision.w8a8_static import ACTIVATION, WEIGHT
 
 NOTES: Mapping[str, str] = {
-    "onnx": "accuracy, not speed: onnxruntime computes 16-bit pairs in float32",
+    "onnx": "accuracy, not speed: onnxruntime computes 16-bit pairs in float32, in 1.2 times "
+    "the time of float32 for FunnelNet (benchmarks/precisions.py)",
     "tflite": "accuracy, not speed: XNNPACK takes no 16-bit activations, the reference kernels "
-    "run them (benchmarks/precisions.py)",
+    "run them, in 1.6 times FunnelNet's time in float32 (benchmarks/precisions.py)",
 }
 CALIBRATED = True
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
-    "activation_tensor_config": {
-        "num_bits": 16,
-        "symmetric": True,
-        "granularity": "TENSORWISE",
-        "dtype": "INT",
-    },
+    "activation_tensor_config": {**ACTIVATION, "num_bits": 16, "symmetric": True},
     "compute_precision": "INTEGER",
 }
 ONNX: tuple[str, bool] = ("QInt16", True)

@@ -11,16 +11,12 @@ from typing import Any
 
 NOTES: Mapping[str, str] = {}
 CALIBRATED = True
+# ai-edge-quantizer's configurations of tensors.
 WEIGHT = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
-# ai-edge-quantizer's operator configuration.
+ACTIVATION = {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"}
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
-    "activation_tensor_config": {
-        "num_bits": 8,
-        "symmetric": False,
-        "granularity": "TENSORWISE",
-        "dtype": "INT",
-    },
+    "activation_tensor_config": ACTIVATION,
     "compute_precision": "INTEGER",
 }
 # onnxruntime's names of the activations' type and whether they are symmetric.

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from tinyml.export import flatbuffer, sparse_encoding
-from tinyml.spec import Array
 
 CONSUMERS = ("CONV_2D", "FULLY_CONNECTED")
 WEIGHT = 1
@@ -34,7 +33,8 @@ def store_sparse(model: Any) -> int:
     graph = model.subgraphs[0]
     stored = 0
     for index in _weights(model, graph):
-        weight = _array(model, graph.tensors[index])
+        tensor = graph.tensors[index]
+        weight = flatbuffer.array(model, tensor, _types()[int(tensor.type)])
         encoded = sparse_encoding.encode(weight)
         if encoded.size_bytes + DESCRIPTION_BYTES < weight.nbytes:
             _store(model, graph, index, encoded)
@@ -116,11 +116,6 @@ def _densify(model: Any) -> int:
     code.version = 1
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
-
-
-def _array(model: Any, tensor: Any) -> Array:
-    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    return data.view(_types()[int(tensor.type)]).reshape([int(size) for size in tensor.shape])
 
 
 def _types() -> dict[int, type[np.generic]]:

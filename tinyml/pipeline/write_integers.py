@@ -1,0 +1,105 @@
+"""Float32 files -> integer files that hold, each layer that does not in float32 again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tinyml.bundle import REFERENCE, ModelFile, Parity
+from tinyml.export import harm
+from tinyml.export.precision import integers_of
+from tinyml.pipeline import explain, plan_precision, reference
+from tinyml.pipeline.arrays import read_npz
+from tinyml.pipeline.calibration import Calibration
+from tinyml.pipeline.explain import Explained, next_layer, save_samples, settled
+from tinyml.pipeline.export_plan import Plan
+from tinyml.pipeline.prove_files import prove_files
+from tinyml.pipeline.quantize import (
+    BY_USER,
+    QuantizeJob,
+    children,
+    float_facts,
+    plan_quantized,
+    seen,
+    size_line,
+)
+from tinyml.pipeline.source import Report, Subject
+from tinyml.pipeline.write_files import conversion_child, run_children, write_files, written_file
+
+
+def write_integers(
+    plan: Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
+) -> tuple[tuple[ModelFile, ...], Parity]:
+    """Float32 files in ``work``, looked at on samples, and their proven integer forms.
+
+    With ``max_drop_points`` again and again, one more layer in float32 each time.
+    """
+    calibration = _calibration(plan, job, subject, report)
+    floats = [work / model.path for model in write_files(plan, work, work, report)]
+    for path in floats:
+        fmt = path.suffix[1:]
+        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    ranges = {path: seen(path, job, calibration, report) for path in floats}
+    keep = dict.fromkeys(job.keep, BY_USER)
+    harms: Mapping[str, Explained] | None = None
+    while True:
+        for path in floats:
+            planned = plan_quantized(path, job, keep, ranges[path], calibration, subject.front_end)
+            planned.save(plan_precision.plan_file(work, planned.format))
+            for line in planned.lines():
+                report({"text": line})
+        if harms is None and (job.explain or job.max_drop_points is not None):
+            harms = _explain(plan, floats, calibration, subject, work, report)
+        models = _perform(plan, floats, work, draft, report)
+        proof = prove_files(plan, subject, models, draft, work, report)
+        more = None
+        if job.max_drop_points is not None and not settled(proof, job.max_drop_points):
+            more = next_layer(harms or {}, keep, subject.stages)
+        if more is None:
+            return models, proof
+        keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
+        report({"text": f"{more} stays in float32 from here on"})
+
+
+def _perform(
+    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
+    report({"text": f"quantizing to {plan.precision}"})
+    jobs = children(floats, work, draft, sparse=plan.sparse)
+    made = [conversion_child(*own, work) for own in jobs]
+    run_children(plan, made)
+    for path in floats:
+        if line := size_line(path, draft / path.name):
+            report({"text": line})
+    return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)
+
+
+def _explain(
+    plan: Plan,
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    report: Report,
+) -> dict[str, Explained]:
+    """Format -> the harm of each layer, told."""
+    report({"text": "quantizing each layer alone"})
+    save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
+    arguments = [[str(work), path.suffix[1:], str(path)] for path in floats]
+    made = [conversion_child(explain.__name__, own, work) for own in arguments]
+    run_children(plan, made)
+    found = {path.suffix[1:]: explain.load(work, path.suffix[1:]) for path in floats}
+    for fmt, own in found.items():
+        for line in harm.lines(own.harms, own.whole_db):
+            report({"text": f"{fmt}: {line}"})
+    return found
+
+
+def _calibration(
+    plan: Plan, job: QuantizeJob, subject: Subject, report: Report
+) -> Calibration | None:
+    if not integers_of(job.precision).CALIBRATED:
+        return None
+    path = plan.job.calibration
+    arrays = read_npz(path) if path is not None else None
+    return plan.source.calibration(subject.signature, arrays, job.samples, report)
