@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ class Tally:
 
 
 def main() -> int:
+    # Terminated like interrupted: the reader ends too, and the scratch folder goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=0, help="stop after so many (10000)")
     parser.add_argument("--seconds", type=float, default=0.0, help="or after so long")
