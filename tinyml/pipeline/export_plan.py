@@ -13,7 +13,7 @@ from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.quantize import QuantizeJob
 from tinyml.pipeline.source import Source
 from tinyml.pipeline.trained import TrainedSource
-from tinyml.recipe import ExportRecipe
+from tinyml.recipe import QAT, ExportRecipe
 from tinyml.target import Target, find_target
 
 SPARSE = ("auto", "off")
@@ -58,6 +58,12 @@ def checked(job: ExportJob, source: Source) -> Plan:
     precision = job.precision or default.precision
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
+    if precision == QAT and not _is_trained_rounded(source):
+        raise UsageError(
+            f"{QAT} is for weights that were trained in eight bits, and these were not",
+            hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
+            "or w8a8-static, without training",
+        )
     sparse = job.sparse or default.sparse
     if sparse not in SPARSE:
         raise registry.unknown_name("way to store zeros", sparse, SPARSE)
@@ -67,6 +73,10 @@ def checked(job: ExportJob, source: Source) -> Plan:
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
     formats = tuple(dict.fromkeys(wanted))
     return Plan(job, source, target, formats, precision, sparse, _quantize_job(job, precision))
+
+
+def _is_trained_rounded(source: Source) -> bool:
+    return isinstance(source, TrainedSource) and source.checkpoint.recipe.quantization_aware
 
 
 def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
