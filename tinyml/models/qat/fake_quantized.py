@@ -12,18 +12,17 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torchao.quantization.pt2e import (
-    disable_observer,
-    enable_observer,
-    move_exported_model_to_eval,
-    move_exported_model_to_train,
-)
+from torch.fx import GraphModule
+from torchao.quantization.pt2e import disable_observer, enable_observer
 from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
 from tinyml.models.qat.quantizer import NetworkQuantizer
 
 # What torch 2.13 and torchao 0.18 warn about each other.
 _NOISE = r"`isinstance\(treespec, LeafSpec\)`"
+_aten = torch.ops.aten
+# Where an operator of a graph says that it trains.
+_TRAINS = {_aten.batch_norm.default: 5, _aten.dropout.default: 2, _aten.dropout_.default: 2}
 
 
 class FakeQuantized(nn.Module):
@@ -37,10 +36,13 @@ class FakeQuantized(nn.Module):
         super().__init__()
         free = ({0: torch.export.Dim("batch")},)
         two = torch.cat([inputs[:1]] * 2)  # a batch of one would be taken for a constant
+        was_training = network.training
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", _NOISE, FutureWarning)
             program = torch.export.export(_Classify(network).train(), (two,), dynamic_shapes=free)
             self.graph: Any = prepare_qat_pt2e(program.module(), NetworkQuantizer(front_end))
+        network.train(was_training)
+        _restore_norms(self.graph, network)
 
     def classify(self, inputs: Tensor) -> Tensor:
         """Inputs -> logits [B, classes]."""
@@ -48,11 +50,36 @@ class FakeQuantized(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> Self:
-        """An exported graph changes its mode by functions of its own."""
+        """Change the graph's mode, which is written into its operators.
+
+        torchao's move_exported_model_to_eval and _train would make every dropout one of 0.5.
+        """
         self.training = mode
-        (move_exported_model_to_train if mode else move_exported_model_to_eval)(self.graph)
+        for node in self.graph.graph.nodes:
+            if node.target in _TRAINS:
+                node.update_arg(_TRAINS[node.target], mode)
+        self.graph.recompile()
         self.graph.apply(enable_observer if mode else disable_observer)
         return self
+
+
+def _restore_norms(graph: GraphModule, network: Any) -> None:
+    """Give batch normalizations their own momentum and epsilon back.
+
+    torchao 0.18 puts PyTorch's defaults where it joins one with a convolution.
+    """
+    for node in graph.graph.nodes:
+        if node.op != "get_attr" or not str(node.target).endswith(".running_var"):
+            continue
+        owner = str(node.target).removeprefix("network.").rpartition(".")[0]
+        norm = network.get_submodule(owner)
+        for user in node.users:
+            if user.target is _aten.batch_norm.default:
+                user.update_arg(6, norm.momentum)
+                user.update_arg(7, norm.eps)
+            elif user.target is _aten.add.Tensor:
+                user.update_arg(1, norm.eps)
+    graph.recompile()
 
 
 class _Classify(nn.Module):

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import (
+    FakeQuantize,
     FusedMovingAvgObsFakeQuantize,
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
@@ -67,15 +68,17 @@ class EightBits:
 
 def eight_bits() -> EightBits:
     """The schemes of ``w8a8-static``, with what imitates them in training."""
-    fake = FusedMovingAvgObsFakeQuantize
     activation = QuantizationSpec(
         dtype=torch.int8,
         quant_min=-128,
         quant_max=127,
         qscheme=torch.per_tensor_affine,
-        observer_or_fake_quant_ctr=fake.with_args(observer=MovingAverageMinMaxObserver),
+        observer_or_fake_quant_ctr=FusedMovingAvgObsFakeQuantize.with_args(
+            observer=MovingAverageMinMaxObserver
+        ),
     )
-    # No average: the file that is made at the end has the scales of the last weights.
+    # No average: the file that is made at the end has the scales of the last weights. Not the
+    # fused one either: its symmetric scale is the magnitude / 127.5 where that is negative.
     now = MovingAveragePerChannelMinMaxObserver.with_args(averaging_constant=1.0)
     weight = QuantizationSpec(
         dtype=torch.int8,
@@ -83,7 +86,7 @@ def eight_bits() -> EightBits:
         quant_max=127,
         qscheme=torch.per_channel_symmetric,
         ch_axis=0,
-        observer_or_fake_quant_ctr=fake.with_args(observer=now),
+        observer_or_fake_quant_ctr=FakeQuantize.with_args(observer=now),
     )
     return EightBits(activation, weight)
 
