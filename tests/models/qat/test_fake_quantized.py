@@ -150,8 +150,10 @@ def test_training_it_trains_the_network_itself(own: Pair) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_litert_torch_takes_the_quantizer() -> None:
     """``QuantConfig(pt2e_quantizer=...)`` asks for ``global_config.is_dynamic``."""
-    config = pytest.importorskip("litert_torch.quantize.quant_config")
-    made = config.QuantConfig(pt2e_quantizer=NetworkQuantizer())
+    from litert_torch.quantize import quant_config
+
+    made = quant_config.QuantConfig(pt2e_quantizer=NetworkQuantizer())
     assert made._quantizer_mode.name == "PT2E_STATIC"

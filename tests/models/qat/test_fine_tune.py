@@ -98,11 +98,17 @@ def tuned(parent: Mapping[str, Array], state: TrainState | None = None) -> dict[
     return {name: value.numpy() for name, value in module.state_dict().items()}
 
 
-def test_weights_change_the_loss_in_eight_bits_falls_and_zeros_stay(
-    parent: dict[str, Array],
-) -> None:
+@pytest.fixture(scope="module")
+def whole(parent: dict[str, Array]) -> tuple[TrainState, dict[str, Array]]:
+    """A run that nothing stopped: its state and the weights that it made."""
     state = TrainState(IDENTITY)
-    after = tuned(parent, state)
+    return state, tuned(parent, state)
+
+
+def test_weights_change_the_loss_in_eight_bits_falls_and_zeros_stay(
+    parent: dict[str, Array], whole: tuple[TrainState, dict[str, Array]]
+) -> None:
+    state, after = whole
     losses = [row["loss"] for row in state.curves[f"final/{STAGE}"]]
     assert losses[-1] < 0.8 * losses[0]
     assert after.keys() == parent.keys()
@@ -114,9 +120,8 @@ def test_weights_change_the_loss_in_eight_bits_falls_and_zeros_stay(
 
 
 def test_the_same_seed_gives_the_same_bytes_also_after_an_interruption(
-    parent: dict[str, Array], tmp_path: Path
+    parent: dict[str, Array], whole: tuple[TrainState, dict[str, Array]], tmp_path: Path
 ) -> None:
-    wanted = tuned(parent)
     path, state = tmp_path / "state", TrainState(IDENTITY)
 
     def save() -> None:
@@ -129,11 +134,13 @@ def test_the_same_seed_gives_the_same_bytes_also_after_an_interruption(
     resumed, _ = load_state(path, IDENTITY)
     assert resumed.epoch == 2
     again = tuned(parent, resumed)
-    for name, value in wanted.items():
+    for name, value in whole[1].items():
         assert again[name].tobytes() == value.tobytes(), name
 
 
-def test_it_is_not_what_training_in_float_makes(parent: dict[str, Array]) -> None:
+def test_it_is_not_what_training_in_float_makes(
+    parent: dict[str, Array], whole: tuple[TrainState, dict[str, Array]]
+) -> None:
     module = initial()
     module.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in parent.items()})
     floats = learner()
@@ -148,4 +155,4 @@ def test_it_is_not_what_training_in_float_makes(parent: dict[str, Array]) -> Non
         report=lambda done, row: None,
         hook=Hook(),
     ).run()
-    assert np.any(module.head.weight.detach().numpy() != tuned(parent)["head.weight"])
+    assert np.any(module.head.weight.detach().numpy() != whole[1]["head.weight"])
