@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.runtimes.file_graph import ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding
-from tinyml.runtimes.lint.graph import ModelGraph, Operator
 from tinyml.target import Target
 
 LEAST = 1e-7

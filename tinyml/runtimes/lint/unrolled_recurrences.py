@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Operator
 from tinyml.target import Target
 
 STEPS = 6
