@@ -18,6 +18,8 @@ from tinyml.files import canonical_json
 from tinyml.spec import Options
 
 FOLDER = Path(__file__).parent / "recipes"
+# The precision that a training, not the export alone, makes.
+QAT = "qat-w8a8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,11 @@ class Recipe:
     train: TrainRecipe = field(default_factory=TrainRecipe)
     prune: PruneRecipe = field(default_factory=PruneRecipe)
     export: ExportRecipe = field(default_factory=ExportRecipe)
+
+    @property
+    def quantization_aware(self) -> bool:
+        """Whether weights are trained to be rounded to eight bits."""
+        return self.export.precision == QAT
 
     @property
     def id(self) -> str:

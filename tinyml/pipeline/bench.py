@@ -19,7 +19,7 @@ from tinyml.files import write_json
 from tinyml.integers import to_integers
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline import reference
-from tinyml.pipeline.engines import Engine, installed, runtime_of
+from tinyml.pipeline.engines import Engine, installed, meet, runtime_of
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Arrays
 
@@ -147,6 +147,8 @@ def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]
     bundle = bundles.read(folder)
     bundle.check_files()
     ready, skipped = installed(folder, bundle.models)
+    for engine in ready:
+        meet(engine.runtime, engine.path)
     inputs = next(iter(reference.load(folder / bundles.REFERENCE).inputs.values()))
     return [job for engine in ready for job in _jobs(bundle, engine, inputs, scratch)], skipped
 
@@ -154,6 +156,7 @@ def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]
 def _of_file(file: Path, _scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
     runtime = runtime_of(file)
+    meet(runtime, file)
     inputs = parity.cases(runtime.open(file).signature, seed=0)["random"]
     return [Job(file, str(runtime.name), inputs)], ()
 

@@ -13,6 +13,7 @@ from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.export.parity import GENERATED
 from tinyml.integers import to_integers, to_real
 from tinyml.pipeline.real_session import RealSession
+from tinyml.runtimes import first_meeting
 from tinyml.runtimes.base import Session
 from tinyml.spec import Array, Arrays
 from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
@@ -117,6 +118,11 @@ def require(runtime: Any) -> None:
     """Raise `MissingExtraError` unless the runtime is installed."""
     if runtime.version() is None:
         raise MissingExtraError(*PACKAGES[runtime.name])
+
+
+def meet(runtime: Any, path: Path, *, inside: bool = False) -> None:
+    """Let ``runtime`` meet a file of unknown origin in a child first: `first_meeting.meet`."""
+    first_meeting.meet(path, runtime.name, registry.RUNTIMES[runtime.name], inside=inside)
 
 
 def choose(bundle: Bundle, name: str | None) -> Engine:

@@ -14,7 +14,7 @@ from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.quantize import QuantizeJob
 from tinyml.pipeline.source import Source
 from tinyml.pipeline.trained import TrainedSource
-from tinyml.recipe import ExportRecipe
+from tinyml.recipe import QAT, ExportRecipe
 from tinyml.recipe import read as read_recipe
 from tinyml.target import Target, find_target
 
@@ -67,6 +67,12 @@ def checked(job: ExportJob, source: Source) -> Plan:
     precision = job.precision or default.precision
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
+    if precision == QAT and not _is_trained_rounded(source):
+        raise UsageError(
+            f"{QAT} is for weights that were trained in eight bits, and these were not",
+            hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
+            "or w8a8-static, without training",
+        )
     sparse = job.sparse or default.sparse
     if sparse not in SPARSE:
         raise registry.unknown_name("way to store zeros", sparse, SPARSE)
@@ -77,6 +83,10 @@ def checked(job: ExportJob, source: Source) -> Plan:
     formats = tuple(dict.fromkeys(wanted))
     quantize = _quantize_job(job, default, precision, _io(job, default, precision))
     return Plan(job, source, target, formats, precision, sparse, quantize)
+
+
+def _is_trained_rounded(source: Source) -> bool:
+    return isinstance(source, TrainedSource) and source.checkpoint.recipe.quantization_aware
 
 
 def _recipe(job: ExportJob, source: Source) -> ExportRecipe:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.runtimes.file_limits import LARGEST_RANK
+
 BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}
 Shape = tuple[int | str, ...]
 
@@ -83,8 +85,10 @@ def counted(ops: Iterable[str]) -> dict[str, int]:
 
 
 def elements(shape: Sequence[int | str] | None) -> int | None:
-    """Number of elements; ``None`` when a size is not fixed."""
-    if shape is None or any(not isinstance(size, int) or size < 0 for size in shape):
+    """Number of elements; ``None`` when a size is not fixed, or they are too many for a shape."""
+    if shape is None or len(shape) > LARGEST_RANK:
+        return None
+    if any(not isinstance(size, int) or size < 0 for size in shape):
         return None
     return math.prod(int(size) for size in shape)
 

@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 
 from tinyml.errors import InputError
+from tinyml.runtimes.file_limits import LARGEST_ELEMENTS, LARGEST_SPARSE
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text
 from tinyml.spec import Array
-
-# A dense tensor larger than this is a claim of the file, not a weight.
-LARGEST_ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,18 @@ class _Level:
 def read_sparse(path: Path) -> tuple[SparseTensor, ...]:
     """What ``path`` stores sparse, in the file's order; `InputError` where it is not sound."""
     model = read_tflite(path)
+    check_sum(path, model)
     return tuple(describe(path, model, tensor) for tensor in sparse_tensors(model))
+
+
+def check_sum(path: Path, model: Any) -> None:
+    """Raise `InputError` where all that is stored sparse is more than can be laid out."""
+    total = sum(math.prod(indices(tensor.shape)) for tensor in sparse_tensors(model))
+    if total > LARGEST_SPARSE:
+        raise InputError(
+            f"{path} stores sparse what has {total:,} values with its zeros: more than "
+            f"{LARGEST_SPARSE:,} is not read"
+        )
 
 
 def sparse_tensors(model: Any) -> Iterator[Any]:
@@ -74,6 +83,8 @@ def describe(path: Path, model: Any, tensor: Any) -> SparseTensor:
     dtype = _dtype(path, tensor)
     stored = _stored(levels)
     data = model.buffers[tensor.buffer].data
+    if not dtype.itemsize:
+        raise _unsound(path, tensor, "values of a type without a size")
     held = 0 if data is None else len(data) // dtype.itemsize
     if held != stored:
         raise _unsound(path, tensor, f"it holds {held:,} values and describes {stored:,}")

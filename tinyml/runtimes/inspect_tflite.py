@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,19 @@ def read_operators(path: Path) -> tuple[Layer, ...]:
     reader = _Reader(model, _names(import_schema().BuiltinOperator), _dtypes())
     with whole(path):
         graph = model.subgraphs[0]
-        return tuple(reader.layer(graph, operator) for operator in graph.operators or ())
+        unpacked = reader.unpacked(graph)
+        return tuple(reader.layer(graph, operator, unpacked) for operator in graph.operators or ())
 
 
 def _facts(model: Any, reader: _Reader) -> FileFacts:
     codes = [reader.op(code) for code in model.operatorCodes]
     operators = [(graph, op) for graph in model.subgraphs for op in graph.operators or ()]
-    layers = [reader.layer(graph, operator) for graph, operator in operators]
+    layers = [
+        reader.layer(graph, operator, unpacked)
+        for graph in model.subgraphs
+        for unpacked in (reader.unpacked(graph),)
+        for operator in graph.operators or ()
+    ]
     inputs, outputs = reader.signature()
     versions: dict[str, int] = {}
     for name, code in zip(codes, model.operatorCodes, strict=True):
@@ -119,8 +125,10 @@ class _Reader:
             return name
         return custom if custom.startswith("Flex") else f"CUSTOM:{custom}"
 
-    def layer(self, graph: Any, operator: Any) -> Layer:
-        inputs = [self.origin(graph, i) for i in indices(operator.inputs) if i >= 0]
+    def layer(self, graph: Any, operator: Any, unpacked: Mapping[int, int]) -> Layer:
+        """``unpacked``: of the graph; its constants stand for what is made of them."""
+        read = [unpacked.get(i, i) for i in indices(operator.inputs) if i >= 0]
+        inputs = [graph.tensors[i] for i in read]
         outputs = [graph.tensors[i] for i in indices(operator.outputs)]
         weights = [tensor for tensor in inputs if self.is_weight(tensor)]
         op = self.op(self.model.operatorCodes[operator.opcodeIndex])
@@ -137,12 +145,8 @@ class _Reader:
             macs=self.macs(op, operator, inputs, outputs),
         )
 
-    def origin(self, graph: Any, index: int) -> Any:
-        """The tensor, or the constant that it is unpacked from (float16 or sparse weights)."""
-        return graph.tensors[self.unpacked(graph).get(index, index)]
-
     def unpacked(self, graph: Any) -> dict[int, int]:
-        """Tensor -> the constant that it is unpacked from, over several steps."""
+        """Tensor -> the constant (float16, sparse) that it is unpacked from, over several steps."""
         found: dict[int, int] = {}
         for operator in graph.operators or ():
             if self.op(self.model.operatorCodes[operator.opcodeIndex]) not in UNPACKING:
