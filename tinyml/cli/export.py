@@ -44,7 +44,7 @@ def command(
         str | None,
         typer.Option(
             help="float (default); int8: inputs and outputs of the files are integers, their scale "
-            "and zero point in the manifest. For w8a8-static."
+            "and zero point in the manifest. For w8a8-static, qat-w8a8."
         ),
     ] = None,
     recipe: Annotated[

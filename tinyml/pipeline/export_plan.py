@@ -103,7 +103,8 @@ def _io(job: ExportJob, default: ExportRecipe, precision: str) -> str:
         raise registry.unknown_name("kind of inputs and outputs", io, IO)
     if io == "int8" and precision in NO_INT8_ENDS:
         raise UsageError(
-            f"--io int8 is for w8a8-static: {NO_INT8_ENDS[precision]}", hint="leave --io at float"
+            f"--io int8 is for w8a8-static, qat-w8a8: {NO_INT8_ENDS[precision]}",
+            hint="leave --io at float",
         )
     return io
 
