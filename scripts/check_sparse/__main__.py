@@ -2,6 +2,7 @@
 
     python scripts/check_sparse               both oracles, compared; exit 1 where one differs
     python scripts/check_sparse --record      and keep what was seen for the tests and the table
+    python scripts/check_sparse --fit         print what the predicted speed-up is made of
 
 Oracle 1 is LiteRT for AArch64 under qemu, by exact counts of instructions; oracle 2 is
 LiteRT's web build in node, by time. Both with the versions of `BOARD` and `WEB`.
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tests" / "sparse_corpus"))
 
 import board  # noqa: E402
 import web  # noqa: E402
+from fit import fitted  # noqa: E402
 from outcome import Outcome  # noqa: E402
 from recorded import RECORDED, differences, page  # noqa: E402
 from sparse_cases import CASES  # noqa: E402
@@ -39,7 +41,11 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="keep what was seen")
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="only these")
     parser.add_argument("--versions", nargs="+", help="only these: litert-2.3.0 ...")
+    parser.add_argument("--fit", action="store_true", help="only print what instructions cost")
     asked = parser.parse_args()
+    if asked.fit:
+        print(json.dumps(fitted(), indent=4))
+        return
     with tempfile.TemporaryDirectory() as name:
         found = _measured(Path(name), asked.cases, asked.versions)
         wrong = differences(Path(name), found)

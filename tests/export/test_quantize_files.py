@@ -26,6 +26,7 @@ from tinyml.export.plan import QuantPlan, kept_operators, plan_tensors
 from tinyml.export.write_onnx import to_onnx
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
+from tinyml.runtimes.inspect_onnx import inspect_onnx
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.spec import Array
@@ -216,3 +217,30 @@ def test_a_channel_without_weights_keeps_its_bias(tmp_path: Path, fmt: str) -> N
     noise = sqnr_db(got, want)
     assert noise is not None
     assert noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.mark.parametrize("precision", INTEGER)
+def test_each_node_of_quantized_onnx_comes_after_what_it_reads(
+    floats: dict[str, Path], precision: str
+) -> None:
+    """onnxruntime loads a graph in any order; the standard and its other readers do not."""
+    nodes = quantize_onnx.quantize(
+        onnx.load(floats["onnx"]), planned(floats["onnx"], precision)
+    ).graph.node
+    makers = {name for node in nodes for name in node.output}
+    seen: set[str] = set()
+    for node in nodes:
+        assert set(node.input) & makers <= seen
+        seen.update(node.output)
+
+
+@pytest.mark.parametrize("precision", INTEGER)
+def test_macs_are_counted_through_integers(
+    floats: dict[str, Path], tmp_path: Path, precision: str
+) -> None:
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
+    facts = inspect_onnx(out)
+    assert facts.macs == inspect_onnx(floats["onnx"]).macs
+    assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
+    assert "unknown" not in {layer.activation for layer in facts.layers}

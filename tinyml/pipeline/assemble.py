@@ -11,7 +11,14 @@ from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
 from tinyml.files import sha256, write_json, write_text
 from tinyml.image_decision import ImageDecision
 from tinyml.pages.card import model_card
-from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
+from tinyml.pages.run_script import (
+    ARRAYS_SCRIPT,
+    IMAGES_SCRIPT,
+    RUN_SCRIPT,
+    with_integer_ends,
+)
+from tinyml.pipeline.delegation import Delegations
+from tinyml.pipeline.delegation import to_json as delegation_json
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.lint import Findings
 from tinyml.pipeline.source import Subject
@@ -35,13 +42,15 @@ def assemble(
     models: tuple[ModelFile, ...],
     parity: Parity,
     lint: Findings,
+    taken: Delegations,
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already."""
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
     script = _script(subject)
-    if script and any(model.format == "tflite" for model in models):
-        write_text(folder / RUN, script)
+    board = [model for model in models if model.format == "tflite"]
+    if script and board:
+        write_text(folder / RUN, with_integer_ends(script) if board[0].ends else script)
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
@@ -58,6 +67,7 @@ def assemble(
             **subject.facts,
             "packages": packages,
             "lint": dict(lint),
+            "delegation": {path: delegation_json(own) for path, own in taken.items()},
         },
         files=_files(folder),
     )

@@ -20,8 +20,10 @@ from tinyml.errors import ExportError, MachineError, ValidationError, machine_er
 from tinyml.export import parity
 from tinyml.files import new_folder
 from tinyml.pipeline import assemble, capture
+from tinyml.pipeline.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.export_plan import checked
+from tinyml.pipeline.found_recipe import save_found
 from tinyml.pipeline.keep import SCRIPT, keep_failed
 from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.prove_files import prove_files
@@ -44,6 +46,7 @@ def export(job: ExportJob, report: Report) -> Bundle:
 def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     """`export` of whatever ``source`` brings in."""
     plan = checked(job, source)
+    kept: tuple[str, ...] = ()
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(run_child, plan, work), report)
         plan_floats(plan, work, report)
@@ -51,13 +54,23 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
             models = write_files(plan, work, draft, report)
             proof = prove_files(plan, subject, models, draft, work, report)
         else:
-            models, proof = write_integers(plan, plan.quantize, subject, work, draft, report)
+            models, proof, kept = write_integers(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, models, plan.target)
         for line in lint_lines(findings):
             report({"text": line})
+        taken = of_models(draft, models)
+        for line in delegation_lines(taken):
+            report({"text": line})
         _gate(job, proof, models, draft, work)
+        if job.require_delegate:
+            require_all(taken)
         with machine_errors(f"writing {job.out.name}"):
-            bundle = assemble.assemble(draft, subject, plan.target.name, models, proof, findings)
+            bundle = assemble.assemble(
+                draft, subject, plan.target.name, models, proof, findings, taken
+            )
+    if plan.quantize is not None and job.auto_precision:
+        found = save_found(plan, plan.quantize, kept)
+        report({"text": f"the same export without the search: --recipe {found}"})
     return replace(bundle, folder=job.out)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
+from tinyml.bundle import Bundle, ModelFile
 from tinyml.errors import InputError, MissingExtraError
+from tinyml.pipeline import delegation
+from tinyml.runtimes.file_facts import FileFacts
 from tinyml.target import Target, all_targets
 
 
@@ -25,16 +27,40 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def inspect_file(path: Path) -> dict[str, Any]:
-    """Facts of one model file, by its suffix; ``lint``: what no target is needed for."""
+    """Facts of one model file, by its suffix; ``lint``: what no target is needed for.
+
+    ``delegation`` is measured by its runtime, in a child. Raises `InputError` for a file that
+    is not whole, or that the runtime dies of.
+    """
+    return _facts(path) | {"delegation": _delegation(path)}
+
+
+def _delegation(path: Path) -> dict[str, Any]:
+    """What the delegate takes, or why that is not known: a file that is refused is still shown."""
+    try:
+        return delegation.to_json(delegation.delegation_of(path))
+    except InputError as error:
+        if not error.child:  # not LiteRT's word: it died
+            raise
+        return {"note": f"not measured: {error.message}"}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What the file says of itself, read alone."""
+    found = facts_of(path).to_json() | {"lint": _lint(path, None)}
+    return found | ({"sparse_weights": _sparse(path)} if path.suffix == ".tflite" else {})
+
+
+def facts_of(path: Path) -> FileFacts:
+    """One model file by its suffix; `InputError` for any other, or one that is not whole."""
     if path.suffix == ".tflite":
         from tinyml.runtimes.inspect_tflite import inspect_tflite
 
-        found = inspect_tflite(path).to_json() | {"lint": _lint(path, None)}
-        return found | {"sparse_weights": _sparse(path)}
+        return inspect_tflite(path)
     if path.suffix == ".onnx":
         from tinyml.runtimes.inspect_onnx import inspect_onnx
 
-        return inspect_onnx(path).to_json() | {"lint": _lint(path, None)}
+        return inspect_onnx(path)
     raise InputError(
         f"{path} is no model file that can be read", hint="give a bundle, a .tflite or an .onnx"
     )
@@ -65,8 +91,15 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
             "passes": dict(model.passes),
             "minimum_runtime": model.minimum_runtime,
             **_contents(bundle.file(model)),
+            **_taken(bundle, model),
         }
     return found
+
+
+def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:
+    """What the delegate took of the file where it was exported; older bundles do not say."""
+    told = bundle.facts.get("delegation", {}).get(model.path)
+    return {"delegation": told} if told else {}
 
 
 def _bundle_lint(path: Path, target: Target | None) -> list[dict[str, str]]:
@@ -95,10 +128,10 @@ def _sparse(path: Path) -> list[dict[str, Any]]:
 def _contents(path: Path) -> dict[str, Any]:
     """The file's own facts, or why they cannot be read here."""
     try:
-        facts = inspect_file(path)
+        facts = _facts(path)
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}
-    names = ("ops", "macs", "parameters", "largest_activation_bytes")
+    names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")
     found = {name: facts[name] for name in names}
     if sparse := facts.get("sparse_weights"):
         sums = {key: sum(w[key] for w in sparse) for key in ("stored_bytes", "dense_bytes")}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinyml.bundle import REFERENCE, ModelFile, Parity
+from tinyml.errors import UsageError
 from tinyml.export import harm
 from tinyml.export.precision import integers_of
 from tinyml.pipeline import explain, plan_precision, reference
@@ -35,11 +36,13 @@ from tinyml.pipeline.write_files import (
 
 def write_integers(
     plan: Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
-) -> tuple[tuple[ModelFile, ...], Parity]:
+) -> tuple[tuple[ModelFile, ...], Parity, tuple[str, ...]]:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
-    With ``max_drop_points`` again and again, one more layer in float32 each time.
+    With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
+    that were kept come last.
     """
+    check_ends(job, subject)
     calibration = _calibration(plan, job, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
@@ -62,9 +65,28 @@ def write_integers(
         if job.max_drop_points is not None and not settled(proof, job.max_drop_points):
             more = next_layer(harms or {}, keep, subject.stages)
         if more is None:
-            return models, proof
+            return models, proof, tuple(keep)
         keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
+
+
+def check_ends(job: QuantizeJob, subject: Subject) -> None:
+    """`UsageError` for integer inputs and outputs that the model cannot have, before any work."""
+    if job.io == "float":
+        return
+    hint = "leave --io at float"
+    if subject.front_end is not None:
+        raise UsageError(
+            f"--io int8: the front end of {subject.name} stays in float32, up to "
+            f"'{subject.front_end}', and takes its input as it is",
+            hint=hint,
+        )
+    if subject.signature.states:
+        raise UsageError(
+            f"--io int8: the state of {subject.name} would be rounded at each call, in and out "
+            "over different ranges",
+            hint=hint,
+        )
 
 
 def _perform(

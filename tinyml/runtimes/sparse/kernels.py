@@ -7,10 +7,11 @@ blocks on AArch64 only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from tinyml.runtimes.sparse.conditions import AVERAGES
 from tinyml.runtimes.sparse.nodes import Node, Weight
 from tinyml.spec import Array
 
@@ -18,12 +19,24 @@ DENSE = "dense"
 SCALAR = "scalar"
 VECTOR_BLOCKS = ("aarch64",)
 
-# Instructions of one call on AArch64, by least squares over the corpus' recorded counts:
-# python scripts/check_sparse.py --fit. Per multiply-accumulate, or per value where said so.
-DENSE_POINTWISE = 0.0
-SPARSE_POINTWISE = {1: 0.0, 2: 0.0, 4: 0.0}
-SPARSE_VALUE = 0.0
-OTHER = 0.0
+# Instructions of one call on AArch64, each for what `features` counts: least squares over the
+# corpus' recorded counts, by ``python scripts/check_sparse --fit``.
+INSTRUCTIONS = {
+    "product": 0.378,
+    "product_chw": 0.768,
+    "depthwise3": 1.617,
+    "depthwise5": 0.763,
+    "depthwise3_chw": 0.832,
+    "depthwise5_chw": 0.529,
+    "block1_chw": 0.656,
+    "block2_chw": 0.456,
+    "block4_chw": 0.604,
+    "row_chw": 0.931,
+    "value": 0.841,
+    "value_chw": 1.446,
+    "resize": 1.154,
+    "resize_chw": 8.266,
+}
 
 
 def block_of(weight: Weight) -> int:
@@ -61,21 +74,46 @@ def macs(node: Node) -> int:
     return values.size * pixels
 
 
-def features(nodes: Sequence[Node], switched: set[int]) -> dict[str, float]:
-    """What the instructions of a call are counted by, `switched` nodes with sparse kernels."""
-    found: dict[str, float] = dict.fromkeys(
-        ("dense", "sparse1", "sparse2", "sparse4", "written", "deep", "deep_switched"), 0.0
-    )
+def features(nodes: Sequence[Node], switched: Collection[int]) -> dict[str, float]:
+    """What a call's instructions are counted by, the nodes ``switched`` with sparse kernels.
+
+    Multiply-accumulates of products, of those by nonzero weights where they are stored sparse;
+    values written where nothing is multiplied, or besides that. ``_chw``: in NCHW.
+    """
+    found = dict.fromkeys(INSTRUCTIONS, 0.0)
     for place, node in enumerate(nodes):
-        count, size = macs(node), float(np.prod(node.output_shape))
-        if node.is_pointwise and place in switched and node.weight is not None:
-            share = 1 - node.weight.sparsity
-            found[f"sparse{block_of(node.weight)}"] += count * share
-            found["written"] += size
-        elif node.op == "DEPTHWISE_CONV_2D":
-            found["deep_switched" if place in switched else "deep"] += count
-        elif count:
-            found["dense"] += count
-        else:
-            found["written"] += size
+        chw = place in switched
+        for name, amount in _costs(node, chw):
+            key = f"{name}_chw" if chw else name
+            if key in found:
+                found[key] += amount
     return found
+
+
+def _costs(node: Node, chw: bool) -> Iterator[tuple[str, float]]:
+    size, count = float(np.prod(node.output_shape)), float(macs(node))
+    if node.is_pointwise and node.weight is not None and chw:
+        yield f"block{block_of(node.weight)}", count * (1 - node.weight.sparsity)
+        yield "row", size
+    elif node.op == "DEPTHWISE_CONV_2D" and node.window is not None:
+        yield f"depthwise{node.window.kernel[0]}", count
+    elif count:
+        yield "product", count
+    elif node.op == "RESIZE_BILINEAR":
+        yield "resize", size
+    elif node.op not in AVERAGES:
+        yield "value", size
+
+
+def instructions(nodes: Sequence[Node], switched: Collection[int]) -> float:
+    """Predicted, of one call."""
+    counted = features(nodes, switched)
+    return sum(INSTRUCTIONS[name] * amount for name, amount in counted.items())
+
+
+def speedup(nodes: Sequence[Node], switched: Collection[int], arch: str) -> float | None:
+    """Dense over sparse; None where nothing was counted to predict it by."""
+    if arch not in VECTOR_BLOCKS or not switched:
+        return None
+    sparse = instructions(nodes, switched)
+    return round(instructions(nodes, ()) / sparse, 2) if sparse else None
