@@ -57,6 +57,13 @@ def command(
         list[str] | None,
         typer.Option(help="For integers: a stage that stays in float32. Repeatable."),
     ] = None,
+    weight_scales: Annotated[
+        str | None,
+        typer.Option(
+            help="For integers: per-channel (default); per-tensor, one scale a weight, is for "
+            "processors that know no other."
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
@@ -149,6 +156,7 @@ def command(
         calibration=calibration,
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
+        weight_scales=weight_scales,
         explain=explain,
         auto_precision=auto_precision,
         max_drop_points=max_drop_points,

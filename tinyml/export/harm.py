@@ -7,24 +7,9 @@ after its first operator.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from tinyml.diagnosis import Harm
 from tinyml.export.operators import FileGraph
-
-
-@dataclass(frozen=True, slots=True)
-class Harm:
-    """One layer.
-
-    alone_db    SQNR of the outputs when nothing else is in integers; None: it changes nothing
-    without_db  the same when all else is in integers and this stays in float32
-    operators   how many it has
-    """
-
-    layer: str
-    alone_db: float | None
-    without_db: float | None
-    operators: int
 
 
 def layers(

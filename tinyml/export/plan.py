@@ -44,6 +44,7 @@ class QuantPlan:
     kept       operator, by its first output -> why it stays in float32
     stages     stage -> its tensor, as in the float file
     exact      stages that no integer has a part in
+    weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
     """
 
     precision: str
@@ -56,6 +57,7 @@ class QuantPlan:
     operations: int = 0
     stages: Mapping[str, str | None] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
+    weight_scales: str = "per-channel"
 
     @property
     def quantized(self) -> dict[str, Range]:

@@ -66,7 +66,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
     kind, symmetric = integers_of(planned.precision).ONNX
     quantizer = QDQQuantizer(
         _with_shapes(model),
-        per_channel=True,
+        per_channel=planned.weight_scales == "per-channel",
         reduce_range=False,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType[kind],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from tinyml.image_decision import ImageDecision
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
 from tinyml.pipeline.doctor import version_of
-from tinyml.pipeline.lint import Findings
 from tinyml.pipeline.source import Subject
 
 MAKERS = (
@@ -34,9 +34,12 @@ def assemble(
     target: str,
     models: tuple[ModelFile, ...],
     parity: Parity,
-    lint: Findings,
+    found: Mapping[str, Any],
 ) -> Bundle:
-    """Write everything but the model files and the reference, which lie in ``folder`` already."""
+    """Write everything but the model files and the reference, which lie in ``folder`` already.
+
+    ``found``: what is to be known of the files beside their parity, for the manifest.
+    """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
     script = _script(subject)
@@ -57,7 +60,7 @@ def assemble(
             "tinyml": tinyml.__version__,
             **subject.facts,
             "packages": packages,
-            "lint": dict(lint),
+            **found,
         },
         files=_files(folder),
     )

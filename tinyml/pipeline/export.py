@@ -20,6 +20,7 @@ from tinyml.errors import ExportError, MachineError, ValidationError, machine_er
 from tinyml.export import parity
 from tinyml.files import new_folder
 from tinyml.pipeline import assemble, capture
+from tinyml.pipeline.draw import draw
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.export_plan import checked
 from tinyml.pipeline.keep import SCRIPT, keep_failed
@@ -27,7 +28,7 @@ from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.prove_files import prove_files
 from tinyml.pipeline.source import Report, Source
 from tinyml.pipeline.write_files import plan_floats, run_child, write_files
-from tinyml.pipeline.write_integers import write_integers
+from tinyml.pipeline.write_integers import Written, write_integers
 from tinyml.target import find_target
 
 
@@ -49,15 +50,20 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)
-            proof = prove_files(plan, subject, models, draft, work, report)
+            made = Written(models, prove_files(plan, subject, models, draft, work, report))
         else:
-            models, proof = write_integers(plan, plan.quantize, subject, work, draft, report)
-        findings = lint_models(draft, models, plan.target)
+            made = write_integers(plan, plan.quantize, subject, work, draft, report)
+        findings = lint_models(draft, made.models, plan.target, made.findings)
         for line in lint_lines(findings):
             report({"text": line})
-        _gate(job, proof, models, draft, work)
         with machine_errors(f"writing {job.out.name}"):
-            bundle = assemble.assemble(draft, subject, plan.target.name, models, proof, findings)
+            draw(made, draft, report)
+        _gate(job, made.proof, made.models, draft, work)
+        facts = {"lint": findings, **made.facts()}
+        with machine_errors(f"writing {job.out.name}"):
+            bundle = assemble.assemble(
+                draft, subject, plan.target.name, made.models, made.proof, facts
+            )
     return replace(bundle, folder=job.out)
 
 

@@ -26,7 +26,8 @@ class ExportJob:
     sample, states, metric, labels, input_layout and strip_prefix are for users' models;
     ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
-    method, an .npz of inputs, how many of them, stages that stay in float32; explain ranks
+    method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
+    ``per-channel`` or ``per-tensor``; explain ranks
     the layers by harm, auto_precision keeps the worst in float32 until at most
     ``max_drop_points`` percent of the labels move.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
@@ -42,6 +43,7 @@ class ExportJob:
     calibration: Path | None = None
     calibration_samples: int | None = None
     keep_float: tuple[str, ...] = ()
+    weight_scales: str | None = None
     explain: bool = False
     auto_precision: bool = False
     max_drop_points: float = 0.5

@@ -76,6 +76,7 @@ def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
         "--calibration": job.calibration,
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
+        "--weight-scales": job.weight_scales,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
     }
@@ -95,4 +96,5 @@ def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
         job.keep_float,
         job.explain,
         job.max_drop_points if job.auto_precision else None,
+        job.weight_scales or "per-channel",
     )
