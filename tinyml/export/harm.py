@@ -1,6 +1,7 @@
 """Which layer costs the accuracy: each quantized alone, each alone left in float32. Runs nothing.
 
-A layer is the innermost stage that an operator is part of; what no stage holds is called
+A layer is the innermost stage that an operator is part of, the activation behind a
+convolution the convolution's; what no stage holds is called
 after its first operator.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tinyml.diagnosis import Harm
-from tinyml.export.operators import FileGraph
+from tinyml.export.operators import FileGraph, activations
 
 
 def layers(
@@ -17,9 +18,11 @@ def layers(
 ) -> dict[str, tuple[str, ...]]:
     """Layer -> its operators by name, those that could be quantized, in the order run."""
     found: dict[str, tuple[str, ...]] = {}
+    behind = activations(graph)
     for operator in graph.operators:
         if operator.name not in kept:
-            layer = owners.get(operator.name, operator.name)
+            front = behind.get(operator.name, operator.name)
+            layer = owners.get(front, front)
             found[layer] = (*found.get(layer, ()), operator.name)
     return found
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tinyml.errors import ExportError, InputError
 from tinyml.export.choose_range import Range
-from tinyml.export.operators import FileGraph, FileOperator, feeding
+from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.files import write_json
 
 Scheme = Literal["int8", "float32"]
@@ -105,8 +105,9 @@ def kept_operators(
     """Operator -> why it stays in float32.
 
     The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
-    their reasons and all that they hold; what makes probabilities at the end. ``owners``:
-    tensor -> the innermost stage that computes it. `InputError` for an unknown stage.
+    their reasons and all that they hold, with the activations behind; what makes
+    probabilities at the end. ``owners``: tensor -> the innermost stage that computes it.
+    `InputError` for an unknown stage.
     """
     kept: dict[str, str] = {}
     if front_end is not None:
@@ -117,6 +118,7 @@ def kept_operators(
             known = ", ".join(name for name, tensor in stages.items() if tensor)
             raise InputError(f"no stage '{stage}' to keep in float32", hint=f"stages: {known}")
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
+    kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
     for operator in graph.operators:
         if operator.op in ENDS and set(operator.outputs) & set(graph.outputs):
             kept.setdefault(operator.name, AT_THE_END)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from tinyml.export.diagnose.evidence import Layer
+from tinyml.export.operators import ACTIVATIONS
 from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Operator, Value
 from tinyml.spec import Array
 
@@ -43,15 +45,27 @@ def _same_rank(graph: ModelGraph, operator: Operator) -> bool:
 
 
 def layers(graph: ModelGraph, owners: Mapping[str, str]) -> Iterator[Layer]:
-    """Every product with a stored weight; ``owners``: tensor -> its innermost stage."""
+    """Every product with a stored weight, its output behind the activation that follows.
+
+    ``owners``: tensor -> its innermost stage.
+    """
+    behind = _activated(graph)
     for operator in graph.operators:
         weight = _weight(graph, operator)
         if weight is None:
             continue
-        source, output = graph.values[operator.inputs[0]].name, graph.values[operator.outputs[0]]
+        source, made = (graph.values[key].name for key in (operator.inputs[0], operator.outputs[0]))
+        output = graph.values[behind.get(operator.outputs[0], operator.outputs[0])].name
         peaks, norms = _by_channel(operator, weight)
-        name = owners.get(output.name, output.name)
-        yield Layer(name, source, output.name, peaks, norms)
+        yield Layer(owners.get(made, made), source, output, peaks, norms)
+
+
+def _activated(graph: ModelGraph) -> dict[str, str]:
+    """Value -> what an activation makes of it that is its only reader."""
+    readers = Counter(name for operator in graph.operators for name in operator.inputs)
+    readers.update(graph.outputs)
+    found = [o for o in graph.operators if o.op in ACTIVATIONS and readers[o.inputs[0]] == 1]
+    return {operator.inputs[0]: operator.outputs[0] for operator in found}
 
 
 def _weight(graph: ModelGraph, operator: Operator) -> Array | None:

@@ -22,7 +22,7 @@ class Layer:
     """A product with a stored weight.
 
     name      its stage, or its output where it is part of none
-    source    the tensor that it reads; ``output``: the one that it makes
+    source    the tensor that it reads; ``output``: the one that it makes, behind an activation
     peaks     [output channels] largest magnitude of the weights of each
     norms     [input channels] root of the sum of squares of the weights that read each;
               empty where the file's axes do not tell
