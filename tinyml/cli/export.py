@@ -64,6 +64,14 @@ def command(
             "processors that know no other."
         ),
     ] = None,
+    equalize: Annotated[
+        bool,
+        typer.Option(
+            "--equalize",
+            help="For integers: even out the channels of consecutive layers before; the answers "
+            "in float32 stay the same.",
+        ),
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
@@ -157,6 +165,7 @@ def command(
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
         weight_scales=weight_scales,
+        equalize=equalize,
         explain=explain,
         auto_precision=auto_precision,
         max_drop_points=max_drop_points,

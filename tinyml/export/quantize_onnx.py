@@ -19,6 +19,7 @@ import numpy as np
 
 from tinyml.errors import ExportError
 from tinyml.export.facts import Facts
+from tinyml.export.onnx_kept import keep_kept
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
@@ -82,7 +83,9 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
         },
     )
     quantizer.quantize_model()
-    return quantizer.model.model
+    made = quantizer.model.model
+    keep_kept(made, planned.kept)
+    return made
 
 
 def _dynamic(model: Any, kept: list[str]) -> Any:

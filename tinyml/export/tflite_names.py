@@ -108,7 +108,8 @@ def computing_parts(captured: Captured, parts: Mapping[int, set[str]]) -> dict[i
     nodes = {node.name: (place, node) for place, node in enumerate(captured.program.graph.nodes)}
 
     def latest(names: Iterable[str]) -> Node:
-        return max((nodes[name] for name in names), key=lambda found: found[0])[1]
+        last: Node = max((nodes[name] for name in names), key=lambda found: found[0])[1]
+        return last
 
     found = {}
     for index, names in parts.items():

@@ -24,8 +24,6 @@ from tinyml.spec import Array, Arrays
 
 # Of calibration's samples: classes are counted on many, every tensor is read on few.
 MANY, FEW = 100, 16
-# Not what a user has in mind: the sample's values in another order.
-SHUFFLED = "shuffled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ class Samples:
 def samples_of(calibration: Calibration | None, cases: Mapping[str, Arrays]) -> Samples:
     """Calibration's, and the real ones among parity's cases."""
     rows = list(calibration) if calibration is not None else []
-    made = (*GENERATED, SHUFFLED)
-    return Samples(_spread(rows, MANY), [own for case, own in cases.items() if case not in made])
+    real = [own for case, own in cases.items() if case not in GENERATED]
+    return Samples(_spread(rows, MANY), real)
 
 
 def _spread(rows: Sequence[Arrays], count: int) -> list[Arrays]:

@@ -19,7 +19,7 @@ from tinyml.bundle import Bundle, ModelFile, Parity
 from tinyml.errors import ExportError, MachineError, ValidationError, machine_errors
 from tinyml.export import parity
 from tinyml.files import new_folder
-from tinyml.pipeline import assemble, capture
+from tinyml.pipeline import assemble, capture, equalize
 from tinyml.pipeline.draw import draw
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.export_plan import checked
@@ -47,6 +47,9 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     plan = checked(job, source)
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(run_child, plan, work), report)
+        if job.equalize:
+            report({"text": "evening out the channels of consecutive layers"})
+            run_child(plan, work, equalize.__name__, [str(work)])
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)

@@ -77,6 +77,7 @@ def _quantize_job(job: ExportJob, precision: str) -> QuantizeJob | None:
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
         "--weight-scales": job.weight_scales,
+        "--equalize": job.equalize,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
     }
