@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 CLASSES, CHANNELS, SIDE = 4, 16, 24
 FACTOR = 1000.0
+# More deviations than any answer is below its mean.
+CEILING = 20.0
 # What is exported: (bundle, factory, options); no bundle comes of those that fail the gate.
 EXPORTS = (
     ("weights-int8", "uneven_weights", "--weight-scales per-tensor --explain"),
@@ -35,7 +37,7 @@ def gratings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[:SIDE, :SIDE]
     along = np.cos(angles)[:, None, None] * columns + np.sin(angles)[:, None, None] * rows
     stripes = np.sin(0.9 * along + phases[:, None, None])[:, None]
-    images = stripes + 0.5 * rng.standard_normal((count, 3, SIDE, SIDE))
+    images = stripes + 0.3 * rng.standard_normal((count, 3, SIDE, SIDE))
     return images.astype(np.float32), kinds
 
 
@@ -105,12 +107,15 @@ def fitted(net: SmallMobileNet) -> SmallMobileNet:
 
 
 def uneven_weights() -> SmallMobileNet:
-    """ReLU6 hides it: every fourth depthwise filter is a thousandfold, its answer 0 or 6."""
+    """ReLU6 hides it: every fourth depthwise filter is a thousandfold and always at its ceiling.
+
+    Folded into weights, a normalization whose channel hardly varies does that.
+    """
     net = scaled(nn.ReLU6)
     with torch.no_grad():
         large = torch.arange(CHANNELS) % 4 == 0
         net.block2.depthwise.weight[large] *= FACTOR
-        net.block2.depthwise.bias[large] *= FACTOR
+        net.block2.depthwise.bias[large] = CEILING * FACTOR
         net.block2.pointwise.weight[:, large] /= 6.0
     return fitted(net)
 
@@ -143,7 +148,8 @@ def command(out: Path, name: str, factory: str, options: str) -> list[str]:
     """One export."""
     here = Path(__file__)
     given = f"--sample {out / 'sample.npz'} --calibration {out / 'calibration.npz'} "
-    given += f"--metric {here}:accuracy --data {out / 'test.npz'} --target rpi --force "
+    given += f"--metric {here}:accuracy --data {out / 'test.npz'} --target rpi "
+    given += "--formats tflite --max-drop-points 1 "
     given += f"--precision w8a8-static --keep-failed {out / name}-failed {options}"
     whole = f"export {here}:{factory} --out {out / name} {given}"
     return [sys.executable, "-m", "tinyml.cli.main", *whole.split()]

@@ -131,7 +131,6 @@ def test_activations_that_spread_are_found_where_they_are_listened_to() -> None:
     [
         (np.ones(CHANNELS), {}),  # the reader hears the large channels alone
         (1 / SPREAD, {"precision": "w8a16"}),
-        (1 / SPREAD, {"kept": {"t1": "asked for"}}),
         (np.zeros(0), {}),  # the file does not tell which weights read which channel
     ],
 )

@@ -22,11 +22,14 @@ SHARE = 0.01
 
 
 def uneven_activations(evidence: Evidence) -> Iterator[Finding]:
-    """One finding for a tensor and the layer that reads it, the costliest first."""
+    """One finding for a tensor and the layer that reads it, the costliest first.
+
+    A reader in float32 reads the same integers.
+    """
     if not evidence.eight_bits:
         return
     found = []
-    for layer in evidence.quantized:
+    for layer in evidence.layers:
         own = evidence.tensors.get(layer.source)
         if own is None or len(layer.norms) != len(own.low):
             continue
