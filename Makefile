@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals picture checkpoints rehearse golden clean
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse check-sparse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -44,6 +44,12 @@ corpus: setup ## export every network of the corpus and write docs/corpus.md (5-
 refusals: setup ## write docs/refusals.md: what is said of what cannot be exported (4 min)
 	$(BIN)/python scripts/refusals.py
 
+# SECONDS=30: so long instead of FILES; SEED: other files.
+FILES ?= 10000
+SEED ?= 0
+fuzz: setup ## 10,000 broken model files against every reader: facts or one line, within limits
+	$(BIN)/python scripts/fuzz --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS),--files $(FILES))
+
 picture: setup ## redraw README's scalogram
 	$(BIN)/python scripts/readme_picture.py
 
@@ -58,6 +64,9 @@ checkpoints: setup ## train the dense and the 90% sparse MobileNet of examples/c
 
 rehearse: setup ## every path of reproduce-% once, about a minute each, without data
 	$(BIN)/python scripts/reproduce --rehearse
+
+check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)
+	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record)
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py

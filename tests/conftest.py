@@ -14,6 +14,9 @@ import pytest
 # Two threads beside any other load are tens of times slower than one; children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Also where the package is imported from a checkout without being installed.
+pytest_plugins = ["tinyml.pytest_plugin"]
+
 RECIPE = """\
 model = "funnelnet"
 seed = 3

@@ -55,6 +55,7 @@ class MissingExtraError(MachineError):
             f"{package} is not installed; it comes with the extra '{extra}'",
             hint=f"pip install '{DISTRIBUTION}[{extra}]'",
         )
+        self.package = package
         self.extra = extra
 
 

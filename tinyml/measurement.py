@@ -118,6 +118,16 @@ class Measurement:
         known = [p.peak_rss_kb for p in self.processes if p.peak_rss_kb is not None]
         return max(known) if known else None
 
+    def differences(self, other: Measurement) -> list[str]:
+        """Each condition in which the two differ, with both values."""
+        mine = {**self.conditions, "label": self.label}
+        theirs = {**other.conditions, "label": other.label}
+        return sorted(
+            f"{key} ({mine.get(key)} and {theirs.get(key)})"
+            for key in mine.keys() | theirs.keys()
+            if mine.get(key) != theirs.get(key)
+        )
+
     def versus(self, base: Measurement) -> float:
         """Speed-up of the median over ``base``; `DeviceError` when they cannot be compared."""
         self.check_comparable(base)
@@ -125,14 +135,7 @@ class Measurement:
 
     def check_comparable(self, other: Measurement) -> None:
         """Raise `DeviceError` naming the conditions in which the two differ."""
-        mine = {**self.conditions, "label": self.label}
-        theirs = {**other.conditions, "label": other.label}
-        differ = sorted(
-            f"{key} ({mine.get(key)} and {theirs.get(key)})"
-            for key in mine.keys() | theirs.keys()
-            if mine.get(key) != theirs.get(key)
-        )
-        if differ:
+        if differ := self.differences(other):
             raise DeviceError(
                 f"results differ in {', '.join(differ)}: not comparable",
                 hint="measure both in one run",

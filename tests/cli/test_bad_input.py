@@ -315,3 +315,18 @@ def test_images_and_recordings_are_not_mixed_up(
     recipe.write_text(PICTURES.replace("resnet-20", "funnelnet"))
     done = cli("train", recipe, "--data", tmp_path / "p", "--out", tmp_path / "run")
     assert_refused(done, 3, "'image_folder' holds images")
+
+
+def test_a_runtime_that_a_target_does_not_have_is_a_matter_of_usage(
+    cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"no model")
+    common = ("inspect", str(path), "--sparse")
+    assert_refused(cli(*common), 2, "--sparse needs a target")
+    web = cli(*common, "--target", "rpi-zero2w", "--runtime", "litert-web")
+    assert_refused(web, 2, "there is no litert-web for rpi-zero2w", "litert, mnn, ort")
+    old = cli(*common, "--target", "rpi4", "--runtime-version", "0.1")
+    assert_refused(old, 2, "nothing is known of litert 0.1")
+    assert_refused(cli(*common, "--target", "rpi4"), 3, "model.tflite")
+    assert_refused(cli("inspect", str(path), "--require-sparse"), 2, "is for --sparse")

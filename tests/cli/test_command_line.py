@@ -21,12 +21,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_shows_every_verb_and_an_example() -> None:
     shown = run("--help")
     assert shown.returncode == 0
-    for verb in ("train", "eval", "export", "verify", "predict", "bench", "inspect", "doctor"):
+    for verb in (
+        *("train", "eval", "export", "verify", "predict", "bench", "compare"),
+        *("inspect", "doctor"),
+    ):
         assert f"  {verb} " in shown.stdout
     assert "tinyml export runs/demo --target rpi" in shown.stdout
 
 
-@pytest.mark.parametrize("verb", ["train", "eval", "export", "verify", "predict", "bench"])
+@pytest.mark.parametrize(
+    "verb", ["train", "eval", "export", "verify", "predict", "bench", "compare"]
+)
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
     shown = run(verb, "--help")
     assert shown.returncode == 0

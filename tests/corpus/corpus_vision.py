@@ -239,12 +239,13 @@ class Normalised(nn.Module):
 
 
 class Activations(nn.Module):
-    """PReLU, LeakyReLU, SiLU, GELU (both forms), ELU, Mish, Softplus."""
+    """PReLU (several slopes, one), LeakyReLU, SiLU, GELU (both forms), ELU, Mish, Softplus."""
 
     def __init__(self) -> None:
         super().__init__()
         kinds = (
             nn.PReLU(6),
+            nn.PReLU(),
             nn.LeakyReLU(0.1),
             nn.SiLU(),
             nn.GELU(),
@@ -254,6 +255,8 @@ class Activations(nn.Module):
             nn.Softplus(),
         )
         self.layers = nn.Sequential(*(self.layer(i, kind) for i, kind in enumerate(kinds)))
+        with torch.no_grad():
+            kinds[0].weight.copy_(torch.linspace(0.1, 0.4, 6))
         self.head = nn.Linear(6, 3)
 
     @staticmethod

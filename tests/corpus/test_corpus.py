@@ -65,6 +65,6 @@ def test_at_least_23_of_26_have_parity_in_both_formats() -> None:
 
 def test_every_rewrite_fires_in_a_network(tmp_path: Path) -> None:
     networks = ("ds-cnn", "autoencoder", "adaptive-pooling", "spectrogram", "hf-distilbert")
-    networks += ("hf-mobilenet-v1",)
+    networks += ("hf-mobilenet-v1", "activations")
     fired = [prepare(BY_NAME[name], tmp_path).passes for name in networks]
     assert {name for counts in fired for name, count in counts.items() if count} == set(PASSES)

@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyml.export import flatbuffer
+from tinyml.export import flatbuffer, quantizer_rules
 from tinyml.export.capture import capture
 from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.passes.torch import rewrite
+from tinyml.export.precision.w8a8_static import WEIGHT
 from tinyml.export.write_tflite import to_tflite
 from tinyml.spec import Array, Signature, TensorSpec
 
 SIDE = 16
 FP16 = 1
+INT8 = 9
 SIGNATURE = Signature((TensorSpec("image", (1, 3, SIDE, SIDE)),), (TensorSpec("logits", (1, 40)),))
 
 
@@ -72,6 +74,20 @@ def converted(network: nn.Module) -> bytes:
 def halved(data: bytes) -> bytes:
     """The same with weights in float16."""
     return flatbuffer.pack(cast_weights_to_float16(flatbuffer.unpack(data))[0])
+
+
+def eight_bits(data: bytes) -> bytes:
+    """The same with int8 weights that float32 operators read behind a DEQUANTIZE."""
+    from ai_edge_quantizer import quantizer
+
+    config = {
+        "weight_tensor_config": WEIGHT,
+        "compute_precision": "FLOAT",
+        "explicit_dequantize": True,
+    }
+    rules = [quantizer_rules.rule(".*", "min_max_uniform_quantize", config)]
+    made = quantizer.Quantizer(bytearray(data), rules).quantize()
+    return flatbuffer.pack(flatbuffer.unpack(bytes(made.quantized_model)))
 
 
 def answers(data: bytes) -> Answers:

@@ -26,6 +26,7 @@ from tinyml.export.plan import QuantPlan, kept_operators, plan_tensors
 from tinyml.export.write_onnx import to_onnx
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
+from tinyml.runtimes.inspect_onnx import inspect_onnx
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.spec import Array
@@ -243,3 +244,30 @@ def test_a_layer_that_is_kept_stays_in_float_when_onnxruntime_optimises(
     optimised = ONNXRUNTIME.open(out).run({"image": image(3)})["logits"]
     noise = sqnr_db(optimised, plain)
     assert noise is None or noise > 30.0
+
+
+@pytest.mark.parametrize("precision", INTEGER)
+def test_each_node_of_quantized_onnx_comes_after_what_it_reads(
+    floats: dict[str, Path], precision: str
+) -> None:
+    """onnxruntime loads a graph in any order; the standard and its other readers do not."""
+    nodes = quantize_onnx.quantize(
+        onnx.load(floats["onnx"]), planned(floats["onnx"], precision)
+    ).graph.node
+    makers = {name for node in nodes for name in node.output}
+    seen: set[str] = set()
+    for node in nodes:
+        assert set(node.input) & makers <= seen
+        seen.update(node.output)
+
+
+@pytest.mark.parametrize("precision", INTEGER)
+def test_macs_are_counted_through_integers(
+    floats: dict[str, Path], tmp_path: Path, precision: str
+) -> None:
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
+    facts = inspect_onnx(out)
+    assert facts.macs == inspect_onnx(floats["onnx"]).macs
+    assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
+    assert "unknown" not in {layer.activation for layer in facts.layers}

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparse_networks import FP16, Answers, answers, converted, halved, pointwise
+from sparse_networks import (
+    FP16,
+    INT8,
+    Answers,
+    answers,
+    converted,
+    eight_bits,
+    halved,
+    pointwise,
+)
 
 from tinyml.errors import InputError
 from tinyml.export import flatbuffer, sparse_encoding
@@ -89,15 +99,17 @@ def test_it_fires_once_the_file_is_smaller_and_every_bit_stays(block: int) -> No
     assert [file_sparse.describe(Path("x"), model, t).block[0] for t in found] == [block] * 3
 
 
-def test_half_precision_keeps_its_dequantize_behind_the_densify() -> None:
-    dense = halved(converted(pointwise(block=1)))
+@pytest.mark.parametrize(("stored", "kind"), [(halved, FP16), (eight_bits, INT8)])
+def test_shorter_weights_keep_their_dequantize_behind_the_densify(
+    stored: Callable[[bytes], bytes], kind: int
+) -> None:
+    dense = stored(converted(pointwise(block=1)))
     model = flatbuffer.unpack(dense)
     assert store_sparse(model) == 3
     share_buffers(model)
     sparse = flatbuffer.pack(model)
     assert len(sparse) < 0.6 * len(dense)
-    (kind,) = {t.type for t in file_sparse.sparse_tensors(flatbuffer.unpack(sparse))}
-    assert kind == FP16
+    assert {t.type for t in file_sparse.sparse_tensors(flatbuffer.unpack(sparse))} == {kind}
     _same(answers(dense), answers(sparse))
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from tinyml import build_bundle
 from tinyml.errors import UsageError
+from tinyml.pipeline.inspect_sparse import inspect_sparse
 
 SAMPLE = {"image": np.zeros((1, 16, 8, 8), np.float32)}
 
@@ -43,3 +44,44 @@ def test_a_bundle_says_how_many_weights_are_stored_sparse(
 def test_another_way_to_store_zeros_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown way to store zeros 'on'"):
         build_bundle(pruned(), SAMPLE, out=tmp_path / "b", sparse="on")
+
+
+def mobile(between: nn.Module) -> nn.Module:
+    """An entry, two pruned pointwise convolutions with ``between`` between them, an average."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2, padding=1),
+        nn.Conv2d(16, 96, 1),
+        between,
+        nn.Conv2d(96, 96, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    for name in ("1", "3"):
+        weight = network.get_submodule(name).weight
+        with torch.no_grad():
+            weight.mul_(torch.rand_like(weight) > 0.95)  # type: ignore[operator, arg-type]
+    return network.eval()
+
+
+@pytest.mark.parametrize(("between", "stored"), [(nn.ReLU(), 2), (nn.MaxPool2d(2), 0)])
+def test_zeros_that_a_board_would_compute_wrongly_are_stored_dense(
+    tmp_path: Path, between: nn.Module, stored: int
+) -> None:
+    said: list[str] = []
+    sample = {"image": np.zeros((1, 3, 32, 32), np.float32)}
+    bundle = build_bundle(
+        mobile(between),
+        sample,
+        out=tmp_path / "b",
+        formats=("tflite",),
+        report=lambda told: said.append(str(told.get("text", ""))),
+    )
+    (model,) = bundle.models
+    assert model.passes.get("store_sparse", 0) == stored
+    assert any("would compute it wrongly on ARM" in line for line in said) == (stored == 0)
+    found = inspect_sparse(bundle.folder, "rpi4")
+    assert (found.engages, found.runs_wrong) == (stored == 2, False)
+    lint: list[Any] = bundle.facts["lint"][model.path]
+    (row,) = [row for row in lint if row["rule"] == "zeros_run_dense"]
+    assert ("sparse kernels" in row["cost"]) == (stored == 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinyml.pipeline.file_layers import channel_axes, layers
-from tinyml.runtimes.lint.graph import ModelGraph, Operator, Value
+from tinyml.runtimes.file_graph import ModelGraph, Operator, Value
 from tinyml.spec import Array
 
 RANDOM = np.random.default_rng(0)

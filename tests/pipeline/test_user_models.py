@@ -301,12 +301,13 @@ IGNORED = r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning"
 
 
 @pytest.mark.filterwarnings(IGNORED)
-def test_a_module_in_memory_becomes_a_bundle_and_is_as_it_was(tmp_path: Path) -> None:
+def test_a_module_in_memory_becomes_a_bundle_and_is_as_it_was(
+    tmp_path: Path, assert_parity: Callable[..., Any]
+) -> None:
     import torch
     from torch import nn
 
     import tinyml
-    from tinyml.testing import assert_parity
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Sigmoid(), nn.Dropout())

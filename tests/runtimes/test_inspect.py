@@ -34,6 +34,7 @@ def test_reads_an_onnx_file(onnx_file: Path) -> None:
     assert (conv.op, conv.weight, conv.activation) == ("Conv", "float32", "float32")
     # 3 channels of 4 positions, 3 taps each; 3 x 3 weights and 3 biases.
     assert (conv.macs, conv.parameters, facts.parameters) == (36, 12, 12)
+    assert facts.weight_bytes == 4 * 12
     assert facts.largest_activation_bytes == 3 * 4 * 4
     assert facts.versions == {"ai.onnx": 18, "ir": 8}
     assert facts.custom_ops == ()
@@ -51,6 +52,7 @@ def test_reads_a_tflite_file(tflite_file: Path) -> None:
     (conv,) = [layer for op, layer in layers.items() if "CONV" in op]
     assert (conv.macs, conv.parameters) == (36, 12)
     assert facts.macs == 45
+    assert facts.weight_bytes == 4 * facts.parameters == 4 * 24
     assert facts.versions["FULLY_CONNECTED"] >= 1
 
 
@@ -89,7 +91,7 @@ def test_sees_the_stored_precision_through_quantization(tmp_path: Path) -> None:
     facts = onnx_facts(tmp_path / "q.onnx", text)
     (layer,) = facts.layers
     assert (layer.weight, layer.activation, layer.parameters) == ("int8", "uint8", 8)
-    assert (facts.macs, facts.parameters) == (8, 8)
+    assert (facts.macs, facts.parameters, facts.weight_bytes) == (8, 8, 8)
 
 
 def test_counts_a_shared_weight_once_and_no_shape(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparse_network import SAME, VALID, SparseNetwork
+from sparse_network import NONE, SAME, VALID, SparseNetwork
 
 SIDE = 32
 WIDE = 96
@@ -57,11 +57,18 @@ def _with(middle: Callable[[SparseNetwork, str], str]) -> tuple[SparseNetwork, t
     return network, (network.mean(x),)
 
 
-def _headed(zeros: float, classes: int) -> tuple[SparseNetwork, tuple[str]]:
+def _headed(zeros: float, classes: int, *, keep: bool) -> tuple[SparseNetwork, tuple[str]]:
     """A fully connected layer right behind the average."""
     network, x = _entry()
     x = network.mean(_body(network, x))
-    return network, (network.fully_connected(x, classes, zeros),)
+    return network, (network.fully_connected(x, classes, zeros, keep=keep),)
+
+
+def _squeezed(network: SparseNetwork, x: str) -> str:
+    """Squeeze and excitation: each channel times what its average says."""
+    inner = network.convolution(network.mean(x, keep=True), 24, zeros=ZEROS)
+    gate = network.convolution(inner, WIDE, zeros=ZEROS, activation=NONE)
+    return network.binary("MUL", x, network.unary("LOGISTIC", gate))
 
 
 def _tail(end: Callable[[SparseNetwork, str], str]) -> tuple[SparseNetwork, tuple[str]]:
@@ -140,13 +147,24 @@ CASES: dict[str, Case] = {
     "concatenation": Case("operator", False, lambda: _with(lambda n, x: n.concatenate(x, x))),
     "resize": Case("operator", True, lambda: _with(lambda n, x: n.resize(x))),
     "transposed_mean": Case(
-        "exit", False, lambda: _tail(lambda n, x: n.mean(n.transpose(x, 0, 2, 1, 3)))
+        "operator", False, lambda: _tail(lambda n, x: n.mean(n.transpose(x, 0, 2, 1, 3)))
     ),
     "depth_to_space": Case("exit", True, lambda: _tail(lambda n, x: n.depth_to_space(x))),
     "no_exit": Case("exit", False, lambda: _tail(lambda n, x: x)),
     "used_outside": Case("used_outside", False, _used_outside),
     "given_out": Case("used_outside", False, _given_out),
-    "small_head": Case("zero_share", True, lambda: _headed(0.0, 10)),
-    "dense_head": Case("zero_share", False, lambda: _headed(0.0, 200)),
-    "sparse_head": Case("zero_share", True, lambda: _headed(0.9, 200)),
+    "sum": Case("exit", True, lambda: _tail(lambda n, x: n.mean(x, op="SUM"))),
+    "kept_dimensions": Case("exit", True, lambda: _tail(lambda n, x: n.mean(x, keep=True))),
+    "unary_behind": Case(
+        "open_end", True, lambda: _tail(lambda n, x: n.flat(n.unary("TANH", n.mean(x, keep=True))))
+    ),
+    "pointwise_behind": Case(
+        "open_end",
+        False,
+        lambda: _tail(lambda n, x: n.convolution(n.mean(x, keep=True), 200, zeros=ZEROS)),
+    ),
+    "squeeze_excite": Case("binary", True, lambda: _with(_squeezed)),
+    "uncounted_head": Case("zero_share", True, lambda: _headed(0.0, 200, keep=False)),
+    "counted_head": Case("zero_share", False, lambda: _headed(0.0, 200, keep=True)),
+    "counted_sparse_head": Case("zero_share", True, lambda: _headed(0.9, 200, keep=True)),
 }

@@ -93,18 +93,24 @@ class SparseNetwork:
             "DEPTHWISE_CONV_2D", inputs, shape, "DepthwiseConv2DOptions", **told
         )
 
-    def mean(self, x: str, *, keep: bool = False) -> str:
-        """Over height and width."""
+    def mean(self, x: str, *, keep: bool = False, op: str = "MEAN") -> str:
+        """Over height and width; ``op`` may be SUM."""
         n, _, _, c = self.shapes[x]
         axes = self.constant("axes", np.array([1, 2], np.int32))
         shape = (n, 1, 1, c) if keep else (n, c)
-        return self.add_operator("MEAN", [x, axes], shape, "ReducerOptions", keepDims=keep)
+        return self.add_operator(op, [x, axes], shape, "ReducerOptions", keepDims=keep)
 
-    def fully_connected(self, x: str, channels: int, zeros: float = 0.0) -> str:
-        columns = self.shapes[x][-1]
+    def fully_connected(
+        self, x: str, channels: int, zeros: float = 0.0, *, keep: bool = False
+    ) -> str:
+        """``keep``: the number of dimensions is kept, else it becomes two."""
+        *rest, columns = self.shapes[x]
         weight = self.sparse_weight(channels, columns, zeros, 1)
         inputs = [x, self.constant("weight", weight), self.bias(channels)]
-        return self.add_operator("FULLY_CONNECTED", inputs, (1, channels), "FullyConnectedOptions")
+        shape = (*rest, channels) if keep else (1, channels)
+        return self.add_operator(
+            "FULLY_CONNECTED", inputs, shape, "FullyConnectedOptions", keepNumDims=keep
+        )
 
     def pool(self, x: str, op: str = "AVERAGE_POOL_2D", size: int = 2) -> str:
         n, h, w, c = self.shapes[x]
@@ -146,6 +152,12 @@ class SparseNetwork:
         shape = tuple(self.shapes[x][axis] for axis in order)
         axes = self.constant("order", np.array(order, np.int32))
         return self.add_operator("TRANSPOSE", [x, axes], shape, "TransposeOptions")
+
+    def flat(self, x: str) -> str:
+        """Without height and width of one."""
+        shape = (1, self.shapes[x][-1])
+        inputs = [x, self.constant("shape", np.array(shape, np.int32))]
+        return self.add_operator("RESHAPE", inputs, shape, "ReshapeOptions", newShape=list(shape))
 
     def channel_vector(self, x: str) -> str:
         """A constant of one value a channel, of four dimensions."""

@@ -1,19 +1,87 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
 
 from tinyml.device.emulated import count, emulated_link
+from tinyml.runtimes.sparse import Engagement, engagement
 
 pytest.importorskip("ai_edge_litert")
+
+# What the lint names where a network just misses a condition: an open end comes with its cause.
+CASE_VERSION = "litert-2.3.0"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("corpus")
+    return {name: case.write(folder, name)[0] for name, case in CASES.items()}
 
 
 def test_each_condition_is_just_missed_by_a_network() -> None:
     missed = {case.condition for case in CASES.values() if not case.met}
     assert {case.condition for case in CASES.values() if case.met} <= missed | {"block_kernels"}
     assert len(CASES) >= 24
+
+
+@pytest.mark.parametrize("version", recorded())
+def test_the_lint_says_what_the_runtime_did(version: str, corpus: dict[str, Path]) -> None:
+    seen = recorded()[version]
+    assert set(seen) == set(CASES)
+    differ = {
+        name: (own["does"], verdict(corpus[name], version).reasons)
+        for name, own in seen.items()
+        if not agrees(verdict(corpus[name], version), own["does"])
+    }
+    assert not differ
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.met])
+def test_the_condition_that_is_missed_is_named_with_its_node_and_cure(
+    name: str, corpus: dict[str, Path]
+) -> None:
+    own = verdict(corpus[name], CASE_VERSION)
+    assert not own.engages
+    named = {reason.condition for reason in own.reasons}
+    assert CASES[name].condition in named
+    assert all(reason.cure and reason.needed and reason.value for reason in own.reasons)
+
+
+def test_on_x86_with_avx_nothing_runs_sparse(corpus: dict[str, Path]) -> None:
+    own = engagement(corpus["plain"], "litert", "2.3.0", "x86_64", avx=True)
+    assert not own.engages
+    assert [reason.condition for reason in own.reasons] == ["arch"]
+    assert engagement(corpus["plain"], "litert", "2.3.0", "x86_64", avx=False).engages
+
+
+def test_blocks_without_vector_kernels_are_a_trap(corpus: dict[str, Path]) -> None:
+    own = verdict(corpus["block_4"], "litert-web-2.5.3")
+    assert own.engages
+    assert [reason.condition for reason in own.reasons] == ["block_kernels"]
+    kernels = {layer.kernel for layer in own.layers if layer.sparsity > 0.5}
+    assert kernels == {"spmm 8x4 scalar"}
+    assert not verdict(corpus["block_4"], CASE_VERSION).reasons
+
+
+def test_a_dense_head_counts_in_versions_that_count_it(corpus: dict[str, Path]) -> None:
+    assert not verdict(corpus["counted_head"], "litert-2.3.0").engages
+    assert verdict(corpus["counted_head"], "litert-1.0.1").engages
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_predicted_speedup_is_near_the_ratio_of_instructions(
+    name: str, corpus: dict[str, Path]
+) -> None:
+    own: Engagement = verdict(corpus[name], CASE_VERSION)
+    if own.predicted_speedup is None:
+        assert not own.engages
+        return
+    seen = recorded()[CASE_VERSION][name]
+    assert math.isclose(own.predicted_speedup, seen["dense"] / seen["sparse"], rel_tol=0.25)
 
 
 @pytest.mark.slow

@@ -192,9 +192,11 @@ def command(
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_rows
+    from tinyml.pipeline.summary import harm_rows, parity_rows
 
     put(table(*parity_rows(bundle.parity)))
+    if "harm" in bundle.facts:
+        put(table(*harm_rows(bundle.facts["harm"])))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.agreeing} of {agreement.count} {agreement.unit} agree")
         for moved in agreement.disagreements:

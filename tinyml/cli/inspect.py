@@ -8,10 +8,25 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import put, put_json
+from tinyml.errors import UsageError
 
 
 def command(
     what: Annotated[Path, typer.Argument(help="A bundle, a .tflite or an .onnx file.")],
+    sparse: Annotated[
+        bool,
+        typer.Option("--sparse", help="Do sparse kernels run it on --target?"),
+    ] = False,
+    target: Annotated[str | None, typer.Option(help="With --sparse: rpi4, android, ...")] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="With --sparse: litert, litert-web, ort or mnn.")
+    ] = None,
+    runtime_version: Annotated[
+        str | None, typer.Option(help="With --sparse: by default the one that the target gets.")
+    ] = None,
+    require: Annotated[
+        bool, typer.Option("--require-sparse", help="With --sparse: exit 5 where it runs dense.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a bundle or a model file holds.
@@ -20,8 +35,26 @@ def command(
     slow, large or fragile, with its cure. Of a bundle: its manifest; its model files too, where
     their readers are installed.
 
+    With --sparse: whether the runtime's sparse kernels run the file, from the conditions of its
+    source, and the operator that is in the way.
+
     Example: tinyml inspect demo-bundle/funnelnet-fp32.tflite
+
+    Example: tinyml inspect --sparse --target rpi4 demo-bundle
     """
+    if not sparse:
+        given = {"--target": target, "--runtime": runtime, "--runtime-version": runtime_version}
+        for option, value in {**given, "--require-sparse": require}.items():
+            if value:
+                raise UsageError(f"{option} is for --sparse", hint="add --sparse")
+        _show(what, as_json)
+        return
+    if target is None:
+        raise UsageError("--sparse needs a target", hint="--target rpi4; tinyml targets lists them")
+    _show_sparse(what, target, runtime, runtime_version, require, as_json)
+
+
+def _show(what: Path, as_json: bool) -> None:
     from tinyml.pipeline.inspect import inspect
     from tinyml.pipeline.summary import inspection_text
 
@@ -30,3 +63,22 @@ def command(
         put_json(found)
         return
     put(inspection_text(found))
+
+
+def _show_sparse(
+    what: Path,
+    target: str,
+    runtime: str | None,
+    version: str | None,
+    require: bool,
+    as_json: bool,
+) -> None:
+    from tinyml.pipeline.inspect_sparse import inspect_sparse, require_sparse, sparse_text
+
+    found = inspect_sparse(what, target, runtime, version)
+    if as_json:
+        put_json({"sparse": found.to_json()})
+    else:
+        put(sparse_text(found))
+    if require:
+        require_sparse(found)

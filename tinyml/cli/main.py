@@ -18,6 +18,7 @@ import typer
 import tinyml
 from tinyml.cli import (
     bench,
+    compare,
     doctor,
     evaluate,
     export,
@@ -62,6 +63,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "verify": verify.command,
     "predict": predict.command,
     "bench": bench.command,
+    "compare": compare.command,
     "inspect": inspect.command,
     "models": models.command,
     "targets": targets.command,

@@ -83,7 +83,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
         },
     )
     quantizer.quantize_model()
-    made = quantizer.model.model
+    made = _in_order(quantizer.model)
     keep_kept(made, planned.kept)
     return made
 
@@ -107,7 +107,13 @@ def _dynamic(model: Any, kept: list[str]) -> Any:
         extra_options={"WeightSymmetric": True},
     )
     quantizer.quantize_model()
-    return quantizer.model.model
+    return _in_order(quantizer.model)
+
+
+def _in_order(made: Any) -> Any:
+    """The quantizer appends its nodes; ONNX wants each after what it reads."""
+    made.topological_sort()
+    return made.model
 
 
 def _with_shapes(model: Any) -> Any:

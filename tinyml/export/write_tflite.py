@@ -21,6 +21,7 @@ from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
 from tinyml.export.module_stack import innermost, owners
 from tinyml.export.passes.tflite import rewrite
+from tinyml.export.passes.torch.average_over_space import average_over_space
 from tinyml.export.passes.torch.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.precision import of
 from tinyml.export.precision.plan import PrecisionPlan
@@ -28,6 +29,9 @@ from tinyml.export.tflite_names import computing_parts, made_from, name_stages, 
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
+
+# Rewrites of the copy that goes to the converter.
+FOR_LITERT = (conv1d_to_conv2d, average_over_space)
 
 
 def write(
@@ -71,9 +75,9 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
     capture.tag(captured.program, position=1)
     module: Any = captured.program.module()
-    count = conv1d_to_conv2d(module.graph)
+    counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
     module.recompile()
-    return module, {conv1d_to_conv2d.__name__: count}
+    return module, counts
 
 
 def to_tflite(captured: Captured, module: Any = None) -> bytes:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyml import bundle as bundles
-from tinyml.bundle import Bundle, StageParity
+from tinyml.bundle import Bundle, Parity, StageParity
 from tinyml.errors import InputError
 from tinyml.export import parity
-from tinyml.pipeline.engines import OPTIMISED, Engine, installed, runtime_of
+from tinyml.pipeline.engines import OPTIMISED, Engine, installed, meet, runtime_of
+from tinyml.pipeline.summary import parity_table
 from tinyml.spec import Array, Arrays, Signature
+from tinyml.testing import ParityError
 from tinyml.tolerance import POLICIES, PolicyName
 
 if TYPE_CHECKING:
@@ -37,25 +39,32 @@ def assert_parity(
     inputs     arrays or tensors by name; or cases of them, by the case's name
     policy     of `tinyml.tolerance`; without one, that of each file's precision
 
-    Returns the rows compared. Raises `AssertionError` naming engine, stage, case, error
-    and bound; `MissingExtraError` without a runtime.
+    Returns the rows compared. Raises `tinyml.testing.ParityError`, an `AssertionError`, naming
+    engine, stage, case, error and bound, and the worst value of the first; `MissingExtraError`
+    without a runtime.
     """
+    __tracebackhide__ = True
     engines, signature, stages = _opened(shipped)
     layout = "nhwc" if any("channels" in spec.axes[-1:] for spec in signature.inputs) else "nchw"
     rows: list[StageParity] = []
+    diffs: list[str] = []
     for case, given in _cases(inputs).items():
         signature.check_inputs(given)
         inside, outputs = _wanted(reference, given, signature, stages, layout)
         for engine in engines:
             got = engine.stages(given) if inside else {}
             chosen = policy or engine.policy
-            rows += parity.compare(engine.name, case, inside, got, list(inside), chosen)
+            mine = parity.compare(engine.name, case, inside, got, list(inside), chosen)
+            diffs += _diffs(mine, inside, got)
             answered = engine.runtime.open(engine.path).run(given)
             optimised = OPTIMISED[engine.name]
-            rows += parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
+            whole = parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
+            diffs += _diffs(whole, outputs, answered)
+            rows += [*mine, *whole]
     failed = [row for row in rows if row.verdict == "fail"]
     if failed:
-        raise AssertionError(_text(failed, len(rows)))
+        table = parity_table(Parity(tuple(rows)))
+        raise ParityError(_text(failed, len(rows), diffs), table)
     return tuple(rows)
 
 
@@ -67,12 +76,15 @@ def _opened(shipped: Bundle | Path | str) -> tuple[list[Engine], Signature, tupl
         shipped = bundles.read(path)
     shipped.check_files()
     engines, _ = installed(shipped.folder, shipped.models)
+    for engine in engines:
+        meet(engine.runtime, engine.path, inside=True)
     return engines, shipped.signature, shipped.stages
 
 
 def _file(path: Path) -> tuple[list[Engine], Signature, tuple[str, ...]]:
     """A file alone has no map of stages: its outputs are what is compared."""
     runtime = runtime_of(path)
+    meet(runtime, path)
     suffix = path.suffix.removeprefix(".")
     model = bundles.ModelFile(path.name, "", suffix, "fp32", {}, {}, {}, "")
     return [Engine(model, path, runtime)], runtime.open(path).signature, ()
@@ -111,14 +123,35 @@ def _wanted(
     return {}, {name: _array(returned[name]) for name in names}
 
 
-def _text(failed: list[StageParity], total: int) -> str:
+def _diffs(
+    rows: Sequence[StageParity], want: Arrays, got: Mapping[str, Array | None]
+) -> Iterator[str]:
+    """For each failed row, the value that is farthest off."""
+    for row in rows:
+        if row.verdict == "fail":
+            yield _diff(want[row.stage], got.get(row.stage))
+
+
+def _diff(want: Array, got: Array | None) -> str:
+    if got is None:
+        return "no answer"
+    if got.shape != want.shape:
+        return f"shape {list(got.shape)}, wanted {list(want.shape)}"
+    error = np.abs(got.astype(np.float64) - want.astype(np.float64))
+    worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), want.shape)
+    place = ", ".join(str(int(index)) for index in worst)
+    return f"farthest off at [{place}]: {got[worst]:.6g}, wanted {want[worst]:.6g}"
+
+
+def _text(failed: list[StageParity], total: int, diffs: list[str]) -> str:
     first = failed[0]
     policy = first.policy
     lines = [
         f"{first.engine} differs from the reference at stage '{first.stage}' on '{first.case}' "
         f"({len(failed)} of {total} rows fail; {policy}: {POLICIES[policy].because})"
     ]
-    lines += [f"  {line}" for line in _lines(failed[:SHOWN])]
+    shown = zip(_lines(failed[:SHOWN]), diffs, strict=False)
+    lines += [f"  {line}; {diff}" for line, diff in shown]
     if len(failed) > SHOWN:
         lines.append(f"  and {len(failed) - SHOWN} more")
     return "\n".join(lines)

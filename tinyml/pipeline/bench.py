@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import machine_errors
+from tinyml.errors import DeviceError, InputError, machine_errors
 from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline import reference
-from tinyml.pipeline.engines import Engine, installed, runtime_of
+from tinyml.pipeline.engines import Engine, installed, meet, runtime_of
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Arrays
 
@@ -93,20 +94,60 @@ def bench(
     with machine_errors("making a scratch folder"):
         scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
     with scratch, local_link() as link:
-        prepare = _of_file if what.is_file() else _of_bundle
-        jobs, skipped = prepare(what, Path(scratch.name))
+        jobs, skipped = jobs_of(what, Path(scratch.name))
         plan = Plan(runs=runs, threads=threads)
-        measured = measure(link, jobs, repeats, plan=plan, progress=_progress(report))
-    path = out or what.absolute().parent / f"{what.absolute().name}.bench.json"
+        measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
+    path = out or beside(what)
     result = Benchmark(tuple(measured), path, skipped)
     write_json(path, result.to_json())
     return result
+
+
+def beside(what: Path) -> Path:
+    """Where the benchmark of a bundle or a file is written unless it is told."""
+    return what.absolute().parent / f"{what.absolute().name}.bench.json"
+
+
+def read_measurements(path: Path) -> tuple[Measurement, ...]:
+    """What `bench` wrote to ``path``; `InputError` when it is anything else."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["measurements"]
+        found = tuple(Measurement.from_json(row) for row in rows)
+        sound = all(_is_sound(measurement) for measurement in found)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, DeviceError) as error:
+        raise _no_benchmark(path) from error
+    if not sound:
+        raise _no_benchmark(path)
+    return found
+
+
+def _is_sound(m: Measurement) -> bool:
+    """Whether a file's numbers are numbers: times are positive, at most 64 bits."""
+    times = all(type(ns) is int and 0 < ns < 1 << 63 for ns in m.samples_ns)
+    warm = all(type(process.warmups) is int for process in m.processes)
+    return times and warm and isinstance(m.conditions, dict) and isinstance(m.runtime, str)
+
+
+def _no_benchmark(path: Path) -> InputError:
+    return InputError(
+        f"{path} is not what tinyml bench writes", hint="remove it, or run tinyml bench again"
+    )
+
+
+def jobs_of(what: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
+    """What there is to time in a bundle or a file, and a line for each runtime that lacks.
+
+    Parts of files are cut into ``scratch``. Raises as `bench`.
+    """
+    return (_of_file if what.is_file() else _of_bundle)(what, scratch)
 
 
 def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     bundle.check_files()
     ready, skipped = installed(folder, bundle.models)
+    for engine in ready:
+        meet(engine.runtime, engine.path)
     inputs = next(iter(reference.load(folder / bundles.REFERENCE).inputs.values()))
     return [job for engine in ready for job in _jobs(bundle, engine, inputs, scratch)], skipped
 
@@ -114,6 +155,7 @@ def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]
 def _of_file(file: Path, _scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
     runtime = runtime_of(file)
+    meet(runtime, file)
     inputs = parity.cases(runtime.open(file).signature, seed=0)["random"]
     return [Job(file, str(runtime.name), inputs)], ()
 
@@ -129,7 +171,7 @@ def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, scratch: Path) -> list
     return [whole, Job(part, engine.name, {name: inputs[name] for name in taken}, FRONT_END)]
 
 
-def _progress(report: Report) -> Callable[[str, int, int], None]:
+def progress(report: Report) -> Callable[[str, int, int], None]:
     def forward(title: str, done: int, total: int) -> None:
         report({"title": "timing", "done": done, "total": total, "note": title})
 

@@ -19,7 +19,7 @@ from tinyml.export.plan import QuantPlan
 from tinyml.pipeline.calibration import Calibration
 from tinyml.pipeline.file_layers import channel_axes, layers
 from tinyml.pipeline.source import Subject
-from tinyml.runtimes.lint.graph import ModelGraph, read_graph
+from tinyml.runtimes.file_graph import ModelGraph, read_graph
 from tinyml.spec import Array, Arrays
 
 # Of calibration's samples: classes are counted on many, every tensor is read on few.

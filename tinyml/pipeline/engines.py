@@ -11,6 +11,7 @@ from tinyml import registry
 from tinyml.bundle import Bundle, ModelFile, in_order
 from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.export.parity import GENERATED
+from tinyml.runtimes import first_meeting
 from tinyml.spec import Array, Arrays
 from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
 
@@ -105,6 +106,11 @@ def require(runtime: Any) -> None:
     """Raise `MissingExtraError` unless the runtime is installed."""
     if runtime.version() is None:
         raise MissingExtraError(*PACKAGES[runtime.name])
+
+
+def meet(runtime: Any, path: Path, *, inside: bool = False) -> None:
+    """Let ``runtime`` meet a file of unknown origin in a child first: `first_meeting.meet`."""
+    first_meeting.meet(path, runtime.name, registry.RUNTIMES[runtime.name], inside=inside)
 
 
 def choose(bundle: Bundle, name: str | None) -> Engine:

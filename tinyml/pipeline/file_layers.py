@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyml.export.diagnose.evidence import Layer
 from tinyml.export.operators import ACTIVATIONS
-from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Operator, Value
+from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Operator, Value
 from tinyml.spec import Array
 
 # Where a product's output has its channels.

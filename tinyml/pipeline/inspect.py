@@ -9,6 +9,7 @@ from typing import Any
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.errors import InputError, MissingExtraError
+from tinyml.runtimes.file_facts import FileFacts
 from tinyml.target import Target, all_targets
 
 
@@ -26,15 +27,20 @@ def inspect(path: Path) -> dict[str, Any]:
 
 def inspect_file(path: Path) -> dict[str, Any]:
     """Facts of one model file, by its suffix; ``lint``: what no target is needed for."""
+    found = facts_of(path).to_json() | {"lint": _lint(path, None)}
+    return found | ({"sparse_weights": _sparse(path)} if path.suffix == ".tflite" else {})
+
+
+def facts_of(path: Path) -> FileFacts:
+    """One model file by its suffix; `InputError` for any other, or one that is not whole."""
     if path.suffix == ".tflite":
         from tinyml.runtimes.inspect_tflite import inspect_tflite
 
-        found = inspect_tflite(path).to_json() | {"lint": _lint(path, None)}
-        return found | {"sparse_weights": _sparse(path)}
+        return inspect_tflite(path)
     if path.suffix == ".onnx":
         from tinyml.runtimes.inspect_onnx import inspect_onnx
 
-        return inspect_onnx(path).to_json() | {"lint": _lint(path, None)}
+        return inspect_onnx(path)
     raise InputError(
         f"{path} is no model file that can be read", hint="give a bundle, a .tflite or an .onnx"
     )
@@ -98,7 +104,7 @@ def _contents(path: Path) -> dict[str, Any]:
         facts = inspect_file(path)
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}
-    names = ("ops", "macs", "parameters", "largest_activation_bytes")
+    names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")
     found = {name: facts[name] for name in names}
     if sparse := facts.get("sparse_weights"):
         sums = {key: sum(w[key] for w in sparse) for key in ("stored_bytes", "dense_bytes")}

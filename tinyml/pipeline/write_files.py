@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tinyml.files import sha256
 from tinyml.pipeline import capture, plan_precision
 from tinyml.pipeline.export_plan import Plan
 from tinyml.pipeline.source import Report
+from tinyml.pipeline.sparse_safety import why_unsafe
 from tinyml.pipeline.twins import twin_file
 
 
@@ -47,7 +49,16 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if blamed is error:
             raise
         raise blamed from error
+    if "tflite" in names and plan.sparse != "off" and plan.quantize is None:
+        store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
+
+
+def store_safely(plan: Plan, writer: convert.Child, path: Path, report: Report) -> None:
+    """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
+    if why := why_unsafe(path):
+        report({"text": why})
+        run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
 
 
 def file_names(plan: Plan) -> dict[str, str]:

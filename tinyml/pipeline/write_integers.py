@@ -31,7 +31,13 @@ from tinyml.pipeline.quantize import (
     size_line,
 )
 from tinyml.pipeline.source import Report, Subject
-from tinyml.pipeline.write_files import conversion_child, run_children, write_files, written_file
+from tinyml.pipeline.write_files import (
+    conversion_child,
+    run_children,
+    store_safely,
+    write_files,
+    written_file,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,9 @@ def _perform(
     jobs = children(floats, work, draft, sparse=plan.sparse)
     made = [conversion_child(*own, work) for own in jobs]
     run_children(plan, made)
-    for path in floats:
+    for path, child in zip(floats, made, strict=True):
+        if path.suffix == ".tflite" and plan.sparse != "off":
+            store_safely(plan, child, draft / path.name, report)
         if line := size_line(path, draft / path.name):
             report({"text": line})
     return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)

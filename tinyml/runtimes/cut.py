@@ -14,8 +14,9 @@ from typing import Any
 from tinyml.errors import InputError
 from tinyml.files import write_bytes
 from tinyml.runtimes.base import unknown_tensor
-from tinyml.runtimes.file_onnx import import_onnx, read_onnx, refuse_outside_data
-from tinyml.runtimes.file_tflite import indices, read_tflite, text, write_tflite
+from tinyml.runtimes.file_onnx import read_onnx, refuse_outside_data
+from tinyml.runtimes.file_tflite import indices, read_tflite, text, whole, write_tflite
+from tinyml.runtimes.infer_shapes import inferred
 
 
 def cut_file(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
@@ -23,17 +24,17 @@ def cut_file(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
     ways = {".onnx": cut_onnx, ".tflite": cut_tflite}
     if path.suffix not in ways:
         raise InputError(f"{path} ends in none of {', '.join(ways)}")
-    return ways[path.suffix](path, tensor, out)
+    with whole(path, path.suffix.removeprefix(".")):
+        return ways[path.suffix](path, tensor, out)
 
 
 def cut_onnx(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
     """Write ``out``, which computes ``tensor`` only; the names of the inputs it still takes."""
-    onnx = import_onnx()
     model = read_onnx(path)
     refuse_outside_data(path, model)
     graph = model.graph
     nodes, needed = _onnx_ancestors(path, graph, tensor)
-    shaped = onnx.shape_inference.infer_shapes(model).graph
+    shaped = inferred(path).graph
     values = {value.name: value for value in (*shaped.value_info, *shaped.output)}
     if tensor not in values:
         raise InputError(f"{path}: the shape of '{tensor}' is not known, so it cannot end there")

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.runtimes.file_limits import LARGEST_RANK
+
 BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}
 Shape = tuple[int | str, ...]
 
@@ -49,6 +51,7 @@ class FileFacts:
     custom_ops  what no standard runtime has: Flex, custom, foreign domains
     parameters  elements of all constants that are weights, each counted once: floats,
                 and integers with a scale; not shapes, axes or indices
+    weight_bytes  those elements as stored: of sparse ones the values and where they belong
     largest_activation_bytes  the largest single tensor that is computed or given: a
                 lower bound of the memory for activations
     """
@@ -59,6 +62,7 @@ class FileFacts:
     ops: Mapping[str, int]
     layers: tuple[Layer, ...]
     parameters: int
+    weight_bytes: int
     largest_activation_bytes: int | None
     versions: Mapping[str, int]
     custom_ops: tuple[str, ...]
@@ -81,8 +85,10 @@ def counted(ops: Iterable[str]) -> dict[str, int]:
 
 
 def elements(shape: Sequence[int | str] | None) -> int | None:
-    """Number of elements; ``None`` when a size is not fixed."""
-    if shape is None or any(not isinstance(size, int) or size < 0 for size in shape):
+    """Number of elements; ``None`` when a size is not fixed, or they are too many for a shape."""
+    if shape is None or len(shape) > LARGEST_RANK:
+        return None
+    if any(not isinstance(size, int) or size < 0 for size in shape):
         return None
     return math.prod(int(size) for size in shape)
 

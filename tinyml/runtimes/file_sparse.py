@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 
 from tinyml.errors import InputError
+from tinyml.runtimes.file_limits import LARGEST_ELEMENTS, LARGEST_SPARSE
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text
 from tinyml.spec import Array
-
-# A dense tensor larger than this is a claim of the file, not a weight.
-LARGEST_ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,18 @@ class _Level:
 def read_sparse(path: Path) -> tuple[SparseTensor, ...]:
     """What ``path`` stores sparse, in the file's order; `InputError` where it is not sound."""
     model = read_tflite(path)
+    check_sum(path, model)
     return tuple(describe(path, model, tensor) for tensor in sparse_tensors(model))
+
+
+def check_sum(path: Path, model: Any) -> None:
+    """Raise `InputError` where all that is stored sparse is more than can be laid out."""
+    total = sum(math.prod(indices(tensor.shape)) for tensor in sparse_tensors(model))
+    if total > LARGEST_SPARSE:
+        raise InputError(
+            f"{path} stores sparse what has {total:,} values with its zeros: more than "
+            f"{LARGEST_SPARSE:,} is not read"
+        )
 
 
 def sparse_tensors(model: Any) -> Iterator[Any]:
@@ -72,23 +81,29 @@ def describe(path: Path, model: Any, tensor: Any) -> SparseTensor:
     """Facts of one tensor, checked; `InputError` names it."""
     shape, block, levels = _checked(path, tensor)
     dtype = _dtype(path, tensor)
-    compressed = [array for level in levels for array in (level.segments, level.indices)]
     stored = _stored(levels)
     data = model.buffers[tensor.buffer].data
+    if not dtype.itemsize:
+        raise _unsound(path, tensor, "values of a type without a size")
     held = 0 if data is None else len(data) // dtype.itemsize
     if held != stored:
         raise _unsound(path, tensor, f"it holds {held:,} values and describes {stored:,}")
-    index_bytes = sum(array.nbytes for array in compressed if array is not None)
     return SparseTensor(
         name=text(tensor.name),
         shape=shape,
         dtype=str(dtype),
         block=block,
         values=stored,
-        index_bytes=index_bytes,
-        stored_bytes=stored * dtype.itemsize + index_bytes,
+        index_bytes=index_bytes(tensor),
+        stored_bytes=stored * dtype.itemsize + index_bytes(tensor),
         dense_bytes=math.prod(shape) * dtype.itemsize,
     )
+
+
+def index_bytes(tensor: Any) -> int:
+    """Bytes of its segments and indices; 0 of a dense tensor."""
+    levels = (tensor.sparsity.dimMetadata or ()) if tensor.sparsity is not None else ()
+    return sum(_vector(m.arraySegments).nbytes + _vector(m.arrayIndices).nbytes for m in levels)
 
 
 def dense(path: Path, model: Any, tensor: Any) -> Array:

@@ -13,6 +13,8 @@ import numpy as np
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.files import write_bytes
 from tinyml.runtimes.base import check_file
+from tinyml.runtimes.file_limits import LARGEST_RANK, VISITED_LEAST, VISITED_PER_BYTE
+from tinyml.runtimes.verify_flatbuffer import UnsoundError, unions, verify_flatbuffer
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
@@ -24,7 +26,6 @@ BROKEN = (
     ValueError,
     AttributeError,
     OverflowError,
-    MemoryError,
 )
 
 
@@ -45,6 +46,7 @@ def read_tflite(path: Path) -> Any:
     if data[4:8] != IDENTIFIER:
         raise InputError(f"{path} is not a TFLite file: it lacks the mark {IDENTIFIER.decode()}")
     with whole(path):
+        verify_flatbuffer(data, unions(schema))
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         _take_in(model, data)
         _check_indices(model)
@@ -53,22 +55,31 @@ def read_tflite(path: Path) -> Any:
 
 def _take_in(model: Any, data: bytes) -> None:
     """Buffers that lie behind the flatbuffer, as ai-edge-quantizer writes them."""
+    left = max(VISITED_LEAST, VISITED_PER_BYTE * len(data))
     for buffer in model.buffers or ():
         if buffer.data is None and buffer.offset > 1:
+            left -= buffer.size
             if buffer.offset + buffer.size > len(data):
-                raise ValueError("a buffer behind the end of the file")
+                raise UnsoundError("a buffer behind the end of the file")
+            if left < 0:
+                raise UnsoundError("many buffers in one place")
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
         buffer.offset = buffer.size = 0
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[None]:
-    """Turn what reading broken bytes raises into `InputError`."""
+def whole(path: Path, kind: str = "TFLite") -> Iterator[None]:
+    """Turn what reading a broken file of ``kind`` raises into `InputError`."""
     try:
         yield
+    except UnsoundError as error:
+        raise InputError(
+            f"{path} is not a whole {kind} file: {error}",
+            hint="it may be truncated or made up: copy or export it again",
+        ) from error
     except BROKEN as error:
         raise InputError(
-            f"{path} is not a whole TFLite file ({type(error).__name__})",
+            f"{path} is not a whole {kind} file ({type(error).__name__})",
             hint="it may be truncated: copy or export it again",
         ) from error
 
@@ -105,14 +116,30 @@ def indices(vector: Any) -> list[int]:
 
 def _check_indices(model: Any) -> None:
     if not model.subgraphs or not model.buffers:
-        raise ValueError("no subgraph or no buffer")
+        raise UnsoundError("no subgraph or no buffer")
     for graph in model.subgraphs:
         tensors = len(graph.tensors or ())
         used = indices(graph.inputs) + indices(graph.outputs)
+        made: list[int] = []
         for operator in graph.operators or ():
-            used += indices(operator.inputs) + indices(operator.outputs)
-            model.operatorCodes[operator.opcodeIndex]
+            used += indices(operator.inputs)
+            made += indices(operator.outputs)
+            _check(operator.opcodeIndex, model.operatorCodes, "an operator's code")
         if any(not -1 <= index < tensors for index in used):
-            raise ValueError("a tensor index outside the table")
+            raise UnsoundError("a tensor index outside of the table")
+        if any(not 0 <= index < tensors for index in made):
+            raise UnsoundError("an operator's output outside of the table")
         for tensor in graph.tensors or ():
-            model.buffers[tensor.buffer]
+            _check(tensor.buffer, model.buffers, "a tensor's buffer")
+            if max(len(indices(v)) for v in (tensor.shape, tensor.shapeSignature)) > LARGEST_RANK:
+                raise UnsoundError(f"a tensor of more than {LARGEST_RANK} dimensions")
+    for signature in model.signatureDefs or ():
+        _check(signature.subgraphIndex, model.subgraphs, "a signature's subgraph")
+        tensors = model.subgraphs[signature.subgraphIndex].tensors
+        for item in (*(signature.inputs or ()), *(signature.outputs or ())):
+            _check(int(item.tensorIndex), tensors, "a signature's tensor")
+
+
+def _check(index: int, table: Any, what: str) -> None:
+    if not 0 <= index < len(table or ()):
+        raise UnsoundError(f"{what} outside of the table")

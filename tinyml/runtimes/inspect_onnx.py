@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
 from tinyml.runtimes.file_facts import (
     FileFacts,
     Layer,
@@ -18,7 +17,10 @@ from tinyml.runtimes.file_facts import (
     product,
     size_bytes,
 )
-from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+from tinyml.runtimes.file_limits import FARTHEST
+from tinyml.runtimes.file_onnx import graphs_of, import_onnx, read_onnx
+from tinyml.runtimes.file_tflite import whole
+from tinyml.runtimes.infer_shapes import inferred
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 # Through these a weight is still the constant at their other end.
@@ -66,9 +68,13 @@ def inspect_onnx(path: Path) -> FileFacts:
     Raises `MissingExtraError` without onnx.
     """
     model = read_onnx(path)
+    with whole(path, "ONNX"):
+        return _facts(model, _read(inferred(path)))
+
+
+def _facts(model: Any, reader: _Reader) -> FileFacts:
     inputs = _signature(model.graph.input, {w.name for w in model.graph.initializer})
     outputs = _signature(model.graph.output, set())
-    reader = _read(path, model)
     layers = [reader.layer(node) for node in reader.nodes]
     return FileFacts(
         format="onnx",
@@ -77,6 +83,7 @@ def inspect_onnx(path: Path) -> FileFacts:
         ops=counted(_op(node) for node in reader.nodes),
         layers=tuple(layer for layer in layers if layer.parameters or layer.macs != 0),
         parameters=reader.parameters(),
+        weight_bytes=reader.weight_bytes(),
         largest_activation_bytes=reader.largest_activation(),
         versions={
             **{opset.domain or "ai.onnx": int(opset.version) for opset in model.opset_import},
@@ -118,21 +125,24 @@ class _Reader:
         if node.op_type in CARRIERS or node.op_type == "QuantizeLinear":
             return []
         found = [self.constant(name) for name in node.input]
-        return [name for name in dict.fromkeys(found) if name and self.is_weight(name, node)]
+        own = frozenset(node.input)
+        return [name for name in dict.fromkeys(found) if name and self.is_weight(name, node, own)]
 
     def constant(self, name: str) -> str | None:
         """The stored constant behind ``name``, if there is one."""
-        while name not in self.constants:
+        for _ in range(FARTHEST):
             maker = self.makers.get(name)
-            if maker is None or maker.op_type not in CARRIERS:
-                return None
+            if name in self.constants or maker is None:
+                break
+            if maker.op_type not in CARRIERS or not maker.input:
+                break
             name = maker.input[0]
-        return name
+        return name if name in self.constants else None
 
-    def is_weight(self, name: str, node: Any) -> bool:
-        """A float, or an integer that a scale belongs to."""
+    def is_weight(self, name: str, node: Any, inputs: Collection[str]) -> bool:
+        """A float, or an integer that a scale belongs to; ``inputs`` of the node."""
         dtype = self.constants[name][0]
-        scaled = node.op_type in MACS or name not in node.input
+        scaled = node.op_type in MACS or name not in inputs
         return "float" in dtype or (scaled and dtype in ("int8", "uint8", "int4", "uint4", "int32"))
 
     def stored(self, name: str) -> str:
@@ -146,8 +156,14 @@ class _Reader:
         return elements(self.constants[name][1]) or 0
 
     def parameters(self) -> int:
-        once = {name for node in self.nodes for name in self.weights(node)}
-        return sum(self.count(name) for name in once)
+        return sum(self.count(name) for name in self.all_weights())
+
+    def weight_bytes(self) -> int:
+        constants = (self.constants[name] for name in self.all_weights())
+        return sum(size_bytes(shape, dtype) or 0 for dtype, shape in constants)
+
+    def all_weights(self) -> set[str]:
+        return {name for node in self.nodes for name in self.weights(node)}
 
     def largest_activation(self) -> int | None:
         computed = [name for node in self.nodes for name in node.output if name]
@@ -162,17 +178,8 @@ class _Reader:
         return max(known) if known and len(known) == len(sizes) else None
 
 
-def _read(path: Path, model: Any) -> _Reader:
-    onnx = import_onnx()
-    _fix_batch(model)
-    try:
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
-    graphs = list(_graphs(model.graph))
+def _read(model: Any) -> _Reader:
+    graphs = list(graphs_of(model.graph))
     nodes = tuple(node for graph in graphs for node in graph.node)
     values = [v for g in graphs for v in (*g.input, *g.value_info, *g.output)]
     constants = {
@@ -190,28 +197,6 @@ def _read(path: Path, model: Any) -> _Reader:
                 shapes[value.name] = _shape(value)
     makers = {name: node for node in nodes for name in node.output if name}
     return _Reader(nodes, shapes, dtypes, constants, makers)
-
-
-def _fix_batch(model: Any) -> None:
-    """A free first size of an input becomes 1; shapes that it is in are left to inference."""
-    free = False
-    for value in model.graph.input:
-        sizes = value.type.tensor_type.shape.dim
-        if sizes and not sizes[0].HasField("dim_value"):
-            sizes[0].dim_value = 1
-            free = True
-    if free:
-        del model.graph.value_info[:]
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _graphs(inner)
 
 
 def _signature(values: Any, constants: set[str]) -> tuple[TensorFacts, ...]:

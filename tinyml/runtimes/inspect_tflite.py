@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tinyml.runtimes.file_facts import (
     product,
     size_bytes,
 )
+from tinyml.runtimes.file_sparse import index_bytes
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
 
 Shapes = list[tuple[int | str, ...]]
@@ -72,7 +73,12 @@ def inspect_tflite(path: Path) -> FileFacts:
 def _facts(model: Any, reader: _Reader) -> FileFacts:
     codes = [reader.op(code) for code in model.operatorCodes]
     operators = [(graph, op) for graph in model.subgraphs for op in graph.operators or ()]
-    layers = [reader.layer(graph, operator) for graph, operator in operators]
+    layers = [
+        reader.layer(graph, operator, unpacked)
+        for graph in model.subgraphs
+        for unpacked in (reader.unpacked(graph),)
+        for operator in graph.operators or ()
+    ]
     inputs, outputs = reader.signature()
     versions: dict[str, int] = {}
     for name, code in zip(codes, model.operatorCodes, strict=True):
@@ -83,7 +89,8 @@ def _facts(model: Any, reader: _Reader) -> FileFacts:
         outputs=outputs,
         ops=counted(codes[operator.opcodeIndex] for _, operator in operators),
         layers=tuple(layer for layer in layers if layer.parameters or layer.macs != 0),
-        parameters=reader.parameters(),
+        parameters=sum(reader.count(tensor) for tensor in reader.weights()),
+        weight_bytes=sum(reader.stored_bytes(tensor) for tensor in reader.weights()),
         largest_activation_bytes=reader.largest_activation(),
         versions=dict(sorted(versions.items())),
         custom_ops=tuple(sorted({name for name in codes if name.startswith(("Flex", "CUSTOM:"))})),
@@ -105,8 +112,10 @@ class _Reader:
             return name
         return custom if custom.startswith("Flex") else f"CUSTOM:{custom}"
 
-    def layer(self, graph: Any, operator: Any) -> Layer:
-        inputs = [self.origin(graph, i) for i in indices(operator.inputs) if i >= 0]
+    def layer(self, graph: Any, operator: Any, unpacked: Mapping[int, int]) -> Layer:
+        """``unpacked``: of the graph; its constants stand for what is made of them."""
+        read = [unpacked.get(i, i) for i in indices(operator.inputs) if i >= 0]
+        inputs = [graph.tensors[i] for i in read]
         outputs = [graph.tensors[i] for i in indices(operator.outputs)]
         weights = [tensor for tensor in inputs if self.is_weight(tensor)]
         op = self.op(self.model.operatorCodes[operator.opcodeIndex])
@@ -123,12 +132,8 @@ class _Reader:
             macs=self.macs(op, operator, inputs, outputs),
         )
 
-    def origin(self, graph: Any, index: int) -> Any:
-        """The tensor, or the constant that it is unpacked from (float16 or sparse weights)."""
-        return graph.tensors[self.unpacked(graph).get(index, index)]
-
     def unpacked(self, graph: Any) -> dict[int, int]:
-        """Tensor -> the constant that it is unpacked from, over several steps."""
+        """Tensor -> the constant (float16, sparse) that it is unpacked from, over several steps."""
         found: dict[int, int] = {}
         for operator in graph.operators or ():
             if self.op(self.model.operatorCodes[operator.opcodeIndex]) not in UNPACKING:
@@ -188,12 +193,15 @@ class _Reader:
     def count(self, tensor: Any) -> int:
         return elements(indices(tensor.shape)) or 0
 
-    def parameters(self) -> int:
+    def weights(self) -> list[Any]:
+        """Tensors that are weights, one for each buffer."""
         tensors = (tensor for graph in self.model.subgraphs for tensor in graph.tensors)
-        once = {
-            int(tensor.buffer): self.count(tensor) for tensor in tensors if self.is_weight(tensor)
-        }
-        return sum(once.values())
+        once = {int(tensor.buffer): tensor for tensor in tensors if self.is_weight(tensor)}
+        return list(once.values())
+
+    def stored_bytes(self, tensor: Any) -> int:
+        data = self.model.buffers[tensor.buffer].data
+        return index_bytes(tensor) + (0 if data is None else len(data))
 
     def largest_activation(self) -> int | None:
         sizes = [

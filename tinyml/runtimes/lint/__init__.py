@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tinyml.runtimes.file_graph import ModelGraph, read_graph
+from tinyml.runtimes.file_tflite import whole
 from tinyml.runtimes.lint.finding import Finding
 from tinyml.runtimes.lint.float64_leftovers import float64_leftovers
-from tinyml.runtimes.lint.graph import ModelGraph, read_graph
 from tinyml.runtimes.lint.large_activations import large_activations
 from tinyml.runtimes.lint.large_constants import large_constants
 from tinyml.runtimes.lint.layout_transposes import layout_transposes
@@ -45,4 +46,5 @@ def lint(path: Path, target: Target | None = None) -> tuple[Finding, ...]:
     without its reader.
     """
     graph = read_graph(path)
-    return tuple(finding for rule in RULES.values() for finding in rule(graph, target))
+    with whole(path, graph.format):
+        return tuple(finding for rule in RULES.values() for finding in rule(graph, target))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
 from tinyml.runtimes.lint.finding import Finding, in_bytes
-from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Value
 from tinyml.spec import Array
 from tinyml.target import Target
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.runtimes.file_graph import ModelGraph, Operator
+from tinyml.runtimes.file_limits import FARTHEST
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.runtimes.lint.graph import ModelGraph, Operator
 from tinyml.target import Target
 
 SHARE = 0.01
@@ -58,16 +59,15 @@ def _order(graph: ModelGraph, operator: Operator) -> tuple[int, ...]:
 
 def _near_convolution(graph: ModelGraph, operator: Operator) -> bool:
     """Whether a convolution makes or takes its value, seen through reshaping."""
-    makers = graph.makers
-    name = operator.inputs[0]
-    while name in makers and makers[name].op in THROUGH:
-        name = makers[name].inputs[0]
-    if name in makers and makers[name].op in CONVOLUTIONS:
+    maker = graph.makers.get(graph.before(operator.inputs[0], THROUGH))
+    if maker is not None and maker.op in CONVOLUTIONS:
         return True
-    front, seen = set(operator.outputs), []
-    for other in graph.operators:
-        if front.intersection(other.inputs):
-            seen.append(other.op)
-            if other.op in THROUGH:
-                front.update(other.outputs)
-    return any(op in CONVOLUTIONS for op in seen)
+    front, seen = list(operator.outputs), set(operator.outputs)
+    while front and len(seen) < FARTHEST:
+        for user in graph.users.get(front.pop(), ()):
+            if user.op in CONVOLUTIONS:
+                return True
+            if user.op in THROUGH:
+                front += [name for name in user.outputs if name not in seen]
+                seen.update(user.outputs)
+    return False

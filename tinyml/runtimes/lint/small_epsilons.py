@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.runtimes.file_facts import elements
+from tinyml.runtimes.file_graph import ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding
-from tinyml.runtimes.lint.graph import ModelGraph, Operator
 from tinyml.target import Target
 
 LEAST = 1e-7
@@ -45,13 +46,13 @@ def _epsilon(graph: ModelGraph, operator: Operator) -> float | None:
     if operator.op not in GUARDS or not _is_guard(graph, operator):
         return None
     for value in graph.constants(operator):
-        if value.constant is not None and value.dtype.startswith("float"):
+        single = elements(value.shape) == 1
+        if value.constant is not None and single and value.dtype.startswith("float"):
             array = value.constant()
-            if array.size == 1:
-                return float(array.reshape(-1)[0])
+            return float(array.reshape(-1)[0])
     return None
 
 
 def _is_guard(graph: ModelGraph, operator: Operator) -> bool:
-    made = set(operator.outputs)
-    return any(other.op in GUARDED and made.intersection(other.inputs) for other in graph.operators)
+    users = (user for name in operator.outputs for user in graph.users.get(name, ()))
+    return any(user.op in GUARDED for user in users)

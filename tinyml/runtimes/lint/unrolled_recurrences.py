@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Operator
 from tinyml.target import Target
 
 STEPS = 6
+# Each is looked for in the whole graph.
+MOST = 100
 CURE = "export one step, its state an input and an output: --state IN=OUT"
 
 
 def unrolled_recurrences(graph: ModelGraph, target: Target | None) -> Iterator[Finding]:
     """One finding per weight that recurs."""
-    for key, users in _users(graph).items():
-        if len(users) < STEPS:
-            continue
+    recurring = [(key, users) for key, users in _users(graph).items() if len(users) >= STEPS]
+    for key, users in recurring[:MOST]:
         after = _reached(users[0].outputs, graph.operators, forwards=True)
         before = _reached(users[-1].inputs, graph.operators, forwards=False)
         within = {id(operator) for operator in after} & {id(operator) for operator in before}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.runtimes.file_graph import ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.runtimes.lint.graph import ModelGraph, Operator
 from tinyml.target import Target
 
 _LISTED = (

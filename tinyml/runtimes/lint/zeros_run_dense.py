@@ -1,9 +1,7 @@
 """Pruned weights that the file's runtime multiplies like any others.
 
 onnxruntime has no sparse kernel. LiteRT's XNNPACK has some, but they are taken only for
-weights that the file stores as sparse, never on x86 with AVX
-(``xnn_is_chw_compatible_config``), and elsewhere only where the network around them meets
-the conditions of ``xnn_subgraph_rewrite_for_nchw``.
+weights that the file stores as sparse, and only where `tinyml.runtimes.sparse` says so.
 """
 
 from __future__ import annotations
@@ -12,12 +10,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
 from tinyml.runtimes.lint.finding import Finding, in_bytes
-from tinyml.runtimes.lint.graph import PRODUCTS, ModelGraph, Value
+from tinyml.runtimes.sparse.engagement import judged
 from tinyml.target import Target
 
 ZEROS = 0.5
 LEAST_WEIGHTS = 256
+OLDEST = "1.0.0"
 RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT"}
 CURE = {
     "onnx": "expect no speed-up from sparsity in onnxruntime; a narrower dense model is faster",
@@ -40,12 +40,19 @@ def _stored_sparse(graph: ModelGraph, target: Target) -> Iterator[Finding]:
     counts = [_counts(value) for value in sparse]
     zeros, total = (sum(own[i] for own in counts) for i in (0, 1))
     share = f"{zeros / max(total, 1):.0%} of their values are zero and not stored: "
-    if target.arch == "x86_64":
-        cost = f"{share}on x86 with AVX LiteRT unpacks them and runs them dense"
-        cure = "expect a smaller file here, not a faster one"
+    version = target.runtimes.get("litert", OLDEST)
+    # An x86 target has AVX: what has none is no target.
+    found = judged(graph, (), "litert", version, target.arch, avx=True)
+    if found.engages:
+        gain = found.predicted_speedup
+        told = f", about {gain:.1f} times faster than dense" if gain else ""
+        cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{told}"
+        cure = "; ".join(reason.cure for reason in found.reasons) or "none is needed"
     else:
-        cost = f"{share}LiteRT runs them sparse only where the whole network allows it"
-        cure = "time it on the board against --sparse off before counting on a speed-up"
+        first = found.reasons[0]
+        where = f" at {first.node}" if first.node else ""
+        cost = f"{share}LiteRT {version} runs them dense: {first.condition}{where}: {first.value}"
+        cure = f"{first.cure}; tinyml inspect --sparse --target {target.name} shows where"
     yield Finding("zeros_run_dense", f"{len(sparse)} sparse weights", cost, cure)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tinyml.export.passes.tflite.average_by_depthwise import average_by_depthwise
+from tinyml.export.passes.tflite.average_by_mean import average_by_mean
+from tinyml.export.passes.tflite.pad_explicitly import pad_explicitly
 from tinyml.export.passes.tflite.share_buffers import share_buffers
 from tinyml.export.passes.tflite.store_sparse import store_sparse
 from tinyml.export.passes.tflite.strip_metadata import strip_metadata
@@ -12,15 +15,17 @@ from tinyml.export.passes.tflite.strip_metadata import strip_metadata
 PASSES: dict[str, Callable[[Any], int]] = {
     "strip_metadata": strip_metadata,
     "store_sparse": store_sparse,
+    "pad_explicitly": pad_explicitly,
+    "average_by_mean": average_by_mean,
+    "average_by_depthwise": average_by_depthwise,
     "share_buffers": share_buffers,
 }
 
 # What a precision's plan asks for: `tinyml.export.precision`.
 ON_REQUEST = ("cast_weights_to_float16",)
 
-
-# Left out by ``--sparse off``.
-SPARSE = ("store_sparse",)
+# Left out by ``--sparse off``: the storage, and what lets a runtime compute with it.
+SPARSE = ("store_sparse", "pad_explicitly", "average_by_mean", "average_by_depthwise")
 
 
 def rewrite(model: Any, *, sparse: bool = True) -> dict[str, int]:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from tinyml.export import flatbuffer, sparse_encoding
+from tinyml.export.flatbuffer_edit import WEIGHT, name_of, operator_code
 
 CONSUMERS = ("CONV_2D", "FULLY_CONNECTED")
-WEIGHT = 1
 # What the tensor, the operator and the description of the dimensions take in the file:
 # 283 to 347 bytes were seen, by blocks; a long name takes more.
 DESCRIPTION_BYTES = 512
@@ -69,7 +69,7 @@ def _is_matrix(model: Any, tensor: Any) -> bool:
 
 
 def _may_read(model: Any, graph: Any, readers: Any, operator: Any, place: int) -> bool:
-    name = flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
+    name = name_of(model, operator)
     if name == "DEQUANTIZE":
         (dense,) = map(int, operator.outputs)
         return all(_may_read(model, graph, readers, *reader) for reader in readers.get(dense, ()))
@@ -96,26 +96,12 @@ def _store(model: Any, graph: Any, index: int, encoded: sparse_encoding.SparseWe
     dense.buffer = 0
     graph.tensors.append(sparse)
     operator = schema.OperatorT()
-    operator.opcodeIndex = _densify(model)
+    operator.opcodeIndex = operator_code(model, "DENSIFY")
     operator.inputs = np.array([len(graph.tensors) - 1], np.int32)
     operator.outputs = np.array([index], np.int32)
     operator.builtinOptionsType = schema.BuiltinOptions.DensifyOptions
     operator.builtinOptions = schema.DensifyOptionsT()
     graph.operators.insert(0, operator)
-
-
-def _densify(model: Any) -> int:
-    """Index of DENSIFY's operator code."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    for place, code in enumerate(model.operatorCodes):
-        if flatbuffer.operator_name(code) == "DENSIFY":
-            return place
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DENSIFY
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
 
 
 def _types() -> dict[int, type[np.generic]]:

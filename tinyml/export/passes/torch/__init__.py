@@ -18,6 +18,7 @@ from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
 from tinyml.export.passes.torch.maximum_by_windows import maximum_by_windows
 from tinyml.export.passes.torch.merge_pad_into_conv import merge_pad_into_conv
 from tinyml.export.passes.torch.stft_to_conv import stft_to_conv
+from tinyml.export.passes.torch.use_leaky_relu import use_leaky_relu
 from tinyml.export.passes.torch.zero_masked_rows import zero_masked_rows
 
 Stages = dict[str, str | None]
@@ -29,13 +30,14 @@ PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
     "average_by_matrix": average_by_matrix,
     "maximum_by_windows": maximum_by_windows,
     "crop_conv_transpose": crop_conv_transpose,
+    "use_leaky_relu": use_leaky_relu,
     "merge_pad_into_conv": merge_pad_into_conv,
     "fold_batchnorm": fold_batchnorm,
 }
 
 # Of the copy that goes to LiteRT alone: `tinyml.export.write_tflite`; for integers, if asked
 # for: `tinyml.pipeline.equalize`.
-ON_REQUEST = ("conv1d_to_conv2d", "equalize_layers")
+ON_REQUEST = ("conv1d_to_conv2d", "average_over_space", "equalize_layers")
 
 
 def rewrite(captured: Captured) -> tuple[Captured, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ import numpy as np
 
 from tinyml.errors import InputError
 from tinyml.runtimes.file_facts import BITS, size_bytes
-from tinyml.runtimes.file_onnx import import_onnx, read_onnx
-from tinyml.runtimes.file_sparse import dense
+from tinyml.runtimes.file_limits import FARTHEST
+from tinyml.runtimes.file_onnx import import_onnx, read_onnx, tensor_array
+from tinyml.runtimes.file_sparse import check_sum, dense
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
+from tinyml.runtimes.infer_shapes import inferred
 from tinyml.spec import Array
 
 Shape = tuple[int, ...] | None
@@ -63,7 +65,7 @@ class Operator:
 class ModelGraph:
     """The main graph of a file; branches and loops are not entered.
 
-    ``makers``: value -> the operator that computes it.
+    ``makers``: value -> the operator that computes it; ``users``: -> those that read it.
     """
 
     format: str
@@ -73,20 +75,34 @@ class ModelGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     makers: Mapping[str, Operator] = field(init=False)
+    users: Mapping[str, Sequence[Operator]] = field(init=False)
 
     def __post_init__(self) -> None:
         makers = {out: operator for operator in self.operators for out in operator.outputs}
+        users: dict[str, list[Operator]] = {}
+        for operator in self.operators:
+            for name in dict.fromkeys(operator.inputs):
+                users.setdefault(name, []).append(operator)
         object.__setattr__(self, "makers", makers)
+        object.__setattr__(self, "users", users)
 
     def constants(self, operator: Operator) -> list[Value]:
         """The stored values that ``operator`` reads, found through what carries them."""
         found = []
         for name in operator.inputs:
-            while name in self.makers and self.makers[name].op in CARRIERS:
-                name = self.makers[name].inputs[0]
-            if self.values[name].constant is not None:
-                found.append(self.values[name])
+            value = self.values[self.before(name, CARRIERS)]
+            if value.constant is not None:
+                found.append(value)
         return found
+
+    def before(self, name: str, through: Collection[str]) -> str:
+        """The value that ``name`` is made of, seen through the operators ``through``."""
+        for _ in range(FARTHEST):  # a file may say that a value is made of itself
+            maker = self.makers.get(name)
+            if maker is None or maker.op not in through or not maker.inputs:
+                break
+            name = maker.inputs[0]
+        return name
 
     def written(self, operator: Operator) -> int:
         """Bytes that ``operator`` writes."""
@@ -98,17 +114,14 @@ def read_graph(path: Path) -> ModelGraph:
     readers = {".onnx": _read_onnx, ".tflite": _read_tflite}
     if path.suffix not in readers:
         raise InputError(f"{path} ends in none of {', '.join(readers)}")
-    return readers[path.suffix](path)
+    with whole(path, path.suffix.removeprefix(".")):
+        return readers[path.suffix](path)
 
 
 def _read_onnx(path: Path) -> ModelGraph:
     onnx = import_onnx()
-    model = read_onnx(path)
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
+    read_onnx(path)
+    graph = inferred(path).graph
     kinds = {kind: name.lower() for name, kind in onnx.TensorProto.DataType.items()}
     names = {"float": "float32", "double": "float64"}
 
@@ -118,7 +131,7 @@ def _read_onnx(path: Path) -> ModelGraph:
 
     def stored(name: str, tensor: Any) -> Value:
         shape, kind = tuple(tensor.dims), dtype(tensor.data_type)
-        return Value(name, shape, kind, lambda: onnx.numpy_helper.to_array(tensor), name)
+        return Value(name, shape, kind, partial(tensor_array, path, tensor), name)
 
     values: dict[str, Value] = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -155,6 +168,7 @@ def _onnx_shape(tensor: Any) -> Shape:
 
 def _read_tflite(path: Path) -> ModelGraph:
     model, schema = read_tflite(path), import_schema()
+    check_sum(path, model)
     with whole(path):
         return _tflite_graph(path, model, schema)
 
@@ -199,7 +213,8 @@ def _tflite_value(path: Path, model: Any, tensor: Any, dtype: str) -> Value:
     def array() -> Array:
         # Packed types (int4) and strings stay the bytes that they are.
         plain = dtype not in BITS and dtype not in ("string", "resource", "variant")
-        raw = np.frombuffer(bytes(data), np.dtype(dtype) if plain else np.uint8)
-        return raw.reshape(shape) if plain else raw
+        with whole(path):
+            raw = np.frombuffer(bytes(data), np.dtype(dtype) if plain else np.uint8)
+            return raw.reshape(shape) if plain else raw
 
     return Value(name, shape, dtype, array, key)

@@ -1,0 +1,35 @@
+"""What a runtime does with a sparse file, beside its densified twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Relative to the largest value; sparse kernels sum in another order.
+WRONG = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``does``: sparse, dense, wrong (other numbers than the twin), or refused.
+
+    sparse, dense  instructions or milliseconds of a call; ratio: dense over sparse
+    error          largest difference, relative to the largest value
+    """
+
+    does: str
+    sparse: float
+    dense: float
+    error: float
+
+    @property
+    def ratio(self) -> float:
+        return self.dense / self.sparse if self.sparse else 0.0
+
+
+def outcome(sparse: float, dense: float, error: float, refused: str, faster: float) -> Outcome:
+    """``faster``: the ratio from which the sparse kernels must have run."""
+    if refused:
+        return Outcome("refused", 0, 0, 0.0)
+    if error > WRONG:
+        return Outcome("wrong", sparse, dense, error)
+    return Outcome("sparse" if dense > faster * sparse else "dense", sparse, dense, error)

@@ -1,0 +1,212 @@
+"""Times of two sides: found beside them or taken in turns, and never compared when unlike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
+
+from tinyml.device.measure import Job
+from tinyml.errors import InputError, ValidationError
+from tinyml.files import sha256, write_json
+from tinyml.measurement import Measurement, Process
+from tinyml.pipeline import compare_latency
+from tinyml.pipeline.compare import Comparison, compare
+from tinyml.pipeline.compare_latency import LatencyPair, Timing
+from tinyml.pipeline.compare_text import sections
+
+CONDITIONS = {"device": "this machine", "threads": 1, "governor": "performance"}
+
+
+def silent(_: object) -> None:
+    """Nobody listens."""
+
+
+def measured(path: Path, us: int, **changes: Any) -> Measurement:
+    """Seven processes of ten calls."""
+    runs = tuple(
+        Process(tuple(1000 * us + 10 * turn + call for call in range(10)), 10, 1, 1, None)
+        for turn in range(7)
+    )
+    whole = Measurement(
+        path.name, sha256(path), "whole", "onnxruntime", "1.32", runs, CONDITIONS, "host"
+    )
+    return replace(whole, **changes)
+
+
+def left(beside: Path, *found: Measurement) -> None:
+    """What `tinyml bench` would have left beside a bundle or a file."""
+    rows = [m.to_json() for m in found]
+    write_json(Path(f"{beside}.bench.json"), {"label": "host", "measurements": rows})
+
+
+def latency(a: Path, b: Path) -> LatencyPair:
+    (pair,) = compare(a, b, None, silent).latency
+    return pair
+
+
+def said(found: Comparison) -> str:
+    (part,) = (own for own in sections(found) if own.title.startswith("latency"))
+    return "\n".join([part.title, *(" ".join(map(str, own)) for own in part.rows), *part.lines])
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A bundle in floats and one in integers."""
+    floats = write_bundle(tmp_path / "floats", FLOATS)
+    return floats, write_bundle(tmp_path / "integers", INTEGERS, "w8a8-static")
+
+
+def test_what_was_measured_alike_has_a_verdict(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100))
+    left(b, measured(b / "net.onnx", 60))
+    found = latency(a, b)
+    assert found.result.verdict == "faster"
+    assert found.result.ratio == pytest.approx(0.6, rel=0.01)
+    assert latency(b, a).result.verdict == "slower"
+    text = said(compare(a, b, None, silent))
+    assert "onnxruntime 1.32 0.100 0.060 0.600" in text
+    assert text.endswith("faster")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"governor": "powersave"}, "governor (performance and powersave)"),
+        ({"threads": 4}, "threads (1 and 4)"),
+        ({"device": "rpi4"}, "device (this machine and rpi4)"),
+    ],
+)
+def test_what_was_measured_otherwise_has_none_and_the_difference_is_named(
+    pair: tuple[Path, Path], changes: dict[str, Any], why: str
+) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100))
+    left(b, measured(b / "net.onnx", 60, conditions=CONDITIONS | changes))
+    assert latency(a, b).result.verdict == "no verdict"
+    text = said(compare(a, b, None, silent))
+    assert f"no verdict: they differ in {why}" in text
+    assert "0.600" not in text
+
+
+def test_a_side_that_was_not_measured_is_named(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    assert said(compare(a, b, None, silent)).startswith("latency: not measured (tinyml bench")
+    left(a, measured(a / "net.onnx", 100))
+    assert latency(a, b).result.why == "B's net.onnx was not measured"
+    text = said(compare(a, b, None, silent))
+    assert "onnxruntime 1.32 0.100 -" in text
+    assert "tinyml compare --bench" in text
+
+
+def test_a_measurement_of_other_bytes_does_not_count(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100))
+    left(b, measured(a / "net.onnx", 60))
+    found = latency(a, b)
+    assert found.b is None
+    assert found.result.why == "B's net.onnx as it is now is not among what was measured"
+
+
+def test_the_front_end_alone_is_not_the_whole(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100), measured(a / "net.onnx", 10, part="front end"))
+    left(b, measured(b / "net.onnx", 60, part="front end"))
+    assert latency(a, b).b is None
+
+
+def test_a_file_of_a_bundle_has_the_times_of_its_bundle(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100))
+    left(b, measured(b / "net.onnx", 60))
+    assert latency(a / "net.onnx", b).result.verdict == "faster"
+
+
+def test_measurements_in_different_runtimes_of_one_format_are_not_paired(
+    pair: tuple[Path, Path],
+) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100))
+    left(b, measured(b / "net.onnx", 60, runtime="native"))
+    assert latency(a, b).result.why == "they were measured in different runtimes"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "{",
+        "[]",
+        '{"measurements": [{"model": "net.onnx"}]}',
+        '{"measurements": 3}',
+        "zero",
+        "words",
+    ],
+)
+def test_a_benchmark_that_is_none_is_refused(pair: tuple[Path, Path], broken: str) -> None:
+    a, b = pair
+    left(a, measured(a / "net.onnx", 100))
+    path = Path(f"{a}.bench.json")
+    data = json.loads(path.read_text())
+    spoilt = {"zero": [0], "words": ["fast"]}
+    if broken in spoilt:
+        data["measurements"][0]["processes"][0]["samples_ns"] = spoilt[broken]
+        broken = json.dumps(data)
+    path.write_text(broken)
+    with pytest.raises(InputError, match=r"floats\.bench\.json is not what tinyml bench writes"):
+        latency(a, b)
+
+
+def test_both_are_timed_in_turns_on_the_same_inputs(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file alone would be timed on noise; here the bundle's own inputs are taken for both."""
+    seen: list[Job] = []
+
+    def measure(_link: Any, jobs: Sequence[Job], repeats: int, **_: Any) -> list[Measurement]:
+        seen.extend(jobs)
+        return [measured(job.path, 100 - place) for place, job in enumerate(jobs)]
+
+    monkeypatch.setattr(compare_latency, "measure", measure)
+    left(pair[0], measured(pair[0] / "net.onnx", 1))
+    file = write_onnx(tmp_path / "own.onnx", INTEGERS)
+    for a, b in ((pair[0], file), (file, pair[0])):
+        seen.clear()
+        found = compare(a, b, Timing(), silent)
+        assert len(seen) == 2
+        for job in seen:
+            np.testing.assert_array_equal(job.inputs["x"], np.ones((1, 4), np.float32))
+        (row,) = found.latency
+        assert row.a is not None
+        assert row.b is not None
+        assert (row.a.model_sha256, row.b.model_sha256) == tuple(
+            own.sha256 for own in (found.files[0].a, found.files[0].b)
+        )
+        assert row.a.p50_ns > 90_000  # Not what lies beside it.
+
+
+def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]) -> None:
+    a, _ = pair
+    events: list[Any] = []
+    found = compare(a, a, Timing(repeats=5, runs=3), events.append)
+    (row,) = found.latency
+    assert row.a is not None
+    assert row.b is not None
+    assert [len(m.processes) for m in (row.a, row.b)] == [5, 5]
+    assert row.a.samples_ns != row.b.samples_ns
+    assert row.result.low is not None
+    assert events[-1]["total"] == 10
+    assert not Path(f"{a}.bench.json").exists()
+
+
+def test_a_changed_bundle_is_not_timed(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    write_onnx(b / "net.onnx", FLOATS)
+    with pytest.raises(ValidationError, match=r"net\.onnx was changed"):
+        compare(a, b, Timing(), silent)

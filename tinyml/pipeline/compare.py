@@ -1,0 +1,130 @@
+"""Two bundles or model files beside each other: what they hold, promise, and how long they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml import bundle as bundles
+from tinyml.bundle import Bundle
+from tinyml.errors import BundleError, InputError
+from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
+from tinyml.pipeline.compare_latency import (
+    LatencyPair,
+    Timing,
+    by_file,
+    compare_latency,
+    stored,
+    take,
+)
+from tinyml.pipeline.compare_promises import (
+    ParityPair,
+    compare_about,
+    compare_agreements,
+    compare_decisions,
+    compare_parity,
+    compare_signatures,
+)
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A bundle, or one model file."""
+
+    path: Path
+    bundle: Bundle | None
+    files: tuple[Contents, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        kind = "file" if self.bundle is None else "bundle"
+        return {"path": str(self.path), "kind": kind, "files": [f.path.name for f in self.files]}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A and B. ``files`` are pairs of one format, or of two where they share none."""
+
+    a: Side
+    b: Side
+    about: tuple[Both, ...]
+    files: tuple[FileComparison, ...]
+    signature: tuple[Both, ...]
+    decision: tuple[Both, ...]
+    parity: tuple[ParityPair, ...]
+    agreements: tuple[Both, ...]
+    latency: tuple[LatencyPair, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        rows = ("about", "signature", "decision", "parity", "agreements")
+        return {
+            "a": self.a.to_json(),
+            "b": self.b.to_json(),
+            "files": [pair.to_json() for pair in self.files],
+            **{name: [asdict(row) for row in getattr(self, name)] for name in rows},
+            "latency": [row.to_json() for row in self.latency],
+            "notes": list(self.notes),
+        }
+
+
+def compare(a: Path, b: Path, timing: Timing | None, report: Report) -> Comparison:
+    """Compare ``b`` with ``a``; nothing is run without ``timing``.
+
+    Latency comes from what `tinyml bench` left beside them, or is measured as ``timing``
+    says. Raises `InputError` for what is no bundle and no model file, or not whole.
+    """
+    sides = read(a), read(b)
+    files = tuple(compare_files(*pair) for pair in _pairs(*sides))
+    measured, notes = (stored(a), stored(b)), _unpaired(files, *sides)
+    if timing is not None:
+        of_a, of_b, lacking = take(a, b, files, timing, report)
+        measured, notes = (by_file(of_a), by_file(of_b)), (*notes, *lacking)
+    owners = sides[0].bundle, sides[1].bundle
+    return Comparison(
+        *sides,
+        about=compare_about(*owners),
+        files=files,
+        signature=compare_signatures((owners[0], files[0].a), (owners[1], files[0].b)),
+        decision=compare_decisions(*owners),
+        parity=compare_parity(*owners),
+        agreements=compare_agreements(*owners),
+        latency=compare_latency(files, *measured),
+        notes=notes,
+    )
+
+
+def read(path: Path) -> Side:
+    """A bundle's folder or one model file, without running it; `InputError`."""
+    if not path.is_dir():
+        if not path.exists():
+            raise InputError(f"there is nothing at {path}")
+        return Side(path, None, (contents(path, None),))
+    bundle = bundles.read(path)
+    lost = [model.path for model in bundle.models if not bundle.file(model).is_file()]
+    if lost or not bundle.models:
+        raise BundleError(
+            f"{path} lacks its model file {', '.join(lost)}".rstrip(),
+            hint="copy the bundle again, or export it again",
+        )
+    return Side(path, bundle, tuple(contents(bundle.file(m), m) for m in bundle.models))
+
+
+def _pairs(a: Side, b: Side) -> list[tuple[Contents, Contents]]:
+    same = [(x, y) for x in a.files for y in b.files if x.format == y.format]
+    return same or [(a.files[0], b.files[0])]
+
+
+def _unpaired(files: tuple[FileComparison, ...], a: Side, b: Side) -> tuple[str, ...]:
+    """What is in one side only, and what was changed or cannot be read."""
+    paired = {side.path for pair in files for side in (pair.a, pair.b)}
+    notes = [side.note for pair in files for side in (pair.a, pair.b) if side.note]
+    for letter, side, other in (("A", a, "B"), ("B", b, "A")):
+        names = [file.path.name for file in side.files if file.path not in paired]
+        notes += [f"{letter}'s {name} has no counterpart in {other}" for name in names]
+    if files[0].a.format != files[0].b.format:
+        notes.append("they are of different formats: operators have other names in each")
+    return tuple(dict.fromkeys(notes))

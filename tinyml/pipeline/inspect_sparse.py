@@ -1,0 +1,117 @@
+"""Whether the sparse kernels of a target's runtime run a model file, and if not, why."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from tinyml import bundle as bundles
+from tinyml.errors import InputError, ValidationError
+from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.runtimes.sparse.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
+from tinyml.target import Target, find_target
+
+CPU_INFO = Path("/proc/cpuinfo")
+WEB_ARCH = "wasm32"
+
+
+def inspect_sparse(
+    path: Path, target: str, runtime: str | None = None, version: str | None = None
+) -> Engagement:
+    """The verdict for the model file ``path``, or for the bundle's file that ``runtime`` reads.
+
+    ``version``: the runtime's, by default the one that the target gets. Raises `UsageError`
+    for a runtime that the target does not have, `InputError` for a file it does not read.
+    """
+    known = find_target(target)
+    file = _file_of(path, runtime)
+    chosen = runtime or DEFAULT.get(file.suffix[1:], RUNTIMES[0])
+    newest = newest_for(known, chosen)
+    arch = WEB_ARCH if chosen == "litert-web" else _arch(known)
+    return engagement(file, chosen, version or newest, arch, avx=_has_avx(known))
+
+
+def require_sparse(found: Engagement) -> None:
+    """`ValidationError` where the sparse kernels do not run."""
+    if found.engages:
+        return
+    first = found.reasons[0]
+    where = f" at {first.node}" if first.node else ""
+    raise ValidationError(
+        f"{found.runtime} {found.version} does not run it sparse: {first.condition}{where}: "
+        f"{first.value}, needed: {first.needed}",
+        hint=first.cure,
+    )
+
+
+def _file_of(path: Path, runtime: str | None) -> Path:
+    if not path.is_dir():
+        if not path.exists():
+            raise InputError(f"there is nothing at {path}")
+        return path
+    bundle = bundles.read(path)
+    formats = [f for row in VERSIONS if row.runtime == (runtime or "litert") for f in row.formats]
+    for model in bundle.models:
+        if model.format in formats:
+            return bundle.file(model)
+    held = ", ".join(model.path for model in bundle.models)
+    raise InputError(f"the bundle {path} has no .{formats[0]} file", hint=f"it holds {held}")
+
+
+def _arch(target: Target) -> str:
+    return platform.machine() if target.is_host else target.arch
+
+
+def _has_avx(target: Target) -> bool:
+    """Of an x86 target; where this machine does not tell, it is taken to have it."""
+    if not target.is_host or not CPU_INFO.is_file():
+        return True
+    flags = [line for line in CPU_INFO.read_text().splitlines() if line.startswith("flags")]
+    return not flags or "avx" in flags[0].split()
+
+
+def sparse_text(found: Engagement) -> str:
+    """The verdict, the part that is switched, what broke it, and the layers."""
+    return "\n".join([*_headline(found), *_reasons(found), *_drawn(found)])
+
+
+def _headline(found: Engagement) -> list[str]:
+    name = f"{found.runtime} {found.version}"
+    if found.runs_wrong:
+        said = f"{name} gives wrong answers, or none, with this file"
+    elif found.engages:
+        said = f"{name} runs it with sparse kernels"
+        if found.predicted_speedup is not None:
+            said += f", about {found.predicted_speedup:.1f} times faster than dense"
+    else:
+        said = f"{name} runs it dense"
+    saved = f"{found.stored_bytes:,} bytes stored, {found.dense_bytes:,} dense"
+    return [said + (" (unchecked)" if found.unchecked else ""), saved]
+
+
+def _reasons(found: Engagement) -> list[str]:
+    lines = []
+    for reason in found.reasons:
+        where = f" at {reason.node}" if reason.node else ""
+        lines += [
+            f"{reason.condition}{where}: {reason.value}",
+            f"    needed: {reason.needed}",
+            f"    cure:   {reason.cure}",
+        ]
+    return lines
+
+
+def _drawn(found: Engagement) -> list[str]:
+    """The network from top to bottom: ``|`` inside the switched part, ``x`` what broke it."""
+    blamed = {reason.node for reason in found.reasons}
+    inside = set(found.cluster)
+    weights = {layer.name: layer for layer in found.layers}
+    lines = []
+    for name, op in found.operators:
+        mark = "x" if name in blamed else "|" if name in inside else " "
+        line = f"  {mark} {op:<20} {name}"
+        if name in weights and weights[name].sparsity > 0:
+            layer = weights[name]
+            line += f"  {layer.sparsity:.0%} zero, {layer.kernel}, {layer.mac_share:.1%} of MACs"
+        lines.append(line)
+    return lines

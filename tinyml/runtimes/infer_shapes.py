@@ -1,0 +1,108 @@
+"""Shapes of an ONNX graph by ONNX's own inference, which a stranger's file meets in a child.
+
+It is native code that takes numbers of the file as they are: one ``Split`` that says a
+billion outputs takes 15 GB and minutes.
+
+    python -m tinyml.runtimes.infer_shapes MEMORY_MB MODEL OUT
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tinyml.errors import InputError, machine_errors
+from tinyml.runtimes import in_child
+from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+
+SECONDS = 120.0
+# What Python, onnx and a small model take, and how often a model lies in memory.
+LEAST_MB = 2048
+COPIES = 8
+PAIRS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def inferred(path: Path) -> Any:
+    """The model in ``path`` with its functions written out and the shapes that can be known.
+
+    A free first size of an input (the batch) is 1. Raises `InputError` for a model that is
+    not valid, or that inference does not end on within its limits.
+    """
+    model = import_onnx().ModelProto()
+    told = path.stat()
+    model.ParseFromString(_inferred(path, told.st_mtime_ns, told.st_size))
+    return model
+
+
+@functools.lru_cache(maxsize=1)
+def _inferred(path: Path, _changed_ns: int, size: int) -> bytes:
+    """In a child; facts and lint of a file ask one after the other."""
+    limits = in_child.Limits(SECONDS, LEAST_MB + COPIES * (size >> 20))
+    with machine_errors("making a scratch folder"), tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "inferred.onnx"
+        arguments = [str(path), str(out)]
+        in_child.run(__name__, arguments, path, "onnx's shape inference", limits)
+        return out.read_bytes()
+
+
+def infer(path: Path, model: Any) -> Any:
+    """`inferred`, in this process."""
+    onnx = import_onnx()
+    _fix_batch(model)
+    try:
+        if model.functions:
+            from onnx import inliner  # `import onnx` does not bring it
+
+            model = inliner.inline_local_functions(model)
+        return _with_shapes(model)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: onnx's shape inference asks for too much memory") from error
+
+
+def _with_shapes(model: Any) -> Any:
+    """ONNX's inference; onnxruntime's own 16 bit pairs are to it as the standard's."""
+    pairs = [
+        node
+        for node in model.graph.node
+        if node.domain == "com.microsoft" and node.op_type in PAIRS
+    ]
+    for node in pairs:
+        node.domain = ""
+    own = {name for node in pairs for name in node.output if name}
+    model = import_onnx().shape_inference.infer_shapes(model, data_prop=True)
+    for node in model.graph.node:
+        if own.intersection(node.output):
+            node.domain = "com.microsoft"
+    return model
+
+
+def _fix_batch(model: Any) -> None:
+    """A free first size of an input becomes 1; shapes that it is in are left to inference."""
+    free = False
+    for value in model.graph.input:
+        sizes = value.type.tensor_type.shape.dim
+        if sizes and not sizes[0].HasField("dim_value"):
+            sizes[0].dim_value = 1
+            free = True
+    if free:
+        del model.graph.value_info[:]
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+
+
+def main(arguments: list[str]) -> None:
+    """The child."""
+    memory_mb, model, out = arguments
+    with in_child.child(int(memory_mb)):
+        path = Path(model)
+        Path(out).write_bytes(infer(path, read_onnx(path)).SerializeToString())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,82 @@
+"""Runtimes and their versions: which have sparse kernels, and what changed between them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tinyml.errors import UsageError
+from tinyml.registry import unknown_name
+from tinyml.target import Target
+
+# Targets with a browser.
+WEB = ("android", "rpi4", "rpi5", "xnnpack")
+NEWEST = {"litert-web": "2.5.3", "mnn": "3.6"}
+# A target's own name of the runtime, where it is another one.
+NAMED = {"ort": "onnxruntime"}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What holds from version ``since`` of ``runtime`` on.
+
+    sparse       whether it has sparse kernels for convolutions
+    checked      whether the verdicts were compared with what it does (``make check-sparse``)
+    counts_dense_layers  fully connected layers in the cluster count among its weights
+    formats      what it reads
+    """
+
+    runtime: str
+    since: str
+    sparse: bool
+    checked: bool
+    counts_dense_layers: bool = False
+    formats: tuple[str, ...] = ("tflite",)
+
+
+VERSIONS = (
+    # XNNPACK of early 2025 made fully connected nodes compatible, and counts their weights.
+    Version("litert", "1.0.0", sparse=True, checked=True),
+    Version("litert", "1.1.0", sparse=True, checked=True, counts_dense_layers=True),
+    Version("litert-web", "0.0.1", sparse=True, checked=True),
+    Version("litert-web", "2.0.0", sparse=True, checked=True, counts_dense_layers=True),
+    Version("mnn", "1.0", sparse=False, checked=False, formats=("onnx", "tflite")),
+    Version("ort", "1.0", sparse=False, checked=True, formats=("onnx",)),
+)
+RUNTIMES = tuple(dict.fromkeys(row.runtime for row in VERSIONS))
+DEFAULT = {"tflite": "litert", "onnx": "ort"}
+
+
+def newest_for(target: Target, runtime: str) -> str:
+    """The version of ``runtime`` that ``target`` gets; `UsageError` where it has none."""
+    if runtime not in RUNTIMES:
+        raise unknown_name("runtime", runtime, RUNTIMES)
+    own = _version_on(target, runtime)
+    if own is None:
+        known = [name for name in RUNTIMES if _version_on(target, name)]
+        raise UsageError(
+            f"there is no {runtime} for {target.name}", hint=f"runtimes there: {', '.join(known)}"
+        )
+    return own
+
+
+def _version_on(target: Target, runtime: str) -> str | None:
+    if runtime == "litert-web":
+        return NEWEST[runtime] if target.name in WEB else None
+    return target.runtimes.get(NAMED.get(runtime, runtime), NEWEST.get(runtime))
+
+
+def row(runtime: str, version: str) -> Version:
+    """The row that holds for ``version``; `UsageError` for one before the first row."""
+    found = [r for r in VERSIONS if r.runtime == runtime and _order(r.since) <= _order(version)]
+    if not found:
+        first = next(r.since for r in VERSIONS if r.runtime == runtime)
+        raise UsageError(
+            f"nothing is known of {runtime} {version}",
+            hint=f"from {first} on it is: say such a one",
+        )
+    return found[-1]
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
