@@ -108,3 +108,13 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         "w8a8-static tflite: 2 of 5 operations in integers, "
         "ranges by mse of 12 samples (the training part of circor)"
     )
+
+
+def test_an_activation_stays_with_the_convolution_in_front_of_it_and_with_no_other() -> None:
+    graph = chain("Conv", "Clip", "Conv", "Relu")
+    kept = kept_operators(graph, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
+    assert kept == {"t0": "asked for", "t1": "asked for"}
+    operators = (*graph.operators, FileOperator("a", "Add", ("t0", "t1"), ("a",)))
+    branched = FileGraph(operators, ("a",))
+    kept = kept_operators(branched, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
+    assert kept == {"t0": "asked for"}

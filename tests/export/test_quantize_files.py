@@ -219,6 +219,33 @@ def test_a_channel_without_weights_keeps_its_bias(tmp_path: Path, fmt: str) -> N
     assert noise > LEAST_DB["w8a8-static"]
 
 
+def test_a_layer_that_is_kept_stays_in_float_when_onnxruntime_optimises(
+    floats: dict[str, Path], tmp_path: Path
+) -> None:
+    """It would quantize the float weights between two integer layers with one scale of its own."""
+    model = onnx.load(floats["onnx"])
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    middle = convolutions[1]
+    # One channel has large weights and is cut to zero by its bias: only its scale does harm.
+    for name, change in ((middle.input[1], 1000.0), (middle.input[2], -1e6)):
+        stored = next(w for w in model.graph.initializer if w.name == name)
+        values = onnx.numpy_helper.to_array(stored).copy()
+        values[0] = change
+        stored.CopyFrom(onnx.numpy_helper.from_array(values, name))
+    path, out = tmp_path / "n.onnx", tmp_path / "q.onnx"
+    onnx.save(model, path)
+    kept = kept_operators(
+        graph_of(path), {"middle": None}, {middle.output[0]: "middle"}, None, {"middle": "why"}
+    )
+    out.write_bytes(quantized(path, planned(path, "w8a8-static", kept)))
+    guards = [n for n in onnx.load(out).graph.node if n.op_type == "Max"]
+    assert [list(n.output) for n in guards] == [[f"{middle.output[0]}~input"]]
+    plain = ONNXRUNTIME.read_tensors(out, ["logits"], {"image": image(3)})["logits"]
+    optimised = ONNXRUNTIME.open(out).run({"image": image(3)})["logits"]
+    noise = sqnr_db(optimised, plain)
+    assert noise is None or noise > 30.0
+
+
 @pytest.mark.parametrize("precision", INTEGER)
 def test_each_node_of_quantized_onnx_comes_after_what_it_reads(
     floats: dict[str, Path], precision: str

@@ -175,6 +175,8 @@ def test_a_model_without_a_layer_to_quantize_is_refused(user: Path) -> None:
         ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),
         ({"precision": "fp16", "keep_float": ("head",)}, "--keep-float is for integers"),
         ({"precision": "fp32", "explain": True}, "--explain is for integers"),
+        ({"precision": "fp16", "equalize": True}, "--equalize is for integers"),
+        ({"weight_scales": "per-row"}, "unknown kind of weight scales 'per-row'"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
     ],
 )
@@ -198,6 +200,14 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     told: list[str] = []
     asked = job(user, model=network, formats=("tflite",), auto_precision=True)
     made = export(asked, lambda event: told.append(str(event.get("text", ""))))
+    found = next(line for line in told if "uneven_activations at spread: " in line)
+    assert "8 of 16 lie within 2 steps" in found
+    assert "--keep-float spread --keep-float gather" in found
+    assert "uneven_activations" not in {
+        own["rule"] for own in made.facts["lint"]["spread-w8a8-static.tflite"]
+    }
+    assert made.facts["harm"]["tflite"]["whole_db"] < 10
+    assert {"harm.png", "classes.png"} <= set(made.files)
     worst = [line for line in told if line.startswith("tflite:   ")][:2]
     assert {line.split()[1].rstrip(":") for line in worst} == {"spread", "gather"}
     kept = {name for name in told if name.endswith("stays in float32 from here on")}
@@ -217,6 +227,17 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     assert "quantizing each layer alone" not in told
     assert any(line.startswith("tflite: ranges were found before") for line in told)
     assert again.models[0].plan["kept"].keys() == made.models[0].plan["kept"].keys()
+
+
+def test_activations_that_spread_are_evened_out_by_equalization(user: Path) -> None:
+    asked = {"model": f"{user / 'net.py'}:spread", "equalize": True, "formats": ("tflite",)}
+    told: list[str] = []
+    made = export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
+    assert made.models[0].passes["equalize_layers"] > 0
+    assert not any("uneven_activations" in line for line in told)
+    evened = [row for row in made.parity.stages if row.engine == "equalized"]
+    assert {row.verdict for row in evened} == {"pass", "fused away"}
+    assert {row.max_error for row in evened if row.stage == "output"} == {0.0}
 
 
 def test_each_layer_is_looked_at_when_it_is_asked_for(user: Path) -> None:

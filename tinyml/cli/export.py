@@ -71,6 +71,21 @@ def command(
         list[str] | None,
         typer.Option(help="For integers: a stage that stays in float32. Repeatable."),
     ] = None,
+    weight_scales: Annotated[
+        str | None,
+        typer.Option(
+            help="For integers: per-channel (default); per-tensor, one scale a weight, is for "
+            "processors that know no other."
+        ),
+    ] = None,
+    equalize: Annotated[
+        bool,
+        typer.Option(
+            "--equalize",
+            help="For integers: even out the channels of consecutive layers before; the answers "
+            "in float32 stay the same.",
+        ),
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
@@ -172,6 +187,8 @@ def command(
         calibration=calibration,
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
+        weight_scales=weight_scales,
+        equalize=equalize,
         explain=explain,
         auto_precision=auto_precision,
         max_drop_points=max_drop_points,
@@ -199,9 +216,11 @@ def command(
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_rows
+    from tinyml.pipeline.summary import harm_rows, parity_rows
 
     put(table(*parity_rows(bundle.parity)))
+    if "harm" in bundle.facts:
+        put(table(*harm_rows(bundle.facts["harm"])))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.agreeing} of {agreement.count} {agreement.unit} agree")
         for moved in agreement.disagreements:

@@ -1,30 +1,16 @@
 """Which layer costs the accuracy: each quantized alone, each alone left in float32. Runs nothing.
 
-A layer is the innermost stage that an operator is part of; what no stage holds is called
+A layer is the innermost stage that an operator is part of, the activation behind a
+convolution the convolution's; what no stage holds is called
 after its first operator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from tinyml.export.operators import FileGraph
-
-
-@dataclass(frozen=True, slots=True)
-class Harm:
-    """One layer.
-
-    alone_db    SQNR of the outputs when nothing else is in integers; None: it changes nothing
-    without_db  the same when all else is in integers and this stays in float32
-    operators   how many it has
-    """
-
-    layer: str
-    alone_db: float | None
-    without_db: float | None
-    operators: int
+from tinyml.diagnosis import Harm
+from tinyml.export.operators import FileGraph, activations
 
 
 def layers(
@@ -32,9 +18,11 @@ def layers(
 ) -> dict[str, tuple[str, ...]]:
     """Layer -> its operators by name, those that could be quantized, in the order run."""
     found: dict[str, tuple[str, ...]] = {}
+    behind = activations(graph)
     for operator in graph.operators:
         if operator.name not in kept:
-            layer = owners.get(operator.name, operator.name)
+            front = behind.get(operator.name, operator.name)
+            layer = owners.get(front, front)
             found[layer] = (*found.get(layer, ()), operator.name)
     return found
 

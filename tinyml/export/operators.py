@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tinyml.export import flatbuffer
+
+# What TFLite's operators have built in, in the words of ONNX.
+ACTIVATIONS = ("Relu", "Clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,24 @@ def of_onnx(model: Any) -> FileGraph:
 
 def _operator(op: str, inputs: Sequence[str], outputs: Sequence[str]) -> FileOperator:
     return FileOperator(outputs[0], op, tuple(inputs), tuple(outputs))
+
+
+def activations(graph: FileGraph) -> dict[str, str]:
+    """Activation -> the operator in front, where that has no other reader.
+
+    Runtimes compute both as one, and so does TFLite's own file: neither of them alone is in
+    integers, since what lies between has the range from before it was cut.
+    """
+    readers = Counter(name for operator in graph.operators for name in operator.inputs)
+    readers.update(graph.outputs)
+    makers = {out: operator.name for operator in graph.operators for out in operator.outputs}
+    return {
+        operator.name: makers[operator.inputs[0]]
+        for operator in graph.operators
+        if operator.op in ACTIVATIONS
+        and operator.inputs[0] in makers
+        and readers[operator.inputs[0]] == 1
+    }
 
 
 def feeding(operators: Iterable[FileOperator], tensor: str | None) -> set[str]:

@@ -202,5 +202,7 @@ _CASES: dict[str, _Make] = {
     "full-scale": _full_scale,
     "impulse": _impulse,
 }
-GENERATED = tuple(_CASES)
+# A sample with its values in another order: within its range, but nothing that was ever seen.
+SHUFFLED = "shuffled"
+GENERATED = (*_CASES, SHUFFLED)
 _SPREAD = ("random", "tiny")  # integers of these take every value between the ends

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tinyml.errors import ExportError, InputError, UsageError
 from tinyml.export.choose_range import Range
-from tinyml.export.operators import FileGraph, FileOperator, feeding
+from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.files import write_json
 
 Scheme = Literal["int8", "float32"]
@@ -46,6 +46,7 @@ class QuantPlan:
     exact      stages that no integer has a part in
     io         ``int8``: inputs and outputs are integers too, ``float``: they stay float32
     instructions, threads  where the samples were run: others may round ranges otherwise
+    weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
     """
 
     precision: str
@@ -61,6 +62,7 @@ class QuantPlan:
     io: str = "float"
     instructions: str = ""
     threads: int = 0
+    weight_scales: str = "per-channel"
 
     @property
     def quantized(self) -> dict[str, Range]:
@@ -110,8 +112,9 @@ def kept_operators(
     """Operator -> why it stays in float32.
 
     The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
-    their reasons and all that they hold; what makes probabilities at the end, unless ``io``
-    asks for them as integers. ``owners``: tensor -> the innermost stage that computes it.
+    their reasons and all that they hold, with the activations behind; what makes
+    probabilities at the end, unless ``io`` asks for them as integers. ``owners``: tensor ->
+    the innermost stage that computes it.
     `InputError` for an unknown stage.
     """
     kept: dict[str, str] = {}
@@ -123,6 +126,7 @@ def kept_operators(
             known = ", ".join(name for name, tensor in stages.items() if tensor)
             raise InputError(f"no stage '{stage}' to keep in float32", hint=f"stages: {known}")
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
+    kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
     for operator in graph.operators:
         if io == "float" and _makes_probabilities(operator, graph):
             kept.setdefault(operator.name, AT_THE_END)

@@ -25,6 +25,7 @@ from tinyml.export.integer_ends import (
     QUANTIZE,
     integer_ends_of_onnx,
 )
+from tinyml.export.onnx_kept import keep_kept
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
@@ -71,7 +72,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
     kind, symmetric = integers_of(planned.precision).ONNX
     quantizer = QDQQuantizer(
         _with_shapes(model),
-        per_channel=True,
+        per_channel=planned.weight_scales == "per-channel",
         reduce_range=False,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType[kind],
@@ -87,7 +88,9 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
         },
     )
     quantizer.quantize_model()
-    return _in_order(quantizer.model)
+    made = _in_order(quantizer.model)
+    keep_kept(made, planned.kept)
+    return made
 
 
 def _dynamic(model: Any, kept: list[str]) -> Any:

@@ -26,12 +26,17 @@ from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.weight_ranges import weight_ranges
 
+# ai-edge-quantizer's word for one scale a weight.
+ONE_SCALE = {"granularity": "TENSORWISE"}
+
 
 def quantize(model: Any, planned: QuantPlan) -> Any:
     """A new ``schema.ModelT``; `ExportError` when the quantizer refuses."""
     from ai_edge_quantizer import quantizer
 
     config = dict(integers_of(planned.precision).TFLITE)
+    if planned.weight_scales == "per-tensor":
+        config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
     rules = [rule(".*", "min_max_uniform_quantize", config)]
     if planned.io == "float":
         rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
@@ -40,7 +45,7 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
         name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
         for name, own in planned.quantized.items()
     }
-    widened = weight_ranges(model, planned.quantized)
+    widened = weight_ranges(model, planned.quantized, planned.weight_scales)
     ranges |= {name: {"min": -largest, "max": largest} for name, largest in widened.items()}
     try:
         made = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), rules).quantize(ranges)

@@ -15,7 +15,7 @@ Convolutions are moved to the channels-last layout: a stage may be there transpo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,30 @@ def parts_of_tensors(model: Any) -> dict[int, set[str]]:
     graph = model.subgraphs[0]
     computed = (int(index) for operator in graph.operators for index in operator.outputs)
     return {index: set(_parts(text(graph.tensors[index].name))) for index in computed}
+
+
+def computing_parts(captured: Captured, parts: Mapping[int, set[str]]) -> dict[int, set[str]]:
+    """Computed tensor -> the node that its operator is for, of those that have a ``part`` in it.
+
+    From the node that is computed last back to its convolution or product, or as far as
+    operands have a part too. What is left has a part through a constant alone: every ReLU
+    shares its zero with the first one, and the converter names them all after it.
+    """
+    nodes = {node.name: (place, node) for place, node in enumerate(captured.program.graph.nodes)}
+
+    def latest(names: Iterable[str]) -> Node:
+        last: Node = max((nodes[name] for name in names), key=lambda found: found[0])[1]
+        return last
+
+    found = {}
+    for index, names in parts.items():
+        known = names & nodes.keys()
+        node = latest(known) if known else None
+        while node is not None:
+            found[index] = {node.name}
+            behind = {operand.name for operand in node.all_input_nodes} & known
+            node = latest(behind) if behind and not _is(node, _PRODUCT_NODES) else None
+    return found
 
 
 def made_from(model: Any, parts: Mapping[int, set[str]]) -> dict[str, list[str]]:

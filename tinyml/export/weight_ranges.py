@@ -24,8 +24,13 @@ LEVELS = 127
 LARGEST_BIAS = 2.0**30
 
 
-def weight_ranges(model: Any, activations: Mapping[str, Range]) -> dict[str, Array]:
-    """Weight -> largest magnitude by channel, [1 .. channels .. 1]; only those that need one."""
+def weight_ranges(
+    model: Any, activations: Mapping[str, Range], scales: str = "per-channel"
+) -> dict[str, Array]:
+    """Weight -> largest magnitude by channel, [1 .. channels .. 1]; only those that need one.
+
+    ``scales`` ``per-tensor``: by weight, [1 .. 1].
+    """
     found: dict[str, Array] = {}
     for axis, source, weight, bias in _layers(model):
         within = activations.get(flatbuffer.text(source.name))
@@ -37,6 +42,8 @@ def weight_ranges(model: Any, activations: Mapping[str, Range]) -> dict[str, Arr
         step = (max(within.high, 0.0) - min(within.low, 0.0)) / (2 * LEVELS + 1)
         finest = max(step, float(np.finfo(np.float32).tiny))
         least = (np.abs(offsets) * LEVELS / (finest * LARGEST_BIAS)).reshape(own.shape)
+        if scales == "per-tensor":
+            own, least = own.max(keepdims=True), least.max(keepdims=True)
         if np.any(own < least):
             found[flatbuffer.text(weight.name)] = np.maximum(own, least).astype(np.float32)
     return found

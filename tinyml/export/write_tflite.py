@@ -25,7 +25,7 @@ from tinyml.export.passes.torch.average_over_space import average_over_space
 from tinyml.export.passes.torch.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.precision import of
 from tinyml.export.precision.plan import PrecisionPlan
-from tinyml.export.tflite_names import made_from, name_stages, parts_of_tensors
+from tinyml.export.tflite_names import computing_parts, made_from, name_stages, parts_of_tensors
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
@@ -52,6 +52,7 @@ def write(
     parts = parts_of_tensors(model)
     stages, layouts = name_stages(model, captured)
     made = made_from(model, parts)
+    computing = made_from(model, computing_parts(captured, parts))
     precision, cast = plan.precision if plan else "fp32", {}
     if plan and plan.precision != "fp32":
         model, count = of(precision).perform_tflite(model, plan, made)
@@ -66,7 +67,7 @@ def write(
         stages,
         layouts,
         minimum_runtime(codes),
-        owners=owners(inside, made),
+        owners=owners(inside, computing),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,7 @@ from tinyml.pages.run_script import (
     RUN_SCRIPT,
     with_integer_ends,
 )
-from tinyml.pipeline.delegation import Delegations
-from tinyml.pipeline.delegation import to_json as delegation_json
 from tinyml.pipeline.doctor import version_of
-from tinyml.pipeline.lint import Findings
 from tinyml.pipeline.source import Subject
 
 MAKERS = (
@@ -41,10 +39,12 @@ def assemble(
     target: str,
     models: tuple[ModelFile, ...],
     parity: Parity,
-    lint: Findings,
-    taken: Delegations,
+    found: Mapping[str, Any],
 ) -> Bundle:
-    """Write everything but the model files and the reference, which lie in ``folder`` already."""
+    """Write everything but the model files and the reference, which lie in ``folder`` already.
+
+    ``found``: what is to be known of the files beside their parity, for the manifest.
+    """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
     script = _script(subject)
@@ -66,8 +66,7 @@ def assemble(
             "tinyml": tinyml.__version__,
             **subject.facts,
             "packages": packages,
-            "lint": dict(lint),
-            "delegation": {path: delegation_json(own) for path, own in taken.items()},
+            **found,
         },
         files=_files(folder),
     )

@@ -110,9 +110,9 @@ def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -
     from tinyml.export.passes.torch import rewrite
 
     order = list(captured.stages)
-    rows = _rows("captured", captured, expected, order)
+    rows = rows_of("captured", captured, expected, order)
     rewritten, counts = rewrite(captured)
-    rows += _rows("rewritten", rewritten, expected, order)
+    rows += rows_of("rewritten", rewritten, expected, order)
     rewritten.save(folder)
     parity_json = [dataclasses.asdict(row) for row in rows]
     write_json(folder / FACTS, {"passes": counts, "parity": parity_json, **more})
@@ -137,9 +137,10 @@ def answers(
     return expected
 
 
-def _rows(
+def rows_of(
     engine: str, captured: Captured, expected: Reference, stages: list[str]
 ) -> list[StageParity]:
+    """Every stage and output of the program on every case against ``expected``."""
     from tinyml.export.stage_values import captured_values
 
     rows: list[StageParity] = []

@@ -11,7 +11,7 @@ import importlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ import numpy as np
 
 from tinyml import registry
 from tinyml.bundle import Parity
+from tinyml.diagnosis import Explained, Harm
 from tinyml.export import facts, plan
-from tinyml.export.harm import Harm, layers, ranked
+from tinyml.export.harm import layers, ranked
 from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan, plan_tensors
@@ -38,18 +39,10 @@ FEW = 8
 OTHER = "another layer is looked at"
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """Harm by layer in the file's order, and SQNR with all of them in integers."""
-
-    harms: tuple[Harm, ...]
-    whole_db: float | None
-
-
 def load(work: Path, fmt: str) -> Explained:
     """What the child wrote."""
     data = json.loads((work / f"harm-{fmt}.json").read_text(encoding="utf-8"))
-    return Explained(tuple(Harm(**row) for row in data["harms"]), data["whole_db"])
+    return Explained.from_json(data)
 
 
 def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str, Arrays]) -> None:
@@ -147,10 +140,7 @@ def main(arguments: list[str]) -> None:
     count = min(len(array) for array in arrays.values())
     samples = [{name: array[i] for name, array in arrays.items()} for i in range(count)]
     found = explain(path, plan.load(plan_file(work, fmt)), known.owners, samples)
-    write_json(
-        work / f"harm-{fmt}.json",
-        {"harms": [asdict(harm) for harm in found.harms], "whole_db": found.whole_db},
-    )
+    write_json(work / f"harm-{fmt}.json", found.to_json())
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from tinyml.bundle import Bundle, ModelFile, Parity
 from tinyml.errors import ExportError, MachineError, ValidationError, machine_errors
 from tinyml.export import parity
 from tinyml.files import new_folder
-from tinyml.pipeline import assemble, capture
+from tinyml.pipeline import assemble, capture, equalize
 from tinyml.pipeline.delegation import delegation_lines, of_models, require_all
+from tinyml.pipeline.delegation import to_json as delegation_json
+from tinyml.pipeline.draw import draw
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.export_plan import checked
 from tinyml.pipeline.found_recipe import save_found
@@ -29,7 +31,7 @@ from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.prove_files import prove_files
 from tinyml.pipeline.source import Report, Source
 from tinyml.pipeline.write_files import plan_floats, run_child, write_files
-from tinyml.pipeline.write_integers import write_integers
+from tinyml.pipeline.write_integers import Written, write_integers
 from tinyml.target import find_target
 
 
@@ -46,30 +48,34 @@ def export(job: ExportJob, report: Report) -> Bundle:
 def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     """`export` of whatever ``source`` brings in."""
     plan = checked(job, source)
-    kept: tuple[str, ...] = ()
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(run_child, plan, work), report)
+        if job.equalize:
+            report({"text": "evening out the channels of consecutive layers"})
+            run_child(plan, work, equalize.__name__, [str(work)])
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)
-            proof = prove_files(plan, subject, models, draft, work, report)
+            made = Written(models, prove_files(plan, subject, models, draft, work, report))
         else:
-            models, proof, kept = write_integers(plan, plan.quantize, subject, work, draft, report)
-        findings = lint_models(draft, models, plan.target)
-        for line in lint_lines(findings):
+            made = write_integers(plan, plan.quantize, subject, work, draft, report)
+        findings = lint_models(draft, made.models, plan.target, made.findings)
+        taken = of_models(draft, made.models)
+        for line in (*lint_lines(findings), *delegation_lines(taken)):
             report({"text": line})
-        taken = of_models(draft, models)
-        for line in delegation_lines(taken):
-            report({"text": line})
-        _gate(job, proof, models, draft, work)
+        with machine_errors(f"writing {job.out.name}"):
+            draw(made, draft, report)
+        _gate(job, made.proof, made.models, draft, work)
         if job.require_delegate:
             require_all(taken)
+        delegation = {path: delegation_json(own) for path, own in taken.items()}
+        facts = {"lint": findings, "delegation": delegation, **made.facts()}
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, subject, plan.target.name, models, proof, findings, taken
+                draft, subject, plan.target.name, made.models, made.proof, facts
             )
     if plan.quantize is not None and job.auto_precision:
-        found = save_found(plan, plan.quantize, kept)
+        found = save_found(plan, plan.quantize, made.kept)
         report({"text": f"the same export without the search: --recipe {found}"})
     return replace(bundle, folder=job.out)
 

@@ -118,6 +118,8 @@ def _quantize_job(
         "--calibration": job.calibration,
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
+        "--weight-scales": job.weight_scales,
+        "--equalize": job.equalize,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
     }
@@ -138,4 +140,5 @@ def _quantize_job(
         job.explain,
         job.max_drop_points if job.auto_precision else None,
         io,
+        job.weight_scales or "per-channel",
     )

@@ -13,10 +13,21 @@ Findings = Mapping[str, Sequence[Mapping[str, str]]]
 LINES = 6
 
 
-def lint_models(folder: Path, models: Iterable[ModelFile], target: Target | None) -> Findings:
-    """File -> its findings as JSON values; every file has an entry, an empty one if it is clean."""
+def lint_models(
+    folder: Path,
+    models: Iterable[ModelFile],
+    target: Target | None,
+    known: Findings | None = None,
+) -> Findings:
+    """File -> its findings as JSON values; every file has an entry, an empty one if it is clean.
+
+    ``known``: what else was found, of the same form; it comes first.
+    """
     return {
-        model.path: [finding.to_json() for finding in lint(folder / model.path, target)]
+        model.path: [
+            *(known or {}).get(model.path, ()),
+            *(finding.to_json() for finding in lint(folder / model.path, target)),
+        ]
         for model in models
     }
 

@@ -33,6 +33,7 @@ from tinyml.spec import Array
 
 # A larger share of the float32 file than this is not worth the trouble.
 WORTH = 0.8
+SCALES = ("per-channel", "per-tensor")
 BY_USER = "asked for"
 
 
@@ -41,6 +42,7 @@ class QuantizeJob:
     """How integers are chosen.
 
     keep             stages that stay in float32
+    weight_scales    ``per-channel`` or ``per-tensor``
     explain          look at each layer alone
     io               ``int8``: inputs and outputs become integers too
     max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
@@ -53,10 +55,13 @@ class QuantizeJob:
     explain: bool = False
     max_drop_points: float | None = None
     io: str = "float"
+    weight_scales: str = "per-channel"
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
             raise registry.unknown_name("method for ranges", self.ranges, METHODS)
+        if self.weight_scales not in SCALES:
+            raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
         if self.samples < 1:
             raise UsageError(f"{self.samples} calibration samples: at least one is needed")
 
@@ -100,7 +105,14 @@ def plan_quantized(
         io=job.io,
         instructions=instruction_set() if calibration else "",
         threads=READER_THREADS if calibration else 0,
+        weight_scales=_weight_scales(job, known.format),
     )
+
+
+def _weight_scales(job: QuantizeJob, fmt: str) -> str:
+    """ConvInteger has one scale a weight, whatever is asked for."""
+    one = fmt == "onnx" and job.precision == "w8-dynamic"
+    return "per-tensor" if one else job.weight_scales
 
 
 def size_line(before: Path, after: Path) -> str:

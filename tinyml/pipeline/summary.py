@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.bundle import Parity, StageParity
+from tinyml.diagnosis import Explained
+from tinyml.export.harm import ranked
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
@@ -18,6 +20,21 @@ def parity_rows(parity: Parity) -> Table:
         grouped.setdefault((row.engine, row.stage), []).append(row)
     head = ("engine", "stage", "verdict", "worst case", "error", "bound", "SQNR dB")
     return head, [_parity_row(engine, stage, rows) for (engine, stage), rows in grouped.items()]
+
+
+def harm_rows(found: Mapping[str, Any]) -> Table:
+    """Per format and layer, the most harmful first: SQNR of it alone and of all the others."""
+    head = ("format", "layer", "alone dB", "all the others dB", "operators")
+    rows: list[tuple[object, ...]] = []
+    for fmt, own in found.items():
+        for harm in ranked(Explained.from_json(own).harms):
+            alone, rest = (_decibels(db) for db in (harm.alone_db, harm.without_db))
+            rows.append((fmt, harm.layer, alone, rest, harm.operators))
+    return head, rows
+
+
+def _decibels(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f}"
 
 
 def _parity_row(engine: str, stage: str, rows: list[StageParity]) -> tuple[object, ...]:

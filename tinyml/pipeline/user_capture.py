@@ -131,7 +131,7 @@ class _Judged:
 
     def add_cases(self, sample: Arrays) -> None:
         """The sample, the sample shuffled, the generated cases, within the budget of bytes."""
-        cases: Cases = {SAMPLE_CASE: dict(sample), "shuffled": _shuffled(sample)}
+        cases: Cases = {SAMPLE_CASE: dict(sample), parity.SHUFFLED: _shuffled(sample)}
         cases |= parity.cases(self.signature, SEED, sample)
         left = REFERENCE_BYTES
         inputs, stages, outputs = {}, {}, {}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tinyml.bundle import REFERENCE, ModelFile, Parity
+from tinyml.diagnosis import Confusion, Explained
 from tinyml.errors import UsageError
 from tinyml.export import harm
+from tinyml.export.facts import load as load_facts
+from tinyml.export.plan import load as load_plan
 from tinyml.export.precision import integers_of
 from tinyml.pipeline import explain, plan_precision, reference
 from tinyml.pipeline.arrays import read_npz
 from tinyml.pipeline.calibration import Calibration
-from tinyml.pipeline.explain import Explained, next_layer, save_samples, settled
+from tinyml.pipeline.diagnose import diagnosed, samples_of
+from tinyml.pipeline.explain import next_layer, save_samples, settled
 from tinyml.pipeline.export_plan import Plan
+from tinyml.pipeline.lint import Findings, lint_lines
 from tinyml.pipeline.prove_files import prove_files
 from tinyml.pipeline.quantize import (
     BY_USER,
@@ -34,9 +41,32 @@ from tinyml.pipeline.write_files import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Proven files, and by file what was found of their integers.
+
+    harms  format -> the harm of each layer, where it was asked for
+    kept   stages that stay in float32
+    """
+
+    models: tuple[ModelFile, ...]
+    proof: Parity
+    findings: Findings = field(default_factory=dict)
+    classes: Mapping[str, Confusion] = field(default_factory=dict)
+    harms: Mapping[str, Explained] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest; nothing of floats."""
+        classes = {name: own.to_json() for name, own in self.classes.items()}
+        harms = {fmt: own.to_json() for fmt, own in self.harms.items()}
+        kinds = {"classes": classes, "harm": harms}
+        return {kind: found for kind, found in kinds.items() if found}
+
+
 def write_integers(
     plan: Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
-) -> tuple[tuple[ModelFile, ...], Parity, tuple[str, ...]]:
+) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
     With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
@@ -64,8 +94,11 @@ def write_integers(
         more = None
         if job.max_drop_points is not None and not settled(proof, job.max_drop_points):
             more = next_layer(harms or {}, keep, subject.stages)
+        findings, classes = _diagnose(floats, calibration, subject, work, draft)
         if more is None:
-            return models, proof, tuple(keep)
+            return Written(models, proof, findings, classes, harms or {}, tuple(keep))
+        for line in lint_lines(findings):
+            report({"text": line})
         keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
@@ -102,6 +135,28 @@ def _perform(
         if line := size_line(path, draft / path.name):
             report({"text": line})
     return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)
+
+
+def _diagnose(
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    draft: Path,
+) -> tuple[Findings, dict[str, Confusion]]:
+    """By file: what is wrong with its integers, and its predicted classes."""
+    samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
+    findings, classes = {}, {}
+    for path in floats:
+        fmt = path.suffix[1:]
+        planned = load_plan(plan_precision.plan_file(work, fmt))
+        owners = load_facts(float_facts(work, fmt)).owners
+        out = draft / path.name
+        found, own = diagnosed(path, out, planned, owners, samples, subject)
+        findings[path.name] = [finding.to_json() for finding in found]
+        if own is not None:
+            classes[path.name] = own
+    return findings, classes
 
 
 def _explain(

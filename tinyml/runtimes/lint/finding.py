@@ -1,21 +1,8 @@
-"""What a rule says: where, what it costs, what to do."""
+"""Words of what a rule says; `Finding` itself is a core type."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``rule`` is the rule's name; ``node`` an operator or tensor of the file."""
-
-    rule: str
-    node: str
-    cost: str
-    cure: str
-
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
+from tinyml.diagnosis import Finding as Finding
 
 
 def many(count: int, noun: str) -> str:

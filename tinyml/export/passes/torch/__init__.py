@@ -35,8 +35,9 @@ PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
     "fold_batchnorm": fold_batchnorm,
 }
 
-# Of the copy that goes to LiteRT alone: `tinyml.export.write_tflite`.
-ON_REQUEST = ("conv1d_to_conv2d", "average_over_space")
+# Of the copy that goes to LiteRT alone: `tinyml.export.write_tflite`; for integers, if asked
+# for: `tinyml.pipeline.equalize`.
+ON_REQUEST = ("conv1d_to_conv2d", "average_over_space", "equalize_layers")
 
 
 def rewrite(captured: Captured) -> tuple[Captured, dict[str, int]]:

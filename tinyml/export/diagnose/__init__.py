@@ -1,0 +1,34 @@
+"""Why a file's integers do not answer as its floats did: one rule a file, each with its cure.
+
+As in `tinyml.runtimes.lint`, quiet is the normal case: a rule speaks where what it costs
+can be named and something can be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tinyml.diagnosis import Finding
+from tinyml.export.diagnose.collapsed_classes import collapsed_classes
+from tinyml.export.diagnose.cut_ranges import cut_ranges
+from tinyml.export.diagnose.dead_channels import dead_channels
+from tinyml.export.diagnose.evidence import Evidence
+from tinyml.export.diagnose.outlier_ranges import outlier_ranges
+from tinyml.export.diagnose.uneven_activations import uneven_activations
+from tinyml.export.diagnose.uneven_weights import uneven_weights
+
+Rule = Callable[[Evidence], Iterator[Finding]]
+
+RULES: dict[str, Rule] = {
+    "collapsed_classes": collapsed_classes,
+    "uneven_weights": uneven_weights,
+    "uneven_activations": uneven_activations,
+    "cut_ranges": cut_ranges,
+    "outlier_ranges": outlier_ranges,
+    "dead_channels": dead_channels,
+}
+
+
+def diagnose(evidence: Evidence) -> tuple[Finding, ...]:
+    """Every finding of every rule, the gravest rule first."""
+    return tuple(finding for rule in RULES.values() for finding in rule(evidence))
