@@ -31,7 +31,7 @@ from sparse_cases import CASES  # noqa: E402
 from tinyml.files import write_json, write_text  # noqa: E402
 
 CPU = "cortex-a72"
-BOARD = ("1.0.1", "2.3.0")
+BOARD = ("1.2.0", "2.3.0")
 WEB = ("2.5.3",)
 DOCS = ROOT / "docs" / "sparse-corpus.md"
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from outcome import Outcome, outcome
 
@@ -39,9 +40,14 @@ def measured(version: str, files: Mapping[str, tuple[Path, Path]]) -> dict[str, 
     found = {}
     for told in (json.loads(line) for line in lines if line.startswith("{")):
         cost = (told.get("sparse_ms", 0.0), told.get("dense_ms", 0.0))
-        error = told["error"] / told["scale"] if told.get("scale") else 0.0
-        found[told["name"]] = outcome(*cost, error, told["refused"], FASTER)
+        found[told["name"]] = outcome(*cost, _relative(told), told["refused"], FASTER)
     return found
+
+
+def _relative(told: Mapping[str, Any]) -> float:
+    """The largest difference over the largest value; JSON has null for what is no number."""
+    error, scale = told.get("error", 0.0), told.get("scale", 1.0)
+    return float("inf") if error is None or not scale else float(error / scale)
 
 
 def _run(command: list[str], doing: str, given: str = "") -> str:

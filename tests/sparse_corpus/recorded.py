@@ -81,7 +81,7 @@ HEAD = """# The sparse lint against what runtimes do
 By `python scripts/check_sparse --record`. Each network meets one condition of XNNPACK's sparse
 path or just misses it (tests/sparse_corpus/sparse_cases.py); its file with sparse weights runs
 beside its densified twin. *ratio* is dense over sparse: instructions of a call for LiteRT on an
-emulated Cortex-A72 (exact), the best of 15 rounds' time for LiteRT's web build in node. *wrong*:
+emulated Cortex-A72 (exact), the best of 25 rounds' time for LiteRT's web build in node. *wrong*:
 other numbers than the twin's; *refused*: the runtime cannot prepare the file. *sparse, scalar*
 runs sparse with a slow kernel, which time does not tell from dense.
 

@@ -36,10 +36,10 @@ class Version:
 
 VERSIONS = (
     # XNNPACK of early 2025 made fully connected nodes compatible, and counts their weights.
-    Version("litert", "1.0.0", sparse=True, checked=True),
-    Version("litert", "1.1.0", sparse=True, checked=True, counts_dense_layers=True),
-    Version("litert-web", "0.0.1", sparse=True, checked=True),
-    Version("litert-web", "2.0.0", sparse=True, checked=True, counts_dense_layers=True),
+    # No older LiteRT has a wheel that the emulated board can take.
+    Version("litert", "1.0.0", sparse=True, checked=False),
+    Version("litert", "1.2.0", sparse=True, checked=True, counts_dense_layers=True),
+    Version("litert-web", "2.5.3", sparse=True, checked=True, counts_dense_layers=True),
     Version("mnn", "1.0", sparse=False, checked=False, formats=("onnx", "tflite")),
     Version("ort", "1.0", sparse=False, checked=True, formats=("onnx",)),
 )
