@@ -11,7 +11,6 @@ from tinyml.models.table import read_table
 from tinyml.target import all_targets
 
 README = Path(__file__).parents[1] / "README.md"
-NOT_YET = ("qat-w8a8",)
 
 
 def models() -> str:
@@ -32,25 +31,19 @@ def _count(row: dict[str, object], key: str) -> str:
 
 
 def support() -> str:
-    """Every kind of model in every format, precision and target, or "not yet"."""
+    """Every kind of model in every format, precision and target."""
     targets = list(all_targets().values())
     head = "| models of | format | precision | " + " | ".join(t.name for t in targets) + " |\n"
     head += "|---" * (3 + len(targets)) + "|\n"
     rows = [
         f"| {kind} | {fmt} | {precision} | "
-        + " | ".join(_cell(fmt, precision, target.formats) for target in targets)
+        + " | ".join(("yes" if fmt in target.formats else "no runtime") for target in targets)
         + " |"
         for kind in dict.fromkeys(row["input"].split()[0] for row in read_table())
         for fmt in registry.WRITERS
-        for precision in (*registry.PRECISIONS, *NOT_YET)
+        for precision in registry.PRECISIONS
     ]
     return head + "\n".join(rows)
-
-
-def _cell(fmt: str, precision: str, formats: tuple[str, ...]) -> str:
-    if precision not in registry.PRECISIONS:
-        return "not yet"
-    return "yes" if fmt in formats else "no runtime"
 
 
 def filled(text: str) -> str:

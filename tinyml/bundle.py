@@ -20,6 +20,7 @@ from typing import Any, Literal
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
+from tinyml.integers import Integers, read_ends
 from tinyml.spec import Array, Signature
 from tinyml.tolerance import PolicyName
 
@@ -46,6 +47,8 @@ class ModelFile:
     note      what measurement says of such files, one line
     twin      stages that another file showed, made for it: they have no tensor in this one
     twin_note why there was no such file
+    ends      input or output -> the integers that it is in this file; others are as the
+              signature says
     """
 
     path: str
@@ -60,6 +63,7 @@ class ModelFile:
     note: str = ""
     twin: tuple[str, ...] = ()
     twin_note: str = ""
+    ends: Mapping[str, Integers] = field(default_factory=dict)
 
 
 def in_order(value: Array, order: Sequence[int]) -> Array:
@@ -248,7 +252,8 @@ def read(folder: Path) -> Bundle:
 def _model_file(data: Mapping[str, Any]) -> ModelFile:
     layouts = {stage: tuple(order) for stage, order in data["layouts"].items()}
     twin = tuple(data.get("twin", ()))
-    return ModelFile(**{**data, "layouts": layouts, "twin": twin})
+    ends = read_ends(data.get("ends", {}))
+    return ModelFile(**{**data, "layouts": layouts, "twin": twin, "ends": ends})
 
 
 def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:

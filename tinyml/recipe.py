@@ -18,6 +18,8 @@ from tinyml.files import canonical_json
 from tinyml.spec import Options
 
 FOLDER = Path(__file__).parent / "recipes"
+# The precision that a training, not the export alone, makes.
+QAT = "qat-w8a8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,19 @@ class PruneRecipe:
 
 @dataclass(frozen=True, slots=True)
 class ExportRecipe:
-    """Formats and precision of the bundle; ``sparse``: ``auto`` or ``off``."""
+    """Formats and precision of the bundle; ``sparse``: ``auto`` or ``off``.
+
+    For integers: ``io`` (``float`` or ``int8`` inputs and outputs), ``ranges`` (the method that
+    chooses them), ``calibration_samples``, and the stages that stay in float32 as ``keep_float``.
+    """
 
     formats: tuple[str, ...] = ("onnx", "tflite")
     precision: str = "fp32"
     sparse: str = "auto"
+    io: str = "float"
+    ranges: str = "min-max"
+    calibration_samples: int = 200
+    keep_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +138,22 @@ class Recipe:
     export: ExportRecipe = field(default_factory=ExportRecipe)
 
     @property
+    def quantization_aware(self) -> bool:
+        """Whether weights are trained to be rounded to eight bits."""
+        return self.export.precision == QAT
+
+    @property
     def id(self) -> str:
-        """First 16 hex digits of the hash of everything in the recipe."""
-        return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()[:16]
+        """First 16 hex digits of the hash of everything in the recipe.
+
+        Keys that recipes did not always have count where they are not at their default, so
+        that a recipe keeps its id.
+        """
+        told = self.to_json()
+        for name in _LATER:
+            if getattr(self.export, name) == getattr(ExportRecipe(), name):
+                del told["export"][name]
+        return hashlib.sha256(canonical_json(told).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -235,6 +258,7 @@ def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> Reci
     return RecipeError(f"{where}: {inside}has no key '{key}'", hint=hint)
 
 
+_LATER = ("io", "ranges", "calibration_samples", "keep_float")  # of [export]
 _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),

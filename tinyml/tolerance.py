@@ -68,6 +68,7 @@ POLICY_OF_PRECISION: dict[str, PolicyName] = {
     "w8a8-static": "int8",
     "w8-dynamic": "int8",
     "w8a16": "int8",
+    "qat-w8a8": "int8",
 }
 
 

@@ -15,6 +15,7 @@ from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.instruction_set import instruction_set
 from tinyml.pipeline.quantize import size_line
 from tinyml.pipeline.verify import verify
 
@@ -102,6 +103,8 @@ def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
     for model in made.models:
         assert model.plan["samples"] == 16
         assert model.plan["data"] == "given"
+        assert model.plan["instructions"] == instruction_set()
+        assert model.plan["threads"] == 1
         schemes = [own["scheme"] for own in model.plan["tensors"].values()]
         assert schemes.count("int8") >= 5
         assert "probabilities: a threshold needs more than 256 levels" in set(
@@ -213,6 +216,17 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     assert 0 < len(made.models[0].plan["kept"]) <= 2
     shown = [row.sqnr_db for row in made.parity.stages if row.policy == "int8" and row.sqnr_db]
     assert min(shown) > 10
+    # The recipe that was left repeats the export, byte for byte, without looking at layers.
+    left = {"formats": None, "precision": None, "recipe": user / "out.recipe.toml"}
+    told.clear()
+    again = export(
+        job(user, model=network, out=user / "again", **left),
+        lambda event: told.append(str(event.get("text", ""))),
+    )
+    assert [model.sha256 for model in again.models] == [model.sha256 for model in made.models]
+    assert "quantizing each layer alone" not in told
+    assert any(line.startswith("tflite: ranges were found before") for line in told)
+    assert again.models[0].plan["kept"].keys() == made.models[0].plan["kept"].keys()
 
 
 def test_activations_that_spread_are_evened_out_by_equalization(user: Path) -> None:

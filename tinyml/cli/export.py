@@ -30,13 +30,27 @@ def command(
         str | None,
         typer.Option(
             help="fp32; fp16: half the bytes, what float16 cannot hold stays in float32; integers: "
-            "w8a8-static, w8-dynamic, w8a16. Default: the recipe's."
+            "w8a8-static, w8-dynamic, w8a16, qat-w8a8 (of a run of tinyml train --qat). "
+            "Default: the recipe's."
         ),
     ] = None,
     sparse: Annotated[
         str | None,
         typer.Option(
             help="auto: TFLite stores a pruned weight without its zeros where that is smaller; off."
+        ),
+    ] = None,
+    io: Annotated[
+        str | None,
+        typer.Option(
+            help="float (default); int8: inputs and outputs of the files are integers, their scale "
+            "and zero point in the manifest. For w8a8-static, qat-w8a8."
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recipe whose [export] is taken instead of the checkpoint's; options go before."
         ),
     ] = None,
     ranges: Annotated[
@@ -123,6 +137,13 @@ def command(
         bool,
         typer.Option("--without-data", help="Judge parity on generated inputs only, and say so."),
     ] = False,
+    require_delegate: Annotated[
+        bool,
+        typer.Option(
+            "--require-delegate",
+            help="Exit 5, naming what is left, unless XNNPACK takes every operator of the .tflite.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     keep_failed: Annotated[
         Path | None, typer.Option(help="Where to leave the files of an export that failed parity.")
@@ -160,6 +181,8 @@ def command(
         formats=tuple(formats.split(",")) if formats is not None else None,
         precision=precision,
         sparse=sparse,
+        io=io,
+        recipe=recipe,
         ranges=ranges,
         calibration=calibration,
         calibration_samples=calibration_samples,
@@ -178,6 +201,7 @@ def command(
         metric=metric,
         data=data,
         without_data=without_data,
+        require_delegate=require_delegate,
         force=force,
         keep_failed=keep_failed,
         timeout_s=timeout,

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tinyml.cli.terminal import progress, put, put_json, say
+from tinyml.errors import UsageError
 
 
 def command(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's TOML file, or a shipped one: synthetic, circor.")
-    ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A recipe's TOML file, or a shipped one: synthetic, circor."),
+    ] = None,
     folds: Annotated[
         int, typer.Option(min=0, help="Cross-validate by person instead of training one model.")
     ] = 0,
+    qat: Annotated[
+        Path | None,
+        typer.Option(
+            "--qat",
+            metavar="CHECKPOINT",
+            help="Instead of a recipe: train this run's network on in eight bits, for "
+            "tinyml export --precision qat-w8a8.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="With --qat; default: a tenth of the checkpoint's.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="With --qat; default: a tenth of the checkpoint's.")
+    ] = None,
+    distill: Annotated[
+        float | None,
+        typer.Option(help="With --qat: share of the loss that is the checkpoint's answers: 0.5."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
     ] = None,
@@ -33,11 +54,34 @@ def command(
     \b
       tinyml train synthetic --out runs/demo
       tinyml train circor --folds 5 --out runs/circor-folds
+      tinyml train --qat runs/demo --out runs/demo-qat
     """
+    from tinyml.pipeline.qat import QatJob, train_rounded
     from tinyml.pipeline.train import train
 
+    asked = {"epochs": epochs, "learning_rate": learning_rate, "distill_weight": distill}
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    if qat is None:
+        _refuse(chosen)
+    if (recipe is None) == (qat is None):
+        raise UsageError("give a recipe, or --qat CHECKPOINT, and not both")
     with progress(as_json=as_json) as report:
-        result = train(recipe, out, folds=folds, data=data, strict=strict, report=report)
+        if recipe is not None:
+            result = train(recipe, out, folds=folds, data=data, strict=strict, report=report)
+        elif qat is not None:
+            if folds:
+                raise UsageError("--folds trains a recipe; --qat goes on with one checkpoint")
+            result = train_rounded(QatJob(qat, chosen, data), out, report)
+    _show(result, out, folds=folds, as_json=as_json)
+
+
+def _refuse(chosen: dict[str, Any]) -> None:
+    for name in chosen:
+        option = {"distill_weight": "distill"}.get(name, name).replace("_", "-")
+        raise UsageError(f"--{option} is for --qat", hint=f"write {name} into the recipe's [train]")
+
+
+def _show(result: dict[str, Any], out: Path, *, folds: int, as_json: bool) -> None:
     if as_json:
         put_json({"event": "done", **result}, indent=None)
         return

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tinyml.files import write_json
+from tinyml.integers import Integers, read_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Facts:
 
     twin       stages that a twin beside the file has as outputs: those without a tensor in it
     twin_note  why there is no twin for them
+    ends       input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
     """
 
@@ -28,6 +30,7 @@ class Facts:
     twin: tuple[str, ...] = ()
     twin_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
+    ends: Mapping[str, Integers] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -38,4 +41,5 @@ def load(path: Path) -> Facts:
     """Read what `Facts.save` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
     layouts = {stage: tuple(order) for stage, order in data.pop("layouts").items()}
-    return Facts(**{**data, "twin": tuple(data["twin"])}, layouts=layouts)
+    own = {"twin": tuple(data["twin"]), "ends": read_ends(data["ends"])}
+    return Facts(**{**data, **own}, layouts=layouts)

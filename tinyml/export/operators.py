@@ -25,10 +25,11 @@ class FileOperator:
 
 @dataclass(frozen=True, slots=True)
 class FileGraph:
-    """Operators in the order run, and the names of what the graph gives out."""
+    """Operators in the order run, and the names of what the graph gives out and takes."""
 
     operators: tuple[FileOperator, ...]
     outputs: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
 
 
 def of_tflite(model: Any) -> FileGraph:
@@ -45,7 +46,8 @@ def of_tflite(model: Any) -> FileGraph:
         )
         for operator in graph.operators
     ]
-    return FileGraph(tuple(operators), tuple(names[int(i)] for i in graph.outputs))
+    ends = ((names[int(i)] for i in own) for own in (graph.outputs, graph.inputs))
+    return FileGraph(tuple(operators), *map(tuple, ends))
 
 
 def of_onnx(model: Any) -> FileGraph:
@@ -55,7 +57,8 @@ def of_onnx(model: Any) -> FileGraph:
         _operator(node.op_type, [i for i in node.input if i not in constants], list(node.output))
         for node in model.graph.node
     ]
-    return FileGraph(tuple(operators), tuple(value.name for value in model.graph.output))
+    ends = ((value.name for value in own) for own in (model.graph.output, model.graph.input))
+    return FileGraph(tuple(operators), *map(tuple, ends))
 
 
 def _operator(op: str, inputs: Sequence[str], outputs: Sequence[str]) -> FileOperator:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyml.errors import ExportError, InputError
+from tinyml.errors import ExportError, InputError, UsageError
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.files import write_json
@@ -44,6 +44,8 @@ class QuantPlan:
     kept       operator, by its first output -> why it stays in float32
     stages     stage -> its tensor, as in the float file
     exact      stages that no integer has a part in
+    io         ``int8``: inputs and outputs are integers too, ``float``: they stay float32
+    instructions, threads  where the samples were run: others may round ranges otherwise
     weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
     """
 
@@ -57,6 +59,9 @@ class QuantPlan:
     operations: int = 0
     stages: Mapping[str, str | None] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
+    io: str = "float"
+    instructions: str = ""
+    threads: int = 0
     weight_scales: str = "per-channel"
 
     @property
@@ -101,12 +106,15 @@ def kept_operators(
     owners: Mapping[str, str],
     front_end: str | None,
     keep: Mapping[str, str],
+    *,
+    io: str = "float",
 ) -> dict[str, str]:
     """Operator -> why it stays in float32.
 
     The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
     their reasons and all that they hold, with the activations behind; what makes
-    probabilities at the end. ``owners``: tensor -> the innermost stage that computes it.
+    probabilities at the end, unless ``io`` asks for them as integers. ``owners``: tensor ->
+    the innermost stage that computes it.
     `InputError` for an unknown stage.
     """
     kept: dict[str, str] = {}
@@ -120,9 +128,34 @@ def kept_operators(
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
     for operator in graph.operators:
-        if operator.op in ENDS and set(operator.outputs) & set(graph.outputs):
+        if io == "float" and _makes_probabilities(operator, graph):
             kept.setdefault(operator.name, AT_THE_END)
     return kept
+
+
+def _makes_probabilities(operator: FileOperator, graph: FileGraph) -> bool:
+    return operator.op in ENDS and bool(set(operator.outputs) & set(graph.outputs))
+
+
+def probabilities(graph: FileGraph) -> dict[str, Range]:
+    """Outputs that are probabilities: both formats quantize them over 0 to 1, whatever was seen."""
+    ends = [operator for operator in graph.operators if _makes_probabilities(operator, graph)]
+    return {name: Range(0.0, 1.0) for operator in ends for name in operator.outputs}
+
+
+def check_integer_ends(
+    graph: FileGraph, kept: Mapping[str, str], ranges: Mapping[str, Range]
+) -> None:
+    """`UsageError` for an input or output, float in ``ranges``, beside an operator in ``kept``."""
+    for operator in graph.operators:
+        ends = {*operator.inputs} & {*graph.inputs} | {*operator.outputs} & {*graph.outputs}
+        for name in sorted(ends & ranges.keys()):
+            if operator.name in kept:
+                raise UsageError(
+                    f"--io int8: '{name}' stays in float32, beside it {operator.op} "
+                    f"'{operator.name}' does ({kept[operator.name]})",
+                    hint="leave --io at float",
+                )
 
 
 def _is_within(owner: str | None, stage: str) -> bool:

@@ -19,6 +19,12 @@ import numpy as np
 
 from tinyml.errors import ExportError
 from tinyml.export.facts import Facts
+from tinyml.export.integer_ends import (
+    DEQUANTIZE,
+    DEQUANTIZED,
+    QUANTIZE,
+    integer_ends_of_onnx,
+)
 from tinyml.export.onnx_kept import keep_kept
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
@@ -26,8 +32,7 @@ from tinyml.export.run_quantizer import Quantized, run_quantizer
 
 # int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
 MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}
-DEQUANTIZED = "_DequantizeLinear_Output"
-PAIRS = ("QuantizeLinear", "DequantizeLinear")
+PAIRS = (QUANTIZE, DEQUANTIZE)
 
 
 def quantize(model: Any, planned: QuantPlan) -> Any:
@@ -143,16 +148,18 @@ def _tidy(model: Any) -> None:
 def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
     import onnx
 
-    data = quantized_bytes(path, planned)
-    graph = onnx.load_from_string(data).graph
+    made = quantize(onnx.load(path), planned)
+    ends = integer_ends_of_onnx(made, planned.quantized) if planned.io == "int8" else {}
+    graph = made.graph
     names = {name for node in graph.node for name in node.output}
     names |= {value.name for value in graph.input}
     count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in graph.node)
     return Quantized(
-        data,
+        bytes(made.SerializeToString(deterministic=True)),
         {f"to_{planned.precision}": count},
         {s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
         MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
+        ends,
     )
 
 

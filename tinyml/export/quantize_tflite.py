@@ -3,7 +3,7 @@
 ``python -m tinyml.export.quantize_tflite FLOAT PLAN.json FACTS.json OUT OUT.json [--dense]``
 
 Ranges are the plan's: the quantizer's own calibration is never run. Inputs and outputs stay
-float32.
+float32, unless the plan has them in integers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from tinyml.errors import ExportError
 from tinyml.export import flatbuffer
 from tinyml.export.facts import Facts
+from tinyml.export.integer_ends import of_tflite
 from tinyml.export.passes.tflite import rewrite
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
@@ -37,7 +38,8 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
     if planned.weight_scales == "per-tensor":
         config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
     rules = [rule(".*", "min_max_uniform_quantize", config)]
-    rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
+    if planned.io == "float":
+        rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
     rules += keeping(model, planned.kept)
     ranges = {
         name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
@@ -76,6 +78,7 @@ def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Qua
         passes,
         {stage: name if name in names else None for stage, name in known.stages.items()},
         minimum_runtime(codes),
+        of_tflite(model) if planned.io == "int8" else {},
     )
 
 

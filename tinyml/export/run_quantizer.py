@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyml.export import facts, plan
 from tinyml.export.facts import Facts
 from tinyml.export.plan import QuantPlan
 from tinyml.files import write_bytes
+from tinyml.integers import Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,14 @@ class Quantized:
 
     passes           applied here, with their counts
     stages           stage -> its tensor; None where the new file has none
-    minimum_runtime  as in `Facts`
+    minimum_runtime  as in `Facts`, as are ``ends``
     """
 
     data: bytes
     passes: Mapping[str, int]
     stages: Mapping[str, str | None]
     minimum_runtime: str
+    ends: Mapping[str, Integers] = field(default_factory=dict)
 
 
 Quantize = Callable[[Path, QuantPlan, Facts, bool], Quantized]
@@ -51,6 +53,7 @@ def run_quantizer(quantize: Quantize, given: list[str]) -> None:
         passes={**known.passes, **made.passes},
         stages=made.stages,
         minimum_runtime=made.minimum_runtime,
+        ends=made.ends,
         twin=(),
         twin_note="",
     )

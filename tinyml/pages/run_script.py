@@ -5,6 +5,7 @@ run by a test against ``tinyml predict``. It takes recordings at the model's own
 resampling is left to ``tinyml predict``, since a second resampler would be a second
 answer. `IMAGES_SCRIPT` is for images: of the model's own size as .npy, or any that Pillow reads.
 `ARRAYS_SCRIPT` is for models that nothing surrounds: arrays in, arrays out.
+`with_integer_ends` makes one take and give real numbers where the file has integers.
 """
 
 from __future__ import annotations
@@ -113,3 +114,24 @@ labels = file.read_text().splitlines() if file.exists() else []
 best = {n: labels[v.argmax()] for n, v in outputs.items() if v.size == len(labels) > 0}
 print(json.dumps({"labels": best, "outputs": answer} if labels else {"outputs": answer}))
 '''
+
+RUNNER = "run = Interpreter(str(here / model)).get_signature_runner()\n"
+REAL_RUNNER = """\
+runner = Interpreter(str(here / model)).get_signature_runner()
+ends = next(m["ends"] for m in manifest["models"] if m["format"] == "tflite")
+def run(**given):
+    for name in ends.keys() & given.keys():
+        end, kind = ends[name], np.iinfo(ends[name]["dtype"])
+        steps = np.round(given[name] / np.float32(end["scale"])) + end["zero_point"]
+        given[name] = np.clip(steps, kind.min, kind.max).astype(end["dtype"])
+    made = runner(**given)
+    for name in ends.keys() & made.keys():
+        steps = made[name].astype(np.float32) - ends[name]["zero_point"]
+        made[name] = steps * np.float32(ends[name]["scale"])
+    return made
+"""
+
+
+def with_integer_ends(script: str) -> str:
+    """``script`` for a file whose inputs and outputs are integers."""
+    return script.replace(RUNNER, REAL_RUNNER)

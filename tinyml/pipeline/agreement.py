@@ -43,7 +43,7 @@ def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report
 
 
 def _answers(held_out: HeldOut, engine: Engine, report: Report) -> Iterator[Floats]:
-    session = engine.runtime.open(engine.path)
+    session = engine.open()
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
     total = len(held_out)
     for at in range(total):

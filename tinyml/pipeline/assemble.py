@@ -12,7 +12,12 @@ from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
 from tinyml.files import sha256, write_json, write_text
 from tinyml.image_decision import ImageDecision
 from tinyml.pages.card import model_card
-from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
+from tinyml.pages.run_script import (
+    ARRAYS_SCRIPT,
+    IMAGES_SCRIPT,
+    RUN_SCRIPT,
+    with_integer_ends,
+)
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.source import Subject
 
@@ -43,8 +48,9 @@ def assemble(
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
     script = _script(subject)
-    if script and any(model.format == "tflite" for model in models):
-        write_text(folder / RUN, script)
+    board = [model for model in models if model.format == "tflite"]
+    if script and board:
+        write_text(folder / RUN, with_integer_ends(script) if board[0].ends else script)
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,

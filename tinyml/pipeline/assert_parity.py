@@ -56,7 +56,7 @@ def assert_parity(
             chosen = policy or engine.policy
             mine = parity.compare(engine.name, case, inside, got, list(inside), chosen)
             diffs += _diffs(mine, inside, got)
-            answered = engine.runtime.open(engine.path).run(given)
+            answered = engine.open().run(given)
             optimised = OPTIMISED[engine.name]
             whole = parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
             diffs += _diffs(whole, outputs, answered)

@@ -16,6 +16,7 @@ from tinyml.device.measure import Job, Plan, measure
 from tinyml.errors import DeviceError, InputError, machine_errors
 from tinyml.export import parity
 from tinyml.files import write_json
+from tinyml.integers import to_integers
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline import reference
 from tinyml.pipeline.engines import Engine, installed, meet, runtime_of
@@ -161,6 +162,7 @@ def _of_file(file: Path, _scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
 
 
 def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, scratch: Path) -> list[Job]:
+    inputs = to_integers(inputs, engine.model.ends)
     states = {pair.input: pair.output for pair in bundle.signature.states} or None
     whole = Job(engine.path, engine.name, inputs, WHOLE, states)
     tensor = engine.model.stages.get(bundle.front_end or "")

@@ -31,6 +31,7 @@ def build_bundle(
     input_layout: str = "nchw",
     precision: str = "fp32",
     sparse: str = "auto",
+    io: str = "float",
     metric: str | Function | None = None,
     data: Arrays | None = None,
     force: bool = False,
@@ -45,7 +46,7 @@ def build_bundle(
     states         input -> output that is that input at the next call
     labels         names along the last axis of an output
     input_layout   ``nhwc``: 4-D inputs come channels last, in the sample too
-    precision      ``fp32`` or ``fp16``
+    precision      as in ``tinyml export``, as are ``sparse`` and ``io``
     metric         ``metric(predictions, targets) -> float``, with ``data``: inputs by name
                    with a leading axis of samples, and ``targets``
     report         is told of progress, as mappings with ``text`` or ``title``, ``done``, ``total``
@@ -77,6 +78,7 @@ def build_bundle(
         formats=tuple(formats),
         precision=precision,
         sparse=sparse,
+        io=io,
         force=force,
         keep_failed=keep_failed,
         timeout_s=timeout_s,

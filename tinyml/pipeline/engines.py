@@ -11,7 +11,10 @@ from tinyml import registry
 from tinyml.bundle import Bundle, ModelFile, in_order
 from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.export.parity import GENERATED
+from tinyml.integers import to_integers, to_real
+from tinyml.pipeline.real_session import RealSession
 from tinyml.runtimes import first_meeting
+from tinyml.runtimes.base import Session
 from tinyml.spec import Array, Arrays
 from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
 
@@ -59,10 +62,19 @@ class Engine:
         better = any(other not in GENERATED for other in others)
         return self.model.precision not in registry.INTEGER or case not in GENERATED or not better
 
+    def open(self) -> Session:
+        """The file as users get it, real numbers in and out even where it has integers."""
+        session: Session = self.runtime.open(self.path)
+        return RealSession(session, self.model.ends) if self.model.ends else session
+
     def stages(self, inputs: Arrays) -> dict[str, Array | None]:
         """Stage -> value in the shipped file without optimisation; ``None``: fused away."""
         names = [tensor for tensor in self.model.stages.values() if tensor is not None]
-        values = self.runtime.read_tensors(self.path, names, inputs)
+        given = to_integers(inputs, self.model.ends)
+        values = self.runtime.read_tensors(self.path, names, given)
+        # onnxruntime hands out an output as it is; LiteRT's reader knows what it stands for.
+        whole = {n: v for n, v in values.items() if v.dtype.kind in "iu"}
+        values = {**values, **to_real(whole, self.model.ends)}
         return {
             stage: None if tensor is None else self._in_order(stage, values[tensor])
             for stage, tensor in self.model.stages.items()

@@ -112,7 +112,10 @@ class _Tried:
         seen = self.planned.quantized
         tensors = plan_tensors(self.graph.operators, seen, kept) if seen else self.planned.tensors
         out = self.path.with_name(f"tried{self.path.suffix}")
-        write_bytes(out, _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors)))
+        write_bytes(
+            out,
+            _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors, io="float")),
+        )
         noise = sqnr_db(self._answers(out), self.want)
         return None if noise is None or np.isinf(noise) else noise
 

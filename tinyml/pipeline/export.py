@@ -20,9 +20,12 @@ from tinyml.errors import ExportError, MachineError, ValidationError, machine_er
 from tinyml.export import parity
 from tinyml.files import new_folder
 from tinyml.pipeline import assemble, capture, equalize
+from tinyml.pipeline.delegation import delegation_lines, of_models, require_all
+from tinyml.pipeline.delegation import to_json as delegation_json
 from tinyml.pipeline.draw import draw
 from tinyml.pipeline.export_job import ExportJob, source_of
 from tinyml.pipeline.export_plan import checked
+from tinyml.pipeline.found_recipe import save_found
 from tinyml.pipeline.keep import SCRIPT, keep_failed
 from tinyml.pipeline.lint import lint_lines, lint_models
 from tinyml.pipeline.prove_files import prove_files
@@ -57,16 +60,23 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         else:
             made = write_integers(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)
-        for line in lint_lines(findings):
+        taken = of_models(draft, made.models)
+        for line in (*lint_lines(findings), *delegation_lines(taken)):
             report({"text": line})
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
         _gate(job, made.proof, made.models, draft, work)
-        facts = {"lint": findings, **made.facts()}
+        if job.require_delegate:
+            require_all(taken)
+        delegation = {path: delegation_json(own) for path, own in taken.items()}
+        facts = {"lint": findings, "delegation": delegation, **made.facts()}
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.proof, facts
             )
+    if plan.quantize is not None and job.auto_precision:
+        found = save_found(plan, plan.quantize, made.kept)
+        report({"text": f"the same export without the search: --recipe {found}"})
     return replace(bundle, folder=job.out)
 
 

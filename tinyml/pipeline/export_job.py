@@ -25,12 +25,14 @@ class ExportJob:
 
     sample, states, metric, labels, input_layout and strip_prefix are for users' models;
     ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
+    ``recipe``: a recipe file whose [export] is taken; ``io``: ``float`` or ``int8``.
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
     method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
     ``per-channel`` or ``per-tensor``; equalize evens
     out channels of consecutive layers first; explain ranks
     the layers by harm, auto_precision keeps the worst in float32 until at most
     ``max_drop_points`` percent of the labels move.
+    ``require_delegate``: XNNPACK must take every operator of the .tflite file.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
     """
 
@@ -40,6 +42,8 @@ class ExportJob:
     formats: tuple[str, ...] | None = None
     precision: str | None = None
     sparse: str | None = None
+    io: str | None = None
+    recipe: Path | None = None
     ranges: str | None = None
     calibration: Path | None = None
     calibration_samples: int | None = None
@@ -58,6 +62,7 @@ class ExportJob:
     input_layout: str = "nchw"
     data: Path | None = None
     without_data: bool = False
+    require_delegate: bool = False
     force: bool = False
     keep_failed: Path | None = None
     timeout_s: float = 600.0

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
+from tinyml.bundle import Bundle, ModelFile
 from tinyml.errors import InputError, MissingExtraError
+from tinyml.pipeline import delegation
 from tinyml.runtimes.file_facts import FileFacts
 from tinyml.target import Target, all_targets
 
@@ -26,7 +27,26 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def inspect_file(path: Path) -> dict[str, Any]:
-    """Facts of one model file, by its suffix; ``lint``: what no target is needed for."""
+    """Facts of one model file, by its suffix; ``lint``: what no target is needed for.
+
+    ``delegation`` is measured by its runtime, in a child. Raises `InputError` for a file that
+    is not whole, or that the runtime dies of.
+    """
+    return _facts(path) | {"delegation": _delegation(path)}
+
+
+def _delegation(path: Path) -> dict[str, Any]:
+    """What the delegate takes, or why that is not known: a file that is refused is still shown."""
+    try:
+        return delegation.to_json(delegation.delegation_of(path))
+    except InputError as error:
+        if not error.child:  # not LiteRT's word: it died
+            raise
+        return {"note": f"not measured: {error.message}"}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What the file says of itself, read alone."""
     found = facts_of(path).to_json() | {"lint": _lint(path, None)}
     return found | ({"sparse_weights": _sparse(path)} if path.suffix == ".tflite" else {})
 
@@ -71,8 +91,15 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
             "passes": dict(model.passes),
             "minimum_runtime": model.minimum_runtime,
             **_contents(bundle.file(model)),
+            **_taken(bundle, model),
         }
     return found
+
+
+def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:
+    """What the delegate took of the file where it was exported; older bundles do not say."""
+    told = bundle.facts.get("delegation", {}).get(model.path)
+    return {"delegation": told} if told else {}
 
 
 def _bundle_lint(path: Path, target: Target | None) -> list[dict[str, str]]:
@@ -101,7 +128,7 @@ def _sparse(path: Path) -> list[dict[str, Any]]:
 def _contents(path: Path) -> dict[str, Any]:
     """The file's own facts, or why they cannot be read here."""
     try:
-        facts = inspect_file(path)
+        facts = _facts(path)
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}
     names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")

@@ -81,7 +81,7 @@ def measure(
         answers = {PYTORCH: dict(loaded)}
     count = len(measuring.data[TARGETS])
     for done, engine in enumerate(engines, 1):
-        session = engine.runtime.open(engine.path)
+        session = engine.open()
         answers[OPTIMISED[engine.name]] = predictions(signature, measuring.data, session.run)
         report(
             {"title": f"{measuring.name} on {count} samples", "done": done, "total": len(engines)}

@@ -74,7 +74,7 @@ def _images(
 def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
     """A function [n, ...] -> [n, classes] that asks ``engine`` for one input at a time."""
     meet(engine.runtime, engine.path)
-    session = engine.runtime.open(engine.path)
+    session = engine.open()
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
 
     def answer(windows: Floats) -> Floats:

@@ -144,6 +144,11 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
             hint="give a checkpoint of tinyml train",
         )
     base = parent.recipe
+    if base.quantization_aware:
+        raise CheckpointError(
+            f"{job.parent} was trained in eight bits already",
+            hint="prune the checkpoint that it was made from, then tinyml train --qat that",
+        )
     asked = replace(base.prune, **{"control": "none", **job.prune})
     if asked.control != "none":
         _check_ticket(parent, job)

@@ -17,13 +17,18 @@ from tinyml.export.plan import (
     EACH_CALL,
     SEEN,
     QuantPlan,
+    check_integer_ends,
     exact_stages,
     kept_operators,
     plan_tensors,
+    probabilities,
 )
 from tinyml.pipeline.calibration import SAMPLES, Calibration
+from tinyml.pipeline.calibration_cache import cached
+from tinyml.pipeline.instruction_set import instruction_set
 from tinyml.pipeline.plan_precision import plan_file
 from tinyml.pipeline.source import Report
+from tinyml.runtimes.base import READER_THREADS
 from tinyml.spec import Array
 
 # A larger share of the float32 file than this is not worth the trouble.
@@ -39,6 +44,7 @@ class QuantizeJob:
     keep             stages that stay in float32
     weight_scales    ``per-channel`` or ``per-tensor``
     explain          look at each layer alone
+    io               ``int8``: inputs and outputs become integers too
     max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
     """
 
@@ -48,6 +54,7 @@ class QuantizeJob:
     keep: tuple[str, ...] = ()
     explain: bool = False
     max_drop_points: float | None = None
+    io: str = "float"
     weight_scales: str = "per-channel"
 
     def __post_init__(self) -> None:
@@ -78,7 +85,10 @@ def plan_quantized(
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
-    kept = kept_operators(graph, known.stages, known.owners, front_end, keep)
+    kept = kept_operators(graph, known.stages, known.owners, front_end, keep, io=job.io)
+    if job.io == "int8":
+        check_integer_ends(graph, kept, ranges)
+        ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
         precision=job.precision,
         format=known.format,
@@ -92,6 +102,9 @@ def plan_quantized(
         operations=len(graph.operators),
         stages=known.stages,
         exact=exact_stages(graph, known.stages, kept),
+        io=job.io,
+        instructions=instruction_set() if calibration else "",
+        threads=READER_THREADS if calibration else 0,
         weight_scales=_weight_scales(job, known.format),
     )
 
@@ -143,7 +156,19 @@ def seen(
             report({"title": title, "done": done, "total": len(calibration)})
 
     title = f"calibrating {path.suffix[1:]}"
-    return calibrate.ranges(job.ranges, values(title), values(f"{title}, histograms"))
+    conditions: dict[str, str | int] = {
+        "ranges": job.ranges,
+        "runtime": f"{runtime.name} {runtime.version()}",
+        "instructions": instruction_set(),
+        "threads": READER_THREADS,
+    }
+    return cached(
+        path,
+        calibration,
+        conditions,
+        lambda: calibrate.ranges(job.ranges, values(title), values(f"{title}, histograms")),
+        report,
+    )
 
 
 def children(

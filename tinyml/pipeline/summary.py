@@ -68,11 +68,17 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     for section, value in found.items():
         if isinstance(value, Mapping):
             lines += [f"{section}:", *(f"  {name:<26} {_value(v)}" for name, v in value.items())]
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            for name, rows in value.items():
+                lines += [f"{section}, {name}:", *_indented(rows)] if _is_table(rows) else []
+        elif _is_table(value):
             lines += [f"{section}:", *_indented(value)]
         else:
             lines.append(f"{section:<28} {_value(value)}")
     return "\n".join(lines)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
 
 
 def parity_table(parity: Parity) -> str:
@@ -94,6 +100,8 @@ def _indented(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, list | tuple) and _is_table(value):
+        return f"{len(value):,}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_value(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):

@@ -9,11 +9,11 @@ from typing import Any
 
 from tinyml import checkpoint, recipe
 from tinyml.checkpoint import Checkpoint
-from tinyml.errors import DataError, UsageError
+from tinyml.errors import DataError, RecipeError, UsageError
 from tinyml.image_decision import ImageDecision
 from tinyml.pipeline.data import image_set, recording_set
 from tinyml.pipeline.entries import entry_of_recipe
-from tinyml.recipe import Recipe
+from tinyml.recipe import QAT, Recipe
 
 Report = Callable[[Mapping[str, Any]], None]
 DENSE_RUNTIMES = "onnxruntime always, LiteRT on x86 with AVX"
@@ -29,6 +29,11 @@ def train(
     ``out``), `MachineError`.
     """
     wanted = recipe.read(Path(name))
+    if wanted.quantization_aware:
+        raise RecipeError(
+            f"[export] precision '{QAT}' needs a trained network to begin with",
+            hint="train with precision fp32, then: tinyml train --qat CHECKPOINT --out OTHER",
+        )
     if folds:
         return _folds(wanted, out, folds, data=data, strict=strict, report=report)
     saved = train_recipe(wanted, out, data=data, strict=strict, report=report)
@@ -48,7 +53,7 @@ def train_recipe(
     report: Report,
     parent: Checkpoint | None = None,
 ) -> Checkpoint:
-    """Train on whatever the model takes; ``parent`` is what pruning begins with.
+    """Train on whatever the model takes; ``parent`` is what pruning or rounding begins with.
 
     A pruned run gets its page too.
     """

@@ -61,7 +61,7 @@ def prove(
     rows: list[StageParity] = []
     total = len(found) * len(expected.inputs)
     for engine in found:
-        session = engine.runtime.open(engine.path)
+        session = engine.open()
         for case, inputs in expected.inputs.items():
             kept = [stage for stage in order if stage in expected.stages[case]]
             inside = engine.stages(inputs) if kept else {}

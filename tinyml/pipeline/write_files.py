@@ -83,6 +83,7 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         note=precision.NOTES.get(fmt, ""),
         twin=written.twin,
         twin_note=written.twin_note,
+        ends=written.ends,
     )
 
 

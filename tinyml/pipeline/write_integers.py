@@ -9,6 +9,7 @@ from typing import Any
 
 from tinyml.bundle import REFERENCE, ModelFile, Parity
 from tinyml.diagnosis import Confusion, Explained
+from tinyml.errors import UsageError
 from tinyml.export import harm
 from tinyml.export.facts import load as load_facts
 from tinyml.export.plan import load as load_plan
@@ -45,6 +46,7 @@ class Written:
     """Proven files, and by file what was found of their integers.
 
     harms  format -> the harm of each layer, where it was asked for
+    kept   stages that stay in float32
     """
 
     models: tuple[ModelFile, ...]
@@ -52,6 +54,7 @@ class Written:
     findings: Findings = field(default_factory=dict)
     classes: Mapping[str, Confusion] = field(default_factory=dict)
     harms: Mapping[str, Explained] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """For the manifest; nothing of floats."""
@@ -66,8 +69,10 @@ def write_integers(
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
-    With ``max_drop_points`` again and again, one more layer in float32 each time.
+    With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
+    that were kept come last.
     """
+    check_ends(job, subject)
     calibration = _calibration(plan, job, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
@@ -91,11 +96,30 @@ def write_integers(
             more = next_layer(harms or {}, keep, subject.stages)
         findings, classes = _diagnose(floats, calibration, subject, work, draft)
         if more is None:
-            return Written(models, proof, findings, classes, harms or {})
+            return Written(models, proof, findings, classes, harms or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
         keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
+
+
+def check_ends(job: QuantizeJob, subject: Subject) -> None:
+    """`UsageError` for integer inputs and outputs that the model cannot have, before any work."""
+    if job.io == "float":
+        return
+    hint = "leave --io at float"
+    if subject.front_end is not None:
+        raise UsageError(
+            f"--io int8: the front end of {subject.name} stays in float32, up to "
+            f"'{subject.front_end}', and takes its input as it is",
+            hint=hint,
+        )
+    if subject.signature.states:
+        raise UsageError(
+            f"--io int8: the state of {subject.name} would be rounded at each call, in and out "
+            "over different ranges",
+            hint=hint,
+        )
 
 
 def _perform(

@@ -14,6 +14,8 @@ from typing import IO, Protocol
 from tinyml.errors import InputError
 from tinyml.spec import Array, Arrays, Signature
 
+# A reader's threads: sums that threads share would differ in the last digits with their number.
+READER_THREADS = 1
 Reader = Callable[[Arrays], dict[str, Array]]
 
 

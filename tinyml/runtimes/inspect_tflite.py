@@ -70,6 +70,19 @@ def inspect_tflite(path: Path) -> FileFacts:
         return _facts(model, reader)
 
 
+def read_operators(path: Path) -> tuple[Layer, ...]:
+    """Every operator of the first subgraph in its order, those without parameters too.
+
+    Raises as `inspect_tflite`.
+    """
+    model = read_tflite(path)
+    reader = _Reader(model, _names(import_schema().BuiltinOperator), _dtypes())
+    with whole(path):
+        graph = model.subgraphs[0]
+        unpacked = reader.unpacked(graph)
+        return tuple(reader.layer(graph, operator, unpacked) for operator in graph.operators or ())
+
+
 def _facts(model: Any, reader: _Reader) -> FileFacts:
     codes = [reader.op(code) for code in model.operatorCodes]
     operators = [(graph, op) for graph in model.subgraphs for op in graph.operators or ()]

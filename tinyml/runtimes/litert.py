@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.runtimes.base import (
+    READER_THREADS,
     Reader,
     check_file,
     failure,
@@ -96,7 +97,10 @@ class LiteRt:
         check_file(path)
         plain = import_interpreter().OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         session = _session(
-            path, experimental_op_resolver_type=plain, experimental_preserve_all_tensors=True
+            path,
+            num_threads=READER_THREADS,
+            experimental_op_resolver_type=plain,
+            experimental_preserve_all_tensors=True,
         )
         indices = _indices_of(session, names)
         details = {int(own["index"]): own for own in session.engine.get_tensor_details()}

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.errors import InputError, MissingExtraError
-from tinyml.runtimes.base import Reader, check_file, failure, native_noise, refusal, unknown_tensor
+from tinyml.runtimes.base import (
+    READER_THREADS,
+    Reader,
+    check_file,
+    failure,
+    native_noise,
+    refusal,
+    unknown_tensor,
+)
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx, refuse_outside_data
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
@@ -74,7 +82,7 @@ class OnnxRuntime:
         own = {value.name for value in model.graph.input}
         wanted = [name for name in dict.fromkeys(names) if name not in own]
         data = _with_outputs(path, model, wanted)
-        engine = _engine(path, data, 1, optimise=False) if wanted else None
+        engine = _engine(path, data, READER_THREADS, optimise=False) if wanted else None
 
         def read(inputs: Arrays) -> dict[str, Array]:
             given = {name: inputs[name] for name in names if name in own}

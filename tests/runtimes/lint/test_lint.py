@@ -138,6 +138,14 @@ def test_an_operator_on_integers_is_outside_of_xnnpack(tmp_path: Path) -> None:
     assert "ABS of int32" in finding.cost
 
 
+def test_the_average_pool_of_integers_is_outside_of_xnnpack(tmp_path: Path) -> None:
+    (finding,) = of_rule(
+        "xnnpack_leftovers", single(tmp_path / "m.tflite", "AVERAGE_POOL_2D", "int8")
+    )
+    assert "AVERAGE_POOL_2D of int8" in finding.cost
+    assert "mean over both axes" in finding.cure
+
+
 def test_a_split_into_more_than_four_is_outside_of_xnnpack(tmp_path: Path) -> None:
     pieces = [f"p{i}" for i in range(5)]
     tensors = {"axis": np.array(1, np.int32), "x": ((1, 5), F32), "y": ((1, 1), F32)}

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from tinyml.checkpoint import Checkpoint
 from tinyml.models.prune.prune import Plan
 
 
@@ -25,10 +26,15 @@ def zeros_by_layer(module: nn.Module, chosen: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def pruning_facts(module: nn.Module, chosen: Plan | None) -> dict[str, Any] | None:
-    """The method and its ``layers``; ``None`` for a dense training."""
+def pruning_facts(
+    module: nn.Module, chosen: Plan | None, parent: Checkpoint | None = None
+) -> dict[str, Any] | None:
+    """The method and its ``layers``; ``None`` for a dense training.
+
+    Without a plan the zeros, and so the facts, are those of ``parent``.
+    """
     if chosen is None:
-        return None
+        return parent.facts.get("pruning") if parent else None
     asked, layers = chosen.asked, zeros_by_layer(module, chosen)
     pruned = [row for row in layers if row["zeros"]]
     total = sum(row["weights"] for row in pruned)

@@ -107,8 +107,8 @@ def train(
     """Train one model; write ``checkpoint.safetensors`` and ``curve.json`` into ``out``.
 
     Continues a run that was stopped; a finished one is returned as it is. ``parent`` is
-    the trained model that pruning begins with, and the teacher of a distillation. Raises
-    `RecipeError`, `DataError`, `CheckpointError`, `UsageError`.
+    the trained model that pruning or rounding begins with, and the teacher of a distillation.
+    Raises `RecipeError`, `DataError`, `CheckpointError`, `UsageError`.
     """
     decision = decision_of(entry, recipe, data)
     batches = ImageBatches(data, decision, recipe.train)
@@ -132,10 +132,10 @@ def train(
             initial=lambda name: _new(entry, recipe, len(decision.labels), f"{FINAL}{name}"),
             teacher=teacher_of(entry, recipe, parent),
         )
-        module = learn(learner, chosen, parent.weights if parent else None)
+        module = learn(learner, chosen, parent.weights if parent else None, entry.front_end)
         facts = {
             **_facts(data, decision, module, learner),
-            "pruning": pruning_facts(module, chosen),
+            "pruning": pruning_facts(module, chosen, parent),
             "parent_sha256": parent.weights_sha256 if parent else None,
         }
         saved = _checkpoint(entry, recipe, decision, module, facts)

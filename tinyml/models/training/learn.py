@@ -1,4 +1,4 @@
-"""Train one part, dense or pruned, as its recipe says."""
+"""Train one part, dense, pruned or quantization-aware, as its recipe says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyml.models.prune.prune import Plan, plan, prune
+from tinyml.models.qat.fine_tune import fine_tune
 from tinyml.models.training.learner import Learner
 from tinyml.recipe import Recipe
 from tinyml.spec import Array, ModelEntry
@@ -18,10 +19,20 @@ def plan_pruning(entry: ModelEntry, recipe: Recipe, classes: int) -> Plan | None
     return plan(entry.build(classes), recipe.prune, entry.sparsity)
 
 
-def learn(learner: Learner, chosen: Plan | None, parent: Mapping[str, Array] | None = None) -> Any:
-    """The trained module; ``parent`` are the dense weights that pruning begins with."""
+def learn(
+    learner: Learner,
+    chosen: Plan | None,
+    parent: Mapping[str, Array] | None = None,
+    front_end: str | None = None,
+) -> Any:
+    """The trained module; ``parent`` are the weights that pruning or rounding begins with.
+
+    ``front_end``: the last submodule that stays in float32 when the others are rounded.
+    """
     if chosen is not None:
         return prune(learner, chosen, parent)
+    if learner.recipe.quantization_aware and parent is not None:
+        return fine_tune(learner, parent, front_end)
     module = learner.initial("")
     learner.fit(module)
     return module

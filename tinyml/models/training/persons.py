@@ -117,7 +117,7 @@ class Run:
             initial=initial,
             teacher=self.teacher,
         )
-        return learn(learner, self.chosen, self.parent)
+        return learn(learner, self.chosen, self.parent, self.entry.front_end)
 
     def held_out(
         self, part: str, title: str, training: Sequence[str], held_out: Sequence[str]

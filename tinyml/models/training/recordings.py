@@ -71,7 +71,7 @@ def train(
     `RecipeError`, `DataError`, `CheckpointError` when ``out`` holds another run's files,
     `UsageError` when another process works there.
 
-    ``parent`` is the trained model that pruning begins with; its thresholds stay, since
+    ``parent`` is the trained model that pruning or rounding begins with; its thresholds stay, since
     its weights have seen the persons of every inner fold.
     """
     decision = decision_of(entry, recipe, data)
@@ -101,7 +101,7 @@ def train(
             decision=decision,
             recipe=recipe,
             facts={
-                **_facts(run, module, training, validation, metrics),
+                **_facts(run, module, training, validation, metrics, parent),
                 "parent_sha256": parent.weights_sha256 if parent else None,
             },
         )
@@ -276,6 +276,7 @@ def _facts(
     training: Sequence[str],
     validation: Sequence[str],
     metrics: Mapping[str, Any],
+    parent: Checkpoint | None,
 ) -> dict[str, Any]:
     split = {"training": list(training), "validation": list(validation)}
     return {
@@ -287,7 +288,7 @@ def _facts(
         "validation": dict(metrics),
         "curve": run.state.curves[run.state.part],
         "curves": run.state.curves,
-        "pruning": pruning_facts(module, run.chosen),
+        "pruning": pruning_facts(module, run.chosen, parent),
         "parameters": sum(p.numel() for p in module.parameters()),
     }
 

@@ -117,7 +117,7 @@ def finished(
         )
     if saved.facts.get("parent_sha256") != (parent.weights_sha256 if parent else None):
         raise CheckpointError(
-            f"{out / checkpoint.FILE} was pruned from another checkpoint",
+            f"{out / checkpoint.FILE} began with another checkpoint",
             hint="choose another --out, or delete that folder",
         )
     (out / STATE).unlink(missing_ok=True)

@@ -22,13 +22,20 @@ _LISTED = (
     "TANH TRANSPOSE TRANSPOSE_CONV "
 )
 TAKEN = frozenset(_LISTED.split())
-TYPES = ("float32", "float16", "int8", "uint8")
+FLOATS = ("float32", "float16")
+TYPES = (*FLOATS, "int8", "uint8")
 SPLITS = 4
 CURES = {
     "SPLIT": f"split into at most {SPLITS}, or slice",
     "GATHER": "take constant indices by slicing, or an embedding outside of the graph",
     "POW": "write squares and square roots as x * x and sqrt",
     "RESIZE_NEAREST_NEIGHBOR": "repeat by reshape and expand, or interpolate bilinearly",
+}
+# Taken as floats, left as integers.
+FLOAT_ONLY = {
+    "SOFTMAX": "leave --io at float: the last softmax then stays in float32, which is taken",
+    "AVERAGE_POOL_2D": "take the mean over both axes, which is taken as integers too, or keep the "
+    "stage in float32 with --keep-float",
 }
 CURE = "replace it by operators of the delegate's list, or move it to an end of the network"
 
@@ -46,7 +53,8 @@ def xnnpack_leftovers(graph: ModelGraph, target: Target | None) -> Iterator[Find
         size = sum(graph.written(operator) for operator in operators)
         cost = f"{many(len(operators), 'operator')} {why} outside of XNNPACK, {in_bytes(size)} "
         cost += "written; the graph is cut around each"
-        yield Finding("xnnpack_leftovers", operators[0].name, cost, CURES.get(why, CURE))
+        cure = CURES.get(why) or FLOAT_ONLY.get(operators[0].op, CURE)
+        yield Finding("xnnpack_leftovers", operators[0].name, cost, cure)
 
 
 def _why(graph: ModelGraph, operator: Operator) -> str:
@@ -57,5 +65,6 @@ def _why(graph: ModelGraph, operator: Operator) -> str:
         return operator.op if flowing else ""
     if operator.op == "SPLIT" and len(operator.outputs) > SPLITS:
         return "SPLIT"
-    wrong = [value.dtype for value in flowing if value.dtype not in TYPES]
+    types = FLOATS if operator.op in FLOAT_ONLY else TYPES
+    wrong = [value.dtype for value in flowing if value.dtype not in types]
     return f"{operator.op} of {wrong[0]}" if wrong else ""

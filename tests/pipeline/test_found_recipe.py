@@ -1,0 +1,84 @@
+"""Recipes of exports: keys for integers, what auto-precision found, ids that stay."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tinyml import recipe as recipes
+from tinyml.errors import RecipeError
+from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.export_plan import checked
+from tinyml.pipeline.found_recipe import recipe_file, toml
+from tinyml.pipeline.instruction_set import instruction_set
+from tinyml.pipeline.user_model import Asked, FactorySource
+from tinyml.recipe import ExportRecipe, Recipe
+
+FOUND = ExportRecipe(
+    formats=("tflite",),
+    precision="w8a8-static",
+    sparse="off",
+    io="int8",
+    ranges="entropy",
+    calibration_samples=7,
+    keep_float=("layer.0", 'odd "name" \\ é'),
+)
+
+
+def source() -> FactorySource:
+    """A factory that nobody calls."""
+    return FactorySource("net:build", Asked(sample={}))
+
+
+def job(tmp_path: Path, **asked: object) -> ExportJob:
+    """An export of it."""
+    return replace(ExportJob("net:build", "rpi", tmp_path / "out"), **asked)  # type: ignore[arg-type]
+
+
+def test_a_found_recipe_reads_back_as_it_was(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path / "out")
+    assert path == tmp_path / "out.recipe.toml"
+    path.write_text(toml("net", FOUND))
+    read = recipes.read(path)
+    assert (read.model, read.export) == ("net", FOUND)
+
+
+def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(toml("net", FOUND))
+    taken = checked(job(tmp_path, recipe=path), source())
+    assert (taken.formats, taken.precision, taken.sparse) == (("tflite",), "w8a8-static", "off")
+    assert taken.quantize is not None
+    own = taken.quantize
+    assert (own.ranges, own.samples, own.keep, own.io) == ("entropy", 7, FOUND.keep_float, "int8")
+    options = {"ranges": "mse", "calibration_samples": 9, "keep_float": ("head",), "io": "float"}
+    over = checked(job(tmp_path, recipe=path, **options), source()).quantize
+    assert over is not None
+    assert (over.ranges, over.samples, over.keep, over.io) == ("mse", 9, ("head",), "float")
+
+
+def test_a_key_of_the_wrong_type_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('model = "net"\n[export]\ncalibration_samples = "many"\n')
+    with pytest.raises(RecipeError, match=r"r.toml:3: 'calibration_samples' is 'many'"):
+        checked(job(tmp_path, recipe=path), source())
+
+
+def test_new_keys_change_a_recipes_id_only_where_they_are_used() -> None:
+    plain = Recipe("r", "funnelnet")
+    assert plain.id == "6c7b5a36158418e5"
+    assert replace(plain, export=replace(plain.export, ranges="mse")).id != plain.id
+    assert replace(plain, export=replace(plain.export, keep_float=("a",))).id != plain.id
+
+
+def test_the_instruction_set_names_what_kernels_are_chosen_by(tmp_path: Path) -> None:
+    machine = platform.machine()
+    (tmp_path / "x86").write_text("processor : 0\nflags\t\t: fpu avx2 fma avx512_vnni rdtscp\n")
+    assert instruction_set(tmp_path / "x86") == f"{machine} avx2 avx512_vnni fma"
+    (tmp_path / "arm").write_text("Features\t: fp asimd asimddp crc32\n")
+    assert instruction_set(tmp_path / "arm") == f"{machine} asimd asimddp"
+    assert instruction_set(tmp_path / "nowhere") == machine
+    assert instruction_set().startswith(machine)

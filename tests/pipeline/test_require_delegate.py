@@ -1,0 +1,138 @@
+"""Delegation in inspection and export: told, required, and survived when LiteRT dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyml.errors import InputError, MachineError, UsageError, ValidationError
+from tinyml.export import convert
+from tinyml.pipeline import delegation
+from tinyml.pipeline.delegation import NO_DELEGATE, require_all, summary
+from tinyml.pipeline.export import export
+from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.inspect import inspect
+from tinyml.pipeline.summary import inspection_text
+from tinyml.runtimes.delegation import Delegation, Undelegated
+
+NET = """
+import torch
+def build():
+    return Net().eval()
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(4, 4)
+        self.last = torch.nn.Linear(4, 3)
+    def forward(self, x):
+        return self.last(torch.sign(self.first(x)))
+"""
+
+
+def silent(event: object) -> None:
+    """No progress."""
+
+
+def taken(left: int, unseen: int = 0) -> Delegation:
+    """Of twenty operators all but ``left``."""
+    rows = tuple(Undelegated("SIGN", f"s{i}", 0, "write it otherwise") for i in range(left))
+    return Delegation("XNNPACK", "litert 2.3.0", "x86_64", 20, 20 - left, 100, 90, 2, unseen, rows)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    """A network with an operator that XNNPACK lacks, and a sample."""
+    (tmp_path / "net.py").write_text(NET)
+    np.savez(tmp_path / "s.npz", x=np.random.default_rng(0).standard_normal((1, 4), np.float32))
+    return tmp_path
+
+
+def job(user: Path, **asked: Any) -> ExportJob:
+    """Its export to TFLite alone."""
+    chosen: dict[str, Any] = {"formats": ("tflite",), "sample": user / "s.npz"}
+    chosen |= {"model": f"{user / 'net.py'}:build", "target": "rpi", "out": user / "out"}
+    return ExportJob(**{**chosen, **asked})
+
+
+def test_an_export_that_requires_a_delegate_leaves_no_bundle_without_it(user: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(ValidationError, match=r"not all delegated: .* left: SIGN ") as caught:
+        export(
+            job(user, require_delegate=True), lambda event: told.append(str(event.get("text", "")))
+        )
+    assert caught.value.exit_code == 5
+    assert caught.value.hint.startswith("replace it by operators of the delegate's list")
+    assert not (user / "out").exists()
+    (line,) = [line for line in told if line.startswith("delegation: ")]
+    assert line.startswith("delegation: build-fp32.tflite: XNNPACK takes 2 of 3 operators, 100.0%")
+
+
+def test_a_manifest_says_what_is_taken_and_inspection_measures_the_same(small_bundle: Path) -> None:
+    of_bundle = inspect(small_bundle)
+    for model in ("funnelnet-fp32.tflite", "funnelnet-fp32.onnx"):
+        of_file = inspect(small_bundle / model)["delegation"]
+        assert of_bundle[model]["delegation"] == of_file
+    assert of_file == {"note": NO_DELEGATE}
+    taken_of = of_bundle["funnelnet-fp32.tflite"]["delegation"]
+    assert (taken_of["node_share"], taken_of["mac_share"], taken_of["parts"]) == (1.0, 1.0, 1)
+
+
+def test_what_is_left_is_a_table_of_the_text() -> None:
+    text = inspection_text({"delegation": taken(2).to_json()})
+    assert "  delegated                  18\n" in text
+    assert "  undelegated                2\n" in text
+    assert "delegation, undelegated:\n  op    name  macs  cure\n  SIGN  s0    0 " in text
+
+
+def test_a_delegate_cannot_be_required_of_onnx_alone(user: Path) -> None:
+    with pytest.raises(UsageError, match="onnxruntime runs every operator itself"):
+        export(job(user, require_delegate=True, formats=("onnx",)), silent)
+
+
+def test_onnx_is_said_to_have_no_delegate(tmp_path: Path) -> None:
+    assert delegation.delegation_of(tmp_path / "m.onnx") is None
+    assert delegation.to_json(None) == {"note": NO_DELEGATE}
+    require_all({"m.onnx": None})
+
+
+def test_all_is_required_and_cures_are_told_once() -> None:
+    require_all({"m.tflite": taken(0)})
+    with pytest.raises(ValidationError, match="takes 18 of 20 operators") as caught:
+        require_all({"m.tflite": taken(2)})
+    assert caught.value.hint == "write it otherwise"
+    with pytest.raises(ValidationError, match="4 in loops and branches, unseen"):
+        require_all({"m.tflite": taken(0, unseen=4)})
+
+
+def test_a_long_list_of_what_is_left_is_cut() -> None:
+    assert summary(taken(9)).endswith("SIGN 's5', 3 more")
+
+
+def test_a_file_that_litert_dies_of_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(module: str, *_given: object, **_more: object) -> None:
+        raise MachineError(f"{module} was killed (SIGSEGV)")
+
+    monkeypatch.setattr(convert, "run_child", dies)
+    with pytest.raises(InputError, match=r"LiteRT was killed \(SIGSEGV\) when it loaded") as caught:
+        delegation.delegation_of(tmp_path / "m.tflite")
+    assert caught.value.exit_code == 3
+
+
+def test_a_file_that_litert_refuses_is_inspected_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinyml.pipeline import inspect as inspection
+
+    def refused(path: Path) -> None:
+        error = InputError(f"{path}: litert refuses it: Flex")
+        error.child = "tinyml.runtimes.delegation"
+        raise error
+
+    monkeypatch.setattr(delegation, "delegation_of", refused)
+    found = inspection._delegation(tmp_path / "m.tflite")
+    assert found["note"].startswith("not measured: ")

@@ -1,0 +1,93 @@
+"""How much of each model file a runtime's delegate takes: measured, told, required."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinyml.bundle import ModelFile
+from tinyml.errors import InputError, MachineError, MissingExtraError, UsageError, ValidationError
+from tinyml.export import convert
+from tinyml.runtimes import delegation
+from tinyml.runtimes.delegation import Delegation
+
+# onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
+NO_DELEGATE = "onnxruntime runs every operator itself: it has no delegate"
+TIMEOUT_S = 300.0
+NAMED = 6
+
+Delegations = Mapping[str, Delegation | None]
+
+
+def delegation_of(path: Path) -> Delegation | None:
+    """Of a .tflite, by LiteRT in a child; ``None`` where the format's runtime has no delegate.
+
+    Raises `InputError` for a file that LiteRT refuses or dies of, `MissingExtraError`.
+    """
+    if path.suffix != ".tflite":
+        return None
+    with tempfile.TemporaryDirectory(prefix="tinyml-delegation-") as folder:
+        out, log = Path(folder) / "delegation.json", Path(folder) / "child.log"
+        try:
+            convert.run_child(
+                delegation.__name__,
+                [str(path), str(out)],
+                log=log,
+                timeout_s=TIMEOUT_S,
+                memory_mb=convert.machine_memory_mb(),
+            )
+        except MissingExtraError:
+            raise
+        except MachineError as error:
+            reason = error.message.replace(delegation.__name__, "LiteRT")
+            raise InputError(f"{path}: {reason} when it loaded the file") from error
+        return delegation.load(out)
+
+
+def of_models(folder: Path, models: Iterable[ModelFile]) -> Delegations:
+    """File -> what is taken of it."""
+    return {model.path: delegation_of(folder / model.path) for model in models}
+
+
+def to_json(found: Delegation | None) -> dict[str, Any]:
+    """For reports and the manifest; without a delegate a ``note`` that says so."""
+    return {"note": NO_DELEGATE} if found is None else found.to_json()
+
+
+def delegation_lines(found: Delegations) -> list[str]:
+    """A line a file, for a person."""
+    return [
+        f"delegation: {path}: {NO_DELEGATE if own is None else summary(own)}"
+        for path, own in found.items()
+    ]
+
+
+def summary(found: Delegation) -> str:
+    """Shares, and what is left by name."""
+    macs = "no MACs" if found.mac_share is None else f"{found.mac_share:.1%} of the MACs"
+    taken = f"{found.delegate} takes {found.delegated} of {found.nodes} operators, {macs}"
+    left = [f"{own.op} '{own.name}'" for own in found.undelegated]
+    more = [f"{len(left) - NAMED} more"] if len(left) > NAMED else []
+    more += [f"{found.unseen} in loops and branches, unseen"] if found.unseen else []
+    named = ", ".join([*left[:NAMED], *more])
+    return f"{taken}; left: {named}" if named else taken
+
+
+def check_requirement(formats: Sequence[str]) -> None:
+    """`UsageError` where --require-delegate has nothing to ask."""
+    if "tflite" not in formats:
+        raise UsageError(
+            f"--require-delegate is for TFLite: {NO_DELEGATE}", hint="add --formats tflite"
+        )
+
+
+def require_all(found: Delegations) -> None:
+    """`ValidationError` for the first file of which the delegate leaves something."""
+    for path, own in found.items():
+        if own is not None and not own.whole:
+            cures = dict.fromkeys(left.cure for left in own.undelegated)
+            raise ValidationError(
+                f"{path} is not all delegated: {summary(own)}", hint="; ".join(cures)
+            )

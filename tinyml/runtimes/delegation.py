@@ -1,0 +1,205 @@
+"""Which operators of a .tflite file LiteRT's default delegate, XNNPACK, takes.
+
+Seen in the runtime itself, not guessed from a list: once tensors are allocated, the
+interpreter's private ``_get_ops_details`` lists the file's operators in their order and
+behind them one DELEGATE for each part of the graph that was taken, with the tensors that
+the part reads (constants too) and gives. What lies between the two is the part: going back
+from what it gives, and no further than what it reads, passes all of its operators and no
+other. An operator whose results nobody reads is not counted: no part shows it.
+
+``python -m tinyml.runtimes.delegation FILE OUT.json``: LiteRT meets a file in a child.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml.errors import InputError
+from tinyml.files import write_json
+from tinyml.runtimes.file_facts import Layer
+from tinyml.runtimes.inspect_tflite import read_operators
+from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
+from tinyml.runtimes.litert import LITERT
+
+DELEGATE = "DELEGATE"
+NAME = "XNNPACK"
+CURE_16_BITS = "XNNPACK has no kernels for 16-bit activations: --precision w8a8-static"
+CURE_HYBRID = (
+    "XNNPACK has no such kernel of int8 weights and float activations: --precision w8a8-static, "
+    "or keep the stage in float32 with --keep-float"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Undelegated:
+    """An operator that is left, by its first output; ``macs`` as in `Layer`."""
+
+    op: str
+    name: str
+    macs: int | None
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """What the delegate takes of one file, here.
+
+    nodes, delegated      operators of the first subgraph, and how many are taken
+    macs, delegated_macs  multiply-accumulates of both; ``None`` when one is not known
+    parts                 into how many pieces the graph is cut
+    unseen                operators of other subgraphs, of which the runtime tells nothing
+    """
+
+    delegate: str
+    runtime: str
+    machine: str
+    nodes: int
+    delegated: int
+    macs: int | None
+    delegated_macs: int | None
+    parts: int
+    unseen: int
+    undelegated: tuple[Undelegated, ...]
+
+    @property
+    def node_share(self) -> float | None:
+        """Of the operators; ``None`` without any."""
+        return _share(self.delegated, self.nodes)
+
+    @property
+    def mac_share(self) -> float | None:
+        """Of the multiply-accumulates; ``None`` without any, or when one is not known."""
+        return _share(self.delegated_macs, self.macs)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left."""
+        return self.delegated == self.nodes and not self.unseen
+
+    def to_json(self) -> dict[str, Any]:
+        shares = {"node_share": self.node_share, "mac_share": self.mac_share}
+        own = asdict(self)
+        return {**own, **shares, "undelegated": list(own.pop("undelegated"))}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Delegation:
+        own = {name: value for name, value in data.items() if not name.endswith("_share")}
+        left = tuple(Undelegated(**row) for row in data["undelegated"])
+        return cls(**{**own, "undelegated": left})
+
+
+def load(path: Path) -> Delegation:
+    """What the child wrote."""
+    return Delegation.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def measure_delegation(path: Path) -> Delegation:
+    """Load ``path`` as a user would and look, in this process.
+
+    Raises `InputError` for a file that LiteRT refuses, `MissingExtraError` without it.
+    """
+    operators = read_operators(path)
+    engine = LITERT.open(path).engine
+    told = engine._get_ops_details()
+    own, parts = told[: len(operators)], told[len(operators) :]
+    if len(own) < len(operators) or any(part["op_name"] != DELEGATE for part in parts):
+        raise InputError(f"{path}: LiteRT lists other operators than the file has")
+    outputs = [int(detail["index"]) for detail in engine.get_output_details()]
+    live = _live(own, outputs)
+    taken = {number for part in parts for number in _between(own, part)}
+    return _counted(operators, live, taken & live, len(parts), _unseen(engine, path))
+
+
+def _between(operators: Sequence[Mapping[str, Any]], part: Mapping[str, Any]) -> set[int]:
+    """Places of the operators that ``part`` stands for."""
+    return _feeding(operators, part["outputs"], set(map(int, part["inputs"])))
+
+
+def _live(operators: Sequence[Mapping[str, Any]], outputs: Iterable[int]) -> set[int]:
+    """Places of the operators that something depends on, or that have no result at all."""
+    ends = {number for number, own in enumerate(operators) if not len(own["outputs"])}
+    read = [int(tensor) for number in ends for tensor in operators[number]["inputs"]]
+    return ends | _feeding(operators, [*outputs, *read], set())
+
+
+def _feeding(
+    operators: Sequence[Mapping[str, Any]], tensors: Iterable[int], known: set[int]
+) -> set[int]:
+    """Places of the operators that ``tensors`` depend on, up to those that are ``known``."""
+    makers = {int(out): number for number, own in enumerate(operators) for out in own["outputs"]}
+    found: set[int] = set()
+    left = [int(tensor) for tensor in tensors]
+    while left:
+        tensor = left.pop()
+        maker = makers.get(tensor)
+        if tensor in known or maker is None or maker in found:
+            continue
+        found.add(maker)
+        left += map(int, operators[maker]["inputs"])
+    return found
+
+
+def _counted(
+    operators: Sequence[Layer], live: set[int], taken: set[int], parts: int, unseen: int
+) -> Delegation:
+    left = [operators[number] for number in sorted(live - taken)]
+    return Delegation(
+        delegate=NAME,
+        runtime=f"{LITERT.name} {LITERT.version()}",
+        machine=platform.machine(),
+        nodes=len(live),
+        delegated=len(taken),
+        macs=_macs(operators[number] for number in live),
+        delegated_macs=_macs(operators[number] for number in taken),
+        parts=parts,
+        unseen=unseen,
+        undelegated=tuple(Undelegated(o.op, o.name, o.macs, cure_of(o)) for o in left),
+    )
+
+
+def cure_of(operator: Layer) -> str:
+    """What brings an operator that is left into the delegate."""
+    if operator.op in CURES:
+        return CURES[operator.op]
+    if operator.activation == "int16" or operator.op == "QUANTIZE":
+        return CURE_16_BITS
+    if operator.op in FLOAT_ONLY:
+        return FLOAT_ONLY[operator.op]
+    if operator.weight == "int8" and operator.activation == "float32":
+        return CURE_HYBRID
+    return CURE
+
+
+def _macs(operators: Iterable[Layer]) -> int | None:
+    counts = [operator.macs for operator in operators]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return round(part / whole, 4) if part is not None and whole else None
+
+
+def _unseen(engine: Any, path: Path) -> int:
+    """Operators of the subgraphs that loops and branches run."""
+    if engine.num_subgraphs() == 1:
+        return 0
+    from tinyml.runtimes.file_tflite import read_tflite
+
+    return sum(len(graph.operators or ()) for graph in read_tflite(path).subgraphs[1:])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The child."""
+    path, out = map(Path, arguments)
+    write_json(out, measure_delegation(path).to_json())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
