@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.optimize import one_cycle
 from tinyml.models.training.predict import by_person, predict_recordings
-from tinyml.models.training.recordings import cross_validate, train
+from tinyml.models.training.recordings import cross_validate, fold_file, train
 from tinyml.models.training.run import answer_windows, load_module
 from tinyml.recipe import DecisionRecipe, Recipe, TrainRecipe
 from tinyml.spec import ModelEntry, Signature, TensorSpec
@@ -303,11 +303,53 @@ def test_folds_answer_every_person_once_and_continue_after_a_stop(tmp_path: Path
             cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "b", Stop(count))
     assert cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "b", quiet) == result
     assert content(tmp_path / "b") == content(tmp_path / "a")
-    assert sorted(content(tmp_path / "a")) == ["folds.json"]
+    models = ["fold-1.safetensors", "fold-2.safetensors", "fold-3.safetensors"]
+    assert sorted(content(tmp_path / "a")) == [*models, "folds.json"]
     assert json.loads((tmp_path / "a" / "folds.json").read_text()) == result
     said: list[Event] = []
     assert cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", said.append) == result
     assert len(said) == 1
+
+
+def test_each_folds_model_stays_and_gives_what_its_persons_were_answered(tmp_path: Path) -> None:
+    result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path, quiet)
+    for number, row in enumerate(result["folds"], 1):
+        saved = checkpoint.load(tmp_path / fold_file(number))
+        own = {p: told for p, told in result["persons"].items() if told["fold"] == number}
+        assert set(saved.facts["split"]["validation"]) == set(own)
+        assert list(saved.decision.thresholds) == row["thresholds"]
+        recordings = [r for r in DATA.recordings if r.person in own]
+        answer = answer_windows(load_module(SMALL, saved))
+        found = predict_recordings(answer, saved.decision, recordings)
+        persons = by_person(saved.decision, [r.person for r in recordings], found)
+        for person, told in own.items():
+            assert persons[person].tolist() == pytest.approx(told["probabilities"], abs=1e-6)
+            assert saved.decision.label(persons[person]) == told["answer"]
+
+
+def test_a_cross_validation_with_fewer_folds_leaves_no_model_of_more(tmp_path: Path) -> None:
+    cross_validate(SMALL, RECIPE, DATA, 3, tmp_path, quiet)
+    cross_validate(SMALL, RECIPE, DATA, 2, tmp_path, quiet)
+    assert sorted(content(tmp_path)) == ["fold-1.safetensors", "fold-2.safetensors", "folds.json"]
+
+
+def test_a_lost_model_of_a_fold_is_trained_again(tmp_path: Path) -> None:
+    cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "b", _until("fold 2/3"))
+    (tmp_path / "b" / fold_file(1)).unlink()
+    cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "b", quiet)
+    assert content(tmp_path / "b") == content(tmp_path / "a")
+
+
+def _until(title: str) -> Callable[[Event], None]:
+    """A `Report` that interrupts at the first event of ``title``."""
+
+    def report(event: Event) -> None:
+        if event.get("title") == title:
+            raise KeyboardInterrupt
+
+    return report
 
 
 def test_a_persons_own_label_does_not_move_the_model_that_judges_them(tmp_path: Path) -> None:

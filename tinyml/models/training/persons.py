@@ -120,12 +120,23 @@ class Run:
         return learn(learner, self.chosen, self.parent, self.entry.front_end)
 
     def held_out(
-        self, part: str, title: str, training: Sequence[str], held_out: Sequence[str]
+        self,
+        part: str,
+        title: str,
+        training: Sequence[str],
+        held_out: Sequence[str],
+        keep: Callable[[Any, Floats], None] | None = None,
     ) -> dict[str, Floats]:
-        """Probabilities of the persons ``held_out`` from a module trained on ``training``."""
+        """Probabilities of the persons ``held_out`` from a module trained on ``training``.
+
+        ``keep`` is given a module that was trained now, and its answers [recordings, classes],
+        before the state forgets it.
+        """
         if part not in self.state.finished:
             module = self.fit_part(part, title, training)
             answers = self.examples.answers(module, self.decision, held_out)
+            if keep is not None:
+                keep(module, answers)
             self.state.finish(part, answers)
             self.save()
         answers = self.state.finished[part]

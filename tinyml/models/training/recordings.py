@@ -20,7 +20,7 @@ from torch import nn
 
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision, of_recordings
+from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import RecipeError
 from tinyml.files import canonical_json, write_json
 from tinyml.models.data.recordings import (
@@ -91,20 +91,7 @@ def train(
             decision = replace(decision, thresholds=of_recordings(parent.decision).thresholds)
         module = run.fit_part(FINAL, "training", training, validation)
         answers = run.examples.answers(module, decision, validation)
-        metrics = person_metrics(
-            decision, run.truths, run.examples.of_persons(decision, validation, answers)
-        )
-        saved = Checkpoint(
-            model=entry.name,
-            weights={name: value.numpy() for name, value in module.state_dict().items()},
-            signature=entry.signature(len(decision.labels)),
-            decision=decision,
-            recipe=recipe,
-            facts={
-                **_facts(run, module, training, validation, metrics, parent),
-                "parent_sha256": parent.weights_sha256 if parent else None,
-            },
-        )
+        saved = _checkpoint(run, module, decision, training, validation, answers, parent)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
@@ -121,6 +108,7 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Answer every person by a model that has not seen them; write ``folds.json``.
 
+    The models stay beside it: ``fold-1.safetensors`` and so on (`fold_file`).
     Returns JSON values: metrics ``pooled`` over all persons, each judged with the
     thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
     and ``persons``. Continues, and raises, like `train`.
@@ -133,6 +121,7 @@ def cross_validate(
             return done
         run = _open(entry, recipe, decision, data, out / f"folds-{STATE}", job, report)
         groups = folds_by_person(run.examples.data, folds, recipe.seed)
+        _drop_others(out, folds)
         rows, persons = [], {}
         for number, held_out in enumerate(groups, 1):
             row, own = _fold(run, number, groups, held_out)
@@ -239,15 +228,39 @@ def _open(
     )
 
 
+def fold_file(number: int) -> str:
+    """The checkpoint of the model that has not seen fold ``number``, from 1."""
+    return f"fold-{number}.safetensors"
+
+
+def _drop_others(out: Path, folds: int) -> None:
+    """Remove models of an earlier cross-validation with more folds."""
+    number = folds + 1
+    while (left := out / fold_file(number)).is_file():
+        left.unlink()
+        number += 1
+
+
 def _fold(
     run: Run, number: int, groups: Sequence[Sequence[str]], held_out: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One outer fold: its metrics, and what was said of each person held out."""
+    """One outer fold: its metrics, and what was said of each person held out.
+
+    Its model stays, as a checkpoint whose validation persons are those held out.
+    """
     training = sorted(person for group in groups if group is not held_out for person in group)
     check_truths(run.truths, run.decision.labels, training)
     part, title = f"fold {number}", f"fold {number}/{len(groups)}"
     decision = run.decide(f"{part} ", f"{title} ", training)
-    found = run.held_out(part, title, training, held_out)
+    path = run.path.parent / fold_file(number)
+    if not path.is_file():
+        run.state.finished.pop(part, None)
+
+    def keep(module: Any, answers: Floats) -> None:
+        saved = _checkpoint(run, module, decision, training, held_out, answers)
+        replace(saved, facts={**saved.facts, "curves": _curves(run, part)}).save(path)
+
+    found = run.held_out(part, title, training, held_out, keep)
     metrics = person_metrics(decision, run.truths, found)
     persons = {
         person: {
@@ -261,12 +274,43 @@ def _fold(
     return {"thresholds": list(decision.thresholds), **metrics}, persons
 
 
+def _curves(run: Run, part: str) -> dict[str, Any]:
+    """Those of ``part`` and of what it consists of, whatever else the run has trained so far."""
+    below = (f"{part} ", f"{part}/")
+    return {n: rows for n, rows in run.state.curves.items() if n == part or n.startswith(below)}
+
+
 def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return label_metrics(
         labels,
         truths=[row["label"] for row in rows],
         answers=[row["answer"] for row in rows],
         worst=[row["probabilities"][0] for row in rows],
+    )
+
+
+def _checkpoint(
+    run: Run,
+    module: nn.Module,
+    decision: Decision,
+    training: Sequence[str],
+    validation: Sequence[str],
+    answers: Floats,
+    parent: Checkpoint | None = None,
+) -> Checkpoint:
+    """``module`` as a file; ``answers`` [recordings, classes] are about ``validation``."""
+    found = run.examples.of_persons(decision, validation, answers)
+    metrics = person_metrics(decision, run.truths, found)
+    return Checkpoint(
+        model=run.entry.name,
+        weights={name: value.numpy() for name, value in module.state_dict().items()},
+        signature=run.entry.signature(len(decision.labels)),
+        decision=decision,
+        recipe=run.recipe,
+        facts={
+            **_facts(run, module, training, validation, metrics, parent),
+            "parent_sha256": parent.weights_sha256 if parent else None,
+        },
     )
 
 

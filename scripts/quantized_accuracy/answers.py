@@ -1,0 +1,131 @@
+"""What one model file says of everything that was held out, kept as JSON and not asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cases import Case, Questions
+
+from tinyml import bundle as bundles
+from tinyml.bundle import Bundle
+from tinyml.errors import ValidationError
+from tinyml.export.parity import GENERATED
+from tinyml.files import write_json
+from tinyml.pipeline.engines import Engine, choose
+from tinyml.pipeline.export import export
+from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.predict import windows_through
+from tinyml.registry import RUNTIME_OF_FORMAT
+
+Report = Callable[[Mapping[str, Any]], None]
+PRECISIONS = ("fp32", "w8a8-static", "w8-dynamic", "w8a16")
+FORMATS = ("onnx", "tflite")
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Of every person or image in turn: its name, what it is, what it is called, how surely.
+
+    outputs   [inputs, classes] of the graph: windows, or images
+    margins   how far each unit is from another label (`Decision.margin`)
+    logits_db  SQNR in dB against PyTorch of the stage before the last softmax, one a real case of
+              the bundle's parity
+    refused   why the gate let no such file pass; everything else is empty then
+    """
+
+    names: list[str]
+    truths: list[int]
+    labels: list[int]
+    margins: list[float]
+    outputs: list[list[float]]
+    logits_db: list[float]
+    bytes: int
+    refused: str = ""
+
+
+def kept(case: Case, precision: str, file_format: str, runs: Path) -> Answers | None:
+    """The answers that were computed already, if they were."""
+    path = _path(case, precision, file_format, runs)
+    if not path.is_file():
+        return None
+    return Answers(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def compute(case: Case, precision: str, runs: Path, report: Report) -> None:
+    """Export ``case`` in ``precision`` and keep the answers of both formats."""
+    missing = [f for f in FORMATS if kept(case, precision, f, runs) is None]
+    if not missing:
+        return
+    questions = case.questions(report)
+    try:
+        found = dict.fromkeys(FORMATS, _bundle(case, precision, FORMATS, runs, report))
+    except ValidationError:
+        # Of two formats one may pass: each is asked for alone.
+        found = {f: _bundle_or_reason(case, precision, f, runs, report) for f in missing}
+    for file_format in missing:
+        bundle = found[file_format]
+        if isinstance(bundle, str):
+            answers = Answers([], [], [], [], [], [], 0, bundle)
+        else:
+            answers = _ask(
+                choose(bundle, RUNTIME_OF_FORMAT[file_format]), bundle, questions, report
+            )
+        write_json(_path(case, precision, file_format, runs), asdict(answers))
+
+
+def _path(case: Case, precision: str, file_format: str, runs: Path) -> Path:
+    return runs / "answers" / f"{case.id}-{precision}-{file_format}.json"
+
+
+def _bundle(
+    case: Case, precision: str, formats: tuple[str, ...], runs: Path, report: Report
+) -> Bundle:
+    """The bundle that is there, or is made now; `ValidationError` of the gate."""
+    alone = f"-{formats[0]}" if len(formats) == 1 else ""
+    out = runs / "bundles" / f"{case.id}-{precision}{alone}"
+    if (out / bundles.MANIFEST).is_file():
+        return bundles.read(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    job = ExportJob(
+        model=str(case.checkpoint), target="host", out=out, formats=formats, precision=precision
+    )
+    return export(job, report)
+
+
+def _bundle_or_reason(
+    case: Case, precision: str, file_format: str, runs: Path, report: Report
+) -> Bundle | str:
+    try:
+        return _bundle(case, precision, (file_format,), runs, report)
+    except ValidationError as error:
+        return error.message
+
+
+def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -> Answers:
+    answer, total = windows_through(engine), len(questions)
+    outputs: list[list[float]] = []
+    for start in range(0, total, BATCH):
+        outputs += answer(questions.inputs(start, min(start + BATCH, total))).tolist()
+        title = f"{engine.model.path} in {engine.name}"
+        report({"title": title, "done": min(start + BATCH, total), "total": total})
+    units = questions.of_unit(outputs)
+    decision = questions.decision
+    rows = [
+        row.sqnr_db
+        for row in bundle.parity.stages
+        if (row.engine, row.stage) == (engine.name, bundle.stages[-1]) and row.case not in GENERATED
+    ]
+    return Answers(
+        names=list(units),
+        truths=[questions.truths[name] for name in units],
+        labels=[decision.label(own) for own in units.values()],
+        margins=[decision.margin(own) for own in units.values()],
+        outputs=outputs,
+        logits_db=[db for db in rows if db is not None],
+        bytes=engine.path.stat().st_size,
+    )

@@ -1,0 +1,114 @@
+"""Integers against float over the same persons or images: kept labels, metrics, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from answers import Answers
+
+from tinyml.models.training.metrics import Counts, confusion
+from tinyml.tolerance import sqnr_db
+
+DRAWS = 2000
+LEVEL = 0.95
+Metric = Callable[[Counts], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A person or image that two files name differently; ``margin`` is the float file's."""
+
+    fold: int
+    name: str
+    truth: int
+    want: int
+    got: int
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Labels of the same persons or images by a float file and by one of integers.
+
+    ``sqnr_db`` of all outputs of the graph on all inputs, one a fold; ``logits_db``: the lowest
+    of the parity rows of the stage before the last softmax, one a fold.
+    """
+
+    truths: tuple[int, ...]
+    wants: tuple[int, ...]
+    gots: tuple[int, ...]
+    changes: tuple[Change, ...]
+    sqnr_db: tuple[float, ...]
+    logits_db: tuple[float, ...]
+
+    @property
+    def kept(self) -> float:
+        """The share that keeps its label."""
+        return 1 - len(self.changes) / len(self.truths)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A metric of both, integers minus float, and its bootstrap interval."""
+
+    want: float
+    got: float
+    low: float
+    high: float
+
+    @property
+    def points(self) -> str:
+        """In points of 100, with the interval."""
+        low, high = 100 * self.low, 100 * self.high
+        return f"{100 * (self.got - self.want):+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def pool(pairs: Iterable[tuple[int, Answers, Answers]]) -> Pair:
+    """(fold, float answers, integer answers) of every fold, one after another."""
+    truths: list[int] = []
+    wants: list[int] = []
+    gots: list[int] = []
+    changes: list[Change] = []
+    noise: list[float] = []
+    logits: list[float] = []
+    for fold, want, got in pairs:
+        if (want.names, want.truths) != (got.names, got.truths):
+            raise ValueError(f"fold {fold}: the two files answered about others")
+        truths, wants, gots = truths + want.truths, wants + want.labels, gots + got.labels
+        rows = zip(want.names, want.truths, want.labels, got.labels, want.margins, strict=True)
+        changes += [Change(fold, *row) for row in rows if row[2] != row[3]]
+        found = sqnr_db(np.asarray(got.outputs), np.asarray(want.outputs))
+        noise.append(float("nan") if found is None else found)
+        logits.append(min(got.logits_db, default=float("nan")))
+    return Pair(
+        tuple(truths), tuple(wants), tuple(gots), tuple(changes), tuple(noise), tuple(logits)
+    )
+
+
+def difference(pair: Pair, metric: Metric, classes: int) -> Difference:
+    """``metric`` of both, and the interval of its difference over units drawn with replacement.
+
+    Paired: a drawn person or image brings both labels. Percentiles, as in `tinyml.time_ratio`.
+    """
+    truths, wants, gots = (np.array(one) for one in (pair.truths, pair.wants, pair.gots))
+
+    def both(rows: Sequence[int] | slice) -> tuple[float, float]:
+        return (
+            metric(confusion(truths[rows], wants[rows], classes)),
+            metric(confusion(truths[rows], gots[rows], classes)),
+        )
+
+    generator = np.random.default_rng(0)
+    moved = []
+    for _ in range(DRAWS):
+        want, got = both(generator.integers(len(truths), size=len(truths)))
+        moved.append(got - want)
+    low, high = np.quantile(moved, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Difference(*both(slice(None)), float(low), float(high))
+
+
+def accuracy(counts: Counts) -> float:
+    """The share of right answers of ``counts`` [truth, answer]."""
+    return float(counts.trace() / counts.sum())
