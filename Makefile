@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse check-sparse golden clean
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse quantized-accuracy check-sparse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -64,6 +64,9 @@ checkpoints: setup ## train the dense and the 90% sparse MobileNet of examples/c
 
 rehearse: setup ## every path of reproduce-% once, about a minute each, without data
 	$(BIN)/python scripts/reproduce --rehearse
+
+quantized-accuracy: setup ## what integers cost on all that was held out: docs/evidence/quantized.md (1 h)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/quantized_accuracy
 
 check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)
 	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record)

@@ -44,7 +44,6 @@ class Answers:
     margins: list[float]
     outputs: list[list[float]]
     logits_db: list[float]
-    bytes: int
     refused: str = ""
 
 
@@ -70,7 +69,7 @@ def compute(case: Case, precision: str, runs: Path, report: Report) -> None:
     for file_format in missing:
         bundle = found[file_format]
         if isinstance(bundle, str):
-            answers = Answers([], [], [], [], [], [], 0, bundle)
+            answers = Answers([], [], [], [], [], [], bundle)
         else:
             answers = _ask(
                 choose(bundle, RUNTIME_OF_FORMAT[file_format]), bundle, questions, report
@@ -127,5 +126,4 @@ def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -
         margins=[decision.margin(own) for own in units.values()],
         outputs=outputs,
         logits_db=[db for db in rows if db is not None],
-        bytes=engine.path.stat().st_size,
     )

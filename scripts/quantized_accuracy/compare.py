@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from answers import Answers
 
-from tinyml.models.training.metrics import Counts, confusion
+from tinyml.models.training.metrics import Counts, Reals, confusion
 from tinyml.tolerance import sqnr_db
 
 DRAWS = 2000
@@ -32,8 +32,8 @@ class Change:
 class Pair:
     """Labels of the same persons or images by a float file and by one of integers.
 
-    ``sqnr_db`` of all outputs of the graph on all inputs, one a fold; ``logits_db``: the lowest
-    of the parity rows of the stage before the last softmax, one a fold.
+    One a fold: ``sqnr_db`` of the logits of all inputs together; ``low_db``: one input in a
+    hundred has less; ``parity_db``: the lowest of the bundle's parity rows of the logits.
     """
 
     truths: tuple[int, ...]
@@ -41,7 +41,8 @@ class Pair:
     gots: tuple[int, ...]
     changes: tuple[Change, ...]
     sqnr_db: tuple[float, ...]
-    logits_db: tuple[float, ...]
+    low_db: tuple[float, ...]
+    parity_db: tuple[float, ...]
 
     @property
     def kept(self) -> float:
@@ -71,20 +72,35 @@ def pool(pairs: Iterable[tuple[int, Answers, Answers]]) -> Pair:
     wants: list[int] = []
     gots: list[int] = []
     changes: list[Change] = []
-    noise: list[float] = []
-    logits: list[float] = []
+    noise: list[tuple[float, float, float]] = []
     for fold, want, got in pairs:
         if (want.names, want.truths) != (got.names, got.truths):
             raise ValueError(f"fold {fold}: the two files answered about others")
         truths, wants, gots = truths + want.truths, wants + want.labels, gots + got.labels
         rows = zip(want.names, want.truths, want.labels, got.labels, want.margins, strict=True)
         changes += [Change(fold, *row) for row in rows if row[2] != row[3]]
-        found = sqnr_db(np.asarray(got.outputs), np.asarray(want.outputs))
-        noise.append(float("nan") if found is None else found)
-        logits.append(min(got.logits_db, default=float("nan")))
-    return Pair(
-        tuple(truths), tuple(wants), tuple(gots), tuple(changes), tuple(noise), tuple(logits)
-    )
+        noise.append((*_noise(want, got), min(got.logits_db, default=float("nan"))))
+    return Pair(tuple(truths), tuple(wants), tuple(gots), tuple(changes), *zip(*noise, strict=True))
+
+
+def _noise(want: Answers, got: Answers) -> tuple[float, float]:
+    """SQNR of the logits in dB: of all inputs together, and what one in a hundred is below."""
+    wants, gots = logits(want.outputs), logits(got.outputs)
+    each = [sqnr_db(own, other) for own, other in zip(gots, wants, strict=True)]
+    whole = sqnr_db(gots, wants)
+    # "lower": an input that is exact has infinity, which cannot be interpolated.
+    low = np.quantile([db for db in each if db is not None], 0.01, method="lower")
+    return float("nan") if whole is None else whole, float(low)
+
+
+def logits(probabilities: Sequence[Sequence[float]]) -> Reals:
+    """[inputs, classes] before the softmax that made ``probabilities``, each input's mean zero.
+
+    That mean is all of the logits that a softmax does not let through.
+    """
+    tiny = float(np.finfo(np.float32).tiny)
+    found = np.log(np.maximum(np.asarray(probabilities, np.float64), tiny))
+    return np.asarray(found - found.mean(axis=1, keepdims=True))
 
 
 def difference(pair: Pair, metric: Metric, classes: int) -> Difference:

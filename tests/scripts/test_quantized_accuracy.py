@@ -39,10 +39,10 @@ def modules() -> Iterator[dict[str, ModuleType]]:
 
 def answers(modules: Any, labels: list[int], truths: list[int], noise: float = 0.0) -> Any:
     """Of persons ``p0``, ``p1`` ...: one window each, sure of its label."""
-    outputs = (np.eye(3)[labels] + noise).tolist()
+    outputs = (0.8 * np.eye(3)[labels] + 0.1 + noise * np.arange(3)).tolist()
     names = [f"p{number}" for number in range(len(labels))]
     margins = [0.25] * len(labels)
-    return modules["answers"].Answers(names, truths, labels, margins, outputs, [30.0, 28.5], 1000)
+    return modules["answers"].Answers(names, truths, labels, margins, outputs, [30.0, 28.5])
 
 
 def test_folds_are_pooled_and_every_change_keeps_its_fold_and_margin(modules: Any) -> None:
@@ -55,9 +55,17 @@ def test_folds_are_pooled_and_every_change_keeps_its_fold_and_margin(modules: An
     assert [asdict(change) for change in pair.changes] == [
         {"fold": 2, "name": "p1", "truth": 0, "want": 2, "got": 0, "margin": 0.25}
     ]
-    assert pair.sqnr_db[0] == float("inf")
-    assert -3 < pair.sqnr_db[1] < 3
-    assert pair.logits_db == (28.5, 28.5)
+    assert (pair.sqnr_db[0], pair.low_db[0]) == (float("inf"), float("inf"))
+    assert pair.low_db[1] < pair.sqnr_db[1] < 10
+    assert pair.parity_db == (28.5, 28.5)
+
+
+def test_logits_are_found_behind_a_softmax_but_for_their_mean(modules: Any) -> None:
+    wanted = np.array([[3.0, -1.0, -2.0], [40.0, 0.0, -40.0]])
+    powers = np.exp(wanted - wanted.max(axis=1, keepdims=True))
+    found = modules["compare"].logits((powers / powers.sum(axis=1, keepdims=True)).tolist())
+    assert found == pytest.approx(wanted)
+    assert np.isfinite(modules["compare"].logits([[1.0, 0.0, 0.0]])).all()
 
 
 def test_answers_about_other_persons_are_not_compared(modules: Any) -> None:
@@ -107,12 +115,13 @@ def keep(modules: Any, runs: Path, case: Any, precision: str, told: Any) -> None
 
 
 def test_the_page_says_what_holds_who_changed_and_what_is_missing(
-    modules: Any, runs: tuple[Path, Any]
+    modules: Any, runs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(modules["compare"], "DRAWS", 50)
     folder, cases = runs
     keep(modules, folder, cases[0], "w8a8-static", answers(modules, [0, 1, 2], [0, 1, 2], 1e-3))
     keep(modules, folder, cases[1], "w8a8-static", answers(modules, [1, 1, 2], [0, 1, 2], 1e-3))
-    refused = modules["answers"].Answers([], [], [], [], [], [], 0, "logits diverges")
+    refused = modules["answers"].Answers([], [], [], [], [], [], "logits diverges")
     for case in cases:
         keep(modules, folder, case, "w8-dynamic", refused)
     path = modules["write_page"].write({"funnelnet": cases}, folder, folder)

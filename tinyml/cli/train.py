@@ -18,7 +18,11 @@ def command(
         typer.Argument(help="A recipe's TOML file, or a shipped one: synthetic, circor."),
     ] = None,
     folds: Annotated[
-        int, typer.Option(min=0, help="Cross-validate by person instead of training one model.")
+        int,
+        typer.Option(
+            min=0,
+            help="Cross-validate by person instead of training one model; a checkpoint a fold.",
+        ),
     ] = 0,
     qat: Annotated[
         Path | None,
