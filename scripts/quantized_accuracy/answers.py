@@ -61,6 +61,7 @@ def compute(case: Case, precision: str, runs: Path, report: Report) -> None:
     if not missing:
         return
     questions = case.questions(report)
+    found: dict[str, Bundle | str]
     try:
         found = dict.fromkeys(FORMATS, _bundle(case, precision, FORMATS, runs, report))
     except ValidationError:

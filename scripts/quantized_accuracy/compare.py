@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from answers import Answers
+from numpy.typing import NDArray
 
 from tinyml.models.training.metrics import Counts, Reals, confusion
 from tinyml.tolerance import sqnr_db
@@ -110,7 +111,7 @@ def difference(pair: Pair, metric: Metric, classes: int) -> Difference:
     """
     truths, wants, gots = (np.array(one) for one in (pair.truths, pair.wants, pair.gots))
 
-    def both(rows: Sequence[int] | slice) -> tuple[float, float]:
+    def both(rows: NDArray[np.int64]) -> tuple[float, float]:
         return (
             metric(confusion(truths[rows], wants[rows], classes)),
             metric(confusion(truths[rows], gots[rows], classes)),
@@ -122,7 +123,7 @@ def difference(pair: Pair, metric: Metric, classes: int) -> Difference:
         want, got = both(generator.integers(len(truths), size=len(truths)))
         moved.append(got - want)
     low, high = np.quantile(moved, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(*both(slice(None)), float(low), float(high))
+    return Difference(*both(np.arange(len(truths))), float(low), float(high))
 
 
 def accuracy(counts: Counts) -> float:

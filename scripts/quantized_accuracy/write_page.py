@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import compare
 from answers import FORMATS, PRECISIONS, kept
 from cases import FOLD_COUNT, Case
 from compare import Metric, Pair, accuracy, difference, pool
@@ -75,10 +77,8 @@ class Judged:
 
 def write(found: Mapping[str, Sequence[Case]], runs: Path, docs: Path) -> Path:
     """Write the page; what was not computed is said to be missing."""
-    from compare import DRAWS
-
     models = {name: _judged(own) for name, own in found.items() if _ready(own)}
-    parts = [HEAD.format(draws=f"{DRAWS:,}")]
+    parts = [HEAD.format(draws=f"{compare.DRAWS:,}")]
     if "funnelnet" in models:
         parts += [FUNNELNET, _persons(models["funnelnet"], runs)]
     if "mobilenet-v1" in models:
@@ -97,7 +97,7 @@ def _judged(cases: Sequence[Case]) -> Judged:
     labels = checkpoint.load(cases[0].checkpoint).decision.labels
     if cases[0].model != "funnelnet":
         return Judged(cases, {"accuracy": accuracy})
-    weighted: Metric = lambda counts: weighted_accuracy(counts, labels)  # noqa: E731
+    weighted = partial(weighted_accuracy, labels=labels)
     return Judged(cases, {"UAR": unweighted_average_recall, "weighted accuracy": weighted})
 
 
@@ -189,7 +189,7 @@ def _precisions(models: Mapping[str, Judged], runs: Path) -> str:
 
 
 def _cell(model: Judged, pair: Pair, precision: str) -> str:
-    metric: Callable[..., float] = next(iter(model.metrics.values()))
+    metric = next(iter(model.metrics.values()))
     found = difference(pair, metric, len(model.labels))
     if precision == FLOAT:
         return f"{100 * found.want:.1f}"
