@@ -66,7 +66,7 @@ rehearse: setup ## every path of reproduce-% once, about a minute each, without 
 	$(BIN)/python scripts/reproduce --rehearse
 
 check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)
-	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record)
+	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record) && $(BIN)/python scripts/check_sparse --foreign
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py
