@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from tinyml import registry
 from tinyml.errors import UsageError, require
-from tinyml.export import convert
 from tinyml.integers import IO
 from tinyml.pipeline.delegation import check_requirement
 from tinyml.pipeline.engines import require as require_runtime
@@ -14,6 +13,7 @@ from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.quantize import QuantizeJob
 from tinyml.pipeline.source import Source
 from tinyml.pipeline.trained import TrainedSource
+from tinyml.process import machine_memory_mb
 from tinyml.recipe import QAT, ExportRecipe
 from tinyml.recipe import read as read_recipe
 from tinyml.target import Target, find_target
@@ -46,7 +46,7 @@ class Plan:
     @property
     def memory_mb(self) -> int:
         """What one child may use."""
-        return self.job.memory_mb or convert.machine_memory_mb()
+        return self.job.memory_mb or machine_memory_mb()
 
 
 def checked(job: ExportJob, source: Source) -> Plan:
