@@ -24,6 +24,8 @@ def inspect_sparse(
     for a runtime that the target does not have, `InputError` for a file it does not read.
     """
     known = find_target(target)
+    if runtime is not None:
+        newest_for(known, runtime)  # refused before the file is looked at
     file = _file_of(path, runtime)
     chosen = runtime or DEFAULT.get(file.suffix[1:], RUNTIMES[0])
     newest = newest_for(known, chosen)
