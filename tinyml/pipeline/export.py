@@ -50,9 +50,11 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     plan = checked(job, source)
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(run_child, plan, work), report)
-        if job.equalize:
+        if plan.quantize is not None and plan.quantize.equalize:
             report({"text": "evening out the channels of consecutive layers"})
             run_child(plan, work, equalize.__name__, [str(work)])
+            if not equalize.evened(work):
+                report({"text": equalize.NOTHING})
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)

@@ -127,7 +127,10 @@ def _quantize_job(
         for option, value in given.items():
             if value:
                 known = ", ".join(registry.INTEGER)
-                raise UsageError(f"{option} is for integers: {known}; this is {precision}")
+                raise UsageError(
+                    f"{option} is for integers: {known}; this is {precision}",
+                    hint=f"add --precision {registry.INTEGER[0]}, or leave {option} away",
+                )
         return None
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
@@ -140,5 +143,6 @@ def _quantize_job(
         job.explain,
         job.max_drop_points if job.auto_precision else None,
         io,
-        job.weight_scales or "per-channel",
+        job.weight_scales or default.weight_scales,
+        job.equalize or default.equalize,
     )

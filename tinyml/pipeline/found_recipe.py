@@ -28,6 +28,8 @@ def save_found(plan: Plan, job: QuantizeJob, keep: Sequence[str]) -> Path:
         ranges=job.ranges,
         calibration_samples=job.samples,
         keep_float=tuple(keep),
+        weight_scales=job.weight_scales,
+        equalize=job.equalize,
     )
     path = recipe_file(plan.job.out)
     write_text(path, toml(plan.source.name, found))

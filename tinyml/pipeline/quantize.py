@@ -43,6 +43,7 @@ class QuantizeJob:
 
     keep             stages that stay in float32
     weight_scales    ``per-channel`` or ``per-tensor``
+    equalize         even out the channels of consecutive layers first
     explain          look at each layer alone
     io               ``int8``: inputs and outputs become integers too
     max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
@@ -56,6 +57,7 @@ class QuantizeJob:
     max_drop_points: float | None = None
     io: str = "float"
     weight_scales: str = "per-channel"
+    equalize: bool = False
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
