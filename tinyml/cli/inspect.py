@@ -35,8 +35,8 @@ def command(
     """Show what a bundle or a model file holds.
 
     Signature, ops, MACs, parameters, largest activation, precision per layer, and lint: what is
-    slow, large or fragile, with its cure. Of a bundle: its manifest; its model files too, where
-    their readers are installed.
+    slow, large or fragile, with its cure; what XNNPACK takes of a .tflite. Of a bundle: its
+    manifest; its model files too, where their readers are installed.
 
     With --sparse: whether the runtime's sparse kernels run the file, from the conditions of its
     source, and the operator that is in the way.
