@@ -174,6 +174,7 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
     ("asked", "said"),
     [
         ({"ranges": "min"}, "unknown method for ranges 'min'"),
+        ({"ranges": ""}, "unknown method for ranges ''"),
         ({"calibration": Path("nowhere.npz")}, "no calibration data at nowhere.npz"),
         ({"calibration_samples": 0}, "at least one is needed"),
         ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),

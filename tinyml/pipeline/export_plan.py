@@ -64,7 +64,7 @@ def checked(job: ExportJob, source: Source) -> Plan:
             )
     if job.require_delegate:
         check_requirement(wanted)
-    precision = job.precision or default.precision
+    precision = _chosen(job.precision, default.precision)
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
     if precision == QAT and not _is_trained_rounded(source):
@@ -73,7 +73,7 @@ def checked(job: ExportJob, source: Source) -> Plan:
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
-    sparse = job.sparse or default.sparse
+    sparse = _chosen(job.sparse, default.sparse)
     if sparse not in SPARSE:
         raise registry.unknown_name("way to store zeros", sparse, SPARSE)
     for name in wanted:
@@ -83,6 +83,11 @@ def checked(job: ExportJob, source: Source) -> Plan:
     formats = tuple(dict.fromkeys(wanted))
     quantize = _quantize_job(job, default, precision, _io(job, default, precision))
     return Plan(job, source, target, formats, precision, sparse, quantize)
+
+
+def _chosen(given: str | None, default: str) -> str:
+    """An option that is there counts, an empty one too: it is a name that nothing has."""
+    return default if given is None else given
 
 
 def _is_trained_rounded(source: Source) -> bool:
@@ -98,7 +103,7 @@ def _recipe(job: ExportJob, source: Source) -> ExportRecipe:
 
 def _io(job: ExportJob, default: ExportRecipe, precision: str) -> str:
     """`UsageError` where inputs and outputs cannot be what is asked for."""
-    io = job.io or default.io
+    io = _chosen(job.io, default.io)
     if io not in IO:
         raise registry.unknown_name("kind of inputs and outputs", io, IO)
     if io == "int8" and precision in NO_INT8_ENDS:
@@ -137,12 +142,12 @@ def _quantize_job(
     samples = job.calibration_samples
     return QuantizeJob(
         precision,
-        job.ranges or default.ranges,
+        _chosen(job.ranges, default.ranges),
         default.calibration_samples if samples is None else samples,
         job.keep_float or default.keep_float,
         job.explain,
         job.max_drop_points if job.auto_precision else None,
         io,
-        job.weight_scales or default.weight_scales,
+        _chosen(job.weight_scales, default.weight_scales),
         job.equalize or default.equalize,
     )
