@@ -13,6 +13,8 @@ import pytest
 from tinyml.errors import InputError
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.bench import bench
+from tinyml.pipeline.compare import compare
+from tinyml.pipeline.compare_latency import Timing
 from tinyml.pipeline.engines import runtime_of
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
@@ -134,6 +136,7 @@ USES_OF_A_FILE: dict[str, Callable[[Path], object]] = {
     "assert_parity": lambda path: assert_parity(path, {}, {}),
 }
 USES_OF_A_BUNDLE: dict[str, Callable[[Path], object]] = {
+    "compare": lambda path: compare(path, path, Timing(5, 1, 1), quiet),
     "predict": lambda path: predict(path, [path / "none.wav"], plot=None, runtime=None),
     "verify": lambda path: verify(path, quiet),
     "bench": lambda path: bench(path, repeats=1, runs=1, threads=1, out=None, report=quiet),
