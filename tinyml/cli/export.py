@@ -78,6 +78,12 @@ def command(
             "processors that know no other."
         ),
     ] = None,
+    front_end: Annotated[
+        str | None,
+        typer.Option(
+            help="For integers: float (default), or int8 to see what rounding the front end costs."
+        ),
+    ] = None,
     equalize: Annotated[
         bool,
         typer.Option(
@@ -188,6 +194,7 @@ def command(
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
         weight_scales=weight_scales,
+        front_end=front_end,
         equalize=equalize,
         explain=explain,
         auto_precision=auto_precision,

@@ -119,6 +119,7 @@ def _quantize_job(
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
         "--weight-scales": job.weight_scales,
+        "--front-end": job.front_end,
         "--equalize": job.equalize,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
@@ -141,4 +142,5 @@ def _quantize_job(
         job.max_drop_points if job.auto_precision else None,
         io,
         job.weight_scales or "per-channel",
+        job.front_end or "float",
     )
