@@ -111,7 +111,8 @@ class ExportRecipe:
 
     For integers: ``io`` (``float`` or ``int8`` inputs and outputs), ``ranges`` (the method that
     chooses them), ``calibration_samples``, the stages that stay in float32 as ``keep_float``,
-    ``weight_scales`` (``per-channel`` or ``per-tensor``), and whether to ``equalize`` first.
+    ``weight_scales`` (``per-channel`` or ``per-tensor``), whether to ``equalize`` first, and
+    ``front_end`` (``float`` or ``int8``).
     """
 
     formats: tuple[str, ...] = ("onnx", "tflite")
@@ -123,6 +124,7 @@ class ExportRecipe:
     keep_float: tuple[str, ...] = ()
     weight_scales: str = "per-channel"
     equalize: bool = False
+    front_end: str = "float"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,15 @@ def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> Reci
 
 
 # Of [export].
-_LATER = ("io", "ranges", "calibration_samples", "keep_float", "weight_scales", "equalize")
+_LATER = (
+    "io",
+    "ranges",
+    "calibration_samples",
+    "keep_float",
+    "weight_scales",
+    "equalize",
+    "front_end",
+)
 _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),

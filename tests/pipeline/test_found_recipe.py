@@ -27,6 +27,7 @@ FOUND = ExportRecipe(
     keep_float=("layer.0", 'odd "name" \\ é'),
     weight_scales="per-tensor",
     equalize=True,
+    front_end="int8",
 )
 
 
@@ -56,7 +57,7 @@ def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None
     assert taken.quantize is not None
     own = taken.quantize
     assert (own.ranges, own.samples, own.keep, own.io) == ("entropy", 7, FOUND.keep_float, "int8")
-    assert (own.weight_scales, own.equalize) == ("per-tensor", True)
+    assert (own.weight_scales, own.equalize, own.front_end) == ("per-tensor", True, "int8")
     options = {"ranges": "mse", "calibration_samples": 9, "keep_float": ("head",), "io": "float"}
     over = checked(job(tmp_path, recipe=path, **options), source()).quantize
     assert over is not None

@@ -182,6 +182,8 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
         ({"precision": "fp32", "explain": True}, "--explain is for integers"),
         ({"precision": "fp16", "equalize": True}, "--equalize is for integers"),
         ({"weight_scales": "per-row"}, "unknown kind of weight scales 'per-row'"),
+        ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
+        ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
     ],
 )

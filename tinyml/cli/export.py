@@ -79,6 +79,12 @@ def command(
             "processors that know no other."
         ),
     ] = None,
+    front_end: Annotated[
+        str | None,
+        typer.Option(
+            help="For integers: float (default), or int8 to see what rounding the front end costs."
+        ),
+    ] = None,
     equalize: Annotated[
         bool,
         typer.Option(
@@ -192,6 +198,7 @@ def command(
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
         weight_scales=weight_scales,
+        front_end=front_end,
         equalize=equalize,
         explain=explain,
         auto_precision=auto_precision,

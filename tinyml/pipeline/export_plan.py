@@ -124,6 +124,7 @@ def _quantize_job(
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
         "--weight-scales": job.weight_scales,
+        "--front-end": job.front_end,
         "--equalize": job.equalize,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
@@ -150,4 +151,5 @@ def _quantize_job(
         io,
         _chosen(job.weight_scales, default.weight_scales),
         job.equalize or default.equalize,
+        _chosen(job.front_end, default.front_end),
     )

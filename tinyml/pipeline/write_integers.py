@@ -80,10 +80,11 @@ def write_integers(
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
     ranges = {path: seen(path, job, calibration, report) for path in floats}
     keep = dict.fromkeys(job.keep, BY_USER)
+    front_end = subject.front_end if job.front_end == "float" else None
     harms: Mapping[str, Explained] | None = None
     while True:
         for path in floats:
-            planned = plan_quantized(path, job, keep, ranges[path], calibration, subject.front_end)
+            planned = plan_quantized(path, job, keep, ranges[path], calibration, front_end)
             planned.save(plan_precision.plan_file(work, planned.format))
             for line in planned.lines():
                 report({"text": line})
