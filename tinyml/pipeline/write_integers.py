@@ -105,7 +105,11 @@ def write_integers(
 
 
 def check_ends(job: QuantizeJob, subject: Subject) -> None:
-    """`UsageError` for integer inputs and outputs that the model cannot have, before any work."""
+    """`UsageError` for integer ends or an integer front end that the model cannot have."""
+    if job.front_end == "int8" and subject.front_end is None:
+        raise UsageError(
+            f"--front-end int8: {subject.name} has no front end", hint="leave --front-end away"
+        )
     if job.io == "float":
         return
     hint = "leave --io at float"
