@@ -69,7 +69,7 @@ quantized-accuracy: setup ## what integers cost on all that was held out: docs/e
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/quantized_accuracy
 
 check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)
-	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record)
+	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record) && $(BIN)/python scripts/check_sparse --foreign
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py

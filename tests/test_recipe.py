@@ -52,7 +52,7 @@ def test_the_id_changes_with_anything_in_it(tmp_path: Path) -> None:
         (("[5, 3, 1]", "5"), r"mine\.toml:9: 'class_weights' is a list", ""),
         (('model = "funnelnet"', "data = 3"), r"mine\.toml", ""),
         (("[data]", "[data"), "mine.toml", "a recipe is a TOML file"),
-        (('model = "funnelnet"\n', ""), "a key is missing", ""),
+        (('model = "funnelnet"\n', ""), "a key is missing: 'model'", "write model ="),
     ],
 )
 def test_a_wrong_key_is_named_with_line_and_remedy(

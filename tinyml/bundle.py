@@ -233,7 +233,9 @@ def read(folder: Path) -> Bundle:
     """Read a bundle's manifest; `BundleError` when there is none or it is newer than this."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}")
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         schema = data["schema"]

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,9 @@ class ExportRecipe:
     """Formats and precision of the bundle; ``sparse``: ``auto`` or ``off``.
 
     For integers: ``io`` (``float`` or ``int8`` inputs and outputs), ``ranges`` (the method that
-    chooses them), ``calibration_samples``, and the stages that stay in float32 as ``keep_float``.
+    chooses them), ``calibration_samples``, the stages that stay in float32 as ``keep_float``,
+    ``weight_scales`` (``per-channel`` or ``per-tensor``), whether to ``equalize`` first, and
+    ``front_end`` (``float`` or ``int8``).
     """
 
     formats: tuple[str, ...] = ("onnx", "tflite")
@@ -120,6 +122,9 @@ class ExportRecipe:
     ranges: str = "min-max"
     calibration_samples: int = 200
     keep_float: tuple[str, ...] = ()
+    weight_scales: str = "per-channel"
+    equalize: bool = False
+    front_end: str = "float"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +227,15 @@ def _build(kind: Any, data: Mapping[str, Any], source: _Source, section: str) ->
         return kind(**values)
     except TypeError as error:
         where = f" in [{section}]" if section else ""
-        raise RecipeError(f"{source.file}: a key is missing{where} ({error})") from error
+        needed = [
+            name
+            for name, spec in known.items()
+            if spec.default is MISSING and spec.default_factory is MISSING and name not in data
+        ]
+        lacking = " and ".join(f"'{name}'" for name in needed)
+        raise RecipeError(
+            f"{source.file}: a key is missing{where}: {lacking}", hint=f"write {needed[0]} = ..."
+        ) from error
 
 
 def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
@@ -258,7 +271,16 @@ def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> Reci
     return RecipeError(f"{where}: {inside}has no key '{key}'", hint=hint)
 
 
-_LATER = ("io", "ranges", "calibration_samples", "keep_float")  # of [export]
+# Of [export].
+_LATER = (
+    "io",
+    "ranges",
+    "calibration_samples",
+    "keep_float",
+    "weight_scales",
+    "equalize",
+    "front_end",
+)
 _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),

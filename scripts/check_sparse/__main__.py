@@ -2,6 +2,7 @@
 
     python scripts/check_sparse               both oracles, compared; exit 1 where one differs
     python scripts/check_sparse --record      and keep what was seen for the tests and the table
+    python scripts/check_sparse --foreign     the same on sparse files of others
     python scripts/check_sparse --fit         print what the predicted speed-up is made of
 
 Oracle 1 is LiteRT for AArch64 under qemu, by exact counts of instructions; oracle 2 is
@@ -24,8 +25,9 @@ sys.path.insert(0, str(ROOT / "tests" / "sparse_corpus"))
 import board  # noqa: E402
 import web  # noqa: E402
 from fit import fitted  # noqa: E402
+from foreign import densified, fetched  # noqa: E402
 from outcome import Outcome  # noqa: E402
-from recorded import RECORDED, differences, page  # noqa: E402
+from recorded import RECORDED, agrees, differences, page, shown, verdict  # noqa: E402
 from sparse_cases import CASES  # noqa: E402
 
 from tinyml.files import write_json, write_text  # noqa: E402
@@ -41,11 +43,14 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="keep what was seen")
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="only these")
     parser.add_argument("--versions", nargs="+", help="only these: litert-2.3.0 ...")
+    parser.add_argument("--foreign", action="store_true", help="files of others instead")
     parser.add_argument("--fit", action="store_true", help="only print what instructions cost")
     asked = parser.parse_args()
     if asked.fit:
         print(json.dumps(fitted(), indent=4))
         return
+    if asked.foreign:
+        sys.exit(_foreign())
     with tempfile.TemporaryDirectory() as name:
         found = _measured(Path(name), asked.cases, asked.versions)
         wrong = differences(Path(name), found)
@@ -73,6 +78,24 @@ def _measured(
             print(f"LiteRT's web build {version} in node", flush=True)
             found[f"litert-web-{version}"] = web.measured(version, files)
     return found
+
+
+def _foreign() -> int:
+    """Lint and emulated board on sparse files of others; 1 where they differ."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as name:
+        for path in fetched():
+            twin = densified(path, Path(name) / f"{path.stem}-dense.tflite")
+            version = BOARD[-1]
+            seen = board.measured(CPU, version, {path.name: (path, twin)}, _tell)[path.name]
+            own = verdict(path, f"litert-{version}")
+            wrong += not agrees(own, seen.does)
+            print(
+                f"{path.name}: lint {shown(own)}, predicted {own.predicted_speedup}; LiteRT "
+                f"{version} {seen.does}, {seen.sparse:,} instructions a call against "
+                f"{seen.dense:,}: {seen.ratio:.2f}"
+            )
+    return int(wrong > 0)
 
 
 def _tell(name: str) -> None:

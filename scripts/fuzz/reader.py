@@ -20,7 +20,7 @@ from pathlib import Path
 import mutate
 
 from tinyml.errors import InputError
-from tinyml.pipeline.inspect import inspect_file
+from tinyml.pipeline.inspect import read_file
 from tinyml.runtimes import infer_shapes
 from tinyml.runtimes.cut import cut_file
 from tinyml.runtimes.file_onnx import read_onnx
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     (scratch / "link.bin").symlink_to("/etc/hostname")
     for path in seeds:
         (scratch / path.name).write_bytes(path.read_bytes())
-        inspect_file(scratch / path.name)  # a seed is whole
+        read_file(scratch / path.name)  # a seed is whole
     _limit()
     print("ready", flush=True)
     for number in range(first, stop):
@@ -80,7 +80,7 @@ def _judge(path: Path) -> str:
 
 
 def _cut(path: Path) -> None:
-    facts = inspect_file(path)
+    facts = read_file(path)
     cut_file(path, facts["outputs"][0]["name"] if facts["outputs"] else "y", path.parent / "cut")
 
 
@@ -88,7 +88,7 @@ def _lint(path: Path) -> None:
     lint(path, all_targets()["rpi4"])
 
 
-READERS: tuple[Callable[[Path], object], ...] = (inspect_file, _lint, _cut)
+READERS: tuple[Callable[[Path], object], ...] = (read_file, _lint, _cut)
 
 
 def _in_a_fork(path: Path, _changed_ns: int, _size: int) -> bytes:

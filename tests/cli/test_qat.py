@@ -56,7 +56,7 @@ def test_its_files_are_integers_planned_like_others(tuned: Path, fmt: str, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("train", "--out", "x"), 2, "give a recipe, or --qat CHECKPOINT, and not both"),
+        (("train", "--out", "x"), 2, "a recipe or --qat CHECKPOINT is needed"),
         (("train", "synthetic", "--qat", "{run}", "--out", "x"), 2, "and not both"),
         (("train", "synthetic", "--epochs", "3", "--out", "x"), 2, "--epochs is for --qat"),
         (("train", "--qat", "{run}", "--folds", "2", "--out", "x"), 2, "--folds trains a recipe"),

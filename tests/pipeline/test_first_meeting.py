@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from tinyml.errors import InputError
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.bench import bench
+from tinyml.pipeline.compare import compare
+from tinyml.pipeline.compare_latency import Timing
 from tinyml.pipeline.engines import runtime_of
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
@@ -96,6 +99,30 @@ def test_nothing_in_the_current_folder_is_imported_by_the_child(
     assert not (tmp_path / "imported").exists()
 
 
+def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path, deadly: str) -> None:
+    path = tmp_path / "m.bin"
+    path.write_text("sleep", encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from tinyml.runtimes import first_meeting\n"
+        "first_meeting.meet(Path(sys.argv[2]), 'deadly', sys.argv[3])"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(path), deadly])
+    met = path.with_suffix(".met")
+    wait_until(lambda: met.is_file() and met.read_text().endswith("\n"))
+    parent.kill()
+    parent.wait()
+    child = Path("/proc", met.read_text().strip())
+    wait_until(lambda: not child.exists() or "Z" in (child / "stat").read_text().split()[2])
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30.0
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def quiet(_: object) -> None:
     """Nobody listens."""
 
@@ -109,6 +136,7 @@ USES_OF_A_FILE: dict[str, Callable[[Path], object]] = {
     "assert_parity": lambda path: assert_parity(path, {}, {}),
 }
 USES_OF_A_BUNDLE: dict[str, Callable[[Path], object]] = {
+    "compare": lambda path: compare(path, path, Timing(5, 1, 1), quiet),
     "predict": lambda path: predict(path, [path / "none.wav"], plot=None, runtime=None),
     "verify": lambda path: verify(path, quiet),
     "bench": lambda path: bench(path, repeats=1, runs=1, threads=1, out=None, report=quiet),
@@ -162,9 +190,12 @@ def test_a_file_that_kills_litert_is_inspected_here_and_timed_nowhere(
     tmp_path: Path, cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     path = branch_into_itself(tmp_path / "recursive.tflite")
-    assert inspect(path)["ops"] == {"IF": 1}
+    found = inspect(path)
+    assert found["ops"] == {"IF": 1}
+    death = f"{path}: litert was killed by it (SIGSEGV)"
+    assert found["delegation"] == {"note": f"not measured: {death}"}
     done = cli("bench", path)
     assert done.returncode == 3
     assert done.stdout == ""
-    assert f"{path}: litert was killed by it (SIGSEGV)" in " ".join(done.stderr.split())
+    assert death in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ from tinyml import recipe as recipes
 from tinyml.errors import RecipeError
 from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.export_plan import checked
-from tinyml.pipeline.found_recipe import recipe_file, toml
+from tinyml.pipeline.found_recipe import recipe_file, save_found, toml
 from tinyml.pipeline.instruction_set import instruction_set
 from tinyml.pipeline.user_model import Asked, FactorySource
 from tinyml.recipe import ExportRecipe, Recipe
@@ -25,6 +25,9 @@ FOUND = ExportRecipe(
     ranges="entropy",
     calibration_samples=7,
     keep_float=("layer.0", 'odd "name" \\ é'),
+    weight_scales="per-tensor",
+    equalize=True,
+    front_end="int8",
 )
 
 
@@ -54,10 +57,23 @@ def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None
     assert taken.quantize is not None
     own = taken.quantize
     assert (own.ranges, own.samples, own.keep, own.io) == ("entropy", 7, FOUND.keep_float, "int8")
+    assert (own.weight_scales, own.equalize, own.front_end) == ("per-tensor", True, "int8")
     options = {"ranges": "mse", "calibration_samples": 9, "keep_float": ("head",), "io": "float"}
     over = checked(job(tmp_path, recipe=path, **options), source()).quantize
     assert over is not None
     assert (over.ranges, over.samples, over.keep, over.io) == ("mse", 9, ("head",), "float")
+    scales = checked(job(tmp_path, recipe=path, weight_scales="per-channel"), source()).quantize
+    assert scales is not None
+    assert scales.weight_scales == "per-channel"
+
+
+def test_a_search_leaves_all_that_it_was_given_in_its_recipe(tmp_path: Path) -> None:
+    searched = job(tmp_path, precision="w8a8-static", equalize=True, weight_scales="per-tensor")
+    plan = checked(replace(searched, auto_precision=True), source())
+    assert plan.quantize is not None
+    found = save_found(plan, plan.quantize, ("head",))
+    again = checked(job(tmp_path, recipe=found), source()).quantize
+    assert again == replace(plan.quantize, keep=("head",), max_drop_points=None)
 
 
 def test_a_key_of_the_wrong_type_is_told_with_its_line(tmp_path: Path) -> None:

@@ -237,6 +237,14 @@ def test_a_float_front_end_takes_its_input_as_it_is() -> None:
     check_ends(replace(asked, io="float"), subject(plain, "level"))
 
 
+def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
+    asked = QuantizeJob("w8a8-static", front_end="int8")
+    plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
+    check_ends(asked, subject(plain, "level"))
+    with pytest.raises(UsageError, match="--front-end int8: funnelnet has no front end"):
+        check_ends(asked, subject(plain))
+
+
 def test_a_state_is_not_rounded_at_each_call() -> None:
     state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
     with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
+from tinyml.pipeline import equalize
 from tinyml.pipeline.export import export
 from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.instruction_set import instruction_set
@@ -160,9 +161,12 @@ def test_calibration_data_that_does_not_fit_is_refused(
     assert not (user / "out").exists()
 
 
-def test_a_model_without_a_layer_to_quantize_is_refused(user: Path) -> None:
+def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Path) -> None:
+    told: list[str] = []
+    asked = {"model": f"{user / 'net.py'}:square", "equalize": True, "formats": ("onnx",)}
     with pytest.raises(ExportError, match="no operator to quantize"):
-        export(job(user, model=f"{user / 'net.py'}:square", formats=("onnx",)), silent)
+        export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
+    assert equalize.NOTHING in told
     assert not (user / "out").exists()
 
 
@@ -170,6 +174,7 @@ def test_a_model_without_a_layer_to_quantize_is_refused(user: Path) -> None:
     ("asked", "said"),
     [
         ({"ranges": "min"}, "unknown method for ranges 'min'"),
+        ({"ranges": ""}, "unknown method for ranges ''"),
         ({"calibration": Path("nowhere.npz")}, "no calibration data at nowhere.npz"),
         ({"calibration_samples": 0}, "at least one is needed"),
         ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),
@@ -177,6 +182,8 @@ def test_a_model_without_a_layer_to_quantize_is_refused(user: Path) -> None:
         ({"precision": "fp32", "explain": True}, "--explain is for integers"),
         ({"precision": "fp16", "equalize": True}, "--equalize is for integers"),
         ({"weight_scales": "per-row"}, "unknown kind of weight scales 'per-row'"),
+        ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
+        ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
     ],
 )
@@ -234,6 +241,7 @@ def test_activations_that_spread_are_evened_out_by_equalization(user: Path) -> N
     told: list[str] = []
     made = export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
     assert made.models[0].passes["equalize_layers"] > 0
+    assert equalize.NOTHING not in told
     assert not any("uneven_activations" in line for line in told)
     evened = [row for row in made.parity.stages if row.engine == "equalized"]
     assert {row.verdict for row in evened} == {"pass", "fused away"}

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from tinyml.errors import ExportError
 from tinyml.export.capture import capture
-from tinyml.export.convert import machine_memory_mb
 from tinyml.pipeline import export, write_files
+from tinyml.process import machine_memory_mb
 from tinyml.spec import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))

@@ -20,6 +20,7 @@ from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline import reference
 from tinyml.pipeline.bench import bench
+from tinyml.pipeline.compare_latency import stored
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
@@ -128,6 +129,20 @@ def test_a_file_alone_is_inspected_and_timed(
     (measured,) = result.measurements
     assert len(measured.processes[0].samples_ns) == 3
     assert result.path == tmp_path / f"{file.name}.bench.json"
+
+
+def test_a_bundles_file_is_timed_and_the_bundle_stays_as_it_was(
+    user_bundle: Made, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(user_bundle[0], tmp_path / "copy"))
+    file = next(folder.glob("*.tflite"))
+    result = bench(file, repeats=1, runs=3, threads=1, out=None, report=silent)
+    assert result.path == tmp_path / f"copy.{file.name}.bench.json"
+    assert set(stored(file)) == {result.measurements[0].model_sha256}
+    inside = folder / "mine.json"
+    with pytest.raises(UsageError, match="lies in a bundle"):
+        bench(file, repeats=1, runs=3, threads=1, out=inside, report=silent)
+    bundles.read(folder).check_files()
 
 
 def test_a_file_of_another_kind_is_not_timed(tmp_path: Path) -> None:

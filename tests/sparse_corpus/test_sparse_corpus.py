@@ -69,6 +69,8 @@ def test_blocks_without_vector_kernels_are_a_trap(corpus: dict[str, Path]) -> No
 
 def test_a_dense_head_counts_in_versions_that_count_it(corpus: dict[str, Path]) -> None:
     assert not verdict(corpus["counted_head"], "litert-2.3.0").engages
+    assert verdict(corpus["uncounted_head"], "litert-1.4.0").engages
+    assert not verdict(corpus["uncounted_head"], "litert-1.3.0").engages
     older = verdict(corpus["counted_head"], "litert-1.0.1")
     assert older.engages
     assert older.unchecked

@@ -16,7 +16,8 @@ def command(
     runs: Annotated[int, typer.Option(min=1, help="Timed calls in each process.")] = 100,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="JSON file of raw samples; default: beside the bundle.")
+        Path | None,
+        typer.Option(help="JSON of raw samples; default: beside the bundle or file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

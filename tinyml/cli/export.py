@@ -50,7 +50,8 @@ def command(
     recipe: Annotated[
         Path | None,
         typer.Option(
-            help="A recipe whose [export] is taken instead of the checkpoint's; options go before."
+            help="A recipe whose [export] is taken instead of the checkpoint's; other options here "
+            "override it."
         ),
     ] = None,
     ranges: Annotated[
@@ -65,7 +66,7 @@ def command(
         ),
     ] = None,
     calibration_samples: Annotated[
-        int | None, typer.Option(min=1, help="How many of them; default 200.")
+        int | None, typer.Option(min=1, help="How many samples ranges are chosen on; default 200.")
     ] = None,
     keep_float: Annotated[
         list[str] | None,
@@ -78,12 +79,18 @@ def command(
             "processors that know no other."
         ),
     ] = None,
+    front_end: Annotated[
+        str | None,
+        typer.Option(
+            help="For integers: float (default), or int8 to see what rounding the front end costs."
+        ),
+    ] = None,
     equalize: Annotated[
         bool,
         typer.Option(
             "--equalize",
-            help="For integers: even out the channels of consecutive layers before; the answers "
-            "in float32 stay the same.",
+            help="For integers: first even out the channels of consecutive layers; the answers in "
+            "float32 stay the same.",
         ),
     ] = False,
     explain: Annotated[
@@ -99,7 +106,10 @@ def command(
         ),
     ] = False,
     max_drop_points: Annotated[
-        float, typer.Option(min=0, help="Percent of labels, or points of the metric.")
+        float,
+        typer.Option(
+            min=0, help="With --auto-precision: percent of labels, or points of the metric."
+        ),
     ] = 0.5,
     weights: Annotated[
         Path | None,
@@ -188,6 +198,7 @@ def command(
         calibration_samples=calibration_samples,
         keep_float=tuple(keep_float or ()),
         weight_scales=weight_scales,
+        front_end=front_end,
         equalize=equalize,
         explain=explain,
         auto_precision=auto_precision,

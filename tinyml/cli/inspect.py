@@ -1,4 +1,4 @@
-"""``tinyml inspect``: what is in a bundle or a model file, without running it."""
+"""``tinyml inspect``: what is in a bundle or a model file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ def command(
     what: Annotated[Path, typer.Argument(help="A bundle, a .tflite or an .onnx file.")],
     sparse: Annotated[
         bool,
-        typer.Option("--sparse", help="Do sparse kernels run it on --target?"),
+        typer.Option(
+            "--sparse", help="Say whether sparse kernels run it on --target, and if not, why."
+        ),
     ] = False,
     target: Annotated[str | None, typer.Option(help="With --sparse: rpi4, android, ...")] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="With --sparse: litert, litert-web, ort or mnn.")
+        str | None,
+        typer.Option(help="With --sparse: litert, litert-web, ort, mnn; default: by the file."),
     ] = None,
     runtime_version: Annotated[
-        str | None, typer.Option(help="With --sparse: by default the one that the target gets.")
+        str | None, typer.Option(help="With --sparse; default: the one that the target gets.")
     ] = None,
     require: Annotated[
         bool, typer.Option("--require-sparse", help="With --sparse: exit 5 where it runs dense.")
@@ -32,15 +35,17 @@ def command(
     """Show what a bundle or a model file holds.
 
     Signature, ops, MACs, parameters, largest activation, precision per layer, and lint: what is
-    slow, large or fragile, with its cure. Of a bundle: its manifest; its model files too, where
-    their readers are installed.
+    slow, large or fragile, with its cure; what XNNPACK takes of a .tflite. Of a bundle: its
+    manifest; its model files too, where their readers are installed.
 
     With --sparse: whether the runtime's sparse kernels run the file, from the conditions of its
     source, and the operator that is in the way.
 
-    Example: tinyml inspect demo-bundle/funnelnet-fp32.tflite
+    Examples:
 
-    Example: tinyml inspect --sparse --target rpi4 demo-bundle
+    \b
+      tinyml inspect demo-bundle/funnelnet-fp32.tflite
+      tinyml inspect --sparse --target rpi4 demo-bundle
     """
     if not sparse:
         given = {"--target": target, "--runtime": runtime, "--runtime-version": runtime_version}

@@ -65,24 +65,30 @@ def command(
 
     asked = {"epochs": epochs, "learning_rate": learning_rate, "distill_weight": distill}
     chosen = {name: value for name, value in asked.items() if value is not None}
-    if qat is None:
-        _refuse(chosen)
-    if (recipe is None) == (qat is None):
-        raise UsageError("give a recipe, or --qat CHECKPOINT, and not both")
+    _check(recipe, qat, folds, chosen)
     with progress(as_json=as_json) as report:
         if recipe is not None:
             result = train(recipe, out, folds=folds, data=data, strict=strict, report=report)
         elif qat is not None:
-            if folds:
-                raise UsageError("--folds trains a recipe; --qat goes on with one checkpoint")
             result = train_rounded(QatJob(qat, chosen, data), out, report)
     _show(result, out, folds=folds, as_json=as_json)
 
 
-def _refuse(chosen: dict[str, Any]) -> None:
-    for name in chosen:
+def _check(recipe: str | None, qat: Path | None, folds: int, chosen: dict[str, Any]) -> None:
+    """`UsageError` for what does not go together."""
+    for name in chosen if qat is None else ():
         option = {"distill_weight": "distill"}.get(name, name).replace("_", "-")
         raise UsageError(f"--{option} is for --qat", hint=f"write {name} into the recipe's [train]")
+    if (recipe is None) == (qat is None):
+        raise UsageError(
+            "a recipe or --qat CHECKPOINT is needed, and not both",
+            hint="tinyml train synthetic --out runs/demo",
+        )
+    if qat is not None and folds:
+        raise UsageError(
+            "--folds trains a recipe; --qat goes on with one checkpoint",
+            hint="run --qat once for each fold's checkpoint",
+        )
 
 
 def _show(result: dict[str, Any], out: Path, *, folds: int, as_json: bool) -> None:

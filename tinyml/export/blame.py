@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from tinyml.errors import ExportError, MachineError, TinymlError
-from tinyml.export.convert import machine_memory_mb, run_child
+from tinyml.export.convert import run_child
 from tinyml.export.cures import cure
+from tinyml.process import machine_memory_mb
 
 BISECT = "tinyml.export.bisect_program"
 CAPTURE = "torch.export cannot capture {}"

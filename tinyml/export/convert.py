@@ -26,6 +26,7 @@ from typing import Any
 
 from tinyml import errors
 from tinyml.errors import ExportError, MachineError, TinymlError, machine_errors
+from tinyml.process import PR_SET_PDEATHSIG, die_with
 
 # Same bytes each time, no telemetry, no accelerator probing, quiet native logs.
 ENVIRONMENT = {
@@ -43,7 +44,6 @@ _NO_MEMORY = re.compile(
     "|memory allocation still failed",  # OpenBLAS
     re.IGNORECASE,
 )
-_PR_SET_PDEATHSIG = 1
 _FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
 
@@ -130,14 +130,6 @@ def _wait(
         time.sleep(POLL_S)
 
 
-def machine_memory_mb() -> int:
-    """What this machine has, or the control group that the process is in."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
-    return min(pages * size, int(text) if text.isdigit() else pages * size) >> 20
-
-
 def out_of_memory(module: str, memory_mb: int) -> MachineError:
     """The error for a child that asked for more than it may have."""
     if not memory_mb:
@@ -183,7 +175,7 @@ def main(arguments: list[str]) -> None:
     """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
     report, parent, memory_mb, module, *rest = arguments
     _take_along()
-    _die_with(int(parent))
+    die_with(int(parent))
     _limit_memory(int(memory_mb))
     sys.argv = [module, *rest]
     try:
@@ -224,15 +216,6 @@ def _report(path: Path, kind: str, fields: Mapping[str, Any], message: str) -> N
     path.write_text(text, encoding="utf-8")
 
 
-def _die_with(parent: int) -> None:
-    """Be killed when the parent dies, however it dies."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit(_FAILED)
-
-
 def _take_along() -> None:
     """Whatever this process starts, a user's code too, dies with it, however it dies.
 
@@ -244,7 +227,7 @@ def _take_along() -> None:
     mine = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if os.fork() == 0:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == mine:
             signal.sigwait({signal.SIGTERM})
         os.killpg(mine, signal.SIGKILL)

@@ -124,7 +124,9 @@ def kept_operators(
     for stage, why in keep.items():
         if stage not in stages:
             known = ", ".join(name for name, tensor in stages.items() if tensor)
-            raise InputError(f"no stage '{stage}' to keep in float32", hint=f"stages: {known}")
+            raise InputError(
+                f"no stage '{stage}' to keep in float32", hint=f"stages: {known or 'none'}"
+            )
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
     for operator in graph.operators:

@@ -13,7 +13,7 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import DeviceError, InputError, machine_errors
+from tinyml.errors import DeviceError, InputError, UsageError, machine_errors
 from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.integers import to_integers
@@ -89,9 +89,10 @@ def bench(
 
     A single model file is timed in its runtime, on random inputs. Raises
     `MissingExtraError` when no runtime is installed, `ValidationError` for a changed
-    bundle, `InputError` for a file that its runtime refuses. The JSON file lies beside the
-    bundle or file, never in a bundle.
+    bundle, `InputError` for a file that its runtime refuses, `UsageError` for an ``out`` in a
+    bundle. The JSON file lies beside the bundle or file, never in a bundle.
     """
+    _check_out(out)
     with machine_errors("making a scratch folder"):
         scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
     with scratch, local_link() as link:
@@ -105,8 +106,27 @@ def bench(
 
 
 def beside(what: Path) -> Path:
-    """Where the benchmark of a bundle or a file is written unless it is told."""
-    return what.absolute().parent / f"{what.absolute().name}.bench.json"
+    """Where the benchmark of a bundle or a file is written unless it is told.
+
+    That of a bundle's file lies beside the bundle: what is added to one breaks its seal.
+    """
+    path = what.absolute()
+    if _is_bundle(path.parent):
+        return path.parent.parent / f"{path.parent.name}.{path.name}.bench.json"
+    return path.parent / f"{path.name}.bench.json"
+
+
+def _is_bundle(folder: Path) -> bool:
+    return (folder / bundles.MANIFEST).is_file()
+
+
+def _check_out(out: Path | None) -> None:
+    """`UsageError` for a place in a bundle."""
+    if out is not None and _is_bundle(out.absolute().parent):
+        raise UsageError(
+            f"{out} lies in a bundle, which holds what was exported and nothing else",
+            hint="give another folder, or leave --out away: it is written beside the bundle",
+        )
 
 
 def read_measurements(path: Path) -> tuple[Measurement, ...]:

@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinyml.bundle import ModelFile
-from tinyml.errors import InputError, MachineError, MissingExtraError, UsageError, ValidationError
-from tinyml.export import convert
-from tinyml.runtimes import delegation
-from tinyml.runtimes.delegation import Delegation
+from tinyml.errors import UsageError, ValidationError
+from tinyml.runtimes.delegation import Delegation, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
 NO_DELEGATE = "onnxruntime runs every operator itself: it has no delegate"
-TIMEOUT_S = 300.0
 NAMED = 6
 
 Delegations = Mapping[str, Delegation | None]
 
 
 def delegation_of(path: Path) -> Delegation | None:
-    """Of a .tflite, by LiteRT in a child; ``None`` where the format's runtime has no delegate.
-
-    Raises `InputError` for a file that LiteRT refuses or dies of, `MissingExtraError`.
-    """
-    if path.suffix != ".tflite":
-        return None
-    with tempfile.TemporaryDirectory(prefix="tinyml-delegation-") as folder:
-        out, log = Path(folder) / "delegation.json", Path(folder) / "child.log"
-        try:
-            convert.run_child(
-                delegation.__name__,
-                [str(path), str(out)],
-                log=log,
-                timeout_s=TIMEOUT_S,
-                memory_mb=convert.machine_memory_mb(),
-            )
-        except MissingExtraError:
-            raise
-        except MachineError as error:
-            reason = error.message.replace(delegation.__name__, "LiteRT")
-            raise InputError(f"{path}: {reason} when it loaded the file") from error
-        return delegation.load(out)
+    """Of a .tflite; ``None`` where the format's runtime has no delegate. Raises as `measured`."""
+    return measured(path) if path.suffix == ".tflite" else None
 
 
 def of_models(folder: Path, models: Iterable[ModelFile]) -> Delegations:

@@ -16,6 +16,16 @@ from tinyml.files import write_json
 from tinyml.pipeline import reference
 from tinyml.pipeline.capture import FACTS, rows_of
 
+NOTHING = (
+    "nothing was evened out: no two consecutive layers whose scales differ let a factor through"
+)
+
+
+def evened(folder: Path) -> int:
+    """How many pairs of layers the child scaled."""
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return int(facts["passes"].get("equalize_layers", 0))
+
 
 def main(arguments: list[str]) -> None:
     """Rewrite the program in the folder that ``arguments`` name."""

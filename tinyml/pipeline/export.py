@@ -19,7 +19,7 @@ from tinyml.bundle import Bundle, ModelFile, Parity
 from tinyml.errors import ExportError, MachineError, ValidationError, machine_errors
 from tinyml.export import parity
 from tinyml.files import new_folder
-from tinyml.pipeline import assemble, capture, equalize
+from tinyml.pipeline import assemble, capture, equalize, inspect_sparse
 from tinyml.pipeline.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.delegation import to_json as delegation_json
 from tinyml.pipeline.draw import draw
@@ -50,9 +50,11 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     plan = checked(job, source)
     with new_folder(job.out, force=job.force) as draft, _scratch() as work:
         subject = source.capture(work, partial(run_child, plan, work), report)
-        if job.equalize:
+        if plan.quantize is not None and plan.quantize.equalize:
             report({"text": "evening out the channels of consecutive layers"})
             run_child(plan, work, equalize.__name__, [str(work)])
+            if not equalize.evened(work):
+                report({"text": equalize.NOTHING})
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)
@@ -70,6 +72,8 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
             require_all(taken)
         delegation = {path: delegation_json(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
+        if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
+            facts["sparse"] = {path: own.to_json() for path, own in sparse.items()}
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.proof, facts

@@ -28,10 +28,9 @@ class ExportJob:
     ``recipe``: a recipe file whose [export] is taken; ``io``: ``float`` or ``int8``.
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
     method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
-    ``per-channel`` or ``per-tensor``; equalize evens
-    out channels of consecutive layers first; explain ranks
-    the layers by harm, auto_precision keeps the worst in float32 until at most
-    ``max_drop_points`` percent of the labels move.
+    ``per-channel`` or ``per-tensor``; front_end ``float`` or ``int8``; equalize evens out
+    channels of consecutive layers first; explain ranks the layers by harm, auto_precision
+    keeps the worst in float32 until at most ``max_drop_points`` percent of the labels move.
     ``require_delegate``: XNNPACK must take every operator of the .tflite file.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
     """
@@ -49,6 +48,7 @@ class ExportJob:
     calibration_samples: int | None = None
     keep_float: tuple[str, ...] = ()
     weight_scales: str | None = None
+    front_end: str | None = None
     equalize: bool = False
     explain: bool = False
     auto_precision: bool = False

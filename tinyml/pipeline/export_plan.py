@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from tinyml import registry
 from tinyml.errors import UsageError, require
-from tinyml.export import convert
 from tinyml.integers import IO
 from tinyml.pipeline.delegation import check_requirement
 from tinyml.pipeline.engines import require as require_runtime
@@ -14,6 +13,7 @@ from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.quantize import QuantizeJob
 from tinyml.pipeline.source import Source
 from tinyml.pipeline.trained import TrainedSource
+from tinyml.process import machine_memory_mb
 from tinyml.recipe import QAT, ExportRecipe
 from tinyml.recipe import read as read_recipe
 from tinyml.target import Target, find_target
@@ -46,7 +46,7 @@ class Plan:
     @property
     def memory_mb(self) -> int:
         """What one child may use."""
-        return self.job.memory_mb or convert.machine_memory_mb()
+        return self.job.memory_mb or machine_memory_mb()
 
 
 def checked(job: ExportJob, source: Source) -> Plan:
@@ -64,7 +64,7 @@ def checked(job: ExportJob, source: Source) -> Plan:
             )
     if job.require_delegate:
         check_requirement(wanted)
-    precision = job.precision or default.precision
+    precision = _chosen(job.precision, default.precision)
     if precision not in registry.PRECISIONS:
         raise registry.unknown_name("precision", precision, registry.PRECISIONS)
     if precision == QAT and not _is_trained_rounded(source):
@@ -73,7 +73,7 @@ def checked(job: ExportJob, source: Source) -> Plan:
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
-    sparse = job.sparse or default.sparse
+    sparse = _chosen(job.sparse, default.sparse)
     if sparse not in SPARSE:
         raise registry.unknown_name("way to store zeros", sparse, SPARSE)
     for name in wanted:
@@ -83,6 +83,11 @@ def checked(job: ExportJob, source: Source) -> Plan:
     formats = tuple(dict.fromkeys(wanted))
     quantize = _quantize_job(job, default, precision, _io(job, default, precision))
     return Plan(job, source, target, formats, precision, sparse, quantize)
+
+
+def _chosen(given: str | None, default: str) -> str:
+    """An option that is there counts, an empty one too: it is a name that nothing has."""
+    return default if given is None else given
 
 
 def _is_trained_rounded(source: Source) -> bool:
@@ -98,7 +103,7 @@ def _recipe(job: ExportJob, source: Source) -> ExportRecipe:
 
 def _io(job: ExportJob, default: ExportRecipe, precision: str) -> str:
     """`UsageError` where inputs and outputs cannot be what is asked for."""
-    io = job.io or default.io
+    io = _chosen(job.io, default.io)
     if io not in IO:
         raise registry.unknown_name("kind of inputs and outputs", io, IO)
     if io == "int8" and precision in NO_INT8_ENDS:
@@ -119,6 +124,7 @@ def _quantize_job(
         "--calibration-samples": job.calibration_samples,
         "--keep-float": job.keep_float,
         "--weight-scales": job.weight_scales,
+        "--front-end": job.front_end,
         "--equalize": job.equalize,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
@@ -127,18 +133,23 @@ def _quantize_job(
         for option, value in given.items():
             if value:
                 known = ", ".join(registry.INTEGER)
-                raise UsageError(f"{option} is for integers: {known}; this is {precision}")
+                raise UsageError(
+                    f"{option} is for integers: {known}; this is {precision}",
+                    hint=f"add --precision {registry.INTEGER[0]}, or leave {option} away",
+                )
         return None
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
     samples = job.calibration_samples
     return QuantizeJob(
         precision,
-        job.ranges or default.ranges,
+        _chosen(job.ranges, default.ranges),
         default.calibration_samples if samples is None else samples,
         job.keep_float or default.keep_float,
         job.explain,
         job.max_drop_points if job.auto_precision else None,
         io,
-        job.weight_scales or "per-channel",
+        _chosen(job.weight_scales, default.weight_scales),
+        job.equalize or default.equalize,
+        _chosen(job.front_end, default.front_end),
     )

@@ -28,6 +28,9 @@ def save_found(plan: Plan, job: QuantizeJob, keep: Sequence[str]) -> Path:
         ranges=job.ranges,
         calibration_samples=job.samples,
         keep_float=tuple(keep),
+        weight_scales=job.weight_scales,
+        equalize=job.equalize,
+        front_end=job.front_end,
     )
     path = recipe_file(plan.job.out)
     write_text(path, toml(plan.source.name, found))

@@ -1,4 +1,4 @@
-"""What is in a bundle or a model file, without running it."""
+"""What is in a bundle or a model file; a runtime loads it in a child at most."""
 
 from __future__ import annotations
 
@@ -27,26 +27,23 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def inspect_file(path: Path) -> dict[str, Any]:
-    """Facts of one model file, by its suffix; ``lint``: what no target is needed for.
-
-    ``delegation`` is measured by its runtime, in a child. Raises `InputError` for a file that
-    is not whole, or that the runtime dies of.
-    """
-    return _facts(path) | {"delegation": _delegation(path)}
+    """`read_file`, and ``delegation``: measured by the file's runtime, in a child."""
+    return read_file(path) | {"delegation": _delegation(path)}
 
 
 def _delegation(path: Path) -> dict[str, Any]:
-    """What the delegate takes, or why that is not known: a file that is refused is still shown."""
+    """What the delegate takes, or why that is not known: a file that LiteRT dies of is shown."""
     try:
         return delegation.to_json(delegation.delegation_of(path))
     except InputError as error:
-        if not error.child:  # not LiteRT's word: it died
-            raise
         return {"note": f"not measured: {error.message}"}
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """What the file says of itself, read alone."""
+def read_file(path: Path) -> dict[str, Any]:
+    """What one model file says of itself, by its suffix; ``lint``: what no target is needed for.
+
+    No runtime sees it. Raises `InputError` for a file that is not whole.
+    """
     found = facts_of(path).to_json() | {"lint": _lint(path, None)}
     return found | ({"sparse_weights": _sparse(path)} if path.suffix == ".tflite" else {})
 
@@ -128,7 +125,7 @@ def _sparse(path: Path) -> list[dict[str, Any]]:
 def _contents(path: Path) -> dict[str, Any]:
     """The file's own facts, or why they cannot be read here."""
     try:
-        facts = _facts(path)
+        facts = read_file(path)
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}
     names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
 from tinyml import bundle as bundles
+from tinyml.bundle import ModelFile
 from tinyml.errors import InputError, ValidationError
 from tinyml.runtimes.sparse import Engagement, engagement
 from tinyml.runtimes.sparse.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
@@ -13,6 +15,8 @@ from tinyml.target import Target, find_target
 
 CPU_INFO = Path("/proc/cpuinfo")
 WEB_ARCH = "wasm32"
+# The pass whose count says that a file has such weights.
+STORED = "store_sparse"
 
 
 def inspect_sparse(
@@ -24,11 +28,22 @@ def inspect_sparse(
     for a runtime that the target does not have, `InputError` for a file it does not read.
     """
     known = find_target(target)
+    if runtime is not None:
+        newest_for(known, runtime)  # refused before the file is looked at
     file = _file_of(path, runtime)
     chosen = runtime or DEFAULT.get(file.suffix[1:], RUNTIMES[0])
     newest = newest_for(known, chosen)
     arch = WEB_ARCH if chosen == "litert-web" else _arch(known)
     return engagement(file, chosen, version or newest, arch, avx=_has_avx(known))
+
+
+def of_models(folder: Path, models: Iterable[ModelFile], target: Target) -> dict[str, Engagement]:
+    """File -> the verdict on ``target``, of those that store weights without their zeros."""
+    return {
+        model.path: inspect_sparse(folder / model.path, target.name)
+        for model in models
+        if model.passes.get(STORED)
+    }
 
 
 def require_sparse(found: Engagement) -> None:

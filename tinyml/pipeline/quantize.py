@@ -33,6 +33,7 @@ from tinyml.spec import Array
 
 # A larger share of the float32 file than this is not worth the trouble.
 WORTH = 0.8
+FRONT_ENDS = ("float", "int8")
 SCALES = ("per-channel", "per-tensor")
 BY_USER = "asked for"
 
@@ -43,7 +44,9 @@ class QuantizeJob:
 
     keep             stages that stay in float32
     weight_scales    ``per-channel`` or ``per-tensor``
+    equalize         even out the channels of consecutive layers first
     explain          look at each layer alone
+    front_end        ``float``: it stays so up to its last stage; ``int8``
     io               ``int8``: inputs and outputs become integers too
     max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
     """
@@ -56,12 +59,16 @@ class QuantizeJob:
     max_drop_points: float | None = None
     io: str = "float"
     weight_scales: str = "per-channel"
+    equalize: bool = False
+    front_end: str = "float"
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
             raise registry.unknown_name("method for ranges", self.ranges, METHODS)
         if self.weight_scales not in SCALES:
             raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
+        if self.front_end not in FRONT_ENDS:
+            raise registry.unknown_name("kind of front end", self.front_end, FRONT_ENDS)
         if self.samples < 1:
             raise UsageError(f"{self.samples} calibration samples: at least one is needed")
 

@@ -80,10 +80,11 @@ def write_integers(
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
     ranges = {path: seen(path, job, calibration, report) for path in floats}
     keep = dict.fromkeys(job.keep, BY_USER)
+    front_end = subject.front_end if job.front_end == "float" else None
     harms: Mapping[str, Explained] | None = None
     while True:
         for path in floats:
-            planned = plan_quantized(path, job, keep, ranges[path], calibration, subject.front_end)
+            planned = plan_quantized(path, job, keep, ranges[path], calibration, front_end)
             planned.save(plan_precision.plan_file(work, planned.format))
             for line in planned.lines():
                 report({"text": line})
@@ -104,7 +105,11 @@ def write_integers(
 
 
 def check_ends(job: QuantizeJob, subject: Subject) -> None:
-    """`UsageError` for integer inputs and outputs that the model cannot have, before any work."""
+    """`UsageError` for integer ends or an integer front end that the model cannot have."""
+    if job.front_end == "int8" and subject.front_end is None:
+        raise UsageError(
+            f"--front-end int8: {subject.name} has no front end", hint="leave --front-end away"
+        )
     if job.io == "float":
         return
     hint = "leave --io at float"

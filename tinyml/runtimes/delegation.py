@@ -7,7 +7,7 @@ the part reads (constants too) and gives. What lies between the two is the part:
 from what it gives, and no further than what it reads, passes all of its operators and no
 other. An operator whose results nobody reads is not counted: no part shows it.
 
-``python -m tinyml.runtimes.delegation FILE OUT.json``: LiteRT meets a file in a child.
+    python -m tinyml.runtimes.delegation MEMORY_MB PARENT FILE OUT
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
+from tinyml.errors import InputError, machine_errors
 from tinyml.files import write_json
+from tinyml.process import machine_memory_mb
+from tinyml.runtimes import in_child
 from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.inspect_tflite import read_operators
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
@@ -29,6 +32,7 @@ from tinyml.runtimes.litert import LITERT
 
 DELEGATE = "DELEGATE"
 NAME = "XNNPACK"
+SECONDS = 300.0
 CURE_16_BITS = "XNNPACK has no kernels for 16-bit activations: --precision w8a8-static"
 CURE_HYBRID = (
     "XNNPACK has no such kernel of int8 weights and float activations: --precision w8a8-static, "
@@ -94,16 +98,20 @@ class Delegation:
         return cls(**{**own, "undelegated": left})
 
 
-def load(path: Path) -> Delegation:
-    """What the child wrote."""
-    return Delegation.from_json(json.loads(path.read_text(encoding="utf-8")))
+def measured(path: Path) -> Delegation:
+    """Of the .tflite file ``path``, which LiteRT meets in a child.
 
-
-def measure_delegation(path: Path) -> Delegation:
-    """Load ``path`` as a user would and look, in this process.
-
-    Raises `InputError` for a file that LiteRT refuses, `MissingExtraError` without it.
+    Raises `InputError` for a file that LiteRT refuses or dies of, `MissingExtraError` without it.
     """
+    limits = in_child.Limits(SECONDS, machine_memory_mb())
+    with machine_errors("making a scratch folder"), tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "delegation.json"
+        in_child.run(__name__, [str(path), str(out)], path, LITERT.name, limits)
+        return Delegation.from_json(json.loads(out.read_text(encoding="utf-8")))
+
+
+def measure(path: Path) -> Delegation:
+    """`measured`, in this process: load ``path`` as a user would, and look."""
     operators = read_operators(path)
     engine = LITERT.open(path).engine
     told = engine._get_ops_details()
@@ -197,8 +205,8 @@ def _unseen(engine: Any, path: Path) -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """The child."""
-    path, out = map(Path, arguments)
-    write_json(out, measure_delegation(path).to_json())
+    with in_child.child(arguments) as (path, out):
+        write_json(Path(out), measure(Path(path)).to_json())
 
 
 if __name__ == "__main__":

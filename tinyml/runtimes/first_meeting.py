@@ -3,7 +3,7 @@
 Runtimes are native code that trusts a file in places: one that kills its reader kills the
 child, and the user reads one line.
 
-    python -m tinyml.runtimes.first_meeting MEMORY_MB MODEL MODULE:RUNTIME inside|outside
+    python -m tinyml.runtimes.first_meeting MEMORY_MB PARENT MODEL MODULE:RUNTIME inside|outside
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.errors import InputError
+from tinyml.process import machine_memory_mb
 from tinyml.runtimes import in_child
 from tinyml.runtimes.base import Runtime
 
@@ -40,15 +40,14 @@ def meet(path: Path, name: str, runtime: str, *, inside: bool = False) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _meet(path: Path, _state: tuple[int, int], name: str, runtime: str, inside: bool) -> None:
-    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     arguments = [str(path), runtime, "inside" if inside else "outside"]
-    in_child.run(__name__, arguments, path, name, in_child.Limits(SECONDS, memory_mb))
+    limits = in_child.Limits(SECONDS, machine_memory_mb())
+    in_child.run(__name__, arguments, path, name, limits)
 
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    memory_mb, path, runtime, where = arguments
-    with in_child.child(int(memory_mb)):
+    with in_child.child(arguments) as (path, runtime, where):
         module, _, attribute = runtime.partition(":")
         _load_and_run(getattr(importlib.import_module(module), attribute), Path(path), where)
 

@@ -1,7 +1,8 @@
 """What a stranger's file may kill is done in a child process, whose death is one line.
 
 `run` starts a module of this package as a program, with a limit of memory and of time. The
-module's ``main`` is wrapped in `child`, so that what it raises arrives as the same words.
+module's ``main`` is wrapped in `child`, so that what it raises arrives as the same words and
+it does not outlive whoever started it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.errors import InputError, MissingExtraError, TinymlError, machine_errors
+from tinyml.process import die_with
 
 _LAST_WORDS = 4096
 
@@ -31,12 +33,13 @@ class Limits:
 
 
 def run(module: str, arguments: Sequence[str], path: Path, who: str, limits: Limits) -> None:
-    """Run ``python -m module arguments`` on ``path``, for ``who`` (a runtime's name) to meet it.
+    """Run ``module`` as a program, in which ``who`` (a runtime's name) meets ``path``.
 
     Raises `InputError` naming ``path`` and ``who`` when the child dies of a signal, of its
     limits, or of an error that is no `TinymlError`; else the error that it raised.
     """
-    command = [sys.executable, "-P", "-m", module, str(limits.memory_mb), *arguments]
+    command = [sys.executable, "-P", "-m", module, str(limits.memory_mb)]
+    command += [str(os.getpid()), *arguments]
     # The modules of this process, and none that lie about in the current folder.
     modules = os.pathsep.join(place for place in sys.path if place)
     with machine_errors(f"starting {who} on {path.name}"):
@@ -78,15 +81,20 @@ def _death(path: Path, who: str, how: str) -> InputError:
 
 
 @contextlib.contextmanager
-def child(memory_mb: int) -> Iterator[None]:
-    """The child's side: limits, and a `TinymlError` or a lack of memory as a last line of JSON."""
-    size = memory_mb << 20
+def child(arguments: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The child's side, around what is done with those of ``arguments`` that `run` was given.
+
+    Sets the limits; a `TinymlError` becomes a last line of JSON.
+    """
+    memory_mb, parent, *rest = arguments
+    die_with(int(parent))
+    size = int(memory_mb) << 20
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     size = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_AS, (size, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        yield
+        yield rest
     except MissingExtraError as error:
         _say("", "", [error.package, error.extra])
     except TinymlError as error:

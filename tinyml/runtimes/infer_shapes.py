@@ -3,7 +3,7 @@
 It is native code that takes numbers of the file as they are: one ``Split`` that says a
 billion outputs takes 15 GB and minutes.
 
-    python -m tinyml.runtimes.infer_shapes MEMORY_MB MODEL OUT
+    python -m tinyml.runtimes.infer_shapes MEMORY_MB PARENT MODEL OUT
 """
 
 from __future__ import annotations
@@ -98,8 +98,7 @@ def _fix_batch(model: Any) -> None:
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    memory_mb, model, out = arguments
-    with in_child.child(int(memory_mb)):
+    with in_child.child(arguments) as (model, out):
         path = Path(model)
         Path(out).write_bytes(infer(path, read_onnx(path)).SerializeToString())
 

@@ -15,10 +15,9 @@ from tinyml.runtimes.delegation import (
     Delegation,
     Undelegated,
     cure_of,
-    load,
-    main,
-    measure_delegation,
+    measure,
 )
+from tinyml.runtimes.delegation import measured as in_child_measured
 from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, FLOAT_ONLY
 
@@ -30,7 +29,7 @@ def measured(path: Path, *operators: tuple[str, list[str], list[str]]) -> Delega
     """Of a file of ``operators`` over rows of four; ``w`` is a 4 x 4 constant."""
     named = {name for _, inputs, outputs in operators for name in (*inputs, *outputs)}
     tensors = {name: row for name, row in PRODUCTS.items() if name in named}
-    return measure_delegation(tflite(path, {**tensors, "w": array(4, 4)}, operators))
+    return measure(tflite(path, {**tensors, "w": array(4, 4)}, operators))
 
 
 def test_a_file_of_matrix_products_is_all_taken(tmp_path: Path) -> None:
@@ -102,14 +101,13 @@ def test_what_is_left_has_the_cure_of_its_cause(layer: Layer, cure: str) -> None
     assert cure_of(layer) == cure
 
 
-def test_the_child_writes_what_was_measured(tmp_path: Path) -> None:
+def test_the_child_tells_what_was_measured(tmp_path: Path) -> None:
     file = tflite(tmp_path / "m.tflite", {"x": ROW, "y": ROW}, [("SIGN", ["x"], ["y"])])
-    main([str(file), str(tmp_path / "d.json")])
-    assert load(tmp_path / "d.json") == measure_delegation(file)
+    assert in_child_measured(file) == measure(file)
 
 
 def test_a_file_that_litert_refuses_is_refused_with_its_words(tmp_path: Path) -> None:
     wrong = {"x": ROW, "w": array(3, 3), "y": ROW, "axis": np.array(1, np.int32)}
     file = tflite(tmp_path / "m.tflite", wrong, [("FULLY_CONNECTED", ["x", "w"], ["y"])])
     with pytest.raises(InputError, match="litert refuses it"):
-        measure_delegation(file)
+        measure(file)

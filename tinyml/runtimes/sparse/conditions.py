@@ -74,8 +74,9 @@ def _no(node: Node, condition: str, value: str, needed: str, cure: str) -> Verdi
 
 
 def _fully_connected(node: Node, version: Version) -> Verdict:
-    """One whose result has two dimensions is behind a reshape, which ends the cluster."""
-    if version.counts_dense_layers and node.options.get("keepNumDims"):
+    """Those of the cluster are as the version has it."""
+    counted = version.counts_dense_layers
+    if counted == "all" or (counted == "dimensions" and node.options.get("keepNumDims")):
         return Verdict(frozenset({INSIDE}))
     cure = "it may stand behind the average"
     return _no(node, "operator", "FULLY_CONNECTED", "a 1x1 convolution", cure)

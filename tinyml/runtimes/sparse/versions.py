@@ -22,7 +22,9 @@ class Version:
 
     sparse       whether it has sparse kernels for convolutions
     checked      whether the verdicts were compared with what it does (``make check-sparse``)
-    counts_dense_layers  fully connected layers in the cluster count among its weights
+    counts_dense_layers  which fully connected layers behind the cluster are of it, and count
+                 among its weights: ``none``, ``all``, or those that keep their ``dimensions``
+                 (the delegate puts a reshape before the others, which ends the cluster)
     formats      what it reads
     """
 
@@ -30,7 +32,7 @@ class Version:
     since: str
     sparse: bool
     checked: bool
-    counts_dense_layers: bool = False
+    counts_dense_layers: str = "none"
     formats: tuple[str, ...] = ("tflite",)
 
 
@@ -38,8 +40,9 @@ VERSIONS = (
     # XNNPACK of early 2025 made fully connected nodes compatible, and counts their weights.
     # No older LiteRT has a wheel that the emulated board can take.
     Version("litert", "1.0.0", sparse=True, checked=False),
-    Version("litert", "1.2.0", sparse=True, checked=True, counts_dense_layers=True),
-    Version("litert-web", "2.5.3", sparse=True, checked=True, counts_dense_layers=True),
+    Version("litert", "1.2.0", sparse=True, checked=True, counts_dense_layers="all"),
+    Version("litert", "1.4.0", sparse=True, checked=True, counts_dense_layers="dimensions"),
+    Version("litert-web", "2.5.3", sparse=True, checked=True, counts_dense_layers="dimensions"),
     Version("mnn", "1.0", sparse=False, checked=False, formats=("onnx", "tflite")),
     Version("ort", "1.0", sparse=False, checked=True, formats=("onnx",)),
 )
