@@ -150,7 +150,8 @@ def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
     uar = difference(pair, model.metrics["UAR"], len(model.labels))
     asked = {
         f"at least {LEAST_KEPT:.0%} keep their label": pair.kept >= LEAST_KEPT,
-        f"UAR's interval begins above {LEAST_UAR_POINTS:g} points": 100 * uar.low > LEAST_UAR_POINTS,
+        f"UAR's interval begins above {LEAST_UAR_POINTS:g} points": 100 * uar.low
+        > LEAST_UAR_POINTS,
         f"the network has at least {LEAST_DB:g} dB over the windows of every fold": min(
             pair.sqnr_db
         )
