@@ -16,9 +16,12 @@ from tinyml.export.diagnose import diagnose
 from tinyml.export.diagnose.evidence import Evidence, Watched
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
+from tinyml.integers import Integers
 from tinyml.pipeline.calibration import Calibration
 from tinyml.pipeline.file_layers import channel_axes, layers
+from tinyml.pipeline.real_session import RealSession
 from tinyml.pipeline.source import Subject
+from tinyml.runtimes.base import Session
 from tinyml.runtimes.file_graph import ModelGraph, read_graph
 from tinyml.spec import Array, Arrays
 
@@ -62,10 +65,12 @@ def diagnosed(
     owners: Mapping[str, str],
     samples: Samples,
     subject: Subject,
+    ends: Mapping[str, Integers],
 ) -> tuple[tuple[Finding, ...], Confusion | None]:
     """The findings in the file ``integers``, made from ``floats``, and its classes beside it.
 
-    ``owners``: tensor of the float32 file -> the innermost stage that makes it.
+    ``owners``: tensor of the float32 file -> the innermost stage that makes it; ``ends``:
+    inputs and outputs of ``integers`` that are such.
     """
     graph = read_graph(floats)
     evidence = Evidence(
@@ -73,7 +78,7 @@ def diagnosed(
         layers=list(layers(graph, owners)),
         tensors=_watched(floats, graph, planned, samples.few),
         stages=owners,
-        classes=confusion(floats, integers, samples.all, subject),
+        classes=confusion(floats, integers, samples.all, subject, ends),
     )
     return diagnose(evidence), evidence.classes
 
@@ -95,7 +100,11 @@ def _watched(
 
 
 def confusion(
-    floats: Path, integers: Path, samples: Sequence[Arrays], subject: Subject
+    floats: Path,
+    integers: Path,
+    samples: Sequence[Arrays],
+    subject: Subject,
+    ends: Mapping[str, Integers],
 ) -> Confusion | None:
     """Predicted classes of both files; ``None`` for a model that does not classify."""
     first = subject.signature.outputs[0]
@@ -104,15 +113,15 @@ def confusion(
     names = subject.labels or tuple(str(i) for i in range(first.shape[1]))
     if len(names) != first.shape[1]:
         return None
-    before, after = (_classes(path, samples, subject) for path in (floats, integers))
+    before = _classes(_runtime(floats).open(floats), samples, subject)
+    after = _classes(RealSession(_runtime(integers).open(integers), ends), samples, subject)
     pairs = Counter(zip(before, after, strict=True))
     rows = sorted((want, got, count) for (want, got), count in pairs.items())
     return Confusion(tuple(names), tuple(rows))
 
 
-def _classes(path: Path, samples: Sequence[Arrays], subject: Subject) -> list[int]:
+def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> list[int]:
     """The class of each sample, by the model's own decision where it has one."""
-    session = _runtime(path).open(path)
     output, decision = subject.signature.outputs[0].name, subject.decision
 
     def chosen(answer: Array) -> int:

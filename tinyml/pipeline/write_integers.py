@@ -157,7 +157,8 @@ def _diagnose(
         planned = load_plan(plan_precision.plan_file(work, fmt))
         owners = load_facts(float_facts(work, fmt)).owners
         out = draft / path.name
-        found, own = diagnosed(path, out, planned, owners, samples, subject)
+        ends = load_facts(work / f"{fmt}.json").ends
+        found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
         findings[path.name] = [finding.to_json() for finding in found]
         if own is not None:
             classes[path.name] = own
