@@ -29,14 +29,15 @@ INTERRUPTED = 130
 class TinymlError(Exception):
     """What went wrong, naming the thing and the value; ``hint`` is the remedy.
 
+    The message is one line, whatever the names in it hold: control characters are escaped.
     ``child`` is the module whose child process raised it, if one did.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        super().__init__(self.message)
         self.hint = hint
         self.child = ""
 
