@@ -43,7 +43,7 @@ class Calibration:
 def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
     """A user's ``--calibration``; `InputError` where it is empty or does not fit."""
     samples = check_inputs(signature, arrays, "the calibration data")
-    chosen = _spread(samples, count)
+    chosen = spread(samples, count)
     rows = {
         spec.name: arrays[spec.name][chosen] for spec in signature.inputs if spec.name in arrays
     }
@@ -83,7 +83,7 @@ def _images(
     saved: Checkpoint, decision: ImageDecision, root: Path | None, count: int, report: Report
 ) -> Array:
     images = image_set(saved.recipe, root, decision, report).training.images
-    return decision.inputs(np.array(images[_spread(len(images), count)]))
+    return decision.inputs(np.array(images[spread(len(images), count)]))
 
 
 def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
@@ -92,11 +92,11 @@ def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
     loaded = recording_set(saved.recipe, root)
     seen = [r for r in loaded.recordings if r.person not in held_out and r.id not in left_out]
     decision = of_recordings(saved.decision)
-    chosen = [seen[place] for place in _spread(len(seen), min(count, RECORDINGS))]
+    chosen = [seen[place] for place in spread(len(seen), min(count, RECORDINGS))]
     windows = np.concatenate([cut_windows(decision, recording) for recording in chosen])
-    return np.asarray(windows[_spread(len(windows), count)])
+    return np.asarray(windows[spread(len(windows), count)])
 
 
-def _spread(total: int, count: int) -> Array:
+def spread(total: int, count: int) -> Array:
     """``count`` places at most, evenly over ``total``, each once."""
     return np.unique(np.linspace(0, total - 1, min(total, count)).astype(int))

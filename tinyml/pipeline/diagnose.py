@@ -17,7 +17,7 @@ from tinyml.export.diagnose.evidence import Evidence, Watched
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.integers import Integers
-from tinyml.pipeline.calibration import Calibration
+from tinyml.pipeline.calibration import Calibration, spread
 from tinyml.pipeline.file_layers import channel_axes, layers
 from tinyml.pipeline.real_session import RealSession
 from tinyml.pipeline.source import Subject
@@ -54,8 +54,7 @@ def samples_of(calibration: Calibration | None, cases: Mapping[str, Arrays]) -> 
 
 
 def _spread(rows: Sequence[Arrays], count: int) -> list[Arrays]:
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int))
-    return [rows[i] for i in chosen]
+    return [rows[i] for i in spread(len(rows), count)]
 
 
 def diagnosed(

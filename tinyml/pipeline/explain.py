@@ -27,7 +27,7 @@ from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan, plan_tensors
 from tinyml.files import write_bytes, write_json
 from tinyml.pipeline.arrays import read_npz
-from tinyml.pipeline.calibration import Calibration
+from tinyml.pipeline.calibration import Calibration, spread
 from tinyml.pipeline.plan_precision import plan_file
 from tinyml.pipeline.quantize import float_facts, read_operators
 from tinyml.spec import Array, Arrays
@@ -52,7 +52,7 @@ def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str
     else:
         rows = [dict(own) for case, own in cases.items() if case not in GENERATED]
         rows = rows or [dict(own) for own in cases.values()]
-    chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, FEW).astype(int))]
+    chosen = [rows[i] for i in spread(len(rows), FEW)]
     stacked = {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
     np.savez(work / SAMPLES, **stacked)  # type: ignore[arg-type]
 

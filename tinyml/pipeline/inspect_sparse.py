@@ -51,9 +51,8 @@ def require_sparse(found: Engagement) -> None:
     if found.engages:
         return
     first = found.reasons[0]
-    where = f" at {first.node}" if first.node else ""
     raise ValidationError(
-        f"{found.runtime} {found.version} does not run it sparse: {first.condition}{where}: "
+        f"{found.runtime} {found.version} does not run it sparse: {first.headed}: "
         f"{first.value}, needed: {first.needed}",
         hint=first.cure,
     )
@@ -107,9 +106,8 @@ def _headline(found: Engagement) -> list[str]:
 def _reasons(found: Engagement) -> list[str]:
     lines = []
     for reason in found.reasons:
-        where = f" at {reason.node}" if reason.node else ""
         lines += [
-            f"{reason.condition}{where}: {reason.value}",
+            f"{reason.headed}: {reason.value}",
             f"    needed: {reason.needed}",
             f"    cure:   {reason.cure}",
         ]

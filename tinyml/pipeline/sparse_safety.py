@@ -24,5 +24,5 @@ def why_unsafe(path: Path) -> str:
     first = found.reasons[0]
     return (
         f"zeros of {path.name} are stored like other values: LiteRT {found.version} would compute "
-        f"it wrongly on ARM ({first.condition} at {first.node}: {first.value})"
+        f"it wrongly on ARM ({first.headed}: {first.value})"
     )

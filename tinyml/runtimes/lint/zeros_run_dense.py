@@ -50,8 +50,7 @@ def _stored_sparse(graph: ModelGraph, target: Target) -> Iterator[Finding]:
         cure = "; ".join(reason.cure for reason in found.reasons) or "none is needed"
     else:
         first = found.reasons[0]
-        where = f" at {first.node}" if first.node else ""
-        cost = f"{share}LiteRT {version} runs them dense: {first.condition}{where}: {first.value}"
+        cost = f"{share}LiteRT {version} runs them dense: {first.headed}: {first.value}"
         cure = f"{first.cure}; tinyml inspect --sparse --target {target.name} shows where"
     yield Finding("zeros_run_dense", f"{len(sparse)} sparse weights", cost, cure)
 

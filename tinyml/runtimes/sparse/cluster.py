@@ -190,7 +190,7 @@ class _Graph:
         weights = [
             node.weight
             for node in (self.nodes[i] for i in members)
-            if node.weight is not None and (node.is_pointwise or node.op == "FULLY_CONNECTED")
+            if node.weight is not None and node.is_counted
         ]
         return Cluster(
             tuple(members),

@@ -29,6 +29,11 @@ class Reason:
     needed: str
     cure: str
 
+    @property
+    def headed(self) -> str:
+        """The condition, and its node where it has one."""
+        return f"{self.condition} at {self.node}" if self.node else self.condition
+
     def to_json(self) -> dict[str, str]:
         return asdict(self)
 

@@ -12,7 +12,7 @@ from tinyml.runtimes.file_graph import ModelGraph, read_graph
 from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
 from tinyml.runtimes.sparse.cluster import Cluster, Clusters, clusters
 from tinyml.runtimes.sparse.conditions import Reason
-from tinyml.runtimes.sparse.kernels import DENSE, SCALAR, kernel, macs, speedup
+from tinyml.runtimes.sparse.kernels import DENSE, SCALAR, block_of, kernel, macs, speedup
 from tinyml.runtimes.sparse.nodes import WEIGHTED, Node, nodes
 from tinyml.runtimes.sparse.versions import Version, row
 
@@ -208,8 +208,7 @@ def _whys(found: Sequence[Node], groups: Clusters) -> list[Reason]:
 
 def _too_few_zeros(found: Sequence[Node], group: Cluster) -> Reason:
     """The layer with most weights that are not zero is the culprit."""
-    weighted = [found[i] for i in group.members if found[i].weight is not None]
-    counted = [node for node in weighted if node.is_pointwise or node.op == "FULLY_CONNECTED"]
+    counted = [found[i] for i in group.members if found[i].is_counted]
 
     def kept(node: Node) -> int:
         assert node.weight is not None
@@ -229,7 +228,7 @@ def _layers(found: Sequence[Node], members: set[int], arch: str) -> tuple[LayerV
             continue
         sparse = place in members and node.is_pointwise
         name = kernel(node.weight, arch) if sparse else DENSE
-        block = int(name.split("x")[1].split()[0]) if sparse else 1
+        block = block_of(node.weight) if sparse else 1
         share = round(macs(node) / total, 4)
         rows.append(LayerVerdict(node.name, round(node.weight.sparsity, 4), block, name, share))
     return tuple(rows)

@@ -76,6 +76,11 @@ class Node:
     def is_pointwise(self) -> bool:
         return self.op == "CONV_2D" and self.window is not None and self.window.kernel == (1, 1)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether its weight counts among the zeros and parameters of a cluster."""
+        return self.weight is not None and (self.is_pointwise or self.op == "FULLY_CONNECTED")
+
 
 def nodes(graph: ModelGraph) -> list[Node]:
     """In the file's order."""
