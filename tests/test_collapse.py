@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.sources.export_job import ExportJob
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

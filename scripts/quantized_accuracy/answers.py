@@ -15,10 +15,10 @@ from tinyml.bundle import Bundle
 from tinyml.errors import ValidationError
 from tinyml.export.parity import GENERATED
 from tinyml.files import write_json
-from tinyml.pipeline.engines import Engine, choose
+from tinyml.pipeline.answers.engines import Engine, choose
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.predict import windows_through
+from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.registry import RUNTIME_OF_FORMAT
 
 Report = Callable[[Mapping[str, Any]], None]

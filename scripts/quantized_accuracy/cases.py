@@ -14,8 +14,8 @@ from tinyml.decision import AnyDecision, Floats
 from tinyml.image_decision import ImageDecision
 from tinyml.models.data.recordings import person_labels
 from tinyml.models.training.recordings import fold_file
-from tinyml.pipeline.data import image_set, recording_set
-from tinyml.pipeline.held_out import HeldOut, Images, held_out
+from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.held_out import HeldOut, Images, held_out
 
 Report = Callable[[Mapping[str, Any]], None]
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 from tinyml import checkpoint
 from tinyml.errors import CheckpointError
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.prune import PruneJob, prune
 from tinyml.pipeline.qat import QatJob, train_rounded
+from tinyml.pipeline.sources.export_job import ExportJob
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

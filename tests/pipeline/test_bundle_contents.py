@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from tinyml import bundle as bundles
-from tinyml.pipeline import reference
+from tinyml.pipeline.answers import reference
 from tinyml.pipeline.predict import predict
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import pytest
 from tinyml import files
 from tinyml.errors import MachineError
 from tinyml.export.choose_range import Range
-from tinyml.pipeline import calibration_cache
-from tinyml.pipeline.calibration import Calibration
-from tinyml.pipeline.calibration_cache import cached, key
+from tinyml.pipeline.integers import calibration_cache
+from tinyml.pipeline.integers.calibration_cache import cached, key
+from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.spec import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", (2,)),), (TensorSpec("y", (2,)),))

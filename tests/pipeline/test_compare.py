@@ -14,9 +14,9 @@ from two_files import DECISION, FLOATS, HEADER, INTEGERS, SIGNATURE, row, write_
 
 from tinyml.bundle import Agreement, Metric, Parity
 from tinyml.errors import BundleError, InputError, MissingExtraError
-from tinyml.pipeline import compare_files
 from tinyml.pipeline.compare import Comparison, compare
-from tinyml.pipeline.compare_text import sections
+from tinyml.pipeline.comparison import files as compare_files
+from tinyml.pipeline.comparison.text import sections
 from tinyml.spec import TensorSpec
 
 

@@ -13,7 +13,7 @@ from tinyml import bundle as bundles
 from tinyml import checkpoint, tolerance
 from tinyml.errors import DataError, UsageError, ValidationError
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.tolerance import Tolerance
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"

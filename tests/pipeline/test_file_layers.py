@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.pipeline.file_layers import channel_axes, layers
+from tinyml.pipeline.integers.file_layers import channel_axes, layers
 from tinyml.runtimes.file_graph import ModelGraph, Operator, Value
 from tinyml.spec import Array
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tinyml.errors import InputError
+from tinyml.pipeline.answers.engines import runtime_of
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
-from tinyml.pipeline.compare_latency import Timing
-from tinyml.pipeline.engines import runtime_of
+from tinyml.pipeline.comparison.latency import Timing
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify

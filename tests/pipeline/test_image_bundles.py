@@ -21,12 +21,12 @@ from tinyml.errors import DataError, UsageError
 from tinyml.image_decision import ImageDecision
 from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
-from tinyml.pipeline import held_out as held
-from tinyml.pipeline.agreement import agreement
-from tinyml.pipeline.data import image_set, recording_set
+from tinyml.pipeline.answers import held_out as held
+from tinyml.pipeline.answers.agreement import agreement
+from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.predict_images import read_pixels
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
-from tinyml.pipeline.predict_images import read_pixels
 from tinyml.recipe import Recipe
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -91,7 +91,7 @@ def test_labels_of_the_test_images_are_compared(image_bundle: Path) -> None:
 
 
 def test_parity_is_judged_on_real_test_images(image_bundle: Path, shapes: ImageSet) -> None:
-    from tinyml.pipeline import reference
+    from tinyml.pipeline.answers import reference
 
     inputs = reference.load(image_bundle / bundles.REFERENCE).inputs
     real = {name: given for name, given in inputs.items() if name.startswith("validation-")}

@@ -22,7 +22,7 @@ from tinyml.models.resnet_cifar import RESNET_20
 from tinyml.models.timm_names import from_timm
 from tinyml.models.tinynet import TINYNET, TINYNET_D, TINYNET_E
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.spec import ModelEntry
 
 ENGINES = {"captured", "rewritten", "onnxruntime", "litert"}

@@ -24,17 +24,17 @@ from tinyml.pages.run_script import (
     RUN_SCRIPT,
     with_integer_ends,
 )
-from tinyml.pipeline import reference
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import engines
+from tinyml.pipeline.answers.predict_images import answer_images
 from tinyml.pipeline.bench import bench
-from tinyml.pipeline.engines import engines
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
+from tinyml.pipeline.integers.quantize import QuantizeJob
+from tinyml.pipeline.integers.write_integers import check_ends
 from tinyml.pipeline.predict import windows_through
-from tinyml.pipeline.predict_images import answer_images
-from tinyml.pipeline.quantize import QuantizeJob
-from tinyml.pipeline.source import Subject
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.verify import verify
-from tinyml.pipeline.write_integers import check_ends
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.spec import Signature, StatePair, TensorSpec

@@ -18,9 +18,9 @@ from tinyml import bundle as bundles
 from tinyml.bundle import StageParity
 from tinyml.export import parity
 from tinyml.pages.repro_script import repro_script
-from tinyml.pipeline import reference
-from tinyml.pipeline.engines import installed
-from tinyml.pipeline.keep import write_repro
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import installed
+from tinyml.pipeline.steps.keep import write_repro
 from tinyml.pipeline.verify import prove
 
 
@@ -94,7 +94,7 @@ def test_a_stage_of_the_program_is_read_with_torch(tmp_path: Path) -> None:
     from torch import nn
 
     from tinyml.export.capture import capture
-    from tinyml.pipeline.reference import Reference
+    from tinyml.pipeline.answers.reference import Reference
     from tinyml.spec import Signature, TensorSpec
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tinyml.pipeline.lint import LINES, lint_lines
+from tinyml.pipeline.steps.lint import LINES, lint_lines
 
 FINDING = {"rule": "slice_forests", "node": "x", "cost": "9 slices", "cure": "one convolution"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tinyml.errors import InputError
-from tinyml.pipeline.arrays import check_data, read_npz, rows_of
-from tinyml.pipeline.metric import predictions, value
+from tinyml.pipeline.sources.arrays import check_data, read_npz, rows_of
+from tinyml.pipeline.sources.metric import predictions, value
 from tinyml.spec import Signature, StatePair, TensorSpec
 from tinyml.tolerance import metric_bound
 

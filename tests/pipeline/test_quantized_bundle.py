@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
-from tinyml.pipeline import equalize
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
-from tinyml.pipeline.instruction_set import instruction_set
-from tinyml.pipeline.quantize import size_line
+from tinyml.pipeline.integers.instruction_set import instruction_set
+from tinyml.pipeline.integers.quantize import size_line
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.steps import equalize
 from tinyml.pipeline.verify import verify
 
 NET = """

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tinyml.errors import ExportError
 from tinyml.export.capture import capture
-from tinyml.pipeline import export, write_files
+from tinyml.pipeline import export
+from tinyml.pipeline.steps import write_files
 from tinyml.process import machine_memory_mb
 from tinyml.spec import Signature, TensorSpec
 

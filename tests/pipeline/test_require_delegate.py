@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tinyml.errors import InputError, UsageError, ValidationError
-from tinyml.pipeline import delegation
-from tinyml.pipeline.delegation import NO_DELEGATE, require_all, summary
 from tinyml.pipeline.export import export
-from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.inspect import inspect
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.steps import delegation
+from tinyml.pipeline.steps.delegation import NO_DELEGATE, require_all, summary
 from tinyml.pipeline.summary import inspection_text
 from tinyml.runtimes.delegation import Delegation, Undelegated
 

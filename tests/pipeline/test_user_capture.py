@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.errors import ExportError
-from tinyml.pipeline import reference, user_capture
-from tinyml.pipeline.user_capture import capture_module
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.sources import user_capture
+from tinyml.pipeline.sources.user_capture import capture_module
 from tinyml.spec import Array
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")

@@ -18,9 +18,9 @@ import pytest
 
 from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
-from tinyml.pipeline import reference
+from tinyml.pipeline.answers import reference
 from tinyml.pipeline.bench import bench
-from tinyml.pipeline.compare_latency import stored
+from tinyml.pipeline.comparison.latency import stored
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
@@ -252,7 +252,7 @@ def test_what_cannot_be_asked_is_refused_before_any_work(
     user_model: Any, tmp_path: Path, arguments: dict[str, Any], error: type, words: str
 ) -> None:
     from tinyml.pipeline.export import export
-    from tinyml.pipeline.export_job import ExportJob
+    from tinyml.pipeline.sources.export_job import ExportJob
 
     asked = {
         "model": f"{user_model.folder}/net.py:build",
@@ -270,7 +270,7 @@ def test_a_python_file_without_a_factory_is_told_how_to_name_one(
     user_model: Any, tmp_path: Path
 ) -> None:
     from tinyml.pipeline.export import export
-    from tinyml.pipeline.export_job import ExportJob
+    from tinyml.pipeline.sources.export_job import ExportJob
 
     job = ExportJob(str(user_model.folder / "net.py"), "rpi", tmp_path / "out")
     with pytest.raises(UsageError) as caught:
@@ -284,7 +284,7 @@ def test_a_registered_name_takes_a_torch_file_and_a_sample(tmp_path: Path) -> No
 
     from tinyml.models.funnelnet import FunnelNet
     from tinyml.pipeline.export import export
-    from tinyml.pipeline.export_job import ExportJob
+    from tinyml.pipeline.sources.export_job import ExportJob
 
     torch.manual_seed(0)
     state = {f"model.{name}": value for name, value in FunnelNet(3).state_dict().items()}
@@ -303,7 +303,7 @@ def test_a_registered_name_takes_a_torch_file_and_a_sample(tmp_path: Path) -> No
 
 
 def test_labels_that_no_output_has_are_refused() -> None:
-    from tinyml.pipeline.user_model import _check_labels
+    from tinyml.pipeline.sources.user_model import _check_labels
     from tinyml.spec import Signature, TensorSpec
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))
@@ -363,7 +363,7 @@ def test_an_engine_whose_metric_is_not_pytorchs_makes_no_bundle(
     from torch import nn
 
     import tinyml
-    from tinyml.pipeline import metric
+    from tinyml.pipeline.sources import metric
 
     answers = iter([0.9, 0.5])
     monkeypatch.setattr(metric, "value", lambda *_: next(answers))

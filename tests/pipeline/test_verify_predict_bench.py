@@ -16,8 +16,8 @@ from tinyml import bundle as bundles
 from tinyml.errors import ValidationError
 from tinyml.files import sha256
 from tinyml.models.data.recordings import RecordingSet
+from tinyml.pipeline.answers.data import recording_set
 from tinyml.pipeline.bench import bench
-from tinyml.pipeline.data import recording_set
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify

@@ -11,7 +11,7 @@ import onnx.parser
 from tinyml.bundle import MANIFEST, REFERENCE, Bundle, ModelFile, Parity, StageParity
 from tinyml.decision import Decision
 from tinyml.files import sha256, write_json
-from tinyml.pipeline.reference import Reference
+from tinyml.pipeline.answers.reference import Reference
 from tinyml.spec import Signature, TensorSpec
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'

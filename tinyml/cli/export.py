@@ -182,7 +182,7 @@ def command(
       tinyml export net.py:build --weights w.safetensors --sample s.npz --target rpi --out mine
     """
     from tinyml.pipeline.export import export
-    from tinyml.pipeline.export_job import ExportJob
+    from tinyml.pipeline.sources.export_job import ExportJob
 
     job = ExportJob(
         model=model,

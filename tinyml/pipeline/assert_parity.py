@@ -12,7 +12,7 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle, Parity, StageParity
 from tinyml.errors import InputError
 from tinyml.export import parity
-from tinyml.pipeline.engines import OPTIMISED, Engine, installed, meet, runtime_of
+from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, meet, runtime_of
 from tinyml.pipeline.summary import parity_table
 from tinyml.spec import Array, Arrays, Signature
 from tinyml.testing import ParityError

@@ -18,8 +18,8 @@ from tinyml.export import parity
 from tinyml.files import write_json
 from tinyml.integers import to_integers
 from tinyml.measurement import WHOLE, Difference, Measurement
-from tinyml.pipeline import reference
-from tinyml.pipeline.engines import Engine, installed, meet, runtime_of
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import Engine, installed, meet, runtime_of
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Arrays
 

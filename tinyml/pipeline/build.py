@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinyml.bundle import Bundle
 from tinyml.pipeline.export import bundle_from
-from tinyml.pipeline.export_job import ExportJob
-from tinyml.pipeline.metric import Function, Measuring
-from tinyml.pipeline.source import Report
-from tinyml.pipeline.user_model import Asked, ModuleSource
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.sources.metric import Function, Measuring
+from tinyml.pipeline.sources.source import Report
+from tinyml.pipeline.sources.user_model import Asked, ModuleSource
 from tinyml.spec import Arrays
 
 if TYPE_CHECKING:

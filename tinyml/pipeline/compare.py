@@ -10,8 +10,8 @@ from typing import Any
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.errors import BundleError, InputError
-from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
-from tinyml.pipeline.compare_latency import (
+from tinyml.pipeline.comparison.files import Both, Contents, FileComparison, compare_files, contents
+from tinyml.pipeline.comparison.latency import (
     LatencyPair,
     Timing,
     by_file,
@@ -19,7 +19,7 @@ from tinyml.pipeline.compare_latency import (
     stored,
     take,
 )
-from tinyml.pipeline.compare_promises import (
+from tinyml.pipeline.comparison.promises import (
     ParityPair,
     compare_about,
     compare_agreements,

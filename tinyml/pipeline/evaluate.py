@@ -18,10 +18,10 @@ from tinyml.models.data.images import ImageSplit
 from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.predict import by_person, predict_recordings
-from tinyml.pipeline.data import image_set, recording_set
-from tinyml.pipeline.engines import choose
-from tinyml.pipeline.entries import entry_of
+from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.engines import choose
 from tinyml.pipeline.predict import windows_through
+from tinyml.pipeline.sources.entries import entry_of
 from tinyml.recipe import Recipe
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -19,19 +19,21 @@ from tinyml.bundle import Bundle, ModelFile, Parity
 from tinyml.errors import ExportError, MachineError, ValidationError, machine_errors
 from tinyml.export import parity
 from tinyml.files import new_folder
-from tinyml.pipeline import assemble, capture, equalize, inspect_sparse
-from tinyml.pipeline.delegation import delegation_lines, of_models, require_all
-from tinyml.pipeline.delegation import to_json as delegation_json
-from tinyml.pipeline.draw import draw
-from tinyml.pipeline.export_job import ExportJob, source_of
-from tinyml.pipeline.export_plan import checked
-from tinyml.pipeline.found_recipe import save_found
-from tinyml.pipeline.keep import SCRIPT, keep_failed
-from tinyml.pipeline.lint import lint_lines, lint_models
-from tinyml.pipeline.prove_files import prove_files
-from tinyml.pipeline.source import Report, Source
-from tinyml.pipeline.write_files import plan_floats, run_child, write_files
-from tinyml.pipeline.write_integers import Written, write_integers
+from tinyml.pipeline import inspect_sparse
+from tinyml.pipeline.integers.draw import draw
+from tinyml.pipeline.integers.write_integers import Written, write_integers
+from tinyml.pipeline.sources import capture
+from tinyml.pipeline.sources.export_job import ExportJob, source_of
+from tinyml.pipeline.sources.source import Report, Source
+from tinyml.pipeline.steps import assemble, equalize
+from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
+from tinyml.pipeline.steps.delegation import to_json as delegation_json
+from tinyml.pipeline.steps.export_plan import checked
+from tinyml.pipeline.steps.found_recipe import save_found
+from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
+from tinyml.pipeline.steps.lint import lint_lines, lint_models
+from tinyml.pipeline.steps.prove_files import prove_files
+from tinyml.pipeline.steps.write_files import plan_floats, run_child, write_files
 from tinyml.target import find_target
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle, ModelFile
 from tinyml.errors import InputError, MissingExtraError
-from tinyml.pipeline import delegation
+from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_facts import FileFacts
 from tinyml.target import Target, all_targets
 

@@ -17,8 +17,8 @@ from tinyml.image_decision import ImageDecision
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows
-from tinyml.pipeline.engines import Engine, choose, meet
-from tinyml.pipeline.predict_images import ImageAnswer, answer_images
+from tinyml.pipeline.answers.engines import Engine, choose, meet
+from tinyml.pipeline.answers.predict_images import ImageAnswer, answer_images
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
 from tinyml.errors import CheckpointError, RecipeError, require
 from tinyml.pages.pruning import PAGE
-from tinyml.pipeline.entries import entry_of
+from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
 from tinyml.recipe import PruneRecipe, Recipe
 from tinyml.spec import ModelEntry

@@ -10,7 +10,7 @@ from typing import Any
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
 from tinyml.errors import CheckpointError, require
-from tinyml.pipeline.entries import entry_of
+from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
 from tinyml.recipe import QAT, PruneRecipe, Recipe
 

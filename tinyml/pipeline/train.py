@@ -11,8 +11,8 @@ from tinyml import checkpoint, recipe
 from tinyml.checkpoint import Checkpoint
 from tinyml.errors import DataError, RecipeError, UsageError
 from tinyml.image_decision import ImageDecision
-from tinyml.pipeline.data import image_set, recording_set
-from tinyml.pipeline.entries import entry_of_recipe
+from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.sources.entries import entry_of_recipe
 from tinyml.recipe import QAT, Recipe
 
 Report = Callable[[Mapping[str, Any]], None]

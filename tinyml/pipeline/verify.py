@@ -10,9 +10,9 @@ from typing import Any
 from tinyml import bundle as bundles
 from tinyml.bundle import Parity, StageParity
 from tinyml.export import parity
-from tinyml.pipeline import reference
-from tinyml.pipeline.engines import OPTIMISED, Engine, installed, meet
-from tinyml.pipeline.reference import Reference
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, meet
+from tinyml.pipeline.answers.reference import Reference
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -36,7 +36,7 @@ PASSES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
 }
 
 # Of the copy that goes to LiteRT alone: `tinyml.export.write_tflite`; for integers, if asked
-# for: `tinyml.pipeline.equalize`.
+# for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = ("conv1d_to_conv2d", "average_over_space", "equalize_layers")
 
 

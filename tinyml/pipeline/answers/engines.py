@@ -1,0 +1,142 @@
+"""Which runtime runs which model file of a bundle, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml import registry
+from tinyml.bundle import Bundle, ModelFile, in_order
+from tinyml.errors import InputError, MissingExtraError, UsageError
+from tinyml.export.parity import GENERATED
+from tinyml.integers import to_integers, to_real
+from tinyml.pipeline.answers.real_session import RealSession
+from tinyml.runtimes import first_meeting
+from tinyml.runtimes.base import Session
+from tinyml.spec import Array, Arrays
+from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
+
+PREFERENCE = ("litert", "onnxruntime")
+PACKAGES = {"litert": ("ai-edge-litert", "tflite"), "onnxruntime": ("onnxruntime", "onnx")}
+OPTIMISED = {"litert": "litert+xnnpack", "onnxruntime": "onnxruntime+fusion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One model file in one runtime."""
+
+    model: ModelFile
+    path: Path
+    runtime: Any
+
+    @property
+    def name(self) -> str:
+        """The runtime's name, as in reports."""
+        return str(self.runtime.name)
+
+    @property
+    def policy(self) -> PolicyName:
+        """What its answers are judged by: the file's precision says it."""
+        return POLICY_OF_PRECISION[self.model.precision]
+
+    def policy_of(self, stage: str) -> PolicyName:
+        """`policy`, but that of float32 for a stage that no integer has a part in."""
+        return "engine" if stage in self.model.plan.get("exact", ()) else self.policy
+
+    def step_of(self, stage: str) -> float | None:
+        """One quantization step of a stage's or output's tensor; ``None``: it is no integer."""
+        plan = self.model.plan
+        tensor = plan.get("tensors", {}).get(plan.get("stages", {}).get(stage) or stage)
+        if tensor is None or tensor["scheme"] == "float32" or not plan["samples"]:
+            return None
+        return float(max(tensor["high"], 0.0) - min(tensor["low"], 0.0)) / 255
+
+    def judges(self, case: str, others: Collection[str]) -> bool:
+        """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.
+
+        Their steps are those of the largest values, so generated inputs, far from any data,
+        are shown without a verdict where there are better ones.
+        """
+        better = any(other not in GENERATED for other in others)
+        return self.model.precision not in registry.INTEGER or case not in GENERATED or not better
+
+    def open(self) -> Session:
+        """The file as users get it, real numbers in and out even where it has integers."""
+        session: Session = self.runtime.open(self.path)
+        return RealSession(session, self.model.ends) if self.model.ends else session
+
+    def stages(self, inputs: Arrays) -> dict[str, Array | None]:
+        """Stage -> value in the shipped file without optimisation; ``None``: fused away."""
+        names = [tensor for tensor in self.model.stages.values() if tensor is not None]
+        given = to_integers(inputs, self.model.ends)
+        values = self.runtime.read_tensors(self.path, names, given)
+        # onnxruntime hands out an output as it is; LiteRT's reader knows what it stands for.
+        whole = {n: v for n, v in values.items() if v.dtype.kind in "iu"}
+        values = {**values, **to_real(whole, self.model.ends)}
+        return {
+            stage: None if tensor is None else self._in_order(stage, values[tensor])
+            for stage, tensor in self.model.stages.items()
+        }
+
+    def _in_order(self, stage: str, value: Array) -> Array:
+        order = self.model.layouts.get(stage)
+        return value if order is None else in_order(value, order)
+
+
+def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
+    """An engine for every model file, installed or not."""
+    for model in models:
+        runtime = registry.load("runtime", registry.RUNTIME_OF_FORMAT[model.format])
+        yield Engine(model, folder / model.path, runtime)
+
+
+def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine], tuple[str, ...]]:
+    """The engines that can run here, and a line for each that cannot.
+
+    Raises `MissingExtraError` when none can.
+    """
+    found = list(engines(folder, models))
+    ready = [engine for engine in found if engine.runtime.version() is not None]
+    if not ready:
+        raise MissingExtraError(*PACKAGES[found[0].name])
+    lacking = [engine for engine in found if engine not in ready]
+    return ready, tuple(f"{e.model.path}: {e.name} is not installed" for e in lacking)
+
+
+def runtime_of(file: Path) -> Any:
+    """The runtime that reads a model file, by its suffix; `InputError` for any other file."""
+    name = registry.RUNTIME_OF_FORMAT.get(file.suffix.removeprefix("."))
+    if name is None:
+        known = ", ".join(f".{suffix}" for suffix in registry.RUNTIME_OF_FORMAT)
+        raise InputError(f"{file} is no model file", hint=f"those end in {known}")
+    return registry.load("runtime", name)
+
+
+def require(runtime: Any) -> None:
+    """Raise `MissingExtraError` unless the runtime is installed."""
+    if runtime.version() is None:
+        raise MissingExtraError(*PACKAGES[runtime.name])
+
+
+def meet(runtime: Any, path: Path, *, inside: bool = False) -> None:
+    """Let ``runtime`` meet a file of unknown origin in a child first: `first_meeting.meet`."""
+    first_meeting.meet(path, runtime.name, registry.RUNTIMES[runtime.name], inside=inside)
+
+
+def choose(bundle: Bundle, name: str | None) -> Engine:
+    """The engine called ``name``, else the first installed; `UsageError`, `MissingExtraError`."""
+    found = {engine.name: engine for engine in engines(bundle.folder, bundle.models)}
+    if name is not None and name not in found:
+        if name in registry.RUNTIMES:
+            raise UsageError(
+                f"{bundle.folder} has no file for {name}", hint=f"it has: {', '.join(found)}"
+            )
+        raise registry.unknown_name("runtime", name, found)
+    wanted = [name] if name else [n for n in PREFERENCE if n in found]
+    for candidate in wanted:
+        if found[candidate].runtime.version() is not None:
+            return found[candidate]
+    require(found[wanted[0]].runtime)
+    raise AssertionError("unreachable: require raises")

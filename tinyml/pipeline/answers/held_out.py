@@ -1,0 +1,156 @@
+"""What training held out, ready to be asked of any engine: windows of persons, or images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinyml.checkpoint import Checkpoint
+from tinyml.decision import AnyDecision, Decision, Floats, of_recordings
+from tinyml.errors import DataError
+from tinyml.image_decision import Bytes, ImageDecision
+from tinyml.models.training.predict import by_person, by_recording, cut_windows
+from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.spec import Array, Signature
+
+Report = Callable[[Mapping[str, Any]], None]
+# Enough that a share of labels that moved is known to a tenth of a percent.
+MOST_IMAGES = 2000
+
+
+class HeldOut(Protocol):
+    """Inputs of the graph, and how its answers to them become labels of ``unit``."""
+
+    @property
+    def unit(self) -> str:
+        """What is labelled: ``persons`` or ``images``."""
+
+    @property
+    def decision(self) -> AnyDecision:
+        """What surrounds the graph."""
+
+    def __len__(self) -> int:
+        """How many inputs there are."""
+
+    def inputs(self, start: int, end: int) -> Floats:
+        """Some of the graph's inputs, along a first axis."""
+
+    def save(self, path: Path) -> None:
+        """Write all inputs for the child that asks PyTorch; see `read_inputs`."""
+
+    def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
+        """[inputs, classes] -> name of a person or image -> [classes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """The windows of every validation recording, cut once.
+
+    ``windows`` [n, samples]; ``counts`` says how many belong to each recording in turn;
+    ``persons`` is whose each recording is.
+    """
+
+    decision: Decision
+    windows: Floats
+    counts: tuple[int, ...]
+    persons: tuple[str, ...]
+    unit: str = "persons"
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def inputs(self, start: int, end: int) -> Floats:
+        return self.windows[start:end]
+
+    def save(self, path: Path) -> None:
+        np.save(path, self.windows)
+
+    def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
+        recordings = by_recording(self.decision, probabilities, self.counts)
+        return by_person(self.decision, self.persons, recordings)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """``pixels`` [n, side, side, channels] of the test images at ``places`` in their set."""
+
+    decision: ImageDecision
+    pixels: Bytes
+    places: tuple[int, ...]
+    unit: str = "images"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def inputs(self, start: int, end: int) -> Floats:
+        return self.decision.inputs(self.pixels[start:end])
+
+    def save(self, path: Path) -> None:
+        np.save(path, self.pixels)
+
+    def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
+        names = (f"test image {place}" for place in self.places)
+        return dict(zip(names, probabilities, strict=True))
+
+
+def read_inputs(path: Path, decision: AnyDecision, batch: int) -> Iterator[Floats]:
+    """The inputs that `HeldOut.save` wrote, in batches that are made when they are taken."""
+    saved = np.load(path, mmap_mode="r")
+    for start in range(0, len(saved), batch):
+        part = np.array(saved[start : start + batch])
+        yield decision.inputs(part) if isinstance(decision, ImageDecision) else part
+
+
+def cases(held_out: HeldOut, signature: Signature, count: int) -> dict[str, dict[str, Array]]:
+    """``count`` parity cases, spread over what is held out."""
+    name = signature.inputs[0].name
+    chosen = np.linspace(0, len(held_out) - 1, count).astype(int)
+    return {f"validation-{i}": {name: held_out.inputs(i, i + 1)} for i in dict.fromkeys(chosen)}
+
+
+def held_out(saved: Checkpoint, data: Path | None, report: Report) -> HeldOut:
+    """What ``saved`` was not trained on; `DataError` when the data is not there, or another."""
+    if isinstance(saved.decision, ImageDecision):
+        return _images(saved, saved.decision, data, report)
+    return _recordings(saved, data, report)
+
+
+def _images(
+    saved: Checkpoint, decision: ImageDecision, data: Path | None, report: Report
+) -> Images:
+    loaded = image_set(saved.recipe, data, decision, report)
+    _check_data(saved, loaded.name, loaded.sha256)
+    count = len(loaded.test.labels)
+    spread = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int)
+    return Images(decision, np.array(loaded.test.images[spread]), tuple(map(int, spread)))
+
+
+def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
+    persons = set(saved.facts["split"]["validation"])
+    loaded = recording_set(saved.recipe, data)
+    _check_data(saved, loaded.name, loaded.sha256)
+    left_out = set(saved.facts["left_out"])
+    found = [r for r in loaded.recordings if r.person in persons and r.id not in left_out]
+    decision = of_recordings(saved.decision)
+    windows: list[Floats] = []
+    for done, recording in enumerate(found, 1):
+        windows.append(cut_windows(decision, recording))
+        report({"title": "validation recordings", "done": done, "total": len(found)})
+    return Recordings(
+        decision=decision,
+        windows=np.concatenate(windows),
+        counts=tuple(len(part) for part in windows),
+        persons=tuple(recording.person for recording in found),
+    )
+
+
+def _check_data(saved: Checkpoint, name: str, sha256: str) -> None:
+    if sha256 != saved.facts["data_sha256"]:
+        raise DataError(
+            f"this is not the data that the model was trained on: '{name}' has changed",
+            hint="give the same data with --data, or judge parity alone with --without-data",
+        )

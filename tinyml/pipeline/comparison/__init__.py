@@ -1,0 +1,1 @@
+"""The parts of ``tinyml compare``: files, promises, latency, and the text of it."""

@@ -1,0 +1,147 @@
+"""Measurements of two sides: found beside them, or taken in turns; each pair with its verdict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinyml.device.local import local_link
+from tinyml.device.measure import Job, Plan, measure
+from tinyml.errors import machine_errors
+from tinyml.measurement import WHOLE, Measurement
+from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
+from tinyml.pipeline.comparison.files import FileComparison
+from tinyml.time_ratio import TimeRatio, time_ratio
+
+Report = Callable[[Mapping[str, Any]], None]
+Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what was measured of it
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How to measure: ``repeats`` fresh processes of each file, ``runs`` calls in each."""
+
+    repeats: int = 7
+    runs: int = 100
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPair:
+    """The whole of two files in their runtimes; ``None`` where one was not measured."""
+
+    a: Measurement | None
+    b: Measurement | None
+    result: TimeRatio
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "a": _shown(self.a),
+            "b": _shown(self.b),
+            **asdict(self.result),
+        }
+
+
+def _shown(m: Measurement | None) -> dict[str, Any] | None:
+    """What identifies a measurement, and its median; the samples are in its own file."""
+    if m is None:
+        return None
+    told = {"model": m.model, "runtime": m.runtime, "version": m.version, "p50_ns": m.p50_ns}
+    return {**told, "processes": len(m.processes), "conditions": dict(m.conditions)}
+
+
+def stored(what: Path) -> dict[str, list[Measurement]]:
+    """What `tinyml bench` left beside a bundle or a file, or beside the bundle of a file.
+
+    Raises `InputError` when such a file cannot be read.
+    """
+    places = [beside(what)] if what.is_dir() else [beside(what), beside(what.absolute().parent)]
+    found: dict[str, list[Measurement]] = {}
+    for place in places:
+        for m in read_measurements(place) if place.is_file() else ():
+            if m.part == WHOLE:
+                found.setdefault(m.model_sha256, []).append(m)
+    return found
+
+
+def take(
+    a: Path, b: Path, files: Sequence[FileComparison], timing: Timing, report: Report
+) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...], tuple[str, ...]]:
+    """Measure the paired files of both in one run, every process in its turn.
+
+    (measurements of A, of B, a line for each runtime that is not installed.) Both get the
+    same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
+    """
+    with machine_errors("making a scratch folder"):
+        scratch = tempfile.TemporaryDirectory(prefix="tinyml-compare-")
+    with scratch, local_link() as link:
+        of_a, lacks_a = jobs_of(a, Path(scratch.name))
+        of_b, lacks_b = jobs_of(b, Path(scratch.name))
+        of_a = _whole(of_a, {pair.a.path.absolute() for pair in files})
+        of_b = _whole(of_b, {pair.b.path.absolute() for pair in files})
+        if a.is_dir():
+            of_b = [_with_inputs(job, of_a) for job in of_b]
+        else:
+            of_a = [_with_inputs(job, of_b) for job in of_a]
+        plan = Plan(runs=timing.runs, threads=timing.threads)
+        jobs, forward = [*of_a, *of_b], progress(report)
+        measured = measure(link, jobs, timing.repeats, plan=plan, progress=forward)
+    lacking = tuple(dict.fromkeys([*lacks_a, *lacks_b]))
+    return tuple(measured[: len(of_a)]), tuple(measured[len(of_a) :]), lacking
+
+
+def _whole(jobs: Sequence[Job], paths: set[Path]) -> list[Job]:
+    return [job for job in jobs if job.part == WHOLE and job.path.absolute() in paths]
+
+
+def _with_inputs(job: Job, others: Sequence[Job]) -> Job:
+    """``job`` on the inputs of the first other one that takes the same: names, shapes, types."""
+    for other in others:
+        if _kinds(job) == _kinds(other):
+            return replace(job, inputs=other.inputs)
+    return job
+
+
+def _kinds(job: Job) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (array.shape, str(array.dtype)) for name, array in job.inputs.items()}
+
+
+def by_file(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
+    """Measurements by the content of their model file."""
+    found: dict[str, list[Measurement]] = {}
+    for m in measurements:
+        found.setdefault(m.model_sha256, []).append(m)
+    return found
+
+
+def compare_latency(files: Sequence[FileComparison], a: Found, b: Found) -> tuple[LatencyPair, ...]:
+    """A row for each pair of files in each runtime that ran both; else the reason."""
+    return tuple(row for pair in files for row in _rows(pair, a, b))
+
+
+def _rows(pair: FileComparison, a: Found, b: Found) -> list[LatencyPair]:
+    of_a, of_b = a.get(pair.a.sha256, ()), b.get(pair.b.sha256, ())
+    if pair.a.format != pair.b.format:
+        couples = list(zip(of_a[:1], of_b[:1], strict=False))
+    else:
+        couples = [(m, n) for m in of_a for n in of_b if m.runtime == n.runtime]
+    if couples:
+        return [LatencyPair(m, n, time_ratio(m, n)) for m, n in couples]
+    sides = (("A", pair.a, of_a, a), ("B", pair.b, of_b, b))
+    lacks = [
+        _lack(f"{letter}'s {file.path.name}", found)
+        for letter, file, mine, found in sides
+        if not mine
+    ]
+    why = "; ".join(lacks) or "they were measured in different runtimes"
+    result = TimeRatio(None, None, None, "no verdict", why)
+    return [LatencyPair(next(iter(of_a), None), next(iter(of_b), None), result)]
+
+
+def _lack(name: str, found: Found) -> str:
+    if found:
+        return f"{name} as it is now is not among what was measured"
+    return f"{name} was not measured"

@@ -1,0 +1,143 @@
+"""What two bundles or files promise: signature, decision, and the evidence for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinyml.bundle import Bundle, Parity, StageParity
+from tinyml.pipeline.comparison.files import Both, Contents, both
+from tinyml.runtimes.file_facts import TensorFacts
+from tinyml.spec import TensorSpec
+
+Promised = tuple[Bundle | None, Contents]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParity:
+    """An engine's rows in one bundle.
+
+    lowest_db  the lowest SQNR of what was judged, at ``stage``; ``None`` where every answer
+               is exact, or nothing was judged
+    """
+
+    verdict: str
+    lowest_db: float | None
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParityPair:
+    """An engine's evidence on both sides; ``None`` where a side has none."""
+
+    engine: str
+    a: EngineParity | None
+    b: EngineParity | None
+
+
+def compare_about(a: Bundle | None, b: Bundle | None) -> tuple[Both, ...]:
+    """Where each comes from."""
+    return both(_about(a), _about(b))
+
+
+def _about(bundle: Bundle | None) -> dict[str, str]:
+    if bundle is None:
+        return {}
+    facts = {"tinyml": "tinyml", "recipe": "recipe_id"}
+    told = {name: str(bundle.facts[key]) for name, key in facts.items() if bundle.facts.get(key)}
+    return {"model": bundle.model, "target": bundle.target, **told}
+
+
+def compare_signatures(a: Promised, b: Promised) -> tuple[Both, ...]:
+    """Each input and output, by name: shape and type; names of axes and rates of two bundles."""
+    full = a[0] is not None and b[0] is not None
+    return both(_signature(*a, full), _signature(*b, full))
+
+
+def _signature(bundle: Bundle | None, file: Contents, full: bool) -> dict[str, str]:
+    if bundle is not None:
+        own: Any = bundle.signature
+    elif file.facts is not None:
+        own = file.facts
+    else:
+        return {}
+    kinds = (("input", own.inputs), ("output", own.outputs))
+    found = {f"{kind} {spec.name}": _tensor(spec, full) for kind, of in kinds for spec in of}
+    if full and bundle is not None:
+        found |= {f"state {pair.input}": f"from {pair.output}" for pair in bundle.signature.states}
+    return found
+
+
+def _tensor(spec: TensorSpec | TensorFacts, full: bool) -> str:
+    text = f"{spec.dtype} {' x '.join(map(str, spec.shape)) or 'scalar'}"
+    if full and isinstance(spec, TensorSpec):
+        text += f", axes {' '.join(spec.axes)}" if spec.axes else ""
+        text += f", {spec.rate_hz} Hz" if spec.rate_hz else ""
+    return text
+
+
+def compare_decisions(a: Bundle | None, b: Bundle | None) -> tuple[Both, ...]:
+    """Every setting of what surrounds the graph."""
+    return both(_decision(a), _decision(b))
+
+
+def _decision(bundle: Bundle | None) -> dict[str, str]:
+    data = bundle.decision.to_json() if bundle is not None and bundle.decision else {}
+    return {name: _text(value) for name, value in data.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(_text(item) for item in value) or "none"
+    return str(value)
+
+
+def compare_parity(a: Bundle | None, b: Bundle | None) -> tuple[ParityPair, ...]:
+    """Engine by engine."""
+    of_a, of_b = (_engines(side.parity) if side is not None else {} for side in (a, b))
+    names = dict.fromkeys([*of_a, *of_b])
+    return tuple(ParityPair(name, of_a.get(name), of_b.get(name)) for name in names)
+
+
+def _engines(parity: Parity) -> Mapping[str, EngineParity]:
+    rows: dict[str, list[StageParity]] = {}
+    for row in parity.stages:
+        rows.setdefault(row.engine, []).append(row)
+    return {engine: _engine(mine) for engine, mine in rows.items()}
+
+
+def _engine(rows: Sequence[StageParity]) -> EngineParity:
+    judged = [row for row in rows if row.verdict in ("pass", "fail")]
+    noise = {row.stage: math.inf for row in judged}
+    for row in judged:
+        if row.sqnr_db is not None:
+            noise[row.stage] = min(noise[row.stage], row.sqnr_db)
+    stage = min(noise, key=lambda name: noise[name], default="")
+    lowest = noise.get(stage, math.inf)
+    verdict = "not judged"
+    if judged:
+        verdict = "fail" if any(row.verdict == "fail" for row in judged) else "pass"
+    if not math.isfinite(lowest):
+        return EngineParity(verdict, None, "")
+    return EngineParity(verdict, lowest, stage)
+
+
+def compare_agreements(a: Bundle | None, b: Bundle | None) -> tuple[Both, ...]:
+    """Labels that stay PyTorch's, and users' own metrics, by engine."""
+    return both(_agreements(a), _agreements(b))
+
+
+def _agreements(bundle: Bundle | None) -> dict[str, str]:
+    if bundle is None:
+        return {}
+    labels = {
+        f"{row.engine}, {row.unit} that keep their label": f"{row.agreeing:,} of {row.count:,}"
+        for row in bundle.parity.agreements
+    }
+    metrics = {
+        f"{row.engine}, {row.name}": f"{row.value:.4g} on {row.samples:,} samples"
+        for row in bundle.parity.metrics
+    }
+    return labels | metrics

@@ -1,0 +1,1 @@
+"""The steps that quantization adds to an export: ranges, integer files, why they differ."""

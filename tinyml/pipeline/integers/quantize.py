@@ -1,0 +1,190 @@
+"""Float32 files -> integer files: run on samples, planned by ranges, performed in children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml import registry
+from tinyml.errors import UsageError
+from tinyml.export import calibrate, flatbuffer, operators
+from tinyml.export.choose_range import METHODS, Range
+from tinyml.export.facts import load as load_facts
+from tinyml.export.operators import FileGraph
+from tinyml.export.plan import (
+    EACH_CALL,
+    SEEN,
+    QuantPlan,
+    check_integer_ends,
+    exact_stages,
+    kept_operators,
+    plan_tensors,
+    probabilities,
+)
+from tinyml.pipeline.integers.calibration_cache import cached
+from tinyml.pipeline.integers.instruction_set import instruction_set
+from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
+from tinyml.pipeline.sources.source import Report
+from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.runtimes.base import READER_THREADS
+from tinyml.spec import Array
+
+# A larger share of the float32 file than this is not worth the trouble.
+WORTH = 0.8
+FRONT_ENDS = ("float", "int8")
+SCALES = ("per-channel", "per-tensor")
+BY_USER = "asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeJob:
+    """How integers are chosen.
+
+    keep             stages that stay in float32
+    weight_scales    ``per-channel`` or ``per-tensor``
+    equalize         even out the channels of consecutive layers first
+    explain          look at each layer alone
+    front_end        ``float``: it stays so up to its last stage; ``int8``
+    io               ``int8``: inputs and outputs become integers too
+    max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
+    """
+
+    precision: str
+    ranges: str = "min-max"
+    samples: int = SAMPLES
+    keep: tuple[str, ...] = ()
+    explain: bool = False
+    max_drop_points: float | None = None
+    io: str = "float"
+    weight_scales: str = "per-channel"
+    equalize: bool = False
+    front_end: str = "float"
+
+    def __post_init__(self) -> None:
+        if self.ranges not in METHODS:
+            raise registry.unknown_name("method for ranges", self.ranges, METHODS)
+        if self.weight_scales not in SCALES:
+            raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
+        if self.front_end not in FRONT_ENDS:
+            raise registry.unknown_name("kind of front end", self.front_end, FRONT_ENDS)
+        if self.samples < 1:
+            raise UsageError(f"{self.samples} calibration samples: at least one is needed")
+
+
+def float_facts(work: Path, fmt: str) -> Path:
+    """Where the facts of the float32 file lie."""
+    return work / f"float-{fmt}.json"
+
+
+def plan_quantized(
+    path: Path,
+    job: QuantizeJob,
+    keep: Mapping[str, str],
+    ranges: Mapping[str, Range],
+    calibration: Calibration | None,
+    front_end: str | None,
+) -> QuantPlan:
+    """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
+
+    ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`.
+    """
+    known = load_facts(float_facts(path.parent, path.suffix[1:]))
+    graph = read_operators(path)
+    kept = kept_operators(graph, known.stages, known.owners, front_end, keep, io=job.io)
+    if job.io == "int8":
+        check_integer_ends(graph, kept, ranges)
+        ranges = {**ranges, **probabilities(graph)}
+    return QuantPlan(
+        precision=job.precision,
+        format=known.format,
+        ranges=job.ranges if calibration else "each call",
+        samples=len(calibration) if calibration else 0,
+        data=calibration.what if calibration else "none",
+        tensors=plan_tensors(
+            graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL
+        ),
+        kept=kept,
+        operations=len(graph.operators),
+        stages=known.stages,
+        exact=exact_stages(graph, known.stages, kept),
+        io=job.io,
+        instructions=instruction_set() if calibration else "",
+        threads=READER_THREADS if calibration else 0,
+        weight_scales=_weight_scales(job, known.format),
+    )
+
+
+def _weight_scales(job: QuantizeJob, fmt: str) -> str:
+    """ConvInteger has one scale a weight, whatever is asked for."""
+    one = fmt == "onnx" and job.precision == "w8-dynamic"
+    return "per-tensor" if one else job.weight_scales
+
+
+def size_line(before: Path, after: Path) -> str:
+    """What to say when integers save little of the file; empty otherwise."""
+    share = after.stat().st_size / before.stat().st_size
+    if share < WORTH:
+        return ""
+    return (
+        f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
+        "it much smaller; tinyml bench says whether it is faster"
+    )
+
+
+def read_operators(path: Path) -> FileGraph:
+    """The operators of one of our files."""
+    if path.suffix == ".tflite":
+        return operators.of_tflite(flatbuffer.unpack(path.read_bytes()))
+    import onnx
+
+    return operators.of_onnx(onnx.load(path))
+
+
+def _tensors(graph: FileGraph) -> list[str]:
+    named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
+    return list(dict.fromkeys(named))
+
+
+def seen(
+    path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
+) -> dict[str, Range]:
+    """Tensor of the file -> its range on the samples; anything without calibration."""
+    names = _tensors(read_operators(path))
+    if calibration is None:
+        return dict.fromkeys(names, Range(0.0, 0.0))
+    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    read = runtime.reader(path, names)
+
+    def values(title: str) -> Iterator[Mapping[str, Array]]:
+        for done, inputs in enumerate(calibration, 1):
+            yield read(inputs)
+            report({"title": title, "done": done, "total": len(calibration)})
+
+    title = f"calibrating {path.suffix[1:]}"
+    conditions: dict[str, str | int] = {
+        "ranges": job.ranges,
+        "runtime": f"{runtime.name} {runtime.version()}",
+        "instructions": instruction_set(),
+        "threads": READER_THREADS,
+    }
+    return cached(
+        path,
+        calibration,
+        conditions,
+        lambda: calibrate.ranges(job.ranges, values(title), values(f"{title}, histograms")),
+        report,
+    )
+
+
+def children(
+    floats: Sequence[Path], work: Path, draft: Path, *, sparse: str
+) -> Iterator[tuple[str, Sequence[Path | str]]]:
+    """(module, arguments) of the child that performs the plan of each file of ``floats``."""
+    dense = ["--dense"] if sparse == "off" else []
+    for path in floats:
+        fmt = path.suffix[1:]
+        given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
+        given += [draft / path.name, work / f"{fmt}.json", *dense]
+        yield registry.QUANTIZERS[fmt], given

@@ -1,0 +1,198 @@
+"""Float32 files -> integer files that hold, each layer that does not in float32 again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinyml.bundle import REFERENCE, ModelFile, Parity
+from tinyml.diagnosis import Confusion, Explained
+from tinyml.errors import UsageError
+from tinyml.export import harm
+from tinyml.export.facts import load as load_facts
+from tinyml.export.plan import load as load_plan
+from tinyml.export.precision import integers_of
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.integers import explain
+from tinyml.pipeline.integers.diagnose import diagnosed, samples_of
+from tinyml.pipeline.integers.explain import next_layer, save_samples, settled
+from tinyml.pipeline.integers.quantize import (
+    BY_USER,
+    QuantizeJob,
+    children,
+    float_facts,
+    plan_quantized,
+    seen,
+    size_line,
+)
+from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.calibration import Calibration
+from tinyml.pipeline.sources.source import Report, Subject
+from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.lint import Findings, lint_lines
+from tinyml.pipeline.steps.prove_files import prove_files
+from tinyml.pipeline.steps.write_files import (
+    conversion_child,
+    run_children,
+    store_safely,
+    write_files,
+    written_file,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Proven files, and by file what was found of their integers.
+
+    harms  format -> the harm of each layer, where it was asked for
+    kept   stages that stay in float32
+    """
+
+    models: tuple[ModelFile, ...]
+    proof: Parity
+    findings: Findings = field(default_factory=dict)
+    classes: Mapping[str, Confusion] = field(default_factory=dict)
+    harms: Mapping[str, Explained] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest; nothing of floats."""
+        classes = {name: own.to_json() for name, own in self.classes.items()}
+        harms = {fmt: own.to_json() for fmt, own in self.harms.items()}
+        kinds = {"classes": classes, "harm": harms}
+        return {kind: found for kind, found in kinds.items() if found}
+
+
+def write_integers(
+    plan: Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
+) -> Written:
+    """Float32 files in ``work``, looked at on samples, and their proven integer forms.
+
+    With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
+    that were kept come last.
+    """
+    check_ends(job, subject)
+    calibration = _calibration(plan, job, subject, report)
+    floats = [work / model.path for model in write_files(plan, work, work, report)]
+    for path in floats:
+        fmt = path.suffix[1:]
+        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    ranges = {path: seen(path, job, calibration, report) for path in floats}
+    keep = dict.fromkeys(job.keep, BY_USER)
+    front_end = subject.front_end if job.front_end == "float" else None
+    harms: Mapping[str, Explained] | None = None
+    while True:
+        for path in floats:
+            planned = plan_quantized(path, job, keep, ranges[path], calibration, front_end)
+            planned.save(plan_precision.plan_file(work, planned.format))
+            for line in planned.lines():
+                report({"text": line})
+        if harms is None and (job.explain or job.max_drop_points is not None):
+            harms = _explain(plan, floats, calibration, subject, work, report)
+        models = _perform(plan, floats, work, draft, report)
+        proof = prove_files(plan, subject, models, draft, work, report)
+        more = None
+        if job.max_drop_points is not None and not settled(proof, job.max_drop_points):
+            more = next_layer(harms or {}, keep, subject.stages)
+        findings, classes = _diagnose(floats, calibration, subject, work, draft)
+        if more is None:
+            return Written(models, proof, findings, classes, harms or {}, tuple(keep))
+        for line in lint_lines(findings):
+            report({"text": line})
+        keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
+        report({"text": f"{more} stays in float32 from here on"})
+
+
+def check_ends(job: QuantizeJob, subject: Subject) -> None:
+    """`UsageError` for integer ends or an integer front end that the model cannot have."""
+    if job.front_end == "int8" and subject.front_end is None:
+        raise UsageError(
+            f"--front-end int8: {subject.name} has no front end", hint="leave --front-end away"
+        )
+    if job.io == "float":
+        return
+    hint = "leave --io at float"
+    if subject.front_end is not None:
+        raise UsageError(
+            f"--io int8: the front end of {subject.name} stays in float32, up to "
+            f"'{subject.front_end}', and takes its input as it is",
+            hint=hint,
+        )
+    if subject.signature.states:
+        raise UsageError(
+            f"--io int8: the state of {subject.name} would be rounded at each call, in and out "
+            "over different ranges",
+            hint=hint,
+        )
+
+
+def _perform(
+    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
+    report({"text": f"quantizing to {plan.precision}"})
+    jobs = children(floats, work, draft, sparse=plan.sparse)
+    made = [conversion_child(*own, work) for own in jobs]
+    run_children(plan, made)
+    for path, child in zip(floats, made, strict=True):
+        if path.suffix == ".tflite" and plan.sparse != "off":
+            store_safely(plan, child, draft / path.name, report)
+        if line := size_line(path, draft / path.name):
+            report({"text": line})
+    return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)
+
+
+def _diagnose(
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    draft: Path,
+) -> tuple[Findings, dict[str, Confusion]]:
+    """By file: what is wrong with its integers, and its predicted classes."""
+    samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
+    findings, classes = {}, {}
+    for path in floats:
+        fmt = path.suffix[1:]
+        planned = load_plan(plan_precision.plan_file(work, fmt))
+        owners = load_facts(float_facts(work, fmt)).owners
+        out = draft / path.name
+        ends = load_facts(work / f"{fmt}.json").ends
+        found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
+        findings[path.name] = [finding.to_json() for finding in found]
+        if own is not None:
+            classes[path.name] = own
+    return findings, classes
+
+
+def _explain(
+    plan: Plan,
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    report: Report,
+) -> dict[str, Explained]:
+    """Format -> the harm of each layer, told."""
+    report({"text": "quantizing each layer alone"})
+    save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
+    arguments = [[str(work), path.suffix[1:], str(path)] for path in floats]
+    made = [conversion_child(explain.__name__, own, work) for own in arguments]
+    run_children(plan, made)
+    found = {path.suffix[1:]: explain.load(work, path.suffix[1:]) for path in floats}
+    for fmt, own in found.items():
+        for line in harm.lines(own.harms, own.whole_db):
+            report({"text": f"{fmt}: {line}"})
+    return found
+
+
+def _calibration(
+    plan: Plan, job: QuantizeJob, subject: Subject, report: Report
+) -> Calibration | None:
+    if not integers_of(job.precision).CALIBRATED:
+        return None
+    path = plan.job.calibration
+    arrays = read_npz(path) if path is not None else None
+    return plan.source.calibration(subject.signature, arrays, job.samples, report)

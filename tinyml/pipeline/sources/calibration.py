@@ -1,0 +1,102 @@
+"""What a model is calibrated on: inputs that training saw, never what it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.checkpoint import Checkpoint
+from tinyml.decision import of_recordings
+from tinyml.errors import InputError, UsageError
+from tinyml.image_decision import ImageDecision
+from tinyml.models.training.predict import cut_windows
+from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.sources.arrays import check_inputs, rows_of
+from tinyml.spec import Array, Arrays, Signature
+
+Report = Callable[[Mapping[str, Any]], None]
+SAMPLES = 200
+# So many recordings are cut into windows at most: the rest of the set adds hours, not ranges.
+RECORDINGS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Samples by input, each with a leading axis; ``what`` says where they come from."""
+
+    arrays: Mapping[str, Array]
+    what: str
+    signature: Signature
+
+    def __len__(self) -> int:
+        return min((len(array) for array in self.arrays.values()), default=0)
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        for index in range(len(self)):
+            yield rows_of(self.signature, self.arrays, index)
+
+
+def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
+    """A user's ``--calibration``; `InputError` where it is empty or does not fit."""
+    samples = check_inputs(signature, arrays, "the calibration data")
+    chosen = spread(samples, count)
+    rows = {
+        spec.name: arrays[spec.name][chosen] for spec in signature.inputs if spec.name in arrays
+    }
+    for name, array in rows.items():
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise InputError(
+                f"the calibration data's '{name}' holds NaN or infinities",
+                hint="leave those samples out",
+            )
+    return Calibration(rows, "given", signature)
+
+
+def sample_alone(sample: Arrays, signature: Signature) -> Calibration:
+    """A user's one sample, for want of more."""
+    rows = {name: np.asarray(array)[None] for name, array in sample.items()}
+    return Calibration(rows, "the one sample: give more with --calibration", signature)
+
+
+def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report) -> Calibration:
+    """Spread over what ``saved`` was trained on; `UsageError` without its data set."""
+    if not saved.facts:
+        raise UsageError(
+            "integers need calibration, and these weights come without a data set",
+            hint="give inputs with --calibration samples.npz",
+        )
+    name = saved.signature.inputs[0].name
+    rows = (
+        _images(saved, saved.decision, data, count, report)
+        if isinstance(saved.decision, ImageDecision)
+        else _windows(saved, data, count)
+    )
+    what = f"the training part of {saved.recipe.data.set}"
+    return Calibration({name: rows}, what, saved.signature)
+
+
+def _images(
+    saved: Checkpoint, decision: ImageDecision, root: Path | None, count: int, report: Report
+) -> Array:
+    images = image_set(saved.recipe, root, decision, report).training.images
+    return decision.inputs(np.array(images[spread(len(images), count)]))
+
+
+def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
+    held_out = set(saved.facts["split"]["validation"])
+    left_out = set(saved.facts["left_out"])
+    loaded = recording_set(saved.recipe, root)
+    seen = [r for r in loaded.recordings if r.person not in held_out and r.id not in left_out]
+    decision = of_recordings(saved.decision)
+    chosen = [seen[place] for place in spread(len(seen), min(count, RECORDINGS))]
+    windows = np.concatenate([cut_windows(decision, recording) for recording in chosen])
+    return np.asarray(windows[spread(len(windows), count)])
+
+
+def spread(total: int, count: int) -> Array:
+    """``count`` places at most, evenly over ``total``, each once."""
+    return np.unique(np.linspace(0, total - 1, min(total, count)).astype(int))

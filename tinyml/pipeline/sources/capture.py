@@ -1,0 +1,168 @@
+"""The first child of an export: builds the module, captures it, and writes what PyTorch says.
+
+``python -m tinyml.pipeline.sources.capture FOLDER``: FOLDER holds ``job.json``. For a model of
+this package also ``checkpoint.safetensors``, ``cases.safetensors`` (the inputs of every
+parity case) and maybe ``held_out.npy`` (what was not trained on); for a user's model see
+`tinyml.pipeline.sources.user_capture`. Into it go ``program.pt2`` and ``capture.json`` for the
+writers, ``reference.safetensors``, ``captured.json`` (parity of the captured program,
+passes with counts) and ``probabilities.npy`` (PyTorch's answers to what was held out).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyml import checkpoint
+from tinyml.bundle import REFERENCE, StageParity
+from tinyml.decision import AnyDecision
+from tinyml.errors import ExportError
+from tinyml.export import parity
+from tinyml.files import write_json
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.reference import Reference
+from tinyml.spec import Array, Arrays, Signature
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tinyml.export.capture import Captured
+
+JOB = "job.json"
+CASES = "cases.safetensors"
+HELD_OUT = "held_out.npy"
+PROBABILITIES = "probabilities.npy"
+FACTS = "captured.json"
+LOGS = "logs"
+LOG = "capture.log"
+SEARCH_S = 120.0
+BATCH = 32
+
+
+def main(arguments: list[str]) -> None:
+    """Do the job in the folder that ``arguments`` name."""
+    folder = Path(arguments[0])
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    if "factory" in job:
+        from tinyml.pipeline.sources.user_capture import capture_factory
+
+        capture_factory(job, folder)
+    else:
+        _capture_trained(job, folder)
+
+
+def capture_or_explain(
+    module: nn.Module,
+    signature: Signature,
+    stages: Sequence[str],
+    folder: Path,
+    sample: Arrays | None = None,
+) -> Captured:
+    """`capture`; where that is refused, the error names the smallest part to blame.
+
+    The search runs the module on ``sample``, else on zeros, and takes `SEARCH_S` at most.
+    """
+    from tinyml.export.bisect import explain
+    from tinyml.export.capture import capture
+
+    try:
+        return capture(module, signature, stages)
+    except ExportError as error:
+        log = folder / LOGS / LOG
+        found = explain(
+            module,
+            sample or signature,
+            error,
+            log=log if log.exists() else None,
+            budget_s=SEARCH_S,
+        )
+        if found is error:
+            raise
+        raise found from error
+
+
+def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
+    from tinyml.export.weights import load_weights
+    from tinyml.models.training.run import load_module
+    from tinyml.pipeline.sources.entries import entry_of
+
+    saved = checkpoint.load(folder / checkpoint.FILE)
+    entry = entry_of(saved)
+    if job["weights"] is None:
+        module = load_module(entry, saved)
+    else:
+        module = entry.build(len(saved.decision.labels)).eval()
+        load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
+    captured = capture_or_explain(module, saved.signature, entry.stages, folder)
+    finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
+    if (folder / HELD_OUT).exists():
+        np.save(folder / PROBABILITIES, _probabilities(module, saved.decision, folder))
+
+
+def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
+    """Judge the captured program, rewrite it, judge it again; ``more`` goes into the facts."""
+    from tinyml.export.passes.torch import rewrite
+
+    order = list(captured.stages)
+    rows = rows_of("captured", captured, expected, order)
+    rewritten, counts = rewrite(captured)
+    rows += rows_of("rewritten", rewritten, expected, order)
+    rewritten.save(folder)
+    parity_json = [dataclasses.asdict(row) for row in rows]
+    write_json(folder / FACTS, {"passes": counts, "parity": parity_json, **more})
+
+
+def answers(
+    module: nn.Module, signature: Signature, stages: tuple[str, ...], folder: Path
+) -> Reference:
+    """PyTorch's stages and outputs for every case in ``folder``; saved there too."""
+    from tinyml.export.stage_values import eager_values
+
+    inputs = reference.load(folder / CASES).inputs
+    values = {
+        case: eager_values(module, given, signature, stages) for case, given in inputs.items()
+    }
+    expected = Reference(
+        inputs=inputs,
+        stages={case: inside for case, (inside, _) in values.items()},
+        outputs={case: outputs for case, (_, outputs) in values.items()},
+    )
+    expected.save(folder / REFERENCE)
+    return expected
+
+
+def rows_of(
+    engine: str, captured: Captured, expected: Reference, stages: list[str]
+) -> list[StageParity]:
+    """Every stage and output of the program on every case against ``expected``."""
+    from tinyml.export.stage_values import captured_values
+
+    rows: list[StageParity] = []
+    for case, inputs in expected.inputs.items():
+        inside, outputs = captured_values(captured, inputs)
+        kept = [stage for stage in stages if stage in expected.stages[case]]
+        rows += parity.compare(engine, case, expected.stages[case], inside, kept)
+        wanted = expected.outputs[case]
+        rows += parity.compare(engine, case, wanted, outputs, list(wanted))
+    return rows
+
+
+def _probabilities(module: nn.Module, decision: AnyDecision, folder: Path) -> Array:
+    """[inputs, classes] of the module in eval mode, in batches."""
+    from tinyml.models.training.run import answer_windows
+    from tinyml.pipeline.answers.held_out import read_inputs
+
+    answer = answer_windows(module)
+    return np.concatenate(
+        [answer(part) for part in read_inputs(folder / HELD_OUT, decision, BATCH)]
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,123 @@
+"""What an export is asked for, and the door that the model comes in by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyml.errors import UsageError
+from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.source import Source
+from tinyml.pipeline.sources.trained import TrainedSource, named_model, sample_for, saved_model
+from tinyml.pipeline.sources.user_code import is_code
+from tinyml.pipeline.sources.user_model import (
+    Asked,
+    FactorySource,
+    read_labels,
+    read_measuring,
+    read_states,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """What the command line asks for; ``None`` takes the recipe's.
+
+    sample, states, metric, labels, input_layout and strip_prefix are for users' models;
+    ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
+    ``recipe``: a recipe file whose [export] is taken; ``io``: ``float`` or ``int8``.
+    ranges, calibration, calibration_samples and keep_float are for integer precisions: the
+    method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
+    ``per-channel`` or ``per-tensor``; front_end ``float`` or ``int8``; equalize evens out
+    channels of consecutive layers first; explain ranks the layers by harm, auto_precision
+    keeps the worst in float32 until at most ``max_drop_points`` percent of the labels move.
+    ``require_delegate``: XNNPACK must take every operator of the .tflite file.
+    ``memory_mb`` is what one child may use; ``None``: all that the machine has.
+    """
+
+    model: str
+    target: str
+    out: Path
+    formats: tuple[str, ...] | None = None
+    precision: str | None = None
+    sparse: str | None = None
+    io: str | None = None
+    recipe: Path | None = None
+    ranges: str | None = None
+    calibration: Path | None = None
+    calibration_samples: int | None = None
+    keep_float: tuple[str, ...] = ()
+    weight_scales: str | None = None
+    front_end: str | None = None
+    equalize: bool = False
+    explain: bool = False
+    auto_precision: bool = False
+    max_drop_points: float = 0.5
+    weights: Path | None = None
+    strip_prefix: str = ""
+    sample: Path | None = None
+    states: tuple[str, ...] = ()
+    metric: str | None = None
+    labels: Path | None = None
+    input_layout: str = "nchw"
+    data: Path | None = None
+    without_data: bool = False
+    require_delegate: bool = False
+    force: bool = False
+    keep_failed: Path | None = None
+    timeout_s: float = 600.0
+    memory_mb: int | None = None
+
+
+def source_of(job: ExportJob) -> Source:
+    """An existing path is a checkpoint, ``X:Y`` a factory, anything else a registered name."""
+    path = Path(job.model)
+    if is_code(job.model) and not path.exists():
+        return _factory(job)
+    if path.suffix == ".py":
+        raise UsageError(
+            f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
+        )
+    _refuse_user_options(job)
+    if path.exists():
+        return TrainedSource(*saved_model(path), data=job.data, without_data=job.without_data)
+    saved, entry = named_model(job.model, job.weights)
+    if job.weights is not None and not job.weights.is_file():
+        raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
+    return TrainedSource(
+        saved,
+        entry,
+        weights=job.weights,
+        strip_prefix=job.strip_prefix,
+        sample=sample_for(entry, job.sample),
+    )
+
+
+def _factory(job: ExportJob) -> Source:
+    if job.sample is None:
+        raise UsageError(
+            f"'{job.model}' needs --sample",
+            hint="an .npz of the inputs by name: numpy.savez('sample.npz', x=array)",
+        )
+    asked = Asked(
+        sample=read_npz(job.sample),
+        states=read_states(job.states),
+        labels=read_labels(job.labels),
+        layout=job.input_layout,
+        measuring=read_measuring(job.metric, job.data),
+    )
+    return FactorySource(job.model, asked, job.weights, job.strip_prefix)
+
+
+def _refuse_user_options(job: ExportJob) -> None:
+    given = {
+        "--state": job.states,
+        "--metric": job.metric,
+        "--labels": job.labels,
+        "--input-layout": job.input_layout != "nchw",
+    }
+    for option, value in given.items():
+        if value:
+            raise UsageError(
+                f"{option} is for a model of your own, PATH.py:FACTORY; '{job.model}' is not one"
+            )

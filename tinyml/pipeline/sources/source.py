@@ -1,0 +1,71 @@
+"""The doors of an export have this in common: a source fills a folder, then accuracy is asked.
+
+All that lies between (writers, parity, gate, bundle) is the same for every door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tinyml.bundle import Agreement, Metric
+from tinyml.decision import AnyDecision
+from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.sources.calibration import Calibration
+from tinyml.spec import Arrays, Signature
+
+Report = Callable[[Mapping[str, Any]], None]
+RunChild = Callable[[str, list[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is exported, as known once it is captured.
+
+    ``stages`` are in network order; ``facts`` go into the manifest; ``domain`` chooses
+    the card's words; the rest as in `tinyml.bundle.Bundle`.
+    """
+
+    name: str
+    signature: Signature
+    stages: tuple[str, ...]
+    decision: AnyDecision | None
+    labels: tuple[str, ...]
+    facts: Mapping[str, Any]
+    front_end: str | None = None
+    domain: str = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What was measured of labels or of the user's metric; ``note`` where nothing was."""
+
+    agreements: tuple[Agreement, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    note: str = ""
+
+
+class Source(Protocol):
+    """One way for a model to come in."""
+
+    @property
+    def name(self) -> str:
+        """What the model files are called."""
+
+    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+        """Leave in ``work`` what the writers and the gate read.
+
+        Through ``run(module, arguments)``, a child process, wherever code is not ours.
+        """
+
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        """``count`` samples at most to choose ranges from; ``arrays``: those that were given."""
+
+    def accuracy(
+        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+    ) -> Accuracy:
+        """Ask every engine for answers and compare them with PyTorch's."""

@@ -1,0 +1,146 @@
+"""The door of this package's own models: a checkpoint, or a registered name with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from tinyml import checkpoint, registry
+from tinyml.checkpoint import Checkpoint
+from tinyml.errors import UsageError, machine_errors, require
+from tinyml.export import parity
+from tinyml.files import write_json
+from tinyml.pipeline.answers import held_out as held
+from tinyml.pipeline.answers.agreement import agreement
+from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.sources import capture
+from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.calibration import Calibration, given, of_training, sample_alone
+from tinyml.pipeline.sources.entries import entry_of
+from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.recipe import Recipe
+from tinyml.spec import Arrays, ModelEntry, Signature
+
+REAL_CASES = 4
+NOTE = "nobody measured accuracy: no validation data was given"
+
+
+@dataclass(slots=True)
+class TrainedSource:
+    """A checkpoint with its model's entry.
+
+    weights   a file that the capturing child loads instead of the checkpoint's own
+    sample    one more parity case
+    held_out  what training did not see, once it is loaded
+    """
+
+    checkpoint: Checkpoint
+    entry: ModelEntry
+    data: Path | None = None
+    without_data: bool = False
+    weights: Path | None = None
+    strip_prefix: str = ""
+    sample: Arrays | None = None
+    held_out: held.HeldOut | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+        saved = self.checkpoint
+        if saved.facts and not self.without_data:
+            self.held_out = held.held_out(saved, self.data, report)
+        report({"text": "capturing the model with torch.export"})
+        cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
+        if self.sample is not None:
+            cases = {"sample": dict(self.sample)} | cases
+        with machine_errors("writing the parity cases"):
+            if self.held_out is not None:
+                cases = held.cases(self.held_out, saved.signature, REAL_CASES) | cases
+                self.held_out.save(work / capture.HELD_OUT)
+            flat = {f"input/{c}/{n}": a for c, given in cases.items() for n, a in given.items()}
+            save_file(flat, work / capture.CASES)
+            saved.save(work / checkpoint.FILE)
+        weights = str(self.weights.absolute()) if self.weights else None
+        write_json(work / capture.JOB, {"weights": weights, "strip_prefix": self.strip_prefix})
+        run("tinyml.pipeline.sources.capture", [str(work)])
+        return self._subject()
+
+    def _subject(self) -> Subject:
+        saved, entry = self.checkpoint, self.entry
+        facts: Mapping[str, Any] = {
+            "recipe": saved.recipe.to_json(),
+            "recipe_id": saved.recipe.id,
+            "training": dict(saved.facts),
+            "scalogram": entry.scalogram,
+        }
+        return Subject(
+            name=saved.model,
+            signature=saved.signature,
+            stages=entry.stages,
+            decision=saved.decision,
+            labels=saved.decision.labels,
+            facts=facts,
+            front_end=entry.front_end,
+            domain=entry.domain,
+        )
+
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        if arrays is not None:
+            return given(arrays, signature, count)
+        if self.sample is not None and not self.checkpoint.facts:
+            return sample_alone(self.sample, signature)
+        return of_training(self.checkpoint, self.data, count, report)
+
+    def accuracy(
+        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+    ) -> Accuracy:
+        if self.held_out is None:
+            return Accuracy(note=NOTE)
+        reference = work / capture.PROBABILITIES
+        found = (agreement(self.held_out, engine, reference, report) for engine in engines)
+        return Accuracy(agreements=tuple(found))
+
+
+def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
+    """The checkpoint at ``path`` and its model; `CheckpointError`, `UsageError`."""
+    saved = checkpoint.load(path)
+    return saved, entry_of(saved)
+
+
+def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry]:
+    """A registered model that is to get ``weights``: a checkpoint without any yet."""
+    if name not in registry.MODELS:
+        raise registry.unknown_name("model", name, registry.MODELS)
+    if weights is None:
+        raise UsageError(
+            f"'{name}' is a model's name: it needs --weights",
+            hint="give a safetensors state dict, or a checkpoint of tinyml train",
+        )
+    require("torch", "torch", "train")
+    entry: ModelEntry = registry.load("model", name)
+    empty = Checkpoint(
+        model=name,
+        weights={},
+        signature=entry.signature(len(entry.decision.labels)),
+        decision=entry.decision,
+        recipe=Recipe(name=f"{name} with given weights", model=name),
+        facts={},
+    )
+    return empty, entry
+
+
+def sample_for(entry: ModelEntry, path: Path | None) -> Arrays | None:
+    """The arrays of ``--sample``; `InputError` unless they are the model's inputs."""
+    if path is None:
+        return None
+    sample = read_npz(path)
+    entry.signature(len(entry.decision.labels)).check_inputs(sample)
+    return sample

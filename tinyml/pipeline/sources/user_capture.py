@@ -1,0 +1,208 @@
+"""A user's module captured: in the child that made it, or in the process that holds it.
+
+The folder has ``sample.npz``. A generated case that PyTorch itself cannot answer with
+finite numbers proves nothing and is left out, and so is a stage whose value is rounding
+noise: where float32 and float64 of the same module differ by a good part of what an
+engine may. Both are told in the manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinyml.bundle import REFERENCE
+from tinyml.errors import ExportError
+from tinyml.export import parity
+from tinyml.export.adapt import adapted, input_specs, run, signature_of
+from tinyml.export.blocks import blocks
+from tinyml.export.capture import Captured, with_stages
+from tinyml.export.stage_values import eager_values
+from tinyml.export.weights import load_weights
+from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.capture import capture_or_explain, finish
+from tinyml.pipeline.sources.metric import PREDICTIONS, predictions
+from tinyml.pipeline.sources.user_code import explained, make
+from tinyml.spec import Array, Arrays, Signature
+from tinyml.tolerance import POLICIES, largest_error
+
+SAMPLE = "sample.npz"
+DATA = "data.npz"
+SAMPLE_CASE = "sample"
+SEED = 0
+# An engine rounds about as much as PyTorch does, in another direction.
+NOISE_SHARE = 0.25
+REFERENCE_BYTES = 64 << 20
+Cases = dict[str, dict[str, Array]]
+
+
+def capture_factory(job: Mapping[str, Any], folder: Path) -> None:
+    """Make the module that ``job`` names, load its weights, and capture it."""
+    torch.manual_seed(SEED)
+    module = make(job["factory"])
+    if job["weights"]:
+        load_weights(module, Path(job["weights"]), job["strip_prefix"])
+    capture_module(module, job["states"], job["layout"], folder)
+
+
+def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, folder: Path) -> None:
+    """Leave in ``folder`` what the writers and the gate read; ``module`` is as before after it."""
+    _refuse_device(module)
+    sample = read_npz(folder / SAMPLE)
+    specs = input_specs(sample, layout)
+    with contextlib.ExitStack() as stack:
+        exact = _float64(module)
+        for version in (module, exact):
+            if version is not None:
+                stack.enter_context(adapted(version, list(sample), layout))
+        with explained("running the module on the sample"):
+            signature = signature_of(specs, run(module, sample), states)
+            stages = blocks(module, {name: array.copy() for name, array in sample.items()})
+        captured = with_stages(capture_or_explain(module, signature, (), folder, sample), stages)
+        _refuse_passed_through(captured)
+        judged = _Judged(module, exact, signature, tuple(captured.stages))
+        judged.add_cases(sample)
+        judged.reference.save(folder / REFERENCE)
+        more = {"signature": signature.to_json(), "stages": list(captured.stages)}
+        finish(captured, judged.reference, folder, **more, not_judged=judged.left_out)
+        if (folder / DATA).exists():
+            _predict(module, signature, folder)
+
+
+def _float64(module: nn.Module) -> nn.Module | None:
+    """A copy in double precision; ``None`` for a module that cannot be copied."""
+    try:
+        return copy.deepcopy(module).double()
+    except Exception:  # locks, files, generators: whatever a module holds
+        return None
+
+
+def _refuse_device(module: nn.Module) -> None:
+    held = {str(t.device) for t in (*module.parameters(), *module.buffers())} - {"cpu"}
+    if held:
+        raise ExportError(
+            f"the module is on {', '.join(sorted(held))}", hint="move it first: module.cpu()"
+        )
+
+
+def _refuse_passed_through(captured: Captured) -> None:
+    """One tensor has one name in a file: an output needs a value of its own."""
+    inputs = {spec.name for spec in captured.signature.inputs}
+    holders: dict[str, str] = {}
+    for output, node in captured.outputs.items():
+        if node in inputs or node in holders:
+            other = holders.get(node, node)
+            raise ExportError(
+                f"output '{output}' is '{other}' unchanged: one tensor has one name in a file",
+                hint="leave it out",
+            )
+        holders[node] = output
+
+
+def _predict(module: nn.Module, signature: Signature, folder: Path) -> None:
+    """PyTorch's answers to the data of the metric."""
+
+    def ask(inputs: Arrays) -> Mapping[str, Array]:
+        return {name: value.numpy() for name, value in run(module, inputs).items()}
+
+    answers = predictions(signature, read_npz(folder / DATA), ask)
+    np.savez(folder / PREDICTIONS, **answers)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class _Judged:
+    """The reference as it grows, and what it leaves out."""
+
+    module: nn.Module
+    exact: nn.Module | None
+    signature: Signature
+    stages: tuple[str, ...]
+    reference: Reference = field(default_factory=lambda: Reference({}, {}, {}))
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def add_cases(self, sample: Arrays) -> None:
+        """The sample, the sample shuffled, the generated cases, within the budget of bytes."""
+        cases: Cases = {SAMPLE_CASE: dict(sample), parity.SHUFFLED: _shuffled(sample)}
+        cases |= parity.cases(self.signature, SEED, sample)
+        left = REFERENCE_BYTES
+        inputs, stages, outputs = {}, {}, {}
+        for case, given in cases.items():
+            found = self._answers(case, given)
+            if found is None:
+                continue
+            kept = self._within(case, found[0], left)
+            left -= sum(value.nbytes for value in kept.values())
+            inputs[case], stages[case], outputs[case] = given, kept, found[1]
+        self.reference = Reference(inputs, stages, outputs)
+
+    def _answers(
+        self, case: str, given: Arrays
+    ) -> tuple[dict[str, Array], dict[str, Array]] | None:
+        try:
+            inside, outputs = eager_values(self.module, given, self.signature, self.stages)
+        except Exception as error:  # a generated input may be out of the module's range
+            if case == SAMPLE_CASE:
+                raise
+            self.left_out[case] = f"PyTorch refuses it: {type(error).__name__}"
+            return None
+        if not all(np.all(np.isfinite(value)) for value in outputs.values()):
+            if case == SAMPLE_CASE:
+                raise ExportError("the module's answer to the sample is not finite")
+            self.left_out[case] = "PyTorch's own answer is not finite"
+            return None
+        noise = self._noise(given, inside | _prefixed(outputs))
+        if case != SAMPLE_CASE and any(name in noise for name in _prefixed(outputs)):
+            self.left_out[case] = "PyTorch's own answer is rounding noise"
+            return None
+        lost = [name for name in inside if name in noise]
+        self.left_out |= {f"{case}, {name}": "rounding noise in PyTorch" for name in lost}
+        return {name: value for name, value in inside.items() if name not in noise}, outputs
+
+    def _noise(self, given: Arrays, values: Mapping[str, Array]) -> set[str]:
+        """Names whose float32 value is about as far from float64 as an engine may be from it."""
+        if self.exact is None:
+            return set()
+        wide = {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in given.items()}
+        try:
+            inside, outputs = eager_values(self.exact, wide, self.signature, self.stages)
+        except Exception:  # a module may insist on float32
+            return set()
+        wanted = inside | _prefixed(outputs)
+        return {name for name, value in values.items() if _is_noise(value, wanted[name])}
+
+    def _within(self, case: str, inside: dict[str, Array], left: int) -> dict[str, Array]:
+        """The stages that fit into ``left`` bytes, the outermost first, in their order."""
+        kept = set()
+        for name in sorted(inside, key=lambda name: name.count(".")):
+            if inside[name].nbytes <= left:
+                left -= inside[name].nbytes
+                kept.add(name)
+        if len(kept) < len(inside):
+            lost = len(inside) - len(kept)
+            self.left_out[f"{case}, {lost} stages"] = "too large for the reference"
+        return {name: value for name, value in inside.items() if name in kept}
+
+
+def _shuffled(sample: Arrays) -> dict[str, Array]:
+    """The sample's own values in another order: in the module's range where others may not be."""
+    generator = np.random.default_rng(SEED)
+    return {n: generator.permutation(a.ravel()).reshape(a.shape) for n, a in sample.items()}
+
+
+def _prefixed(outputs: Arrays) -> dict[str, Array]:
+    return {f"output {name}": value for name, value in outputs.items()}
+
+
+def _is_noise(got: Array, exact: Array) -> bool:
+    if got.shape != exact.shape or not np.all(np.isfinite(exact)):
+        return False
+    return largest_error(got, exact) > NOISE_SHARE * POLICIES["engine"].bound(exact)

@@ -1,0 +1,226 @@
+"""The doors of users' models: a factory that a child process runs, and a module in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.files import write_json
+from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.sources import capture
+from tinyml.pipeline.sources.arrays import TARGETS, read_npz
+from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
+from tinyml.pipeline.sources.metric import Measuring, measure
+from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.sources.user_code import check_code
+from tinyml.spec import Arrays, Signature
+
+NOTE = "nobody measured accuracy: parity was judged on the sample and on generated inputs"
+SAMPLE, DATA = "sample.npz", "data.npz"
+LAYOUTS = ("nchw", "nhwc")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user says of a model beside the module itself.
+
+    sample     the inputs by name; their shapes and types become the signature
+    states     input -> output that is that input at the next call
+    labels     names along the last axis of an output
+    layout     ``nhwc``: 4-D inputs come channels last, the sample's and data's too
+    measuring  the metric and its data, if accuracy is to be measured
+    """
+
+    sample: Arrays
+    states: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    layout: str = "nchw"
+    measuring: Measuring | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise UsageError(
+                f"unknown input layout '{self.layout}'", hint=f"known: {', '.join(LAYOUTS)}"
+            )
+
+    def write(self, work: Path) -> None:
+        """Put the arrays where `tinyml.pipeline.sources.user_capture` reads them."""
+        with machine_errors("writing the sample"):
+            np.savez(work / SAMPLE, **dict(self.sample))  # type: ignore[arg-type]
+            if self.measuring is not None:
+                np.savez(work / DATA, **dict(self.measuring.data))  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class FactorySource:
+    """``PATH.py:NAME`` or ``package.module:NAME``, imported and called in the child only."""
+
+    factory: str
+    asked: Asked
+    weights: Path | None = None
+    strip_prefix: str = ""
+
+    def __post_init__(self) -> None:
+        check_code(self.factory)
+        if self.weights is not None and not self.weights.is_file():
+            raise UsageError(f"no weights at {self.weights}", hint="give a state dict's file")
+        if self.strip_prefix and self.weights is None:
+            raise UsageError("--strip-prefix is about names in --weights, which is not given")
+
+    @property
+    def name(self) -> str:
+        return self.factory.rpartition(":")[2]
+
+    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+        report({"text": f"making {self.name} and capturing it with torch.export"})
+        self.asked.write(work)
+        where, _, attribute = self.factory.rpartition(":")
+        factory = f"{Path(where).absolute()}:{attribute}" if where.endswith(".py") else self.factory
+        job = {
+            "factory": factory,
+            "weights": str(self.weights.absolute()) if self.weights else None,
+            "strip_prefix": self.strip_prefix,
+            "states": dict(self.asked.states),
+            "layout": self.asked.layout,
+        }
+        write_json(work / capture.JOB, job)
+        try:
+            run("tinyml.pipeline.sources.capture", [str(work)])
+        except MachineError as error:
+            raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
+        return _subject(self.name, self.asked, work)
+
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        return _calibration(self.asked, signature, arrays, count)
+
+    def accuracy(
+        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+    ) -> Accuracy:
+        return _accuracy(self.asked, engines, work, run, report)
+
+
+@dataclass(slots=True)
+class ModuleSource:
+    """A module of the calling process: it cannot be sent elsewhere, so it is captured here."""
+
+    module: Any
+    name: str
+    asked: Asked
+
+    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+        from tinyml.pipeline.sources.user_capture import capture_module
+
+        report({"text": f"capturing {self.name} with torch.export"})
+        self.asked.write(work)
+        capture_module(self.module, self.asked.states, self.asked.layout, work)
+        return _subject(self.name, self.asked, work)
+
+    def calibration(
+        self, signature: Signature, arrays: Arrays | None, count: int, report: Report
+    ) -> Calibration:
+        return _calibration(self.asked, signature, arrays, count)
+
+    def accuracy(
+        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+    ) -> Accuracy:
+        return _accuracy(self.asked, engines, work, run, report)
+
+
+def _calibration(
+    asked: Asked, signature: Signature, arrays: Arrays | None, count: int
+) -> Calibration:
+    if arrays is None:
+        return sample_alone(asked.sample, signature)
+    return given(arrays, signature, count)
+
+
+def _subject(name: str, asked: Asked, work: Path) -> Subject:
+    path = work / capture.FACTS
+    if not path.is_file():
+        raise ExportError(
+            f"{name}: the child ended without an answer and without an error",
+            hint="the user's code must not end its process (os._exit)",
+        )
+    captured = json.loads(path.read_text(encoding="utf-8"))
+    signature = Signature.from_json(captured["signature"])
+    _check_labels(asked.labels, signature)
+    return Subject(
+        name=name,
+        signature=signature,
+        stages=tuple(captured["stages"]),
+        decision=None,
+        labels=asked.labels,
+        facts={
+            "recipe": None,
+            "recipe_id": None,
+            "training": {},
+            "scalogram": None,
+            "not_judged": captured["not_judged"],
+        },
+    )
+
+
+def _check_labels(labels: tuple[str, ...], signature: Signature) -> None:
+    lasts = [spec.shape[-1] for spec in signature.outputs if spec.shape]
+    if labels and len(labels) not in lasts:
+        raise InputError(
+            f"{len(labels)} labels are given, the last axes of the outputs have {lasts}",
+            hint="give one label per class, one a line",
+        )
+
+
+def _accuracy(
+    asked: Asked, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+) -> Accuracy:
+    if asked.measuring is None:
+        return Accuracy(note=NOTE)
+    signature = Signature.from_json(
+        json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["signature"]
+    )
+    return Accuracy(metrics=measure(asked.measuring, signature, engines, work, run, report))
+
+
+def read_measuring(metric: str | None, data: Path | None) -> Measuring | None:
+    """``--metric`` and ``--data``, which need each other."""
+    if metric is None and data is None:
+        return None
+    if metric is None:
+        raise UsageError("--data is for --metric, which is not given")
+    check_code(metric)
+    if data is None:
+        raise UsageError("--metric needs --data", hint=f"an .npz of inputs and '{TARGETS}'")
+    arrays = read_npz(data)
+    if TARGETS not in arrays:
+        raise InputError(f"{data} has no '{TARGETS}'", hint=f"it has: {', '.join(arrays)}")
+    return Measuring(metric, arrays)
+
+
+def read_labels(path: Path | None) -> tuple[str, ...]:
+    """One label a line; `InputError` for a file that cannot be read or is empty."""
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as labels: {error}") from error
+    labels = tuple(line.strip() for line in lines if line.strip())
+    if not labels:
+        raise InputError(f"{path} holds no labels", hint="one label a line")
+    return labels
+
+
+def read_states(pairs: Sequence[str]) -> dict[str, str]:
+    """``IN=OUT`` pairs as a mapping; `UsageError` for anything else."""
+    split = [pair.partition("=") for pair in pairs]
+    for pair, (into, _, out) in zip(pairs, split, strict=True):
+        if not into or not out:
+            raise UsageError(f"--state {pair} is not IN=OUT")
+    return {into: out for into, _, out in split}

@@ -1,0 +1,1 @@
+"""The steps of an export, from the checked plan to the bundle: one per file."""

@@ -1,0 +1,93 @@
+"""The last step of an export: manifest, labels, card and script beside the model files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tinyml
+from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
+from tinyml.files import sha256, write_json, write_text
+from tinyml.image_decision import ImageDecision
+from tinyml.pages.card import model_card
+from tinyml.pages.run_script import (
+    ARRAYS_SCRIPT,
+    IMAGES_SCRIPT,
+    RUN_SCRIPT,
+    with_integer_ends,
+)
+from tinyml.pipeline.doctor import version_of
+from tinyml.pipeline.sources.source import Subject
+
+MAKERS = (
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "onnxscript",
+    "onnx-ir",
+    "litert-torch",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+)
+
+
+def assemble(
+    folder: Path,
+    subject: Subject,
+    target: str,
+    models: tuple[ModelFile, ...],
+    parity: Parity,
+    found: Mapping[str, Any],
+) -> Bundle:
+    """Write everything but the model files and the reference, which lie in ``folder`` already.
+
+    ``found``: what is to be known of the files beside their parity, for the manifest.
+    """
+    if subject.labels:
+        write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
+    script = _script(subject)
+    board = [model for model in models if model.format == "tflite"]
+    if script and board:
+        write_text(folder / RUN, with_integer_ends(script) if board[0].ends else script)
+    packages = {name: version_of(name) for name in MAKERS}
+    bundle = Bundle(
+        folder=folder,
+        model=subject.name,
+        target=target,
+        signature=subject.signature,
+        decision=subject.decision,
+        models=models,
+        parity=parity,
+        stages=subject.stages,
+        front_end=subject.front_end,
+        facts={
+            "tinyml": tinyml.__version__,
+            **subject.facts,
+            "packages": packages,
+            **found,
+        },
+        files=_files(folder),
+    )
+    write_text(folder / CARD, model_card(bundle, domain=subject.domain))
+    bundle = replace(bundle, files=_files(folder))
+    write_json(folder / MANIFEST, bundle.manifest())
+    return bundle
+
+
+def _script(subject: Subject) -> str | None:
+    """The ``run.py`` for what the model takes: arrays, images, waveforms, or none."""
+    if subject.decision is None:
+        return ARRAYS_SCRIPT
+    if isinstance(subject.decision, ImageDecision):
+        return IMAGES_SCRIPT
+    return None if subject.decision.whole else RUN_SCRIPT
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        path.name: {"size": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }

@@ -1,0 +1,50 @@
+"""``--equalize``: the child that evens out the captured program's channels before it is written.
+
+``python -m tinyml.pipeline.steps.equalize FOLDER``: FOLDER holds what
+`tinyml.pipeline.sources.capture` left; program, counts and parity in it are those after the pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from tinyml.bundle import REFERENCE
+from tinyml.files import write_json
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.sources.capture import FACTS, rows_of
+
+NOTHING = (
+    "nothing was evened out: no two consecutive layers whose scales differ let a factor through"
+)
+
+
+def evened(folder: Path) -> int:
+    """How many pairs of layers the child scaled."""
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return int(facts["passes"].get("equalize_layers", 0))
+
+
+def main(arguments: list[str]) -> None:
+    """Rewrite the program in the folder that ``arguments`` name."""
+    from tinyml.export import capture
+    from tinyml.export.capture import Captured
+    from tinyml.export.passes.torch.equalize_layers import equalize_layers
+
+    folder = Path(arguments[0])
+    captured = capture.load(folder / capture.PROGRAM, folder / capture.NAMES)
+    stages = dict(captured.stages)
+    count = equalize_layers(captured.program, stages)
+    made = Captured(captured.program, stages, captured.signature)
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    facts["passes"][equalize_layers.__name__] = count
+    rows = rows_of("equalized", made, reference.load(folder / REFERENCE), list(stages))
+    facts["parity"] += [dataclasses.asdict(row) for row in rows]
+    made.save(folder)
+    write_json(folder / FACTS, facts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

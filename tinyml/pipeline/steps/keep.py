@@ -1,0 +1,145 @@
+"""``--keep-failed``: what an export that failed parity leaves, with the divergence in small.
+
+DIR/
+  <model files>  reference.safetensors   as they would have been shipped
+  program.pt2  capture.json              the program that the files were written from
+  checkpoint.safetensors                 the weights
+  *.log  parity.json  divergence.png     what was said and found; the picture of it
+  repro.py  repro.json  repro.npz  repro.<format>   numpy and the runtime show it again
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml import checkpoint
+from tinyml.bundle import REFERENCE, ModelFile, Parity, StageParity
+from tinyml.errors import InputError, MissingExtraError
+from tinyml.files import new_folder, write_json, write_text
+from tinyml.pages.divergence import divergence_plot
+from tinyml.pages.repro_script import repro_script
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import OPTIMISED
+from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.sources import capture
+from tinyml.pipeline.steps.twins import SUFFIX, twin_file
+from tinyml.registry import RUNTIME_OF_FORMAT
+from tinyml.runtimes.cut import cut_file
+from tinyml.spec import Array
+
+PROGRAM, NAMES = "program.pt2", "capture.json"
+KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")
+PICTURE, SCRIPT = "divergence.png", "repro.py"
+REPRO = "repro"
+
+
+@dataclass(frozen=True, slots=True)
+class _Repro:
+    """How to see one row again: ``tensor`` of ``model``, brought into ``order``, against ``want``.
+
+    ``inputs`` are those that a cut model still takes; empty: all.
+    """
+
+    runtime: str
+    model: str
+    tensor: str
+    want: Array
+    order: tuple[int, ...] | None = None
+    optimised: bool = False
+    inputs: tuple[str, ...] = ()
+
+
+def keep_failed(
+    folder: Path, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+) -> None:
+    """Make ``folder`` of the failed export in ``draft`` and ``work``; `UsageError` if it exists."""
+    with new_folder(folder, force=False) as kept:
+        shutil.copytree(draft, kept, dirs_exist_ok=True)
+        for path in (*(work / name for name in KEPT), *(work / capture.LOGS).iterdir()):
+            if path.exists():
+                shutil.copy(path, kept)
+        text = json.dumps(proof.to_json(), indent=2)
+        (kept / "parity.json").write_text(text, encoding="utf-8")
+        try:
+            divergence_plot(proof, kept / PICTURE)
+        except MissingExtraError as error:
+            write_text(kept / "divergence.txt", f"no picture: {error.message}; {error.hint}\n")
+        row = proof.first_divergence
+        if row is not None:
+            write_repro(kept, row, models)
+
+
+def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -> None:
+    """Write ``repro.*`` for ``row`` into ``folder``, which holds all the rest."""
+    known = reference.load(folder / REFERENCE)
+    repro = _repro(folder, row, models, known)
+    given = known.inputs[row.case]
+    arrays: dict[str, Any] = {name: given[name] for name in repro.inputs or given}
+    arrays["__want__"] = repro.want
+    np.savez(folder / f"{REPRO}.npz", **arrays)
+    job: dict[str, Any] = {
+        "engine": row.engine,
+        "stage": row.stage,
+        "case": row.case,
+        "bound": row.bound or 0.0,
+        "model": repro.model,
+        "tensor": repro.tensor,
+        "order": repro.order,
+        "optimised": repro.optimised,
+        "inputs": _input_order(folder),
+    }
+    write_json(folder / f"{REPRO}.json", job)
+    what = f"{row.engine} differs from PyTorch at '{row.stage}' on '{row.case}'"
+    write_text(folder / SCRIPT, repro_script(repro.runtime, what))
+
+
+def _repro(
+    folder: Path, row: StageParity, models: tuple[ModelFile, ...], known: Reference
+) -> _Repro:
+    runtime = row.engine.partition("+")[0]
+    optimised = row.engine in OPTIMISED.values()
+    model = next((m for m in models if RUNTIME_OF_FORMAT[m.format] == runtime), None)
+    if model is None:
+        return _in_program(folder, row, known)
+    if optimised:
+        want = known.outputs[row.case][row.stage]
+        return _Repro(runtime, model.path, row.stage, want, optimised=True)
+    want = known.stages[row.case][row.stage]
+    if row.engine.endswith(SUFFIX):
+        return _Repro(runtime, twin_file(folder, model.format).name, row.stage, want)
+    tensor = model.stages[row.stage]
+    assert tensor is not None, "a stage that was fused away has no divergence"
+    small = f"{REPRO}.{model.format}"
+    try:
+        inputs = cut_file(folder / model.path, tensor, folder / small)
+    except InputError:
+        return _whole(runtime, model, row, known)
+    return _Repro(runtime, small, tensor, want, model.layouts.get(row.stage), inputs=inputs)
+
+
+def _whole(runtime: str, model: ModelFile, row: StageParity, known: Reference) -> _Repro:
+    """A file that cannot be cut at the stage: its first output instead."""
+    output, want = next(iter(known.outputs[row.case].items()))
+    return _Repro(runtime, model.path, output, want)
+
+
+def _in_program(folder: Path, row: StageParity, known: Reference) -> _Repro:
+    """Of the program that was written: the one as captured is not kept, it has the same stages."""
+    from tinyml.export.capture import load
+
+    captured = load(folder / PROGRAM, folder / NAMES)
+    named = {**captured.outputs, **captured.stages}
+    stage = row.stage in captured.stages
+    want = (known.stages if stage else known.outputs)[row.case][row.stage]
+    return _Repro("torch", PROGRAM, named[row.stage] or "", want)
+
+
+def _input_order(folder: Path) -> list[str]:
+    signature = json.loads((folder / NAMES).read_text(encoding="utf-8"))["signature"]
+    return [spec["name"] for spec in signature["inputs"]]

@@ -1,0 +1,40 @@
+"""Written files -> `Parity`: every stage on every case, and the metric."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+from tinyml.bundle import REFERENCE, ModelFile, Parity, StageParity
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import engines
+from tinyml.pipeline.sources import capture
+from tinyml.pipeline.sources.source import Report, RunChild, Subject
+from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.twins import prove_twins
+from tinyml.pipeline.steps.write_files import run_child
+from tinyml.pipeline.verify import prove
+
+
+def prove_files(
+    plan: Plan,
+    subject: Subject,
+    models: tuple[ModelFile, ...],
+    draft: Path,
+    work: Path,
+    report: Report,
+) -> Parity:
+    shutil.copy(work / REFERENCE, draft / REFERENCE)
+    expected = reference.load(draft / REFERENCE)
+    captured = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["parity"]
+    found = list(engines(draft, models))
+    rows = (
+        *(StageParity(**row) for row in captured),
+        *prove(found, expected, subject.stages, report),
+        *prove_twins(found, expected, work),
+    )
+    run: RunChild = partial(run_child, plan, work)
+    accuracy = plan.source.accuracy(found, work, run, report)
+    return Parity(rows, accuracy.agreements, accuracy.note, accuracy.metrics)

@@ -1,0 +1,37 @@
+"""Stages that have no tensor in a shipped file, read from its twin instead.
+
+The twin lies in the export's scratch folder and is gone with it: the rows stay in the
+manifest under an engine of their own, ``onnxruntime+twin`` or ``litert+twin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyml.bundle import StageParity
+from tinyml.export import parity
+from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.answers.reference import Reference
+
+SUFFIX = "+twin"
+
+
+def twin_file(folder: Path, fmt: str) -> Path:
+    """Where the twin of the ``fmt`` file lies."""
+    return folder / f"twin.{fmt}"
+
+
+def prove_twins(
+    found: Sequence[Engine], expected: Reference, folder: Path
+) -> tuple[StageParity, ...]:
+    """Every stage that a twin in ``folder`` shows, on every case, nothing optimised."""
+    rows: list[StageParity] = []
+    for engine in found:
+        twin, model = twin_file(folder, engine.model.format), engine.model
+        for case, inputs in expected.inputs.items() if model.twin else ():
+            kept = [stage for stage in model.twin if stage in expected.stages[case]]
+            got = engine.runtime.read_tensors(twin, kept, inputs)
+            name, wanted = engine.name + SUFFIX, expected.stages[case]
+            rows += parity.compare(name, case, wanted, got, kept, engine.policy)
+    return tuple(rows)

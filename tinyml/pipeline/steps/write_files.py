@@ -1,0 +1,131 @@
+"""Captured program -> model files, one child process a format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinyml import registry
+from tinyml.bundle import ModelFile
+from tinyml.errors import ExportError, TinymlError
+from tinyml.export import blame, convert, facts
+from tinyml.export.precision.plan import load as load_plan
+from tinyml.files import sha256
+from tinyml.pipeline.sources import capture
+from tinyml.pipeline.sources.source import Report
+from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.sparse_safety import why_unsafe
+from tinyml.pipeline.steps.twins import twin_file
+
+
+def plan_floats(plan: Plan, work: Path, report: Report) -> None:
+    if plan.precision in ("fp32", *registry.INTEGER):
+        return
+    report({"text": f"choosing what can be {plan.precision}"})
+    run_child(plan, work, plan_precision.__name__, [str(work), plan.precision, *plan.formats])
+    for fmt in plan.formats:
+        for line in load_plan(plan_precision.plan_file(work, fmt)).lines():
+            report({"text": line})
+
+
+def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+    report({"text": f"converting to {' and '.join(plan.formats)}"})
+    names = file_names(plan)
+    writers = [
+        conversion_child(
+            registry.WRITERS[fmt],
+            _writer_arguments(plan, fmt, draft / name, work),
+            work,
+        )
+        for fmt, name in names.items()
+    ]
+    try:
+        run_children(plan, writers)
+    except ExportError as error:
+        blamed = _blamed(error, plan, work)
+        if blamed is error:
+            raise
+        raise blamed from error
+    if "tflite" in names and plan.sparse != "off" and plan.quantize is None:
+        store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
+    return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
+
+
+def store_safely(plan: Plan, writer: convert.Child, path: Path, report: Report) -> None:
+    """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
+    if why := why_unsafe(path):
+        report({"text": why})
+        run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
+
+
+def file_names(plan: Plan) -> dict[str, str]:
+    return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
+
+
+def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
+    written = facts.load(work / f"{fmt}.json")
+    precision: Any = registry.load("precision", plan.precision)
+    planned = plan_precision.plan_file(work, fmt)
+    shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
+    return ModelFile(
+        path=path.name,
+        sha256=sha256(path),
+        format=fmt,
+        precision=plan.precision,
+        passes=shared | written.passes,
+        stages=written.stages,
+        layouts=written.layouts,
+        minimum_runtime=written.minimum_runtime,
+        plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
+        note=precision.NOTES.get(fmt, ""),
+        twin=written.twin,
+        twin_note=written.twin_note,
+        ends=written.ends,
+    )
+
+
+def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> convert.Child:
+    log = work / capture.LOGS / f"{module.rpartition('.')[2]}.log"
+    return convert.Child(module, tuple(str(argument) for argument in arguments), log)
+
+
+def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+    child = conversion_child(module, arguments, work)
+    run_children(plan, [child])
+
+
+def run_children(plan: Plan, children: Sequence[convert.Child]) -> None:
+    """Side by side, within the job's time and memory."""
+    convert.run_children(children, timeout_s=plan.job.timeout_s, memory_mb=plan.memory_mb)
+
+
+def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
+    arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
+    arguments += [work / f"{fmt}.json"]
+    if plan.quantize is None:
+        arguments += ["--twin", twin_file(work, fmt)]
+    if plan.sparse == "off" or plan.quantize is not None:
+        arguments += ["--dense"]
+    if plan.precision in ("fp32", *registry.INTEGER):
+        return arguments
+    return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
+
+
+def _blamed(error: ExportError, plan: Plan, work: Path) -> TinymlError:
+    """The writer's ``error`` with the smallest part of the program that causes it."""
+    failed = [fmt for fmt in plan.formats if registry.WRITERS[fmt] == error.child]
+    if not failed:
+        return error
+    log = work / capture.LOGS / f"bisect_{failed[0]}.log"
+    return blame.explain_conversion(
+        error,
+        failed[0],
+        work,
+        log=log,
+        budget_s=plan.job.timeout_s,
+        memory_mb=plan.memory_mb,
+    )
