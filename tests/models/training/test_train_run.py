@@ -292,6 +292,15 @@ def test_predicting_the_recordings_gives_the_validation_metrics_of_training(tmp_
     assert metrics["uar"] > 0.9
 
 
+def test_what_begins_with_a_folds_model_holds_out_that_fold(tmp_path: Path) -> None:
+    cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "folds", quiet)
+    for number in (1, 2):
+        parent = checkpoint.load(tmp_path / "folds" / fold_file(number))
+        made = train(SMALL, RECIPE, DATA, tmp_path / f"from-{number}", quiet, parent)
+        assert made.facts["split"] == parent.facts["split"]
+        assert made.decision.thresholds == parent.decision.thresholds
+
+
 def test_folds_answer_every_person_once_and_continue_after_a_stop(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
     assert set(result["persons"]) == set(person_labels(DATA))

@@ -71,8 +71,9 @@ def train(
     `RecipeError`, `DataError`, `CheckpointError` when ``out`` holds another run's files,
     `UsageError` when another process works there.
 
-    ``parent`` is the trained model that pruning or rounding begins with; its thresholds stay, since
-    its weights have seen the persons of every inner fold.
+    ``parent`` is the trained model that pruning or rounding begins with. It holds out whom its
+    parent held out, be that a fold; its thresholds stay, since its weights have seen the persons of
+    every inner fold.
     """
     decision = decision_of(entry, recipe, data)
     check_teacher(recipe, parent)
@@ -81,9 +82,7 @@ def train(
         if done is not None:
             return done
         run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent)
-        training, validation = split_by_person(
-            run.examples.data, recipe.train.validation_fraction, recipe.seed
-        )
+        training, validation = _split(run.examples.data, recipe, parent)
         check_truths(run.truths, decision.labels, training)
         if parent is None:
             decision = run.decide("", "", training)
@@ -178,6 +177,16 @@ def _check_split(recipe: Recipe) -> None:
         )
     if recipe.threads <= 0:
         raise RecipeError(f"threads is {recipe.threads}: it must be positive")
+
+
+def _split(
+    data: RecordingSet, recipe: Recipe, parent: Checkpoint | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(training, validation) persons, sorted: a parent's weights have seen all but its own."""
+    if parent is None:
+        return split_by_person(data, recipe.train.validation_fraction, recipe.seed)
+    held_out = set(parent.facts["split"]["validation"])
+    return tuple(sorted(set(person_labels(data)) - held_out)), tuple(sorted(held_out))
 
 
 def _finished_folds(
