@@ -22,13 +22,14 @@ BASE_PX = 64
 # TinyNet-E: resolution, width and depth multipliers of EfficientNet-B0.
 RESOLUTION, WIDTH, DEPTH = 0.475, 0.51, 0.60
 TINYNET = ("tinynet", {"resolution": int(BASE_PX * RESOLUTION), "width": WIDTH, "depth": DEPTH})
+# Not the paper's RMSProp: with it TinyNet at 30 px was at chance after seven epochs.
 TRAIN = {
     "batch_size": 128,
-    "optimizer": "rmsprop",
-    "learning_rate": 0.01,
+    "optimizer": "adamw",
+    "learning_rate": 2e-3,
     "schedule": "cosine",
     "warm_up_epochs": 1.0,
-    "weight_decay": 1e-5,
+    "weight_decay": 0.05,
     "label_smoothing": 0.1,
     "ema": 0.999,
     "flip": True,

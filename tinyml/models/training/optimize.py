@@ -36,9 +36,13 @@ def _sgd(parameters: Iterable[Parameter], recipe: TrainRecipe) -> torch.optim.Op
 
 
 def _rmsprop(parameters: Iterable[Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:
-    """As EfficientNet and TinyNet train: epsilon 1e-3 (Han et al. 2020, arXiv 2010.14819)."""
+    """As EfficientNet and TinyNet train (Han et al. 2020, arXiv 2010.14819).
+
+    Their epsilon of 1e-3 is added inside the root, as TensorFlow does: no gradient is divided by
+    less than 0.032. PyTorch adds its own outside, so that the root of it does the same.
+    """
     return torch.optim.RMSprop(
-        parameters, alpha=0.9, eps=1e-3, momentum=0.9, weight_decay=recipe.weight_decay
+        parameters, alpha=0.9, eps=1e-3**0.5, momentum=0.9, weight_decay=recipe.weight_decay
     )
 
 
