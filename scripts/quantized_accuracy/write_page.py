@@ -57,7 +57,8 @@ TABLE = """
 ## Every precision
 
 The first figure of a cell is the metric, the second its difference to the float32 file in points,
-the third the share that keeps its label.
+the third the share that keeps its label. `qat-w8a8` was trained on first, by
+`tinyml train --qat CHECKPOINT`.
 
 """
 
