@@ -156,3 +156,12 @@ def test_a_model_without_pointwise_layers_is_refused_with_the_cure() -> None:
     with pytest.raises(InputError, match="no layer to prune") as caught:
         plan(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), PruneRecipe("gradual", 0.5))
     assert "--layers" in caught.value.hint
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_masked_becomes_zero_to_the_bit_and_the_rest_stays(dtype: torch.dtype) -> None:
+    weights = torch.tensor([[1.5, -2.0, float("nan")], [-0.0, float("-inf"), -3.0]], dtype=dtype)
+    mask = torch.tensor([[True, False, False], [False, False, True]])
+    apply({"w": mask}, {"w": weights})
+    assert weights.tolist() == [[1.5, 0.0, 0.0], [0.0, 0.0, -3.0]]
+    assert not torch.signbit(weights[~mask]).any()

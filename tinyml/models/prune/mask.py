@@ -18,6 +18,8 @@ from tinyml.errors import InputError
 Masks = dict[str, Tensor]
 BLOCKS = (1, 2, 4)
 AXES = ("output", "input")
+# Integers as wide as a weight: a mask is laid over its bits.
+BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 def block_scores(scores: Tensor, block: int, axis: str) -> Tensor:
@@ -44,10 +46,15 @@ def lowest(scores: Sequence[Tensor], zeros: int) -> list[Tensor]:
 
 
 def apply(masks: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Make the masked of ``weights`` exact zeros, in place."""
+    """Make the masked of ``weights``, float32 or float64, exact zeros, in place.
+
+    By their bits, for every step does this twice: ``masked_fill_`` takes eight times as long,
+    and a product would leave negative zeros.
+    """
     with torch.no_grad():
         for name, mask in masks.items():
-            weights[name].masked_fill_(~mask, 0.0)
+            bits = BITS[weights[name].dtype]
+            weights[name].view(bits).bitwise_and_(mask.to(bits).neg_())
 
 
 def sparsity(masks: Mapping[str, Tensor]) -> float:

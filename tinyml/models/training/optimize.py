@@ -21,11 +21,11 @@ END_DIVISOR = 1e5
 
 
 def _adam(parameters: Iterable[Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, weight_decay=recipe.weight_decay)
+    return torch.optim.Adam(parameters, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _adamw(parameters: Iterable[Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(parameters, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _sgd(parameters: Iterable[Parameter], recipe: TrainRecipe) -> torch.optim.Optimizer:
