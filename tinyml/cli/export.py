@@ -233,7 +233,7 @@ def _show(bundle: Bundle, out: Path) -> None:
     if "harm" in bundle.facts:
         put(table(*harm_rows(bundle.facts["harm"])))
     for agreement in bundle.parity.agreements:
-        put(f"{agreement.engine}: {agreement.agreeing} of {agreement.count} {agreement.unit} agree")
+        put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:
             put(f"  {moved.name}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
     for metric in bundle.parity.metrics:

@@ -18,6 +18,9 @@ from tinyml.pipeline.user_model import (
     read_states,
 )
 
+# Of labels in percent, or of the metric.
+MAX_DROP_POINTS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
@@ -52,7 +55,7 @@ class ExportJob:
     equalize: bool = False
     explain: bool = False
     auto_precision: bool = False
-    max_drop_points: float = 0.5
+    max_drop_points: float | None = None
     weights: Path | None = None
     strip_prefix: str = ""
     sample: Path | None = None
@@ -67,6 +70,16 @@ class ExportJob:
     keep_failed: Path | None = None
     timeout_s: float = 600.0
     memory_mb: int | None = None
+
+    @property
+    def accepted_loss(self) -> float | None:
+        """Of the metric of what was held out, a fraction of 1; ``None``: nothing was said."""
+        return self.max_drop / 100 if self.auto_precision else None
+
+    @property
+    def max_drop(self) -> float:
+        """``max_drop_points``, or what they are by default."""
+        return MAX_DROP_POINTS if self.max_drop_points is None else self.max_drop_points
 
 
 def source_of(job: ExportJob) -> Source:

@@ -147,7 +147,7 @@ def _quantize_job(
         default.calibration_samples if samples is None else samples,
         job.keep_float or default.keep_float,
         job.explain,
-        job.max_drop_points if job.auto_precision else None,
+        job.max_drop if job.auto_precision else None,
         io,
         _chosen(job.weight_scales, default.weight_scales),
         job.equalize or default.equalize,
