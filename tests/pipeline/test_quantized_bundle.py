@@ -185,6 +185,13 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
         ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
         ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
+        ({"precision": "fp32", "ranges": ""}, "--ranges is for integers"),
+        ({"max_drop_points": 1.0}, "--max-drop-points is for --auto-precision"),
+        ({"precision": "fp32", "max_drop_points": 1.0}, "--max-drop-points is for --auto"),
+        ({"precision": "w8-dynamic", "ranges": "mse"}, "--ranges is for ranges that are fixed"),
+        ({"precision": "w8-dynamic", "calibration": Path("c.npz")}, "w8-dynamic finds its own"),
+        ({"precision": "w8-dynamic", "calibration_samples": 9}, "--calibration-samples is for"),
+        ({"calibration_samples": 9}, "how many of --calibration's are taken"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_refused_before_any_work(

@@ -106,11 +106,12 @@ def command(
         ),
     ] = False,
     max_drop_points: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, help="With --auto-precision: percent of labels, or points of the metric."
+            min=0,
+            help="With --auto-precision: percent of labels, or points of the metric; default 0.5.",
         ),
-    ] = 0.5,
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="State dict, .safetensors or .pt, for a factory or a model's name."),
