@@ -19,6 +19,7 @@ from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.instruction_set import instruction_set
 from tinyml.pipeline.quantize import size_line
 from tinyml.pipeline.verify import verify
+from tinyml.pipeline.write_integers import check_kept
 
 NET = """
 import torch
@@ -201,9 +202,26 @@ def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
         export(job(user, **{"calibration": None, **asked}), silent)
 
 
-def test_an_unknown_stage_to_keep_is_refused(user: Path) -> None:
-    with pytest.raises(InputError, match="no stage 'tail'"):
-        export(job(user, keep_float=("tail",), formats=("tflite",)), silent)
+def test_an_unknown_stage_to_keep_is_refused_before_any_conversion(user: Path) -> None:
+    told: list[str] = []
+    asked = job(user, keep_float=("head", "hed"), formats=("tflite",))
+    with pytest.raises(UsageError, match="no stage 'hed' to keep in float32") as caught:
+        export(asked, lambda event: told.append(str(event.get("text", ""))))
+    assert caught.value.hint.startswith("stages, the nearest first: head, ")
+    assert not any("converting" in line for line in told)
+    assert not (user / "out").exists()
+
+
+def test_of_many_stages_the_nearest_are_told() -> None:
+    stages = [f"block{number}.conv" for number in range(30)]
+    check_kept(stages[:3], stages)
+    with pytest.raises(UsageError) as caught:
+        check_kept(["block17.cnv"], stages)
+    assert caught.value.hint.startswith("stages, the nearest first: block17.conv, ")
+    assert caught.value.hint.endswith(" and 22 more")
+    with pytest.raises(UsageError) as caught:
+        check_kept(["a"], [])
+    assert caught.value.hint == "stages, the nearest first: none"
 
 
 def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,9 @@ from tinyml.pipeline.write_files import (
     written_file,
 )
 
+# Of a model's stages, in a hint.
+MOST_TOLD = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -73,6 +77,7 @@ def write_integers(
     that were kept come last.
     """
     check_ends(job, subject)
+    check_kept(job.keep, subject.stages)
     calibration = _calibration(plan, job, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
@@ -102,6 +107,18 @@ def write_integers(
             report({"text": line})
         keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
+
+
+def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
+    """`UsageError` for a stage that the model does not have: the nearest are told first."""
+    for name in keep:
+        if name not in stages:
+            near = difflib.get_close_matches(name, stages, n=MOST_TOLD, cutoff=0.0)
+            more = f" and {len(stages) - len(near)} more" if len(stages) > len(near) else ""
+            raise UsageError(
+                f"no stage '{name}' to keep in float32",
+                hint=f"stages, the nearest first: {', '.join(near) or 'none'}{more}",
+            )
 
 
 def check_ends(job: QuantizeJob, subject: Subject) -> None:
