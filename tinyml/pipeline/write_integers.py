@@ -130,11 +130,11 @@ def check_ends(job: QuantizeJob, subject: Subject) -> None:
     if job.io == "float":
         return
     hint = "leave --io at float"
-    if subject.front_end is not None:
+    if subject.front_end is not None and job.front_end == "float":
         raise UsageError(
             f"--io int8: the front end of {subject.name} stays in float32, up to "
             f"'{subject.front_end}', and takes its input as it is",
-            hint=hint,
+            hint=f"{hint}; or round it too, --front-end int8, if the gate lets it pass",
         )
     if subject.signature.states:
         raise UsageError(
