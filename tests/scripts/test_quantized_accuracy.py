@@ -144,3 +144,13 @@ def test_answers_belong_to_the_weights_that_gave_them(modules: Any, runs: tuple[
         case.checkpoint
     )
     assert kept(case, "fp32", "onnx", folder) is None
+
+
+def test_all_test_images_are_asked_about_and_what_they_are_is_known(
+    modules: Any, image_run: Path
+) -> None:
+    case = modules["cases"].Case("mobilenet-v1", 0, image_run / "checkpoint.safetensors")
+    found = case.questions(lambda _event: None)
+    assert len(found) == len(found.truths) == 60
+    assert set(found.truths.values()) <= set(range(len(found.decision.labels)))
+    assert list(found.of_unit([[0.0]] * 60)) == list(found.truths)
