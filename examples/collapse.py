@@ -19,12 +19,13 @@ FACTOR = 1000.0
 # More deviations than any answer is below its mean.
 CEILING = 20.0
 # What is exported: (bundle, factory, options); no bundle comes of those that fail the gate.
+AUTO = "--auto-precision --max-drop-points 1"
 EXPORTS = (
     ("weights-int8", "uneven_weights", "--weight-scales per-tensor --explain"),
-    ("weights-auto", "uneven_weights", "--weight-scales per-tensor --auto-precision"),
+    ("weights-auto", "uneven_weights", f"--weight-scales per-tensor {AUTO}"),
     ("weights-per-channel", "uneven_weights", ""),
     ("activations-int8", "uneven_activations", "--explain"),
-    ("activations-auto", "uneven_activations", "--auto-precision"),
+    ("activations-auto", "uneven_activations", AUTO),
     ("activations-equalized", "uneven_activations", "--equalize"),
 )
 
@@ -149,8 +150,7 @@ def command(out: Path, name: str, factory: str, options: str) -> list[str]:
     here = Path(__file__)
     given = f"--sample {out / 'sample.npz'} --calibration {out / 'calibration.npz'} "
     given += f"--metric {here}:accuracy --data {out / 'test.npz'} --target rpi "
-    given += "--formats tflite --max-drop-points 1 "
-    given += f"--precision w8a8-static --keep-failed {out / name}-failed {options}"
+    given += f"--formats tflite --precision w8a8-static --keep-failed {out / name}-failed {options}"
     whole = f"export {here}:{factory} --out {out / name} {given}"
     return [sys.executable, "-m", "tinyml.cli.main", *whole.split()]
 

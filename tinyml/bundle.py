@@ -21,6 +21,7 @@ from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
 from tinyml.integers import Integers, read_ends
+from tinyml.paired_difference import Difference
 from tinyml.spec import Array, Signature
 from tinyml.tolerance import PolicyName
 
@@ -107,7 +108,8 @@ class Disagreement:
 class Agreement:
     """Labels of what was held out, PyTorch against one engine.
 
-    ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``.
+    ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``;
+    ``difference``: of ``metric``, ``UAR`` of persons or ``accuracy`` of images.
     """
 
     engine: str
@@ -116,6 +118,21 @@ class Agreement:
     agreeing: int
     largest_probability_error: float
     disagreements: tuple[Disagreement, ...] = ()
+    metric: str = ""
+    difference: Difference | None = None
+
+    @property
+    def text(self) -> str:
+        """For a person: how many keep their label, and what becomes of the metric."""
+        said = f"{self.agreeing} of {self.count} {self.unit} agree"
+        if self.difference is None:
+            return said
+        own = self.difference
+        return f"{said}; {self.metric} {own.want:.4f} becomes {own.got:.4f}, {own.points} points"
+
+    def lost(self, accepted: float) -> bool:
+        """Whether the metric is clearly worse: all of its interval is below ``-accepted``."""
+        return self.difference is not None and self.difference.high < -accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +187,9 @@ class Parity:
 
 def _agreement(row: Mapping[str, Any]) -> Agreement:
     moved = tuple(Disagreement(**item) for item in row["disagreements"])
-    return Agreement(**{**row, "disagreements": moved})
+    found = row.get("difference")
+    difference = None if found is None else Difference(**found)
+    return Agreement(**{**row, "disagreements": moved, "difference": difference})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ import numpy as np
 from tinyml import checkpoint
 from tinyml.decision import AnyDecision, Floats
 from tinyml.image_decision import ImageDecision
-from tinyml.models.data.recordings import person_labels
 from tinyml.models.training.recordings import fold_file
-from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.data import image_set
 from tinyml.pipeline.answers.held_out import HeldOut, Images, held_out
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -25,10 +24,14 @@ FOLD_COUNT = 5
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """All that a case held out, and what each person or image is: name -> label."""
+    """All that a case held out."""
 
     held_out: HeldOut
-    truths: Mapping[str, int]
+
+    @property
+    def truths(self) -> Mapping[str, int]:
+        """What each person or image is: name -> label."""
+        return self.held_out.truths
 
     def __len__(self) -> int:
         return len(self.held_out)
@@ -67,11 +70,9 @@ class Case:
         if isinstance(saved.decision, ImageDecision):
             # The gate takes 2,000 of them; here it is all.
             test = image_set(saved.recipe, None, saved.decision, report).test
-            every = Images(saved.decision, test.images, tuple(range(len(test.labels))))
-            names = (f"test image {place}" for place in every.places)
-            return Questions(every, dict(zip(names, map(int, test.labels), strict=True)))
-        truths = person_labels(recording_set(saved.recipe, None))
-        return Questions(held_out(saved, None, report), truths)
+            labels = tuple(map(int, test.labels))
+            return Questions(Images(saved.decision, test.images, tuple(range(len(labels))), labels))
+        return Questions(held_out(saved, None, report))
 
 
 def cases(runs: Path) -> dict[str, list[Case]]:

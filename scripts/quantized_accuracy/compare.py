@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from answers import Answers
-from numpy.typing import NDArray
 
-from tinyml.models.training.metrics import Counts, Reals, confusion
+from tinyml.models.training.metrics import Reals
+from tinyml.paired_difference import Difference, Metric, paired_difference
 from tinyml.tolerance import sqnr_db
-
-DRAWS = 2000
-LEVEL = 0.95
-Metric = Callable[[Counts], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +45,6 @@ class Pair:
     def kept(self) -> float:
         """The share that keeps its label."""
         return 1 - len(self.changes) / len(self.truths)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A metric of both, integers minus float, and its bootstrap interval."""
-
-    want: float
-    got: float
-    low: float
-    high: float
-
-    @property
-    def points(self) -> str:
-        """In points of 100, with the interval."""
-        low, high = 100 * self.low, 100 * self.high
-        return f"{100 * (self.got - self.want):+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def pool(pairs: Iterable[tuple[int, Answers, Answers]]) -> Pair:
@@ -105,27 +85,6 @@ def logits(probabilities: Sequence[Sequence[float]]) -> Reals:
 
 
 def difference(pair: Pair, metric: Metric, classes: int) -> Difference:
-    """``metric`` of both, and the interval of its difference over units drawn with replacement.
-
-    Paired: a drawn person or image brings both labels. Percentiles, as in `tinyml.time_ratio`.
-    """
+    """``metric`` of both, and the interval of its difference."""
     truths, wants, gots = (np.array(one) for one in (pair.truths, pair.wants, pair.gots))
-
-    def both(rows: NDArray[np.int64]) -> tuple[float, float]:
-        return (
-            metric(confusion(truths[rows], wants[rows], classes)),
-            metric(confusion(truths[rows], gots[rows], classes)),
-        )
-
-    generator = np.random.default_rng(0)
-    moved = []
-    for _ in range(DRAWS):
-        want, got = both(generator.integers(len(truths), size=len(truths)))
-        moved.append(got - want)
-    low, high = np.quantile(moved, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(*both(np.arange(len(truths))), float(low), float(high))
-
-
-def accuracy(counts: Counts) -> float:
-    """The share of right answers of ``counts`` [truth, answer]."""
-    return float(counts.trace() / counts.sum())
+    return paired_difference(metric, truths, wants, gots, classes)

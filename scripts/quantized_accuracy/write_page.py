@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import compare
 from answers import FORMATS, PRECISIONS, kept
 from cases import FOLD_COUNT, Case
-from compare import Metric, Pair, accuracy, difference, pool
+from compare import Pair, difference, pool
 
 from tinyml import checkpoint
 from tinyml.files import write_text
-from tinyml.models.training.metrics import unweighted_average_recall, weighted_accuracy
+from tinyml.models.training.metrics import average_recall, share_right, weighted_share
+from tinyml.paired_difference import DRAWS, Metric
 
 NAME = "quantized.md"
 FLOAT, INTEGERS = "fp32", "w8a8-static"
@@ -79,7 +79,7 @@ class Judged:
 def write(found: Mapping[str, Sequence[Case]], runs: Path, docs: Path) -> Path:
     """Write the page; what was not computed is said to be missing."""
     models = {name: _judged(own) for name, own in found.items() if _ready(own)}
-    parts = [HEAD.format(draws=f"{compare.DRAWS:,}")]
+    parts = [HEAD.format(draws=f"{DRAWS:,}")]
     if "funnelnet" in models:
         parts += [FUNNELNET, _persons(models["funnelnet"], runs)]
     if "mobilenet-v1" in models:
@@ -97,9 +97,9 @@ def _ready(cases: Sequence[Case]) -> bool:
 def _judged(cases: Sequence[Case]) -> Judged:
     labels = checkpoint.load(cases[0].checkpoint).decision.labels
     if cases[0].model != "funnelnet":
-        return Judged(cases, {"accuracy": accuracy})
-    weighted = partial(weighted_accuracy, labels=labels)
-    return Judged(cases, {"UAR": unweighted_average_recall, "weighted accuracy": weighted})
+        return Judged(cases, {"accuracy": share_right})
+    weighted = partial(weighted_share, labels=labels)
+    return Judged(cases, {"UAR": average_recall, "weighted accuracy": weighted})
 
 
 def pair_of(cases: Sequence[Case], precision: str, file_format: str, runs: Path) -> Pair | str:
@@ -171,7 +171,7 @@ def _images(model: Judged, runs: Path) -> str:
             musts.append(f"- {name}: {pair}")
             continue
         rows.append([name, f"{len(pair.truths):,}", _kept(pair), *_differences(model, pair)])
-        found = difference(pair, accuracy, len(model.labels))
+        found = difference(pair, share_right, len(model.labels))
         holds = 100 * (found.want - found.got) <= MOST_POINTS
         musts.append(f"- {name}: at most {MOST_POINTS:g} point lost: {_yes(holds)}")
     return table(rows) + "\n" + "\n".join(musts) + "\n"

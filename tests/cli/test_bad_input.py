@@ -146,9 +146,13 @@ def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: 
         (("--target", "rpi6"), ("unknown target 'rpi6'", "did you mean 'rpi")),
         (("--target", "rpi", "--formats", "tflight"), ("unknown format", "'tflite'")),
         (("--target", "rpi", "--precision", "fp31"), ("unknown precision", "'fp32'")),
+        (
+            ("--target", "rpi", "--precision", "w8a8-static", "--max-drop-points", "0.5"),
+            ("--max-drop-points is for --auto-precision", "hint: add --auto-precision"),
+        ),
     ],
 )
-def test_unknown_names_get_a_suggestion(
+def test_what_cannot_be_meant_is_refused_with_a_suggestion(
     cli: Cli, small_run: Path, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     assert_refused(cli("export", small_run, *arguments, "--out", tmp_path / "out"), 2, *words)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyml.bundle import Parity
+from tinyml.bundle import Agreement, Parity
 from tinyml.errors import ValidationError
 from tinyml.export.parity import cases, compare, gate
+from tinyml.models.training.metrics import share_right
+from tinyml.paired_difference import paired_difference
 from tinyml.spec import Array, Signature, StatePair, TensorSpec
 from tinyml.tolerance import POLICIES
 
@@ -101,6 +103,42 @@ def test_the_gate_says_when_there_is_no_number() -> None:
     rows = compare("litert", "impulse", WANT, {**WANT, "bank": WANT["bank"] * np.nan}, ["bank"])
     with pytest.raises(ValidationError, match="not finite"):
         gate(Parity(rows))
+
+
+def labels(*, wrong: int, count: int = 1000) -> Parity:
+    """Labels of images that PyTorch has right, ``wrong`` of them moved; all stages hold."""
+    truths = np.zeros(count, int)
+    gots = (np.arange(count) < wrong).astype(int)
+    found = paired_difference(share_right, truths, truths, gots, 2)
+    own = Agreement("litert", "images", count, count - wrong, 0.1, (), "accuracy", found)
+    return Parity(compare("litert", "random", WANT, WANT, list(WANT)), (own,))
+
+
+def test_the_gate_refuses_labels_that_are_clearly_worse() -> None:
+    gate(labels(wrong=0))
+    gate(labels(wrong=15))  # more than a point, but that may be chance
+    with pytest.raises(ValidationError) as caught:
+        gate(labels(wrong=40))
+    said = "litert is clearly worse than PyTorch, by more than 1 points: 960 of 1000 images agree; "
+    assert caught.value.message.startswith(f"{said}accuracy 1.0000 becomes 0.9600, -4.00 (-5.")
+    assert "--auto-precision" in caught.value.hint
+
+
+def test_the_gate_takes_the_loss_that_was_accepted() -> None:
+    gate(labels(wrong=40), accepted=0.05)
+    with pytest.raises(ValidationError, match=r"by more than 0\.5 points"):
+        gate(labels(wrong=15), accepted=0.005)
+
+
+def test_a_failed_stage_is_told_with_what_became_of_its_engines_labels() -> None:
+    wrong = {name: array * 2 for name, array in WANT.items()}
+    agreements = labels(wrong=1).agreements
+    for engine, told in (("litert+xnnpack", True), ("onnxruntime", False)):
+        rows = compare(engine, "impulse", WANT, wrong, list(WANT), "int8")
+        with pytest.raises(ValidationError) as caught:
+            gate(Parity(rows, agreements))
+        assert ("; 999 of 1000 images agree; accuracy 1.0000" in caught.value.message) == told
+        assert "--auto-precision" in caught.value.hint
 
 
 def test_every_case_fits_the_signature() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,22 +202,61 @@ def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
     assert "prepare" in ran.stderr
 
 
+@pytest.mark.parametrize("scales", ["per-channel", "per-tensor"])
+@pytest.mark.parametrize("bias", [1.5, 0.004])
 @pytest.mark.parametrize("fmt", ["onnx", "tflite"])
-def test_a_channel_without_weights_keeps_its_bias(tmp_path: Path, fmt: str) -> None:
+def test_a_channel_without_weights_keeps_its_bias(
+    tmp_path: Path, fmt: str, bias: float, scales: str
+) -> None:
     network = pointwise(kept=0.5)
     with torch.no_grad():
         for name, layer in (("second", 7), ("first", 3), ("classes", 5)):
             network.get_parameter(f"{name}.weight")[layer] = 0.0
-            network.get_parameter(f"{name}.bias")[layer] = 1.5
+            network.get_parameter(f"{name}.bias")[layer] = bias
     path = write_floats(network, tmp_path)[fmt]
     out = tmp_path / f"q.{fmt}"
-    out.write_bytes(quantized(path, planned(path, "w8a8-static")))
+    plan = replace(planned(path, "w8a8-static"), weight_scales=scales)
+    out.write_bytes(quantized(path, plan))
     got = runtime(out).open(out).run({"image": image(3)})["logits"]
-    assert got[0, 5] == pytest.approx(1.5, abs=0.03)
+    assert got[0, 5] == pytest.approx(bias, abs=0.03)
+    if fmt == "onnx":
+        assert stored_biases(out) == pytest.approx(stored_biases(path), abs=1e-4)
     want = runtime(path).open(path).run({"image": image(3)})["logits"]
     noise = sqnr_db(got, want)
     assert noise is not None
     assert noise > LEAST_DB["w8a8-static"]
+
+
+def test_sums_of_large_products_do_not_overflow_when_onnxruntime_optimises(
+    tmp_path: Path,
+) -> None:
+    """Its kernels for x86 without VNNI otherwise add two products in 16 bits."""
+    network = pointwise(kept=1.0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.abs_()
+    path, out = write_floats(network, tmp_path)["onnx"], tmp_path / "q.onnx"
+    out.write_bytes(quantized(path, planned(path, "w8a8-static")))
+    plain = ONNXRUNTIME.read_tensors(out, ["logits"], {"image": image(3)})["logits"]
+    optimised = ONNXRUNTIME.open(out).run({"image": image(3)})["logits"]
+    noise = sqnr_db(optimised, plain)
+    assert noise is not None
+    assert noise > 40.0
+
+
+def stored_biases(path: Path) -> list[float]:
+    """The bias of every layer of an .onnx, in floats or in integers, one after another."""
+    model = onnx.load(path)
+    stored = {own.name: onnx.numpy_helper.to_array(own) for own in model.graph.initializer}
+    made = {node.output[0]: node for node in model.graph.node}
+    found: list[float] = []
+    for name in (n.input[2] for n in model.graph.node if n.op_type in ("Conv", "Gemm")):
+        if name in stored:
+            found += stored[name].tolist()
+        else:
+            integers, scale = (stored[own] for own in made[name].input[:2])
+            found += (integers * scale).tolist()
+    return found
 
 
 def test_a_layer_that_is_kept_stays_in_float_when_onnxruntime_optimises(

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from tinyml import bundle as bundles
+from tinyml.paired_difference import Difference
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.predict import predict
 
@@ -84,7 +85,9 @@ def test_parity_covers_every_engine_case_and_stage(small_bundle: Path) -> None:
     assert any(case.startswith("validation-") for case in cases)
     for agreement in parity.agreements:
         assert agreement.count == agreement.agreeing > 0
-        assert agreement.unit == "persons"
+        assert (agreement.unit, agreement.metric) == ("persons", "UAR")
+        told = bundles.read(small_bundle).facts["training"]["validation"]["uar"]
+        assert agreement.difference == Difference(told, told, 0.0, 0.0)
 
 
 def test_the_reference_holds_pytorchs_answers(small_bundle: Path) -> None:

@@ -14,6 +14,7 @@ from two_files import DECISION, FLOATS, HEADER, INTEGERS, SIGNATURE, row, write_
 
 from tinyml.bundle import Agreement, Metric, Parity
 from tinyml.errors import BundleError, InputError, MissingExtraError
+from tinyml.paired_difference import Difference
 from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.comparison import files as compare_files
 from tinyml.pipeline.comparison.text import sections
@@ -163,12 +164,18 @@ def test_labels_that_moved_and_metrics_stand_beside_each_other(
 ) -> None:
     parity = Parity(
         (row("y", 20.0),),
-        (Agreement("onnxruntime", "images", 2000, 1973, 0.1),),
+        (
+            Agreement(
+                *("onnxruntime", "images", 2000, 1973, 0.1, (), "accuracy"),
+                Difference(0.807, 0.806, -0.003, 0.001),
+            ),
+        ),
         metrics=(Metric("pytorch", "accuracy", 0.9125, 800),),
     )
     other = write_bundle(tmp_path / "other", INTEGERS, parity=parity)
     assert differing(compared(floats, other).agreements) == {
         "onnxruntime, images that keep their label": (None, "1,973 of 2,000"),
+        "onnxruntime, accuracy in points of PyTorch's": (None, "-0.10 (-0.30 to +0.10)"),
         "pytorch, accuracy": (None, "0.9125 on 800 samples"),
     }
 

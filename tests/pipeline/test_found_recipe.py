@@ -59,6 +59,7 @@ def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None
     assert (own.ranges, own.samples, own.keep, own.io) == ("entropy", 7, FOUND.keep_float, "int8")
     assert (own.weight_scales, own.equalize, own.front_end) == ("per-tensor", True, "int8")
     options = {"ranges": "mse", "calibration_samples": 9, "keep_float": ("head",), "io": "float"}
+    options["calibration"] = path  # looked at later, but there
     over = checked(job(tmp_path, recipe=path, **options), source()).quantize
     assert over is not None
     assert (over.ranges, over.samples, over.keep, over.io) == ("mse", 9, ("head",), "float")

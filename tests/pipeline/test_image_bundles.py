@@ -21,6 +21,7 @@ from tinyml.errors import DataError, UsageError
 from tinyml.image_decision import ImageDecision
 from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
+from tinyml.paired_difference import Difference
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.data import image_set, recording_set
@@ -88,6 +89,13 @@ def test_labels_of_the_test_images_are_compared(image_bundle: Path) -> None:
     for found in parity.agreements:
         assert (found.unit, found.count, found.agreeing) == ("images", 60, 60)
         assert 0 < found.largest_probability_error < 1e-4
+        assert found.metric == "accuracy"
+        assert found.difference is not None
+        assert (
+            found.difference.want
+            == bundles.read(image_bundle).facts["training"]["validation"]["accuracy"]
+        )
+        assert (found.difference.low, found.difference.high) == (0.0, 0.0)
 
 
 def test_parity_is_judged_on_real_test_images(image_bundle: Path, shapes: ImageSet) -> None:
@@ -282,7 +290,7 @@ class Wrong:
 
 def test_an_image_whose_label_moved_is_named(tmp_path: Path) -> None:
     decision = ImageDecision(("a", "b"), 2)
-    found = held.Images(decision, np.zeros((4, 2, 2, 3), np.uint8), (0, 5, 9, 12))
+    found = held.Images(decision, np.zeros((4, 2, 2, 3), np.uint8), (0, 5, 9, 12), (0, 1, 1, 0))
     answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.5, 0.5]], np.float32)
     np.save(tmp_path / "p.npy", answers)
     result = agreement(found, Wrong(answers), tmp_path / "p.npy", silent)  # type: ignore[arg-type]
@@ -291,6 +299,8 @@ def test_an_image_whose_label_moved_is_named(tmp_path: Path) -> None:
     assert (moved.name, moved.want, moved.got) == ("test image 9", "a", "b")
     assert moved.margin == pytest.approx(0.4)
     assert result.largest_probability_error == pytest.approx(0.4)
+    assert (result.metric, result.difference) == ("accuracy", Difference(0.75, 1.0, 0.0, 0.75))
+    assert result.text.endswith("accuracy 0.7500 becomes 1.0000, +25.00 (+0.00 to +75.00) points")
 
 
 def test_the_card_says_what_the_figures_are_of(image_bundle: Path) -> None:

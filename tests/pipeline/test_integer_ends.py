@@ -232,8 +232,12 @@ def test_a_float_front_end_takes_its_input_as_it_is() -> None:
     asked = QuantizeJob("w8a8-static", io="int8")
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
     check_ends(asked, subject(plain))
-    with pytest.raises(UsageError, match="front end of funnelnet stays in float32, up to 'level'"):
+    with pytest.raises(
+        UsageError, match="front end of funnelnet stays in float32, up to 'level'"
+    ) as caught:
         check_ends(asked, subject(plain, "level"))
+    assert "--front-end int8" in caught.value.hint
+    check_ends(replace(asked, front_end="int8"), subject(plain, "level"))
     check_ends(replace(asked, io="float"), subject(plain, "level"))
 
 

@@ -16,6 +16,7 @@ from tinyml.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.integers.quantize import size_line
+from tinyml.pipeline.integers.write_integers import check_kept
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.steps import equalize
 from tinyml.pipeline.verify import verify
@@ -185,6 +186,13 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
         ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
         ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
+        ({"precision": "fp32", "ranges": ""}, "--ranges is for integers"),
+        ({"max_drop_points": 1.0}, "--max-drop-points is for --auto-precision"),
+        ({"precision": "fp32", "max_drop_points": 1.0}, "--max-drop-points is for --auto"),
+        ({"precision": "w8-dynamic", "ranges": "mse"}, "--ranges is for ranges that are fixed"),
+        ({"precision": "w8-dynamic", "calibration": Path("c.npz")}, "w8-dynamic finds its own"),
+        ({"precision": "w8-dynamic", "calibration_samples": 9}, "--calibration-samples is for"),
+        ({"calibration_samples": 9}, "how many of --calibration's are taken"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
@@ -194,9 +202,26 @@ def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
         export(job(user, **{"calibration": None, **asked}), silent)
 
 
-def test_an_unknown_stage_to_keep_is_refused(user: Path) -> None:
-    with pytest.raises(InputError, match="no stage 'tail'"):
-        export(job(user, keep_float=("tail",), formats=("tflite",)), silent)
+def test_an_unknown_stage_to_keep_is_refused_before_any_conversion(user: Path) -> None:
+    told: list[str] = []
+    asked = job(user, keep_float=("head", "hed"), formats=("tflite",))
+    with pytest.raises(UsageError, match="no stage 'hed' to keep in float32") as caught:
+        export(asked, lambda event: told.append(str(event.get("text", ""))))
+    assert caught.value.hint.startswith("stages, the nearest first: head, ")
+    assert not any("converting" in line for line in told)
+    assert not (user / "out").exists()
+
+
+def test_of_many_stages_the_nearest_are_told() -> None:
+    stages = [f"block{number}.conv" for number in range(30)]
+    check_kept(stages[:3], stages)
+    with pytest.raises(UsageError) as caught:
+        check_kept(["block17.cnv"], stages)
+    assert caught.value.hint.startswith("stages, the nearest first: block17.conv, ")
+    assert caught.value.hint.endswith(" and 22 more")
+    with pytest.raises(UsageError) as caught:
+        check_kept(["a"], [])
+    assert caught.value.hint == "stages, the nearest first: none"
 
 
 def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:

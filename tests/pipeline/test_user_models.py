@@ -246,6 +246,20 @@ def test_names_that_do_not_fit_are_listed_with_the_prefix_to_strip(
         ({"weights": Path("nowhere.pt")}, UsageError, "nowhere.pt"),
         ({"model": "funnelnet", "labels": Path("l.txt")}, UsageError, "PATH.py:FACTORY"),
         ({"target": "rpy"}, UsageError, "did you mean 'rpi'"),
+        ({"without_data": True}, UsageError, "--without-data is for a checkpoint"),
+        ({"model": "."}, UsageError, "--sample is for a factory or a model's name"),
+        ({"model": ".", "sample": None, "weights": Path("w")}, UsageError, "--weights is for a"),
+        ({"model": ".", "sample": None, "strip_prefix": "a."}, UsageError, "--strip-prefix is for"),
+        (
+            {"model": "funnelnet", "weights": Path("w"), "data": Path("d")},
+            UsageError,
+            "'funnelnet' with --weights has no data set",
+        ),
+        (
+            {"model": "funnelnet", "weights": Path("w"), "without_data": True},
+            UsageError,
+            "--without-data is for a checkpoint",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_any_work(

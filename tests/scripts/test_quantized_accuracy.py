@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml import checkpoint
+from tinyml import checkpoint, paired_difference
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Decision
 from tinyml.files import write_json
-from tinyml.models.training.metrics import unweighted_average_recall
+from tinyml.models.training.metrics import average_recall, share_right
 from tinyml.recipe import Recipe
 from tinyml.spec import Signature, TensorSpec
 
@@ -78,13 +78,13 @@ def test_a_paired_interval_is_of_what_moved_and_not_of_who_was_drawn(modules: An
     compare = modules["compare"]
     truths = [0, 1, 2] * 100
     same = answers(modules, [0] * 300, truths)
-    nothing = compare.difference(compare.pool([(0, same, same)]), unweighted_average_recall, 3)
+    nothing = compare.difference(compare.pool([(0, same, same)]), average_recall, 3)
     assert (nothing.low, nothing.high) == (0.0, 0.0)
     assert nothing.points == "+0.00 (+0.00 to +0.00)"
     # Right in everything, then wrong in 30 of 300: a tenth of them, binomial.
     right = answers(modules, truths, truths)
     wrong = answers(modules, [(t + 1) % 3 if i < 30 else t for i, t in enumerate(truths)], truths)
-    found = compare.difference(compare.pool([(0, right, wrong)]), compare.accuracy, 3)
+    found = compare.difference(compare.pool([(0, right, wrong)]), share_right, 3)
     assert (found.want, found.got) == (1.0, 0.9)
     half = 1.96 * (0.1 * 0.9 / 300) ** 0.5
     assert found.low == pytest.approx(-0.1 - half, abs=0.006)
@@ -117,7 +117,7 @@ def keep(modules: Any, runs: Path, case: Any, precision: str, told: Any) -> None
 def test_the_page_says_what_holds_who_changed_and_what_is_missing(
     modules: Any, runs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modules["compare"], "DRAWS", 50)
+    monkeypatch.setattr(paired_difference, "DRAWS", 50)
     folder, cases = runs
     keep(modules, folder, cases[0], "w8a8-static", answers(modules, [0, 1, 2], [0, 1, 2], 1e-3))
     keep(modules, folder, cases[1], "w8a8-static", answers(modules, [1, 1, 2], [0, 1, 2], 1e-3))
@@ -144,3 +144,13 @@ def test_answers_belong_to_the_weights_that_gave_them(modules: Any, runs: tuple[
         case.checkpoint
     )
     assert kept(case, "fp32", "onnx", folder) is None
+
+
+def test_all_test_images_are_asked_about_and_what_they_are_is_known(
+    modules: Any, image_run: Path
+) -> None:
+    case = modules["cases"].Case("mobilenet-v1", 0, image_run / "checkpoint.safetensors")
+    found = case.questions(lambda _event: None)
+    assert len(found) == len(found.truths) == 60
+    assert set(found.truths.values()) <= set(range(len(found.decision.labels)))
+    assert list(found.of_unit([[0.0]] * 60)) == list(found.truths)

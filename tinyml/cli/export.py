@@ -106,11 +106,12 @@ def command(
         ),
     ] = False,
     max_drop_points: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, help="With --auto-precision: percent of labels, or points of the metric."
+            min=0,
+            help="With --auto-precision: percent of labels, or points of the metric; default 0.5.",
         ),
-    ] = 0.5,
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="State dict, .safetensors or .pt, for a factory or a model's name."),
@@ -233,7 +234,7 @@ def _show(bundle: Bundle, out: Path) -> None:
     if "harm" in bundle.facts:
         put(table(*harm_rows(bundle.facts["harm"])))
     for agreement in bundle.parity.agreements:
-        put(f"{agreement.engine}: {agreement.agreeing} of {agreement.count} {agreement.unit} agree")
+        put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:
             put(f"  {moved.name}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
     for metric in bundle.parity.metrics:

@@ -28,13 +28,18 @@ from tinyml.bundle import Parity, StageParity
 from tinyml.errors import ValidationError
 from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
-from tinyml.tolerance import POLICIES, PolicyName, largest_error, sqnr_db
+from tinyml.tolerance import POLICIES, PolicyName, largest_error, metric_bound, sqnr_db
 
 TINY = 1e-5
 # The captured program runs the module's own kernels in the same order; only how a sum is
 # split may differ. Anything else, our rewritten program too, is another engine: a folded
 # normalisation scales weights before it rounds, and rounds before it subtracts a mean.
 CAPTURED_POLICY: PolicyName = "rewrite"
+STAGE = "stages before it agree: look at what this stage computes"
+INTEGERS = (
+    "--auto-precision keeps the layers that do most harm in float32, --explain ranks them; "
+    "or try another --ranges"
+)
 
 
 def compare(
@@ -92,14 +97,16 @@ def _row(
     )
 
 
-def gate(parity: Parity) -> None:
+def gate(parity: Parity, accepted: float | None = None) -> None:
     """Raise `ValidationError` naming engine, case and the first stage out of tolerance.
 
-    Where all stages hold, naming the engine whose metric is not PyTorch's.
+    Where all stages hold, naming the engine whose metric is not PyTorch's; of what was held
+    out, whose labels are clearly worse than ``accepted``, `metric_bound` where that is None.
     """
     row = parity.first_divergence
     if row is None:
         _gate_metrics(parity)
+        _gate_labels(parity, accepted)
         return
     if row.max_error is None or row.bound is None:
         numbers = "its answer is missing, not finite or of another shape"
@@ -112,9 +119,27 @@ def gate(parity: Parity) -> None:
     failed = sum(other.verdict == "fail" for other in parity.stages)
     raise ValidationError(
         f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}'{in_format}: "
-        f"{numbers} ({failed} of {len(parity.stages)} rows fail)",
-        hint="stages before it agree: look at what this stage computes",
+        f"{numbers} ({failed} of {len(parity.stages)} rows fail){_labels(parity, runtime)}",
+        hint=INTEGERS if row.policy == "int8" else STAGE,
     )
+
+
+def _gate_labels(parity: Parity, accepted: float | None) -> None:
+    for own in parity.agreements:
+        if own.difference is None:
+            continue
+        loss = metric_bound(own.difference.want, own.count) if accepted is None else accepted
+        if own.lost(loss):
+            raise ValidationError(
+                f"{own.engine} is clearly worse than PyTorch, by more than {100 * loss:.3g} "
+                f"points: {own.text} (95%)",
+                hint=INTEGERS,
+            )
+
+
+def _labels(parity: Parity, engine: str) -> str:
+    """What became of the labels meanwhile."""
+    return "".join(f"; {own.text}" for own in parity.agreements if own.engine == engine)
 
 
 def _gate_metrics(parity: Parity) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyml.errors import ExportError, InputError, UsageError
+from tinyml.errors import ExportError, UsageError
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.files import write_json
@@ -115,18 +115,12 @@ def kept_operators(
     their reasons and all that they hold, with the activations behind; what makes
     probabilities at the end, unless ``io`` asks for them as integers. ``owners``: tensor ->
     the innermost stage that computes it.
-    `InputError` for an unknown stage.
     """
     kept: dict[str, str] = {}
     if front_end is not None:
         why = f"front end, up to '{front_end}'"
         kept |= dict.fromkeys(sorted(feeding(graph.operators, stages.get(front_end))), why)
     for stage, why in keep.items():
-        if stage not in stages:
-            known = ", ".join(name for name, tensor in stages.items() if tensor)
-            raise InputError(
-                f"no stage '{stage}' to keep in float32", hint=f"stages: {known or 'none'}"
-            )
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
     for operator in graph.operators:

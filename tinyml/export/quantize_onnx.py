@@ -29,6 +29,7 @@ from tinyml.export.onnx_kept import keep_kept
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
+from tinyml.export.weight_ranges import layers_of_onnx, weight_ranges
 
 # int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
 MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}
@@ -85,12 +86,25 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
             "WeightSymmetric": True,
             "UseQDQContribOps": False,
             "DedicatedQDQPair": False,
+            "TensorQuantOverrides": _widened(model, planned),
         },
     )
     quantizer.quantize_model()
     made = _in_order(quantizer.model)
     keep_kept(made, planned.kept)
     return made
+
+
+def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
+    """The ranges of `weight_ranges` as onnxruntime's quantizer takes them: one a channel."""
+    layers = {layer.weight: layer for layer in layers_of_onnx(model)}
+    found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales)
+    whole = planned.weight_scales == "per-tensor"
+    axes = {name: {} if whole else {"axis": layers[name].axis} for name in found}
+    return {
+        name: [{"rmin": -own, "rmax": own, **axes[name]} for own in largest.ravel()]
+        for name, largest in found.items()
+    }
 
 
 def _dynamic(model: Any, kept: list[str]) -> Any:

@@ -24,7 +24,7 @@ from tinyml.export.precision import integers_of
 from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.tflite_runtimes import minimum_runtime
-from tinyml.export.weight_ranges import weight_ranges
+from tinyml.export.weight_ranges import layers_of_tflite, weight_ranges
 
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}
@@ -45,7 +45,7 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
         name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
         for name, own in planned.quantized.items()
     }
-    widened = weight_ranges(model, planned.quantized, planned.weight_scales)
+    widened = weight_ranges(layers_of_tflite(model), planned.quantized, planned.weight_scales)
     ranges |= {name: {"min": -largest, "max": largest} for name, largest in widened.items()}
     try:
         made = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), rules).quantize(ranges)

@@ -1,14 +1,16 @@
 """Ranges of weights whose own are too small for their bias.
 
 A bias is stored in 32 bits with the scale of the input times that of its channel's weights.
-A channel that pruning left without weights has none to speak of: its bias would saturate,
+A channel that pruning left without weights has none to speak of: with a scale near zero its
+bias saturates, with one chosen at random (onnxruntime takes 1) it is rounded to few values,
 and the channel's answer with it. Zeros stay zeros at any scale, so such a channel is given
 one that its bias fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,33 +26,43 @@ LEVELS = 127
 LARGEST_BIAS = 2.0**30
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer with a bias: its tensors' names, and ``values`` of the weight with their axis."""
+
+    source: str
+    weight: str
+    axis: int
+    values: Array
+    offsets: Array
+
+
 def weight_ranges(
-    model: Any, activations: Mapping[str, Range], scales: str = "per-channel"
+    layers: Iterable[Layer], activations: Mapping[str, Range], scales: str = "per-channel"
 ) -> dict[str, Array]:
     """Weight -> largest magnitude by channel, [1 .. channels .. 1]; only those that need one.
 
     ``scales`` ``per-tensor``: by weight, [1 .. 1].
     """
     found: dict[str, Array] = {}
-    for axis, source, weight, bias in _layers(model):
-        within = activations.get(flatbuffer.text(source.name))
+    for layer in layers:
+        within = activations.get(layer.source)
         if within is None:
             continue
-        values, offsets = (flatbuffer.array(model, t, np.float32) for t in (weight, bias))
-        others = tuple(i for i in range(values.ndim) if i != axis)
-        own: Array = np.abs(values).max(axis=others, keepdims=True)
+        others = tuple(i for i in range(layer.values.ndim) if i != layer.axis)
+        own: Array = np.abs(layer.values).max(axis=others, keepdims=True)
         step = (max(within.high, 0.0) - min(within.low, 0.0)) / (2 * LEVELS + 1)
         finest = max(step, float(np.finfo(np.float32).tiny))
-        least = (np.abs(offsets) * LEVELS / (finest * LARGEST_BIAS)).reshape(own.shape)
+        least = (np.abs(layer.offsets) * LEVELS / (finest * LARGEST_BIAS)).reshape(own.shape)
         if scales == "per-tensor":
             own, least = own.max(keepdims=True), least.max(keepdims=True)
         if np.any(own < least):
-            found[flatbuffer.text(weight.name)] = np.maximum(own, least).astype(np.float32)
+            found[layer.weight] = np.maximum(own, least).astype(np.float32)
     return found
 
 
-def _layers(model: Any) -> Iterator[tuple[int, Any, Any, Any]]:
-    """(channel axis, input, weight, bias) of every layer with a float bias that is stored."""
+def layers_of_tflite(model: Any) -> Iterator[Layer]:
+    """Every layer of a ``schema.ModelT`` with a float bias that is stored."""
     (graph,) = model.subgraphs
     for operator in graph.operators:
         op = flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
@@ -58,7 +70,28 @@ def _layers(model: Any) -> Iterator[tuple[int, Any, Any, Any]]:
             continue
         source, weight, bias = (graph.tensors[int(i)] for i in operator.inputs[:3])
         if _is_stored(model, weight) and _is_stored(model, bias):
-            yield CHANNEL_AXIS[op], source, weight, bias
+            values, offsets = (flatbuffer.array(model, t, np.float32) for t in (weight, bias))
+            names = flatbuffer.text(source.name), flatbuffer.text(weight.name)
+            yield Layer(*names, CHANNEL_AXIS[op], values, offsets)
+
+
+def layers_of_onnx(model: Any) -> Iterator[Layer]:
+    """Every layer of an ``onnx.ModelProto`` with a bias that is stored."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        axes = {"Conv": 0, "Gemm": 0 if _is_transposed(node) else 1}
+        if node.op_type not in axes or len(node.input) < 3:
+            continue
+        source, weight, bias = node.input[:3]
+        if weight in stored and bias in stored:
+            values, offsets = (numpy_helper.to_array(stored[name]) for name in (weight, bias))
+            yield Layer(source, weight, axes[node.op_type], values, offsets)
+
+
+def _is_transposed(node: Any) -> bool:
+    return any(own.name == "transB" and own.i for own in node.attribute)
 
 
 def _is_stored(model: Any, tensor: Any) -> bool:

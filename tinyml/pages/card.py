@@ -137,6 +137,12 @@ def _parity(bundle: Bundle) -> str:
         f"- {a.engine}: {a.agreeing} of {a.count} validation {a.unit} get PyTorch's label"
         for a in bundle.parity.agreements
     ]
+    lines += [
+        f"- {a.engine}: {a.metric} {a.difference.want:.3f} in PyTorch, {a.difference.got:.3f} of "
+        f"these labels: {a.difference.points} points, 95% paired interval"
+        for a in bundle.parity.agreements
+        if a.difference is not None
+    ]
     if bundle.parity.accuracy_note:
         lines.append(f"- {bundle.parity.accuracy_note}")
     return "\n".join(lines) + "\n"

@@ -38,8 +38,8 @@ _RUN = {
     "onnxruntime": (
         "from onnxruntime import GraphOptimizationLevel as Level, InferenceSession, SessionOptions",
         "options = SessionOptions()\n"
-        'level = Level.ORT_ENABLE_ALL if job["optimised"] else Level.ORT_DISABLE_ALL\n'
-        "options.graph_optimization_level = level\n"
+        'if not job["optimised"]: options.graph_optimization_level = Level.ORT_DISABLE_ALL\n'
+        'options.add_session_config_entry("session.x64quantprecision", "1")\n'
         'got = InferenceSession(model, options).run([job["tensor"]], inputs)[0]' + _ORDER,
     ),
     "torch": (

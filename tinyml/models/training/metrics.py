@@ -12,6 +12,7 @@ from tinyml.decision import Decision, Floats
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 
 # What a label weighs in the murmur task of the George B. Moody PhysioNet Challenge 2022
 # (Reyna et al., PLOS Digital Health 2(9), 2023). Any other label weighs 1.
@@ -29,15 +30,30 @@ def confusion(
 
 def weighted_accuracy(counts: Counts, labels: Sequence[str]) -> float:
     """The challenge's score: weight of the right answers over the weight of all."""
-    weights = np.array([CHALLENGE_WEIGHTS.get(label, 1.0) for label in labels])
-    return float((weights * np.diag(counts)).sum() / (weights * counts.sum(axis=1)).sum())
+    return float(weighted_share(np.diag(counts), counts.sum(axis=1), labels))
 
 
 def unweighted_average_recall(counts: Counts) -> float:
     """Mean of the recalls of the labels that occur (UAR)."""
-    totals = counts.sum(axis=1)
-    occurs = totals > 0
-    return float(np.mean(np.diag(counts)[occurs] / totals[occurs]))
+    return float(average_recall(np.diag(counts), counts.sum(axis=1)))
+
+
+def weighted_share(right: Numbers, every: Numbers, labels: Sequence[str]) -> Reals:
+    """`weighted_accuracy` of right answers and all by class, [..., classes] each -> [...]."""
+    weights = np.array([CHALLENGE_WEIGHTS.get(label, 1.0) for label in labels])
+    return np.asarray((weights * right).sum(axis=-1) / (weights * every).sum(axis=-1))
+
+
+def average_recall(right: Numbers, every: Numbers) -> Reals:
+    """`unweighted_average_recall` of right answers and all by class, [..., classes] -> [...]."""
+    occurs = every > 0
+    recalls = np.divide(right, every, out=np.zeros(every.shape), where=occurs)
+    return np.asarray(recalls.sum(axis=-1) / occurs.sum(axis=-1))
+
+
+def share_right(right: Numbers, every: Numbers) -> Reals:
+    """Accuracy of right answers and all by class, [..., classes] each -> [...]."""
+    return np.asarray(right.sum(axis=-1) / every.sum(axis=-1))
 
 
 def area_under_curve(positives: Reals, negatives: Reals) -> float | None:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinyml.bundle import Agreement, Disagreement
-from tinyml.decision import Floats
+from tinyml.decision import AnyDecision, Floats
+from tinyml.image_decision import ImageDecision
+from tinyml.models.training.metrics import average_recall, share_right
+from tinyml.paired_difference import Difference, Metric, paired_difference
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.held_out import HeldOut
 
@@ -21,25 +24,47 @@ def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report
     wanted = np.load(reference)
     got = np.concatenate(list(_answers(held_out, engine, report)))
     decision = held_out.decision
-    want_units, got_units = held_out.of_unit(wanted), held_out.of_unit(got)
+    want_units = held_out.of_unit(wanted)
+    wants = {name: decision.label(own) for name, own in want_units.items()}
+    gots = {name: decision.label(own) for name, own in held_out.of_unit(got).items()}
     moved = tuple(
         Disagreement(
             name=name,
-            want=decision.labels[decision.label(want)],
-            got=decision.labels[decision.label(got_units[name])],
-            margin=decision.margin(want),
+            want=decision.labels[want],
+            got=decision.labels[gots[name]],
+            margin=decision.margin(want_units[name]),
         )
-        for name, want in want_units.items()
-        if decision.label(want) != decision.label(got_units[name])
+        for name, want in wants.items()
+        if want != gots[name]
     )
+    metric, measure = metric_of(decision)
     return Agreement(
         engine=engine.name,
         unit=held_out.unit,
-        count=len(want_units),
-        agreeing=len(want_units) - len(moved),
+        count=len(wants),
+        agreeing=len(wants) - len(moved),
         largest_probability_error=float(np.max(np.abs(wanted - got))),
         disagreements=moved,
+        metric=metric,
+        difference=_difference(held_out, measure, wants, gots),
     )
+
+
+def metric_of(decision: AnyDecision) -> tuple[str, Metric]:
+    """What labels are judged by: of images accuracy, of persons UAR, and how it is computed."""
+    return (
+        ("accuracy", share_right)
+        if isinstance(decision, ImageDecision)
+        else ("UAR", average_recall)
+    )
+
+
+def _difference(
+    held_out: HeldOut, metric: Metric, wants: Mapping[str, int], gots: Mapping[str, int]
+) -> Difference:
+    rows = [(held_out.truths[name], want, gots[name]) for name, want in wants.items()]
+    truths, before, after = np.array(rows).T
+    return paired_difference(metric, truths, before, after, len(held_out.decision.labels))
 
 
 def _answers(held_out: HeldOut, engine: Engine, report: Report) -> Iterator[Floats]:

@@ -13,6 +13,7 @@ from tinyml.checkpoint import Checkpoint
 from tinyml.decision import AnyDecision, Decision, Floats, of_recordings
 from tinyml.errors import DataError
 from tinyml.image_decision import Bytes, ImageDecision
+from tinyml.models.data.recordings import person_labels
 from tinyml.models.training.predict import by_person, by_recording, cut_windows
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.spec import Array, Signature
@@ -33,6 +34,10 @@ class HeldOut(Protocol):
     def decision(self) -> AnyDecision:
         """What surrounds the graph."""
 
+    @property
+    def truths(self) -> Mapping[str, int]:
+        """Name of a person or image -> its label."""
+
     def __len__(self) -> int:
         """How many inputs there are."""
 
@@ -51,13 +56,14 @@ class Recordings:
     """The windows of every validation recording, cut once.
 
     ``windows`` [n, samples]; ``counts`` says how many belong to each recording in turn;
-    ``persons`` is whose each recording is.
+    ``persons`` is whose each recording is, ``truths`` what each person is.
     """
 
     decision: Decision
     windows: Floats
     counts: tuple[int, ...]
     persons: tuple[str, ...]
+    truths: Mapping[str, int]
     unit: str = "persons"
 
     def __len__(self) -> int:
@@ -76,12 +82,20 @@ class Recordings:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """``pixels`` [n, side, side, channels] of the test images at ``places`` in their set."""
+    """``pixels`` [n, side, side, channels] of the test images at ``places`` in their set.
+
+    ``labels`` [n] of each.
+    """
 
     decision: ImageDecision
     pixels: Bytes
     places: tuple[int, ...]
+    labels: tuple[int, ...]
     unit: str = "images"
+
+    @property
+    def truths(self) -> Mapping[str, int]:
+        return dict(zip(self._names(), self.labels, strict=True))
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -93,8 +107,10 @@ class Images:
         np.save(path, self.pixels)
 
     def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
-        names = (f"test image {place}" for place in self.places)
-        return dict(zip(names, probabilities, strict=True))
+        return dict(zip(self._names(), probabilities, strict=True))
+
+    def _names(self) -> list[str]:
+        return [f"test image {place}" for place in self.places]
 
 
 def read_inputs(path: Path, decision: AnyDecision, batch: int) -> Iterator[Floats]:
@@ -126,7 +142,8 @@ def _images(
     _check_data(saved, loaded.name, loaded.sha256)
     count = len(loaded.test.labels)
     spread = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int)
-    return Images(decision, np.array(loaded.test.images[spread]), tuple(map(int, spread)))
+    pixels, labels = np.array(loaded.test.images[spread]), loaded.test.labels[spread]
+    return Images(decision, pixels, tuple(map(int, spread)), tuple(map(int, labels)))
 
 
 def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
@@ -145,6 +162,7 @@ def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordi
         windows=np.concatenate(windows),
         counts=tuple(len(part) for part in windows),
         persons=tuple(recording.person for recording in found),
+        truths=person_labels(loaded),
     )
 
 

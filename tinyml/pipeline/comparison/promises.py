@@ -140,4 +140,9 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
         f"{row.engine}, {row.name}": f"{row.value:.4g} on {row.samples:,} samples"
         for row in bundle.parity.metrics
     }
-    return labels | metrics
+    differences = {
+        f"{row.engine}, {row.metric} in points of PyTorch's": row.difference.points
+        for row in bundle.parity.agreements
+        if row.difference is not None
+    }
+    return labels | differences | metrics

@@ -59,7 +59,8 @@ def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str
 
 def settled(proof: Parity, max_drop_points: float) -> bool:
     """Whether every stage holds and no engine moves more labels or metric than allowed."""
-    if proof.first_divergence is not None:
+    clearly_worse = any(own.lost(max_drop_points / 100) for own in proof.agreements)
+    if proof.first_divergence is not None or clearly_worse:
         return False
     moved = [100 * (1 - own.agreeing / own.count) for own in proof.agreements]
     lost = [100 * (proof.metrics[0].value - own.value) for own in proof.metrics[1:]]

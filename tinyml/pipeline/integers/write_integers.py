@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,9 @@ from tinyml.pipeline.steps.write_files import (
     written_file,
 )
 
+# Of a model's stages, in a hint.
+MOST_TOLD = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -75,6 +79,7 @@ def write_integers(
     that were kept come last.
     """
     check_ends(job, subject)
+    check_kept(job.keep, subject.stages)
     calibration = _calibration(plan, job, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
@@ -106,6 +111,18 @@ def write_integers(
         report({"text": f"{more} stays in float32 from here on"})
 
 
+def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
+    """`UsageError` for a stage that the model does not have: the nearest are told first."""
+    for name in keep:
+        if name not in stages:
+            near = difflib.get_close_matches(name, stages, n=MOST_TOLD, cutoff=0.0)
+            more = f" and {len(stages) - len(near)} more" if len(stages) > len(near) else ""
+            raise UsageError(
+                f"no stage '{name}' to keep in float32",
+                hint=f"stages, the nearest first: {', '.join(near) or 'none'}{more}",
+            )
+
+
 def check_ends(job: QuantizeJob, subject: Subject) -> None:
     """`UsageError` for integer ends or an integer front end that the model cannot have."""
     if job.front_end == "int8" and subject.front_end is None:
@@ -115,11 +132,11 @@ def check_ends(job: QuantizeJob, subject: Subject) -> None:
     if job.io == "float":
         return
     hint = "leave --io at float"
-    if subject.front_end is not None:
+    if subject.front_end is not None and job.front_end == "float":
         raise UsageError(
             f"--io int8: the front end of {subject.name} stays in float32, up to "
             f"'{subject.front_end}', and takes its input as it is",
-            hint=hint,
+            hint=f"{hint}; or round it too, --front-end int8, if the gate lets it pass",
         )
     if subject.signature.states:
         raise UsageError(

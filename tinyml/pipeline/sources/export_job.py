@@ -18,6 +18,9 @@ from tinyml.pipeline.sources.user_model import (
     read_states,
 )
 
+# Of labels in percent, or of the metric.
+MAX_DROP_POINTS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
@@ -52,7 +55,7 @@ class ExportJob:
     equalize: bool = False
     explain: bool = False
     auto_precision: bool = False
-    max_drop_points: float = 0.5
+    max_drop_points: float | None = None
     weights: Path | None = None
     strip_prefix: str = ""
     sample: Path | None = None
@@ -68,6 +71,16 @@ class ExportJob:
     timeout_s: float = 600.0
     memory_mb: int | None = None
 
+    @property
+    def accepted_loss(self) -> float | None:
+        """Of the metric of what was held out, a fraction of 1; ``None``: nothing was said."""
+        return self.max_drop / 100 if self.auto_precision else None
+
+    @property
+    def max_drop(self) -> float:
+        """``max_drop_points``, or what they are by default."""
+        return MAX_DROP_POINTS if self.max_drop_points is None else self.max_drop_points
+
 
 def source_of(job: ExportJob) -> Source:
     """An existing path is a checkpoint, ``X:Y`` a factory, anything else a registered name."""
@@ -78,10 +91,16 @@ def source_of(job: ExportJob) -> Source:
         raise UsageError(
             f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
         )
-    _refuse_user_options(job)
+    whose = f"a model of your own, PATH.py:FACTORY; '{job.model}' is not one"
+    layout = job.input_layout != "nchw"
+    _refuse(whose, state=job.states, metric=job.metric, labels=job.labels, input_layout=layout)
     if path.exists():
+        whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
+        _refuse(whose, weights=job.weights, strip_prefix=job.strip_prefix, sample=job.sample)
         return TrainedSource(*saved_model(path), data=job.data, without_data=job.without_data)
     saved, entry = named_model(job.model, job.weights)
+    whose = f"a checkpoint; '{job.model}' with --weights has no data set"
+    _refuse(whose, data=job.data, without_data=job.without_data)
     if job.weights is not None and not job.weights.is_file():
         raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
     return TrainedSource(
@@ -94,6 +113,7 @@ def source_of(job: ExportJob) -> Source:
 
 
 def _factory(job: ExportJob) -> Source:
+    _refuse(f"a checkpoint; '{job.model}' is none", without_data=job.without_data)
     if job.sample is None:
         raise UsageError(
             f"'{job.model}' needs --sample",
@@ -109,15 +129,9 @@ def _factory(job: ExportJob) -> Source:
     return FactorySource(job.model, asked, job.weights, job.strip_prefix)
 
 
-def _refuse_user_options(job: ExportJob) -> None:
-    given = {
-        "--state": job.states,
-        "--metric": job.metric,
-        "--labels": job.labels,
-        "--input-layout": job.input_layout != "nchw",
-    }
-    for option, value in given.items():
+def _refuse(whose: str, **given: object) -> None:
+    """`UsageError` for the first option in ``given`` that is there: it would do nothing."""
+    for name, value in given.items():
         if value:
-            raise UsageError(
-                f"{option} is for a model of your own, PATH.py:FACTORY; '{job.model}' is not one"
-            )
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is for {whose}", hint=f"leave {option} away")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tinyml import registry
 from tinyml.errors import UsageError, require
+from tinyml.export.precision import integers_of
 from tinyml.integers import IO
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.integers.quantize import QuantizeJob
@@ -25,6 +26,7 @@ NO_INT8_ENDS = {
     "w8-dynamic": "w8-dynamic finds its ranges at each call, from inputs in float32",
     "w8a16": "the activations of w8a16 have 16 bits",
 }
+OF_RANGES = ("--ranges", "--calibration", "--calibration-samples")
 EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
     "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
@@ -52,6 +54,11 @@ class Plan:
 def checked(job: ExportJob, source: Source) -> Plan:
     """`UsageError` or `MissingExtraError` for what cannot be done, before any work."""
     target = find_target(job.target)
+    if job.max_drop_points is not None and not job.auto_precision:
+        raise UsageError(
+            "--max-drop-points is for --auto-precision, which is not given",
+            hint="add --auto-precision, or leave --max-drop-points away",
+        )
     default = _recipe(job, source)
     wanted = job.formats or default.formats
     for name in wanted:
@@ -81,13 +88,18 @@ def checked(job: ExportJob, source: Source) -> Plan:
             require(module, package, name)
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
     formats = tuple(dict.fromkeys(wanted))
-    quantize = _quantize_job(job, default, precision, _io(job, default, precision))
+    quantize = _quantize_job(job, source, default, precision, _io(job, default, precision))
     return Plan(job, source, target, formats, precision, sparse, quantize)
 
 
 def _chosen(given: str | None, default: str) -> str:
     """An option that is there counts, an empty one too: it is a name that nothing has."""
     return default if given is None else given
+
+
+def _is_trained(source: Source) -> bool:
+    """Whether it says which data it was trained on."""
+    return isinstance(source, TrainedSource) and bool(source.checkpoint.facts)
 
 
 def _is_trained_rounded(source: Source) -> bool:
@@ -115,9 +127,9 @@ def _io(job: ExportJob, default: ExportRecipe, precision: str) -> str:
 
 
 def _quantize_job(
-    job: ExportJob, default: ExportRecipe, precision: str, io: str
+    job: ExportJob, source: Source, default: ExportRecipe, precision: str, io: str
 ) -> QuantizeJob | None:
-    """`UsageError` for an option of integers that a precision of floats has no use for."""
+    """`UsageError` for an option that the precision has no use for."""
     given = {
         "--ranges": job.ranges,
         "--calibration": job.calibration,
@@ -129,27 +141,39 @@ def _quantize_job(
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
     }
+    asked = [option for option, value in given.items() if value not in (None, (), False)]
     if precision not in registry.INTEGER:
-        for option, value in given.items():
-            if value:
-                known = ", ".join(registry.INTEGER)
-                raise UsageError(
-                    f"{option} is for integers: {known}; this is {precision}",
-                    hint=f"add --precision {registry.INTEGER[0]}, or leave {option} away",
-                )
+        for option in asked:
+            known = ", ".join(registry.INTEGER)
+            raise UsageError(
+                f"{option} is for integers: {known}; this is {precision}",
+                hint=f"add --precision {registry.INTEGER[0]}, or leave {option} away",
+            )
         return None
+    if not integers_of(precision).CALIBRATED:
+        for option in (own for own in asked if own in OF_RANGES):
+            raise UsageError(
+                f"{option} is for ranges that are fixed: {precision} finds its own at each call",
+                hint=f"leave {option} away",
+            )
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
     samples = job.calibration_samples
-    return QuantizeJob(
+    made = QuantizeJob(
         precision,
         _chosen(job.ranges, default.ranges),
         default.calibration_samples if samples is None else samples,
         job.keep_float or default.keep_float,
         job.explain,
-        job.max_drop_points if job.auto_precision else None,
+        job.max_drop if job.auto_precision else None,
         io,
         _chosen(job.weight_scales, default.weight_scales),
         job.equalize or default.equalize,
         _chosen(job.front_end, default.front_end),
     )
+    if samples is not None and job.calibration is None and not _is_trained(source):
+        raise UsageError(
+            "--calibration-samples says how many of --calibration's are taken, which is not given",
+            hint="an .npz of inputs",
+        )
+    return made
