@@ -57,11 +57,12 @@ def _layers(model: Any) -> Iterator[tuple[int, Any, Any, Any]]:
         if op not in CHANNEL_AXIS or len(operator.inputs) < 3 or int(operator.inputs[2]) < 0:
             continue
         source, weight, bias = (graph.tensors[int(i)] for i in operator.inputs[:3])
-        if _is_stored(model, weight) and _is_stored(model, bias):
+        if is_stored(model, weight) and is_stored(model, bias):
             yield CHANNEL_AXIS[op], source, weight, bias
 
 
-def _is_stored(model: Any, tensor: Any) -> bool:
+def is_stored(model: Any, tensor: Any) -> bool:
+    """Whether ``tensor`` is a constant of float32."""
     from ai_edge_litert import schema_py_generated as schema
 
     data = model.buffers[tensor.buffer].data

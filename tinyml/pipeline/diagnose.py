@@ -17,6 +17,7 @@ from tinyml.export.diagnose.evidence import Evidence, Watched
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.integers import Integers
+from tinyml.pipeline.bias_effect import bias_effect
 from tinyml.pipeline.calibration import Calibration, spread
 from tinyml.pipeline.file_layers import channel_axes, layers
 from tinyml.pipeline.real_session import RealSession
@@ -78,6 +79,7 @@ def diagnosed(
         tensors=_watched(floats, graph, planned, samples.few),
         stages=owners,
         classes=confusion(floats, integers, samples.all, subject, ends),
+        bias=bias_effect(floats, integers, planned, samples.few, ends),
     )
     return diagnose(evidence), evidence.classes
 
