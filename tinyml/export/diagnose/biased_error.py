@@ -48,10 +48,11 @@ def _most_shifted(evidence: Evidence, found: Bias) -> str:
         own = evidence.tensors.get(layer.output)
         if own is None or not np.any(own.spread):
             return 0.0
-        return float(np.sqrt(np.sum(found.shifts[layer.product] ** 2) / np.sum(own.spread**2)))
+        power = float(np.sum(found.shifts[layer.product] ** 2))
+        return power / float(np.sum(own.spread**2))
 
     return max((own for own in evidence.layers if own.product in found.shifts), key=shifted).name
 
 
 def _db(signal: float, error: float) -> float:
-    return float(10 * np.log10(signal / max(error, np.finfo(np.float32).tiny)))
+    return float(10 * np.log10(signal / max(error, float(np.finfo(np.float32).tiny))))
