@@ -111,8 +111,8 @@ class ExportRecipe:
 
     For integers: ``io`` (``float`` or ``int8`` inputs and outputs), ``ranges`` (the method that
     chooses them), ``calibration_samples``, the stages that stay in float32 as ``keep_float``,
-    ``weight_scales`` (``per-channel`` or ``per-tensor``), whether to ``equalize`` first, and
-    ``front_end`` (``float`` or ``int8``).
+    ``weight_scales`` (``per-channel`` or ``per-tensor``), whether to ``equalize`` first,
+    ``front_end`` (``float`` or ``int8``), and whether to ``correct_bias``.
     """
 
     formats: tuple[str, ...] = ("onnx", "tflite")
@@ -125,6 +125,7 @@ class ExportRecipe:
     weight_scales: str = "per-channel"
     equalize: bool = False
     front_end: str = "float"
+    correct_bias: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,7 @@ _LATER = (
     "weight_scales",
     "equalize",
     "front_end",
+    "correct_bias",
 )
 _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),

@@ -12,7 +12,7 @@ from tinyml.diagnosis import Confusion
 from tinyml.export.choose_range import Range
 from tinyml.export.diagnose import diagnose
 from tinyml.export.diagnose.collapsed_classes import effective
-from tinyml.export.diagnose.evidence import Evidence, Layer, Watched
+from tinyml.export.diagnose.evidence import Bias, Evidence, Layer, Watched
 from tinyml.export.plan import QuantPlan
 from tinyml.spec import Array
 
@@ -185,6 +185,39 @@ def test_channels_that_never_change_are_counted_once_for_the_whole_file() -> Non
 def test_a_channel_seen_a_few_times_is_not_called_dead() -> None:
     vector = np.array([[0.0, 1.0, 2.0]], np.float32)
     assert rules(evidence({"t1": watched(vector)})) == []
+
+
+def biased(signal: float, error: float, weights: float, corrected: float) -> Evidence:
+    """``head`` shifted by as much as ``body``, which varies less."""
+    shifts = {"c1": np.full(CHANNELS, 0.1), "c2": np.full(CHANNELS, 0.1)}
+    seen = {"t1": watched(noise()), "t2": watched(4 * noise(1))}
+    layers = [layer(product="c1"), layer(name="head", product="c2", source="t1", output="t2")]
+    return Evidence(plan(), layers, seen, bias=Bias(signal, error, weights, corrected, shifts))
+
+
+def test_an_error_that_corrected_biases_would_take_away_is_found_at_the_layer_shifted_most() -> (
+    None
+):
+    (found,) = diagnose(biased(100.0, 1.0, 0.8, 0.2))
+    assert (found.rule, found.node) == ("biased_error", "body")
+    assert "60% of the error of the answers, whose SQNR is 20.0 dB" in found.cost
+    assert found.cost.endswith("leave 21.0, with corrected biases 27.0")
+    assert "--correct-bias" in found.cure
+
+
+@pytest.mark.parametrize(
+    "powers",
+    [
+        (100.0, 1.0, 0.8, 0.8),  # the error has no bias
+        (100.0, 1.0, 0.8, 0.9),  # corrected biases do harm
+        (100.0, 1.0, 0.3, 0.0),  # most of it comes from activations
+        (100.0, 0.05, 0.05, 0.0),  # 33 dB: nothing to cure
+    ],
+)
+def test_an_error_that_corrected_biases_would_leave_is_no_finding(
+    powers: tuple[float, float, float, float],
+) -> None:
+    assert rules(biased(*powers)) == []
 
 
 def test_samples_add_up() -> None:

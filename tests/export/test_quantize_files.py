@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir
 import pytest
 import torch
-from sparse_networks import SIGNATURE, answers, converted, image, pointwise
-from torch import nn
+from integer_files import graph_of, planned, quantized, runtime, write_floats
+from sparse_networks import answers, converted, image, pointwise
 
-from tinyml.export import calibrate, flatbuffer, operators, quantize_onnx, quantize_tflite
-from tinyml.export.capture import capture
-from tinyml.export.operators import FileGraph
+from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
 from tinyml.export.passes import tflite as passes
-from tinyml.export.passes.onnx import rewrite as rewrite_onnx
-from tinyml.export.passes.torch import rewrite
-from tinyml.export.plan import QuantPlan, kept_operators, plan_tensors
-from tinyml.export.write_onnx import to_onnx
+from tinyml.export.plan import kept_operators
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
 from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.spec import Array
 from tinyml.tolerance import sqnr_db
 
 # ai-edge-quantizer opens a file like this itself.
@@ -42,54 +32,6 @@ LEAST_DB = {"w8a8-static": 25.0, "qat-w8a8": 25.0, "w8-dynamic": 25.0, "w8a16": 
 def floats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The float32 files, 30% of their weights left: too many to store sparse in float32."""
     return write_floats(pointwise(kept=0.3), tmp_path_factory.mktemp("floats"))
-
-
-def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
-    """Both float32 files of ``network``, dense."""
-    model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
-    (folder / "n.tflite").write_bytes(flatbuffer.pack(model))
-    graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
-    rewrite_onnx(graph)
-    onnx.save(onnx_ir.to_proto(graph), folder / "n.onnx")
-    return {fmt: folder / f"n.{fmt}" for fmt in ("onnx", "tflite")}
-
-
-def graph_of(path: Path) -> FileGraph:
-    """The operators of a file."""
-    if path.suffix == ".tflite":
-        return operators.of_tflite(flatbuffer.unpack(path.read_bytes()))
-    return operators.of_onnx(onnx.load(path))
-
-
-def runtime(path: Path) -> Any:
-    """What reads a file."""
-    return LITERT if path.suffix == ".tflite" else ONNXRUNTIME
-
-
-def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> QuantPlan:
-    """By min and max of eight seeded images."""
-    graph = graph_of(path)
-    names = [n for operator in graph.operators for n in (*operator.inputs, *operator.outputs)]
-    read = runtime(path).reader(path, list(dict.fromkeys(names)))
-
-    def values() -> Iterator[dict[str, Array]]:
-        yield from (read({"image": image(seed)}) for seed in range(8))
-
-    kept = kept_operators(graph, {}, {}, None, {}) if kept is None else kept
-    found = calibrate.ranges("min-max", values(), values())
-    tensors = plan_tensors(graph.operators, found, kept)
-    return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)
-
-
-def quantized(path: Path, plan: QuantPlan) -> bytes:
-    """The file that the plan makes."""
-    if path.suffix == ".tflite":
-        model = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
-        passes.rewrite(model)
-        return flatbuffer.pack(model)
-    made = quantize_onnx.quantize(onnx.load(path), plan)
-    return bytes(made.SerializeToString(deterministic=True))
 
 
 @pytest.mark.parametrize("precision", INTEGER)

@@ -28,6 +28,7 @@ FOUND = ExportRecipe(
     weight_scales="per-tensor",
     equalize=True,
     front_end="int8",
+    correct_bias=True,
 )
 
 
@@ -58,6 +59,7 @@ def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None
     own = taken.quantize
     assert (own.ranges, own.samples, own.keep, own.io) == ("entropy", 7, FOUND.keep_float, "int8")
     assert (own.weight_scales, own.equalize, own.front_end) == ("per-tensor", True, "int8")
+    assert own.correct_bias
     options = {"ranges": "mse", "calibration_samples": 9, "keep_float": ("head",), "io": "float"}
     options["calibration"] = path  # looked at later, but there
     over = checked(job(tmp_path, recipe=path, **options), source()).quantize
@@ -69,7 +71,8 @@ def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None
 
 
 def test_a_search_leaves_all_that_it_was_given_in_its_recipe(tmp_path: Path) -> None:
-    searched = job(tmp_path, precision="w8a8-static", equalize=True, weight_scales="per-tensor")
+    asked = {"equalize": True, "correct_bias": True, "weight_scales": "per-tensor"}
+    searched = job(tmp_path, precision="w8a8-static", **asked)
     plan = checked(replace(searched, auto_precision=True), source())
     assert plan.quantize is not None
     found = save_found(plan, plan.quantize, ("head",))

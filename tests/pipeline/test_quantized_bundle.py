@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from tinyml import bundle as bundles
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.export import export
+from tinyml.pipeline.integers import bias_shift
 from tinyml.pipeline.integers.instruction_set import instruction_set
-from tinyml.pipeline.integers.quantize import size_line
+from tinyml.pipeline.integers.quantize import QuantizeJob, size_line
 from tinyml.pipeline.integers.write_integers import check_kept
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.steps import equalize
@@ -59,8 +60,29 @@ class Spread(nn.Module):
         x = self.gather(self.spread(torch.relu(self.entry(image))))
         return self.head(torch.relu(x).mean((2, 3)))
 
+class Biased(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
+        self.filters = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
+        self.mixed = nn.Conv2d(16, 24, 1)
+        self.head = nn.Linear(24, 5)
+        spread = torch.logspace(0, 2, 16)
+        with torch.no_grad():
+            self.entry.bias.fill_(2.0)
+            self.filters.weight.mul_(spread[:, None, None, None])
+            self.mixed.weight.div_(spread[None, :, None, None])
+            self.head.weight.mul_(4)
+    def forward(self, image):
+        x = torch.relu(self.filters(torch.relu(self.entry(image))))
+        return self.head(torch.relu(self.mixed(x)).mean((2, 3)))
+
 def build():
     return Net()
+
+def biased():
+    return Biased()
 
 def spread():
     return Spread()
@@ -117,6 +139,7 @@ def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
     assert {row.verdict for row in rows if row.case == "silence"} == {"not judged", "fused away"}
     assert all(row.sqnr_db > 20 for row in rows if row.case == "sample" and row.sqnr_db)
     assert any(line.startswith("w8a8-static onnx: ") for line in told)
+    assert not any("biased_error" in line for line in told)
     checked = verify(user / "out", silent)
     assert checked.parity.passed
     saved = json.loads((user / "out" / "manifest.json").read_text())
@@ -182,6 +205,8 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
         ({"precision": "fp16", "keep_float": ("head",)}, "--keep-float is for integers"),
         ({"precision": "fp32", "explain": True}, "--explain is for integers"),
         ({"precision": "fp16", "equalize": True}, "--equalize is for integers"),
+        ({"precision": "fp32", "correct_bias": True}, "--correct-bias is for integers"),
+        ({"precision": "w8-dynamic", "correct_bias": True}, "--correct-bias is not for w8-dynamic"),
         ({"weight_scales": "per-row"}, "unknown kind of weight scales 'per-row'"),
         ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
         ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
@@ -271,6 +296,58 @@ def test_activations_that_spread_are_evened_out_by_equalization(user: Path) -> N
     evened = [row for row in made.parity.stages if row.engine == "equalized"]
     assert {row.verdict for row in evened} == {"pass", "fused away"}
     assert {row.max_error for row in evened if row.stage == "output"} == {0.0}
+
+
+@pytest.mark.slow
+def test_a_biased_error_is_found_and_cured_in_both_formats(user: Path) -> None:
+    """One scale for depthwise filters that spread, far from zero: rounding shifts every mean."""
+    told: list[str] = []
+
+    def tell(event: Any) -> None:
+        told.append(str(event.get("text", "")))
+
+    asked = {"model": f"{user / 'net.py'}:biased", "weight_scales": "per-tensor"}
+    plain = export(job(user, **asked), tell)
+    found = [line for line in told if "biased_error at " in line]
+    assert len(found) == 2
+    assert all("rounded weights alone leave" in line and "--correct-bias" in line for line in found)
+    told.clear()
+    made = export(job(user, out=user / "corrected", correct_bias=True, **asked), tell)
+    assert not any("biased_error" in line for line in told)
+    assert told.count("  4 biases corrected") == 2
+    for model in made.models:
+        assert model.passes["correct_biases"] == len(model.plan["bias_shifts"]) == 4
+    before, after = answers_db(plain), answers_db(made)
+    assert all(after[engine] > before[engine] + 3 for engine in before)
+    floats = [row for row in made.parity.stages if row.engine in ("captured", "rewritten")]
+    assert floats == [r for r in plain.parity.stages if r.engine in ("captured", "rewritten")]
+    assert verify(user / "corrected", silent).parity.passed
+
+
+def answers_db(made: bundles.Bundle) -> dict[str, float]:
+    """Format's reader -> SQNR of the last stage on the sample."""
+    rows = [row for row in made.parity.stages if (row.stage, row.case) == ("head", "sample")]
+    return {row.engine: row.sqnr_db for row in rows if row.policy == "int8" and row.sqnr_db}
+
+
+def test_a_layer_that_stays_in_float_is_not_corrected(user: Path) -> None:
+    asked = {"model": f"{user / 'net.py'}:biased", "correct_bias": True, "precision": "w8a16"}
+    (made,) = export(job(user, keep_float=("mixed",), formats=("tflite",), **asked), silent).models
+    assert made.passes["correct_biases"] == len(made.plan["bias_shifts"]) == 3
+
+
+def test_without_a_layer_there_is_no_bias_to_correct_and_it_is_said(user: Path) -> None:
+    told: list[str] = []
+    asked = {"model": f"{user / 'net.py'}:square", "correct_bias": True, "formats": ("onnx",)}
+    with pytest.raises(ExportError, match="no operator to quantize"):
+        export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
+    assert bias_shift.NOTHING in told
+
+
+def test_weights_that_were_trained_rounded_keep_their_biases() -> None:
+    with pytest.raises(UsageError, match="not for qat-w8a8: its biases were trained") as refused:
+        QuantizeJob("qat-w8a8", correct_bias=True)
+    assert "correct_bias" in refused.value.hint
 
 
 def test_each_layer_is_looked_at_when_it_is_asked_for(user: Path) -> None:

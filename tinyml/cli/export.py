@@ -93,6 +93,14 @@ def command(
             "float32 stay the same.",
         ),
     ] = False,
+    correct_bias: Annotated[
+        bool,
+        typer.Option(
+            "--correct-bias",
+            help="For w8a8-static and w8a16: take from each bias what rounding the weights adds to "
+            "the mean of its layer, on the calibration samples.",
+        ),
+    ] = False,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
@@ -201,6 +209,7 @@ def command(
         weight_scales=weight_scales,
         front_end=front_end,
         equalize=equalize,
+        correct_bias=correct_bias,
         explain=explain,
         auto_precision=auto_precision,
         max_drop_points=max_drop_points,

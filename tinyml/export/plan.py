@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from tinyml.errors import ExportError, UsageError
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.files import write_json
+from tinyml.spec import Array
 
 Scheme = Literal["int8", "float32"]
 # What turns logits into probabilities: 256 levels are too few for a threshold among them.
@@ -47,6 +51,7 @@ class QuantPlan:
     io         ``int8``: inputs and outputs are integers too, ``float``: they stay float32
     instructions, threads  where the samples were run: others may round ranges otherwise
     weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
+    bias_shifts  layer, by its output -> what is taken from its bias, as `packed`
     """
 
     precision: str
@@ -63,6 +68,7 @@ class QuantPlan:
     instructions: str = ""
     threads: int = 0
     weight_scales: str = "per-channel"
+    bias_shifts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quantized(self) -> dict[str, Range]:
@@ -70,6 +76,17 @@ class QuantPlan:
         if not self.samples:
             return {}
         return {n: Range(t.low, t.high) for n, t in self.tensors.items() if t.scheme != "float32"}
+
+    @property
+    def shifts(self) -> dict[str, Array]:
+        """Layer, by its output -> [channels] float32, for those that become integers."""
+        own = {name: text for name, text in self.bias_shifts.items() if name not in self.kept}
+        return {name: np.frombuffer(b64decode(text), "<f4") for name, text in own.items()}
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """For a file's facts: what is done to it before it becomes integers, with counts."""
+        return {"correct_biases": len(self.shifts)} if self.shifts else {}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,7 +109,13 @@ class QuantPlan:
             f"{self.operations} operations in integers, "
             f"{chosen if self.samples else 'ranges taken anew at each call'}",
             *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
+            *([f"  {len(self.shifts)} biases corrected"] if self.shifts else []),
         ]
+
+
+def packed(shift: Array) -> str:
+    """float32, little-endian, in base64: a manifest holds thousands of them."""
+    return b64encode(shift.astype("<f4").tobytes()).decode()
 
 
 def load(path: Path) -> QuantPlan:

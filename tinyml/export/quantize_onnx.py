@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.errors import ExportError
+from tinyml.export.correct_biases_onnx import correct_biases
 from tinyml.export.facts import Facts
 from tinyml.export.integer_ends import (
     DEQUANTIZE,
@@ -39,6 +40,7 @@ PAIRS = (QUANTIZE, DEQUANTIZE)
 def quantize(model: Any, planned: QuantPlan) -> Any:
     """A new ``onnx.ModelProto``; `ExportError` when onnxruntime refuses or finds nothing."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime is imported below
+    correct_biases(model, planned.shifts)
     _name_nodes(model)
     kept = [node.name for node in model.graph.node if node.output[0] in planned.kept]
     try:
@@ -170,7 +172,7 @@ def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Qua
     count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in graph.node)
     return Quantized(
         bytes(made.SerializeToString(deterministic=True)),
-        {f"to_{planned.precision}": count},
+        {f"to_{planned.precision}": count, **planned.passes},
         {s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
         MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
         ends,

@@ -16,6 +16,7 @@ import numpy as np
 
 from tinyml.errors import ExportError
 from tinyml.export import flatbuffer
+from tinyml.export.correct_biases_tflite import correct_biases
 from tinyml.export.facts import Facts
 from tinyml.export.integer_ends import of_tflite
 from tinyml.export.passes.tflite import rewrite
@@ -34,6 +35,7 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
     """A new ``schema.ModelT``; `ExportError` when the quantizer refuses."""
     from ai_edge_quantizer import quantizer
 
+    correct_biases(model, planned.shifts)
     config = dict(integers_of(planned.precision).TFLITE)
     if planned.weight_scales == "per-tensor":
         config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
@@ -69,7 +71,7 @@ def integers(model: Any) -> int:
 
 def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
     model = quantize(flatbuffer.unpack(path.read_bytes()), planned)
-    passes = {f"to_{planned.precision}": integers(model)}
+    passes = {f"to_{planned.precision}": integers(model), **planned.passes}
     passes |= {name: count for name, count in rewrite(model, sparse=not dense).items() if count}
     names = {flatbuffer.text(tensor.name) for tensor in model.subgraphs[0].tensors}
     codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]

@@ -69,7 +69,7 @@ def layers_of_tflite(model: Any) -> Iterator[Layer]:
         if op not in CHANNEL_AXIS or len(operator.inputs) < 3 or int(operator.inputs[2]) < 0:
             continue
         source, weight, bias = (graph.tensors[int(i)] for i in operator.inputs[:3])
-        if _is_stored(model, weight) and _is_stored(model, bias):
+        if is_stored(model, weight) and is_stored(model, bias):
             values, offsets = (flatbuffer.array(model, t, np.float32) for t in (weight, bias))
             names = flatbuffer.text(source.name), flatbuffer.text(weight.name)
             yield Layer(*names, CHANNEL_AXIS[op], values, offsets)
@@ -94,7 +94,8 @@ def _is_transposed(node: Any) -> bool:
     return any(own.name == "transB" and own.i for own in node.attribute)
 
 
-def _is_stored(model: Any, tensor: Any) -> bool:
+def is_stored(model: Any, tensor: Any) -> bool:
+    """Whether ``tensor`` is a constant of float32."""
     from ai_edge_litert import schema_py_generated as schema
 
     data = model.buffers[tensor.buffer].data

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tinyml.diagnosis import Finding
+from tinyml.export.diagnose.biased_error import biased_error
 from tinyml.export.diagnose.collapsed_classes import collapsed_classes
 from tinyml.export.diagnose.cut_ranges import cut_ranges
 from tinyml.export.diagnose.dead_channels import dead_channels
@@ -21,6 +22,7 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 
 RULES: dict[str, Rule] = {
     "collapsed_classes": collapsed_classes,
+    "biased_error": biased_error,
     "uneven_weights": uneven_weights,
     "uneven_activations": uneven_activations,
     "cut_ranges": cut_ranges,

@@ -22,6 +22,7 @@ class Layer:
     """A product with a stored weight.
 
     name      its stage, or its output where it is part of none
+    product   what it gives before the activation; ``output`` where there is none
     source    the tensor that it reads; ``output``: the one that it makes, behind an activation
     peaks     [output channels] largest magnitude of the weights of each
     norms     [input channels] root of the sum of squares of the weights that read each;
@@ -33,6 +34,24 @@ class Layer:
     output: str
     peaks: Array
     norms: Array
+    product: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What correcting biases would do, as mean squares of what the file gives.
+
+    signal     in float32
+    error      of the integers
+    weights    the error of weights in eight bits alone; ``corrected``: with their biases corrected
+    shifts     layer, by its product -> [channels] what rounding its weights adds to the mean
+    """
+
+    signal: float
+    error: float
+    weights: float
+    corrected: float
+    shifts: Mapping[str, Array]
 
 
 @dataclass(slots=True)
@@ -100,6 +119,7 @@ class Evidence:
                          integers of a fixed range and have channels
     stages               tensor -> the innermost stage that makes it
     classes              predicted classes, where the outputs are such
+    bias                 what correcting biases would do, where that can be asked for
     """
 
     plan: QuantPlan
@@ -107,6 +127,7 @@ class Evidence:
     tensors: Mapping[str, Watched] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     classes: Confusion | None = None
+    bias: Bias | None = None
 
     def stage(self, tensor: str) -> str:
         """What a person knows ``tensor`` by."""

@@ -18,6 +18,7 @@ from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.integers import Integers
 from tinyml.pipeline.answers.real_session import RealSession
+from tinyml.pipeline.integers.bias_effect import bias_effect
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.sources.source import Subject
@@ -78,6 +79,7 @@ def diagnosed(
         tensors=_watched(floats, graph, planned, samples.few),
         stages=owners,
         classes=confusion(floats, integers, samples.all, subject, ends),
+        bias=bias_effect(floats, integers, planned, samples.few, ends),
     )
     return diagnose(evidence), evidence.classes
 

@@ -57,7 +57,7 @@ def layers(graph: ModelGraph, owners: Mapping[str, str]) -> Iterator[Layer]:
         source, made = (graph.values[key].name for key in (operator.inputs[0], operator.outputs[0]))
         output = graph.values[behind.get(operator.outputs[0], operator.outputs[0])].name
         peaks, norms = _by_channel(operator, weight)
-        yield Layer(owners.get(made, made), source, output, peaks, norms)
+        yield Layer(owners.get(made, made), source, output, peaks, norms, made)
 
 
 def _activated(graph: ModelGraph) -> dict[str, str]:

@@ -20,6 +20,7 @@ from tinyml.export.plan import (
     check_integer_ends,
     exact_stages,
     kept_operators,
+    packed,
     plan_tensors,
     probabilities,
 )
@@ -36,6 +37,10 @@ WORTH = 0.8
 FRONT_ENDS = ("float", "int8")
 SCALES = ("per-channel", "per-tensor")
 BY_USER = "asked for"
+NO_CORRECTION = {
+    "w8-dynamic": "it takes no calibration samples, on which a mean could be seen",
+    "qat-w8a8": "its biases were trained beside rounded weights",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class QuantizeJob:
     equalize         even out the channels of consecutive layers first
     explain          look at each layer alone
     front_end        ``float``: it stays so up to its last stage; ``int8``
+    correct_bias     take from each bias what rounding the weights adds to the layer's mean
     io               ``int8``: inputs and outputs become integers too
     max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
     """
@@ -61,6 +67,7 @@ class QuantizeJob:
     weight_scales: str = "per-channel"
     equalize: bool = False
     front_end: str = "float"
+    correct_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
@@ -69,6 +76,11 @@ class QuantizeJob:
             raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
         if self.front_end not in FRONT_ENDS:
             raise registry.unknown_name("kind of front end", self.front_end, FRONT_ENDS)
+        if self.correct_bias and self.precision in NO_CORRECTION:
+            raise UsageError(
+                f"--correct-bias is not for {self.precision}: {NO_CORRECTION[self.precision]}",
+                hint="leave it away (a recipe calls it correct_bias), or take w8a8-static or w8a16",
+            )
         if self.samples < 1:
             raise UsageError(f"{self.samples} calibration samples: at least one is needed")
 
@@ -85,10 +97,12 @@ def plan_quantized(
     ranges: Mapping[str, Range],
     calibration: Calibration | None,
     front_end: str | None,
+    shifts: Mapping[str, Array] | None = None,
 ) -> QuantPlan:
     """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
 
-    ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`.
+    ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
+    `tinyml.pipeline.integers.bias_shift`, where biases are corrected.
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
@@ -112,11 +126,12 @@ def plan_quantized(
         io=job.io,
         instructions=instruction_set() if calibration else "",
         threads=READER_THREADS if calibration else 0,
-        weight_scales=_weight_scales(job, known.format),
+        weight_scales=weight_scales(job, known.format),
+        bias_shifts={name: packed(own) for name, own in (shifts or {}).items() if name not in kept},
     )
 
 
-def _weight_scales(job: QuantizeJob, fmt: str) -> str:
+def weight_scales(job: QuantizeJob, fmt: str) -> str:
     """ConvInteger has one scale a weight, whatever is asked for."""
     one = fmt == "onnx" and job.precision == "w8-dynamic"
     return "per-tensor" if one else job.weight_scales

@@ -16,7 +16,7 @@ from tinyml.export.facts import load as load_facts
 from tinyml.export.plan import load as load_plan
 from tinyml.export.precision import integers_of
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.integers import explain
+from tinyml.pipeline.integers import bias_shift, explain
 from tinyml.pipeline.integers.diagnose import diagnosed, samples_of
 from tinyml.pipeline.integers.explain import next_layer, save_samples, settled
 from tinyml.pipeline.integers.quantize import (
@@ -87,11 +87,14 @@ def write_integers(
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
     ranges = {path: seen(path, job, calibration, report) for path in floats}
     keep = dict.fromkeys(job.keep, BY_USER)
+    shifts = {path: bias_shift.asked_for(path, job, calibration, report) for path in floats}
     front_end = subject.front_end if job.front_end == "float" else None
     harms: Mapping[str, Explained] | None = None
     while True:
         for path in floats:
-            planned = plan_quantized(path, job, keep, ranges[path], calibration, front_end)
+            planned = plan_quantized(
+                path, job, keep, ranges[path], calibration, front_end, shifts[path]
+            )
             planned.save(plan_precision.plan_file(work, planned.format))
             for line in planned.lines():
                 report({"text": line})

@@ -32,7 +32,8 @@ class ExportJob:
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
     method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
     ``per-channel`` or ``per-tensor``; front_end ``float`` or ``int8``; equalize evens out
-    channels of consecutive layers first; explain ranks the layers by harm, auto_precision
+    channels of consecutive layers first; correct_bias takes from each bias what rounding the
+    weights adds to the mean of its layer; explain ranks the layers by harm, auto_precision
     keeps the worst in float32 until at most ``max_drop_points`` percent of the labels move.
     ``require_delegate``: XNNPACK must take every operator of the .tflite file.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
@@ -53,6 +54,7 @@ class ExportJob:
     weight_scales: str | None = None
     front_end: str | None = None
     equalize: bool = False
+    correct_bias: bool = False
     explain: bool = False
     auto_precision: bool = False
     max_drop_points: float | None = None

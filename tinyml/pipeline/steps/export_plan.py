@@ -138,6 +138,7 @@ def _quantize_job(
         "--weight-scales": job.weight_scales,
         "--front-end": job.front_end,
         "--equalize": job.equalize,
+        "--correct-bias": job.correct_bias,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
     }
@@ -170,6 +171,7 @@ def _quantize_job(
         _chosen(job.weight_scales, default.weight_scales),
         job.equalize or default.equalize,
         _chosen(job.front_end, default.front_end),
+        job.correct_bias or default.correct_bias,
     )
     if samples is not None and job.calibration is None and not _is_trained(source):
         raise UsageError(

@@ -31,6 +31,7 @@ def save_found(plan: Plan, job: QuantizeJob, keep: Sequence[str]) -> Path:
         weight_scales=job.weight_scales,
         equalize=job.equalize,
         front_end=job.front_end,
+        correct_bias=job.correct_bias,
     )
     path = recipe_file(plan.job.out)
     write_text(path, toml(plan.source.name, found))
