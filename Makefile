@@ -30,7 +30,8 @@ check: setup ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: setup ## interleaved timings on this machine: the front end, training on images
-	$(BIN)/python benchmarks/front_end.py && $(BIN)/python benchmarks/image_training.py
+	$(BIN)/python benchmarks/front_end.py && $(BIN)/python benchmarks/image_training.py \
+	  && $(BIN)/python benchmarks/masked_step.py
 
 wheel-test: setup ## build the wheel and use it alone in an empty environment
 	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh scripts/wheel_test.sh
