@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyml.spec import Array
 
-PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "int8"]
+PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "w8", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,12 @@ POLICIES: dict[PolicyName, Tolerance] = {
         "float16 rounds each weight and activation by 2^-11 of it; a thousand such errors, "
         "independent of each other, add up to sqrt(1024) x 2^-11 = 2^-6 of the peak",
     ),
+    "w8": Tolerance(
+        0.0,
+        2.0**-4,
+        "TO DERIVE",
+        sqnr_db=20.0,
+    ),
     "int8": Tolerance(
         0.0,
         0.0,
@@ -68,6 +74,7 @@ POLICY_OF_PRECISION: dict[str, PolicyName] = {
     "w8a8-static": "int8",
     "w8-dynamic": "int8",
     "w8a16": "int8",
+    "w8": "w8",
     "qat-w8a8": "int8",
 }
 

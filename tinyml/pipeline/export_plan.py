@@ -24,6 +24,7 @@ NO_INT8_ENDS = {
     "fp16": "fp16 has no integers",
     "w8-dynamic": "w8-dynamic finds its ranges at each call, from inputs in float32",
     "w8a16": "the activations of w8a16 have 16 bits",
+    "w8": "the activations of w8 stay float32",
 }
 EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),

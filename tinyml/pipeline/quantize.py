@@ -15,14 +15,19 @@ from tinyml.export.facts import load as load_facts
 from tinyml.export.operators import FileGraph
 from tinyml.export.plan import (
     EACH_CALL,
+    NEW_RANGES,
+    NO_RANGES,
+    NO_WEIGHT,
     SEEN,
     QuantPlan,
     check_integer_ends,
     exact_stages,
     kept_operators,
     plan_tensors,
+    plan_weights,
     probabilities,
 )
+from tinyml.export.precision import integers_of
 from tinyml.pipeline.calibration import SAMPLES, Calibration
 from tinyml.pipeline.calibration_cache import cached
 from tinyml.pipeline.instruction_set import instruction_set
@@ -92,28 +97,36 @@ def plan_quantized(
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
-    kept = kept_operators(graph, known.stages, known.owners, front_end, keep, io=job.io)
+    alone = integers_of(job.precision).WEIGHTS_ONLY
+    kept = kept_operators(
+        graph, known.stages, known.owners, front_end, keep, io=job.io, weights_only=alone
+    )
     if job.io == "int8":
         check_integer_ends(graph, kept, ranges)
         ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
         precision=job.precision,
         format=known.format,
-        ranges=job.ranges if calibration else "each call",
+        ranges=job.ranges if calibration else NO_RANGES if alone else NEW_RANGES,
         samples=len(calibration) if calibration else 0,
         data=calibration.what if calibration else "none",
-        tensors=plan_tensors(
-            graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL
-        ),
+        tensors=plan_weights(graph.operators, kept)
+        if alone
+        else plan_tensors(graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL),
         kept=kept,
         operations=len(graph.operators),
         stages=known.stages,
-        exact=exact_stages(graph, known.stages, kept),
+        exact=exact_stages(graph, known.stages, {**kept, **_unweighted(graph, alone)}),
         io=job.io,
         instructions=instruction_set() if calibration else "",
         threads=READER_THREADS if calibration else 0,
         weight_scales=_weight_scales(job, known.format),
     )
+
+
+def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
+    """Operators that integers have no part in where weights ``alone`` are such."""
+    return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
 
 
 def _weight_scales(job: QuantizeJob, fmt: str) -> str:
@@ -122,14 +135,16 @@ def _weight_scales(job: QuantizeJob, fmt: str) -> str:
     return "per-tensor" if one else job.weight_scales
 
 
-def size_line(before: Path, after: Path) -> str:
+def size_line(before: Path, after: Path, precision: str) -> str:
     """What to say when integers save little of the file; empty otherwise."""
     share = after.stat().st_size / before.stat().st_size
     if share < WORTH:
         return ""
+    alone = integers_of(precision).WEIGHTS_ONLY
+    faster = "tinyml bench says whether it is faster"
     return (
         f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
-        "it much smaller; tinyml bench says whether it is faster"
+        f"it much smaller; {'it computes in float32, no faster' if alone else faster}"
     )
 
 
