@@ -52,8 +52,13 @@ POLICIES: dict[PolicyName, Tolerance] = {
     ),
     "w8": Tolerance(
         0.0,
-        2.0**-4,
-        "TO DERIVE",
+        0.1,
+        "a weight of eight bits is off by at most 1/254 of its channel's largest, 1/440 rms, "
+        "which is 2^-7 of the weights' rms where the largest is 3.5 times that, and 2^-7 of a sum "
+        "of products with them. Forty such layers, independent of each other, make sqrt(40) x "
+        "2^-7 = 0.05 of the answer's rms, and no value is off by more than six times that: a "
+        "tenth of the peak where that is three times the rms. Noise above a hundredth of the "
+        "signal's power, twice as much, is no rounding of weights",
         sqnr_db=20.0,
     ),
     "int8": Tolerance(

@@ -57,11 +57,10 @@ class Engine:
         """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.
 
         Their steps are those of the largest values, so generated inputs, far from any data,
-        are shown without a verdict where there are better ones. Rounded weights alone have to
-        hold on every input.
+        are shown without a verdict where there are better ones.
         """
         better = any(other not in GENERATED for other in others)
-        return self.policy != "int8" or case not in GENERATED or not better
+        return self.model.precision not in registry.INTEGER or case not in GENERATED or not better
 
     def open(self) -> Session:
         """The file as users get it, real numbers in and out even where it has integers."""
