@@ -24,7 +24,7 @@ from tinyml.models.sparsity import count_zeros, sparse_layers
 from tinyml.spec import LayerSparsity, ModelEntry
 
 MODELS = ("mbv1-1.0-sparse90", "funnelnet")
-PRECISIONS = ("fp32", "fp16", "w8a8-static")
+PRECISIONS = ("fp32", "fp16", "w8", "w8a8-static")
 SHARE = 0.9
 SEED = 0
 SAMPLES = 2

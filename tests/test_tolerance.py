@@ -53,3 +53,13 @@ def test_a_step_of_the_tensor_is_wider_than_that_of_a_quiet_answer() -> None:
     assert policy.accepts(noisy, want, step=own / 19)
     for wrong in (2 * want, 0 * want, -want):
         assert not policy.accepts(wrong, want, step=10.0)
+
+
+def test_rounded_weights_are_allowed_less_than_integers() -> None:
+    """Forty layers of them, and three times as much, which only integers may make."""
+    random = np.random.default_rng(0)
+    want, noise = random.standard_normal((2, 4096)).astype(np.float32)
+    layers, more = (np.float32(size) * noise + want for size in (0.05, 0.15))
+    assert POLICIES["w8"].accepts(layers, want)
+    assert not POLICIES["w8"].accepts(more, want)
+    assert POLICIES["int8"].accepts(more, want)

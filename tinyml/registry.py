@@ -71,10 +71,11 @@ PRECISIONS = {
     "w8a8-static": "tinyml.export.precision.w8a8_static",
     "w8-dynamic": "tinyml.export.precision.w8_dynamic",
     "w8a16": "tinyml.export.precision.w8a16",
+    "w8": "tinyml.export.precision.w8",
     "qat-w8a8": "tinyml.export.precision.qat_w8a8",
 }
 # Those that are performed on a float32 file, after it is written.
-INTEGER = ("w8a8-static", "w8-dynamic", "w8a16", "qat-w8a8")
+INTEGER = ("w8a8-static", "w8-dynamic", "w8a16", "w8", "qat-w8a8")
 QUANTIZERS = {
     "onnx": "tinyml.export.quantize_onnx",
     "tflite": "tinyml.export.quantize_tflite",

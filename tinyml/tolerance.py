@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyml.spec import Array
 
-PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "int8"]
+PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "w8", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,17 @@ POLICIES: dict[PolicyName, Tolerance] = {
         "float16 rounds each weight and activation by 2^-11 of it; a thousand such errors, "
         "independent of each other, add up to sqrt(1024) x 2^-11 = 2^-6 of the peak",
     ),
+    "w8": Tolerance(
+        0.0,
+        0.1,
+        "a weight of eight bits is off by at most 1/254 of its channel's largest, 1/440 rms, "
+        "which is 2^-7 of the weights' rms where the largest is 3.5 times that, and 2^-7 of a sum "
+        "of products with them. Forty such layers, independent of each other, make sqrt(40) x "
+        "2^-7 = 0.05 of the answer's rms, and no value is off by more than six times that: a "
+        "tenth of the peak where that is three times the rms. Noise above a hundredth of the "
+        "signal's power, twice as much, is no rounding of weights",
+        sqnr_db=20.0,
+    ),
     "int8": Tolerance(
         0.0,
         0.0,
@@ -68,6 +79,7 @@ POLICY_OF_PRECISION: dict[str, PolicyName] = {
     "w8a8-static": "int8",
     "w8-dynamic": "int8",
     "w8a16": "int8",
+    "w8": "w8",
     "qat-w8a8": "int8",
 }
 

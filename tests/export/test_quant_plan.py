@@ -10,7 +10,14 @@ from tinyml.errors import ExportError
 from tinyml.export import plan
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, feeding
-from tinyml.export.plan import QuantPlan, exact_stages, kept_operators, plan_tensors
+from tinyml.export.plan import (
+    NO_RANGES,
+    QuantPlan,
+    exact_stages,
+    kept_operators,
+    plan_tensors,
+    plan_weights,
+)
 
 
 def chain(*ops: str) -> FileGraph:
@@ -112,3 +119,42 @@ def test_an_activation_stays_with_the_convolution_in_front_of_it_and_with_no_oth
     branched = FileGraph(operators, ("a",))
     kept = kept_operators(branched, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
     assert kept == {"t0": "asked for"}
+
+
+WEIGHTED = (
+    FileOperator("a", "Conv", ("x",), ("a",), "wa"),
+    FileOperator("b", "Relu", ("a",), ("b",)),
+    FileOperator("c", "Gemm", ("b",), ("c",), "wc"),
+    FileOperator("d", "Gemm", ("c",), ("d",), "wc"),
+    FileOperator("e", "Softmax", ("d",), ("e",)),
+)
+
+
+def test_weights_alone_are_planned_by_who_reads_them() -> None:
+    plans = plan_weights(WEIGHTED, {"a": "asked for", "d": "asked for"})
+    assert {name: own.scheme for name, own in plans.items()} == {
+        **dict.fromkeys(("x", "a", "b", "c", "d", "e"), "float32"),
+        "wc": "int8",
+    }
+    assert plans["a"].reason == "asked for"
+    assert plans["b"].reason == plan.NO_WEIGHT
+
+
+def test_weights_alone_need_a_layer_with_one() -> None:
+    with pytest.raises(ExportError, match="no operator to quantize"):
+        plan_weights(WEIGHTED[1:2], {})
+    with pytest.raises(ExportError, match="no operator to quantize"):
+        plan_weights(WEIGHTED, dict.fromkeys("acd", "asked for"))
+
+
+def test_probabilities_need_no_exception_where_activations_are_floats() -> None:
+    graph = FileGraph(WEIGHTED, ("e",))
+    assert set(kept_operators(graph, {}, {}, None, {})) == {"e"}
+    assert kept_operators(graph, {}, {}, None, {}, weights_only=True) == {}
+
+
+def test_a_plan_of_weights_alone_says_so() -> None:
+    tensors = plan_weights(WEIGHTED, {})
+    made = QuantPlan("w8", "onnx", NO_RANGES, 0, "none", tensors, {}, 5)
+    assert made.lines() == ["w8 onnx: 2 weights in int8, every activation in float32"]
+    assert made.quantized == {}

@@ -226,6 +226,7 @@ def test_inspection_shows_what_is_stored_sparse_and_lint_sees_its_zeros(tmp_path
         assert found[key] == before[key]
     rules = [{row["rule"] for row in each["lint"]} for each in (found, before)]
     assert "zeros_run_dense" not in rules[0]
+    assert "large_constants" not in rules[0]
     assert "zeros_run_dense" in rules[1]
 
 

@@ -217,6 +217,8 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
         ({"precision": "w8-dynamic", "ranges": "mse"}, "--ranges is for ranges that are fixed"),
         ({"precision": "w8-dynamic", "calibration": Path("c.npz")}, "w8-dynamic finds its own"),
         ({"precision": "w8-dynamic", "calibration_samples": 9}, "--calibration-samples is for"),
+        ({"precision": "w8", "ranges": "mse"}, "w8 leaves activations in float32"),
+        ({"precision": "w8", "correct_bias": True}, "--correct-bias is not for w8: it takes no"),
         ({"calibration_samples": 9}, "how many of --calibration's are taken"),
     ],
 )
@@ -383,6 +385,9 @@ def test_a_file_that_integers_hardly_make_smaller_is_said(tmp_path: Path) -> Non
     before, after = tmp_path / "float.onnx", tmp_path / "net.onnx"
     before.write_bytes(bytes(1000))
     after.write_bytes(bytes(930))
-    assert size_line(before, after).startswith("net.onnx takes 93% of the float32 file")
+    told = size_line(before, after, "w8a8-static")
+    assert told.startswith("net.onnx takes 93% of the float32 file")
+    assert told.endswith("tinyml bench says whether it is faster")
+    assert size_line(before, after, "w8").endswith("it computes in float32, no faster")
     after.write_bytes(bytes(300))
-    assert size_line(before, after) == ""
+    assert size_line(before, after, "w8") == ""

@@ -30,8 +30,8 @@ def command(
         str | None,
         typer.Option(
             help="fp32; fp16: half the bytes, what float16 cannot hold stays in float32; integers: "
-            "w8a8-static, w8-dynamic, w8a16, qat-w8a8 (of a run of tinyml train --qat). "
-            "Default: the recipe's."
+            "w8a8-static, w8-dynamic, w8a16, w8 (weights alone: size, not speed), qat-w8a8 (of a "
+            "run of tinyml train --qat). Default: the recipe's."
         ),
     ] = None,
     sparse: Annotated[

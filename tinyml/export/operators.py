@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,27 @@ from tinyml.export import flatbuffer
 
 # What TFLite's operators have built in, in the words of ONNX.
 ACTIVATIONS = ("Relu", "Clip")
+# What multiplies by a stored weight, its second operand.
+ONNX_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+TFLITE_WEIGHTED = (
+    *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"),
+    *("BATCH_MATMUL", "EMBEDDING_LOOKUP"),
+)
+WEIGHT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class FileOperator:
-    """One operator, called after its first output; constants are not among ``inputs``."""
+    """One operator, called after its first output; constants are not among ``inputs``.
+
+    ``weight``: the stored float32 matrix or kernel that it multiplies by; empty without one.
+    """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ def of_tflite(model: Any) -> FileGraph:
             flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]),
             [names[i] for i in map(int, operator.inputs) if i in computed],
             [names[int(i)] for i in operator.outputs],
+            _tflite_weight(model, operator),
         )
         for operator in graph.operators
     ]
@@ -52,17 +64,48 @@ def of_tflite(model: Any) -> FileGraph:
 
 def of_onnx(model: Any) -> FileGraph:
     """Of an ``onnx.ModelProto``."""
-    constants = {tensor.name for tensor in model.graph.initializer} | {""}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants = {*stored, ""}
     operators = [
-        _operator(node.op_type, [i for i in node.input if i not in constants], list(node.output))
+        _operator(
+            node.op_type,
+            [i for i in node.input if i not in constants],
+            list(node.output),
+            onnx_weight(node, stored),
+        )
         for node in model.graph.node
     ]
     ends = ((value.name for value in own) for own in (model.graph.output, model.graph.input))
     return FileGraph(tuple(operators), *map(tuple, ends))
 
 
-def _operator(op: str, inputs: Sequence[str], outputs: Sequence[str]) -> FileOperator:
-    return FileOperator(outputs[0], op, tuple(inputs), tuple(outputs))
+def _operator(op: str, inputs: Sequence[str], outputs: Sequence[str], weight: str) -> FileOperator:
+    return FileOperator(outputs[0], op, tuple(inputs), tuple(outputs), weight)
+
+
+def onnx_weight(node: Any, stored: Mapping[str, Any]) -> str:
+    """The float32 initializer among ``stored`` that ``node`` multiplies by, or nothing."""
+    import onnx
+
+    name = node.input[WEIGHT] if len(node.input) > WEIGHT else ""
+    tensor = stored.get(name) if node.op_type in ONNX_WEIGHTED else None
+    if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+        return ""
+    return str(name)
+
+
+def _tflite_weight(model: Any, operator: Any) -> str:
+    """As `onnx_weight`."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    op = flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
+    if op not in TFLITE_WEIGHTED:
+        return ""
+    tensor = model.subgraphs[0].tensors[int(operator.inputs[WEIGHT])]
+    data = model.buffers[tensor.buffer].data
+    is_stored = data is not None and len(data) > 0
+    is_float = int(tensor.type) == schema.TensorType.FLOAT32
+    return flatbuffer.text(tensor.name) if is_stored and is_float else ""
 
 
 def activations(graph: FileGraph) -> dict[str, str]:

@@ -24,12 +24,20 @@ ENDS = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
 AT_THE_END = "probabilities: a threshold needs more than 256 levels"
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
+A_WEIGHT = "a weight: its scales are its largest values"
+NO_WEIGHT = "no weight: those alone are rounded"
+# Instead of a method of ranges.
+NEW_RANGES = "each call"
+NO_RANGES = "none"
 NO_RANGE = "no float: it was not seen in calibration"
 
 
 @dataclass(frozen=True, slots=True)
 class TensorPlan:
-    """One tensor; ``low`` and ``high`` are what its integers span, unused in float32."""
+    """One tensor; ``low`` and ``high`` are what its integers span.
+
+    Unused in float32 and of weights, whose channels span each their own.
+    """
 
     scheme: Scheme
     low: float
@@ -41,7 +49,8 @@ class TensorPlan:
 class QuantPlan:
     """A plan for one file, keyed by that file's tensors.
 
-    ranges     the method that chose them, or ``each call``
+    ranges     the method that chose them, ``each call``, or ``none``: weights alone are
+               integers, and those that are stand among ``tensors``
     samples    how many were looked at; ``data``: of what
     tensors    what is computed, by name
     operations how many operators the file has
@@ -103,14 +112,22 @@ class QuantPlan:
     def lines(self) -> list[str]:
         """For a person: how much becomes integer, what stays and why."""
         reasons = Counter(self.kept.values())
-        chosen = f"ranges by {self.ranges} of {self.samples} samples ({self.data})"
         return [
-            f"{self.precision} {self.format}: {self.operations - len(self.kept)} of "
-            f"{self.operations} operations in integers, "
-            f"{chosen if self.samples else 'ranges taken anew at each call'}",
+            f"{self.precision} {self.format}: {self.told()}",
             *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
             *([f"  {len(self.shifts)} biases corrected"] if self.shifts else []),
         ]
+
+    def told(self) -> str:
+        """How much becomes integer, in one line."""
+        if self.ranges == NO_RANGES:
+            weights = sum(own.scheme == "int8" for own in self.tensors.values())
+            return f"{weights} weights in int8, every activation in float32"
+        chosen = f"ranges by {self.ranges} of {self.samples} samples ({self.data})"
+        return (
+            f"{self.operations - len(self.kept)} of {self.operations} operations in integers, "
+            f"{chosen if self.samples else 'ranges taken anew at each call'}"
+        )
 
 
 def packed(shift: Array) -> str:
@@ -131,13 +148,14 @@ def kept_operators(
     keep: Mapping[str, str],
     *,
     io: str = "float",
+    weights_only: bool = False,
 ) -> dict[str, str]:
     """Operator -> why it stays in float32.
 
     The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
     their reasons and all that they hold, with the activations behind; what makes
-    probabilities at the end, unless ``io`` asks for them as integers. ``owners``: tensor ->
-    the innermost stage that computes it.
+    probabilities at the end, unless ``io`` asks for them as integers or activations are none
+    anyway (``weights_only``). ``owners``: tensor -> the innermost stage that computes it.
     """
     kept: dict[str, str] = {}
     if front_end is not None:
@@ -147,7 +165,7 @@ def kept_operators(
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
     for operator in graph.operators:
-        if io == "float" and _makes_probabilities(operator, graph):
+        if io == "float" and not weights_only and _makes_probabilities(operator, graph):
             kept.setdefault(operator.name, AT_THE_END)
     return kept
 
@@ -214,8 +232,25 @@ def plan_tensors(
         else TensorPlan("float32", 0.0, 0.0, made.get(name, "an input of what stays in float32"))
         for name in named
     }
+    _check_some(plans)
+    return plans
+
+
+def plan_weights(
+    operators: Sequence[FileOperator], kept: Mapping[str, str]
+) -> dict[str, TensorPlan]:
+    """As `plan_tensors` for weights alone: int8 where an operator that is not kept reads one."""
+    named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
+    made = {out: kept.get(op.name, NO_WEIGHT) for op in operators for out in op.outputs}
+    plans = {name: TensorPlan("float32", 0.0, 0.0, made.get(name, NO_WEIGHT)) for name in named}
+    weights = {op.weight: None for op in operators if op.weight and op.name not in kept}
+    plans |= {name: TensorPlan("int8", 0.0, 0.0, A_WEIGHT) for name in weights}
+    _check_some(plans)
+    return plans
+
+
+def _check_some(plans: Mapping[str, TensorPlan]) -> None:
     if all(plan.scheme == "float32" for plan in plans.values()):
         raise ExportError(
             "there is no operator to quantize", hint="export with --precision fp32 or fp16"
         )
-    return plans

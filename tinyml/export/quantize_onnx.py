@@ -4,8 +4,8 @@
 
 Static precisions become QDQ: pairs of QuantizeLinear and DequantizeLinear, which runtimes
 fuse into integer operators. Ranges are the plan's; onnxruntime's calibrators are never run.
-``w8-dynamic`` becomes ConvInteger and MatMulInteger. ``--dense`` changes nothing: no ONNX
-runtime stores or runs zeros apart.
+``w8-dynamic`` becomes ConvInteger and MatMulInteger; of ``w8`` the weights alone change
+(`onnx_weights`). ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tinyml.export.integer_ends import (
     integer_ends_of_onnx,
 )
 from tinyml.export.onnx_kept import keep_kept
+from tinyml.export.onnx_weights import weights_to_int8
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
@@ -39,20 +40,34 @@ PAIRS = (QUANTIZE, DEQUANTIZE)
 
 def quantize(model: Any, planned: QuantPlan) -> Any:
     """A new ``onnx.ModelProto``; `ExportError` when onnxruntime refuses or finds nothing."""
+    if integers_of(planned.precision).WEIGHTS_ONLY:
+        made = _weights_only(model, planned)
+    else:
+        made = _quantized_by_onnxruntime(model, planned)
+    _tidy(made)
+    return made
+
+
+def _weights_only(model: Any, planned: QuantPlan) -> Any:
+    import onnx
+
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    weights_to_int8(made, planned.kept, per_channel=planned.weight_scales == "per-channel")
+    return made
+
+
+def _quantized_by_onnxruntime(model: Any, planned: QuantPlan) -> Any:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime is imported below
     correct_biases(model, planned.shifts)
     _name_nodes(model)
     kept = [node.name for node in model.graph.node if node.output[0] in planned.kept]
     try:
-        made = (
-            _dynamic(model, kept)
-            if planned.precision == "w8-dynamic"
-            else _static(model, planned, kept)
-        )
+        if planned.precision == "w8-dynamic":
+            return _dynamic(model, kept)
+        return _static(model, planned, kept)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ExportError(f"onnxruntime's quantizer refuses the model: {error}") from error
-    _tidy(made)
-    return made
 
 
 def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:

@@ -26,9 +26,12 @@ from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.weight_ranges import layers_of_tflite, weight_ranges
+from tinyml.spec import Array
 
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}
+# Of int8: tensorflow/lite/tools/versioning/op_version.cc.
+DEQUANTIZE_VERSION = {"per-tensor": 2, "per-channel": 5}
 
 
 def quantize(model: Any, planned: QuantPlan) -> Any:
@@ -36,24 +39,40 @@ def quantize(model: Any, planned: QuantPlan) -> Any:
     from ai_edge_quantizer import quantizer
 
     correct_biases(model, planned.shifts)
-    config = dict(integers_of(planned.precision).TFLITE)
+    precision = integers_of(planned.precision)
+    config = dict(precision.TFLITE)
     if planned.weight_scales == "per-tensor":
         config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
     rules = [rule(".*", "min_max_uniform_quantize", config)]
     if planned.io == "float":
         rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
     rules += keeping(model, planned.kept)
+    ranges = {} if precision.WEIGHTS_ONLY else _ranges(model, planned)
+    try:
+        made = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), rules).quantize(ranges)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ExportError(f"ai-edge-quantizer refuses the model: {error}") from error
+    quantized = flatbuffer.unpack(bytes(made.quantized_model))
+    if precision.WEIGHTS_ONLY:
+        _tell_version(quantized, planned.weight_scales)
+    return quantized
+
+
+def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
+    """Of activations as planned, and of weights where their bias needs a wider one."""
     ranges = {
         name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
         for name, own in planned.quantized.items()
     }
     widened = weight_ranges(layers_of_tflite(model), planned.quantized, planned.weight_scales)
-    ranges |= {name: {"min": -largest, "max": largest} for name, largest in widened.items()}
-    try:
-        made = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), rules).quantize(ranges)
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise ExportError(f"ai-edge-quantizer refuses the model: {error}") from error
-    return flatbuffer.unpack(bytes(made.quantized_model))
+    return ranges | {name: {"min": -top, "max": top} for name, top in widened.items()}
+
+
+def _tell_version(model: Any, scales: str) -> None:
+    """The quantizer leaves DEQUANTIZE at version 1, which takes no int8."""
+    for code in model.operatorCodes:
+        if flatbuffer.operator_name(code) == "DEQUANTIZE":
+            code.version = max(code.version, DEQUANTIZE_VERSION[scales])
 
 
 def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:

@@ -119,12 +119,15 @@ def _files(bundle: Bundle) -> str:
     ]
     head = "| file | format | precision | bytes | oldest runtime |\n|---|---|---|---|---|\n"
     notes = [f"- {m.path}: {m.note}" for m in bundle.models if m.note]
-    notes += [
-        f"- {m.path}: {len(m.plan['kept'])} of {m.plan['operations']} operations stay in float32"
-        for m in bundle.models
-        if m.plan
-    ]
+    notes += [f"- {m.path}: {_in_float32(m.plan)} in float32" for m in bundle.models if m.plan]
     return head + "\n".join([*rows, "", *notes] if notes else rows) + "\n"
+
+
+def _in_float32(plan: Mapping[str, Any]) -> str:
+    """What of a plan's operations stays so, before the words that end the line."""
+    if plan.get("ranges") == "none":
+        return "only weights are integers, every operation computes"
+    return f"{len(plan['kept'])} of {plan['operations']} operations stay"
 
 
 def _parity(bundle: Bundle) -> str:

@@ -46,13 +46,15 @@ class Precision(Protocol):
 class IntegerPrecision(Protocol):
     """What a module of this folder offers when it is in `tinyml.registry.INTEGER`.
 
-    CALIBRATED  whether activations have ranges that are chosen from samples
-    TFLITE      ai-edge-quantizer's operator configuration
-    ONNX        onnxruntime's type of activations, and whether they are symmetric
+    CALIBRATED    whether activations have ranges that are chosen from samples
+    WEIGHTS_ONLY  whether activations stay float32
+    TFLITE        ai-edge-quantizer's operator configuration
+    ONNX          onnxruntime's type of activations, and whether they are symmetric
     """
 
     NOTES: Mapping[str, str]
     CALIBRATED: bool
+    WEIGHTS_ONLY: bool
     TFLITE: Mapping[str, Any]
     ONNX: tuple[str, bool]
 

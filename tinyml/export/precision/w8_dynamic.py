@@ -12,6 +12,7 @@ from tinyml.export.precision.w8a8_static import WEIGHT
 
 NOTES: Mapping[str, str] = {}
 CALIBRATED = False
+WEIGHTS_ONLY = False
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
     "compute_precision": "INTEGER",

@@ -18,6 +18,7 @@ NOTES: Mapping[str, str] = {
     "run them, in 1.6 times FunnelNet's time in float32 (benchmarks/precisions.py)",
 }
 CALIBRATED = True
+WEIGHTS_ONLY = False
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
     "activation_tensor_config": {**ACTIVATION, "num_bits": 16, "symmetric": True},

@@ -11,6 +11,7 @@ from typing import Any
 
 NOTES: Mapping[str, str] = {}
 CALIBRATED = True
+WEIGHTS_ONLY = False
 # ai-edge-quantizer's configurations of tensors.
 WEIGHT = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
 ACTIVATION = {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"}

@@ -15,6 +15,9 @@ from tinyml.export.facts import load as load_facts
 from tinyml.export.operators import FileGraph
 from tinyml.export.plan import (
     EACH_CALL,
+    NEW_RANGES,
+    NO_RANGES,
+    NO_WEIGHT,
     SEEN,
     QuantPlan,
     check_integer_ends,
@@ -22,8 +25,10 @@ from tinyml.export.plan import (
     kept_operators,
     packed,
     plan_tensors,
+    plan_weights,
     probabilities,
 )
+from tinyml.export.precision import integers_of
 from tinyml.pipeline.integers.calibration_cache import cached
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
@@ -38,6 +43,7 @@ FRONT_ENDS = ("float", "int8")
 SCALES = ("per-channel", "per-tensor")
 BY_USER = "asked for"
 NO_CORRECTION = {
+    "w8": "it takes no calibration samples, on which a mean could be seen",
     "w8-dynamic": "it takes no calibration samples, on which a mean could be seen",
     "qat-w8a8": "its biases were trained beside rounded weights",
 }
@@ -106,23 +112,26 @@ def plan_quantized(
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
-    kept = kept_operators(graph, known.stages, known.owners, front_end, keep, io=job.io)
+    alone = integers_of(job.precision).WEIGHTS_ONLY
+    kept = kept_operators(
+        graph, known.stages, known.owners, front_end, keep, io=job.io, weights_only=alone
+    )
     if job.io == "int8":
         check_integer_ends(graph, kept, ranges)
         ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
         precision=job.precision,
         format=known.format,
-        ranges=job.ranges if calibration else "each call",
+        ranges=job.ranges if calibration else NO_RANGES if alone else NEW_RANGES,
         samples=len(calibration) if calibration else 0,
         data=calibration.what if calibration else "none",
-        tensors=plan_tensors(
-            graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL
-        ),
+        tensors=plan_weights(graph.operators, kept)
+        if alone
+        else plan_tensors(graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL),
         kept=kept,
         operations=len(graph.operators),
         stages=known.stages,
-        exact=exact_stages(graph, known.stages, kept),
+        exact=exact_stages(graph, known.stages, {**kept, **_unweighted(graph, alone)}),
         io=job.io,
         instructions=instruction_set() if calibration else "",
         threads=READER_THREADS if calibration else 0,
@@ -131,20 +140,27 @@ def plan_quantized(
     )
 
 
+def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
+    """Operators that integers have no part in where weights ``alone`` are such."""
+    return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
+
+
 def weight_scales(job: QuantizeJob, fmt: str) -> str:
     """ConvInteger has one scale a weight, whatever is asked for."""
     one = fmt == "onnx" and job.precision == "w8-dynamic"
     return "per-tensor" if one else job.weight_scales
 
 
-def size_line(before: Path, after: Path) -> str:
+def size_line(before: Path, after: Path, precision: str) -> str:
     """What to say when integers save little of the file; empty otherwise."""
     share = after.stat().st_size / before.stat().st_size
     if share < WORTH:
         return ""
+    alone = integers_of(precision).WEIGHTS_ONLY
+    faster = "tinyml bench says whether it is faster"
     return (
         f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
-        "it much smaller; tinyml bench says whether it is faster"
+        f"it much smaller; {'it computes in float32, no faster' if alone else faster}"
     )
 
 

@@ -159,7 +159,7 @@ def _perform(
     for path, child in zip(floats, made, strict=True):
         if path.suffix == ".tflite" and plan.sparse != "off":
             store_safely(plan, child, draft / path.name, report)
-        if line := size_line(path, draft / path.name):
+        if line := size_line(path, draft / path.name, plan.precision):
             report({"text": line})
     return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)
 

@@ -25,6 +25,7 @@ NO_INT8_ENDS = {
     "fp16": "fp16 has no integers",
     "w8-dynamic": "w8-dynamic finds its ranges at each call, from inputs in float32",
     "w8a16": "the activations of w8a16 have 16 bits",
+    "w8": "the activations of w8 stay float32",
 }
 OF_RANGES = ("--ranges", "--calibration", "--calibration-samples")
 EXTRAS = {
@@ -152,9 +153,11 @@ def _quantize_job(
             )
         return None
     if not integers_of(precision).CALIBRATED:
+        none = integers_of(precision).WEIGHTS_ONLY
+        why = "leaves activations in float32" if none else "finds its own at each call"
         for option in (own for own in asked if own in OF_RANGES):
             raise UsageError(
-                f"{option} is for ranges that are fixed: {precision} finds its own at each call",
+                f"{option} is for ranges that are fixed: {precision} {why}",
                 hint=f"leave {option} away",
             )
     if job.calibration is not None and not job.calibration.is_file():

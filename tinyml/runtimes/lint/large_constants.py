@@ -1,8 +1,9 @@
 """A stored tensor of more than a tenth of the file that need not be so large.
 
 The weights of convolutions, products and embeddings are what a model file is for: they
-count only where most of their values are zero, or where they repeat one slice. Anything
-else that is stored (tables, masks, buffers that were expanded) counts by its size alone.
+count only where most of their values are zero, or where they repeat one slice, and never
+where they are stored without their zeros. Anything else that is stored (tables, masks,
+buffers that were expanded) counts by its size alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
+from tinyml.runtimes.file_graph import CARRIERS, PRODUCTS, ModelGraph, Value
 from tinyml.runtimes.lint.finding import Finding, in_bytes
 from tinyml.spec import Array
 from tinyml.target import Target
@@ -31,12 +32,14 @@ def large_constants(graph: ModelGraph, target: Target | None) -> Iterator[Findin
     values: dict[str, Value] = {}
     for operator in graph.operators:
         for value in graph.constants(operator):
-            users.setdefault(value.key, set()).add(operator.op)
+            users.setdefault(value.key, set()).update({operator.op} - set(CARRIERS))
             values[value.key] = value
-    large = [v for v in values.values() if v.size > max(LEAST_BYTES, SHARE * graph.file_bytes)]
+    least = max(LEAST_BYTES, SHARE * graph.file_bytes)
+    large = [value for value in values.values() if value.size > least and not value.sparse]
     for value in sorted(large, key=lambda value: -value.size):
         assert value.constant is not None
-        why, cure = _reason(value.constant(), users[value.key] <= set(WEIGHED))
+        readers = users[value.key]
+        why, cure = _reason(value.constant(), bool(readers) and readers <= set(WEIGHED))
         if why:
             share = value.size / graph.file_bytes
             cost = f"{in_bytes(value.size)}, {share:.0%} of the file, {why}"

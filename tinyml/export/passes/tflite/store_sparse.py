@@ -1,8 +1,9 @@
 """``CONV_2D 1x1 | FULLY_CONNECTED (constant)`` -> the same of ``DENSIFY(sparse constant)``.
 
-A weight that is stored in half precision or in eight bits keeps its ``DEQUANTIZE``, behind
-the ``DENSIFY``. The runtime makes the dense tensor once, when it loads the file; where its
-XNNPACK has sparse kernels, the ``DENSIFY`` is what makes it look for zeros.
+A weight that is stored in half precision (``fp16``) or in eight bits that floats read
+(``w8``) keeps its ``DEQUANTIZE``, behind the ``DENSIFY``. The runtime makes the dense tensor
+once, when it loads the file; where its XNNPACK has sparse kernels, the ``DENSIFY`` is what
+makes it look for zeros.
 
 Refused for a weight
 

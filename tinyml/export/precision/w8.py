@@ -1,0 +1,29 @@
+"""int8 weights per channel, activations in float32: for size, not for speed. No calibration.
+
+TFLite: ``weight -> DEQUANTIZE -> float operator``; the runtime makes the float weight once,
+when it loads the file. ONNX: ``weight -> DequantizeLinear -> float operator``; onnxruntime
+makes it again at each call. Symmetric: a pruned zero stays a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinyml.export.precision.w8a8_static import WEIGHT
+
+NOTES: Mapping[str, str] = {
+    "onnx": "smaller, not faster: onnxruntime computes in float32 and makes the float weights "
+    "anew at each call",
+    "tflite": "smaller, not faster: LiteRT computes in float32 and makes the float weights once, "
+    "when it loads the file",
+}
+CALIBRATED = False
+WEIGHTS_ONLY = True
+TFLITE: Mapping[str, Any] = {
+    "weight_tensor_config": WEIGHT,
+    "compute_precision": "FLOAT",
+    "explicit_dequantize": True,
+}
+# No activation has a type of integers: the weights are rounded by `tinyml.export.onnx_weights`.
+ONNX: tuple[str, bool] = ("", True)
