@@ -332,10 +332,13 @@ def answers_db(made: bundles.Bundle) -> dict[str, float]:
     return {row.engine: row.sqnr_db for row in rows if row.policy == "int8" and row.sqnr_db}
 
 
-def test_a_layer_that_stays_in_float_is_not_corrected(user: Path) -> None:
+def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(user: Path) -> None:
     asked = {"model": f"{user / 'net.py'}:biased", "correct_bias": True, "precision": "w8a16"}
-    (made,) = export(job(user, keep_float=("mixed",), formats=("tflite",), **asked), silent).models
+    asked |= {"keep_float": ("mixed",), "formats": ("tflite",)}
+    (made,) = export(job(user, **asked), silent).models
     assert made.passes["correct_biases"] == len(made.plan["bias_shifts"]) == 3
+    (again,) = export(job(user, out=user / "again", **asked), silent).models
+    assert again == made
 
 
 def test_without_a_layer_there_is_no_bias_to_correct_and_it_is_said(user: Path) -> None:
