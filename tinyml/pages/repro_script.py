@@ -39,7 +39,8 @@ _RUN = {
         "from onnxruntime import GraphOptimizationLevel as Level, InferenceSession, SessionOptions",
         "options = SessionOptions()\n"
         'if not job["optimised"]: options.graph_optimization_level = Level.ORT_DISABLE_ALL\n'
-        'options.add_session_config_entry("session.x64quantprecision", "1")\n'
+        'if b"QuantizeLinear" in open(model, "rb").read():\n'
+        '    options.add_session_config_entry("session.x64quantprecision", "1")\n'
         'got = InferenceSession(model, options).run([job["tensor"]], inputs)[0]' + _ORDER,
     ),
     "torch": (

@@ -35,7 +35,11 @@ SILENT = 4
 # kOrtSessionOptionsAvx2PrecisionMode of onnxruntime_session_options_config_keys.h: its kernels
 # for x86 without VNNI add two products of eight bits in 16, which overflows where activations
 # and weights are both large. With this it takes slower ones that do not; others do not change.
+# Only for files that round activations: of a weight that is dequantized for a float operator it
+# makes one that onnxruntime 1.32 cannot run.
 WHOLE_SUMS = ("session.x64quantprecision", "1")
+# Parts of the names of all operators that round activations or compute with rounded ones.
+ROUNDING = (b"QuantizeLinear", b"QLinear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ def _engine(path: Path, model: str | bytes, threads: int, *, optimise: bool) -> 
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry(*WHOLE_SUMS)
+    data = model if isinstance(model, bytes) else Path(model).read_bytes()
+    if any(name in data for name in ROUNDING):
+        options.add_session_config_entry(*WHOLE_SUMS)
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
     try:

@@ -67,7 +67,10 @@ class Ort:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Exact sums of int8 products on x86 without VNNI: see WHOLE_SUMS in runtimes/ort.py.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        with open(path, "rb") as file:
+            data = file.read()
+        if b"QuantizeLinear" in data or b"QLinear" in data:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self.session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.inputs = {i.name: _ort_dtype(i.type) for i in self.session.get_inputs()}
         self.names = [o.name for o in self.session.get_outputs()]
