@@ -37,10 +37,9 @@ _RUN = {
     ),
     "onnxruntime": (
         "from onnxruntime import GraphOptimizationLevel as Level, InferenceSession, SessionOptions",
-        "options = SessionOptions()\n"
+        'options, whole = SessionOptions(), b"QuantizeLinear" in open(model, "rb").read()\n'
         'if not job["optimised"]: options.graph_optimization_level = Level.ORT_DISABLE_ALL\n'
-        'if b"QuantizeLinear" in open(model, "rb").read():\n'
-        '    options.add_session_config_entry("session.x64quantprecision", "1")\n'
+        'options.add_session_config_entry("session.x64quantprecision", str(int(whole)))\n'
         'got = InferenceSession(model, options).run([job["tensor"]], inputs)[0]' + _ORDER,
     ),
     "torch": (
