@@ -17,7 +17,7 @@ from tinyml.models.cost import count_macs, count_parameters
 
 SET = "cifar10"
 COST = Cost(epoch_s=60.0, epochs=30, least_seeds=2, most_seeds=5)
-PER_CLASS = 0
+PER_CLASS = 1000
 BASE_PX = 64
 # TinyNet-E: resolution, width and depth multipliers of EfficientNet-B0.
 RESOLUTION, WIDTH, DEPTH = 0.475, 0.51, 0.60
