@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test files side by side, each on one thread: two threads beside other load are slower than one.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse quantized-accuracy check-sparse golden clean
@@ -21,10 +24,10 @@ demo: setup ## train FunnelNet on synthetic heart sounds, export, prove, predict
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: setup ## the tests that CI runs
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: setup ## every test, the slow ones too
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 check: setup ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
