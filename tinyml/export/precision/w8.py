@@ -2,7 +2,8 @@
 
 TFLite: ``weight -> DEQUANTIZE -> float operator``; the runtime makes the float weight once,
 when it loads the file. ONNX: ``weight -> DequantizeLinear -> float operator``; onnxruntime
-makes it again at each call. Symmetric: a pruned zero stays a zero.
+makes it again at each call, unless its session option ``session.disable_quant_qdq`` is set.
+Symmetric: a pruned zero stays a zero.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 from tinyml.export.precision.w8a8_static import WEIGHT
 
 NOTES: Mapping[str, str] = {
-    "onnx": "smaller, not faster: onnxruntime computes in float32 and makes the float weights "
-    "anew at each call",
+    "onnx": "smaller, slower: onnxruntime 1.32 computes in float32 and makes the float weights "
+    "anew at each call, in 7 times fp32's time for a MobileNet of small images "
+    "(benchmarks/precisions.py); its session option session.disable_quant_qdq = 1 makes them once",
     "tflite": "smaller, not faster: LiteRT computes in float32 and makes the float weights once, "
     "when it loads the file",
 }
