@@ -16,7 +16,7 @@ from torch import nn
 
 from tinyml import build_bundle
 from tinyml.bundle import Bundle, read
-from tinyml.errors import ExportError, InputError, UsageError
+from tinyml.errors import ExportError, UsageError
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect_sparse import inspect_sparse
@@ -84,7 +84,7 @@ def test_a_stage_keeps_its_weights_when_it_is_asked_for(user: Path) -> None:
     [
         ({"model": "square"}, ExportError, "no operator to quantize"),
         ({"keep_float": ("entry", "body", "head")}, ExportError, "no operator to quantize"),
-        ({"keep_float": ("tail",)}, InputError, "no stage 'tail'"),
+        ({"keep_float": ("tail",)}, UsageError, "no stage 'tail'"),
         ({"io": "int8"}, UsageError, "the activations of w8 stay float32"),
     ],
 )

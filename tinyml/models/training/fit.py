@@ -200,15 +200,23 @@ class Fit:
             kind, _, rest = name.partition("/")
             kinds.setdefault(kind, {})[rest] = value
         self.module.load_state_dict(_torch(kinds["weights"]))
+        parameters = list(self.module.parameters())
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _torch(kinds.get("optimizer", {})).items():
             index, _, key = name.partition("/")
-            moments.setdefault(int(index), {})[key] = tensor
+            moments.setdefault(int(index), {})[key] = _like(parameters[int(index)], tensor)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": moments, "param_groups": groups})
         if average is not None:
             average.load(_torch(kinds["average"]))
         self.hook.restore(kinds.get("hook", {}))
+
+
+def _like(parameter: Tensor, moment: Tensor) -> Tensor:
+    """In the parameter's order of memory: a fused optimizer goes through both side by side."""
+    if moment.shape != parameter.shape:
+        return moment
+    return torch.empty_like(parameter, requires_grad=False).copy_(moment)
 
 
 def _torch(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
