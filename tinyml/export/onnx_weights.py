@@ -19,11 +19,7 @@ import numpy as np
 
 from tinyml.export.integer_ends import DEQUANTIZE, DEQUANTIZED
 from tinyml.export.operators import WEIGHT, onnx_weight
-from tinyml.spec import Array
-
-LEVELS = 127
-# ai-edge-quantizer's smallest magnitude: a channel without weights still has a scale.
-SMALLEST = 1e-9
+from tinyml.export.weight_rounding import rounded
 
 
 def weights_to_int8(model: Any, kept: Collection[str], *, per_channel: bool = True) -> int:
@@ -55,15 +51,6 @@ def channel_axis(node: Any, rank: int) -> int:
     if node.op_type == "Gemm":
         return 0 if any(own.name == "transB" and own.i for own in node.attribute) else 1
     return {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}[str(node.op_type)]
-
-
-def rounded(weight: Array, axis: int | None) -> tuple[Array, Array]:
-    """(int8 values, float32 scales: one for each place along ``axis``, or a single one)."""
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), np.float32(SMALLEST))
-    scale = largest / np.float32(LEVELS)
-    values = np.clip(np.rint(weight / scale), -LEVELS, LEVELS).astype(np.int8)
-    return values, scale.reshape(-1) if axis is not None else scale.reshape(())
 
 
 def _read_by_rows(model: Any, node: Any, place: int) -> None:

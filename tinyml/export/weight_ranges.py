@@ -17,6 +17,7 @@ import numpy as np
 
 from tinyml.export import flatbuffer
 from tinyml.export.choose_range import Range
+from tinyml.export.onnx_weights import channel_axis
 from tinyml.spec import Array
 
 # Where a weight's output channels lie.
@@ -81,17 +82,12 @@ def layers_of_onnx(model: Any) -> Iterator[Layer]:
 
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        axes = {"Conv": 0, "Gemm": 0 if _is_transposed(node) else 1}
-        if node.op_type not in axes or len(node.input) < 3:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3:
             continue
         source, weight, bias = node.input[:3]
         if weight in stored and bias in stored:
             values, offsets = (numpy_helper.to_array(stored[name]) for name in (weight, bias))
-            yield Layer(source, weight, axes[node.op_type], values, offsets)
-
-
-def _is_transposed(node: Any) -> bool:
-    return any(own.name == "transB" and own.i for own in node.attribute)
+            yield Layer(source, weight, channel_axis(node, values.ndim), values, offsets)
 
 
 def is_stored(model: Any, tensor: Any) -> bool:
