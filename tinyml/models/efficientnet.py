@@ -42,7 +42,7 @@ STAGES = ("stem", *STAGE_NAMES, "top", "head")
 class Architecture:
     """Multipliers of channels and repeats, and the side of the image in pixels."""
 
-    width: float = between(1.0, 0.1, 4.0)
+    width: float = between(1.0, 0.05, 4.0)
     depth: float = between(1.0, 0.1, 4.0)
     resolution: int = between(224, 16, 1024)
     recalibration: str = recalibration_option()
