@@ -21,6 +21,7 @@ from tinyml import bundle, registry
 from tinyml.bundle import Bundle
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
+from tinyml.export.precision import integers_of
 from tinyml.spec import zeros
 
 SEED = 0
@@ -71,7 +72,7 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
         command = [sys.executable, "-m", "tinyml.cli.main", "export", name, "--target", "rpi"]
         command += ["--weights", str(folder / "w.safetensors"), "--precision", precision]
         command += ["--sample", str(folder / "sample.npz"), "--out", out]
-        if precision in registry.INTEGER:
+        if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
             command += ["--calibration", str(folder / "samples.npz")]
         ran = subprocess.run(command, capture_output=True, text=True)
         if ran.returncode:

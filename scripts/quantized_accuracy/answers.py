@@ -25,7 +25,7 @@ from tinyml.recipe import QAT
 from tinyml.registry import RUNTIME_OF_FORMAT
 
 Report = Callable[[Mapping[str, Any]], None]
-PRECISIONS = ("fp32", "w8a8-static", "w8-dynamic", "w8a16", QAT)
+PRECISIONS = ("fp32", "w8a8-static", "w8-dynamic", "w8a16", "w8", QAT)
 FORMATS = ("onnx", "tflite")
 BATCH = 100
 

@@ -59,8 +59,7 @@ def test_a_users_network_needs_no_calibration(user: Path) -> None:
         assert model.plan["kept"] == {}
         line = f"w8 {model.format}: 3 weights in int8, every activation in float32"
         assert line in told
-        said = {"onnx": "smaller, slower: ", "tflite": "smaller, not faster: "}
-        assert model.note.startswith(said[model.format])
+        assert model.note.startswith("smaller, not faster: ")
         card = f"- {model.path}: only weights are integers, every operation computes in float32"
         assert card in model_card(made)
     assert not any("calibrat" in line for line in told)
@@ -148,7 +147,7 @@ def test_funnelnet_holds_with_its_front_end_in_float(
     shown = cli("inspect", out)
     assert shown.returncode == 0, shown.stderr
     assert "DEQUANTIZE 9" in shown.stdout
-    assert "DequantizeLinear 9" in shown.stdout
+    assert "Cast 9" in shown.stdout
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from tinyml.export.integer_ends import (
     integer_ends_of_onnx,
 )
 from tinyml.export.onnx_kept import keep_kept
-from tinyml.export.onnx_weights import weights_to_int8
+from tinyml.export.onnx_weights import INTEGERS, weights_to_int8
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
@@ -184,14 +184,20 @@ def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Qua
     graph = made.graph
     names = {name for node in graph.node for name in node.output}
     names |= {value.name for value in graph.input}
-    count = sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in graph.node)
     return Quantized(
         bytes(made.SerializeToString(deterministic=True)),
-        {f"to_{planned.precision}": count, **planned.passes},
+        {f"to_{planned.precision}": _changes(graph, planned), **planned.passes},
         {s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
         MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
         ends,
     )
+
+
+def _changes(graph: Any, planned: QuantPlan) -> int:
+    """How many tensors have become integers, or pass between them and floats."""
+    if integers_of(planned.precision).WEIGHTS_ONLY:
+        return sum(tensor.name.endswith(INTEGERS) for tensor in graph.initializer)
+    return sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in graph.node)
 
 
 def _shown(tensor: str | None, names: set[str], exact: bool) -> str | None:

@@ -13,6 +13,8 @@ import numpy as np
 from tinyml.runtimes.file_limits import LARGEST_RANK
 
 BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}
+# What a weight may be stored in, with a scale.
+WEIGHT_INTEGERS = ("int8", "uint8", "int4", "uint4")
 Shape = tuple[int | str, ...]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.errors import InputError
-from tinyml.runtimes.file_facts import BITS, size_bytes
+from tinyml.runtimes.file_facts import BITS, WEIGHT_INTEGERS, size_bytes
 from tinyml.runtimes.file_limits import FARTHEST
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx, tensor_array
 from tinyml.runtimes.file_sparse import check_sum, dense
@@ -90,16 +90,30 @@ class ModelGraph:
         """The stored values that ``operator`` reads, found through what carries them."""
         found = []
         for name in operator.inputs:
-            value = self.values[self.before(name, CARRIERS)]
+            value = self.values[self._back(name, self.carries)]
             if value.constant is not None:
                 found.append(value)
         return found
 
+    def carries(self, operator: Operator) -> bool:
+        """Whether a constant that goes through it is still the same one.
+
+        Besides `CARRIERS` a Mul does, of integers and their scale.
+        """
+        if operator.op != "Mul" or len(operator.inputs) != 2:
+            return operator.op in CARRIERS
+        integers, scale = (self.values[self.before(name, ("Cast",))] for name in operator.inputs)
+        stored = integers.constant is not None and scale.constant is not None
+        return stored and integers.dtype in WEIGHT_INTEGERS
+
     def before(self, name: str, through: Collection[str]) -> str:
         """The value that ``name`` is made of, seen through the operators ``through``."""
+        return self._back(name, lambda maker: maker.op in through)
+
+    def _back(self, name: str, through: Callable[[Operator], bool]) -> str:
         for _ in range(FARTHEST):  # a file may say that a value is made of itself
             maker = self.makers.get(name)
-            if maker is None or maker.op not in through or not maker.inputs:
+            if maker is None or not maker.inputs or not through(maker):
                 break
             name = maker.inputs[0]
         return name

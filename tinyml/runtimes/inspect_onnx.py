@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.runtimes.file_facts import (
+    WEIGHT_INTEGERS,
     FileFacts,
     Layer,
     Shape,
@@ -122,7 +123,7 @@ class _Reader:
 
     def weights(self, node: Any) -> list[str]:
         """The constants that are weights of ``node``, found through what carries them."""
-        if node.op_type in CARRIERS or node.op_type == "QuantizeLinear":
+        if self.carries(node) or node.op_type == "QuantizeLinear":
             return []
         found = [self.constant(name) for name in node.input]
         own = frozenset(node.input)
@@ -134,16 +135,28 @@ class _Reader:
             maker = self.makers.get(name)
             if name in self.constants or maker is None:
                 break
-            if maker.op_type not in CARRIERS or not maker.input:
+            if not self.carries(maker):
                 break
             name = maker.input[0]
         return name if name in self.constants else None
+
+    def carries(self, node: Any) -> bool:
+        """Whether a constant that goes through it is still the same one.
+
+        Besides `CARRIERS` a Mul does, of integers and their scale.
+        """
+        if node.op_type != "Mul" or len(node.input) != 2:
+            return node.op_type in CARRIERS and bool(node.input)
+        cast = self.makers.get(node.input[0])
+        if cast is None or cast.op_type != "Cast" or node.input[1] not in self.constants:
+            return False
+        return self.constants.get(cast.input[0], ("", None))[0] in WEIGHT_INTEGERS
 
     def is_weight(self, name: str, node: Any, inputs: Collection[str]) -> bool:
         """A float, or an integer that a scale belongs to; ``inputs`` of the node."""
         dtype = self.constants[name][0]
         scaled = node.op_type in MACS or name not in inputs
-        return "float" in dtype or (scaled and dtype in ("int8", "uint8", "int4", "uint4", "int32"))
+        return "float" in dtype or (scaled and dtype in (*WEIGHT_INTEGERS, "int32"))
 
     def stored(self, name: str) -> str:
         """dtype of a value, seen through the operator that dequantizes it."""

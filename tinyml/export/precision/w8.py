@@ -1,9 +1,8 @@
 """int8 weights per channel, activations in float32: for size, not for speed. No calibration.
 
 TFLite: ``weight -> DEQUANTIZE -> float operator``; the runtime makes the float weight once,
-when it loads the file. ONNX: ``weight -> DequantizeLinear -> float operator``; onnxruntime
-makes it again at each call, unless its session option ``session.disable_quant_qdq`` is set.
-Symmetric: a pruned zero stays a zero.
+when it loads the file. ONNX: ``weight -> Cast -> Mul by its scale -> float operator``, which
+onnxruntime folds when it loads the file. Symmetric: a pruned zero stays a zero.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ from typing import Any
 from tinyml.export.precision.w8a8_static import WEIGHT
 
 NOTES: Mapping[str, str] = {
-    "onnx": "smaller, slower: onnxruntime 1.32 computes in float32 and makes the float weights "
-    "anew at each call, in 7 times fp32's time for a MobileNet of small images "
-    "(benchmarks/precisions.py); its session option session.disable_quant_qdq = 1 makes them once",
+    "onnx": "smaller, not faster: onnxruntime computes in float32 and makes the float weights "
+    "once, when it loads the file",
     "tflite": "smaller, not faster: LiteRT computes in float32 and makes the float weights once, "
     "when it loads the file",
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyml.runtimes.file_graph import CARRIERS, PRODUCTS, ModelGraph, Value
+from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
 from tinyml.runtimes.lint.finding import Finding, in_bytes
 from tinyml.spec import Array
 from tinyml.target import Target
@@ -31,8 +31,9 @@ def large_constants(graph: ModelGraph, target: Target | None) -> Iterator[Findin
     users: dict[str, set[str]] = {}
     values: dict[str, Value] = {}
     for operator in graph.operators:
+        reader = set() if graph.carries(operator) else {operator.op}
         for value in graph.constants(operator):
-            users.setdefault(value.key, set()).update({operator.op} - set(CARRIERS))
+            users.setdefault(value.key, set()).update(reader)
             values[value.key] = value
     least = max(LEAST_BYTES, SHARE * graph.file_bytes)
     large = [value for value in values.values() if value.size > least and not value.sparse]
