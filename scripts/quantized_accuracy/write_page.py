@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -159,7 +160,16 @@ def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
         >= LEAST_DB,
         "so has each window alone of the bundles' parity rows": min(pair.parity_db) >= LEAST_DB,
     }
-    return [f"- {name}: {text}: {_yes(holds)}" for text, holds in asked.items()]
+    lines = [f"- {name}: {text}: {_yes(holds)}" for text, holds in asked.items()]
+    return [*lines, f"- {name}: {_smallest(model.labels, pair)}"]
+
+
+def _smallest(labels: Sequence[str], pair: Pair) -> str:
+    """How coarse UAR is: its classes weigh the same, however few persons they have."""
+    counts = Counter(labels[truth] for truth in pair.truths)
+    label, count = min(counts.items(), key=lambda item: item[1])
+    points = 100 / len(counts) / count
+    return f"of {label} there are {count} persons, each worth {points:.2f} points of UAR"
 
 
 def _images(model: Judged, runs: Path) -> str:
