@@ -3,6 +3,7 @@
     python scripts/check_sparse               both oracles, compared; exit 1 where one differs
     python scripts/check_sparse --record      and keep what was seen for the tests and the table
     python scripts/check_sparse --foreign     the same on sparse files of others
+    python scripts/check_sparse --files F...  the same on these, say of an export
     python scripts/check_sparse --fit         print what the predicted speed-up is made of
 
 Oracle 1 is LiteRT for AArch64 under qemu, by exact counts of instructions; oracle 2 is
@@ -15,7 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,13 +45,14 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="only these")
     parser.add_argument("--versions", nargs="+", help="only these: litert-2.3.0 ...")
     parser.add_argument("--foreign", action="store_true", help="files of others instead")
+    parser.add_argument("--files", nargs="+", type=Path, help="these sparse .tflite files instead")
     parser.add_argument("--fit", action="store_true", help="only print what instructions cost")
     asked = parser.parse_args()
     if asked.fit:
         print(json.dumps(fitted(), indent=4))
         return
-    if asked.foreign:
-        sys.exit(_foreign())
+    if asked.foreign or asked.files:
+        sys.exit(_against_twins(asked.files or fetched()))
     with tempfile.TemporaryDirectory() as name:
         found = _measured(Path(name), asked.cases, asked.versions)
         wrong = differences(Path(name), found)
@@ -80,11 +82,11 @@ def _measured(
     return found
 
 
-def _foreign() -> int:
-    """Lint and emulated board on sparse files of others; 1 where they differ."""
+def _against_twins(paths: Iterable[Path]) -> int:
+    """Lint and emulated board on whole files and their dense twins; 1 where they differ."""
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
-        for path in fetched():
+        for path in paths:
             twin = densified(path, Path(name) / f"{path.stem}-dense.tflite")
             version = BOARD[-1]
             seen = board.measured(CPU, version, {path.name: (path, twin)}, _tell)[path.name]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
+from sparse_network import VALID, SparseNetwork
 
 from tinyml.device.emulated import count, emulated_link
 from tinyml.runtimes.sparse import Engagement, engagement
@@ -86,6 +87,16 @@ def test_the_predicted_speedup_is_near_the_ratio_of_instructions(
         return
     seen = recorded()[CASE_VERSION][name]
     assert math.isclose(own.predicted_speedup, seen["dense"] / seen["sparse"], rel_tol=0.25)
+
+
+def test_nothing_is_predicted_of_smaller_images_than_were_counted(tmp_path: Path) -> None:
+    network = SparseNetwork(1, 8, 8, 3)
+    x = network.convolution(network.pad(network.input, 1), 16, 3, 2, VALID)
+    x = network.convolution(network.depthwise(x), 96, zeros=0.9)
+    sparse, _ = network.write(tmp_path, "small", network.mean(x))
+    own: Engagement = verdict(sparse, CASE_VERSION)
+    assert own.engages
+    assert own.predicted_speedup is None
 
 
 @pytest.mark.slow

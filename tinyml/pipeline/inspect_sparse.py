@@ -97,6 +97,8 @@ def _headline(found: Engagement) -> list[str]:
         said = f"{name} runs it with sparse kernels"
         if found.predicted_speedup is not None:
             said += f", about {found.predicted_speedup:.1f} times faster than dense"
+        else:
+            said += "; how much faster, if at all, is not predicted for it"
     else:
         said = f"{name} runs it dense"
     saved = f"{found.stored_bytes:,} bytes stored, {found.dense_bytes:,} dense"

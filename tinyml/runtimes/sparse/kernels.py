@@ -38,6 +38,10 @@ INSTRUCTIONS = {
     "resize_chw": 8.266,
 }
 
+# Images of fewer pixels were not counted: what a channel costs however few they are is not known.
+LEAST_PIXELS = 64
+MOST_BELOW = 0.25
+
 
 def block_of(weight: Weight) -> int:
     """Output channels that share their zeros: 4, 2 or 1, as XNNPACK finds them."""
@@ -112,8 +116,18 @@ def instructions(nodes: Sequence[Node], switched: Collection[int]) -> float:
 
 
 def speedup(nodes: Sequence[Node], switched: Collection[int], arch: str) -> float | None:
-    """Dense over sparse; None where nothing was counted to predict it by."""
-    if arch not in VECTOR_BLOCKS or not switched:
+    """Dense over sparse; None where nothing was counted to predict it by.
+
+    So it is too where a quarter of the switched multiply-accumulates and more are of smaller
+    images than the corpus has: there sparse kernels can be slower than dense ones.
+    """
+    if arch not in VECTOR_BLOCKS or not switched or _share_of_small(nodes, switched) > MOST_BELOW:
         return None
     sparse = instructions(nodes, switched)
     return round(instructions(nodes, ()) / sparse, 2) if sparse else None
+
+
+def _share_of_small(nodes: Sequence[Node], switched: Collection[int]) -> float:
+    counts = [(macs(nodes[place]), nodes[place].output_shape) for place in switched]
+    small = sum(count for count, shape in counts if np.prod(shape[1:-1]) < LEAST_PIXELS)
+    return small / max(1, sum(count for count, _ in counts))
