@@ -7,7 +7,7 @@ in float32, for a weight that is computed, and for one of fewer than two dimensi
 Not DequantizeLinear, which gives the same floats: onnxruntime 1.32 keeps that for operators of
 integers and so makes the float weight anew at each call, and it computes
 ``MatMul(x, DequantizeLinear(W))`` and Gemm of the same with x in eight bits too
-(``MatMulNBits``), unasked. A Cast and a Mul of constants any runtime folds when it loads.
+(``MatMulNBits``), unasked. A Cast and a Mul of constants it folds when it loads the file.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def _store(model: Any, tensor: Any, axis: int, base: str, *, per_channel: bool) 
 
     weight = numpy_helper.to_array(tensor)
     values, scale = rounded(weight, axis if per_channel else None)
-    if per_channel:
-        scale = scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    if not per_channel:
+        scale = scale.reshape(())
     integers, scales, cast = (f"{base}{end}" for end in (INTEGERS, SCALES, CAST))
     for array, name in ((values, integers), (scale, scales)):
         model.graph.initializer.append(numpy_helper.from_array(array, name))

@@ -17,9 +17,14 @@ SMALLEST = 1e-9
 
 
 def rounded(weight: Array, axis: int | None) -> tuple[Array, Array]:
-    """(int8 values, float32 scales: one for each place along ``axis``, or a single one)."""
-    values, scale = _rounded(weight, axis)
-    return values, scale.reshape(-1) if axis is not None else scale.reshape(())
+    """(int8 values, float32 scales), one scale for each place along ``axis``, or a single one.
+
+    The scales have as many axes as ``weight``: values times scales are the rounded weight.
+    """
+    others = tuple(i for i in range(weight.ndim) if axis is None or i != axis % weight.ndim)
+    largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), np.float32(SMALLEST))
+    scale = largest / np.float32(LEVELS)
+    return np.clip(np.rint(weight / scale), -LEVELS, LEVELS).astype(np.int8), scale
 
 
 def rounding_error(weight: Array, axis: int, scales: str) -> Array:
@@ -27,13 +32,5 @@ def rounding_error(weight: Array, axis: int, scales: str) -> Array:
 
     ``axis``: of its output channels; ``scales``: ``per-channel`` or ``per-tensor``.
     """
-    values, scale = _rounded(weight, None if scales == "per-tensor" else axis)
+    values, scale = rounded(weight, None if scales == "per-tensor" else axis)
     return np.asarray(values * scale - weight, np.float32)
-
-
-def _rounded(weight: Array, axis: int | None) -> tuple[Array, Array]:
-    """As `rounded`, the scales with as many axes as ``weight``."""
-    others = tuple(i for i in range(weight.ndim) if axis is None or i != axis % weight.ndim)
-    largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), np.float32(SMALLEST))
-    scale = largest / np.float32(LEVELS)
-    return np.clip(np.rint(weight / scale), -LEVELS, LEVELS).astype(np.int8), scale
