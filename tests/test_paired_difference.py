@@ -50,3 +50,18 @@ def test_a_label_that_no_draw_has_does_not_count() -> None:
     assert (found.want, found.got) == (1.0, 0.5)
     # Drawn with the last one or without it: half of the recalls lost, or none.
     assert (found.low, found.high) == (-0.5, 0.0)
+
+
+def test_labels_of_several_models_are_drawn_with_their_person() -> None:
+    # Every model moves the same persons: asking more of them tells nothing new.
+    again = [np.repeat(labels[:, None], 3, axis=1) for labels in (TRUTHS, TRUTHS, MOVED)]
+    assert paired_difference(share_right, *again, 3) == paired_difference(
+        share_right, TRUTHS, TRUTHS, MOVED, 3
+    )
+    # Each moves others: a third of the mean's variance is left, less what persons share.
+    others = np.stack([np.roll(MOVED - TRUTHS, 100 * turn) for turn in range(3)], axis=1)
+    apart = again[0] + others
+    found = paired_difference(share_right, again[0], again[0], apart, 5)
+    half = 1.96 * (1 / 3) * (0.3 * 0.7 / 300) ** 0.5
+    assert (found.want, found.got) == (1.0, pytest.approx(0.9))
+    assert found.low == pytest.approx(-0.1 - half, abs=0.004)

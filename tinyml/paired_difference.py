@@ -42,7 +42,8 @@ def paired_difference(
 ) -> Difference:
     """``metric`` of the labels ``wants`` and ``gots`` [n], and its difference's interval.
 
-    Paired: a drawn person or image brings both labels (Efron & Tibshirani 1993, chapter 13).
+    Paired: a drawn person or image brings both labels (Efron & Tibshirani 1993, chapter 13); of
+    [n, models], where several models were asked about each, those of all of them.
     The same labels have the same interval: draws are seeded.
     """
     size = len(truths)
@@ -50,7 +51,7 @@ def paired_difference(
 
     def counted(rows: Labels) -> Reals:
         """All, those right before, those right after: [3, classes]."""
-        found = [np.bincount(truths[rows], own[rows], classes) for own in counts]
+        found = [np.bincount(truths[rows].ravel(), own[rows].ravel(), classes) for own in counts]
         return np.asarray(found, np.float64)
 
     generator = np.random.default_rng(0)

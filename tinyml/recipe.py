@@ -112,7 +112,8 @@ class ExportRecipe:
     For integers: ``io`` (``float`` or ``int8`` inputs and outputs), ``ranges`` (the method that
     chooses them), ``calibration_samples``, the stages that stay in float32 as ``keep_float``,
     ``weight_scales`` (``per-channel`` or ``per-tensor``), whether to ``equalize`` first,
-    ``front_end`` (``float`` or ``int8``), and whether to ``correct_bias``.
+    ``front_end`` (``float`` or ``int8``), whether to ``correct_bias``, and the ``rounding`` of
+    weights (``nearest`` or ``adaptive``).
     """
 
     formats: tuple[str, ...] = ("onnx", "tflite")
@@ -126,6 +127,7 @@ class ExportRecipe:
     equalize: bool = False
     front_end: str = "float"
     correct_bias: bool = False
+    rounding: str = "nearest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ _LATER = (
     "equalize",
     "front_end",
     "correct_bias",
+    "rounding",
 )
 _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),

@@ -25,7 +25,21 @@ from tinyml.recipe import QAT
 from tinyml.registry import RUNTIME_OF_FORMAT
 
 Report = Callable[[Mapping[str, Any]], None]
-PRECISIONS = ("fp32", "w8a8-static", "w8-dynamic", "w8a16", "w8", QAT)
+ADAPTED: Mapping[str, Any] = {"rounding": "adaptive", "calibration_samples": 1000}
+# Row of the page -> precision, and what else export is asked for.
+NEAREST = "w8a8-static-nearest"
+ROWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "fp32": ("fp32", {}),
+    "w8a8-static": ("w8a8-static", ADAPTED),
+    NEAREST: ("w8a8-static", {}),
+    "w8-dynamic": ("w8-dynamic", {}),
+    "w8a16": ("w8a16", ADAPTED),
+    "w8": ("w8", {}),
+    QAT: (QAT, {}),
+}
+PRECISIONS = tuple(ROWS)
+# The others are asked of the first seed's folds.
+ALL_SEEDS = ("fp32", "w8a8-static", NEAREST)
 FORMATS = ("onnx", "tflite")
 BATCH = 100
 
@@ -95,8 +109,14 @@ def _bundle(
         return bundles.read(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     weights = _trained_on(case, runs, report) if precision == QAT else case.checkpoint
+    asked, options = ROWS[precision]
     job = ExportJob(
-        model=str(weights), target="host", out=out, formats=formats, precision=precision
+        model=str(weights),
+        target="host",
+        out=out,
+        formats=formats,
+        precision=asked,
+        **options,
     )
     return export(job, report)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from tinyml import checkpoint
 from tinyml.decision import AnyDecision, Floats
+from tinyml.files import write_text
 from tinyml.image_decision import ImageDecision
 from tinyml.models.training.recordings import fold_file
 from tinyml.pipeline.answers.data import image_set
@@ -20,6 +22,8 @@ Report = Callable[[Mapping[str, Any]], None]
 ROOT = Path(__file__).parents[2]
 MOBILENET = ROOT / "examples" / "checkpoints" / "sparse-dense.safetensors"
 FOLD_COUNT = 5
+# A person near a threshold goes either way: of each, three models are asked that have not seen it.
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,12 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One checkpoint; ``fold``: 0 where there are none."""
+    """One checkpoint; ``fold``: 0 where there are none; ``seed`` of split and training."""
 
     model: str
     fold: int
     checkpoint: Path
+    seed: int = 0
 
     @property
     def id(self) -> str:
@@ -77,13 +82,25 @@ class Case:
 
 def cases(runs: Path) -> dict[str, list[Case]]:
     """Every case by model, in the order of the page."""
-    folds = folds_of(runs)
     funnelnet = [
-        Case("funnelnet", number, folds / fold_file(number)) for number in range(1, FOLD_COUNT + 1)
+        Case("funnelnet", number, folds_of(runs, seed) / fold_file(number), seed)
+        for seed in SEEDS
+        for number in range(1, FOLD_COUNT + 1)
     ]
     return {"funnelnet": funnelnet, "mobilenet-v1": [Case("mobilenet-v1", 0, MOBILENET)]}
 
 
-def folds_of(runs: Path) -> Path:
-    """Where the cross-validation lies."""
-    return runs / "circor-folds"
+def folds_of(runs: Path, seed: int) -> Path:
+    """Where the cross-validation of ``seed`` lies."""
+    return runs / (f"circor-folds-{seed}" if seed else "circor-folds")
+
+
+def recipe_of(runs: Path, seed: int) -> str:
+    """The shipped recipe, or one beside the runs that differs in its seed alone."""
+    if not seed:
+        return "circor"
+    text = (resources.files("tinyml") / "recipes" / "circor.toml").read_text(encoding="utf-8")
+    path = runs / f"circor-{seed}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text.replace("\nseed = 0\n", f"\nseed = {seed}\n"))
+    return str(path)

@@ -17,6 +17,7 @@ from tinyml.tolerance import sqnr_db
 class Change:
     """A person or image that two files name differently; ``margin`` is the float file's."""
 
+    seed: int
     fold: int
     name: str
     truth: int
@@ -29,10 +30,12 @@ class Change:
 class Pair:
     """Labels of the same persons or images by a float file and by one of integers.
 
-    One a fold: ``sqnr_db`` of the logits of all inputs together; ``low_db``: one input in a
-    hundred has less; ``parity_db``: the lowest of the bundle's parity rows of the logits.
+    ``names`` stand there once a seed. One a fold: ``sqnr_db`` of the logits of all inputs
+    together; ``low_db``: one input in a hundred has less; ``parity_db``: the lowest of the
+    bundle's parity rows of the logits.
     """
 
+    names: tuple[str, ...]
     truths: tuple[int, ...]
     wants: tuple[int, ...]
     gots: tuple[int, ...]
@@ -47,21 +50,24 @@ class Pair:
         return 1 - len(self.changes) / len(self.truths)
 
 
-def pool(pairs: Iterable[tuple[int, Answers, Answers]]) -> Pair:
-    """(fold, float answers, integer answers) of every fold, one after another."""
+def pool(pairs: Iterable[tuple[int, int, Answers, Answers]]) -> Pair:
+    """(seed, fold, float answers, integer answers) of every fold, one after another."""
+    names: list[str] = []
     truths: list[int] = []
     wants: list[int] = []
     gots: list[int] = []
     changes: list[Change] = []
     noise: list[tuple[float, float, float]] = []
-    for fold, want, got in pairs:
+    for seed, fold, want, got in pairs:
         if (want.names, want.truths) != (got.names, got.truths):
             raise ValueError(f"fold {fold}: the two files answered about others")
+        names += want.names
         truths, wants, gots = truths + want.truths, wants + want.labels, gots + got.labels
         rows = zip(want.names, want.truths, want.labels, got.labels, want.margins, strict=True)
-        changes += [Change(fold, *row) for row in rows if row[2] != row[3]]
+        changes += [Change(seed, fold, *row) for row in rows if row[2] != row[3]]
         noise.append((*_noise(want, got), min(got.logits_db, default=float("nan"))))
-    return Pair(tuple(truths), tuple(wants), tuple(gots), tuple(changes), *zip(*noise, strict=True))
+    told = map(tuple, (names, truths, wants, gots, changes))
+    return Pair(*told, *zip(*noise, strict=True))
 
 
 def _noise(want: Answers, got: Answers) -> tuple[float, float]:
@@ -85,6 +91,10 @@ def logits(probabilities: Sequence[Sequence[float]]) -> Reals:
 
 
 def difference(pair: Pair, metric: Metric, classes: int) -> Difference:
-    """``metric`` of both, and the interval of its difference."""
-    truths, wants, gots = (np.array(one) for one in (pair.truths, pair.wants, pair.gots))
+    """``metric`` of both, and the interval of its difference; a drawn name brings every seed's."""
+    seeds = len(pair.names) // len(set(pair.names))
+    order = np.argsort(pair.names, kind="stable")
+    truths, wants, gots = (
+        np.array(one)[order].reshape(-1, seeds) for one in (pair.truths, pair.wants, pair.gots)
+    )
     return paired_difference(metric, truths, wants, gots, classes)

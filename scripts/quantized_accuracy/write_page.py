@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from answers import FORMATS, PRECISIONS, kept
+from answers import FORMATS, NEAREST, PRECISIONS, kept
 from cases import FOLD_COUNT, Case
 from compare import Pair, difference, pool
 
@@ -20,6 +20,7 @@ from tinyml.paired_difference import DRAWS, Metric
 
 NAME = "quantized.md"
 FLOAT, INTEGERS = "fp32", "w8a8-static"
+OPTIONS = "--rounding adaptive --calibration-samples 1000"
 ENGINES = {"onnx": "ONNX in onnxruntime", "tflite": "TFLite in LiteRT"}
 # What is asked of w8a8-static.
 LEAST_KEPT, LEAST_UAR_POINTS, LEAST_DB, MOST_POINTS = 0.95, -5.0, 20.0, 1.0
@@ -38,14 +39,17 @@ FUNNELNET = f"""
 
 `tinyml train circor --folds {FOLD_COUNT} --out runs/quantized/circor-folds` leaves a model a
 fold (`fold-1.safetensors` ...) that has not seen that fold's persons, with thresholds from the
-others. Front end in float32, network in integers, the float model's thresholds. Pooled over the
-folds, `{INTEGERS}`:
+others; twice more with another `seed` in the recipe, which splits and trains anew, since a person
+near a threshold goes either way. Front end in float32, network in integers, the float model's
+thresholds. `{INTEGERS}` with `{OPTIONS}`, pooled over the folds of each seed, and over
+all; there a drawn person brings the labels of every seed's model:
 
 """
 MOBILENET = f"""
 ## The CIFAR MobileNet
 
-`examples/checkpoints/sparse-dense.safetensors`, 10,000 test images, `{INTEGERS}`:
+`examples/checkpoints/sparse-dense.safetensors`, 10,000 test images, `{INTEGERS}` with
+`{OPTIONS}`:
 
 """
 NOISE = """
@@ -54,12 +58,14 @@ a hundred is below: against the float32 file (each window's mean taken off, whic
 not let through). *Worst of 4*: the lowest of the bundle's parity rows (`tinyml verify`), against
 PyTorch.
 """
-TABLE = """
+TABLE = f"""
 ## Every precision
 
 The first figure of a cell is the metric, the second its difference to the float32 file in points,
-the third the share that keeps its label. `qat-w8a8` was trained on first, by
-`tinyml train --qat CHECKPOINT`.
+the third the share that keeps its label; of FunnelNet's folds those of the recipe's own seed.
+`w8a8-static` and `w8a16` have `{OPTIONS}`; `{NEAREST}` has neither, so that
+weights are rounded one by one and ranges are those of 200 samples. `qat-w8a8` was trained on first,
+by `tinyml train --qat CHECKPOINT`.
 
 """
 
@@ -110,42 +116,60 @@ def pair_of(cases: Sequence[Case], precision: str, file_format: str, runs: Path)
         want = kept(case, FLOAT, file_format, runs)
         got = kept(case, precision, file_format, runs)
         where = f"fold {case.fold}: " if case.fold else ""
+        where = f"seed {case.seed}, {where}" if case.seed else where
         if want is None or got is None:
             return "not computed"
         if refused := want.refused or got.refused:
             return f"refused by the gate: {where}{refused}"
-        rows.append((case.fold, want, got))
+        rows.append((case.seed, case.fold, want, got))
     return pool(rows)
 
 
 def _persons(model: Judged, runs: Path) -> str:
-    rows = [["", "persons", "keep their label", *_heads(model)]]
+    rows = [["", "seed", "persons", "keep their label", *_heads(model)]]
     musts: list[str] = []
-    noise, changed = [], [["", "fold", "person", "is", "float32", INTEGERS, "margin"]]
+    noise = [["", "SQNR, dB", "seed", *(f"fold {number}" for number in range(1, FOLD_COUNT + 1))]]
+    changed = [["", "seed", "fold", "person", "is", "float32", INTEGERS, "margin"]]
     for file_format in FORMATS:
         name, pair = ENGINES[file_format], pair_of(model.cases, INTEGERS, file_format, runs)
         if isinstance(pair, str):
             musts.append(f"- {name}: {pair}")
             continue
-        rows.append([name, str(len(pair.truths)), _kept(pair), *_differences(model, pair)])
+        for seed, own in _by_seed(model.cases, file_format, runs).items():
+            rows.append([name, str(seed), *_told(model, own)])
+            noise += _noise(name, str(seed), own)
+        if len({own.seed for own in model.cases}) > 1:
+            rows.append([name, "all", *_told(model, pair)])
         musts += _person_musts(name, model, pair)
-        noise += _noise(name, pair)
         changed += _changed(name, model.labels, pair)
-    folds = ["", "SQNR, dB", *(f"fold {case.fold}" for case in model.cases)]
-    parts = [table(rows), "\n".join(musts), NOISE, table([folds, *noise])]
+    parts = [table(rows), "\n".join(musts), NOISE, table(noise)]
     moved = table(changed) if len(changed) > 1 else "Nobody's label changed.\n"
     return "\n".join(
         [*parts, "Everyone whose label changed, and the margin that float32 had:\n", moved]
     )
 
 
-def _noise(name: str, pair: Pair) -> list[list[str]]:
+def _by_seed(cases: Sequence[Case], file_format: str, runs: Path) -> dict[int, Pair]:
+    """Each seed's folds alone, where all of them are there."""
+    found = {
+        seed: pair_of([own for own in cases if own.seed == seed], INTEGERS, file_format, runs)
+        for seed in sorted({own.seed for own in cases})
+    }
+    return {seed: pair for seed, pair in found.items() if not isinstance(pair, str)}
+
+
+def _told(model: Judged, pair: Pair) -> list[str]:
+    persons = len(set(pair.names))
+    return [f"{persons:,}", _kept(pair), *_differences(model, pair)]
+
+
+def _noise(name: str, seed: str, pair: Pair) -> list[list[str]]:
     rows = {
         "all windows": pair.sqnr_db,
         "1 in 100 below": pair.low_db,
         "worst of 4": pair.parity_db,
     }
-    return [[name, what, *(f"{db:.1f}" for db in values)] for what, values in rows.items()]
+    return [[name, what, seed, *(f"{db:.1f}" for db in values)] for what, values in rows.items()]
 
 
 def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
@@ -166,7 +190,8 @@ def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
 
 def _smallest(labels: Sequence[str], pair: Pair) -> str:
     """How coarse UAR is: its classes weigh the same, however few persons they have."""
-    counts = Counter(labels[truth] for truth in pair.truths)
+    truths = dict(zip(pair.names, pair.truths, strict=True))
+    counts = Counter(labels[truth] for truth in truths.values())
     label, count = min(counts.items(), key=lambda item: item[1])
     points = 100 / len(counts) / count
     return f"of {label} there are {count} persons, each worth {points:.2f} points of UAR"
@@ -180,7 +205,7 @@ def _images(model: Judged, runs: Path) -> str:
         if isinstance(pair, str):
             musts.append(f"- {name}: {pair}")
             continue
-        rows.append([name, f"{len(pair.truths):,}", _kept(pair), *_differences(model, pair)])
+        rows.append([name, *_told(model, pair)])
         found = difference(pair, share_right, len(model.labels))
         holds = 100 * (found.want - found.got) <= MOST_POINTS
         musts.append(f"- {name}: at most {MOST_POINTS:g} point lost: {_yes(holds)}")
@@ -194,7 +219,8 @@ def _precisions(models: Mapping[str, Judged], runs: Path) -> str:
     for precision in PRECISIONS:
         cells = [precision]
         for name, own, file_format in names:
-            pair = pair_of(own.cases, precision, file_format, runs)
+            first = [case for case in own.cases if not case.seed]
+            pair = pair_of(first, precision, file_format, runs)
             if isinstance(pair, str) and pair.startswith("refused"):
                 notes.append(f"- {name}, {precision}, {file_format}: {pair}")
                 pair = "refused"
@@ -215,6 +241,7 @@ def _changed(name: str, labels: Sequence[str], pair: Pair) -> list[list[str]]:
     return [
         [
             name,
+            str(change.seed),
             str(change.fold),
             change.name,
             *(labels[index] for index in (change.truth, change.want, change.got)),

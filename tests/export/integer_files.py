@@ -65,8 +65,10 @@ def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> Q
 def quantized(path: Path, plan: QuantPlan) -> bytes:
     """The file that the plan makes."""
     if path.suffix == ".tflite":
-        model = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
+        model = quantize_tflite.quantize(
+            flatbuffer.unpack(path.read_bytes()), plan, plan.adapted(path)
+        )
         passes.rewrite(model)
         return flatbuffer.pack(model)
-    made = quantize_onnx.quantize(onnx.load(path), plan)
+    made = quantize_onnx.quantize(onnx.load(path), plan, plan.adapted(path))
     return bytes(made.SerializeToString(deterministic=True))

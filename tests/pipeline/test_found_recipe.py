@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,8 +71,11 @@ def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None
     assert scales.weight_scales == "per-channel"
 
 
-def test_a_search_leaves_all_that_it_was_given_in_its_recipe(tmp_path: Path) -> None:
-    asked = {"equalize": True, "correct_bias": True, "weight_scales": "per-tensor"}
+@pytest.mark.parametrize("option", [{"correct_bias": True}, {"rounding": "adaptive"}])
+def test_a_search_leaves_all_that_it_was_given_in_its_recipe(
+    tmp_path: Path, option: dict[str, Any]
+) -> None:
+    asked = {"equalize": True, "weight_scales": "per-tensor", **option}
     searched = job(tmp_path, precision="w8a8-static", **asked)
     plan = checked(replace(searched, auto_precision=True), source())
     assert plan.quantize is not None

@@ -219,6 +219,10 @@ def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Pa
         ({"precision": "w8-dynamic", "calibration_samples": 9}, "--calibration-samples is for"),
         ({"precision": "w8", "ranges": "mse"}, "w8 leaves activations in float32"),
         ({"precision": "w8", "correct_bias": True}, "--correct-bias is not for w8: it takes no"),
+        ({"precision": "fp32", "rounding": "adaptive"}, "--rounding is for integers"),
+        ({"rounding": "stochastic"}, "unknown kind of rounding 'stochastic'"),
+        ({"precision": "w8", "rounding": "adaptive"}, "adaptive is not for w8: it takes no"),
+        ({"rounding": "adaptive", "correct_bias": True}, "biases are corrected already"),
         ({"calibration_samples": 9}, "how many of --calibration's are taken"),
     ],
 )
@@ -332,11 +336,16 @@ def answers_db(made: bundles.Bundle) -> dict[str, float]:
     return {row.engine: row.sqnr_db for row in rows if row.policy == "int8" and row.sqnr_db}
 
 
-def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(user: Path) -> None:
-    asked = {"model": f"{user / 'net.py'}:biased", "correct_bias": True, "precision": "w8a16"}
+@pytest.mark.parametrize("option", [{"correct_bias": True}, {"rounding": "adaptive"}])
+def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(
+    user: Path, option: dict[str, Any]
+) -> None:
+    asked = {"model": f"{user / 'net.py'}:biased", "precision": "w8a16", **option}
     asked |= {"keep_float": ("mixed",), "formats": ("tflite",)}
     (made,) = export(job(user, **asked), silent).models
     assert made.passes["correct_biases"] == len(made.plan["bias_shifts"]) == 3
+    assert made.passes.get("adapt_weights", 0) == (3 if "rounding" in option else 0)
+    assert made.plan["rounding"] == option.get("rounding", "nearest")
     (again,) = export(job(user, out=user / "again", **asked), silent).models
     assert again == made
 

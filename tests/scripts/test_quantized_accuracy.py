@@ -37,10 +37,12 @@ def modules() -> Iterator[dict[str, ModuleType]]:
             sys.modules.pop(name, None)
 
 
-def answers(modules: Any, labels: list[int], truths: list[int], noise: float = 0.0) -> Any:
+def answers(
+    modules: Any, labels: list[int], truths: list[int], noise: float = 0.0, person: str = "p"
+) -> Any:
     """Of persons ``p0``, ``p1`` ...: one window each, sure of its label."""
     outputs = (0.8 * np.eye(3)[labels] + 0.1 + noise * np.arange(3)).tolist()
-    names = [f"p{number}" for number in range(len(labels))]
+    names = [f"{person}{number}" for number in range(len(labels))]
     margins = [0.25] * len(labels)
     return modules["answers"].Answers(names, truths, labels, margins, outputs, [30.0, 28.5])
 
@@ -49,11 +51,11 @@ def test_folds_are_pooled_and_every_change_keeps_its_fold_and_margin(modules: An
     first = answers(modules, [0, 1, 2], [0, 1, 2])
     second = answers(modules, [2, 2], [2, 0])
     moved = answers(modules, [2, 0], [2, 0], noise=0.1)
-    pair = modules["compare"].pool([(1, first, first), (2, second, moved)])
+    pair = modules["compare"].pool([(0, 1, first, first), (0, 2, second, moved)])
     assert pair.truths == (0, 1, 2, 2, 0)
     assert pair.kept == pytest.approx(0.8)
     assert [asdict(change) for change in pair.changes] == [
-        {"fold": 2, "name": "p1", "truth": 0, "want": 2, "got": 0, "margin": 0.25}
+        {"seed": 0, "fold": 2, "name": "p1", "truth": 0, "want": 2, "got": 0, "margin": 0.25}
     ]
     assert (pair.sqnr_db[0], pair.low_db[0]) == (float("inf"), float("inf"))
     assert pair.low_db[1] < pair.sqnr_db[1] < 10
@@ -71,24 +73,35 @@ def test_logits_are_found_behind_a_softmax_but_for_their_mean(modules: Any) -> N
 def test_answers_about_other_persons_are_not_compared(modules: Any) -> None:
     two, one = answers(modules, [0, 1], [0, 1]), answers(modules, [0], [0])
     with pytest.raises(ValueError, match="fold 1: the two files answered about others"):
-        modules["compare"].pool([(1, two, one)])
+        modules["compare"].pool([(0, 1, two, one)])
 
 
 def test_a_paired_interval_is_of_what_moved_and_not_of_who_was_drawn(modules: Any) -> None:
     compare = modules["compare"]
     truths = [0, 1, 2] * 100
     same = answers(modules, [0] * 300, truths)
-    nothing = compare.difference(compare.pool([(0, same, same)]), average_recall, 3)
+    nothing = compare.difference(compare.pool([(0, 0, same, same)]), average_recall, 3)
     assert (nothing.low, nothing.high) == (0.0, 0.0)
     assert nothing.points == "+0.00 (+0.00 to +0.00)"
     # Right in everything, then wrong in 30 of 300: a tenth of them, binomial.
     right = answers(modules, truths, truths)
     wrong = answers(modules, [(t + 1) % 3 if i < 30 else t for i, t in enumerate(truths)], truths)
-    found = compare.difference(compare.pool([(0, right, wrong)]), share_right, 3)
+    found = compare.difference(compare.pool([(0, 0, right, wrong)]), share_right, 3)
     assert (found.want, found.got) == (1.0, 0.9)
     half = 1.96 * (0.1 * 0.9 / 300) ** 0.5
     assert found.low == pytest.approx(-0.1 - half, abs=0.006)
     assert found.high == pytest.approx(-0.1 + half, abs=0.006)
+
+
+def test_several_seeds_tell_of_the_same_persons(modules: Any) -> None:
+    compare = modules["compare"]
+    truths = [0, 1, 2] * 20
+    right = answers(modules, truths, truths)
+    wrong = answers(modules, [(t + 1) % 3 if i < 6 else t for i, t in enumerate(truths)], truths)
+    once = compare.pool([(0, 1, right, wrong)])
+    thrice = compare.pool([(seed, 1, right, wrong) for seed in range(3)])
+    assert {change.seed for change in thrice.changes} == {0, 1, 2}
+    assert compare.difference(thrice, share_right, 3) == compare.difference(once, share_right, 3)
 
 
 @pytest.fixture
@@ -103,7 +116,13 @@ def runs(modules: Any, tmp_path: Path) -> tuple[Path, Any]:
         weights = {"w": np.full(2, number, np.float32)}
         Checkpoint("funnelnet", weights, entry, decision, Recipe("r", "funnelnet"), {}).save(path)
         found.append(modules["cases"].Case("funnelnet", number, path))
-        keep(modules, tmp_path, found[-1], "fp32", answers(modules, [0, 1, 2], [0, 1, 2]))
+        keep(
+            modules,
+            tmp_path,
+            found[-1],
+            "fp32",
+            answers(modules, [0, 1, 2], [0, 1, 2], person="pq"[number - 1]),
+        )
     return tmp_path, found
 
 
@@ -120,15 +139,17 @@ def test_the_page_says_what_holds_who_changed_and_what_is_missing(
     monkeypatch.setattr(paired_difference, "DRAWS", 50)
     folder, cases = runs
     keep(modules, folder, cases[0], "w8a8-static", answers(modules, [0, 1, 2], [0, 1, 2], 1e-3))
-    keep(modules, folder, cases[1], "w8a8-static", answers(modules, [1, 1, 2], [0, 1, 2], 1e-3))
+    keep(
+        modules, folder, cases[1], "w8a8-static", answers(modules, [1, 1, 2], [0, 1, 2], 1e-3, "q")
+    )
     refused = modules["answers"].Answers([], [], [], [], [], [], "logits diverges")
     for case in cases:
         keep(modules, folder, case, "w8-dynamic", refused)
     path = modules["write_page"].write({"funnelnet": cases}, folder, folder)
     text = path.read_text(encoding="utf-8")
-    assert "| ONNX in onnxruntime | 6 | 83.33% | 100.00 | 83.33 | -16.67 (" in text
+    assert "| ONNX in onnxruntime | 0 | 6 | 83.33% | 100.00 | 83.33 | -16.67 (" in text
     assert "- ONNX in onnxruntime: at least 95% keep their label: **no**" in text
-    assert "| TFLite in LiteRT | 2 | p0 | Present | Present | Unknown | 0.2500 |" in text
+    assert "| TFLite in LiteRT | 0 | 2 | q0 | Present | Present | Unknown | 0.2500 |" in text
     assert "| w8-dynamic | refused | refused |" in text
     assert "- funnelnet, w8-dynamic, tflite: refused by the gate: fold 1: logits diverges" in text
     assert "| w8a16 | not computed | not computed |" in text

@@ -101,6 +101,14 @@ def command(
             "the mean of its layer, on the calibration samples.",
         ),
     ] = False,
+    rounding: Annotated[
+        str | None,
+        typer.Option(
+            help="For w8a8-static and w8a16: nearest (default), or adaptive: all weights of an "
+            "output together, so that on the calibration samples what their layer gives changes "
+            "least; corrects the biases too."
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
@@ -210,6 +218,7 @@ def command(
         front_end=front_end,
         equalize=equalize,
         correct_bias=correct_bias,
+        rounding=rounding,
         explain=explain,
         auto_precision=auto_precision,
         max_drop_points=max_drop_points,

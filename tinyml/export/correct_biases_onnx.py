@@ -7,12 +7,13 @@ where Gemm scales them; a ``MatMul`` has no bias of 32 bits to take the shift.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tinyml.export.adaptive_rounding import Product, Window
 from tinyml.export.weight_rounding import rounding_error
 from tinyml.spec import Array
 
@@ -78,10 +79,44 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
         del layer.node.input[2:]
         layer.node.input.append(_stored(model, f"{layer.output}~bias", bias))
-    read = {name for node in model.graph.node for name in node.input}
-    for tensor in [t for t in model.graph.initializer if t.name in before - read]:
-        model.graph.initializer.remove(tensor)
+    _drop_unread(model, before)
     return len(layers)
+
+
+def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
+    """Other values for the weights of the layers, by output, that ``weights`` names."""
+    layers = [layer for layer in _layers(model) if layer.output in weights]
+    before = {layer.node.input[1] for layer in layers}
+    for layer in layers:
+        layer.node.input[1] = _stored(model, f"{layer.output}~weight", weights[layer.output])
+    _drop_unread(model, before)
+
+
+def products(data: bytes) -> Iterator[Product]:
+    """The file's convolutions over rows and columns, and its linear layers."""
+    import onnx
+
+    for layer in _layers(onnx.load_from_string(data)):
+        told = {own.name: onnx.helper.get_attribute_value(own) for own in layer.node.attribute}
+        named = (layer.output, layer.node.input[0], layer.weight)
+        if layer.node.op_type == "Gemm":
+            axes = (layer.axis, 1 - layer.axis)
+            yield Product(*named, axes, 1, channels=1, window=None)
+        elif layer.weight.ndim == 4 and told.get("auto_pad", b"NOTSET") == b"NOTSET":
+            top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
+            window = Window(
+                kernel=layer.weight.shape[2:],
+                strides=tuple(told.get("strides", (1, 1))),
+                dilations=tuple(told.get("dilations", (1, 1))),
+                pads=((top, bottom), (left, right)),
+            )
+            yield Product(*named, (0, 1, 2, 3), told.get("group", 1), channels=1, window=window)
+
+
+def _drop_unread(model: Any, names: Collection[str]) -> None:
+    read = {name for node in model.graph.node for name in node.input}
+    for tensor in [t for t in model.graph.initializer if t.name in set(names) - read]:
+        model.graph.initializer.remove(tensor)
 
 
 def _stored(model: Any, name: str, values: Array) -> str:

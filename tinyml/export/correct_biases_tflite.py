@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.export import flatbuffer
+from tinyml.export.adaptive_rounding import Product, Window
 from tinyml.export.flatbuffer_edit import add_computed, add_constant, name_of, shape_of
 from tinyml.export.weight_ranges import CHANNEL_AXIS as WEIGHT_AXIS
 from tinyml.export.weight_ranges import is_stored
@@ -23,6 +24,9 @@ from tinyml.spec import Array
 
 # Where a product's output has its channels.
 CHANNEL_AXIS = -1
+WEIGHT, BIAS = 1, 2
+# Of a weight: outputs, inputs of a group, rows, columns.
+AXES = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +84,56 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     layers = [layer for layer in _layers(model) if layer.output in shifts]
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
-        before = [int(i) for i in layer.operator.inputs]
-        after = [*before[:2], add_constant(model, f"{layer.output}~bias", bias)]
-        layer.operator.inputs = np.array(after, np.int32)
-        if before[2:] and before[2] >= 0:
-            _take_place(model, layer.operator, before[2])
+        _set_operand(model, layer.operator, BIAS, f"{layer.output}~bias", bias)
     return len(layers)
 
 
-def _take_place(model: Any, operator: Any, before: int) -> None:
-    """The last tensor, the bias of ``operator``, in the place of ``before``, if none reads that."""
+def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
+    """Other values for the weights of the layers, by output, that ``weights`` names."""
+    for layer in [layer for layer in _layers(model) if layer.output in weights]:
+        name = f"{layer.output}~weight"
+        _set_operand(model, layer.operator, WEIGHT, name, weights[layer.output])
+
+
+def products(data: bytes) -> Iterator[Product]:
+    """The file's convolutions and linear layers."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = flatbuffer.unpack(data)
+    tensors = model.subgraphs[0].tensors
+    for layer in _layers(model):
+        op, source = name_of(model, layer.operator), int(layer.operator.inputs[0])
+        axes = AXES[op]
+        named = (layer.output, flatbuffer.text(tensors[source].name), layer.weight, axes)
+        if op == "FULLY_CONNECTED":
+            yield Product(*named, groups=1, channels=-1, window=None)
+            continue
+        own = layer.operator.builtinOptions
+        window = Window(
+            kernel=layer.weight.shape[1:3],
+            strides=(own.strideH, own.strideW),
+            dilations=(own.dilationHFactor, own.dilationWFactor),
+            pads="same" if own.padding == schema.Padding.SAME else ((0, 0), (0, 0)),
+        )
+        groups = shape_of(model, source)[-1] // layer.weight.shape[axes[1]]
+        if op == "DEPTHWISE_CONV_2D":
+            groups = shape_of(model, source)[-1]
+        yield Product(*named, groups=groups, channels=-1, window=window)
+
+
+def _set_operand(model: Any, operator: Any, place: int, name: str, values: Array) -> None:
+    """A new constant in ``place``, where the one before it was in the file if none reads that."""
     (graph,) = model.subgraphs
-    if any(before in map(int, own.inputs) for own in graph.operators):
+    before = [int(i) for i in operator.inputs]
+    made = add_constant(model, name, values)
+    operator.inputs = np.array([*before[:place], made, *before[place + 1 :]], np.int32)
+    old = before[place] if len(before) > place else -1
+    if old < 0 or any(old in map(int, own.inputs) for own in graph.operators):
         return
-    old, graph.tensors[before] = graph.tensors[before], graph.tensors.pop()
-    operator.inputs = np.array([*operator.inputs[:2], before], np.int32)
-    if all(own.buffer != old.buffer for own in graph.tensors):
-        model.buffers[old.buffer].data = None
+    gone, graph.tensors[old] = graph.tensors[old], graph.tensors.pop()
+    operator.inputs[place] = old
+    if all(own.buffer != gone.buffer for own in graph.tensors):
+        model.buffers[gone.buffer].data = None
 
 
 def _layers(model: Any) -> Iterator[_Layer]:

@@ -15,6 +15,7 @@ import numpy as np
 from tinyml.errors import ExportError, UsageError
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
+from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, load_adapted
 from tinyml.files import write_json
 from tinyml.spec import Array
 
@@ -61,6 +62,7 @@ class QuantPlan:
     instructions, threads  where the samples were run: others may round ranges otherwise
     weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
     bias_shifts  layer, by its output -> what is taken from its bias, as `packed`
+    rounding   of weights: ``nearest``, or ``adaptive`` in the layers of ``bias_shifts``
     """
 
     precision: str
@@ -78,6 +80,7 @@ class QuantPlan:
     threads: int = 0
     weight_scales: str = "per-channel"
     bias_shifts: Mapping[str, str] = field(default_factory=dict)
+    rounding: str = NEAREST
 
     @property
     def quantized(self) -> dict[str, Range]:
@@ -95,7 +98,16 @@ class QuantPlan:
     @property
     def passes(self) -> dict[str, int]:
         """For a file's facts: what is done to it before it becomes integers, with counts."""
-        return {"correct_biases": len(self.shifts)} if self.shifts else {}
+        if not self.shifts:
+            return {}
+        adapted = {"adapt_weights": len(self.shifts)} if self.rounding == ADAPTIVE else {}
+        return {**adapted, "correct_biases": len(self.shifts)}
+
+    def adapted(self, path: Path) -> dict[str, Array]:
+        """Layer, by its output -> its adapted weight; they lie beside the float32 file ``path``."""
+        if self.rounding != ADAPTIVE:
+            return {}
+        return {name: own for name, own in load_adapted(path).items() if name in self.shifts}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -115,6 +127,11 @@ class QuantPlan:
         return [
             f"{self.precision} {self.format}: {self.told()}",
             *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
+            *(
+                [f"  {len(self.shifts)} weights rounded by what their layer gives"]
+                if self.rounding == ADAPTIVE
+                else []
+            ),
             *([f"  {len(self.shifts)} biases corrected"] if self.shifts else []),
         ]
 

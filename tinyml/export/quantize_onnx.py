@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyml.errors import ExportError
-from tinyml.export.correct_biases_onnx import correct_biases
+from tinyml.export.correct_biases_onnx import correct_biases, set_weights
 from tinyml.export.facts import Facts
 from tinyml.export.integer_ends import (
     DEQUANTIZE,
@@ -32,14 +33,19 @@ from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.weight_ranges import layers_of_onnx, weight_ranges
+from tinyml.spec import Array
 
 # int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
 MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}
 PAIRS = (QUANTIZE, DEQUANTIZE)
 
 
-def quantize(model: Any, planned: QuantPlan) -> Any:
-    """A new ``onnx.ModelProto``; `ExportError` when onnxruntime refuses or finds nothing."""
+def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None = None) -> Any:
+    """A new ``onnx.ModelProto``; `ExportError` when onnxruntime refuses or finds nothing.
+
+    ``adapted``: weights of layers, by output, that lie on their grid of integers already.
+    """
+    set_weights(model, adapted or {})
     if integers_of(planned.precision).WEIGHTS_ONLY:
         made = _weights_only(model, planned)
     else:
@@ -74,7 +80,7 @@ def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
     """The float32 file at ``path`` in integers."""
     import onnx
 
-    made = quantize(onnx.load(path), planned)
+    made = quantize(onnx.load(path), planned, planned.adapted(path))
     return bytes(made.SerializeToString(deterministic=True))
 
 
@@ -179,7 +185,7 @@ def _tidy(model: Any) -> None:
 def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
     import onnx
 
-    made = quantize(onnx.load(path), planned)
+    made = quantize(onnx.load(path), planned, planned.adapted(path))
     ends = integer_ends_of_onnx(made, planned.quantized) if planned.io == "int8" else {}
     graph = made.graph
     names = {name for node in graph.node for name in node.output}

@@ -9,6 +9,7 @@ float32, unless the plan has them in integers.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from tinyml.errors import ExportError
 from tinyml.export import flatbuffer
-from tinyml.export.correct_biases_tflite import correct_biases
+from tinyml.export.correct_biases_tflite import correct_biases, set_weights
 from tinyml.export.facts import Facts
 from tinyml.export.integer_ends import of_tflite
 from tinyml.export.passes.tflite import rewrite
@@ -34,10 +35,14 @@ ONE_SCALE = {"granularity": "TENSORWISE"}
 DEQUANTIZE_VERSION = {"per-tensor": 2, "per-channel": 5}
 
 
-def quantize(model: Any, planned: QuantPlan) -> Any:
-    """A new ``schema.ModelT``; `ExportError` when the quantizer refuses."""
+def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None = None) -> Any:
+    """A new ``schema.ModelT``; `ExportError` when the quantizer refuses.
+
+    ``adapted``: weights of layers, by output, that lie on their grid of integers already.
+    """
     from ai_edge_quantizer import quantizer
 
+    set_weights(model, adapted or {})
     correct_biases(model, planned.shifts)
     precision = integers_of(planned.precision)
     config = dict(precision.TFLITE)
@@ -77,7 +82,8 @@ def _tell_version(model: Any, scales: str) -> None:
 
 def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
     """The float32 file at ``path`` in integers, not rewritten any further."""
-    return flatbuffer.pack(quantize(flatbuffer.unpack(path.read_bytes()), planned))
+    model = flatbuffer.unpack(path.read_bytes())
+    return flatbuffer.pack(quantize(model, planned, planned.adapted(path)))
 
 
 def integers(model: Any) -> int:
@@ -89,7 +95,7 @@ def integers(model: Any) -> int:
 
 
 def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
-    model = quantize(flatbuffer.unpack(path.read_bytes()), planned)
+    model = quantize(flatbuffer.unpack(path.read_bytes()), planned, planned.adapted(path))
     passes = {f"to_{planned.precision}": integers(model), **planned.passes}
     passes |= {name: count for name, count in rewrite(model, sparse=not dense).items() if count}
     names = {flatbuffer.text(tensor.name) for tensor in model.subgraphs[0].tensors}

@@ -7,11 +7,16 @@ quantizers; what its weights contribute is then below a ten-thousandth of that b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 from tinyml.spec import Array
 
 LEVELS = 127
+# Each weight to its nearest integer, or all of an output together (`adaptive_rounding`).
+NEAREST, ADAPTIVE = ROUNDINGS = ("nearest", "adaptive")
 # ai-edge-quantizer's smallest magnitude: a channel without weights still has a scale.
 SMALLEST = 1e-9
 
@@ -34,3 +39,22 @@ def rounding_error(weight: Array, axis: int, scales: str) -> Array:
     """
     values, scale = rounded(weight, None if scales == "per-tensor" else axis)
     return np.asarray(values * scale - weight, np.float32)
+
+
+def adapted_file(path: Path) -> Path:
+    """Where the adapted weights of the float32 file at ``path`` lie, by their layer's output."""
+    return path.with_name(f"{path.name}.adapted.safetensors")
+
+
+def save_adapted(path: Path, weights: Mapping[str, Array]) -> None:
+    """Keep ``weights``, float32 on their grid of integers, beside the file at ``path``."""
+    from safetensors.numpy import save_file
+
+    save_file(dict(weights), adapted_file(path))
+
+
+def load_adapted(path: Path) -> dict[str, Array]:
+    """What `save_adapted` kept."""
+    from safetensors.numpy import load_file
+
+    return dict(load_file(adapted_file(path)))

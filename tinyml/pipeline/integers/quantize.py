@@ -29,6 +29,7 @@ from tinyml.export.plan import (
     probabilities,
 )
 from tinyml.export.precision import integers_of
+from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
 from tinyml.pipeline.integers.calibration_cache import cached
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
@@ -59,6 +60,7 @@ class QuantizeJob:
     explain          look at each layer alone
     front_end        ``float``: it stays so up to its last stage; ``int8``
     correct_bias     take from each bias what rounding the weights adds to the layer's mean
+    rounding         of weights: ``nearest``, or ``adaptive``, which corrects biases too
     io               ``int8``: inputs and outputs become integers too
     max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
     """
@@ -74,6 +76,7 @@ class QuantizeJob:
     equalize: bool = False
     front_end: str = "float"
     correct_bias: bool = False
+    rounding: str = NEAREST
 
     def __post_init__(self) -> None:
         if self.ranges not in METHODS:
@@ -86,6 +89,18 @@ class QuantizeJob:
             raise UsageError(
                 f"--correct-bias is not for {self.precision}: {NO_CORRECTION[self.precision]}",
                 hint="leave it away (a recipe calls it correct_bias), or take w8a8-static or w8a16",
+            )
+        if self.rounding not in ROUNDINGS:
+            raise registry.unknown_name("kind of rounding", self.rounding, ROUNDINGS)
+        if self.rounding == ADAPTIVE and self.precision in NO_CORRECTION:
+            raise UsageError(
+                f"--rounding adaptive is not for {self.precision}: {NO_CORRECTION[self.precision]}",
+                hint="leave it away, or take w8a8-static or w8a16",
+            )
+        if self.rounding == ADAPTIVE and self.correct_bias:
+            raise UsageError(
+                "--correct-bias beside --rounding adaptive: biases are corrected already",
+                hint="leave --correct-bias away (a recipe calls it correct_bias)",
             )
         if self.samples < 1:
             raise UsageError(f"{self.samples} calibration samples: at least one is needed")
@@ -108,7 +123,7 @@ def plan_quantized(
     """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
 
     ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
-    `tinyml.pipeline.integers.bias_shift`, where biases are corrected.
+    `tinyml.pipeline.integers.bias_shift`, or of `adapt_weights`, where biases are corrected.
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
@@ -137,6 +152,7 @@ def plan_quantized(
         threads=READER_THREADS if calibration else 0,
         weight_scales=weight_scales(job, known.format),
         bias_shifts={name: packed(own) for name, own in (shifts or {}).items() if name not in kept},
+        rounding=job.rounding if shifts else NEAREST,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from tinyml.diagnosis import Confusion, Explained
 from tinyml.errors import UsageError
 from tinyml.export import harm
 from tinyml.export.facts import load as load_facts
+from tinyml.export.plan import QuantPlan
 from tinyml.export.plan import load as load_plan
 from tinyml.export.precision import integers_of
+from tinyml.export.weight_rounding import ADAPTIVE
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.integers import bias_shift, explain
+from tinyml.pipeline.integers.adapt_weights import adapt
 from tinyml.pipeline.integers.diagnose import diagnosed, samples_of
 from tinyml.pipeline.integers.explain import next_layer, save_samples, settled
 from tinyml.pipeline.integers.quantize import (
@@ -42,6 +45,7 @@ from tinyml.pipeline.steps.write_files import (
     write_files,
     written_file,
 )
+from tinyml.spec import Array
 
 # Of a model's stages, in a hint.
 MOST_TOLD = 8
@@ -87,14 +91,16 @@ def write_integers(
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
     ranges = {path: seen(path, job, calibration, report) for path in floats}
     keep = dict.fromkeys(job.keep, BY_USER)
-    shifts = {path: bias_shift.asked_for(path, job, calibration, report) for path in floats}
     front_end = subject.front_end if job.front_end == "float" else None
+
+    def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
+        return plan_quantized(path, job, keep, ranges[path], calibration, front_end, shifts)
+
+    shifts = {path: _shifts(path, job, planned_for, calibration, report) for path in floats}
     harms: Mapping[str, Explained] | None = None
     while True:
         for path in floats:
-            planned = plan_quantized(
-                path, job, keep, ranges[path], calibration, front_end, shifts[path]
-            )
+            planned = planned_for(path, shifts[path])
             planned.save(plan_precision.plan_file(work, planned.format))
             for line in planned.lines():
                 report({"text": line})
@@ -112,6 +118,19 @@ def write_integers(
             report({"text": line})
         keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
+
+
+def _shifts(
+    path: Path,
+    job: QuantizeJob,
+    planned_for: Callable[[Path], QuantPlan],
+    calibration: Calibration | None,
+    report: Report,
+) -> Mapping[str, Array]:
+    """What is taken from the biases; with adaptive rounding the weights are chosen beside it."""
+    if calibration is not None and job.rounding == ADAPTIVE:
+        return adapt(path, job, planned_for(path).kept, calibration, report)
+    return bias_shift.asked_for(path, job, calibration, report)
 
 
 def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:

@@ -20,8 +20,6 @@ from tinyml.spec import Array, Arrays, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 SAMPLES = 200
-# So many recordings are cut into windows at most: the rest of the set adds hours, not ranges.
-RECORDINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,8 @@ def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
     loaded = recording_set(saved.recipe, root)
     seen = [r for r in loaded.recordings if r.person not in held_out and r.id not in left_out]
     decision = of_recordings(saved.decision)
-    chosen = [seen[place] for place in spread(len(seen), min(count, RECORDINGS))]
+    # A window each, from as many persons as can be: to cut all of them adds hours, not ranges.
+    chosen = [seen[place] for place in spread(len(seen), count)]
     windows = np.concatenate([cut_windows(decision, recording) for recording in chosen])
     return np.asarray(windows[spread(len(windows), count)])
 

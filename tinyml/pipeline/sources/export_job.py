@@ -33,8 +33,9 @@ class ExportJob:
     method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
     ``per-channel`` or ``per-tensor``; front_end ``float`` or ``int8``; equalize evens out
     channels of consecutive layers first; correct_bias takes from each bias what rounding the
-    weights adds to the mean of its layer; explain ranks the layers by harm, auto_precision
-    keeps the worst in float32 until at most ``max_drop_points`` percent of the labels move.
+    weights adds to the mean of its layer; rounding is ``nearest`` or ``adaptive``; explain
+    ranks the layers by harm, auto_precision keeps the worst in float32 until at most
+    ``max_drop_points`` percent of the labels move.
     ``require_delegate``: XNNPACK must take every operator of the .tflite file.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
     """
@@ -55,6 +56,7 @@ class ExportJob:
     front_end: str | None = None
     equalize: bool = False
     correct_bias: bool = False
+    rounding: str | None = None
     explain: bool = False
     auto_precision: bool = False
     max_drop_points: float | None = None

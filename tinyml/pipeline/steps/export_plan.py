@@ -140,6 +140,7 @@ def _quantize_job(
         "--front-end": job.front_end,
         "--equalize": job.equalize,
         "--correct-bias": job.correct_bias,
+        "--rounding": job.rounding,
         "--explain": job.explain,
         "--auto-precision": job.auto_precision,
     }
@@ -175,6 +176,7 @@ def _quantize_job(
         job.equalize or default.equalize,
         _chosen(job.front_end, default.front_end),
         job.correct_bias or default.correct_bias,
+        _chosen(job.rounding, default.rounding),
     )
     if samples is not None and job.calibration is None and not _is_trained(source):
         raise UsageError(

@@ -32,6 +32,7 @@ def save_found(plan: Plan, job: QuantizeJob, keep: Sequence[str]) -> Path:
         equalize=job.equalize,
         front_end=job.front_end,
         correct_bias=job.correct_bias,
+        rounding=job.rounding,
     )
     path = recipe_file(plan.job.out)
     write_text(path, toml(plan.source.name, found))
