@@ -19,7 +19,7 @@ from tinyml.export.diagnose.evidence import Bias, Evidence, Layer
 SHARE = 1 / 3
 # Of the signal's power: integers that leave 30 dB of the answers have no need of it.
 ERROR = 1e-3
-CURE = "take it from the biases: --correct-bias"
+CURE = "--rounding adaptive, or take it from the biases alone: --correct-bias"
 
 
 def biased_error(evidence: Evidence) -> Iterator[Finding]:
