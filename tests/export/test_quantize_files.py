@@ -14,12 +14,14 @@ import torch
 from integer_files import graph_of, planned, quantized, runtime, write_floats
 from sparse_networks import answers, converted, image, pointwise
 
+from tinyml.errors import InputError
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
 from tinyml.export.passes import tflite as passes
 from tinyml.export.plan import kept_operators
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
 from tinyml.runtimes.inspect_onnx import inspect_onnx
+from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.tolerance import sqnr_db
 
@@ -167,6 +169,30 @@ def test_a_channel_without_weights_keeps_its_bias(
     noise = sqnr_db(got, want)
     assert noise is not None
     assert noise > LEAST_DB["w8a8-static"]
+
+
+def test_a_channel_that_never_answers_may_have_weights_without_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a normalization saw nothing vary; XNNPACK refuses steps that are too unlike."""
+    network = pointwise(kept=1.0)
+    with torch.no_grad():
+        # The activation between the two holds this channel at zero.
+        network.get_parameter("first.weight")[7] = -1e-3
+        network.get_parameter("first.bias")[7] = -1.0
+        network.get_parameter("second.weight")[3, 7] = 1e6
+    path, out = write_floats(network, tmp_path)["tflite"], tmp_path / "q.tflite"
+    plan = planned(path, "w8a8-static")
+    out.write_bytes(quantized(path, plan))
+    got = LITERT.open(out).run({"image": image(3)})["logits"]
+    want = LITERT.open(path).run({"image": image(3)})["logits"]
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > 15.0
+    monkeypatch.setattr(quantize_tflite, "output_ranges", lambda *given: {})
+    out.write_bytes(quantized(path, plan))
+    with pytest.raises(InputError, match="failed to create XNNPACK runtime"):
+        LITERT.open(out)
 
 
 def test_sums_of_large_products_do_not_overflow_when_onnxruntime_optimises(

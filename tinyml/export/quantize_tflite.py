@@ -26,7 +26,7 @@ from tinyml.export.precision import integers_of
 from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.tflite_runtimes import minimum_runtime
-from tinyml.export.weight_ranges import layers_of_tflite, weight_ranges
+from tinyml.export.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
 from tinyml.spec import Array
 
 # ai-edge-quantizer's word for one scale a weight.
@@ -64,12 +64,17 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 
 
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
-    """Of activations as planned, and of weights where their bias needs a wider one."""
+    """Of activations as planned, and wider ones where a bias or XNNPACK needs them."""
+    layers = list(layers_of_tflite(model))
+    widened = weight_ranges(layers, planned.quantized, planned.weight_scales)
+    planned_ranges = {
+        **planned.quantized,
+        **output_ranges(layers, planned.quantized, widened),
+    }
     ranges = {
         name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
-        for name, own in planned.quantized.items()
+        for name, own in planned_ranges.items()
     }
-    widened = weight_ranges(layers_of_tflite(model), planned.quantized, planned.weight_scales)
     return ranges | {name: {"min": -top, "max": top} for name, top in widened.items()}
 
 

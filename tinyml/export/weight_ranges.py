@@ -1,10 +1,15 @@
-"""Ranges of weights whose own are too small for their bias.
+"""Ranges of weights whose own are too small for their bias, and of outputs too narrow for weights.
 
 A bias is stored in 32 bits with the scale of the input times that of its channel's weights.
 A channel that pruning left without weights has none to speak of: with a scale near zero its
 bias saturates, with one chosen at random (onnxruntime takes 1) it is rounded to few values,
 and the channel's answer with it. Zeros stay zeros at any scale, so such a channel is given
 one that its bias fits.
+
+The other way round, a channel that never answers may have weights without bounds: a
+normalization divides by what it saw vary, which was nothing. XNNPACK refuses a file in which a
+step of the sums, input times weight, is 256 steps of the output or more (its
+``xnn_create_convolution2d_nhwc_qs8_qc8w``), so that the output gets a wider range there.
 """
 
 from __future__ import annotations
@@ -25,13 +30,19 @@ CHANNEL_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 LEVELS = 127
 # A power of two below 2^31: sums of products come on top of the bias.
 LARGEST_BIAS = 2.0**30
+# Steps of an output that a step of the sums may be, less what rounding in float32 may add.
+LARGEST_STEP = 255.0
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer with a bias: its tensors' names, and ``values`` of the weight with their axis."""
+    """A layer with a bias: its tensors' names, and ``values`` of the weight with their axis.
+
+    ``output`` is where its sums are rounded.
+    """
 
     source: str
+    output: str
     weight: str
     axis: int
     values: Array
@@ -52,7 +63,7 @@ def weight_ranges(
             continue
         others = tuple(i for i in range(layer.values.ndim) if i != layer.axis)
         own: Array = np.abs(layer.values).max(axis=others, keepdims=True)
-        step = (max(within.high, 0.0) - min(within.low, 0.0)) / (2 * LEVELS + 1)
+        step = _width(within) / (2 * LEVELS + 1)
         finest = max(step, float(np.finfo(np.float32).tiny))
         least = (np.abs(layer.offsets) * LEVELS / (finest * LARGEST_BIAS)).reshape(own.shape)
         if scales == "per-tensor":
@@ -60,6 +71,32 @@ def weight_ranges(
         if np.any(own < least):
             found[layer.weight] = np.maximum(own, least).astype(np.float32)
     return found
+
+
+def output_ranges(
+    layers: Iterable[Layer], activations: Mapping[str, Range], weights: Mapping[str, Array]
+) -> dict[str, Range]:
+    """Output -> a range that is wide enough for XNNPACK; only those that need another.
+
+    ``weights``: largest magnitudes of those that `weight_ranges` widens.
+    """
+    found: dict[str, Range] = {}
+    for layer in layers:
+        within, own = activations.get(layer.source), activations.get(layer.output)
+        if within is None or own is None:
+            continue
+        largest = float(np.abs(weights.get(layer.weight, layer.values)).max()) / LEVELS
+        low, high = min(own.low, 0.0), max(own.high, 0.0)
+        width = _width(within) * largest / LARGEST_STEP
+        if high - low < width:
+            stretch = width / max(high - low, float(np.finfo(np.float32).tiny))
+            found[layer.output] = Range(low * stretch, high * stretch)
+    return found
+
+
+def _width(within: Range) -> float:
+    """Of a range with zero in it, as integers have it."""
+    return max(within.high, 0.0) - min(within.low, 0.0)
 
 
 def layers_of_tflite(model: Any) -> Iterator[Layer]:
@@ -73,7 +110,8 @@ def layers_of_tflite(model: Any) -> Iterator[Layer]:
         if is_stored(model, weight) and is_stored(model, bias):
             values, offsets = (flatbuffer.array(model, t, np.float32) for t in (weight, bias))
             names = flatbuffer.text(source.name), flatbuffer.text(weight.name)
-            yield Layer(*names, CHANNEL_AXIS[op], values, offsets)
+            made = flatbuffer.text(graph.tensors[int(operator.outputs[0])].name)
+            yield Layer(names[0], made, names[1], CHANNEL_AXIS[op], values, offsets)
 
 
 def layers_of_onnx(model: Any) -> Iterator[Layer]:
@@ -87,7 +125,8 @@ def layers_of_onnx(model: Any) -> Iterator[Layer]:
         source, weight, bias = node.input[:3]
         if weight in stored and bias in stored:
             values, offsets = (numpy_helper.to_array(stored[name]) for name in (weight, bias))
-            yield Layer(source, weight, channel_axis(node, values.ndim), values, offsets)
+            axis = channel_axis(node, values.ndim)
+            yield Layer(source, node.output[0], weight, axis, values, offsets)
 
 
 def is_stored(model: Any, tensor: Any) -> bool:

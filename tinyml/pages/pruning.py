@@ -79,6 +79,8 @@ def _layer(row: Mapping[str, Any]) -> str:
 
 def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
     """Every stage's epochs one after the other: sparsity, and accuracy where it is known."""
+    from matplotlib.ticker import MaxNLocator
+
     rows = [row for stage in curves.values() for row in stage]
     with drawing():
         figure = new_figure((8.0, 2.8))
@@ -93,6 +95,7 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
         for end in np.cumsum([len(stage) for stage in curves.values()])[:-1]:
             axes.axvline(end + 0.5, color="#b9c0c9", linewidth=0.8)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(-0.03, 1.03)
         axes.legend(frameon=False)
         return figure_png(figure)
