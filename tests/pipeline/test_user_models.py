@@ -251,6 +251,11 @@ def test_names_that_do_not_fit_are_listed_with_the_prefix_to_strip(
         ({"model": ".", "sample": None, "weights": Path("w")}, UsageError, "--weights is for a"),
         ({"model": ".", "sample": None, "strip_prefix": "a."}, UsageError, "--strip-prefix is for"),
         (
+            {"model": ".", "sample": None, "data": Path("d"), "without_data": True},
+            UsageError,
+            "--data beside --without-data",
+        ),
+        (
             {"model": "funnelnet", "weights": Path("w"), "data": Path("d")},
             UsageError,
             "'funnelnet' with --weights has no data set",

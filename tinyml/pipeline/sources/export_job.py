@@ -101,6 +101,11 @@ def source_of(job: ExportJob) -> Source:
     if path.exists():
         whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
         _refuse(whose, weights=job.weights, strip_prefix=job.strip_prefix, sample=job.sample)
+        if job.without_data and job.data is not None:
+            raise UsageError(
+                "--data beside --without-data: is the data to be used or not?",
+                hint="leave one of them away",
+            )
         return TrainedSource(*saved_model(path), data=job.data, without_data=job.without_data)
     saved, entry = named_model(job.model, job.weights)
     whose = f"a checkpoint; '{job.model}' with --weights has no data set"
