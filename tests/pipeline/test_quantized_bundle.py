@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from int8_user import SHAPE, job, silent, write_user
 from torch import Tensor, nn
 
 from tinyml import bundle as bundles
@@ -17,107 +18,15 @@ from tinyml.pipeline.export import export
 from tinyml.pipeline.integers import bias_shift
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.integers.quantize import QuantizeJob, size_line
-from tinyml.pipeline.integers.write_integers import check_kept
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.steps import equalize
 from tinyml.pipeline.verify import verify
-
-NET = """
-import torch
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
-        self.body = nn.Conv2d(16, 32, 3, padding=1)
-        self.head = nn.Linear(32, 5)
-    def forward(self, image):
-        x = torch.relu(self.body(torch.relu(self.entry(image))))
-        return torch.softmax(self.head(x.mean((2, 3))), 1)
-
-class Scale(nn.Module):
-    def forward(self, image):
-        return torch.softmax(image, 1)
-
-class Spread(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
-        self.spread = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
-        self.gather = nn.Conv2d(16, 16, 1)
-        self.head = nn.Linear(16, 5)
-        scale = torch.where(torch.arange(16) % 2 == 0, 1000.0, 1.0)
-        with torch.no_grad():
-            self.spread.weight.mul_(scale[:, None, None, None])
-            self.gather.weight.div_(scale[None, :, None, None])
-            self.gather.weight[:, ::2] *= 0.05
-            self.gather.bias.zero_()
-            self.head.bias.zero_()
-    def forward(self, image):
-        x = self.gather(self.spread(torch.relu(self.entry(image))))
-        return self.head(torch.relu(x).mean((2, 3)))
-
-class Biased(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
-        self.filters = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
-        self.mixed = nn.Conv2d(16, 24, 1)
-        self.head = nn.Linear(24, 5)
-        spread = torch.logspace(0, 2, 16)
-        with torch.no_grad():
-            self.entry.bias.fill_(2.0)
-            self.filters.weight.mul_(spread[:, None, None, None])
-            self.mixed.weight.div_(spread[None, :, None, None])
-            self.head.weight.mul_(4)
-    def forward(self, image):
-        x = torch.relu(self.filters(torch.relu(self.entry(image))))
-        return self.head(torch.relu(self.mixed(x)).mean((2, 3)))
-
-def build():
-    return Net()
-
-def biased():
-    return Biased()
-
-def spread():
-    return Spread()
-
-def square():
-    return Scale()
-"""
-SHAPE = (1, 3, 16, 16)
-
-
-def silent(event: object) -> None:
-    """No progress."""
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> Path:
     """A folder with a network of the user's, its sample and calibration data."""
-    random = np.random.default_rng(0)
-    (tmp_path / "net.py").write_text(NET)
-    np.savez(tmp_path / "s.npz", image=random.standard_normal(SHAPE, np.float32))
-    np.savez(tmp_path / "c.npz", image=random.standard_normal((16, *SHAPE), np.float32))
+    write_user(tmp_path)
     return tmp_path
-
-
-def job(user: Path, **asked: Any) -> ExportJob:
-    """An int8 export of it."""
-    chosen: dict[str, Any] = {
-        "model": f"{user / 'net.py'}:build",
-        "target": "rpi",
-        "out": user / "out",
-        "sample": user / "s.npz",
-        "calibration": user / "c.npz",
-        "precision": "w8a8-static",
-    }
-    return ExportJob(**{**chosen, **asked})
 
 
 def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
@@ -164,95 +73,6 @@ def test_dynamic_integers_need_no_calibration(user: Path) -> None:
     (model,) = export(job(user, **asked), silent).models
     assert model.plan["ranges"] == "each call"
     assert model.passes["to_w8-dynamic"] > 0
-
-
-@pytest.mark.parametrize(
-    ("array", "said"),
-    [
-        (np.full((4, *SHAPE), np.nan, np.float32), "holds NaN or infinities"),
-        (np.zeros((0, *SHAPE), np.float32), "holds no samples"),
-        (np.zeros((4, 1, 3, 8, 8), np.float32), "the model takes float32"),
-        (np.zeros((4, *SHAPE), np.float64), "the model takes float32"),
-        (np.float32(3), "the model takes float32"),
-    ],
-)
-def test_calibration_data_that_does_not_fit_is_refused(
-    user: Path, array: np.ndarray[Any, Any], said: str
-) -> None:
-    np.savez(user / "bad.npz", image=array)
-    with pytest.raises(InputError, match=said):
-        export(job(user, calibration=user / "bad.npz", formats=("tflite",)), silent)
-    assert not (user / "out").exists()
-
-
-def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Path) -> None:
-    told: list[str] = []
-    asked = {"model": f"{user / 'net.py'}:square", "equalize": True, "formats": ("onnx",)}
-    with pytest.raises(ExportError, match="no operator to quantize"):
-        export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
-    assert equalize.NOTHING in told
-    assert not (user / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"ranges": "min"}, "unknown method for ranges 'min'"),
-        ({"ranges": ""}, "unknown method for ranges ''"),
-        ({"calibration": Path("nowhere.npz")}, "no calibration data at nowhere.npz"),
-        ({"calibration_samples": 0}, "at least one is needed"),
-        ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),
-        ({"precision": "fp16", "keep_float": ("head",)}, "--keep-float is for integers"),
-        ({"precision": "fp32", "explain": True}, "--explain is for integers"),
-        ({"precision": "fp16", "equalize": True}, "--equalize is for integers"),
-        ({"precision": "fp32", "correct_bias": True}, "--correct-bias is for integers"),
-        ({"precision": "w8-dynamic", "correct_bias": True}, "--correct-bias is not for w8-dynamic"),
-        ({"weight_scales": "per-row"}, "unknown kind of weight scales 'per-row'"),
-        ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
-        ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
-        ({"precision": "int8"}, "unknown precision 'int8'"),
-        ({"precision": "fp32", "ranges": ""}, "--ranges is for integers"),
-        ({"max_drop_points": 1.0}, "--max-drop-points is for --auto-precision"),
-        ({"precision": "fp32", "max_drop_points": 1.0}, "--max-drop-points is for --auto"),
-        ({"precision": "w8-dynamic", "ranges": "mse"}, "--ranges is for ranges that are fixed"),
-        ({"precision": "w8-dynamic", "calibration": Path("c.npz")}, "w8-dynamic finds its own"),
-        ({"precision": "w8-dynamic", "calibration_samples": 9}, "--calibration-samples is for"),
-        ({"precision": "w8", "ranges": "mse"}, "w8 leaves activations in float32"),
-        ({"precision": "w8", "correct_bias": True}, "--correct-bias is not for w8: it takes no"),
-        ({"precision": "fp32", "rounding": "adaptive"}, "--rounding is for integers"),
-        ({"rounding": "stochastic"}, "unknown kind of rounding 'stochastic'"),
-        ({"precision": "w8", "rounding": "adaptive"}, "adaptive is not for w8: it takes no"),
-        ({"rounding": "adaptive", "correct_bias": True}, "biases are corrected already"),
-        ({"calibration_samples": 9}, "how many of --calibration's are taken"),
-    ],
-)
-def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
-    user: Path, asked: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(UsageError, match=said):
-        export(job(user, **{"calibration": None, **asked}), silent)
-
-
-def test_an_unknown_stage_to_keep_is_refused_before_any_conversion(user: Path) -> None:
-    told: list[str] = []
-    asked = job(user, keep_float=("head", "hed"), formats=("tflite",))
-    with pytest.raises(UsageError, match="no stage 'hed' to keep in float32") as caught:
-        export(asked, lambda event: told.append(str(event.get("text", ""))))
-    assert caught.value.hint.startswith("stages, the nearest first: head, ")
-    assert not any("converting" in line for line in told)
-    assert not (user / "out").exists()
-
-
-def test_of_many_stages_the_nearest_are_told() -> None:
-    stages = [f"block{number}.conv" for number in range(30)]
-    check_kept(stages[:3], stages)
-    with pytest.raises(UsageError) as caught:
-        check_kept(["block17.cnv"], stages)
-    assert caught.value.hint.startswith("stages, the nearest first: block17.conv, ")
-    assert caught.value.hint.endswith(" and 22 more")
-    with pytest.raises(UsageError) as caught:
-        check_kept(["a"], [])
-    assert caught.value.hint == "stages, the nearest first: none"
 
 
 def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
