@@ -161,9 +161,10 @@ def lowered(rows: Array, scale: Array, covariance: Array) -> Array:
             after = np.clip(before + np.rint(step), 1 - LEVELS, LEVELS - 1)
             integers[:, :, place] = np.where(fixed[:, :, place], before, after)
             change = (integers[:, :, place] - before) * scale[:, :, 0]
-            if change.any():
+            group, output = np.nonzero(change)
+            if group.size:
                 moved = True
-                slope += change[:, :, None] * covariance[:, None, place, :]
+                slope[group, output] += change[group, output, None] * covariance[group, place]
         if not moved:
             break
     return integers
