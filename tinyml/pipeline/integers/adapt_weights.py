@@ -42,7 +42,7 @@ def adapt(
             yield sample
             report({"title": f"moments of {fmt}", "done": done, "total": len(calibration)})
 
-    found = list(_moments(path, kept, samples(), report))
+    found = _moments(path, kept, samples(), report)
     scales = weight_scales(job, fmt)
     weights: dict[str, Array] = {}
     shifts: dict[str, Array] = {}
@@ -58,7 +58,7 @@ def adapt(
 
 def _moments(
     path: Path, kept: Collection[str], samples: Iterable[Arrays], report: Report
-) -> Iterator[Moments]:
+) -> list[Moments]:
     """Of every layer that becomes integers and has few enough inputs; the others are told."""
     layers = [own for own in editor_of(path).products(path.read_bytes()) if own.output not in kept]
     wide = [own.output for own in layers if own.inputs > MOST_INPUTS]
@@ -67,11 +67,11 @@ def _moments(
         report({"text": told})
     found = [Moments(own) for own in layers if own.inputs <= MOST_INPUTS]
     if not found:
-        return
+        return []
     runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
     read = runtime.reader(path, sorted({own.product.source for own in found}))
     for sample in samples:
         values = read(sample)
         for own in found:
             own.see(values[own.product.source])
-    yield from found
+    return found
