@@ -49,6 +49,15 @@ def _plain(zeros: float = ZEROS, block: int = 1, **entry: int) -> tuple[SparseNe
     return network, (network.mean(_body(network, x, zeros, block)),)
 
 
+def _small(side: int) -> tuple[SparseNetwork, tuple[str]]:
+    """Wide layers on ``side`` x ``side`` pixels, fewer than a kernel takes at once."""
+    network = SparseNetwork(1, 2 * side, 2 * side, 3)
+    x = network.convolution(network.pad(network.input), 16, 3, 2, VALID)
+    for _ in range(2):
+        x = network.convolution(network.depthwise(x), 4 * WIDE, zeros=ZEROS)
+    return network, (network.mean(x),)
+
+
 def _with(middle: Callable[[SparseNetwork, str], str]) -> tuple[SparseNetwork, tuple[str]]:
     """``middle`` between the pointwise convolutions."""
     network, x = _entry()
@@ -93,6 +102,11 @@ CASES: dict[str, Case] = {
     "no_zeros": Case("sparse_weights", False, lambda: _plain(zeros=0.0)),
     "zeros_72": Case("zero_share", True, lambda: _plain(zeros=0.72)),
     "zeros_60": Case("zero_share", False, lambda: _plain(zeros=0.60)),
+    "pixels_64": Case("sparse_weights", True, lambda: _small(8)),
+    "pixels_16": Case("sparse_weights", True, lambda: _small(4)),
+    "pixels_9": Case("sparse_weights", True, lambda: _small(3)),
+    "pixels_4": Case("sparse_weights", True, lambda: _small(2)),
+    "pixels_1": Case("sparse_weights", True, lambda: _small(1)),
     "block_2": Case("block_kernels", True, lambda: _plain(block=2)),
     "block_4": Case("block_kernels", True, lambda: _plain(block=4)),
     "entry_1_channel": Case("entry", False, lambda: _plain(channels=1)),

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
-from sparse_network import VALID, SparseNetwork
 
 from tinyml.device.emulated import count, emulated_link
+from tinyml.runtimes.file_graph import read_graph
+from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.target import all_targets
 
 pytest.importorskip("ai_edge_litert")
 
@@ -89,14 +91,23 @@ def test_the_predicted_speedup_is_near_the_ratio_of_instructions(
     assert math.isclose(own.predicted_speedup, seen["dense"] / seen["sparse"], rel_tol=0.25)
 
 
-def test_nothing_is_predicted_of_smaller_images_than_were_counted(tmp_path: Path) -> None:
-    network = SparseNetwork(1, 8, 8, 3)
-    x = network.convolution(network.pad(network.input, 1), 16, 3, 2, VALID)
-    x = network.convolution(network.depthwise(x), 96, zeros=0.9)
-    sparse, _ = network.write(tmp_path, "small", network.mean(x))
-    own: Engagement = verdict(sparse, CASE_VERSION)
-    assert own.engages
-    assert own.predicted_speedup is None
+def test_on_few_pixels_sparse_kernels_are_the_slower_ones_and_it_is_said(
+    corpus: dict[str, Path],
+) -> None:
+    """A pass through the weights costs as much for one pixel as for 32, and more for nine."""
+    counted = recorded()[CASE_VERSION]
+    told = {}
+    for name in ("pixels_64", "pixels_16", "pixels_9", "pixels_4", "pixels_1"):
+        own: Engagement = verdict(corpus[name], CASE_VERSION)
+        assert own.engages
+        assert own.predicted_speedup is not None
+        slower = counted[name]["sparse"] > counted[name]["dense"]
+        assert slower == (own.predicted_speedup < 1)
+        told[name] = own.told_speedup
+    assert told["pixels_64"].endswith("times faster than dense")
+    assert told["pixels_4"] == "about 1.1 times slower than dense: its images have few pixels"
+    (found,) = zeros_run_dense(read_graph(corpus["pixels_4"]), all_targets()["rpi4"])
+    assert "--sparse off" in found.cure
 
 
 @pytest.mark.slow

@@ -95,8 +95,8 @@ def _headline(found: Engagement) -> list[str]:
         said = f"{name} gives wrong answers, or none, with this file"
     elif found.engages:
         said = f"{name} runs it with sparse kernels"
-        if found.predicted_speedup is not None:
-            said += f", about {found.predicted_speedup:.1f} times faster than dense"
+        if told := found.told_speedup:
+            said += f", {told}"
         else:
             said += "; how much faster, if at all, is not predicted for it"
     else:

@@ -44,10 +44,12 @@ def _stored_sparse(graph: ModelGraph, target: Target) -> Iterator[Finding]:
     # An x86 target has AVX: what has none is no target.
     found = judged(graph, (), "litert", version, target.arch, avx=True)
     if found.engages:
-        gain = found.predicted_speedup
-        told = f", about {gain:.1f} times faster than dense" if gain else ""
+        told = f", {found.told_speedup}" if found.told_speedup else ""
         cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{told}"
-        cure = "; ".join(reason.cure for reason in found.reasons) or "none is needed"
+        cures = [reason.cure for reason in found.reasons]
+        if (found.predicted_speedup or 1) < 1:
+            cures.append("--sparse off stores them dense: a larger file that runs faster")
+        cure = "; ".join(cures) or "none is needed"
     else:
         first = found.reasons[0]
         cost = f"{share}LiteRT {version} runs them dense: {first.headed}: {first.value}"

@@ -22,25 +22,23 @@ VECTOR_BLOCKS = ("aarch64",)
 # Instructions of one call on AArch64, each for what `features` counts: least squares over the
 # corpus' recorded counts, by ``python scripts/check_sparse --fit``.
 INSTRUCTIONS = {
-    "product": 0.378,
-    "product_chw": 0.768,
-    "depthwise3": 1.617,
-    "depthwise5": 0.763,
-    "depthwise3_chw": 0.832,
-    "depthwise5_chw": 0.529,
-    "block1_chw": 0.656,
-    "block2_chw": 0.456,
-    "block4_chw": 0.604,
-    "row_chw": 0.931,
-    "value": 0.841,
-    "value_chw": 1.446,
-    "resize": 1.154,
-    "resize_chw": 8.266,
+    "product": 0.376,
+    "product1": 0.566,
+    "product_chw": 0.278,
+    "depthwise3": 1.311,
+    "depthwise5": 0.794,
+    "depthwise3_chw": 1.094,
+    "depthwise5_chw": 0.532,
+    "block1_chw": 0.152,
+    "block2_chw": 0.195,
+    "block4_chw": 0.462,
+    "row_chw": 1.968,
+    "pass_chw": 15.191,
+    "value": 1.656,
+    "value_chw": 1.342,
+    "resize": 1.529,
+    "resize_chw": 7.721,
 }
-
-# Images of fewer pixels were not counted: what a channel costs however few they are is not known.
-LEAST_PIXELS = 64
-MOST_BELOW = 0.25
 
 
 def block_of(weight: Weight) -> int:
@@ -81,8 +79,9 @@ def macs(node: Node) -> int:
 def features(nodes: Sequence[Node], switched: Collection[int]) -> dict[str, float]:
     """What a call's instructions are counted by, the nodes ``switched`` with sparse kernels.
 
-    Multiply-accumulates of products, of those by nonzero weights where they are stored sparse;
-    values written where nothing is multiplied, or besides that. ``_chw``: in NCHW.
+    Multiply-accumulates of products, of those by nonzero weights where they are stored sparse; how
+    often a kernel comes to a nonzero block (``pass``), which on few pixels is what counts; values
+    written where nothing is multiplied, or besides that. ``_chw``: in NCHW.
     """
     found = dict.fromkeys(INSTRUCTIONS, 0.0)
     for place, node in enumerate(nodes):
@@ -96,17 +95,39 @@ def features(nodes: Sequence[Node], switched: Collection[int]) -> dict[str, floa
 
 def _costs(node: Node, chw: bool) -> Iterator[tuple[str, float]]:
     size, count = float(np.prod(node.output_shape)), float(macs(node))
+    pixels = int(np.prod(node.output_shape[1:-1]))
     if node.is_pointwise and node.weight is not None and chw:
-        yield f"block{block_of(node.weight)}", count * (1 - node.weight.sparsity)
+        block, kept = block_of(node.weight), 1 - node.weight.sparsity
+        yield f"block{block}", count * kept
+        yield "pass", node.weight.values.size * kept / block * _passes(pixels)
         yield "row", size
     elif node.op == "DEPTHWISE_CONV_2D" and node.window is not None:
-        yield f"depthwise{node.window.kernel[0]}", count
+        width = node.output_shape[-2]
+        yield f"depthwise{node.window.kernel[0]}", count * (_filled(width) / width if chw else 1)
     elif count:
-        yield "product", count
+        yield from _product(count, pixels, chw)
     elif node.op == "RESIZE_BILINEAR":
         yield "resize", size
     elif node.op not in AVERAGES:
         yield "value", size
+
+
+def _filled(pixels: int) -> int:
+    """Vectors of four are computed whole."""
+    return -(-pixels // 4) * 4
+
+
+def _product(count: float, pixels: int, chw: bool) -> Iterator[tuple[str, float]]:
+    """A single row has a kernel of its own."""
+    if pixels == 1 and not chw:
+        yield "product1", count
+    else:
+        yield "product", count * _filled(pixels) / pixels
+
+
+def _passes(pixels: int) -> int:
+    """How often ``spmm 32x`` goes through the weights: 32 pixels each, then 16, 8, 4, 2 and 1."""
+    return pixels // 32 + (pixels % 32).bit_count()
 
 
 def instructions(nodes: Sequence[Node], switched: Collection[int]) -> float:
@@ -118,16 +139,9 @@ def instructions(nodes: Sequence[Node], switched: Collection[int]) -> float:
 def speedup(nodes: Sequence[Node], switched: Collection[int], arch: str) -> float | None:
     """Dense over sparse; None where nothing was counted to predict it by.
 
-    So it is too where a quarter of the switched multiply-accumulates and more are of smaller
-    images than the corpus has: there sparse kernels can be slower than dense ones.
+    Less than 1: sparse kernels are the slower ones, as on images of few pixels.
     """
-    if arch not in VECTOR_BLOCKS or not switched or _share_of_small(nodes, switched) > MOST_BELOW:
+    if arch not in VECTOR_BLOCKS or not switched:
         return None
     sparse = instructions(nodes, switched)
     return round(instructions(nodes, ()) / sparse, 2) if sparse else None
-
-
-def _share_of_small(nodes: Sequence[Node], switched: Collection[int]) -> float:
-    counts = [(macs(nodes[place]), nodes[place].output_shape) for place in switched]
-    small = sum(count for count, shape in counts if np.prod(shape[1:-1]) < LEAST_PIXELS)
-    return small / max(1, sum(count for count, _ in counts))
