@@ -141,6 +141,7 @@ def _persons(model: Judged, runs: Path) -> str:
         if len({own.seed for own in model.cases}) > 1:
             rows.append([name, "all", *_told(model, pair)])
         musts += _person_musts(name, model, pair)
+        musts += _nearest(name, model, file_format, runs)
         changed += _changed(name, model.labels, pair)
     parts = [table(rows), "\n".join(musts), NOISE, table(noise)]
     moved = table(changed) if len(changed) > 1 else "Nobody's label changed.\n"
@@ -186,6 +187,17 @@ def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
     }
     lines = [f"- {name}: {text}: {_yes(holds)}" for text, holds in asked.items()]
     return [*lines, f"- {name}: {_smallest(model.labels, pair)}"]
+
+
+def _nearest(name: str, model: Judged, file_format: str, runs: Path) -> list[str]:
+    """What all seeds have without the options, where it was computed."""
+    pair = pair_of(model.cases, NEAREST, file_format, runs)
+    if isinstance(pair, str):
+        return []
+    uar = difference(pair, model.metrics["UAR"], len(model.labels))
+    return [
+        f"- {name}: with neither option {_kept(pair)} keep their label, UAR {uar.points} points"
+    ]
 
 
 def _smallest(labels: Sequence[str], pair: Pair) -> str:
