@@ -63,8 +63,8 @@ def _moments(
     layers = [own for own in editor_of(path).products(path.read_bytes()) if own.output not in kept]
     wide = [own.output for own in layers if own.inputs > MOST_INPUTS]
     if wide:
-        told = f"nearest, with more than {MOST_INPUTS:,} inputs: {', '.join(wide)}"
-        report({"text": told})
+        told = f"rounded to nearest, as sums of more than {MOST_INPUTS:,}: {', '.join(wide)}"
+        report({"text": f"{path.suffix[1:]}: {told}"})
     found = [Moments(own) for own in layers if own.inputs <= MOST_INPUTS]
     if not found:
         return []
