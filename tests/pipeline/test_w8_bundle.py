@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from int8_user import NET, SHAPE, silent
 from test_export_sparse import SAMPLE, mobile, pruned
-from test_quantized_bundle import NET, SHAPE, silent
 from torch import nn
 
 from tinyml import build_bundle
