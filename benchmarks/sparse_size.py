@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tinyml import registry
+from tinyml.export.precision import integers_of
 from tinyml.models.prune.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
 from tinyml.spec import LayerSparsity, ModelEntry
@@ -86,7 +87,7 @@ def _size(folder: Path, name: str, precision: str, sparse: str) -> int:
     command += ["--weights", str(folder / "weights.safetensors"), "--formats", "tflite"]
     command += ["--sample", str(folder / "sample.npz"), "--precision", precision]
     command += ["--sparse", sparse, "--out", str(out), "--keep-failed", str(failed)]
-    if precision in registry.INTEGER:
+    if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
         command += ["--calibration", str(folder / "samples.npz")]
     ran = subprocess.run(command, capture_output=True, text=True)
     files = [path for made in (out, failed) for path in made.glob(f"*{precision}.tflite")]
