@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from integer_files import planned, quantized, runtime, write_floats
+from integer_files import mean_square_error, planned, quantized, runtime, write_floats
 from sparse_networks import image
 from torch import Tensor, nn
 
@@ -185,18 +185,8 @@ def test_integers_err_less_than_by_nearest_rounding_and_repeat_byte_for_byte(
         out = tmp_path / f"q.{fmt}"
         out.write_bytes(quantized(path, own))
         assert quantized(path, own) == out.read_bytes()
-        powers.append(_error(path, out))
+        powers.append(mean_square_error(path, out))
     assert powers[1] < 0.5 * powers[0]
-
-
-def _error(path: Path, out: Path) -> float:
-    """Mean square of what the answers differ, on images that were not looked at."""
-    rows = []
-    for file in (path, out):
-        session = runtime(file).open(file)
-        (name,) = (spec.name for spec in session.signature.outputs)
-        rows.append([session.run({"image": image(seed)})[name] for seed in range(20, 36)])
-    return float(np.mean(np.square(np.array(rows[0]) - np.array(rows[1]))))
 
 
 @FORMATS

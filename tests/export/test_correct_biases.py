@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
-from integer_files import planned, quantized, runtime, write_floats
+from integer_files import mean_square_error, planned, quantized, runtime, write_floats
 from sparse_networks import image
 from torch import Tensor, nn
 
@@ -218,16 +218,8 @@ def test_integers_with_corrected_biases_err_less_and_repeat_byte_for_byte(
         out = tmp_path / f"q.{fmt}"
         out.write_bytes(quantized(path, own))
         assert quantized(path, own) == out.read_bytes()
-        powers.append(_error(path, out))
+        powers.append(mean_square_error(path, out))
     assert powers[1] < 0.5 * powers[0]
-
-
-def _error(path: Path, out: Path) -> float:
-    """Mean square, on images that the means were not taken on, whatever a processor saturates."""
-    before, after = (runtime(own).reader(own, ["logits"]) for own in (path, out))
-    given = [{"image": image(seed)} for seed in range(100, 116)]
-    errors = [after(own)["logits"] - before(own)["logits"] for own in given]
-    return float(np.mean(np.square(errors)))
 
 
 @FORMATS

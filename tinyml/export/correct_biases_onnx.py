@@ -63,9 +63,9 @@ def with_rounded_weights(
     import onnx
 
     model = onnx.load_from_string(data)
-    for layer in [layer for layer in _layers(model) if layer.output in shifts]:
-        rounded = layer.weight + rounding_error(layer.weight, layer.axis, scales)
-        layer.node.input[1] = _stored(model, f"{layer.output}~weight", rounded)
+    layers = [layer for layer in _layers(model) if layer.output in shifts]
+    errors = ((own, rounding_error(own.weight, own.axis, scales)) for own in layers)
+    set_weights(model, {own.output: own.weight + error for own, error in errors})
     if corrected:
         correct_biases(model, shifts)
     return bytes(model.SerializeToString(deterministic=True))

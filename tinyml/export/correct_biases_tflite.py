@@ -69,11 +69,9 @@ def with_rounded_weights(
 ) -> bytes:
     """The file, still in float32, with W_q for W in the layers of ``shifts``."""
     model = flatbuffer.unpack(data)
-    for layer in [layer for layer in _layers(model) if layer.output in shifts]:
-        rounded = layer.weight + rounding_error(layer.weight, layer.axis, scales)
-        source, _, *bias = layer.operator.inputs
-        weight = add_constant(model, f"{layer.output}~weight", rounded)
-        layer.operator.inputs = np.array([source, weight, *bias], np.int32)
+    layers = [layer for layer in _layers(model) if layer.output in shifts]
+    errors = ((own, rounding_error(own.weight, own.axis, scales)) for own in layers)
+    set_weights(model, {own.output: own.weight + error for own, error in errors})
     if corrected:
         correct_biases(model, shifts)
     return flatbuffer.pack(model)
@@ -116,8 +114,6 @@ def products(data: bytes) -> Iterator[Product]:
             pads="same" if own.padding == schema.Padding.SAME else ((0, 0), (0, 0)),
         )
         groups = shape_of(model, source)[-1] // layer.weight.shape[axes[1]]
-        if op == "DEPTHWISE_CONV_2D":
-            groups = shape_of(model, source)[-1]
         yield Product(*named, groups=groups, channels=-1, window=window)
 
 

@@ -8,7 +8,7 @@ manifest; the mean that their errors add is taken from the biases.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,7 @@ def adapt(
     Returns layer, by its output -> [channels] what to take from its bias.
     """
     fmt = path.suffix[1:]
-
-    def samples() -> Iterator[Arrays]:
-        for done, sample in enumerate(calibration, 1):
-            yield sample
-            report({"title": f"moments of {fmt}", "done": done, "total": len(calibration)})
-
-    found = _moments(path, kept, samples(), report)
+    found = _moments(path, kept, calibration.told(f"moments of {fmt}", report), report)
     scales = weight_scales(job, fmt)
     weights: dict[str, Array] = {}
     shifts: dict[str, Array] = {}

@@ -16,7 +16,7 @@ the means that a layer reads are those of float32, up to what bends on the way.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,8 @@ def asked_for(
     if not job.correct_bias or calibration is None:
         return {}
     fmt = path.suffix[1:]
-
-    def samples() -> Iterator[Arrays]:
-        for done, sample in enumerate(calibration, 1):
-            yield sample
-            report({"title": f"means of {fmt}", "done": done, "total": len(calibration)})
-
-    found = bias_shifts(path, weight_scales(job, fmt), samples())
+    samples = calibration.told(f"means of {fmt}", report)
+    found = bias_shifts(path, weight_scales(job, fmt), samples)
     if not found:
         report({"text": NOTHING})
     return found

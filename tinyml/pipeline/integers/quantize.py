@@ -205,9 +205,8 @@ def seen(
     read = runtime.reader(path, names)
 
     def values(title: str) -> Iterator[Mapping[str, Array]]:
-        for done, inputs in enumerate(calibration, 1):
+        for inputs in calibration.told(title, report):
             yield read(inputs)
-            report({"title": title, "done": done, "total": len(calibration)})
 
     title = f"calibrating {path.suffix[1:]}"
     conditions: dict[str, str | int] = {

@@ -37,6 +37,12 @@ class Calibration:
         for index in range(len(self)):
             yield rows_of(self.signature, self.arrays, index)
 
+    def told(self, title: str, report: Report) -> Iterator[dict[str, Array]]:
+        """The samples, each reported under ``title`` when it has been used."""
+        for done, sample in enumerate(self, 1):
+            yield sample
+            report({"title": title, "done": done, "total": len(self)})
+
 
 def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
     """A user's ``--calibration``; `InputError` where it is empty or does not fit."""
