@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import int8_user
 import numpy as np
 import pytest
+from int8_user import silent, write_user
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
@@ -40,52 +42,17 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.spec import Signature, StatePair, TensorSpec
 from tinyml.tolerance import sqnr_db
 
-NET = """
-import torch
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.entry = nn.Conv2d(3, 16, 3, 2, 1)
-        self.body = nn.Conv2d(16, 32, 3, padding=1)
-        self.head = nn.Linear(32, 5)
-    def forward(self, image):
-        x = torch.relu(self.body(torch.relu(self.entry(image))))
-        return torch.softmax(self.head(x.mean((2, 3))), 1)
-
-def build():
-    return Net().eval()
-"""
-SHAPE = (1, 3, 16, 16)
-
-
-def silent(event: object) -> None:
-    """No progress."""
-
 
 def job(folder: Path, **asked: Any) -> ExportJob:
     """An export of the network in ``folder``, integers in and out."""
-    chosen: dict[str, Any] = {
-        "model": f"{folder / 'net.py'}:build",
-        "target": "rpi",
-        "out": folder / "out",
-        "sample": folder / "s.npz",
-        "calibration": folder / "c.npz",
-        "precision": "w8a8-static",
-        "io": "int8",
-    }
-    return ExportJob(**{**chosen, **asked})
+    return int8_user.job(folder, **{"io": "int8", **asked})
 
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network, its sample and calibration data."""
-    folder, random = tmp_path_factory.mktemp("integers"), np.random.default_rng(0)
-    (folder / "net.py").write_text(NET)
-    np.savez(folder / "s.npz", image=random.standard_normal(SHAPE, np.float32))
-    np.savez(folder / "c.npz", image=random.standard_normal((16, *SHAPE), np.float32))
+    folder = tmp_path_factory.mktemp("integers")
+    write_user(folder)
     return folder
 
 
