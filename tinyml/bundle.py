@@ -92,6 +92,7 @@ class StageParity:
     max_error: float | None = None
     bound: float | None = None
     sqnr_db: float | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

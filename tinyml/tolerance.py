@@ -7,7 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from tinyml.parts import Part
 from tinyml.spec import Array
+
+# Four roundings of float32, of the whole tensor's peak.
+PART_FLOOR = 2.0**-22
 
 PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "w8", "int8"]
 
@@ -38,6 +42,24 @@ class Tolerance:
             return False
         noise = sqnr_db(got, want)
         return self.sqnr_db is None or noise is None or noise >= self.sqnr_db
+
+    def part_bound(self, want: Array, part: Part, step: float | None = None) -> float:
+        """The largest error allowed in one part of a tensor, whose value in a case is ``want``.
+
+        As `bound`, of the part's own size: over all cases, since a part may be quiet in one,
+        but not below what float32 rounds where a part is a difference of large numbers.
+        """
+        own, whole = part.of(want), _peak(want)
+        relative = max(self.rtol * max(part.peak, _peak(own)), PART_FLOOR * whole)
+        one = max(part.span / 255.0, _step(own))
+        one = one if step is None else min(step, one)
+        return self.atol + (relative if self.rtol else 0.0) + self.steps * one
+
+    def accepts_part(self, got: Array, want: Array, part: Part, step: float | None = None) -> bool:
+        """Whether ``part`` of ``got`` has no more error, and no more noise, than allowed."""
+        if not largest_error(part.of(got), part.of(want)) <= self.part_bound(want, part, step):
+            return False
+        return self.sqnr_db is None or part_sqnr_db(got, want, part) >= self.sqnr_db
 
 
 POLICIES: dict[PolicyName, Tolerance] = {
@@ -117,6 +139,14 @@ def sqnr_db(got: Array, want: Array) -> float | None:
     noise = float(np.sum((got.astype(np.float64) - want) ** 2))
     if signal == 0.0 or not np.isfinite(noise):
         return None
+    return float("inf") if noise == 0.0 else 10.0 * float(np.log10(signal / noise))
+
+
+def part_sqnr_db(got: Array, want: Array, part: Part) -> float:
+    """As `sqnr_db`, of one part; its signal is the larger of this case's and that of all cases."""
+    own = part.of(want).astype(np.float64)
+    signal = max(part.power, float(np.mean(own**2)))
+    noise = float(np.mean((part.of(got).astype(np.float64) - own) ** 2))
     return float("inf") if noise == 0.0 else 10.0 * float(np.log10(signal / noise))
 
 

@@ -13,7 +13,8 @@ from tinyml.export.choose_range import Range
 from tinyml.export.diagnose import diagnose
 from tinyml.export.diagnose.collapsed_classes import effective
 from tinyml.export.diagnose.evidence import Bias, Evidence, Layer, Watched
-from tinyml.export.plan import QuantPlan
+from tinyml.export.operators import FileOperator
+from tinyml.export.plan import QuantPlan, TensorPlan
 from tinyml.spec import Array
 
 CHANNELS, PIXELS = 8, 1024
@@ -61,6 +62,31 @@ def evidence(
 def test_even_noise_is_nothing_to_speak_of() -> None:
     seen = {"t0": watched(noise()), "t1": watched(noise(1))}
     assert rules(evidence(seen)) == []
+
+
+JOIN = FileOperator("c", "CONCATENATION", ("a", "b"), ("c",))
+
+
+def joining(small: float, **asked: Any) -> Evidence:
+    """A join of operands that reach to 10 and to ``small``."""
+    tops = {"a": 10.0, "b": small, "c": 10.0}
+    tensors = {n: TensorPlan("int8", 0.0, top, "seen") for n, top in tops.items()}
+    return Evidence(plan(tensors=tensors, **asked), stages={"c": "body"}, joins=[JOIN])
+
+
+def test_a_join_that_leaves_an_operand_few_steps_is_named_with_its_stage() -> None:
+    (found,) = diagnose(joining(0.5))
+    assert (found.rule, found.node) == ("uneven_joins", "body")
+    assert "1 : 20; the smallest keeps 13 of 255 steps" in found.cost
+    assert found.cure.startswith("--keep-float body")
+
+
+@pytest.mark.parametrize(
+    ("small", "asked"),
+    [(2.0, {}), (0.5, {"kept": {"c": "asked for"}}), (0.5, {"precision": "w8a16"})],
+)
+def test_a_join_is_quiet_where_its_steps_suffice(small: float, asked: dict[str, Any]) -> None:
+    assert rules(joining(small, **asked)) == []
 
 
 def confusion(pairs: list[tuple[int, int, int]]) -> Evidence:

@@ -10,6 +10,7 @@ from tinyml.errors import ValidationError
 from tinyml.export.parity import cases, compare, gate
 from tinyml.models.training.metrics import share_right
 from tinyml.paired_difference import paired_difference
+from tinyml.parts import Joined, parts_of
 from tinyml.spec import Array, Signature, StatePair, TensorSpec
 from tinyml.tolerance import POLICIES
 
@@ -208,3 +209,29 @@ def test_a_seed_decides_the_cases() -> None:
     first, again, other = (cases(SIGNATURE, seed)["random"]["waveform"] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+JOINED = {"output": np.concatenate([np.linspace(0, 320, 64), np.linspace(0, 0.06, 64)])}
+PARTS = {"output": parts_of([JOINED["output"]], Joined(0, (0,) * 64 + (1,) * 64), split=False)}
+
+
+def test_each_part_of_a_join_is_judged_and_the_worst_is_shown() -> None:
+    got = JOINED["output"].copy()
+    got[64:] = 0.0
+    (alone,) = compare("litert", "sample", JOINED, {"output": got}, ["output"], "int8")
+    (row,) = compare("litert", "sample", JOINED, {"output": got}, ["output"], "int8", parts=PARTS)
+    assert (alone.verdict, alone.part) == ("pass", "")
+    assert (row.verdict, row.part) == ("fail", "64-127 of axis 0")
+    assert row.max_error == pytest.approx(0.06)
+    with pytest.raises(ValidationError, match=r"'output' \(64-127 of axis 0\)") as error:
+        gate(Parity((row,)))
+    assert "an output of its own" in error.value.hint
+
+
+def test_a_part_that_is_missing_or_not_finite_fails_as_a_whole() -> None:
+    for got in (None, np.full(128, np.nan), np.zeros(3)):
+        (row,) = compare(
+            "litert", "sample", JOINED, {"output": got}, ["output"], "int8", parts=PARTS
+        )
+        assert row.verdict == ("fused away" if got is None else "fail")
+        assert row.part == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinyml.errors import ExportError
-from tinyml.export import plan
+from tinyml.export import joins, plan
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, feeding
 from tinyml.export.plan import (
@@ -49,7 +49,7 @@ def test_a_softmax_in_the_middle_is_quantized() -> None:
 
 def test_a_stage_that_is_asked_for_stays_with_its_reason_and_no_other() -> None:
     kept = kept_operators(GRAPH, STAGES, OWNERS, None, {"body": "asked for"})
-    assert kept == {"t2": "asked for", "t4": plan.AT_THE_END}
+    assert kept == {"t2": "asked for", "t4": joins.AT_THE_END}
     assert exact_stages(GRAPH, STAGES, kept) == ()
 
 

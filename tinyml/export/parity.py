@@ -26,9 +26,17 @@ import numpy as np
 
 from tinyml.bundle import Parity, StageParity
 from tinyml.errors import ValidationError
+from tinyml.parts import Part
 from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
-from tinyml.tolerance import POLICIES, PolicyName, largest_error, metric_bound, sqnr_db
+from tinyml.tolerance import (
+    POLICIES,
+    PolicyName,
+    largest_error,
+    metric_bound,
+    part_sqnr_db,
+    sqnr_db,
+)
 
 TINY = 1e-5
 # The captured program runs the module's own kernels in the same order; only how a sum is
@@ -41,6 +49,8 @@ INTEGERS = (
     "or try another --ranges"
 )
 
+PARTS = "its parts are of different size: return each as an output of its own; "
+
 
 def compare(
     engine: str,
@@ -50,15 +60,24 @@ def compare(
     order: Sequence[str],
     policy: PolicyName | None = None,
     step: float | None = None,
+    parts: Mapping[str, Sequence[Part]] | None = None,
 ) -> tuple[StageParity, ...]:
     """One row per name in ``order``; ``None`` in ``got`` is a stage that was fused away.
 
-    ``step`` is one quantization step of the tensors in ``order``, where they have one.
+    ``step`` is one quantization step of the tensors in ``order``, where they have one;
+    ``parts`` of a name are judged apart as well: the row tells of the worst.
     Without ``policy``, ``captured`` is judged as a rewrite and all others as engines. A
     name that ``got`` lacks altogether, or has in another shape, fails.
     """
     chosen = policy or (CAPTURED_POLICY if engine == "captured" else "engine")
-    return tuple(_row(engine, case, name, want[name], got, chosen, step) for name in order)
+    rows = []
+    for name in order:
+        row = _row(engine, case, name, want[name], got, chosen, step)
+        value, own = got.get(name), (parts or {}).get(name, ())
+        if value is not None and row.max_error is not None:
+            row = _worst_part(row, value, want[name], own, step)
+        rows.append(row)
+    return tuple(rows)
 
 
 def only_shown(rows: Sequence[StageParity]) -> tuple[StageParity, ...]:
@@ -97,6 +116,26 @@ def _row(
     )
 
 
+def _worst_part(
+    row: StageParity, value: Array, want: Array, parts: Sequence[Part], step: float | None
+) -> StageParity:
+    """``row`` with the figures of the part that fails, or else has the most noise."""
+    policy = POLICIES[row.policy]
+    fails = {part: not policy.accepts_part(value, want, part, step) for part in parts}
+    noise = {part: part_sqnr_db(value, want, part) for part in parts}
+    worst = min(parts, key=lambda part: (not fails[part], noise[part]), default=None)
+    if worst is None or not (fails[worst] or row.verdict == "pass"):
+        return row
+    return replace(
+        row,
+        verdict="fail" if fails[worst] else row.verdict,
+        max_error=largest_error(worst.of(value), worst.of(want)),
+        bound=policy.part_bound(want, worst, step),
+        sqnr_db=None if np.isinf(noise[worst]) else noise[worst],
+        part=str(worst),
+    )
+
+
 def gate(parity: Parity, accepted: float | None = None) -> None:
     """Raise `ValidationError` naming engine, case and the first stage out of tolerance.
 
@@ -116,11 +155,12 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
     runtime = row.engine.partition("+")[0]
     formats = [fmt for fmt, name in RUNTIME_OF_FORMAT.items() if name == runtime]
     in_format = f" in the {formats[0]} file" if formats else ""
+    where = f"'{row.stage}'" + (f" ({row.part})" if row.part else "")
     failed = sum(other.verdict == "fail" for other in parity.stages)
     raise ValidationError(
-        f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}'{in_format}: "
+        f"{row.engine} differs from PyTorch at stage {where} on '{row.case}'{in_format}: "
         f"{numbers} ({failed} of {len(parity.stages)} rows fail){_labels(parity, runtime)}",
-        hint=INTEGERS if row.policy == "int8" else STAGE,
+        hint=(PARTS if row.part else "") + (INTEGERS if row.policy == "int8" else STAGE),
     )
 
 

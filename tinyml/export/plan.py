@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +14,22 @@ import numpy as np
 
 from tinyml.errors import ExportError, UsageError
 from tinyml.export.choose_range import Range
+from tinyml.export.joins import (
+    OF_ORDERS,
+    PROBABILITIES,
+    kept_at_the_end,
+    kept_inside,
+    makers_of,
+    tail,
+    uneven,
+)
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, load_adapted
 from tinyml.files import write_json
+from tinyml.parts import UNEVEN
 from tinyml.spec import Array
 
 Scheme = Literal["int8", "float32"]
-# What turns logits into probabilities: 256 levels are too few for a threshold among them.
-ENDS = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
-AT_THE_END = "probabilities: a threshold needs more than 256 levels"
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
 A_WEIGHT = "a weight: its scales are its largest values"
@@ -166,13 +173,17 @@ def kept_operators(
     *,
     io: str = "float",
     weights_only: bool = False,
+    ranges: Mapping[str, Range] | None = None,
+    uneven_outputs: Collection[str] = (),
 ) -> dict[str, str]:
     """Operator -> why it stays in float32.
 
     The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
-    their reasons and all that they hold, with the activations behind; what makes
-    probabilities at the end, unless ``io`` asks for them as integers or activations are none
-    anyway (``weights_only``). ``owners``: tensor -> the innermost stage that computes it.
+    their reasons and all that they hold, with the activations behind. Unless activations stay
+    in float32 anyway (``weights_only``): joins of operands whose ``ranges`` are too unlike; and
+    unless ``io`` asks for quantized outputs: what makes probabilities, or joins the parts of an
+    output, and what makes ``uneven_outputs``, whose channels differ by orders of magnitude.
+    ``owners``: tensor -> the innermost stage that computes it.
     """
     kept: dict[str, str] = {}
     if front_end is not None:
@@ -180,15 +191,17 @@ def kept_operators(
         kept |= dict.fromkeys(sorted(feeding(graph.operators, stages.get(front_end))), why)
     for stage, why in keep.items():
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
+    if not weights_only:
+        kept = {**kept_inside(graph, ranges or {}), **kept}
+    if not weights_only and io == "float":
+        last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
+        kept = {**last, **kept_at_the_end(graph), **kept}
     kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
-    for operator in graph.operators:
-        if io == "float" and not weights_only and _makes_probabilities(operator, graph):
-            kept.setdefault(operator.name, AT_THE_END)
     return kept
 
 
 def _makes_probabilities(operator: FileOperator, graph: FileGraph) -> bool:
-    return operator.op in ENDS and bool(set(operator.outputs) & set(graph.outputs))
+    return operator.op in PROBABILITIES and bool(set(operator.outputs) & set(graph.outputs))
 
 
 def probabilities(graph: FileGraph) -> dict[str, Range]:
@@ -198,9 +211,17 @@ def probabilities(graph: FileGraph) -> dict[str, Range]:
 
 
 def check_integer_ends(
-    graph: FileGraph, kept: Mapping[str, str], ranges: Mapping[str, Range]
+    graph: FileGraph,
+    kept: Mapping[str, str],
+    ranges: Mapping[str, Range],
+    uneven_outputs: Collection[str] = (),
 ) -> None:
-    """`UsageError` for an input or output, float in ``ranges``, beside an operator in ``kept``."""
+    """`UsageError` for an input or output that cannot be an integer.
+
+    One that is float in ``ranges`` next to an operator in ``kept``, or an output that one
+    scale cannot serve: it joins parts, or has channels, of very different size.
+    """
+    _check_one_scale(graph, ranges, uneven_outputs)
     for operator in graph.operators:
         ends = {*operator.inputs} & {*graph.inputs} | {*operator.outputs} & {*graph.outputs}
         for name in sorted(ends & ranges.keys()):
@@ -210,6 +231,24 @@ def check_integer_ends(
                     f"'{operator.name}' does ({kept[operator.name]})",
                     hint="leave --io at float",
                 )
+
+
+def _check_one_scale(
+    graph: FileGraph, ranges: Mapping[str, Range], uneven_outputs: Collection[str]
+) -> None:
+    last = tail(graph)
+    joins = {op.name: uneven(op, ranges) for op in graph.operators if op.name in last}
+    bad = [
+        f"'{name}' joins parts whose ranges differ 1 : {ratio:,.0f}"
+        for name, ratio in joins.items()
+        if ratio > UNEVEN
+    ]
+    bad += [f"the channels of '{name}' differ by orders of magnitude" for name in uneven_outputs]
+    if bad:
+        raise UsageError(
+            f"--io int8: {bad[0]}: one scale would lose the small ones",
+            hint="return each part as an output of its own, or omit --io int8",
+        )
 
 
 def _is_within(owner: str | None, stage: str) -> bool:

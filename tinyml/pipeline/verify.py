@@ -60,6 +60,7 @@ def prove(
     """
     rows: list[StageParity] = []
     total = len(found) * len(expected.inputs)
+    parts = expected.parts
     for engine in found:
         session = engine.open()
         for case, inputs in expected.inputs.items():
@@ -70,12 +71,16 @@ def prove(
             for stage in kept:
                 policy = engine.policy_of(stage)
                 step = engine.step_of(stage)
-                mine += parity.compare(engine.name, case, wanted, inside, [stage], policy, step)
+                mine += parity.compare(
+                    engine.name, case, wanted, inside, [stage], policy, step, parts
+                )
             outputs = expected.outputs[case]
             name, got = OPTIMISED[engine.name], session.run(inputs)
             for output in outputs:
                 step = engine.step_of(output)
-                mine += parity.compare(name, case, outputs, got, [output], engine.policy, step)
+                mine += parity.compare(
+                    name, case, outputs, got, [output], engine.policy, step, parts
+                )
             rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
             report({"title": "parity", "done": done + 1, "total": total})

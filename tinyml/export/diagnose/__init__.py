@@ -16,6 +16,7 @@ from tinyml.export.diagnose.dead_channels import dead_channels
 from tinyml.export.diagnose.evidence import Evidence
 from tinyml.export.diagnose.outlier_ranges import outlier_ranges
 from tinyml.export.diagnose.uneven_activations import uneven_activations
+from tinyml.export.diagnose.uneven_joins import uneven_joins
 from tinyml.export.diagnose.uneven_weights import uneven_weights
 
 Rule = Callable[[Evidence], Iterator[Finding]]
@@ -25,6 +26,7 @@ RULES: dict[str, Rule] = {
     "biased_error": biased_error,
     "uneven_weights": uneven_weights,
     "uneven_activations": uneven_activations,
+    "uneven_joins": uneven_joins,
     "cut_ranges": cut_ranges,
     "outlier_ranges": outlier_ranges,
     "dead_channels": dead_channels,

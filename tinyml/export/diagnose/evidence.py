@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyml.diagnosis import Confusion
 from tinyml.export.choose_range import Histogram, Range
+from tinyml.export.operators import FileOperator
 from tinyml.export.plan import QuantPlan
 from tinyml.spec import Array
 
@@ -120,6 +121,7 @@ class Evidence:
     stages               tensor -> the innermost stage that makes it
     classes              predicted classes, where the outputs are such
     bias                 what correcting biases would do, where that can be asked for
+    joins                operators of the float32 file that concatenate or stack
     """
 
     plan: QuantPlan
@@ -128,6 +130,7 @@ class Evidence:
     stages: Mapping[str, str] = field(default_factory=dict)
     classes: Confusion | None = None
     bias: Bias | None = None
+    joins: Sequence[FileOperator] = ()
 
     def stage(self, tensor: str) -> str:
         """What a person knows ``tensor`` by."""

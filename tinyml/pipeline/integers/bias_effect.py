@@ -11,7 +11,8 @@ import numpy as np
 from tinyml import registry
 from tinyml.export.diagnose.evidence import Bias
 from tinyml.export.integer_ends import DEQUANTIZED
-from tinyml.export.plan import ENDS, QuantPlan
+from tinyml.export.joins import PROBABILITIES
+from tinyml.export.plan import QuantPlan
 from tinyml.files import write_bytes
 from tinyml.integers import Integers, to_integers, to_real
 from tinyml.pipeline.integers.bias_shift import bias_shifts, editor_of
@@ -59,7 +60,7 @@ def _power(values: Array) -> float:
 def answers(path: Path) -> list[str]:
     """What the float32 file at ``path`` gives, before it is made probabilities."""
     graph = read_operators(path)
-    read = {own.outputs[0]: own.inputs[0] for own in graph.operators if own.op in ENDS}
+    read = {own.outputs[0]: own.inputs[0] for own in graph.operators if own.op in PROBABILITIES}
     return list(dict.fromkeys(read.get(name, name) for name in graph.outputs))
 
 

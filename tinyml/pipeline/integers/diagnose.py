@@ -14,12 +14,14 @@ from tinyml import registry
 from tinyml.diagnosis import Confusion, Finding
 from tinyml.export.diagnose import diagnose
 from tinyml.export.diagnose.evidence import Evidence, Watched
+from tinyml.export.joins import JOINS
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.integers import Integers
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.integers.bias_effect import bias_effect
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
+from tinyml.pipeline.integers.quantize import read_operators
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
@@ -80,6 +82,7 @@ def diagnosed(
         stages=owners,
         classes=confusion(floats, integers, samples.all, subject, ends),
         bias=bias_effect(floats, integers, planned, samples.few, ends),
+        joins=[own for own in read_operators(floats).operators if own.op in JOINS],
     )
     return diagnose(evidence), evidence.classes
 

@@ -119,20 +119,30 @@ def plan_quantized(
     calibration: Calibration | None,
     front_end: str | None,
     shifts: Mapping[str, Array] | None = None,
+    uneven: Sequence[str] = (),
 ) -> QuantPlan:
     """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
 
     ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
-    `tinyml.pipeline.integers.bias_shift`, or of `adapt_weights`, where biases are corrected.
+    `tinyml.pipeline.integers.bias_shift`, or of `adapt_weights`, where biases are corrected;
+    ``uneven``: of `tinyml.pipeline.integers.uneven_outputs`.
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
     alone = integers_of(job.precision).WEIGHTS_ONLY
     kept = kept_operators(
-        graph, known.stages, known.owners, front_end, keep, io=job.io, weights_only=alone
+        graph,
+        known.stages,
+        known.owners,
+        front_end,
+        keep,
+        io=job.io,
+        weights_only=alone,
+        ranges=ranges,
+        uneven_outputs=uneven,
     )
     if job.io == "int8":
-        check_integer_ends(graph, kept, ranges)
+        check_integer_ends(graph, kept, ranges, uneven)
         ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
         precision=job.precision,

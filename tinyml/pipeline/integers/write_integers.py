@@ -28,9 +28,11 @@ from tinyml.pipeline.integers.quantize import (
     children,
     float_facts,
     plan_quantized,
+    read_operators,
     seen,
     size_line,
 )
+from tinyml.pipeline.integers.uneven_outputs import uneven_outputs
 from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
@@ -93,8 +95,14 @@ def write_integers(
     keep = dict.fromkeys(job.keep, BY_USER)
     front_end = subject.front_end if job.front_end == "float" else None
 
+    uneven = {
+        path: uneven_outputs(path, read_operators(path).outputs, calibration) for path in floats
+    }
+
     def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
-        return plan_quantized(path, job, keep, ranges[path], calibration, front_end, shifts)
+        return plan_quantized(
+            path, job, keep, ranges[path], calibration, front_end, shifts, uneven[path]
+        )
 
     shifts = {path: _shifts(path, job, planned_for, calibration, report) for path in floats}
     harms: Mapping[str, Explained] | None = None

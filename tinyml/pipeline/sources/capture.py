@@ -100,7 +100,7 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
         module = entry.build(len(saved.decision.labels)).eval()
         load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
     captured = capture_or_explain(module, saved.signature, entry.stages, folder)
-    finish(captured, answers(module, saved.signature, entry.stages, folder), folder)
+    finish(captured, answers(module, captured, entry.stages, folder), folder)
     if (folder / HELD_OUT).exists():
         np.save(folder / PROBABILITIES, _probabilities(module, saved.decision, folder))
 
@@ -119,19 +119,22 @@ def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -
 
 
 def answers(
-    module: nn.Module, signature: Signature, stages: tuple[str, ...], folder: Path
+    module: nn.Module, captured: Captured, stages: tuple[str, ...], folder: Path
 ) -> Reference:
     """PyTorch's stages and outputs for every case in ``folder``; saved there too."""
+    from tinyml.export.joined import joined
     from tinyml.export.stage_values import eager_values
 
     inputs = reference.load(folder / CASES).inputs
     values = {
-        case: eager_values(module, given, signature, stages) for case, given in inputs.items()
+        case: eager_values(module, given, captured.signature, stages)
+        for case, given in inputs.items()
     }
     expected = Reference(
         inputs=inputs,
         stages={case: inside for case, (inside, _) in values.items()},
         outputs={case: outputs for case, (_, outputs) in values.items()},
+        joined=joined(captured),
     )
     expected.save(folder / REFERENCE)
     return expected
@@ -144,12 +147,13 @@ def rows_of(
     from tinyml.export.stage_values import captured_values
 
     rows: list[StageParity] = []
+    parts = expected.parts
     for case, inputs in expected.inputs.items():
         inside, outputs = captured_values(captured, inputs)
         kept = [stage for stage in stages if stage in expected.stages[case]]
-        rows += parity.compare(engine, case, expected.stages[case], inside, kept)
+        rows += parity.compare(engine, case, expected.stages[case], inside, kept, parts=parts)
         wanted = expected.outputs[case]
-        rows += parity.compare(engine, case, wanted, outputs, list(wanted))
+        rows += parity.compare(engine, case, wanted, outputs, list(wanted), parts=parts)
     return rows
 
 

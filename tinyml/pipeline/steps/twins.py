@@ -27,11 +27,12 @@ def prove_twins(
 ) -> tuple[StageParity, ...]:
     """Every stage that a twin in ``folder`` shows, on every case, nothing optimised."""
     rows: list[StageParity] = []
+    parts = expected.parts
     for engine in found:
         twin, model = twin_file(folder, engine.model.format), engine.model
         for case, inputs in expected.inputs.items() if model.twin else ():
             kept = [stage for stage in model.twin if stage in expected.stages[case]]
             got = engine.runtime.read_tensors(twin, kept, inputs)
             name, wanted = engine.name + SUFFIX, expected.stages[case]
-            rows += parity.compare(name, case, wanted, got, kept, engine.policy)
+            rows += parity.compare(name, case, wanted, got, kept, engine.policy, parts=parts)
     return tuple(rows)

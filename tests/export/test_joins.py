@@ -1,0 +1,95 @@
+"""What joins quantities of different size stays in float32; where it cannot, it is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinyml.errors import UsageError
+from tinyml.export.choose_range import Range
+from tinyml.export.joins import (
+    AT_THE_END,
+    JOINS_OUTPUT,
+    MOVES_THEM,
+    OF_ORDERS,
+    kept_at_the_end,
+    kept_inside,
+    tail,
+)
+from tinyml.export.operators import FileGraph, FileOperator
+from tinyml.export.plan import check_integer_ends, kept_operators
+
+# boxes and scores of a detector; ``y`` is the output
+DETECTOR = FileGraph(
+    (
+        FileOperator("b", "Conv", ("x",), ("b",), "wb"),
+        FileOperator("flat", "Reshape", ("b",), ("flat",)),
+        FileOperator("s", "Conv", ("x",), ("s",), "ws"),
+        FileOperator("p", "Sigmoid", ("s",), ("p",)),
+        FileOperator("pflat", "Reshape", ("p",), ("pflat",)),
+        FileOperator("c", "Concat", ("flat", "pflat"), ("c",)),
+        FileOperator("y", "Transpose", ("c",), ("y",)),
+    ),
+    ("y",),
+    ("x",),
+)
+PIXELS = {name: Range(0.0, 320.0) for name in ("b", "flat", "c", "y")}
+RANGES = {"x": Range(0.0, 1.0), "s": Range(-4.0, 0.0), **PIXELS}
+RANGES |= {"p": Range(0.0, 0.06), "pflat": Range(0.0, 0.06)}
+# the same join inside of a network, read by a convolution through a reshape
+INSIDE = FileGraph(
+    (
+        *DETECTOR.operators[:6],
+        FileOperator("m", "Reshape", ("c",), ("m",)),
+        FileOperator("r", "Conv", ("m",), ("r",), "wr"),
+        FileOperator("z", "Gemm", ("r",), ("z",), "wz"),
+    ),
+    ("z",),
+    ("x",),
+)
+
+
+def test_the_tail_is_what_joins_and_moves_alone() -> None:
+    assert tail(DETECTOR) == {"flat", "pflat", "c", "y"}
+    assert tail(INSIDE) == set()
+
+
+def test_the_last_join_and_what_follows_stays_with_the_probabilities() -> None:
+    assert kept_at_the_end(DETECTOR) == {
+        "p": AT_THE_END,
+        "pflat": MOVES_THEM,
+        "c": JOINS_OUTPUT,
+        "y": JOINS_OUTPUT,
+    }
+    assert kept_operators(DETECTOR, {}, {}, None, {}, ranges=RANGES) == kept_at_the_end(DETECTOR)
+
+
+def test_an_uneven_join_inside_stays_with_what_reads_it() -> None:
+    kept = kept_inside(INSIDE, RANGES)
+    assert set(kept) == {"c", "m", "r"}
+    assert "1 : 5,333" in kept["c"]
+    even = {**RANGES, "pflat": Range(0.0, 20.0)}
+    assert kept_inside(INSIDE, even) == {}
+
+
+def test_the_last_layer_of_channels_of_different_orders_stays() -> None:
+    graph = FileGraph(DETECTOR.operators[:2], ("flat",), ("x",))
+    kept = kept_operators(graph, {}, {}, None, {}, ranges=RANGES, uneven_outputs=["flat"])
+    assert kept == {"b": OF_ORDERS, "flat": OF_ORDERS}
+    assert kept_operators(graph, {}, {}, None, {}, ranges=RANGES) == {}
+
+
+def test_weights_alone_leave_every_join_as_it_is() -> None:
+    assert kept_operators(INSIDE, {}, {}, None, {}, weights_only=True, ranges=RANGES) == {}
+
+
+def test_quantized_outputs_of_different_sizes_are_refused_with_the_fix() -> None:
+    with pytest.raises(UsageError, match="'c' joins parts whose ranges differ 1 : 5,333") as error:
+        check_integer_ends(DETECTOR, {}, RANGES)
+    assert "an output of its own" in error.value.hint
+    graph = FileGraph(DETECTOR.operators[:2], ("flat",), ("x",))
+    with pytest.raises(UsageError, match="channels of 'flat' differ"):
+        check_integer_ends(graph, {}, RANGES, ["flat"])
+
+
+def test_quantized_outputs_of_like_parts_are_allowed() -> None:
+    check_integer_ends(DETECTOR, {}, {**RANGES, "pflat": Range(0.0, 20.0)})

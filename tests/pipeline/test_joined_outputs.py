@@ -1,0 +1,75 @@
+"""Boxes in pixels and scores between 0 and 1 in one output: both survive eight bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from int8_user import SHAPE, job, silent
+
+from tinyml.bundle import Bundle
+from tinyml.errors import UsageError
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.export import export
+from tinyml.runtimes.litert import LITERT
+from tinyml.tolerance import sqnr_db
+
+NET = """
+import torch
+from torch import nn
+
+class Detector(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.box = nn.Conv2d(16, 4, 1)
+        self.score = nn.Conv2d(16, 3, 1)
+        with torch.no_grad():
+            self.score.bias.fill_(-3.0)
+            self.score.weight.mul_(3)
+    def forward(self, image):
+        y = torch.relu(self.body(image))
+        box = self.box(y).sigmoid().flatten(2) * 320
+        return torch.cat([box, self.score(y).sigmoid().flatten(2)], dim=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detector")
+    random = np.random.default_rng(0)
+    (folder / "net.py").write_text(NET)
+    np.savez(folder / "s.npz", image=random.standard_normal(SHAPE, np.float32))
+    np.savez(folder / "c.npz", image=random.standard_normal((16, *SHAPE), np.float32))
+    return folder
+
+
+def exported(user: Path, out: Path, **asked: object) -> Bundle:
+    net = f"{user / 'net.py'}:Detector"
+    return export(job(user, model=net, out=out, formats=("tflite",), **asked), silent)
+
+
+def test_scores_next_to_boxes_keep_a_scale_of_their_own(user: Path, tmp_path: Path) -> None:
+    made = exported(user, tmp_path / "out")
+    (model,) = made.models
+    expected = reference.load(made.folder / "reference.safetensors")
+    want = expected.outputs["sample"]["output"]
+    (got,) = LITERT.open(made.file(model)).run(expected.inputs["sample"]).values()
+    noise = sqnr_db(got[:, 4:], want[:, 4:])
+    assert noise is not None
+    assert noise > 30.0
+    kept = [why for why in model.plan["kept"].values() if "joins the parts" in why]
+    assert kept
+    parts = [str(part) for part in expected.parts["output"]]
+    assert parts[:2] == ["0-3 of axis 1", "4-6 of axis 1"]
+    judged = [row for row in made.parity.stages if row.stage == "output"]
+    assert {row.part for row in judged if row.engine.startswith("litert")} <= {*parts}
+
+
+@pytest.mark.slow
+def test_quantized_outputs_cannot_hold_both(user: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="joins parts whose ranges differ"):
+        exported(user, tmp_path / "out", io="int8")
+    assert not (tmp_path / "out").exists()
