@@ -14,11 +14,12 @@ from torch import nn
 
 from tinyml.export import calibrate, flatbuffer, operators, quantize_onnx, quantize_tflite
 from tinyml.export.capture import capture
+from tinyml.export.keep_float import kept_operators
 from tinyml.export.operators import FileGraph
 from tinyml.export.passes import tflite as passes
 from tinyml.export.passes.onnx import rewrite as rewrite_onnx
 from tinyml.export.passes.torch import rewrite
-from tinyml.export.plan import QuantPlan, kept_operators, plan_tensors
+from tinyml.export.plan import QuantPlan, plan_tensors
 from tinyml.export.write_onnx import to_onnx
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME

@@ -15,8 +15,8 @@ from tinyml.export.joins import (
     kept_inside,
     tail,
 )
+from tinyml.export.keep_float import check_integer_ends, kept_operators
 from tinyml.export.operators import FileGraph, FileOperator
-from tinyml.export.plan import check_integer_ends, kept_operators
 
 # boxes and scores of a detector; ``y`` is the output
 DETECTOR = FileGraph(

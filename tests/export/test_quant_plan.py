@@ -9,12 +9,11 @@ import pytest
 from tinyml.errors import ExportError
 from tinyml.export import joins, plan
 from tinyml.export.choose_range import Range
+from tinyml.export.keep_float import exact_stages, kept_operators
 from tinyml.export.operators import FileGraph, FileOperator, feeding
 from tinyml.export.plan import (
     NO_RANGES,
     QuantPlan,
-    exact_stages,
-    kept_operators,
     plan_tensors,
     plan_weights,
 )

@@ -16,8 +16,8 @@ from sparse_networks import answers, converted, image, pointwise
 
 from tinyml.errors import InputError
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
+from tinyml.export.keep_float import kept_operators
 from tinyml.export.passes import tflite as passes
-from tinyml.export.plan import kept_operators
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
 from tinyml.runtimes.inspect_onnx import inspect_onnx

@@ -12,6 +12,12 @@ from tinyml.errors import UsageError
 from tinyml.export import calibrate, flatbuffer, operators
 from tinyml.export.choose_range import METHODS, Range
 from tinyml.export.facts import load as load_facts
+from tinyml.export.keep_float import (
+    check_integer_ends,
+    exact_stages,
+    kept_operators,
+    probabilities,
+)
 from tinyml.export.operators import FileGraph
 from tinyml.export.plan import (
     EACH_CALL,
@@ -20,13 +26,9 @@ from tinyml.export.plan import (
     NO_WEIGHT,
     SEEN,
     QuantPlan,
-    check_integer_ends,
-    exact_stages,
-    kept_operators,
     packed,
     plan_tensors,
     plan_weights,
-    probabilities,
 )
 from tinyml.export.precision import integers_of
 from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
