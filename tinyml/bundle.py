@@ -11,9 +11,11 @@ Benchmarks are written beside a bundle, never into it.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +35,8 @@ CARD = "MODEL_CARD.md"
 RUN = "run.py"
 
 Verdict = Literal["pass", "fail", "fused away", "not judged"]
+# The verdicts of rows in which two values were compared.
+JUDGED: tuple[Verdict, ...] = ("pass", "fail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +172,14 @@ class Parity:
         return min(first, key=lambda row: places[row.stage])
 
     @property
+    def judged(self) -> int:
+        """How many rows have a verdict."""
+        return sum(row.verdict in JUDGED for row in self.stages)
+
+    @property
     def passed(self) -> bool:
-        """Whether no stage diverges."""
-        return self.first_divergence is None
+        """Whether something was judged and no stage diverges."""
+        return self.judged > 0 and self.first_divergence is None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -194,7 +203,7 @@ def _agreement(row: Mapping[str, Any]) -> Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A folder and what its manifest says."""
+    """A folder and what its manifest says; ``digest`` is the sha256 of the manifest's bytes."""
 
     folder: Path
     model: str
@@ -207,6 +216,7 @@ class Bundle:
     front_end: str | None
     facts: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    digest: str = ""
 
     def file(self, model: ModelFile) -> Path:
         """Where ``model`` lies."""
@@ -248,15 +258,25 @@ class Bundle:
         return (self.folder / name).is_file()
 
 
-def read(folder: Path) -> Bundle:
-    """Read a bundle's manifest; `BundleError` when there is none or it is newer than this."""
+def read(folder: Path, digest: str = "") -> Bundle:
+    """Read a bundle's manifest; `BundleError` when there is none or it is newer than this.
+
+    ``digest``: how the sha256 of the manifest must begin; `ValidationError` when it does not.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
             f"{folder} is no bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
         )
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if not found.startswith(digest):
+        raise ValidationError(
+            f"{path} has the digest {found}, not {digest}",
+            hint="this is not the bundle whose digest you noted: copy or export it again",
+        )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
         schema = data["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is not a manifest: {error!r}") from error
@@ -265,9 +285,19 @@ def read(folder: Path) -> Bundle:
             f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
         )
     try:
-        return _from_manifest(folder, data)
+        return replace(_from_manifest(folder, data), digest=found)
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path} is not a whole manifest: {error!r}") from error
+
+
+def _refuse_constant(name: str) -> float:
+    """No manifest is written with NaN or infinity: no setting and no measurement has them."""
+    raise ValueError(f"it holds {name}, which is not a finite number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(text)
 
 
 def _model_file(data: Mapping[str, Any]) -> ModelFile:
