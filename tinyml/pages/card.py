@@ -35,7 +35,7 @@ REPEATED = (
     r"^\| (\S+) \| (onnx|tflite) \| ([\w-]+)",
     r"^- (\S+): lowest SQNR of a stage (\S+) dB$",
     r"^- (\S+): (\d+) of (\d+) validation ",
-    r"^- (\S+) of (\S+) on (\d+) samples of the author's: (\S+)$",
+    r"^- (\S+) of (\S+) on (\d+) samples of the author's: (\S+)",
 )
 
 

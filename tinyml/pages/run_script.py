@@ -13,7 +13,7 @@ from __future__ import annotations
 
 RUN_SCRIPT = '''\
 """Probabilities of a 16-bit wav at the model's rate: python3 run.py FILE.wav"""
-import hashlib, json, pathlib, sys, wave
+import json, pathlib, sys, wave
 import numpy as np
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -45,7 +45,7 @@ print(json.dumps({"label": labels[best], "probabilities": dict(zip(labels, map(f
 
 IMAGES_SCRIPT = '''\
 """Probabilities of images: python3 run.py FILE...; .npy: uint8 [side, side, channels], no Pillow"""
-import hashlib, json, pathlib, sys
+import json, pathlib, sys
 import numpy as np
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -90,7 +90,7 @@ for file in sys.argv[1:]:
 
 ARRAYS_SCRIPT = '''\
 """Outputs of the model as JSON: python3 run.py [INPUTS.npz]; inputs that are not given are zeros"""
-import hashlib, json, pathlib, sys
+import json, pathlib, sys
 import numpy as np
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -134,10 +134,11 @@ def run(**given):
 
 # Before the model file is loaded; a file that was changed or lost is exit code 5.
 CHECK = """\
+import hashlib
 for name in [model] + [name for name in manifest["files"] if name == "labels.txt"]:
-    own, listed = here / name, manifest["files"].get(name, {}).get("sha256")
-    if not own.is_file() or hashlib.sha256(own.read_bytes()).hexdigest() != listed:
-        print(f"{name} is not the file that manifest.json lists: copy it again", file=sys.stderr)
+    file, listed = here / name, manifest["files"].get(name, {}).get("sha256")
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != listed:
+        print(f"error: {name} is not the file that manifest.json lists", file=sys.stderr)
         sys.exit(5)
 """
 

@@ -7,7 +7,8 @@ and whether it has a verdict. So rows that were removed, added or no longer judg
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tinyml.bundle import JUDGED, Bundle, StageParity, Verdict
 from tinyml.errors import ValidationError
@@ -16,7 +17,6 @@ from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.steps.twins import SUFFIX
 
 Key = tuple[str, str, str]
-Declared = Mapping[Key, tuple[Verdict, ...]]
 MOST_SHOWN = 3
 PROGRAMS = ("captured", "rewritten")
 # The rewrite that is judged once more, as "equalized", where it was asked for.
@@ -25,53 +25,68 @@ EQUALIZE = "equalize_layers"
 PASSED: tuple[Verdict, ...] = ("pass",)
 
 
-def program_rows(bundle: Bundle, expected: Reference) -> Declared:
-    """(engine, case, stage or output) -> verdicts of the rows that an export judges in PyTorch."""
+@dataclass(frozen=True, slots=True)
+class DeclaredRow:
+    """A row that there must be; ``name`` is a stage or an output, which may share their names."""
+
+    engine: str
+    case: str
+    name: str
+    verdicts: tuple[Verdict, ...] = PASSED
+
+    @property
+    def key(self) -> Key:
+        """As of a `StageParity`."""
+        return (self.engine, self.case, self.name)
+
+
+def program_rows(bundle: Bundle, expected: Reference) -> Iterator[DeclaredRow]:
+    """The rows that an export judges in PyTorch."""
     equalized = any(EQUALIZE in model.passes for model in bundle.models)
-    return {
-        (engine, case, name): ("pass", "fused away") if name in stages else PASSED
-        for engine in (*PROGRAMS, *(("equalized",) if equalized else ()))
-        for case, stages, outputs in _cases(bundle, expected)
-        for name in (*stages, *outputs)
-    }
+    for engine in (*PROGRAMS, *(("equalized",) if equalized else ())):
+        for case, stages, outputs in _cases(bundle, expected):
+            for stage in stages:
+                yield DeclaredRow(engine, case, stage, ("pass", "fused away"))
+            for output in outputs:
+                yield DeclaredRow(engine, case, output)
 
 
-def engine_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Declared:
+def engine_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator[DeclaredRow]:
     """The rows of one model file in its runtime: its stages, and its outputs as users get them."""
-    rows: dict[Key, tuple[Verdict, ...]] = {}
     for case, stages, outputs in _cases(bundle, expected):
         judged = engine.judges(case, expected.inputs)
         verdict: tuple[Verdict, ...] = PASSED if judged else ("not judged",)
         for stage in stages:
             shipped = engine.model.stages.get(stage) is not None
-            rows[engine.name, case, stage] = verdict if shipped else ("fused away",)
-        rows |= {(OPTIMISED[engine.name], case, output): verdict for output in outputs}
-    return rows
+            yield DeclaredRow(engine.name, case, stage, verdict if shipped else ("fused away",))
+        for output in outputs:
+            yield DeclaredRow(OPTIMISED[engine.name], case, output, verdict)
 
 
-def twin_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Declared:
+def twin_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator[DeclaredRow]:
     """The rows that only an export can judge, see `tinyml.pipeline.steps.twins`."""
-    return {
-        (engine.name + SUFFIX, case, stage): PASSED
-        for case, stages, _ in _cases(bundle, expected)
-        for stage in stages
-        if stage in engine.model.twin
-    }
+    for case, stages, _ in _cases(bundle, expected):
+        for stage in stages:
+            if stage in engine.model.twin:
+                yield DeclaredRow(engine.name + SUFFIX, case, stage)
 
 
-def check_rows(rows: Sequence[StageParity], declared: Declared, whose: str) -> None:
-    """Raise `ValidationError` unless ``rows`` of ``whose`` are the declared ones, each once.
+def check_rows(rows: Sequence[StageParity], declared: Sequence[DeclaredRow], whose: str) -> None:
+    """Raise `ValidationError` unless ``rows`` of ``whose`` are the declared ones, no more or less.
 
     Their verdicts must be declared too, and a row that passed must be within its bound.
     """
-    counts = Counter((row.engine, row.case, row.stage) for row in rows)
-    missing = [key for key in declared if key not in counts]
-    added = [key for key, count in counts.items() if key not in declared or count > 1]
+    found = Counter((row.engine, row.case, row.stage) for row in rows)
+    wanted = Counter(row.key for row in declared)
+    verdicts: dict[Key, set[Verdict]] = {}
+    for row in declared:
+        verdicts.setdefault(row.key, set()).update(row.verdicts)
+    missing, added = list((wanted - found).elements()), list((found - wanted).elements())
     other = [
-        (row.engine, row.case, row.stage)
+        key
         for row in rows
-        if row.verdict not in declared.get((row.engine, row.case, row.stage), (row.verdict,))
-        or (row.verdict in JUDGED and not _within(row))
+        if (key := (row.engine, row.case, row.stage)) in verdicts
+        and (row.verdict not in verdicts[key] or (row.verdict in JUDGED and not _within(row)))
     ]
     kinds = ((missing, "missing"), (added, "too many"), (other, "of another verdict"))
     wrong = [f"{len(keys)} are {what} ({_shown(keys)})" for keys, what in kinds if keys]

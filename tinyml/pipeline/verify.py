@@ -69,8 +69,8 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     rows = prove(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
     parity.gate(checked)
-    declared = {k: v for e in ready for k, v in engine_rows(e, bundle, expected).items()}
-    check_rows(rows, declared, "this run")
+    repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
+    check_rows(rows, repeated, "this run")
     return Verified(len(bundle.files), checked, skipped, bundle.digest)
 
 
@@ -86,10 +86,10 @@ def read_digest(text: str) -> str:
 
 def _check_manifest_rows(bundle: Bundle, expected: Reference) -> None:
     """The rows of the manifest, also of runtimes that are not installed here."""
-    declared = dict(program_rows(bundle, expected))
+    declared = [*program_rows(bundle, expected)]
     for engine in engines(bundle.folder, bundle.models):
-        declared |= engine_rows(engine, bundle, expected)
-        declared |= twin_rows(engine, bundle, expected)
+        declared += engine_rows(engine, bundle, expected)
+        declared += twin_rows(engine, bundle, expected)
     check_rows(bundle.parity.stages, declared, "the manifest")
 
 

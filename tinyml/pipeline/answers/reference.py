@@ -97,7 +97,7 @@ def load(path: Path) -> Reference:
         if kind not in parts or not name:
             raise BundleError(f"{path} holds '{key}', which is no input, stage or output")
         parts[kind].setdefault(case, {})[name] = array
-    cases = sorted({case for kind in parts.values() for case in kind})
+    cases = sorted({*parts["input"], *parts["stage"], *parts["output"]})
     return Reference(
         inputs={case: parts["input"][case] for case in cases if case in parts["input"]},
         stages={case: parts["stage"].get(case, {}) for case in cases},
