@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
@@ -186,11 +186,22 @@ class Parity:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Parity:
         return cls(
-            stages=tuple(StageParity(**row) for row in data["stages"]),
+            stages=tuple(_stage(row) for row in data["stages"]),
             agreements=tuple(_agreement(row) for row in data["agreements"]),
             accuracy_note=data["accuracy_note"],
             metrics=tuple(Metric(**row) for row in data.get("metrics", ())),
         )
+
+
+def _stage(row: Mapping[str, Any]) -> StageParity:
+    numbers = (row.get("max_error"), row.get("bound"), row.get("sqnr_db"))
+    if row["verdict"] not in get_args(Verdict) or not all(map(_is_number_or_none, numbers)):
+        raise TypeError(f"parity row {dict(row)}")
+    return StageParity(**row)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _agreement(row: Mapping[str, Any]) -> Agreement:
@@ -301,6 +312,9 @@ def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
     for name in (*data["files"], *(model["path"] for model in data["models"])):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(f"{folder}: the manifest names '{name}', outside the bundle")
+    for name, entry in data["files"].items():
+        if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
+            raise TypeError(f"files: {name}: {entry}")
     return Bundle(
         folder=folder,
         model=data["model"],

@@ -46,10 +46,12 @@ def forge(
         save_file(reference(arrays), folder / "reference.safetensors")
     path = folder / "manifest.json"
     data = json.loads(path.read_text())
+    for name, entry in data["files"].items():
+        if (folder / name).is_file():
+            size = (folder / name).stat().st_size
+            entry.update(size=size, sha256=sha256(folder / name))
     if manifest is not None:
         manifest(data)
-    for name, entry in data["files"].items():
-        entry["sha256"] = sha256(folder / name)
     path.write_text(json.dumps(data))
 
 
@@ -216,6 +218,7 @@ MANIFESTS: dict[str, tuple[Callable[[Json], object], str]] = {
     "aggregation": (lambda m: m["decision"].update(aggregation="max"), r"MODEL_CARD\.md has"),
     "precision": (lambda m: m["models"][0].update(precision="w8"), r"MODEL_CARD\.md has '\| fun"),
     "sqnr": (every_row(sqnr_db=200.0), r"MODEL_CARD\.md has '- .*: lowest SQNR"),
+    "a size": (lambda m: m["files"]["labels.txt"].update(size=1), "bytes, files give 1"),
     "a model's hash": (lambda m: m["models"][0].update(sha256="0" * 64), "the sha256 0000"),
     "an agreement": (
         lambda m: m["parity"]["agreements"][0].update(count=900, agreeing=900),
@@ -230,6 +233,21 @@ def test_a_manifest_that_contradicts_something_does_not_pass(bundle_copy: Path, 
     forge(bundle_copy, manifest=change)
     with pytest.raises(ValidationError, match=message):
         verify(bundle_copy, silent)
+
+
+MALFORMED: dict[str, Callable[[Json], object]] = {
+    "verdict": lambda m: rows(m)[0].update(verdict="good"),
+    "error": lambda m: rows(m)[0].update(max_error="0"),
+    "hop": lambda m: m["decision"].update(hop=1.5),
+    "size": lambda m: m["files"]["labels.txt"].update(size="1"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_value_of_another_type_is_not_a_manifest(bundle_copy: Path, name: str) -> None:
+    forge(bundle_copy, manifest=MALFORMED[name])
+    with pytest.raises(InputError, match=r"not a whole manifest|'?1\.5'? is not a whole number"):
+        bundles.read(bundle_copy)
 
 
 def test_a_bundle_that_lost_a_model_does_not_pass(bundle_copy: Path) -> None:

@@ -34,12 +34,18 @@ def contradictions(bundle: Bundle) -> list[str]:
 
 
 def _models(bundle: Bundle) -> Iterator[str]:
-    """Every model file is in ``models`` and in ``files``, with one hash and the same stages."""
+    """Every model file is in ``models`` and in ``files``, with one hash and the same stages.
+
+    ``files`` give the sizes that files have.
+    """
     formats = [model.format for model in bundle.models]
     if not formats or len(set(formats)) < len(formats):
         yield f"models have the formats {', '.join(formats) or 'of none'}, not each another one"
     known = {model.path for model in bundle.models}
-    for name in bundle.files:
+    for name, entry in bundle.files.items():
+        path = bundle.folder / name
+        if path.is_file() and path.stat().st_size != entry["size"]:
+            yield f"{name} has {path.stat().st_size} bytes, files give {entry['size']}"
         if PurePath(name).suffix.removeprefix(".") in RUNTIME_OF_FORMAT and name not in known:
             yield f"{name} is among the files, but not among the models"
     for model in bundle.models:
