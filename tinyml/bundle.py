@@ -11,11 +11,12 @@ Benchmarks are written beside a bundle, never into it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
@@ -33,6 +34,8 @@ CARD = "MODEL_CARD.md"
 RUN = "run.py"
 
 Verdict = Literal["pass", "fail", "fused away", "not judged"]
+# The verdicts of rows in which two values were compared.
+JUDGED: tuple[Verdict, ...] = ("pass", "fail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +172,14 @@ class Parity:
         return min(first, key=lambda row: places[row.stage])
 
     @property
+    def judged(self) -> int:
+        """How many rows have a verdict."""
+        return sum(row.verdict in JUDGED for row in self.stages)
+
+    @property
     def passed(self) -> bool:
-        """Whether no stage diverges."""
-        return self.first_divergence is None
+        """Whether something was judged and no stage diverges."""
+        return self.judged > 0 and self.first_divergence is None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -179,11 +187,22 @@ class Parity:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Parity:
         return cls(
-            stages=tuple(StageParity(**row) for row in data["stages"]),
+            stages=tuple(_stage(row) for row in data["stages"]),
             agreements=tuple(_agreement(row) for row in data["agreements"]),
             accuracy_note=data["accuracy_note"],
             metrics=tuple(Metric(**row) for row in data.get("metrics", ())),
         )
+
+
+def _stage(row: Mapping[str, Any]) -> StageParity:
+    numbers = (row.get("max_error"), row.get("bound"), row.get("sqnr_db"))
+    if row["verdict"] not in get_args(Verdict) or not all(map(_is_number_or_none, numbers)):
+        raise TypeError(f"parity row {dict(row)}")
+    return StageParity(**row)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _agreement(row: Mapping[str, Any]) -> Agreement:
@@ -195,7 +214,7 @@ def _agreement(row: Mapping[str, Any]) -> Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A folder and what its manifest says."""
+    """A folder and what its manifest says; ``digest`` is the sha256 of the manifest's bytes."""
 
     folder: Path
     model: str
@@ -208,6 +227,7 @@ class Bundle:
     front_end: str | None
     facts: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    digest: str = ""
 
     def file(self, model: ModelFile) -> Path:
         """Where ``model`` lies."""
@@ -249,15 +269,25 @@ class Bundle:
         return (self.folder / name).is_file()
 
 
-def read(folder: Path) -> Bundle:
-    """Read a bundle's manifest; `BundleError` when there is none or it is newer than this."""
+def read(folder: Path, digest: str = "") -> Bundle:
+    """Read a bundle's manifest; `BundleError` when there is none or it is newer than this.
+
+    ``digest``: how the sha256 of the manifest must begin; `ValidationError` when it does not.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
             f"{folder} is no bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
         )
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if not found.startswith(digest):
+        raise ValidationError(
+            f"{path} has the digest {found}, not {digest}",
+            hint="this is not the bundle whose digest you noted: copy or export it again",
+        )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content)
         schema = data["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is not a manifest: {error!r}") from error
@@ -266,7 +296,7 @@ def read(folder: Path) -> Bundle:
             f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
         )
     try:
-        return _from_manifest(folder, data)
+        return replace(_from_manifest(folder, data), digest=found)
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path} is not a whole manifest: {error!r}") from error
 
@@ -283,6 +313,9 @@ def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
     for name in (*data["files"], *(model["path"] for model in data["models"])):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(f"{folder}: the manifest names '{name}', outside the bundle")
+    for name, entry in data["files"].items():
+        if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
+            raise TypeError(f"files: {name}: {entry}")
     return Bundle(
         folder=folder,
         model=data["model"],

@@ -121,6 +121,9 @@ class Decision:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
         fields = {name: data[name] for name in cls.__slots__}
+        for name in ("window", "hop", "rate_hz", "min_rate_hz"):
+            if not isinstance(fields[name], int):
+                raise InputError(f"{name} {fields[name]!r} is not a whole number")
         fields["labels"] = tuple(fields["labels"])
         fields["thresholds"] = tuple(fields["thresholds"])
         return cls(**fields)

@@ -154,9 +154,12 @@ def test_the_lowest_decibels_are_those_of_what_was_judged(tmp_path: Path, floats
 def test_a_failed_stage_is_a_failed_engine(tmp_path: Path, floats: Path) -> None:
     rows = (row("y", 9.0, verdict="fail"), row("x", 50.0))
     failed = write_bundle(tmp_path / "failed", FLOATS, parity=Parity(rows))
-    (engine,) = compared(floats, failed).parity
+    engine, outputs = compared(floats, failed).parity
     assert engine.b is not None
     assert engine.b.verdict == "fail"
+    assert outputs.engine == "onnxruntime+fusion"
+    assert outputs.b is not None
+    assert outputs.b.verdict == "not judged"
 
 
 def test_labels_that_moved_and_metrics_stand_beside_each_other(
@@ -194,7 +197,7 @@ def test_what_surrounds_the_graph_is_compared_setting_by_setting(
     found = compared(floats, other)
     assert differing(found.decision) == {"hop": ("2", "4"), "thresholds": ("none", "0.25")}
     assert differing(found.signature) == {
-        "input x": ("float32 1 x 4", "float32 1 x 4, 2000 Hz"),
+        "input x": ("float32 1 x 4, 4000 Hz", "float32 1 x 4, 2000 Hz"),
     }
     assert differing(found.about) == {"target": ("rpi4", "rpi5"), "recipe": ("a", "b")}
 

@@ -24,7 +24,7 @@ from tinyml.pages.run_script import (
     ARRAYS_SCRIPT,
     IMAGES_SCRIPT,
     RUN_SCRIPT,
-    with_integer_ends,
+    board_script,
 )
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import engines
@@ -140,7 +140,7 @@ def test_run_py_takes_and_gives_real_numbers(made: Bundle, user: Path) -> None:
 
 @pytest.mark.parametrize("script", [ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT])
 def test_every_script_can_have_integer_ends(script: str) -> None:
-    changed = with_integer_ends(script)
+    changed = board_script(script, integer_ends=True)
     assert changed.count("ends = next(") == 1
     compile(changed, "run.py", "exec")
 
@@ -149,7 +149,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     decision = ImageDecision(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
     manifest = {**made.manifest(), "decision": decision.to_json()}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    (tmp_path / "run.py").write_text(with_integer_ends(IMAGES_SCRIPT))
+    (tmp_path / "run.py").write_text(board_script(IMAGES_SCRIPT, integer_ends=True))
     engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
     shutil.copy(engine.path, tmp_path)
     pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)

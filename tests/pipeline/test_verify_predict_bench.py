@@ -44,14 +44,18 @@ def test_a_bundle_that_was_moved_is_verified_without_torch(bundle_copy: Path) ->
     command = [sys.executable, "-W", "ignore", "-c", NO_TORCH, str(bundle_copy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "6 files unchanged, parity holds" in done.stdout
+    rows = sum(
+        r.engine not in ("captured", "rewritten") for r in bundles.read(bundle_copy).parity.stages
+    )
+    assert f"6 files unchanged, parity holds: {rows} of {rows} rows judged" in done.stdout
+    assert f"digest: {sha256(bundle_copy / 'manifest.json')}" in done.stdout
 
 
 @pytest.mark.parametrize("kind", ["tflite", "onnx"])
 def test_a_weight_changed_after_the_writer_is_traced_to_its_stage(
     bundle_copy: Path, kind: str
 ) -> None:
-    """Even when the manifest's hash was changed with it."""
+    """Even when the manifest's hashes were changed with it."""
     model = next(bundle_copy.glob(f"*.{kind}"))
     wanted = trained_weight(bundle_copy)
     data = model.read_bytes()
@@ -59,7 +63,8 @@ def test_a_weight_changed_after_the_writer_is_traced_to_its_stage(
     model.write_bytes(data.replace(wanted, (np.frombuffer(wanted, "<f4") * 1.1).tobytes()))
     path = bundle_copy / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["files"][model.name]["sha256"] = sha256(model)
+    (entry,) = (m for m in manifest["models"] if m["path"] == model.name)
+    entry["sha256"] = manifest["files"][model.name]["sha256"] = sha256(model)
     path.write_text(json.dumps(manifest))
     with pytest.raises(ValidationError, match="at stage 'logits'"):
         verify(bundle_copy, silent)
@@ -143,8 +148,9 @@ def test_a_bundle_with_one_format_is_used_through_its_runtime(
     path = only / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["models"] = [m for m in manifest["models"] if m["format"] == "onnx"]
-    del manifest["files"]["funnelnet-fp32.tflite"]
-    (only / "funnelnet-fp32.tflite").unlink()
+    for name in ("funnelnet-fp32.tflite", "MODEL_CARD.md"):
+        del manifest["files"][name]
+        (only / name).unlink()
     path.write_text(json.dumps(manifest))
     wav = tmp_path / "a.wav"
     soundfile.write(wav, 0.1 * np.sin(np.arange(30_000) / 5), 4000)

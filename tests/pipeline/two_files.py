@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx.parser
 
-from tinyml.bundle import MANIFEST, REFERENCE, Bundle, ModelFile, Parity, StageParity
+from tinyml.bundle import LABELS, MANIFEST, REFERENCE, Bundle, ModelFile, Parity, StageParity
 from tinyml.decision import Decision
 from tinyml.files import sha256, write_json
 from tinyml.pipeline.answers.reference import Reference
@@ -38,7 +38,7 @@ g (float[1, 4] x) => (float[1, 2] y)
 }"""
 )
 DECISION = Decision(labels=("sick", "well"), window=4, hop=2, rate_hz=4000)
-SIGNATURE = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 2)),))
+SIGNATURE = Signature((TensorSpec("x", (1, 4), rate_hz=4000),), (TensorSpec("y", (1, 2)),))
 
 
 def write_onnx(path: Path, text: str) -> Path:
@@ -61,7 +61,10 @@ def write_bundle(folder: Path, text: str, precision: str = "fp32", **told: Any) 
         path.name, sha256(path), "onnx", precision, {"fold_constants": 3}, {}, {}, "onnxruntime>=1"
     )
     ones = {"sample": {"x": np.ones((1, 4), np.float32)}}
-    Reference(ones, {}, {}).save(folder / REFERENCE)
+    Reference(ones, {}, {"sample": {"y": np.ones((1, 2), np.float32)}}).save(folder / REFERENCE)
+    decision = told.get("decision", DECISION)
+    if decision is not None:
+        (folder / LABELS).write_text("".join(f"{label}\n" for label in decision.labels))
     files = {
         own.name: {"size": own.stat().st_size, "sha256": sha256(own)} for own in folder.iterdir()
     }

@@ -240,7 +240,7 @@ def command(
     with progress(as_json=False) as report:
         bundle = export(job, report)
     if as_json:
-        put_json(bundle.manifest())
+        put_json({**bundle.manifest(), "digest": bundle.digest})
     else:
         _show(bundle, out)
 
@@ -264,6 +264,7 @@ def _show(bundle: Bundle, out: Path) -> None:
         say(f"not judged: {what}: {why}")
     if bundle.parity.accuracy_note:
         say(bundle.parity.accuracy_note)
+    put(f"digest: {bundle.digest}")
     say(f"written: {out}")
     on_board = f"; copy {out} to the board, run its {RUN}" if RUN in bundle.files else ""
     say(f"next: tinyml verify {out}; tinyml bench {out}{on_board}")

@@ -12,24 +12,39 @@ from tinyml.cli.terminal import progress, put, put_json, table
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    digest: Annotated[
+        str | None,
+        typer.Option(
+            help="The digest that tinyml export printed, or its first 16 or more digits: exit 5 "
+            "unless this is that bundle."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a bundle: its files and its parity.
 
-    Re-hashes every file and repeats parity from reference.safetensors, without torch. Exit 5
-    names what was changed, or the first stage that diverges.
+    Re-hashes every file, compares what the manifest states twice, and repeats parity from
+    reference.safetensors, without torch. Exit 5 names what was changed, the first stage that
+    diverges, or the rows that could not be judged. Hashes alone do not show who wrote a bundle:
+    --digest does.
 
-    Example: tinyml verify demo-bundle
+    Examples:
+
+    \b
+      tinyml verify demo-bundle
+      tinyml verify demo-bundle --digest 0123456789abcdef
     """
     from tinyml.pipeline.summary import parity_rows
     from tinyml.pipeline.verify import verify
 
     with progress(as_json=False) as report:
-        checked = verify(bundle, report)
+        checked = verify(bundle, report, digest)
     if as_json:
         put_json(checked.to_json())
         return
     put(table(*parity_rows(checked.parity)))
     for skipped in checked.skipped:
         put(f"not checked: {skipped}")
-    put(f"{bundle}: {checked.files} files unchanged, parity holds")
+    put(f"digest: {checked.digest}")
+    judged, rows = checked.parity.judged, len(checked.parity.stages)
+    put(f"{bundle}: {checked.files} files unchanged, parity holds: {judged} of {rows} rows judged")

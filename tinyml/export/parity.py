@@ -141,7 +141,13 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
 
     Where all stages hold, naming the engine whose metric is not PyTorch's; of what was held
     out, whose labels are clearly worse than ``accepted``, `metric_bound` where that is None.
+    Parity of which no row was judged never passes.
     """
+    if not parity.judged:
+        raise ValidationError(
+            f"parity was not judged: none of {len(parity.stages)} rows has a verdict",
+            hint="the model has no outputs, or no inputs to compare them on",
+        )
     row = parity.first_divergence
     if row is None:
         _gate_metrics(parity)

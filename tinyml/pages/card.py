@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tinyml.bundle import Bundle
@@ -23,6 +24,29 @@ CAVEATS = {
     "shapes": "a demonstration set of drawn shapes: these figures say nothing of photographs",
     "cifar10": "stored as JPEG with loss: not comparable with accuracies on the original pixels",
 }
+
+# What the card repeats of the manifest. Only these values are compared, not the words around
+# them, so that a card of another version, which says it otherwise, is not taken for a changed one.
+REPEATED = (
+    r"^- ((?:in|out)put) `(.+)`: (\w+) \[(.*)\](?: at (\d+) Hz)?$",
+    r"^- labels: (.+)$",
+    r"windows of (\d+) samples every (\d+), (\w+) over windows, thresholds (\[.*\]|none)$",
+    r"^- decision: (\d+) x \d+ pixels, \(pixel - \[(.+?)\]\) / \[(.+?)\]",
+    r"^\| (\S+) \| (onnx|tflite) \| ([\w-]+)",
+    r"^- (\S+): lowest SQNR of a stage (\S+) dB$",
+    r"^- (\S+): (\d+) of (\d+) validation ",
+    r"^- (\S+) of (\S+) on (\d+) samples of the author's: (\S+)",
+)
+
+
+def differing_lines(card: str, bundle: Bundle) -> Iterator[str]:
+    """Lines of ``card`` with values that the manifest of ``bundle`` does not have."""
+    expected = model_card(bundle)
+    for pattern in REPEATED:
+        wanted = {found.groups() for found in re.finditer(pattern, expected, re.M)}
+        for found in re.finditer(pattern, card, re.M):
+            if found.groups() not in wanted:
+                yield found[0]
 
 
 def model_card(bundle: Bundle, domain: str = "other") -> str:

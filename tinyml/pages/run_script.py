@@ -5,7 +5,8 @@ run by a test against ``tinyml predict``. It takes recordings at the model's own
 resampling is left to ``tinyml predict``, since a second resampler would be a second
 answer. `IMAGES_SCRIPT` is for images: of the model's own size as .npy, or any that Pillow reads.
 `ARRAYS_SCRIPT` is for models that nothing surrounds: arrays in, arrays out.
-`with_integer_ends` makes one take and give real numbers where the file has integers.
+`board_script` puts into one the check that its files are those of the manifest, and makes it
+take and give real numbers where the file has integers.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ for name, array in given.items():
         sys.exit(f"{name} {array.dtype}{list(array.shape)} is not among {signature['inputs']}")
 outputs = run(**{**inputs, **given})
 answer = {o["name"]: outputs[o["name"]].tolist() for o in signature["outputs"]}
-file = here / "labels.txt"
-labels = file.read_text().splitlines() if file.exists() else []
+listed = "labels.txt" in manifest["files"]
+labels = (here / "labels.txt").read_text().splitlines() if listed else []
 best = {n: labels[v.argmax()] for n, v in outputs.items() if v.size == len(labels) > 0}
 print(json.dumps({"labels": best, "outputs": answer} if labels else {"outputs": answer}))
 '''
@@ -131,7 +132,17 @@ def run(**given):
     return made
 """
 
+# Before the model file is loaded; a file that was changed or lost is exit code 5.
+CHECK = """\
+import hashlib
+for name in [model] + [name for name in manifest["files"] if name == "labels.txt"]:
+    file, listed = here / name, manifest["files"].get(name, {}).get("sha256")
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != listed:
+        print(f"error: {name} is not the file that manifest.json lists", file=sys.stderr)
+        sys.exit(5)
+"""
 
-def with_integer_ends(script: str) -> str:
-    """``script`` for a file whose inputs and outputs are integers."""
-    return script.replace(RUNNER, REAL_RUNNER)
+
+def board_script(script: str, *, integer_ends: bool) -> str:
+    """``script`` as it lies in a bundle; ``integer_ends``: inputs and outputs are integers."""
+    return script.replace(RUNNER, CHECK + (REAL_RUNNER if integer_ends else RUNNER))

@@ -13,6 +13,7 @@ from tinyml.bundle import Bundle, Parity, StageParity
 from tinyml.errors import InputError
 from tinyml.export import parity
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, meet, runtime_of
+from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.summary import parity_table
 from tinyml.spec import Array, Arrays, Signature
 from tinyml.testing import ParityError
@@ -41,7 +42,7 @@ def assert_parity(
 
     Returns the rows compared. Raises `tinyml.testing.ParityError`, an `AssertionError`, naming
     engine, stage, case, error and bound, and the worst value of the first; `MissingExtraError`
-    without a runtime.
+    without a runtime; `InputError` where there is nothing to compare.
     """
     __tracebackhide__ = True
     engines, signature, stages = _opened(shipped)
@@ -61,6 +62,8 @@ def assert_parity(
             whole = parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
             diffs += _diffs(whole, outputs, answered)
             rows += [*mine, *whole]
+    if not rows:
+        raise InputError("no inputs are given: nothing can be compared")
     failed = [row for row in rows if row.verdict == "fail"]
     if failed:
         table = parity_table(Parity(tuple(rows)))
@@ -74,7 +77,7 @@ def _opened(shipped: Bundle | Path | str) -> tuple[list[Engine], Signature, tupl
         if path.is_file():
             return _file(path)
         shipped = bundles.read(path)
-    shipped.check_files()
+    check_bundle(shipped)
     engines, _ = installed(shipped.folder, shipped.models)
     for engine in engines:
         meet(engine.runtime, engine.path, inside=True)

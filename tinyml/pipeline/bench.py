@@ -20,6 +20,7 @@ from tinyml.integers import to_integers
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, meet, runtime_of
+from tinyml.pipeline.cross_check import check_bundle
 from tinyml.runtimes.cut import cut_file
 from tinyml.spec import Arrays
 
@@ -165,11 +166,13 @@ def jobs_of(what: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
 
 def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
-    bundle.check_files()
+    check_bundle(bundle)
     ready, skipped = installed(folder, bundle.models)
     for engine in ready:
         meet(engine.runtime, engine.path)
-    inputs = next(iter(reference.load(folder / bundles.REFERENCE).inputs.values()))
+    expected = reference.load(folder / bundles.REFERENCE)
+    expected.check(bundle.signature, bundle.stages)
+    inputs = next(iter(expected.inputs.values()))
     return [job for engine in ready for job in _jobs(bundle, engine, inputs, scratch)], skipped
 
 

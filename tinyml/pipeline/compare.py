@@ -27,6 +27,7 @@ from tinyml.pipeline.comparison.promises import (
     compare_parity,
     compare_signatures,
 )
+from tinyml.pipeline.cross_check import contradictions
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -119,9 +120,14 @@ def _pairs(a: Side, b: Side) -> list[tuple[Contents, Contents]]:
 
 
 def _unpaired(files: tuple[FileComparison, ...], a: Side, b: Side) -> tuple[str, ...]:
-    """What is in one side only, and what was changed or cannot be read."""
+    """What is in one side only, what was changed, contradicts itself or cannot be read."""
     paired = {side.path for pair in files for side in (pair.a, pair.b)}
-    notes = [side.note for pair in files for side in (pair.a, pair.b) if side.note]
+    notes = [
+        f"{letter}'s bundle contradicts itself: {line}"
+        for letter, side in (("A", a), ("B", b))
+        for line in (contradictions(side.bundle) if side.bundle is not None else ())
+    ]
+    notes += [side.note for pair in files for side in (pair.a, pair.b) if side.note]
     for letter, side, other in (("A", a, "B"), ("B", b, "A")):
         names = [file.path.name for file in side.files if file.path not in paired]
         notes += [f"{letter}'s {name} has no counterpart in {other}" for name in names]

@@ -20,6 +20,7 @@ from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.predict import by_person, predict_recordings
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.pipeline.answers.engines import choose
+from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.recipe import Recipe
@@ -106,7 +107,7 @@ def _batches(part: ImageSplit, decision: ImageDecision) -> Iterator[Floats]:
 
 def _bundle(folder: Path, runtime: str | None) -> _Opened:
     bundle = bundles.read(folder)
-    bundle.check_files()
+    check_bundle(bundle)
     training = bundle.facts["training"]
     if bundle.decision is None or not training:
         raise InputError(f"{folder} does not say which data it was trained on")

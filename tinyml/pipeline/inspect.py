@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml import bundle as bundles
-from tinyml.bundle import Bundle, ModelFile
+from tinyml.bundle import Bundle, ModelFile, Parity
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_facts import FileFacts
@@ -72,8 +72,9 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "outputs": [spec.to_json() for spec in bundle.signature.outputs],
         "decision": decision.to_json() if decision else {},
         "parity": {
-            "verdict": "pass" if bundle.parity.passed else "fail",
+            "verdict": _verdict(bundle.parity),
             "rows": len(bundle.parity.stages),
+            "judged": bundle.parity.judged,
             **{a.unit: a.count for a in bundle.parity.agreements},
         },
         "files": [{"name": name, **entry} for name, entry in sorted(bundle.files.items())],
@@ -91,6 +92,12 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
             **_taken(bundle, model),
         }
     return found
+
+
+def _verdict(parity: Parity) -> str:
+    if not parity.judged:
+        return "not judged"
+    return "pass" if parity.passed else "fail"
 
 
 def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:

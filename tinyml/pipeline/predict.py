@@ -19,6 +19,7 @@ from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.engines import Engine, choose, meet
 from tinyml.pipeline.answers.predict_images import ImageAnswer, answer_images
+from tinyml.pipeline.cross_check import check_bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def predict(
     if plot is not None:
         _check_plot(files)
     engine = choose(bundle, runtime)
-    bundle.check_files()
+    check_bundle(bundle)
     answer_windows = windows_through(engine)
     answers = [_answer(file, decision, answer_windows) for file in files]
     if plot is not None:
@@ -67,7 +68,7 @@ def _images(
     if plot is not None:
         raise UsageError(f"{bundle.model} has no scalogram to draw: it takes images")
     engine = choose(bundle, runtime)
-    bundle.check_files()
+    check_bundle(bundle)
     return answer_images(files, decision, windows_through(engine))
 
 

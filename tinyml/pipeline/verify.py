@@ -1,54 +1,116 @@
-"""Is a bundle what was written, and does it still compute what PyTorch computed?"""
+"""Is a bundle what was written, and does it still compute what PyTorch computed?
+
+It passes only where the rows judged here are exactly those that its manifest declares.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyml import bundle as bundles
-from tinyml.bundle import Parity, StageParity
+from tinyml.bundle import JUDGED, Bundle, Parity, StageParity
+from tinyml.errors import UsageError, ValidationError
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, meet
+from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed, meet
 from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.declared_rows import check_rows, engine_rows, program_rows, twin_rows
+from tinyml.spec import Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was checked: unchanged files, parity rows, and engines that are not installed."""
+    """What was checked: unchanged files, parity rows, and engines that are not installed.
+
+    ``digest`` is the sha256 of the manifest.
+    """
 
     files: int
     parity: Parity
     skipped: tuple[str, ...]
+    digest: str
 
     def to_json(self) -> dict[str, Any]:
         return {
             "files": self.files,
+            "digest": self.digest,
+            "judged": self.parity.judged,
             "parity": self.parity.to_json(),
             "skipped": list(self.skipped),
         }
 
 
-def verify(folder: Path, report: Report) -> Verified:
+def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     """Re-hash everything, then repeat parity on every runtime that is installed.
 
-    Raises `ValidationError` (changed file, first diverging stage), `BundleError`, or
+    ``digest``: the sha256 of the manifest, or how it begins, as an export printed it.
+
+    Raises `ValidationError` (another digest, changed file, contradiction, first diverging stage,
+    rows that are not judged), `BundleError`, `UsageError` for what cannot be a digest, or
     `MissingExtraError` when no runtime is installed at all.
     """
-    bundle = bundles.read(folder)
-    bundle.check_files()
+    bundle = bundles.read(folder, "" if digest is None else read_digest(digest))
+    check_bundle(bundle)
+    expected = reference.load(folder / bundles.REFERENCE)
+    expected.check(bundle.signature, bundle.stages)
+    _check_manifest_rows(bundle, expected)
     ready, skipped = installed(folder, bundle.models)
     for engine in ready:
         meet(engine.runtime, engine.path, inside=True)
-    expected = reference.load(folder / bundles.REFERENCE)
+    for engine in ready:
+        check_signature(engine, bundle.signature)
     rows = prove(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
     parity.gate(checked)
-    return Verified(len(bundle.files), checked, skipped)
+    repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
+    check_rows(rows, repeated, "this run")
+    return Verified(len(bundle.files), checked, skipped, bundle.digest)
+
+
+def read_digest(text: str) -> str:
+    """``text`` in lower case; `UsageError` unless it is 16 to 64 hexadecimal digits."""
+    if not re.fullmatch(r"[0-9a-fA-F]{16,64}", text):
+        raise UsageError(
+            f"the digest '{text}' is not 16 to 64 hexadecimal digits",
+            hint="tinyml export prints the digest of the bundle that it writes",
+        )
+    return text.lower()
+
+
+def _check_manifest_rows(bundle: Bundle, expected: Reference) -> None:
+    """The rows of the manifest, also of runtimes that are not installed here."""
+    declared = [*program_rows(bundle, expected)]
+    for engine in engines(bundle.folder, bundle.models):
+        declared += engine_rows(engine, bundle, expected)
+        declared += twin_rows(engine, bundle, expected)
+    check_rows(bundle.parity.stages, declared, "the manifest")
+
+
+def check_signature(engine: Engine, signature: Signature) -> None:
+    """`ValidationError` unless the file takes and gives what ``signature`` of its bundle says."""
+    in_file = engine.open().signature
+    for kind in ("inputs", "outputs"):
+        found, wanted = (
+            {spec.name: f"{spec.dtype}{list(spec.shape)}" for spec in getattr(own, kind)}
+            for own in (in_file, signature)
+        )
+        if found != wanted:
+            raise ValidationError(
+                f"{engine.model.path} has the {kind} {_shown(found)}, "
+                f"the manifest {_shown(wanted)}",
+                hint="copy the bundle again, or export it again",
+            )
+
+
+def _shown(tensors: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in sorted(tensors.items()))
 
 
 def prove(
@@ -84,4 +146,16 @@ def prove(
             rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
             report({"title": "parity", "done": done + 1, "total": total})
+    _require_judged(found, rows)
     return tuple(rows)
+
+
+def _require_judged(found: Sequence[Engine], rows: Sequence[StageParity]) -> None:
+    """`ValidationError` for a file of which no output was compared: that must never pass."""
+    judged = {row.engine for row in rows if row.verdict in JUDGED}
+    for engine in found:
+        if OPTIMISED[engine.name] not in judged:
+            raise ValidationError(
+                f"{engine.model.path}: no output was compared with PyTorch's",
+                hint="the reference holds no case with outputs: export the model again",
+            )

@@ -8,25 +8,30 @@ along the axis belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from tinyml.bundle import REFERENCE
 from tinyml.checkpoint import read_safetensors
-from tinyml.errors import BundleError
+from tinyml.errors import BundleError, ValidationError
 from tinyml.export.parity import GENERATED
 from tinyml.files import write_bytes
 from tinyml.parts import Joined, Part, parts_of
-from tinyml.spec import Array
+from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 Cases = Mapping[str, Mapping[str, Array]]
+MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Three mappings, case -> name -> array, and which stages and outputs join several parts."""
+    """Three mappings, case -> name -> array; `check` says what they must have in common.
+
+    ``joined``: stage or output -> its parts, for those that join several tensors.
+    """
 
     inputs: Cases
     stages: Cases
@@ -65,25 +70,82 @@ class Reference:
         }
         write_bytes(path, save(arrays))
 
+    def check(self, signature: Signature, stages: Sequence[str]) -> None:
+        """Raise `ValidationError` unless something can be judged, and in every case all of it.
+
+        There is a case; each has exactly the inputs and outputs of ``signature``, in its shapes
+        and types, and no stage but ``stages``.
+        """
+        if not self.inputs:
+            raise ValidationError(f"{REFERENCE} holds no case: nothing can be compared")
+        cases = sorted({*self.inputs, *self.stages, *self.outputs})
+        wrong = [line for case in cases for line in self._wrong(case, signature, stages)]
+        wrong += self._wrong_parts()
+        if wrong:
+            more = f"; and {len(wrong) - MOST_SHOWN} more" if len(wrong) > MOST_SHOWN else ""
+            raise ValidationError(
+                f"{REFERENCE} does not fit the model: {'; '.join(wrong[:MOST_SHOWN])}{more}",
+                hint="export the model again",
+            )
+
+    def _wrong(self, case: str, signature: Signature, stages: Sequence[str]) -> Iterator[str]:
+        kinds = (("inputs", self.inputs), ("outputs", self.outputs))
+        for kind, arrays in kinds:
+            specs = getattr(signature, kind)
+            yield from _differing(f"{kind} of case '{case}'", arrays.get(case, {}), specs)
+        for stage in self.stages.get(case, {}):
+            if stage not in stages:
+                yield f"case '{case}' has '{stage}', which is not a stage"
+
+    def _wrong_parts(self) -> Iterator[str]:
+        """One line for each name whose parts are not along an axis of its value."""
+        shapes = {
+            name: value.shape
+            for cases in (self.stages, self.outputs)
+            for named in cases.values()
+            for name, value in named.items()
+        }
+        for name, own in self.joined.items():
+            shape = shapes.get(name, ())
+            if not 0 <= own.axis < len(shape) or len(own.labels) != shape[own.axis]:
+                yield f"'{name}' has {len(own.labels)} places in parts along axis {own.axis}"
+
+
+def _differing(what: str, arrays: Arrays, specs: Sequence[TensorSpec]) -> Iterator[str]:
+    """One line where ``arrays`` are not exactly ``specs``."""
+    found = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    wanted = {spec.name: (spec.dtype, spec.shape) for spec in specs}
+    if found != wanted:
+        yield f"the {what} are {_shown(found)}, not {_shown(wanted)}"
+
+
+def _shown(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
+    listed = (f"{name} {dtype}{list(shape)}" for name, (dtype, shape) in sorted(tensors.items()))
+    return ", ".join(listed) or "none"
+
 
 def load(path: Path) -> Reference:
-    """Read a reference, or inputs alone; `BundleError` when a key is of another kind."""
+    """Read a reference, or inputs alone; `BundleError` when a key is of another kind.
+
+    Every case has stages and outputs, though these may be empty; it has inputs only where the
+    file holds some: what has none is for `Reference.check` to refuse.
+    """
     _, arrays = read_safetensors(path)
     kinds = ("input", "stage", "output", "joined")
     parts: dict[str, dict[str, dict[str, Array]]] = {kind: {} for kind in kinds}
     for key, array in arrays.items():
         kind, _, rest = key.partition("/")
         case, _, name = rest.partition("/")
-        if kind not in parts or not name:
+        if kind not in parts or not name or (kind == "joined" and not case.isdecimal()):
             raise BundleError(f"{path} holds '{key}', which is not an input, stage or output")
         parts[kind].setdefault(case, {})[name] = array
-    cases = sorted(parts["input"])
+    cases = sorted({*parts["input"], *parts["stage"], *parts["output"]})
     return Reference(
-        inputs={case: parts["input"][case] for case in cases},
+        inputs={case: parts["input"][case] for case in cases if case in parts["input"]},
         stages={case: parts["stage"].get(case, {}) for case in cases},
         outputs={case: parts["output"].get(case, {}) for case in cases},
         joined={
-            name: Joined(int(axis), tuple(labels.tolist()))
+            name: Joined(int(axis), tuple(labels.ravel().tolist()))
             for axis, named in parts["joined"].items()
             for name, labels in named.items()
         },

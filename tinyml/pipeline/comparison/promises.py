@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyml.bundle import Bundle, Parity, StageParity
+from tinyml.bundle import JUDGED, Bundle, StageParity
+from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.comparison.files import Both, Contents, both
+from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.runtimes.file_facts import TensorFacts
 from tinyml.spec import TensorSpec
 
@@ -96,20 +98,23 @@ def _text(value: object) -> str:
 
 def compare_parity(a: Bundle | None, b: Bundle | None) -> tuple[ParityPair, ...]:
     """Engine by engine."""
-    of_a, of_b = (_engines(side.parity) if side is not None else {} for side in (a, b))
+    of_a, of_b = (_engines(side) if side is not None else {} for side in (a, b))
     names = dict.fromkeys([*of_a, *of_b])
     return tuple(ParityPair(name, of_a.get(name), of_b.get(name)) for name in names)
 
 
-def _engines(parity: Parity) -> Mapping[str, EngineParity]:
+def _engines(bundle: Bundle) -> Mapping[str, EngineParity]:
+    """By engine; a model file whose outputs have no row was not judged."""
     rows: dict[str, list[StageParity]] = {}
-    for row in parity.stages:
+    for row in bundle.parity.stages:
         rows.setdefault(row.engine, []).append(row)
+    for model in bundle.models:
+        rows.setdefault(OPTIMISED[RUNTIME_OF_FORMAT[model.format]], [])
     return {engine: _engine(mine) for engine, mine in rows.items()}
 
 
 def _engine(rows: Sequence[StageParity]) -> EngineParity:
-    judged = [row for row in rows if row.verdict in ("pass", "fail")]
+    judged = [row for row in rows if row.verdict in JUDGED]
     noise = {row.stage: math.inf for row in judged}
     for row in judged:
         if row.sqnr_db is not None:

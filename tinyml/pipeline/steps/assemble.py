@@ -16,7 +16,7 @@ from tinyml.pages.run_script import (
     ARRAYS_SCRIPT,
     IMAGES_SCRIPT,
     RUN_SCRIPT,
-    with_integer_ends,
+    board_script,
 )
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.sources.source import Subject
@@ -50,7 +50,7 @@ def assemble(
     script = _script(subject)
     board = [model for model in models if model.format == "tflite"]
     if script and board:
-        write_text(folder / RUN, with_integer_ends(script) if board[0].ends else script)
+        write_text(folder / RUN, board_script(script, integer_ends=bool(board[0].ends)))
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
@@ -73,7 +73,7 @@ def assemble(
     write_text(folder / CARD, model_card(bundle, domain=subject.domain))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
-    return bundle
+    return replace(bundle, digest=sha256(folder / MANIFEST))
 
 
 def _script(subject: Subject) -> str | None:

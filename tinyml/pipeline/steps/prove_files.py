@@ -28,6 +28,7 @@ def prove_files(
 ) -> Parity:
     shutil.copy(work / REFERENCE, draft / REFERENCE)
     expected = reference.load(draft / REFERENCE)
+    expected.check(subject.signature, subject.stages)
     captured = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["parity"]
     found = list(engines(draft, models))
     rows = (
