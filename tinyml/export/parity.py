@@ -120,7 +120,7 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
     raise ValidationError(
         f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}'{in_format}: "
         f"{numbers} ({failed} of {len(parity.stages)} rows fail){_labels(parity, runtime)}",
-        hint=INTEGERS if row.policy == "int8" else STAGE,
+        hint=INTEGERS if row.policy in ("int8", "w8a16") else STAGE,
     )
 
 

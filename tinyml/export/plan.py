@@ -17,9 +17,10 @@ from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, load_adapted
 from tinyml.files import write_json
+from tinyml.integers import QuantizedType
 from tinyml.spec import Array
 
-Scheme = Literal["int8", "float32"]
+Scheme = QuantizedType | Literal["float32"]
 # What turns logits into probabilities: 256 levels are too few for a threshold among them.
 ENDS = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
 AT_THE_END = "probabilities: a threshold needs more than 256 levels"
@@ -233,8 +234,9 @@ def plan_tensors(
     kept: Mapping[str, str],
     *,
     reason: str = SEEN,
+    scheme: Scheme = "int8",
 ) -> dict[str, TensorPlan]:
-    """Every tensor that operators compute or read; int8 where one that is not kept does.
+    """Every tensor that operators compute or read; ``scheme`` where one that is not kept does.
 
     ``reason``: where the ranges come from. Raises `ExportError` when nothing is left to
     quantize.
@@ -244,7 +246,7 @@ def plan_tensors(
     named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
     made = {out: kept.get(op.name, NO_RANGE) for op in operators for out in op.outputs}
     plans = {
-        name: TensorPlan("int8", ranges[name].low, ranges[name].high, reason)
+        name: TensorPlan(scheme, ranges[name].low, ranges[name].high, reason)
         if name in integer and name in ranges
         else TensorPlan("float32", 0.0, 0.0, made.get(name, "an input of what stays in float32"))
         for name in named
