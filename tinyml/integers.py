@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 IO = ("float", "int8")
 # Of activations. int16 is symmetric in both formats: as many steps below zero as above it.
 QuantizedType = Literal["int8", "int16"]
-STEPS: Mapping[QuantizedType, int] = {"int8": 255, "int16": 2 * 32767}
+STEPS: Mapping[str, int] = {"int8": 255, "int16": 2 * 32767}
 
 
-def step(dtype: QuantizedType, low: float, high: float) -> float:
+def step(dtype: str, low: float, high: float) -> float:
     """One quantization step of a tensor whose integers span ``low`` to ``high`` and zero."""
     low, high = min(low, 0.0), max(high, 0.0)
     width = 2 * max(-low, high) if dtype == "int16" else high - low

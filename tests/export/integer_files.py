@@ -19,6 +19,7 @@ from tinyml.export.passes import tflite as passes
 from tinyml.export.passes.onnx import rewrite as rewrite_onnx
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.plan import QuantPlan, kept_operators, plan_tensors
+from tinyml.export.precision import integers_of
 from tinyml.export.write_onnx import to_onnx
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
@@ -59,7 +60,8 @@ def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> Q
 
     kept = kept_operators(graph, {}, {}, None, {}) if kept is None else kept
     found = calibrate.ranges("min-max", values(), values())
-    tensors = plan_tensors(graph.operators, found, kept)
+    scheme = integers_of(precision).ACTIVATIONS
+    tensors = plan_tensors(graph.operators, found, kept, scheme=scheme)
     return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)
 
 

@@ -121,7 +121,8 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
 def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     """The ranges of `weight_ranges` as onnxruntime's quantizer takes them: one a channel."""
     layers = {layer.weight: layer for layer in layers_of_onnx(model)}
-    found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales)
+    dtype = integers_of(planned.precision).ACTIVATIONS
+    found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
     whole = planned.weight_scales == "per-tensor"
     axes = {name: {} if whole else {"axis": layers[name].axis} for name in found}
     return {

@@ -10,7 +10,7 @@ import numpy as np
 from tinyml.diagnosis import Confusion
 from tinyml.export.choose_range import Histogram, Range
 from tinyml.export.plan import QuantPlan
-from tinyml.integers import QuantizedType, step
+from tinyml.integers import step
 from tinyml.spec import Array
 
 BINS = 2048
@@ -63,7 +63,7 @@ class Watched:
 
     axis: int
     planned: Range
-    dtype: QuantizedType = "int8"
+    dtype: str = "int8"
     values: int = 0
     low: Array = field(default_factory=lambda: np.zeros(0))
     high: Array = field(default_factory=lambda: np.zeros(0))

@@ -90,8 +90,6 @@ def _watched(
 ) -> dict[str, Watched]:
     """Tensor -> its values by channel in the float32 file at ``path``."""
     axes, dtype = channel_axes(graph), integers_of(planned.precision).ACTIVATIONS
-    if dtype == "float32":
-        return {}
     ranges = planned.quantized
     found = {name: Watched(axes[name], own, dtype) for name, own in ranges.items() if name in axes}
     if not found:
