@@ -175,7 +175,12 @@ def _name_nodes(model: Any) -> None:
 
 
 def _tidy(model: Any) -> None:
-    """No word of the tool or the nodes' names stays in the file."""
+    """No word of the tool or the nodes' names stays in the file, and no constant unread."""
+    read = {name for node in model.graph.node for name in node.input}
+    read |= {value.name for value in model.graph.output}
+    unread = [tensor for tensor in model.graph.initializer if tensor.name not in read]
+    for tensor in unread:
+        model.graph.initializer.remove(tensor)
     model.producer_name = model.producer_version = ""
     del model.metadata_props[:]
     del model.graph.value_info[:]
