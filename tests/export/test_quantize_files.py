@@ -23,6 +23,7 @@ from tinyml.export.plan import kept_operators
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
 from tinyml.runtimes.inspect_onnx import inspect_onnx
+from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.tolerance import sqnr_db
@@ -236,6 +237,10 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     out = tmp_path / f"q.{fmt}"
     out.write_bytes(quantized(path, planned(path, precision, kept)))
     assert unread_bytes(read_model(out)) == {}
+    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    # 16 channels of 8 x 8 pixels, 27 taps each: the entry alone is quantized.
+    assert facts.macs is not None
+    assert facts.float_macs == facts.macs - 16 * 64 * 27
     if fmt == "tflite":
         model = flatbuffer.unpack(path.read_bytes())
         passes.rewrite(model)
