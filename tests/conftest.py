@@ -69,6 +69,12 @@ shift = 2
 """
 
 
+def _assert_all_is_read(bundle: Path) -> None:
+    from stored_bytes import assert_all_is_read
+
+    assert_all_is_read(bundle)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def decoded_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is cached where the user's own images are."""
@@ -95,6 +101,7 @@ def image_bundle(image_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     done = tinyml("export", image_run, "--target", "rpi", "--out", out)
     assert done.returncode == 0, done.stderr
     assert "60 of 60 images agree" in done.stdout
+    _assert_all_is_read(out)
     return out
 
 
@@ -125,6 +132,7 @@ def small_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     out = tmp_path_factory.mktemp("bundles") / "small"
     done = tinyml("export", small_run, "--target", "rpi", "--out", out)
     assert done.returncode == 0, done.stderr
+    _assert_all_is_read(out)
     return out
 
 

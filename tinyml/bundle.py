@@ -53,6 +53,8 @@ class ModelFile:
     twin_note why there was no such file
     ends      input or output -> the integers that it is in this file; others are as the
               signature says
+    float_mac_share  of a file that computes in integers: the share of its multiply-accumulates
+              that are in float all the same; ``None``: of floats, or not known
     """
 
     path: str
@@ -68,6 +70,13 @@ class ModelFile:
     twin: tuple[str, ...] = ()
     twin_note: str = ""
     ends: Mapping[str, Integers] = field(default_factory=dict)
+    float_mac_share: float | None = None
+
+    @property
+    def mixed(self) -> str:
+        """How much of a quantized file computes in float, in words; empty where nothing does."""
+        share = self.float_mac_share
+        return f"mixed: {100 * share:.3g}% of MACs in float" if share else ""
 
 
 def in_order(value: Array, order: Sequence[int]) -> Array:

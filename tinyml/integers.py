@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 # What a file takes and gives: real numbers, or integers that stand for them.
 IO = ("float", "int8")
+# Of activations. int16 is symmetric in both formats: as many steps below zero as above it.
+QuantizedType = Literal["int8", "int16"]
+STEPS: Mapping[str, int] = {"int8": 255, "int16": 2 * 32767}
+
+
+def step(dtype: str, low: float, high: float) -> float:
+    """One quantization step of a tensor whose integers span ``low`` to ``high`` and zero."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    width = 2 * max(-low, high) if dtype == "int16" else high - low
+    return width / STEPS[dtype]
 
 
 @dataclass(frozen=True, slots=True)

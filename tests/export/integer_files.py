@@ -19,7 +19,8 @@ from tinyml.export.operators import FileGraph
 from tinyml.export.passes import tflite as passes
 from tinyml.export.passes.onnx import rewrite as rewrite_onnx
 from tinyml.export.passes.torch import rewrite
-from tinyml.export.plan import QuantPlan, plan_tensors
+from tinyml.export.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
+from tinyml.export.precision import integers_of
 from tinyml.export.write_onnx import to_onnx
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
@@ -50,7 +51,7 @@ def runtime(path: Path) -> Any:
 
 
 def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> QuantPlan:
-    """By min and max of eight seeded images."""
+    """By min and max of eight seeded images; for weights alone without any."""
     graph = graph_of(path)
     names = [n for operator in graph.operators for n in (*operator.inputs, *operator.outputs)]
     read = runtime(path).reader(path, list(dict.fromkeys(names)))
@@ -59,8 +60,12 @@ def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> Q
         yield from (read({"image": image(seed)}) for seed in range(8))
 
     kept = kept_operators(graph, {}, {}, None, {}) if kept is None else kept
+    if integers_of(precision).WEIGHTS_ONLY:
+        weights = plan_weights(graph.operators, kept)
+        return QuantPlan(precision, path.suffix[1:], NO_RANGES, 0, "none", weights, kept)
     found = calibrate.ranges("min-max", values(), values())
-    tensors = plan_tensors(graph.operators, found, kept)
+    scheme = integers_of(precision).ACTIVATIONS
+    tensors = plan_tensors(graph.operators, found, kept, scheme=scheme)
     return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import torch
 from integer_files import graph_of, planned, quantized, runtime, write_floats
 from sparse_networks import answers, converted, image, pointwise
+from stored_bytes import read_model, unread_bytes
 
 from tinyml.errors import InputError
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
@@ -21,6 +23,7 @@ from tinyml.export.passes import tflite as passes
 from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
 from tinyml.runtimes.inspect_onnx import inspect_onnx
+from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.tolerance import sqnr_db
@@ -34,6 +37,12 @@ LEAST_DB = {"w8a8-static": 25.0, "qat-w8a8": 25.0, "w8-dynamic": 25.0, "w8a16": 
 def floats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The float32 files, 30% of their weights left: too many to store sparse in float32."""
     return write_floats(pointwise(kept=0.3), tmp_path_factory.mktemp("floats"))
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The float32 files, dense, with a tenth of their weights left."""
+    return write_floats(pointwise(kept=0.1), tmp_path_factory.mktemp("pruned"))
 
 
 @pytest.mark.parametrize("precision", INTEGER)
@@ -146,11 +155,14 @@ def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
     assert "prepare" in ran.stderr
 
 
-@pytest.mark.parametrize("scales", ["per-channel", "per-tensor"])
+@pytest.mark.parametrize(
+    ("precision", "scales"),
+    [("w8a8-static", "per-channel"), ("w8a8-static", "per-tensor"), ("w8a16", "per-channel")],
+)
 @pytest.mark.parametrize("bias", [1.5, 0.004])
 @pytest.mark.parametrize("fmt", ["onnx", "tflite"])
 def test_a_channel_without_weights_keeps_its_bias(
-    tmp_path: Path, fmt: str, bias: float, scales: str
+    tmp_path: Path, fmt: str, bias: float, precision: str, scales: str
 ) -> None:
     network = pointwise(kept=0.5)
     with torch.no_grad():
@@ -159,16 +171,16 @@ def test_a_channel_without_weights_keeps_its_bias(
             network.get_parameter(f"{name}.bias")[layer] = bias
     path = write_floats(network, tmp_path)[fmt]
     out = tmp_path / f"q.{fmt}"
-    plan = replace(planned(path, "w8a8-static"), weight_scales=scales)
+    plan = replace(planned(path, precision), weight_scales=scales)
     out.write_bytes(quantized(path, plan))
     got = runtime(out).open(out).run({"image": image(3)})["logits"]
-    assert got[0, 5] == pytest.approx(bias, abs=0.03)
+    assert got[0, 5] == pytest.approx(bias, abs=0.03 if precision == "w8a8-static" else 1e-3)
     if fmt == "onnx":
         assert stored_biases(out) == pytest.approx(stored_biases(path), abs=1e-4)
     want = runtime(path).open(path).run({"image": image(3)})["logits"]
     noise = sqnr_db(got, want)
     assert noise is not None
-    assert noise > LEAST_DB["w8a8-static"]
+    assert noise > LEAST_DB[precision]
 
 
 def test_a_channel_that_never_answers_may_have_weights_without_bounds(
@@ -210,6 +222,38 @@ def test_sums_of_large_products_do_not_overflow_when_onnxruntime_optimises(
     noise = sqnr_db(optimised, plain)
     assert noise is not None
     assert noise > 40.0
+
+
+@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
+    pruned: dict[str, Path], tmp_path: Path, fmt: str, precision: str
+) -> None:
+    """Weights with zeros are stored sparse: their dense form must not stay next to that."""
+    path = pruned[fmt]
+    operators = graph_of(path).operators
+    entry = next(own for own in operators if own.weight)
+    kept = {own.name: "asked for" for own in operators if own is not entry}
+    out = tmp_path / f"q.{fmt}"
+    out.write_bytes(quantized(path, planned(path, precision, kept)))
+    assert unread_bytes(read_model(out)) == {}
+    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    # 16 channels of 8 x 8 pixels, 27 taps each: the entry alone is quantized.
+    assert facts.macs is not None
+    assert facts.float_macs == facts.macs - 16 * 64 * 27
+    if fmt == "tflite":
+        model = flatbuffer.unpack(path.read_bytes())
+        passes.rewrite(model)
+        assert out.stat().st_size < len(flatbuffer.pack(model)) + 4096
+
+
+def test_a_constant_that_no_node_reads_is_not_written(floats: dict[str, Path]) -> None:
+    model, path = onnx.load(floats["onnx"]), floats["onnx"]
+    unread = np.ones((64, 64), np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(unread, "unread"))
+    for precision in ("w8", "w8a8-static"):
+        made = quantize_onnx.quantize(copy.deepcopy(model), planned(path, precision))
+        assert unread_bytes(made) == {}
 
 
 def stored_biases(path: Path) -> list[float]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from small_networks import SIGNATURE, STAGES, network
+from stored_bytes import unread_bytes
 
 from tinyml.export import flatbuffer
 from tinyml.export.capture import capture
+from tinyml.export.flatbuffer_edit import add_constant, operator_code
 from tinyml.export.parity import cases
 from tinyml.export.passes import tflite as passes
+from tinyml.export.passes.tflite.drop_unused import drop_unused
 from tinyml.export.passes.tflite.share_buffers import share_buffers
 from tinyml.export.passes.tflite.strip_metadata import strip_metadata
 from tinyml.export.passes.torch import rewrite
@@ -34,7 +39,11 @@ def answers(data: bytes) -> dict[str, Array]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in passes.PASSES if name not in passes.SPARSE])
+# The converter leaves nothing unused: other rewrites do.
+FIRES_LATER = (*passes.SPARSE, "drop_unused")
+
+
+@pytest.mark.parametrize("name", [name for name in passes.PASSES if name not in FIRES_LATER])
 def test_a_pass_fires_once_and_the_numbers_hold(name: str, converted: bytes) -> None:
     model = flatbuffer.unpack(converted)
     assert passes.PASSES[name](model) > 0
@@ -71,6 +80,43 @@ def test_a_variables_buffer_is_not_shared(converted: bytes) -> None:
     twin.buffer, twin.isVariable = len(model.buffers) - 1, True
     share_buffers(model)
     assert twin.buffer != constant.buffer
+
+
+def test_what_nothing_reads_is_dropped_and_the_numbers_hold(converted: bytes) -> None:
+    model = flatbuffer.unpack(converted)
+    passes.rewrite(model)
+    clean = flatbuffer.pack(model)
+    graph = model.subgraphs[0]
+    add_constant(model, "unread", np.ones(4096, np.float32))
+    operator_code(model, "AVERAGE_POOL_2D")
+    # Not only at the end: every index behind it moves.
+    graph.tensors.insert(0, graph.tensors.pop())
+    _move(model, 1)
+    assert sum(unread_bytes(model).values()) == 4 * 4096
+    assert drop_unused(model) == 1
+    share_buffers(model)
+    assert drop_unused(model) == 0
+    assert unread_bytes(model) == {}
+    assert flatbuffer.pack(model) == clean
+    for output, want in answers(converted).items():
+        np.testing.assert_array_equal(answers(clean)[output], want)
+
+
+def _move(model: Any, by: int) -> None:
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    graph.inputs, graph.outputs = graph.inputs + by, graph.outputs + by
+    for operator in graph.operators:
+        operator.inputs = np.where(operator.inputs < 0, -1, operator.inputs + by)
+        operator.outputs = operator.outputs + by
+    for end in (*signature.inputs, *signature.outputs):
+        end.tensorIndex += by
+
+
+def test_nothing_is_dropped_of_a_file_with_several_subgraphs(converted: bytes) -> None:
+    model = flatbuffer.unpack(converted)
+    add_constant(model, "unread", np.ones(4, np.float32))
+    model.subgraphs.append(model.subgraphs[0])
+    assert drop_unused(model) == 0
 
 
 def test_the_runtime_is_the_newest_that_an_operator_asks_for() -> None:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from stored_bytes import assert_all_is_read
+
+from tinyml.pipeline.steps import assemble
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def every_constant_is_read() -> Iterator[None]:
+    """Of every file that a test of this folder exports in its own process."""
+    write = assemble.assemble
+
+    def checked(folder: Path, *rest: Any) -> Any:
+        assert_all_is_read(folder)
+        return write(folder, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "assemble", checked)
+        yield
+
 
 NET = """\
 import torch

@@ -13,8 +13,11 @@ from int8_user import SHAPE, job, silent, write_user
 from torch import Tensor, nn
 
 from tinyml import bundle as bundles
+from tinyml.cli.export import _show
 from tinyml.errors import ExportError, InputError, UsageError, ValidationError
+from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
+from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.integers import bias_shift
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.integers.quantize import QuantizeJob, size_line
@@ -43,6 +46,7 @@ def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
         assert "probabilities: a threshold needs more than 256 levels" in set(
             model.plan["kept"].values()
         )
+        assert (model.float_mac_share, model.mixed) == (0.0, "")
     rows = [row for row in made.parity.stages if row.policy == "int8"]
     assert {row.verdict for row in rows if row.case == "sample"} == {"pass", "fused away"}
     assert {row.verdict for row in rows if row.case == "silence"} == {"not judged", "fused away"}
@@ -56,10 +60,23 @@ def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
     assert bundles.read(user / "out").models == made.models
 
 
-def test_a_stage_stays_in_float_when_it_is_asked_for(user: Path) -> None:
-    made = export(job(user, keep_float=("head",), formats=("tflite",)), silent)
+def test_a_stage_stays_in_float_when_it_is_asked_for_and_its_macs_are_shown(
+    user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = export(job(user, keep_float=("body", "head"), formats=("tflite",)), silent)
     (model,) = made.models
-    assert list(model.plan["kept"].values()).count("asked for") == 1
+    assert list(model.plan["kept"].values()).count("asked for") >= 2
+    # entry: 64 pixels of 16 channels, 27 taps; body: of 32 channels, 144 taps; head: 32 x 5.
+    entry, body, head = 64 * 16 * 27, 64 * 32 * 144, 32 * 5
+    assert model.float_mac_share == pytest.approx((body + head) / (entry + body + head))
+    assert model.precision == "w8a8-static"
+    assert model.mixed == "mixed: 91.4% of MACs in float"
+    line = f"{model.path}: {model.mixed}"
+    assert f"- {line}" in model_card(made)
+    _show(made, user / "out")
+    assert line in capsys.readouterr().err
+    assert inspect(user / "out")[model.path]["mixed"] == model.mixed
+    assert bundles.read(user / "out").models == made.models
 
 
 def test_without_calibration_data_the_sample_alone_is_looked_at_and_it_is_said(user: Path) -> None:

@@ -51,7 +51,7 @@ def test_reads_a_tflite_file(tflite_file: Path) -> None:
     assert (head.macs, head.parameters, head.weight) == (9, 12, "float32")
     (conv,) = [layer for op, layer in layers.items() if "CONV" in op]
     assert (conv.macs, conv.parameters) == (36, 12)
-    assert facts.macs == 45
+    assert facts.macs == facts.float_macs == 45
     assert facts.weight_bytes == 4 * facts.parameters == 4 * 24
     assert facts.versions["FULLY_CONNECTED"] >= 1
 

@@ -258,7 +258,7 @@ def _show(bundle: Bundle, out: Path) -> None:
     for metric in bundle.parity.metrics:
         put(f"{metric.engine}: {metric.name} {metric.value:.6g} on {metric.samples} samples")
     for model in bundle.models:
-        for line in filter(None, (model.note, model.twin_note)):
+        for line in filter(None, (model.mixed, model.note, model.twin_note)):
             say(f"{model.path}: {line}")
     for what, why in bundle.facts.get("not_judged", {}).items():
         say(f"not judged: {what}: {why}")

@@ -49,6 +49,7 @@ INTEGERS = (
     "or try another --ranges"
 )
 
+QUANTIZED = ("int8", "w8a16")
 PARTS = "its parts are of different size: return each as an output of its own; "
 
 
@@ -166,7 +167,7 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
     raise ValidationError(
         f"{row.engine} differs from PyTorch at stage {where} on '{row.case}'{in_format}: "
         f"{numbers} ({failed} of {len(parity.stages)} rows fail){_labels(parity, runtime)}",
-        hint=(PARTS if row.part else "") + (INTEGERS if row.policy == "int8" else STAGE),
+        hint=(PARTS if row.part else "") + (INTEGERS if row.policy in QUANTIZED else STAGE),
     )
 
 

@@ -17,9 +17,10 @@ from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileOperator
 from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, load_adapted
 from tinyml.files import write_json
+from tinyml.integers import QuantizedType
 from tinyml.spec import Array
 
-Scheme = Literal["int8", "float32"]
+Scheme = QuantizedType | Literal["float32"]
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
 A_WEIGHT = "a weight: its scales are its largest values"
@@ -160,8 +161,9 @@ def plan_tensors(
     kept: Mapping[str, str],
     *,
     reason: str = SEEN,
+    scheme: Scheme = "int8",
 ) -> dict[str, TensorPlan]:
-    """Every tensor that operators compute or read; int8 where one that is not kept does.
+    """Every tensor that operators compute or read; ``scheme`` where one that is not kept does.
 
     ``reason``: where the ranges come from. Raises `ExportError` when nothing is left to
     quantize.
@@ -171,7 +173,7 @@ def plan_tensors(
     named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
     made = {out: kept.get(op.name, NO_RANGE) for op in operators for out in op.outputs}
     plans = {
-        name: TensorPlan("int8", ranges[name].low, ranges[name].high, reason)
+        name: TensorPlan(scheme, ranges[name].low, ranges[name].high, reason)
         if name in integer and name in ranges
         else TensorPlan("float32", 0.0, 0.0, made.get(name, "an input of what stays in float32"))
         for name in named

@@ -121,7 +121,8 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
 def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     """The ranges of `weight_ranges` as onnxruntime's quantizer takes them: one a channel."""
     layers = {layer.weight: layer for layer in layers_of_onnx(model)}
-    found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales)
+    dtype = integers_of(planned.precision).ACTIVATIONS
+    found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
     whole = planned.weight_scales == "per-tensor"
     axes = {name: {} if whole else {"axis": layers[name].axis} for name in found}
     return {
@@ -174,7 +175,12 @@ def _name_nodes(model: Any) -> None:
 
 
 def _tidy(model: Any) -> None:
-    """No word of the tool or the nodes' names stays in the file."""
+    """No word of the tool or the nodes' names stays in the file, and no constant unread."""
+    read = {name for node in model.graph.node for name in node.input}
+    read |= {value.name for value in model.graph.output}
+    unread = [tensor for tensor in model.graph.initializer if tensor.name not in read]
+    for tensor in unread:
+        model.graph.initializer.remove(tensor)
     model.producer_name = model.producer_version = ""
     del model.metadata_props[:]
     del model.graph.value_info[:]

@@ -66,7 +66,8 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
     """Of activations as planned, and wider ones where a bias or XNNPACK needs them."""
     layers = list(layers_of_tflite(model))
-    widened = weight_ranges(layers, planned.quantized, planned.weight_scales)
+    dtype = integers_of(planned.precision).ACTIVATIONS
+    widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
     planned_ranges = {
         **planned.quantized,
         **output_ranges(layers, planned.quantized, widened),

@@ -23,6 +23,7 @@ import numpy as np
 from tinyml.export import flatbuffer
 from tinyml.export.choose_range import Range
 from tinyml.export.onnx_weights import channel_axis
+from tinyml.integers import step
 from tinyml.spec import Array
 
 # Where a weight's output channels lie.
@@ -50,11 +51,15 @@ class Layer:
 
 
 def weight_ranges(
-    layers: Iterable[Layer], activations: Mapping[str, Range], scales: str = "per-channel"
+    layers: Iterable[Layer],
+    activations: Mapping[str, Range],
+    scales: str = "per-channel",
+    dtype: str = "int8",
 ) -> dict[str, Array]:
     """Weight -> largest magnitude by channel, [1 .. channels .. 1]; only those that need one.
 
-    ``scales`` ``per-tensor``: by weight, [1 .. 1].
+    ``scales`` ``per-tensor``: by weight, [1 .. 1]. ``dtype``: of ``activations``, whose finer
+    steps in int16 leave a bias less room in its 32 bits.
     """
     found: dict[str, Array] = {}
     for layer in layers:
@@ -63,8 +68,7 @@ def weight_ranges(
             continue
         others = tuple(i for i in range(layer.values.ndim) if i != layer.axis)
         own: Array = np.abs(layer.values).max(axis=others, keepdims=True)
-        step = _width(within) / (2 * LEVELS + 1)
-        finest = max(step, float(np.finfo(np.float32).tiny))
+        finest = max(step(dtype, within.low, within.high), float(np.finfo(np.float32).tiny))
         least = (np.abs(layer.offsets) * LEVELS / (finest * LARGEST_BIAS)).reshape(own.shape)
         if scales == "per-tensor":
             own, least = own.max(keepdims=True), least.max(keepdims=True)

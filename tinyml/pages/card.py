@@ -144,6 +144,7 @@ def _files(bundle: Bundle) -> str:
     head = "| file | format | precision | bytes | oldest runtime |\n|---|---|---|---|---|\n"
     notes = [f"- {m.path}: {m.note}" for m in bundle.models if m.note]
     notes += [f"- {m.path}: {_in_float32(m.plan)} in float32" for m in bundle.models if m.plan]
+    notes += [f"- {m.path}: {m.mixed}" for m in bundle.models if m.mixed]
     return head + "\n".join([*rows, "", *notes] if notes else rows) + "\n"
 
 

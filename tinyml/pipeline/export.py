@@ -29,6 +29,7 @@ from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import to_json as delegation_json
 from tinyml.pipeline.steps.export_plan import checked
+from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
@@ -64,6 +65,7 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         else:
             made = write_integers(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)
+        made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)
         for line in (*lint_lines(findings), *delegation_lines(taken)):
             report({"text": line})

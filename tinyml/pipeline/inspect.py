@@ -86,6 +86,7 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         found[model.path] = {
             "format": model.format,
             "precision": model.precision,
+            **({"mixed": model.mixed} if model.mixed else {}),
             "passes": dict(model.passes),
             "minimum_runtime": model.minimum_runtime,
             **_contents(bundle.file(model)),

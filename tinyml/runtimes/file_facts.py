@@ -44,6 +44,11 @@ class Layer:
     parameters: int
     macs: int | None
 
+    @property
+    def in_float(self) -> bool:
+        """Whether it multiplies floats: its weight says it, else what flows in."""
+        return "float" in (self.weight or self.activation)
+
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
@@ -75,10 +80,17 @@ class FileFacts:
         known = [layer.macs for layer in self.layers if layer.macs is not None]
         return sum(known) if len(known) == len(self.layers) else None
 
+    @property
+    def float_macs(self) -> int | None:
+        """Of `macs`, those of layers `Layer.in_float`; ``None`` where ``macs`` is."""
+        if self.macs is None:
+            return None
+        return sum(layer.macs or 0 for layer in self.layers if layer.in_float)
+
     def to_json(self) -> dict[str, Any]:
         facts = asdict(self)
         layers = facts.pop("layers")
-        return {**facts, "macs": self.macs, "layers": layers}
+        return {**facts, "macs": self.macs, "float_macs": self.float_macs, "layers": layers}
 
 
 def counted(ops: Iterable[str]) -> dict[str, int]:

@@ -11,11 +11,10 @@ from tinyml.diagnosis import Confusion
 from tinyml.export.choose_range import Histogram, Range
 from tinyml.export.operators import FileOperator
 from tinyml.export.plan import QuantPlan
+from tinyml.integers import step
 from tinyml.spec import Array
 
 BINS = 2048
-# From the smallest to the largest integer of eight bits.
-STEPS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,13 @@ class Bias:
 class Watched:
     """The values of one tensor by channel, as samples pass; ``axis`` is the channels'.
 
-    ``planned`` is what its integers span; ``outside``: how many values are not within.
+    ``planned`` is what its integers span, ``dtype`` what they are; ``outside``: how many values
+    are not within.
     """
 
     axis: int
     planned: Range
+    dtype: str = "int8"
     values: int = 0
     low: Array = field(default_factory=lambda: np.zeros(0))
     high: Array = field(default_factory=lambda: np.zeros(0))
@@ -92,7 +93,7 @@ class Watched:
     @property
     def step(self) -> float:
         """One quantization step."""
-        return (max(self.planned.high, 0.0) - min(self.planned.low, 0.0)) / STEPS
+        return step(self.dtype, self.planned.low, self.planned.high)
 
     @property
     def span(self) -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 
 from tinyml.diagnosis import Finding
 from tinyml.export.choose_range import Range
-from tinyml.export.diagnose.evidence import STEPS, Evidence, Watched
+from tinyml.export.diagnose.evidence import Evidence, Watched
+from tinyml.integers import STEPS
 
 # So many of the values set the range that is worth having.
 KEPT = 0.999
@@ -32,7 +33,8 @@ def outlier_ranges(evidence: Evidence) -> Iterator[Finding]:
             return
         ends = f"[{own.planned.low:.3g}, {own.planned.high:.3g}]"
         cost = f"its range is {ends}, {KEPT:.1%} of its values lie in [{within.low:.3g}, "
-        cost += f"{within.high:.3g}]: {max(round(STEPS * found[name]), 1)} of {STEPS} steps"
+        steps = STEPS[own.dtype]
+        cost += f"{within.high:.3g}]: {max(round(steps * found[name]), 1)} of {steps} steps"
         yield Finding("outlier_ranges", evidence.stage(name), cost, CURE)
 
 
@@ -51,4 +53,4 @@ def _share(own: Watched) -> float:
     if own.values < LEAST_VALUES or not own.step:
         return 1.0
     within = usual(own)
-    return (within.high - within.low) / (own.step * STEPS)
+    return (within.high - within.low) / (own.step * STEPS[own.dtype])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinyml.export.capture import Captured
+    from tinyml.export.plan import Scheme
     from tinyml.export.precision.plan import PrecisionPlan
 
     Cases = Mapping[str, Arrays]
@@ -48,6 +49,7 @@ class IntegerPrecision(Protocol):
 
     CALIBRATED    whether activations have ranges that are chosen from samples
     WEIGHTS_ONLY  whether activations stay float32
+    ACTIVATIONS   what they are otherwise
     TFLITE        ai-edge-quantizer's operator configuration
     ONNX          onnxruntime's type of activations, and whether they are symmetric
     """
@@ -55,6 +57,7 @@ class IntegerPrecision(Protocol):
     NOTES: Mapping[str, str]
     CALIBRATED: bool
     WEIGHTS_ONLY: bool
+    ACTIVATIONS: Scheme
     TFLITE: Mapping[str, Any]
     ONNX: tuple[str, bool]
 

@@ -6,6 +6,13 @@ ranges, quantizers and gate are the same, for both formats (docs/adr/0006).
 
 from __future__ import annotations
 
-from tinyml.export.precision.w8a8_static import CALIBRATED, NOTES, ONNX, TFLITE, WEIGHTS_ONLY
+from tinyml.export.precision.w8a8_static import (
+    ACTIVATIONS,
+    CALIBRATED,
+    NOTES,
+    ONNX,
+    TFLITE,
+    WEIGHTS_ONLY,
+)
 
-__all__ = ["CALIBRATED", "NOTES", "ONNX", "TFLITE", "WEIGHTS_ONLY"]
+__all__ = ["ACTIVATIONS", "CALIBRATED", "NOTES", "ONNX", "TFLITE", "WEIGHTS_ONLY"]

@@ -8,9 +8,12 @@ onnxruntime folds when it loads the file. Symmetric: a pruned zero stays a zero.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml.export.precision.w8a8_static import WEIGHT
+
+if TYPE_CHECKING:
+    from tinyml.export.plan import Scheme
 
 NOTES: Mapping[str, str] = {
     "onnx": "smaller, not faster: onnxruntime computes in float32 and makes the float weights "
@@ -20,6 +23,7 @@ NOTES: Mapping[str, str] = {
 }
 CALIBRATED = False
 WEIGHTS_ONLY = True
+ACTIVATIONS: Scheme = "float32"
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
     "compute_precision": "FLOAT",

@@ -6,13 +6,17 @@ TFLite: hybrid kernels. ONNX: DynamicQuantizeLinear with ConvInteger and MatMulI
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml.export.precision.w8a8_static import WEIGHT
+
+if TYPE_CHECKING:
+    from tinyml.export.plan import Scheme
 
 NOTES: Mapping[str, str] = {}
 CALIBRATED = False
 WEIGHTS_ONLY = False
+ACTIVATIONS: Scheme = "int8"
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
     "compute_precision": "INTEGER",

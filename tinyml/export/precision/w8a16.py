@@ -7,9 +7,12 @@ in float32 between its pairs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml.export.precision.w8a8_static import ACTIVATION, WEIGHT
+
+if TYPE_CHECKING:
+    from tinyml.export.plan import Scheme
 
 NOTES: Mapping[str, str] = {
     "onnx": "accuracy, not speed: onnxruntime computes 16-bit pairs in float32, in 1.2 times "
@@ -19,6 +22,7 @@ NOTES: Mapping[str, str] = {
 }
 CALIBRATED = True
 WEIGHTS_ONLY = False
+ACTIVATIONS: Scheme = "int16"
 TFLITE: Mapping[str, Any] = {
     "weight_tensor_config": WEIGHT,
     "activation_tensor_config": {**ACTIVATION, "num_bits": 16, "symmetric": True},

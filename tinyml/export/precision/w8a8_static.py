@@ -7,11 +7,15 @@ compute in integers; XNNPACK has kernels for it on every board.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyml.export.plan import Scheme
 
 NOTES: Mapping[str, str] = {}
 CALIBRATED = True
 WEIGHTS_ONLY = False
+ACTIVATIONS: Scheme = "int8"
 # ai-edge-quantizer's configurations of tensors.
 WEIGHT = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
 ACTIVATION = {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"}

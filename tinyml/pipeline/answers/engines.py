@@ -11,7 +11,7 @@ from tinyml import registry
 from tinyml.bundle import Bundle, ModelFile, in_order
 from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.export.parity import GENERATED
-from tinyml.integers import to_integers, to_real
+from tinyml.integers import step, to_integers, to_real
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.runtimes import first_meeting
 from tinyml.runtimes.base import Session
@@ -51,7 +51,7 @@ class Engine:
         tensor = plan.get("tensors", {}).get(plan.get("stages", {}).get(stage) or stage)
         if tensor is None or tensor["scheme"] == "float32" or not plan["samples"]:
             return None
-        return float(max(tensor["high"], 0.0) - min(tensor["low"], 0.0)) / 255
+        return step(tensor["scheme"], tensor["low"], tensor["high"])
 
     def judges(self, case: str, others: Collection[str]) -> bool:
         """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.

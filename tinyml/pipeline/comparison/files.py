@@ -153,6 +153,7 @@ def _sizes(side: Contents) -> dict[str, Value]:
         "the same, dense": sum(weight.dense_bytes for weight in sparse) if sparse else None,
         "parameters": facts.parameters if facts else None,
         "MACs": facts.macs if facts else None,
+        "MACs in float": facts.float_macs if facts else None,
         "largest activation bytes": facts.largest_activation_bytes if facts else None,
         "oldest runtime": side.model.minimum_runtime if side.model else None,
     }

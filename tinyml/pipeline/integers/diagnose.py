@@ -17,6 +17,7 @@ from tinyml.export.diagnose.evidence import Evidence, Watched
 from tinyml.export.joins import JOINS
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
+from tinyml.export.precision import integers_of
 from tinyml.integers import Integers
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.integers.bias_effect import bias_effect
@@ -91,9 +92,9 @@ def _watched(
     path: Path, graph: ModelGraph, planned: QuantPlan, samples: Sequence[Arrays]
 ) -> dict[str, Watched]:
     """Tensor -> its values by channel in the float32 file at ``path``."""
-    axes = channel_axes(graph)
+    axes, dtype = channel_axes(graph), integers_of(planned.precision).ACTIVATIONS
     ranges = planned.quantized
-    found = {name: Watched(axes[name], own) for name, own in ranges.items() if name in axes}
+    found = {name: Watched(axes[name], own, dtype) for name, own in ranges.items() if name in axes}
     if not found:
         return {}
     read = _runtime(path).reader(path, list(found))

@@ -25,6 +25,7 @@ from tinyml.export.harm import layers, ranked
 from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan, plan_tensors
+from tinyml.export.precision import integers_of
 from tinyml.files import write_bytes, write_json
 from tinyml.pipeline.integers.quantize import float_facts, read_operators
 from tinyml.pipeline.sources.arrays import read_npz
@@ -111,7 +112,12 @@ class _Tried:
         if len(kept) == len(self.graph.operators):
             return None
         seen = self.planned.quantized
-        tensors = plan_tensors(self.graph.operators, seen, kept) if seen else self.planned.tensors
+        scheme = integers_of(self.planned.precision).ACTIVATIONS
+        tensors = (
+            plan_tensors(self.graph.operators, seen, kept, scheme=scheme)
+            if seen
+            else self.planned.tensors
+        )
         out = self.path.with_name(f"tried{self.path.suffix}")
         write_bytes(
             out,

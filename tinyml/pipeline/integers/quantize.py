@@ -154,7 +154,13 @@ def plan_quantized(
         data=calibration.what if calibration else "none",
         tensors=plan_weights(graph.operators, kept)
         if alone
-        else plan_tensors(graph.operators, ranges, kept, reason=SEEN if calibration else EACH_CALL),
+        else plan_tensors(
+            graph.operators,
+            ranges,
+            kept,
+            reason=SEEN if calibration else EACH_CALL,
+            scheme=integers_of(job.precision).ACTIVATIONS,
+        ),
         kept=kept,
         operations=len(graph.operators),
         stages=known.stages,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinyml.export.passes.tflite.average_by_depthwise import average_by_depthwise
 from tinyml.export.passes.tflite.average_by_mean import average_by_mean
+from tinyml.export.passes.tflite.drop_unused import drop_unused
 from tinyml.export.passes.tflite.pad_explicitly import pad_explicitly
 from tinyml.export.passes.tflite.share_buffers import share_buffers
 from tinyml.export.passes.tflite.store_sparse import store_sparse
@@ -18,6 +19,7 @@ PASSES: dict[str, Callable[[Any], int]] = {
     "pad_explicitly": pad_explicitly,
     "average_by_mean": average_by_mean,
     "average_by_depthwise": average_by_depthwise,
+    "drop_unused": drop_unused,
     "share_buffers": share_buffers,
 }
 

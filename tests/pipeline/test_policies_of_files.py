@@ -1,0 +1,68 @@
+"""The policy of each quantized precision on what real files of trained networks compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyml import bundle as bundles
+from tinyml.export import parity
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import Engine, installed
+from tinyml.pipeline.export import export
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.spec import Array
+
+CHANNELS = 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["w8a8-static", "w8-dynamic", "w8a16", "w8"])
+@pytest.mark.parametrize("network", ["small_run", "image_run"])
+def test_rotated_channels_of_a_real_file_are_rejected_at_every_stage(
+    request: pytest.FixtureRequest, tmp_path: Path, network: str, precision: str
+) -> None:
+    """With the file's own noise and the steps of its own plan, in both formats."""
+    run: Path = request.getfixturevalue(network)
+    job = ExportJob(model=str(run), target="rpi", out=tmp_path / "b", precision=precision)
+    made = export(job, lambda event: None)
+    assert made.parity.passed
+    expected = reference.load(made.folder / bundles.REFERENCE)
+    found, _ = installed(made.folder, made.models)
+    for engine in found:
+        accepted = _accepted(engine, expected, made.stages)
+        accepted |= _accepted(engine, expected, None)
+        assert not accepted, (engine.name, accepted)
+
+
+def _accepted(
+    engine: Engine, expected: reference.Reference, stages: tuple[str, ...] | None
+) -> set[str]:
+    """Stages, or outputs without any, that pass on every judged case with rotated channels."""
+    passed: dict[str, bool] = {}
+    session = engine.open()
+    for case, inputs in expected.inputs.items():
+        if not engine.judges(case, expected.inputs):
+            continue
+        want = expected.outputs[case] if stages is None else expected.stages[case]
+        got = session.run(inputs) if stages is None else engine.stages(inputs)
+        for name in stages or want:
+            value = got[name]
+            if value is None or name not in want:
+                continue
+            row = _row(engine, name, want[name], np.roll(value, 1, CHANNELS), stages is None)
+            passed[name] = passed.get(name, True) and row.verdict == "pass"
+    return {name for name, own in passed.items() if own}
+
+
+def _row(
+    engine: Engine, name: str, want: Array, value: Array, is_output: bool
+) -> bundles.StageParity:
+    policy = engine.policy if is_output else engine.policy_of(name)
+    step = engine.step_of(name)
+    (row,) = parity.compare(
+        engine.name, "rotated", {name: want}, {name: value}, [name], policy, step
+    )
+    return row
