@@ -20,6 +20,7 @@ from typing import Any, Literal
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
+from tinyml.finite import check_tree
 from tinyml.integers import Integers, read_ends
 from tinyml.paired_difference import Difference
 from tinyml.spec import Array, Signature
@@ -81,7 +82,8 @@ class StageParity:
 
     engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack``, ``litert+twin`` ...
     max_error  largest absolute error; ``bound`` is what the policy allows
-    sqnr_db    signal to noise in dB; ``None`` when the reference is silent or exact
+    sqnr_db    signal to noise in dB; ``None`` where that is no number: the value is exact
+               (``max_error`` is 0), the reference silent, or one of both not finite
     """
 
     engine: str
@@ -260,6 +262,7 @@ def read(folder: Path) -> Bundle:
         schema = data["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is not a manifest: {error!r}") from error
+    check_tree(f"{path}", data, error=BundleError)
     if schema > SCHEMA:
         raise BundleError(
             f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"

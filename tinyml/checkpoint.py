@@ -18,12 +18,14 @@ import numpy as np
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import CheckpointError
 from tinyml.files import canonical_json, write_bytes
+from tinyml.finite import check_finite, check_tree
 from tinyml.recipe import Recipe
 from tinyml.spec import Array, Signature
 
 SCHEMA = 1
 FILE = "checkpoint.safetensors"
 KEY = "tinyml"
+DIVERGED = "the training that made it diverged: train again with a smaller learning_rate"
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -79,12 +81,17 @@ def find(path: Path) -> Path:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint file or a run's folder; `CheckpointError` says what is wrong with it."""
+    """Read a checkpoint file or a run's folder; `CheckpointError` says what is wrong with it.
+
+    Weights and header hold finite numbers alone.
+    """
     file = find(path)
     header, weights = read_safetensors(file)
     if KEY not in header:
         raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
     data = json.loads(header[KEY])
+    check_tree(f"{file}", data, error=CheckpointError)
+    check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
     if data["schema"] > SCHEMA:
         raise CheckpointError(
             f"{file} has checkpoint schema {data['schema']}, this tinyml reads up to {SCHEMA}",

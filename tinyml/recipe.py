@@ -15,6 +15,7 @@ from typing import Any
 
 from tinyml.errors import RecipeError
 from tinyml.files import canonical_json
+from tinyml.finite import check_tree
 from tinyml.spec import Options
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -247,6 +248,7 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a section: write [{spec.name}]")
         return _build(_SECTIONS[spec.name], value, source, spec.name)
+    check_tree(f"{where}: '{spec.name}'", {"value": value}, error=RecipeError)
     if spec.name in ("options", "architecture"):
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a table of names and values")

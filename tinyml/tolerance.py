@@ -36,8 +36,8 @@ class Tolerance:
         """Whether ``got`` has the shape of ``want``, no NaN, and no more error than allowed."""
         if got.shape != want.shape or not largest_error(got, want) <= self.bound(want, step):
             return False
-        noise = sqnr_db(got, want)
-        return self.sqnr_db is None or noise is None or noise >= self.sqnr_db
+        is_silent = not np.any(want)  # then there is no signal, and the bound judges alone
+        return self.sqnr_db is None or is_silent or sqnr_db(got, want) >= self.sqnr_db
 
 
 POLICIES: dict[PolicyName, Tolerance] = {
@@ -110,14 +110,20 @@ def _step(want: Array) -> float:
     return (ends[1] - ends[0]) / 255.0
 
 
-def sqnr_db(got: Array, want: Array) -> float | None:
-    """Signal to quantization-noise ratio in dB; ``None`` for a silent reference."""
+def sqnr_db(got: Array, want: Array) -> float:
+    """Signal to quantization-noise ratio in dB; ``inf`` for the very same values.
+
+    ``-inf``, the worst, where either side is not finite, and for noise on a silent reference.
+    """
     want = want.astype(np.float64)
-    signal = float(np.sum(want**2))
-    noise = float(np.sum((got.astype(np.float64) - want) ** 2))
-    if signal == 0.0 or not np.isfinite(noise):
-        return None
-    return float("inf") if noise == 0.0 else 10.0 * float(np.log10(signal / noise))
+    with np.errstate(invalid="ignore", over="ignore"):
+        signal = float(np.sum(want**2))
+        noise = float(np.sum((got.astype(np.float64) - want) ** 2))
+    if not (np.isfinite(signal) and np.isfinite(noise)):
+        return float("-inf")
+    if noise == 0.0:
+        return float("inf")
+    return 10.0 * float(np.log10(signal / noise)) if signal else float("-inf")
 
 
 def _peak(want: Array) -> float:

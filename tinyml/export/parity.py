@@ -26,6 +26,7 @@ import numpy as np
 
 from tinyml.bundle import Parity, StageParity
 from tinyml.errors import ValidationError
+from tinyml.finite import is_finite
 from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.tolerance import POLICIES, PolicyName, largest_error, metric_bound, sqnr_db
@@ -80,8 +81,7 @@ def _row(
     value = got[stage] if stage in got else np.zeros(0)
     if value is None:
         return StageParity(engine, case, stage, "fused away", policy)
-    finite = bool(np.all(np.isfinite(want)) and np.all(np.isfinite(value)))
-    if value.shape != want.shape or not finite:
+    if value.shape != want.shape or not (is_finite(want) and is_finite(value)):
         return StageParity(engine, case, stage, "fail", policy)
     error, bound = largest_error(value, want), POLICIES[policy].bound(want, step)
     sqnr = sqnr_db(value, want)
@@ -93,7 +93,7 @@ def _row(
         policy=policy,
         max_error=error,
         bound=bound,
-        sqnr_db=None if sqnr is None or np.isinf(sqnr) else sqnr,
+        sqnr_db=sqnr if np.isfinite(sqnr) else None,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyml.decision import Floats
 from tinyml.errors import DataError, machine_errors
+from tinyml.finite import is_finite
 
 STREAMED_SIZES = (0, 0xFFFFFFFF)
 # What may follow a data chunk that is really empty.
@@ -102,7 +103,7 @@ def _check_samples(path: Path, samples: Floats) -> None:
         )
     if count == 0:
         raise DataError(f"{path} holds no samples", hint="record or copy it again")
-    if not np.all(np.isfinite(samples)):
+    if not is_finite(samples):
         raise DataError(
             f"{path} holds NaN or infinite samples", hint="write it again as PCM, or repair it"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +20,9 @@ import numpy as np
 
 from tinyml import registry
 from tinyml.bundle import Parity
-from tinyml.diagnosis import Explained, Harm
+from tinyml.diagnosis import Explained, Harm, ranked, sensitivity
 from tinyml.export import facts, plan
-from tinyml.export.harm import layers, ranked
+from tinyml.export.harm import layers
 from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan, plan_tensors
@@ -71,9 +72,14 @@ def next_layer(
     found: Mapping[str, Explained], keep: Mapping[str, str], stages: Sequence[str]
 ) -> str | None:
     """Of the stages not in ``keep``, the one whose integers alone do most harm in any format."""
-    harms = [harm for own in found.values() for harm in own.harms]
-    left = [h for h in ranked(harms) if h.layer in stages and h.layer not in keep]
-    return left[0].layer if left and left[0].alone_db is not None else None
+    harmful = {
+        harm.layer
+        for own in found.values()
+        for harm in own.harms
+        if sensitivity(harm, own.whole_db) > (0, 0.0)
+    }
+    open_to = harmful.intersection(stages).difference(keep)
+    return next((harm.layer for harm in ranked(*found.values()) if harm.layer in open_to), None)
 
 
 def explain(
@@ -105,11 +111,11 @@ class _Tried:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)
 
-    def with_kept(self, more: set[str]) -> float | None:
-        """SQNR in dB with the operators ``more`` in float32 too; None: the very same answers."""
+    def with_kept(self, more: set[str]) -> float:
+        """SQNR in dB with the operators ``more`` in float32 too, as `sqnr_db` gives it."""
         kept = {**self.planned.kept, **dict.fromkeys(sorted(more), OTHER)}
         if len(kept) == len(self.graph.operators):
-            return None
+            return math.inf
         seen = self.planned.quantized
         tensors = plan_tensors(self.graph.operators, seen, kept) if seen else self.planned.tensors
         out = self.path.with_name(f"tried{self.path.suffix}")
@@ -117,8 +123,7 @@ class _Tried:
             out,
             _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors, io="float")),
         )
-        noise = sqnr_db(self._answers(out), self.want)
-        return None if noise is None or np.isinf(noise) else noise
+        return sqnr_db(self._answers(out), self.want)
 
     def _answers(self, path: Path) -> Array:
         runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])

@@ -222,7 +222,7 @@ def _explain(
     run_children(plan, made)
     found = {path.suffix[1:]: explain.load(work, path.suffix[1:]) for path in floats}
     for fmt, own in found.items():
-        for line in harm.lines(own.harms, own.whole_db):
+        for line in harm.lines(own):
             report({"text": f"{fmt}: {line}"})
     return found
 

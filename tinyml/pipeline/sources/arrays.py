@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tinyml.errors import InputError
+from tinyml.finite import check_finite
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 TARGETS = "targets"
+FINITE_SAMPLE = "give real inputs; a mask can hold a large negative number, such as -1e4"
 
 
 def read_npz(path: Path) -> dict[str, Array]:
@@ -87,3 +89,4 @@ def _check_input(spec: TensorSpec, array: Array, what: str) -> None:
             f"{what}'s '{spec.name}' is {array.dtype}{list(array.shape)}, "
             f"the model takes {spec.dtype}{list(spec.shape)} of each sample"
         )
+    check_finite(f"{what}'s", {spec.name: array}, hint="leave those samples out")

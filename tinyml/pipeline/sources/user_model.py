@@ -12,9 +12,10 @@ import numpy as np
 
 from tinyml.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.files import write_json
+from tinyml.finite import check_finite
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.arrays import TARGETS, read_npz
+from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, TARGETS, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
 from tinyml.pipeline.sources.metric import Measuring, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
@@ -44,6 +45,7 @@ class Asked:
     measuring: Measuring | None = None
 
     def __post_init__(self) -> None:
+        check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
         if self.layout not in LAYOUTS:
             raise UsageError(
                 f"unknown input layout '{self.layout}'", hint=f"known: {', '.join(LAYOUTS)}"
