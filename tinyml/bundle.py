@@ -139,8 +139,12 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """The user's own metric of one engine, ``pytorch`` or as users get it; ``holds``: as close
-    to PyTorch's as `tinyml.tolerance.metric_bound` asks.
+    """The user's own metric of one engine, ``pytorch`` or as users get it.
+
+    holds      whether it is worse than PyTorch's by at most ``bound``
+    direction  ``higher`` or ``lower``: which is better; empty: any change is worse
+    kind       ``share`` of samples; ``relative``: any other number, whose bound is a part of
+               PyTorch's; ``given``: the user gave the bound
     """
 
     engine: str
@@ -148,6 +152,22 @@ class Metric:
     value: float
     samples: int
     holds: bool = True
+    direction: str = ""
+    kind: Literal["share", "relative", "given"] = "share"
+    bound: float | None = None
+
+    def worse_by(self, want: float) -> float:
+        """How much worse it is than ``want``, PyTorch's; 0 for a better one."""
+        change = self.value - want
+        signed = {"higher": -change, "lower": change}
+        return max(0.0, signed.get(self.direction, abs(change)))
+
+    def points_lost(self, want: float) -> float:
+        """`worse_by` in hundredths of a share, or in percent of ``want`` of any other number."""
+        worse = self.worse_by(want)
+        if self.kind == "share" or worse == 0.0:
+            return 100 * worse
+        return 100 * worse / abs(want) if want else float("inf")
 
 
 @dataclass(frozen=True, slots=True)

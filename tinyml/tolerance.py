@@ -84,13 +84,19 @@ POLICY_OF_PRECISION: dict[str, PolicyName] = {
 }
 
 
-# A metric counts decisions: rounding may turn one that is on the fence.
+# A share of samples counts decisions: rounding may turn one that is on the fence. Any other
+# metric moves with every value, and has no scale but its own: what is allowed is relative alone.
+# Within 1% it still says the same of the model.
 METRIC_RTOL = 0.01
 
 
-def metric_bound(want: float, samples: int) -> float:
-    """How far an engine's metric may be from ``want``, PyTorch's: one sample of all, or 1%."""
-    return max(1.0 / samples, METRIC_RTOL * abs(want))
+def metric_bound(want: float, samples: int, *, is_share: bool = True) -> float:
+    """How far an engine's metric may be from ``want``, PyTorch's: one sample of all, or 1%.
+
+    1% alone where it is not a share of ``samples``.
+    """
+    relative = METRIC_RTOL * abs(want)
+    return max(1.0 / samples, relative) if is_share else relative
 
 
 def largest_error(got: Array, want: Array) -> float:

@@ -37,6 +37,7 @@ TINY = 1e-5
 # normalisation scales weights before it rounds, and rounds before it subtracts a mean.
 CAPTURED_POLICY: PolicyName = "rewrite"
 STAGE = "stages before it agree: look at what this stage computes"
+OF_FLOATS: tuple[PolicyName, ...] = ("bitwise", "rewrite", "engine", "fp16")
 INTEGERS = (
     "--auto-precision keeps the layers that do most harm in float32, --explain ranks them; "
     "or try another --ranges"
@@ -97,16 +98,17 @@ def _row(
     )
 
 
-def gate(parity: Parity, accepted: float | None = None) -> None:
+def gate(parity: Parity, accepted: float | None = None, remedies: str = INTEGERS) -> None:
     """Raise `ValidationError` naming engine, case and the first stage out of tolerance.
 
     Where all stages hold, naming the engine whose metric is not PyTorch's; of what was held
     out, whose labels are clearly worse than ``accepted``, `metric_bound` where that is None.
+    ``remedies``: the hint where integers are the cause.
     """
     row = parity.first_divergence
     if row is None:
         _gate_metrics(parity)
-        _gate_labels(parity, accepted)
+        _gate_labels(parity, accepted, remedies)
         return
     if row.max_error is None or row.bound is None:
         numbers = "its answer is missing, not finite or of another shape"
@@ -120,11 +122,11 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
     raise ValidationError(
         f"{row.engine} differs from PyTorch at stage '{row.stage}' on '{row.case}'{in_format}: "
         f"{numbers} ({failed} of {len(parity.stages)} rows fail){_labels(parity, runtime)}",
-        hint=INTEGERS if row.policy == "int8" else STAGE,
+        hint=STAGE if row.policy in OF_FLOATS else remedies,
     )
 
 
-def _gate_labels(parity: Parity, accepted: float | None) -> None:
+def _gate_labels(parity: Parity, accepted: float | None, remedies: str) -> None:
     for own in parity.agreements:
         if own.difference is None:
             continue
@@ -133,7 +135,7 @@ def _gate_labels(parity: Parity, accepted: float | None) -> None:
             raise ValidationError(
                 f"{own.engine} is clearly worse than PyTorch, by more than {100 * loss:.3g} "
                 f"points: {own.text} (95%)",
-                hint=INTEGERS,
+                hint=remedies,
             )
 
 
@@ -145,11 +147,13 @@ def _labels(parity: Parity, engine: str) -> str:
 def _gate_metrics(parity: Parity) -> None:
     for metric in parity.metrics:
         if not metric.holds:
-            want = parity.metrics[0]
+            want = parity.metrics[0].value
+            allowed = "" if metric.bound is None else f", at most {metric.bound:.3g} allowed"
             raise ValidationError(
                 f"{metric.engine}: {metric.name} is {metric.value:.6g} on {metric.samples} "
-                f"samples, {want.value:.6g} in PyTorch",
-                hint="every stage agrees: some input of the data is out of the cases' range",
+                f"samples, {want:.6g} in PyTorch: worse by {metric.worse_by(want):.3g}{allowed}",
+                hint="every stage agrees: some input of the data is out of the cases' range; or "
+                "allow more with --metric-tolerance",
             )
 
 

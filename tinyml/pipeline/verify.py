@@ -9,7 +9,9 @@ from typing import Any
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Parity, StageParity
+from tinyml.errors import BundleError
 from tinyml.export import parity
+from tinyml.finite import check_finite
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, meet
 from tinyml.pipeline.answers.reference import Reference
@@ -45,6 +47,8 @@ def verify(folder: Path, report: Report) -> Verified:
     for engine in ready:
         meet(engine.runtime, engine.path, inside=True)
     expected = reference.load(folder / bundles.REFERENCE)
+    for case, inputs in expected.inputs.items():
+        check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     rows = prove(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
     parity.gate(checked)

@@ -141,6 +141,7 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
     }
     metrics = {
         f"{row.engine}, {row.name}": f"{row.value:.4g} on {row.samples:,} samples"
+        + (f", {row.direction} is better" if row.direction else "")
         for row in bundle.parity.metrics
     }
     differences = {
