@@ -172,4 +172,5 @@ def resample(samples: Floats, ratio: Fraction) -> Floats:
     from scipy.signal import resample_poly
 
     resampled = resample_poly(samples.astype(np.float64), ratio.numerator, ratio.denominator)
-    return np.asarray(resampled, np.float32)
+    with np.errstate(over="ignore"):  # what overflows is refused by name
+        return np.asarray(resampled, np.float32)

@@ -19,7 +19,7 @@ from tinyml.models.data.recordings import RecordingSet, person_labels
 from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.predict import by_person, predict_recordings
-from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.data import image_set, is_same, recording_set
 from tinyml.pipeline.answers.engines import choose
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.sources.entries import entry_of
@@ -107,7 +107,7 @@ def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) 
             f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
             f"{', '.join(labels[:5])} ...: they cannot be compared"
         )
-    if found.sha256 != model.facts["data_sha256"]:
+    if not is_same(model.facts, found):
         report({"text": "warning: this is not the data that the model was trained on"})
 
 

@@ -35,7 +35,10 @@ def read_audio(path: Path) -> tuple[Floats, int]:
     if len(samples) < promised:
         raise _broken(path)
     _check_samples(path, samples)
-    return np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32)), int(rate_hz)
+    with np.errstate(over="ignore"):  # what overflows is refused with what is not finite
+        mono = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
+    _check_finite(path, mono)
+    return mono, int(rate_hz)
 
 
 def _check_file(path: Path) -> None:
@@ -103,6 +106,10 @@ def _check_samples(path: Path, samples: Floats) -> None:
         )
     if count == 0:
         raise DataError(f"{path} holds no samples", hint="record or copy it again")
+    _check_finite(path, samples)
+
+
+def _check_finite(path: Path, samples: Floats) -> None:
     if not is_finite(samples):
         raise DataError(
             f"{path} holds NaN or infinite samples", hint="write it again as PCM, or repair it"
