@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from tinyml.bundle import Parity, StageParity
 from tinyml.diagnosis import Explained, Harm, decibels, ranked, sensitivity
+from tinyml.errors import ValidationError
+from tinyml.export.diagnose.biased_error import biased_error
+from tinyml.export.diagnose.evidence import Bias, Evidence
 from tinyml.export.harm import lines
+from tinyml.export.parity import gate
+from tinyml.export.plan import QuantPlan
+from tinyml.pipeline.integers import diagnose, write_integers
 from tinyml.pipeline.integers.explain import next_layer
-from tinyml.pipeline.summary import harm_rows
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.sources.source import Subject
+from tinyml.pipeline.summary import harm_rows, parity_rows
+from tinyml.spec import Signature, TensorSpec
 
 INF = math.inf
 # As a log-mel front end in integers was: NaN by itself, and what is left without it is good.
@@ -58,6 +74,72 @@ def test_infinities_come_back_from_json_which_has_none() -> None:
     assert Explained.from_json(json.loads(text)) == found
     older = {"layer": "t", "alone_db": None, "without_db": 3.0, "operators": 1}
     assert Harm.from_json(older) == Harm("t", INF, 3.0, 1)
+
+
+def test_the_hint_of_a_refusal_does_not_advise_what_was_used() -> None:
+    job = ExportJob("net.py:build", "rpi", Path("out"))
+    assert "--auto-precision keeps" in job.remedies
+    assert "--explain ranks" in job.remedies
+    assert "--explain" not in replace(job, explain=True).remedies
+    searched = replace(job, auto_precision=True)
+    assert "--auto-precision keeps" not in searched.remedies
+    failed = StageParity("litert", "sample", "fe", "fail", "int8")
+    for used, hint in ((job, "--auto-precision keeps"), (searched, "another --ranges")):
+        with pytest.raises(ValidationError) as caught:
+            gate(Parity((failed,)), used.accepted_loss, used.remedies)
+        assert hint in caught.value.hint
+        assert caught.value.hint == used.remedies
+
+
+def test_a_row_that_is_not_finite_is_the_worst_of_its_stage_and_never_exact() -> None:
+    def rows(*cases: StageParity) -> tuple[object, ...]:
+        return parity_rows(Parity(cases))[1][0][2:]
+
+    exact = StageParity("litert", "a", "fe", "pass", "int8", 0.0, 1.0)
+    noisy = StageParity("litert", "b", "fe", "pass", "int8", 0.5, 1.0, 20.0)
+    lost = StageParity("litert", "c", "fe", "fail", "int8")
+    on_silence = StageParity("litert", "d", "fe", "pass", "int8", 0.5, 1.0)
+    assert rows(exact) == ("pass", "a", "0.00e+00", "1.00e+00", "exact")
+    assert rows(exact, noisy, lost) == ("fail", "c", "-", "-", "-inf")
+    assert rows(exact, noisy) == ("pass", "b", "5.00e-01", "1.00e+00", "20.0")
+    assert rows(exact, on_silence)[-1] == "-"
+
+
+def test_an_output_that_is_not_finite_on_the_data_is_a_proof_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that the search goes on, and the last file's error is raised."""
+
+    def refuse(*_: object) -> Parity:
+        raise ValidationError("litert on input 3 of the persons: not finite")
+
+    monkeypatch.setattr(write_integers, "prove_files", refuse)
+    found = write_integers._proof()
+    assert not write_integers._holds(found, 0.5)
+    with pytest.raises(ValidationError, match="input 3"):
+        write_integers._or_raise(found)
+
+
+def test_classes_of_outputs_that_are_not_finite_are_not_counted() -> None:
+    signature = Signature((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1, 2)),))
+    subject = Subject("net", signature, (), None, (), {})
+    samples = [{"x": np.ones((1, 2), np.float32)}]
+
+    class Session:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def run(self, _: object) -> dict[str, Any]:
+            return {"y": np.array([[0.1, self.value]], np.float32)}
+
+    assert diagnose._classes(Session(0.9), samples, subject) == [1]  # type: ignore[arg-type]
+    assert diagnose._classes(Session(math.nan), samples, subject) is None  # type: ignore[arg-type]
+
+
+def test_no_bias_is_blamed_for_what_is_not_finite() -> None:
+    bias = Bias(1.0, math.nan, 0.9, 0.1, {"t1": np.ones(8)})
+    plan = QuantPlan("w8a8-static", "tflite", "min-max", 16, "noise")
+    assert list(biased_error(Evidence(plan, bias=bias))) == []
 
 
 def test_a_person_reads_exact_and_minus_infinity() -> None:

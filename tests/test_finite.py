@@ -111,9 +111,11 @@ def test_samples_and_data_that_are_not_finite_are_refused(bad: float) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[train]\nlearning_rate = nan", "2: 'learning_rate': value is nan"),
-        ("[train]\nclass_weights = [1.0, inf]", "2: 'class_weights': value.1 is inf"),
-        ("[data]\noptions = { seconds = nan }", "2: 'options': value.seconds is nan"),
+        ("[train]\nlearning_rate = nan", "2: learning_rate is nan"),
+        ("[train]\nclass_weights = [1.0, inf]", "2: class_weights.1 is inf"),
+        ("[train]\nepochs = " + 5000 * "9", "Exceeds the limit"),
+        ("[data]\noptions = " + 5000 * "[", "nested too deeply"),
+        ("[data]\noptions = { seconds = nan }", "2: options.seconds is nan"),
     ],
 )
 def test_a_recipe_holds_finite_numbers(tmp_path: Path, text: str, words: str) -> None:

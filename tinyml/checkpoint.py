@@ -89,21 +89,35 @@ def load(path: Path) -> Checkpoint:
     header, weights = read_safetensors(file)
     if KEY not in header:
         raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
-    data = json.loads(header[KEY])
+    try:
+        data = json.loads(header[KEY])
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_whole(file, error) from error
     check_tree(f"{file}", data, error=CheckpointError)
     check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
-    if data["schema"] > SCHEMA:
+    if schema > SCHEMA:
         raise CheckpointError(
-            f"{file} has checkpoint schema {data['schema']}, this tinyml reads up to {SCHEMA}",
+            f"{file} has checkpoint schema {schema}, this tinyml reads up to {SCHEMA}",
             hint="upgrade tinyml",
         )
-    return Checkpoint(
-        model=data["model"],
-        weights=weights,
-        signature=Signature.from_json(data["signature"]),
-        decision=read_decision(data["decision"]),
-        recipe=Recipe.from_json(data["recipe"]),
-        facts=data["facts"],
+    try:
+        return Checkpoint(
+            model=data["model"],
+            weights=weights,
+            signature=Signature.from_json(data["signature"]),
+            decision=read_decision(data["decision"]),
+            recipe=Recipe.from_json(data["recipe"]),
+            facts=data["facts"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _not_whole(file, error) from error
+
+
+def _not_whole(file: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{file} is not a whole checkpoint: {error!r}",
+        hint="copy or train it again",
     )
 
 

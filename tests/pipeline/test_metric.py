@@ -200,7 +200,9 @@ def test_the_gate_says_by_how_much_a_metric_is_worse() -> None:
     assert "--metric-tolerance" in caught.value.hint
 
 
-@pytest.mark.parametrize("kind", ["missing", "object", "bare", "text", "empty", "cut"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "object", "bare", "text", "empty", "cut", "compression", "encrypted"]
+)
 def test_arrays_that_cannot_be_read_are_told(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.npz"
     if kind == "object":
@@ -215,6 +217,13 @@ def test_arrays_that_cannot_be_read_are_told(tmp_path: Path, kind: str) -> None:
     elif kind == "cut":
         np.savez(path, x=X)
         path.write_bytes(path.read_bytes()[:100])
+    elif kind in ("compression", "encrypted"):
+        np.savez(path, x=X)
+        data = bytearray(path.read_bytes())
+        for start, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            place = data.index(start) + at  # of the flags; the method comes next
+            data[place + 2 * (kind == "compression")] |= 99 if kind == "compression" else 1
+        path.write_bytes(data)
     with pytest.raises(InputError) as caught:
         read_npz(path)
     assert "a.npz" in caught.value.message
