@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def test_foreign_newer_and_missing_files_are_told_apart(
     monkeypatch.setattr(checkpoint, "SCHEMA", 0)
     with pytest.raises(CheckpointError, match="schema 1"):
         checkpoint.load(tmp_path / "now")
+
+
+@pytest.mark.parametrize("cut", ["recipe", "schema", "signature", "half", "list", "deep"])
+def test_a_header_that_is_not_whole_is_told(small: Checkpoint, tmp_path: Path, cut: str) -> None:
+    small.save(tmp_path / "whole")
+    metadata, weights = checkpoint.read_safetensors(tmp_path / "whole")
+    header = json.loads(metadata[checkpoint.KEY])
+    header.pop(cut, None)
+    text = {"half": json.dumps(header)[:99], "list": "[]", "deep": "[" * 99_999}.get(cut)
+    save_file(weights, tmp_path / "cut", {checkpoint.KEY: text or json.dumps(header)})
+    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+        checkpoint.load(tmp_path / "cut")
 
 
 @pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])

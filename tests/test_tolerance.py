@@ -36,11 +36,25 @@ def test_infinities_are_equal_only_to_themselves() -> None:
     assert not POLICIES["engine"].accepts(np.array([1.0, 1.0], np.float32), inf)
 
 
-def test_sqnr_counts_decibels_and_is_silent_on_silence() -> None:
+def test_sqnr_counts_decibels_and_the_worst_is_minus_infinity() -> None:
     want = np.ones(100, np.float32)
     assert sqnr_db(want * np.float32(1.1), want) == pytest.approx(20.0, abs=1e-3)
     assert sqnr_db(want, want) == math.inf
-    assert sqnr_db(want, np.zeros(100, np.float32)) is None
+    silence, poisoned = np.zeros(100, np.float32), want.copy()
+    poisoned[3] = np.nan
+    assert sqnr_db(silence, silence) == math.inf
+    assert sqnr_db(want, silence) == -math.inf
+    for not_finite in (poisoned, want * np.float32(np.inf)):
+        assert sqnr_db(not_finite, want) == sqnr_db(want, not_finite) == -math.inf
+        assert sqnr_db(not_finite, not_finite) == -math.inf
+
+
+def test_on_silence_the_bound_judges_alone() -> None:
+    """There is no signal to compare noise with, and a step of noise is no fault of integers."""
+    silence = np.zeros(100, np.float32)
+    assert POLICIES["int8"].accepts(silence + np.float32(0.1), silence, step=0.1)
+    assert not POLICIES["int8"].accepts(silence + np.float32(4.0), silence, step=0.1)
+    assert not POLICIES["int8"].accepts(silence + np.float32(0.1), silence)
 
 
 def test_a_step_of_the_tensor_is_wider_than_that_of_a_quiet_answer() -> None:

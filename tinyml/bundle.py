@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import BundleError, ValidationError
 from tinyml.files import sha256
+from tinyml.finite import check_tree
 from tinyml.integers import Integers, read_ends
 from tinyml.paired_difference import Difference
 from tinyml.spec import Array, Signature
@@ -93,7 +94,8 @@ class StageParity:
 
     engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack``, ``litert+twin`` ...
     max_error  largest absolute error; ``bound`` is what the policy allows
-    sqnr_db    signal to noise in dB; ``None`` when the reference is silent or exact
+    sqnr_db    signal to noise in dB; ``None`` where that is no number: the value is exact
+               (``max_error`` is 0), the reference silent, or one of both not finite
     """
 
     engine: str
@@ -150,8 +152,12 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """The user's own metric of one engine, ``pytorch`` or as users get it; ``holds``: as close
-    to PyTorch's as `tinyml.tolerance.metric_bound` asks.
+    """The user's own metric of one engine, ``pytorch`` or as users get it.
+
+    holds      whether it is worse than PyTorch's by at most ``bound``
+    direction  ``higher`` or ``lower``: which is better; empty: any change is worse
+    kind       ``share`` of samples; ``relative``: any other number, whose bound is a part of
+               PyTorch's; ``given``: the user gave the bound
     """
 
     engine: str
@@ -159,6 +165,22 @@ class Metric:
     value: float
     samples: int
     holds: bool = True
+    direction: str = ""
+    kind: Literal["share", "relative", "given"] = "share"
+    bound: float | None = None
+
+    def worse_by(self, want: float) -> float:
+        """How much worse it is than ``want``, PyTorch's; 0 for a better one."""
+        change = self.value - want
+        signed = {"higher": -change, "lower": change}
+        return max(0.0, signed.get(self.direction, abs(change)))
+
+    def points_lost(self, want: float) -> float:
+        """`worse_by` in hundredths of a share, or in percent of ``want`` of any other number."""
+        worse = self.worse_by(want)
+        if self.kind == "share" or worse == 0.0:
+            return 100 * worse
+        return 100 * worse / abs(want) if want else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +322,7 @@ def read(folder: Path, digest: str = "") -> Bundle:
         schema = data["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is not a manifest: {error!r}") from error
+    check_tree(f"{path}", data, error=BundleError)
     if schema > SCHEMA:
         raise BundleError(
             f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"

@@ -18,12 +18,14 @@ import numpy as np
 from tinyml.decision import AnyDecision, read_decision
 from tinyml.errors import CheckpointError
 from tinyml.files import canonical_json, write_bytes
+from tinyml.finite import check_finite, check_tree
 from tinyml.recipe import Recipe
 from tinyml.spec import Array, Signature
 
 SCHEMA = 1
 FILE = "checkpoint.safetensors"
 KEY = "tinyml"
+DIVERGED = "the training that made it diverged: train again with a smaller learning_rate"
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -79,24 +81,43 @@ def find(path: Path) -> Path:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint file or a run's folder; `CheckpointError` says what is wrong with it."""
+    """Read a checkpoint file or a run's folder; `CheckpointError` says what is wrong with it.
+
+    Weights and header hold finite numbers alone.
+    """
     file = find(path)
     header, weights = read_safetensors(file)
     if KEY not in header:
         raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
-    data = json.loads(header[KEY])
-    if data["schema"] > SCHEMA:
+    try:
+        data = json.loads(header[KEY])
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_whole(file, error) from error
+    check_tree(f"{file}", data, error=CheckpointError)
+    check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
+    if schema > SCHEMA:
         raise CheckpointError(
-            f"{file} has checkpoint schema {data['schema']}, this tinyml reads up to {SCHEMA}",
+            f"{file} has checkpoint schema {schema}, this tinyml reads up to {SCHEMA}",
             hint="upgrade tinyml",
         )
-    return Checkpoint(
-        model=data["model"],
-        weights=weights,
-        signature=Signature.from_json(data["signature"]),
-        decision=read_decision(data["decision"]),
-        recipe=Recipe.from_json(data["recipe"]),
-        facts=data["facts"],
+    try:
+        return Checkpoint(
+            model=data["model"],
+            weights=weights,
+            signature=Signature.from_json(data["signature"]),
+            decision=read_decision(data["decision"]),
+            recipe=Recipe.from_json(data["recipe"]),
+            facts=data["facts"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _not_whole(file, error) from error
+
+
+def _not_whole(file: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{file} is not a whole checkpoint: {error!r}",
+        hint="copy or train it again",
     )
 
 

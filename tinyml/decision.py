@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml.errors import DataError, InputError
+from tinyml.finite import check_finite, is_finite
 from tinyml.image_decision import KIND as IMAGE
-from tinyml.image_decision import ImageDecision
+from tinyml.image_decision import ImageDecision, check_probabilities
 
 Floats = NDArray[np.float32]
+FULL_SCALE = "samples have full scale 1: divide them by the largest value of their format"
 RESAMPLER = "polyphase windowed sinc, Kaiser beta 5 (scipy.signal.resample_poly)"
 
 
@@ -53,6 +55,7 @@ class Decision:
                 f"{len(self.thresholds)} thresholds for {len(self.labels)} labels: "
                 "every label but the last needs one"
             )
+        check_finite("the threshold of", dict(zip(self.labels, self.thresholds, strict=False)))
         if self.window < 1 or self.hop < 1:
             raise InputError(f"window {self.window} and hop {self.hop} must be positive")
         if self.aggregation not in ("mean", "max"):
@@ -65,8 +68,9 @@ class Decision:
         """
         self._check(samples, rate_hz)
         if self.whole:
-            return resample(samples, Fraction(self.window, samples.size))[None, : self.window]
-        samples = resample(samples, Fraction(self.rate_hz, rate_hz))
+            whole = resample(samples, Fraction(self.window, samples.size))
+            return self._resampled(whole)[None, : self.window]
+        samples = self._resampled(resample(samples, Fraction(self.rate_hz, rate_hz)))
         starts = window_starts(samples.size, self.window, self.hop)
         return np.stack([samples[start : start + self.window] for start in starts])
 
@@ -76,7 +80,7 @@ class Decision:
                 f"recorded at {rate_hz} Hz, the model's band needs at least {self.min_rate_hz} Hz",
                 hint="record at a higher rate; resampling cannot bring the band back",
             )
-        if not np.all(np.isfinite(samples)):
+        if not is_finite(samples):
             raise DataError("the recording holds NaN or infinite samples")
         if not np.any(samples):
             raise DataError("the recording is silent: every sample is zero")
@@ -89,13 +93,25 @@ class Decision:
                 else "the recording is empty"
             )
 
+    @staticmethod
+    def _resampled(samples: Floats) -> Floats:
+        if not is_finite(samples):
+            raise DataError(
+                "the recording is too loud to be resampled: float32 overflows", hint=FULL_SCALE
+            )
+        return samples
+
     def aggregate(self, probabilities: Floats) -> Floats:
         """[n, classes] of windows (or of a person's recordings) -> [classes]."""
         pool = np.mean if self.aggregation == "mean" else np.max
         return np.asarray(pool(probabilities.astype(np.float64), axis=0), np.float32)
 
     def label(self, probabilities: Floats) -> int:
-        """The index in ``labels`` that ``probabilities`` [classes] stand for."""
+        """The index in ``labels`` that ``probabilities`` [classes] stand for.
+
+        Raises `ValidationError` where one is not finite: no label follows from that.
+        """
+        check_probabilities(self.labels, probabilities)
         for index, threshold in enumerate(self.thresholds):
             if probabilities[index] >= threshold:
                 return index
@@ -159,4 +175,5 @@ def resample(samples: Floats, ratio: Fraction) -> Floats:
     from scipy.signal import resample_poly
 
     resampled = resample_poly(samples.astype(np.float64), ratio.numerator, ratio.denominator)
-    return np.asarray(resampled, np.float32)
+    with np.errstate(over="ignore"):  # what overflows is refused by name
+        return np.asarray(resampled, np.float32)

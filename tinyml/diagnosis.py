@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+EXACT = "exact"
+
+
+def decibels(value: float) -> str:
+    """``value`` in dB for a person; an infinite one is ``exact``."""
+    return EXACT if value == math.inf else f"{value:.1f} dB"
+
+
+def _to_json(value: float) -> float | str:
+    """JSON has no infinities: they are the strings ``inf`` and ``-inf``."""
+    return value if math.isfinite(value) else str(value)
+
+
+def _from_json(value: float | str | None) -> float:
+    """Inverse of `_to_json`; older files hold ``null`` for exact."""
+    return math.inf if value is None else float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +42,68 @@ class Finding:
 class Harm:
     """One layer of a file.
 
-    alone_db    SQNR of the outputs when nothing else is in integers; None: it changes nothing
+    alone_db    SQNR of the outputs when nothing else is in integers, in dB; ``inf``: it changes
+                nothing; ``-inf``: outputs are not finite
     without_db  the same when all else is in integers and this stays in float32
     operators   how many it has
     """
 
     layer: str
-    alone_db: float | None
-    without_db: float | None
+    alone_db: float
+    without_db: float
     operators: int
+
+    def to_json(self) -> dict[str, Any]:
+        noise = {"alone_db": _to_json(self.alone_db), "without_db": _to_json(self.without_db)}
+        return {**asdict(self), **noise}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Harm:
+        noise = {name: _from_json(data[name]) for name in ("alone_db", "without_db")}
+        return cls(**{**data, **noise})
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Harm by layer in the file's order, and SQNR with all of them in integers."""
+    """Harm by layer in the file's order, and SQNR in dB with all of them in integers."""
 
     harms: tuple[Harm, ...]
-    whole_db: float | None
+    whole_db: float
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        harms = [harm.to_json() for harm in self.harms]
+        return {"harms": harms, "whole_db": _to_json(self.whole_db)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Explained:
-        return cls(tuple(Harm(**row) for row in data["harms"]), data["whole_db"])
+        harms = tuple(Harm.from_json(row) for row in data["harms"])
+        return cls(harms, _from_json(data["whole_db"]))
+
+
+def ranked(*found: Explained) -> list[Harm]:
+    """The layers of every file in ``found``, the one whose integers do most harm first."""
+    layers = [(sensitivity(harm, own.whole_db), harm) for own in found for harm in own.harms]
+    return [harm for _, harm in sorted(layers, key=lambda layer: layer[0], reverse=True)]
+
+
+def sensitivity(harm: Harm, whole_db: float) -> tuple[int, float]:
+    """What a layer is ranked by: whether its integers make outputs not finite, then their noise.
+
+    The noise, over the signal's power, is what the layer adds to a file in float32, and also
+    what goes with it from the whole file where that is most of the noise: ``alone_db`` by itself
+    would rank a layer last that does harm only next to others. Less than half does not count:
+    such differences between two noisy files are chance.
+    """
+    alone, without, whole = map(_noise, (harm.alone_db, harm.without_db, whole_db))
+    terms = [alone]
+    if without < whole / 2:
+        terms.append(whole - without)
+    return sum(map(math.isinf, terms)), sum(term for term in terms if math.isfinite(term))
+
+
+def _noise(db: float) -> float:
+    """Power of the noise over the signal's; infinite where outputs are not finite."""
+    return math.inf if db == -math.inf else 10.0 ** (-db / 10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.errors import DataError, InputError
+from tinyml.errors import DataError, InputError, ValidationError
+from tinyml.finite import check_finite
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -17,6 +18,12 @@ KIND = "image"
 RESAMPLER = "shorter side to the side by Pillow's antialiased bilinear filter, centre cropped"
 # Mean and standard deviation of ImageNet's pixels, as its published weights expect them.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def check_probabilities(labels: Sequence[str], probabilities: Floats) -> None:
+    """Raise `ValidationError` for the first of ``labels`` whose probability is not finite."""
+    named = dict(zip(labels, probabilities, strict=False))
+    check_finite("the probability of", named, error=ValidationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,8 @@ class ImageDecision:
     std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
+        for channel, pair in enumerate(zip(self.mean, self.std, strict=False)):
+            check_finite("mean and std of channel", {str(channel): pair})
         if len(self.mean) != len(self.std) or min(self.std) <= 0 or self.side < 1:
             raise InputError(f"mean {self.mean}, std {self.std}, side {self.side} do not fit")
 
@@ -59,7 +68,11 @@ class ImageDecision:
         return scale.astype(np.float32), offset.astype(np.float32)
 
     def label(self, probabilities: Floats) -> int:
-        """The index in ``labels`` of the largest of ``probabilities`` [classes]."""
+        """The index in ``labels`` of the largest of ``probabilities`` [classes].
+
+        Raises `ValidationError` where one is not finite: no label follows from that.
+        """
+        check_probabilities(self.labels, probabilities)
         return int(np.argmax(probabilities))
 
     def margin(self, probabilities: Floats) -> float:

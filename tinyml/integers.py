@@ -9,6 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyml.errors import InputError
+from tinyml.finite import is_finite
+
 # What a file takes and gives: real numbers, or integers that stand for them.
 IO = ("float", "int8")
 # Of activations. int16 is symmetric in both formats: as many steps below zero as above it.
@@ -32,7 +35,12 @@ class Integers:
     zero_point: int
 
     def of(self, real: NDArray[Any]) -> NDArray[Any]:
-        """The nearest integers, ties to even; what lies outside of the range is cut off."""
+        """The nearest integers, ties to even; what lies outside of the range is cut off.
+
+        Raises `InputError` for what is not finite: an integer would hide it.
+        """
+        if not is_finite(real):
+            raise InputError(f"an input that becomes {self.dtype} holds NaN or infinite values")
         ends = np.iinfo(self.dtype)
         steps = np.round(real / np.float32(self.scale)) + self.zero_point
         return np.clip(steps, ends.min, ends.max).astype(self.dtype)

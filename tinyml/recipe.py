@@ -15,6 +15,7 @@ from typing import Any
 
 from tinyml.errors import RecipeError
 from tinyml.files import canonical_json
+from tinyml.finite import check_tree
 from tinyml.spec import Options
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -178,8 +179,10 @@ def read(path: Path) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:  # also an integer of more digits than Python reads
         raise RecipeError(f"{path}: {error}", hint="a recipe is a TOML file") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: its values are nested too deeply") from error
     data.setdefault("name", path.stem)
     recipe: Recipe = _build(Recipe, data, _Source(str(path), text), "")
     return recipe
@@ -247,6 +250,7 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a section: write [{spec.name}]")
         return _build(_SECTIONS[spec.name], value, source, spec.name)
+    check_tree(where, {spec.name: value}, error=RecipeError)
     if spec.name in ("options", "architecture"):
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a table of names and values")

@@ -51,8 +51,8 @@ class Tolerance:
         bound = self.bound(want, step)
         if got.shape != want.shape or not largest_error(got, want) <= bound:
             return False
-        noise = sqnr_db(got, want)
-        if self.sqnr_db is not None and noise is not None and noise < self.sqnr_db:
+        is_silent = not np.any(want)  # then there is no signal, and the bound judges alone
+        if self.sqnr_db is not None and not is_silent and sqnr_db(got, want) < self.sqnr_db:
             return False
         return not is_rotated(got, want, bound / LAYERS)
 
@@ -134,13 +134,19 @@ POLICY_OF_PRECISION: dict[str, PolicyName] = {
 }
 
 
-# A metric counts decisions: rounding may turn one that is on the fence.
+# A share of samples counts decisions: rounding may turn one that is on the fence. Any other
+# metric moves with every value, and has no scale but its own: what is allowed is relative alone.
+# Within 1% it still says the same of the model.
 METRIC_RTOL = 0.01
 
 
-def metric_bound(want: float, samples: int) -> float:
-    """How far an engine's metric may be from ``want``, PyTorch's: one sample of all, or 1%."""
-    return max(1.0 / samples, METRIC_RTOL * abs(want))
+def metric_bound(want: float, samples: int, *, is_share: bool = True) -> float:
+    """How far an engine's metric may be from ``want``, PyTorch's: one sample of all, or 1%.
+
+    1% alone where it is not a share of ``samples``.
+    """
+    relative = METRIC_RTOL * abs(want)
+    return max(1.0 / samples, relative) if is_share else relative
 
 
 def largest_error(got: Array, want: Array) -> float:
@@ -153,14 +159,20 @@ def largest_error(got: Array, want: Array) -> float:
     return float(np.max(np.nan_to_num(error, nan=np.inf, posinf=np.inf)))
 
 
-def sqnr_db(got: Array, want: Array) -> float | None:
-    """Signal to quantization-noise ratio in dB; ``None`` for a silent reference."""
+def sqnr_db(got: Array, want: Array) -> float:
+    """Signal to quantization-noise ratio in dB; ``inf`` for the very same values.
+
+    ``-inf``, the worst, where either side is not finite, and for noise on a silent reference.
+    """
     want = want.astype(np.float64)
-    signal = float(np.sum(want**2))
-    noise = float(np.sum((got.astype(np.float64) - want) ** 2))
-    if signal == 0.0 or not np.isfinite(noise):
-        return None
-    return float("inf") if noise == 0.0 else 10.0 * float(np.log10(signal / noise))
+    with np.errstate(invalid="ignore", over="ignore"):
+        signal = float(np.sum(want**2))
+        noise = float(np.sum((got.astype(np.float64) - want) ** 2))
+    if not (np.isfinite(signal) and np.isfinite(noise)):
+        return float("-inf")
+    if noise == 0.0:
+        return float("inf")
+    return 10.0 * float(np.log10(signal / noise)) if signal else float("-inf")
 
 
 def part_sqnr_db(got: Array, want: Array, part: Part) -> float:

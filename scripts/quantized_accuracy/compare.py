@@ -76,8 +76,7 @@ def _noise(want: Answers, got: Answers) -> tuple[float, float]:
     each = [sqnr_db(own, other) for own, other in zip(gots, wants, strict=True)]
     whole = sqnr_db(gots, wants)
     # "lower": an input that is exact has infinity, which cannot be interpolated.
-    low = np.quantile([db for db in each if db is not None], 0.01, method="lower")
-    return float("nan") if whole is None else whole, float(low)
+    return whole, float(np.quantile(each, 0.01, method="lower"))
 
 
 def logits(probabilities: Sequence[Sequence[float]]) -> Reals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,16 @@ from tinyml.pages.harm_plot import MOST_LAYERS, MOST_NAMES, classes_plot, harm_p
 
 pytest.importorskip("matplotlib")
 
-LAYERS = (Harm("stem", 40.0, -3.0, 1), Harm("a_b$", -12.0, None, 2), Harm("t0", None, 1.0, 1))
+INF = math.inf
+LAYERS = (Harm("stem", 40.0, -3.0, 1), Harm("a_b$", -12.0, INF, 2), Harm("t0", INF, 1.0, 1))
 FEW = Explained(LAYERS, -4.6)
-MANY = Explained(tuple(Harm(f"l{i}", float(i), 20.0, 1) for i in range(3 * MOST_LAYERS)), None)
+MANY = Explained(tuple(Harm(f"l{i}", float(i), 20.0, 1) for i in range(3 * MOST_LAYERS)), INF)
+NAN = Explained((*LAYERS, Harm("fe", -INF, 30.0, 1)), -INF)
 PAIRS = Confusion(("cat", "dog"), ((0, 0, 5), (1, 0, 7)))
 LARGE = Confusion(tuple(f"c{i}" for i in range(5 * MOST_NAMES)), ((3, 4, 2),))
 
 
-@pytest.mark.parametrize("found", [{"tflite": FEW}, {"onnx": MANY, "tflite": FEW}])
+@pytest.mark.parametrize("found", [{"tflite": FEW}, {"onnx": MANY, "tflite": FEW}, {"tflite": NAN}])
 def test_the_same_ranking_gives_the_same_picture(
     tmp_path: Path, found: dict[str, Explained]
 ) -> None:

@@ -25,7 +25,7 @@ def user(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.full((4, *SHAPE), np.nan, np.float32), "holds NaN or infinities"),
+        (np.full((4, *SHAPE), np.nan, np.float32), "holds NaN or infinite values"),
         (np.zeros((0, *SHAPE), np.float32), "holds no samples"),
         (np.zeros((4, 1, 3, 8, 8), np.float32), "the model takes float32"),
         (np.zeros((4, *SHAPE), np.float64), "the model takes float32"),

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError
+from tinyml.errors import CheckpointError, ExportError, ValidationError
+from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.sources import user_capture
 from tinyml.pipeline.sources.user_capture import capture_module
@@ -44,8 +45,34 @@ def test_cases_out_of_the_modules_range_are_left_out_and_told(tmp_path: Path) ->
 
 
 def test_a_sample_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="answer to the sample is not finite"):
+    with pytest.raises(ValidationError, match="PyTorch on the sample: the output 'output' is nan"):
         captured(Logarithm(), tmp_path, x=-X)
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, r"\(1 of 4\)"), (np.inf, "of 4")])
+def test_a_weight_that_is_not_finite_is_named_a_mask_is_none(
+    tmp_path: Path, value: float, words: str
+) -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 4)
+            self.register_buffer("mask", torch.full((4,), -torch.inf))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x)
+
+    module = Masked()
+    check_weights(module, "the module")
+    with torch.no_grad():
+        module.fc.bias[2] = value
+    with pytest.raises(ExportError, match=f"the module: the weight 'fc.bias' holds .*{words}"):
+        captured(module, tmp_path)
+    module = Masked()
+    module.mask.fill_(value)  # type: ignore[operator]
+    torch.save(module.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=r"w\.pt: the weight 'mask'"):
+        load_weights(Masked(), tmp_path / "w.pt")
 
 
 class Words(nn.Module):

@@ -49,8 +49,14 @@ def write_onnx(path: Path, text: str) -> Path:
 
 def row(stage: str, sqnr_db: float | None, **told: Any) -> StageParity:
     """A judged stage of onnxruntime."""
-    given = {"engine": "onnxruntime", "case": "sample", "verdict": "pass", "policy": "engine"}
-    return StageParity(stage=stage, sqnr_db=sqnr_db, max_error=0.1, bound=1.0, **(given | told))
+    given: dict[str, Any] = {
+        "engine": "onnxruntime",
+        "case": "sample",
+        "verdict": "pass",
+        "policy": "engine",
+    }
+    given |= {"max_error": 0.1, "bound": 1.0}
+    return StageParity(stage=stage, sqnr_db=sqnr_db, **(given | told))
 
 
 def write_bundle(folder: Path, text: str, precision: str = "fp32", **told: Any) -> Path:

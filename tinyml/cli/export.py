@@ -125,7 +125,8 @@ def command(
         float | None,
         typer.Option(
             min=0,
-            help="With --auto-precision: percent of labels, or points of the metric; default 0.5.",
+            help="With --auto-precision: percent of labels, points of a share of samples, or "
+            "percent of any other metric; default 0.5.",
         ),
     ] = None,
     weights: Annotated[
@@ -152,6 +153,21 @@ def command(
     metric: Annotated[
         str | None,
         typer.Option(help="my_eval.py:FUNCTION of predictions and targets; needs --data."),
+    ] = None,
+    metric_direction: Annotated[
+        str | None,
+        typer.Option(
+            help="higher or lower: which is better. Needed unless the metric is a share of samples "
+            "(accuracy)."
+        ),
+    ] = None,
+    metric_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="How much worse than PyTorch's the metric may be. Default: one sample or 1% of a "
+            "share of samples, 1% of any other.",
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -229,6 +245,8 @@ def command(
         input_layout=input_layout,
         labels=labels,
         metric=metric,
+        metric_direction=metric_direction,
+        metric_tolerance=metric_tolerance,
         data=data,
         without_data=without_data,
         require_delegate=require_delegate,
@@ -257,6 +275,8 @@ def _show(bundle: Bundle, out: Path) -> None:
             put(f"  {moved.name}: {moved.want} became {moved.got}, margin {moved.margin:.4f}")
     for metric in bundle.parity.metrics:
         put(f"{metric.engine}: {metric.name} {metric.value:.6g} on {metric.samples} samples")
+    if bundle.parity.metrics and (better := bundle.parity.metrics[0].direction):
+        put(f"{bundle.parity.metrics[0].name}: {better} is better")
     for model in bundle.models:
         for line in filter(None, (model.mixed, model.note, model.twin_note)):
             say(f"{model.path}: {line}")

@@ -10,7 +10,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -31,7 +31,8 @@ from tinyml.cli import (
     train,
     verify,
 )
-from tinyml.errors import INTERRUPTED, TinymlError
+from tinyml.errors import INTERRUPTED, InputError, TinymlError
+from tinyml.finite import is_finite
 
 HELP = """Compact models from PyTorch to a bundle that is proven on the runtime it will run on.
 
@@ -77,6 +78,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
         try:
+            _check_numbers(options)
             command(*arguments, **options)
         except TinymlError as error:
             print(f"error: {error.message}", file=sys.stderr)
@@ -92,6 +94,13 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(1) from None
 
     return run
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a number that is not finite: it passes every limit."""
+    for name, value in options.items():
+        if isinstance(value, float) and not is_finite(value):
+            raise InputError(f"--{name.replace('_', '-')} is {value}", hint="give a finite number")
 
 
 for verb, function in VERBS.items():

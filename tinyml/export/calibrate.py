@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyml.errors import InputError
 from tinyml.export.choose_range import METHODS, Histogram, Range
+from tinyml.finite import is_finite
 from tinyml.spec import Array
 
 BINS = 2048
@@ -34,10 +35,10 @@ class Ends:
             if value.dtype.kind != "f" or not value.size:
                 continue
             low, high = float(value.min()), float(value.max())
-            if not (np.isfinite(low) and np.isfinite(high)):
+            if not is_finite((low, high)):
                 raise InputError(
                     f"calibration sample {self.samples} makes '{name}' not finite",
-                    hint="look for NaN and infinities in the calibration data",
+                    hint="the samples are finite: float32 overflows in the model on this one",
                 )
             self.low[name] = min(low, self.low.get(name, low))
             self.high[name] = max(high, self.high.get(name, high))

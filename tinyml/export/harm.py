@@ -7,9 +7,9 @@ after its first operator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from tinyml.diagnosis import Harm
+from tinyml.diagnosis import Explained, decibels, ranked
 from tinyml.export.operators import FileGraph, activations
 
 
@@ -27,17 +27,11 @@ def layers(
     return found
 
 
-def ranked(harms: Sequence[Harm]) -> list[Harm]:
-    """The one whose integers alone do most harm first; those that change nothing last."""
-    return sorted(harms, key=lambda harm: float("inf") if harm.alone_db is None else harm.alone_db)
-
-
-def lines(harms: Sequence[Harm], whole_db: float | None, shown: int = 8) -> list[str]:
+def lines(found: Explained, shown: int = 8) -> list[str]:
     """For a person: the ranking, beside what all layers together come to."""
-    together = "exact" if whole_db is None else f"{whole_db:.1f} dB"
+    together = decibels(found.whole_db)
     text = [f"all layers in integers: {together}; one at a time, the most harmful first:"]
-    for harm in ranked(harms)[:shown]:
-        alone = "exact" if harm.alone_db is None else f"{harm.alone_db:.1f} dB"
-        rest = "exact" if harm.without_db is None else f"{harm.without_db:.1f} dB"
+    for harm in ranked(found)[:shown]:
+        alone, rest = decibels(harm.alone_db), decibels(harm.without_db)
         text.append(f"  {harm.layer}: alone {alone}; all the others without it {rest}")
     return text

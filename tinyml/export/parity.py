@@ -26,6 +26,7 @@ import numpy as np
 
 from tinyml.bundle import Parity, StageParity
 from tinyml.errors import ValidationError
+from tinyml.finite import is_finite
 from tinyml.parts import Part
 from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
@@ -44,12 +45,12 @@ TINY = 1e-5
 # normalisation scales weights before it rounds, and rounds before it subtracts a mean.
 CAPTURED_POLICY: PolicyName = "rewrite"
 STAGE = "stages before it agree: look at what this stage computes"
+OF_FLOATS: tuple[PolicyName, ...] = ("bitwise", "rewrite", "engine", "fp16")
 INTEGERS = (
     "--auto-precision keeps the layers that do most harm in float32, --explain ranks them; "
     "or try another --ranges"
 )
 
-QUANTIZED = ("int8", "w8a16")
 PARTS = "its parts are of different size: return each as an output of its own; "
 
 
@@ -100,8 +101,7 @@ def _row(
     value = got[stage] if stage in got else np.zeros(0)
     if value is None:
         return StageParity(engine, case, stage, "fused away", policy)
-    finite = bool(np.all(np.isfinite(want)) and np.all(np.isfinite(value)))
-    if value.shape != want.shape or not finite:
+    if value.shape != want.shape or not (is_finite(want) and is_finite(value)):
         return StageParity(engine, case, stage, "fail", policy)
     error, bound = largest_error(value, want), POLICIES[policy].bound(want, step)
     sqnr = sqnr_db(value, want)
@@ -113,7 +113,7 @@ def _row(
         policy=policy,
         max_error=error,
         bound=bound,
-        sqnr_db=None if sqnr is None or np.isinf(sqnr) else sqnr,
+        sqnr_db=sqnr if np.isfinite(sqnr) else None,
     )
 
 
@@ -137,12 +137,13 @@ def _worst_part(
     )
 
 
-def gate(parity: Parity, accepted: float | None = None) -> None:
+def gate(parity: Parity, accepted: float | None = None, remedies: str = INTEGERS) -> None:
     """Raise `ValidationError` naming engine, case and the first stage out of tolerance.
 
     Where all stages hold, naming the engine whose metric is not PyTorch's; of what was held
     out, whose labels are clearly worse than ``accepted``, `metric_bound` where that is None.
     Parity of which no row was judged never passes.
+    ``remedies``: the hint where integers are the cause.
     """
     if not parity.judged:
         raise ValidationError(
@@ -152,7 +153,7 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
     row = parity.first_divergence
     if row is None:
         _gate_metrics(parity)
-        _gate_labels(parity, accepted)
+        _gate_labels(parity, accepted, remedies)
         return
     if row.max_error is None or row.bound is None:
         numbers = "its answer is missing, not finite or of another shape"
@@ -167,11 +168,11 @@ def gate(parity: Parity, accepted: float | None = None) -> None:
     raise ValidationError(
         f"{row.engine} differs from PyTorch at stage {where} on '{row.case}'{in_format}: "
         f"{numbers} ({failed} of {len(parity.stages)} rows fail){_labels(parity, runtime)}",
-        hint=(PARTS if row.part else "") + (INTEGERS if row.policy in QUANTIZED else STAGE),
+        hint=(PARTS if row.part else "") + (STAGE if row.policy in OF_FLOATS else remedies),
     )
 
 
-def _gate_labels(parity: Parity, accepted: float | None) -> None:
+def _gate_labels(parity: Parity, accepted: float | None, remedies: str) -> None:
     for own in parity.agreements:
         if own.difference is None:
             continue
@@ -180,7 +181,7 @@ def _gate_labels(parity: Parity, accepted: float | None) -> None:
             raise ValidationError(
                 f"{own.engine} is clearly worse than PyTorch, by more than {100 * loss:.3g} "
                 f"points: {own.text} (95%)",
-                hint=INTEGERS,
+                hint=remedies,
             )
 
 
@@ -192,11 +193,13 @@ def _labels(parity: Parity, engine: str) -> str:
 def _gate_metrics(parity: Parity) -> None:
     for metric in parity.metrics:
         if not metric.holds:
-            want = parity.metrics[0]
+            want = parity.metrics[0].value
+            allowed = "" if metric.bound is None else f", at most {metric.bound:.3g} allowed"
             raise ValidationError(
                 f"{metric.engine}: {metric.name} is {metric.value:.6g} on {metric.samples} "
-                f"samples, {want.value:.6g} in PyTorch",
-                hint="every stage agrees: some input of the data is out of the cases' range",
+                f"samples, {want:.6g} in PyTorch: worse by {metric.worse_by(want):.3g}{allowed}",
+                hint="every stage agrees: some input of the data is out of the cases' range; or "
+                "allow more with --metric-tolerance",
             )
 
 

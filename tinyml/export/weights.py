@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import CheckpointError
+from tinyml.errors import CheckpointError, ExportError, TinymlError
 from tinyml.export.capture import one_line
+from tinyml.finite import check_finite
 
 SHOWN = 4
 Tensors = Mapping[str, Tensor]
@@ -43,6 +44,23 @@ def load_weights(
             f"{path.name} does not fit the module: {'; '.join(wrong)}", hint=_cure(wanted, found)
         )
     module.load_state_dict(dict(given))
+    check_weights(module, path.name, CheckpointError)
+
+
+def check_weights(module: nn.Module, what: str, error: type[TinymlError] = ExportError) -> None:
+    """Raise ``error`` naming the first parameter or buffer that is not finite.
+
+    -inf in a buffer is allowed: it is what attention masks are made of.
+    """
+    hint = "the training that made them diverged; or a division by zero in the module"
+    weights = {name: value.detach() for name, value in module.named_parameters()}
+    masks = {name: torch.where(value == -torch.inf, 0, value) for name, value in _floats(module)}
+    named = {n: v.float().cpu().numpy() for n, v in {**weights, **masks}.items()}
+    check_finite(f"{what}: the weight", named, error=error, hint=hint)
+
+
+def _floats(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, own) for name, own in module.named_buffers() if own.is_floating_point())
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

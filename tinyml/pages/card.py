@@ -100,6 +100,7 @@ def _data(bundle: Bundle) -> str:
     training: Mapping[str, Any] = bundle.facts.get("training") or {}
     metrics = [
         f"- {m.name} of {m.engine} on {m.samples} samples of the author's: {m.value:.4g}"
+        + (f" ({m.direction} is better)" if m.direction else "")
         for m in bundle.parity.metrics
     ]
     if metrics:

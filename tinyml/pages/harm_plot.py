@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyml.diagnosis import Confusion, Explained, Harm
+from tinyml.diagnosis import Confusion, Explained, decibels, ranked
 from tinyml.pages.plots import CHOSEN, INK, LINES, OTHER, drawing, new_figure, save_figure
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 MOST_LAYERS = 20
 # More classes than this have no names at their bars.
 MOST_NAMES = 20
-EXACT = "exact"
 # Names of more letters are turned.
 SHORT = 3
 
@@ -38,19 +38,20 @@ def harm_plot(found: Mapping[str, Explained], path: Path) -> None:
 
 
 def _ranking(axes: Axes, fmt: str, own: Explained) -> None:
-    shown = sorted(own.harms, key=_harmless)[:MOST_LAYERS]
+    shown = ranked(own)[:MOST_LAYERS]
     places = np.arange(len(shown))
     alone = [harm.alone_db for harm in shown]
     colours = [CHOSEN if place == 0 else OTHER for place in places]
-    axes.barh(places, [db or 0.0 for db in alone], height=0.55, color=colours, label="alone")
+    bars = [db if math.isfinite(db) else 0.0 for db in alone]
+    axes.barh(places, bars, height=0.55, color=colours, label="alone")
     for place, db in enumerate(alone):
-        if db is None:
-            axes.text(0.0, place, EXACT, va="center")
+        if not math.isfinite(db):
+            axes.text(0.0, place, decibels(db), va="center")
     rest = [(harm.without_db, place) for place, harm in enumerate(shown)]
-    known = [(db, place) for db, place in rest if db is not None]
+    known = [(db, place) for db, place in rest if math.isfinite(db)]
     ends = [db for db, _ in known], [place for _, place in known]
     axes.plot(*ends, "o", color=LINES[0], label="all the others")
-    if own.whole_db is not None:
+    if math.isfinite(own.whole_db):
         axes.axvline(own.whole_db, color=INK, linewidth=0.8, linestyle="--", label="all layers")
     axes.set_yticks(places, [harm.layer for harm in shown], parse_math=False)
     axes.invert_yaxis()
@@ -58,10 +59,6 @@ def _ranking(axes: Axes, fmt: str, own: Explained) -> None:
     axes.set_title(f"{fmt}: what stays with a layer in integers", loc="left", fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=7.0)
-
-
-def _harmless(harm: Harm) -> float:
-    return float("inf") if harm.alone_db is None else harm.alone_db
 
 
 def classes_plot(found: Mapping[str, Confusion], path: Path) -> None:

@@ -11,7 +11,16 @@ take and give real numbers where the file has integers.
 
 from __future__ import annotations
 
-RUN_SCRIPT = '''\
+# Exit codes as everywhere: 3 where an input or setting is not finite, 5 where an output is not.
+FINITE = """\
+def finite(what, values, code):
+    if not np.all(np.isfinite(values)):
+        print(f"error: {what} holds NaN or infinite values", file=sys.stderr)
+        sys.exit(code)
+"""
+
+RUN_SCRIPT = (
+    '''\
 """Probabilities of a 16-bit wav at the model's rate: python3 run.py FILE.wav"""
 import json, pathlib, sys, wave
 import numpy as np
@@ -26,6 +35,10 @@ manifest = json.loads((here / "manifest.json").read_text())
 decision, signature = manifest["decision"], manifest["signature"]
 model = next(m["path"] for m in manifest["models"] if m["format"] == "tflite")
 run = Interpreter(str(here / model)).get_signature_runner()
+'''
+    + FINITE
+    + """\
+finite("decision.thresholds in manifest.json", decision["thresholds"], 3)
 with wave.open(sys.argv[1]) as wav:
     if (wav.getframerate(), wav.getsampwidth()) != (decision["rate_hz"], 2):
         sys.exit(f"needs 16-bit at {decision['rate_hz']} Hz; tinyml predict takes any wav")
@@ -38,12 +51,15 @@ starts = sorted({*range(0, len(samples) - size + 1, hop), len(samples) - size})
 name, out = signature["inputs"][0]["name"], signature["outputs"][0]["name"]
 windows = [run(**{name: samples[None, s : s + size]})[out][0] for s in starts]
 p = np.max(windows, 0) if decision["aggregation"] == "max" else np.mean(windows, 0, dtype=float)
+finite(f"the output {out!r} of {model}", p, 5)
 over = [i for i, least in enumerate(decision["thresholds"]) if p[i] >= least]
 best = over[0] if over else len(labels) - 1 if decision["thresholds"] else int(np.argmax(p))
 print(json.dumps({"label": labels[best], "probabilities": dict(zip(labels, map(float, p)))}))
-'''
+"""
+)
 
-IMAGES_SCRIPT = '''\
+IMAGES_SCRIPT = (
+    '''\
 """Probabilities of images: python3 run.py FILE...; .npy: uint8 [side, side, channels], no Pillow"""
 import json, pathlib, sys
 import numpy as np
@@ -60,6 +76,10 @@ model = next(m["path"] for m in manifest["models"] if m["format"] == "tflite")
 run = Interpreter(str(here / model)).get_signature_runner()
 side, std, labels = decision["side"], np.asarray(decision["std"]), decision["labels"]
 scale, offset = 1 / (255 * std), -np.asarray(decision["mean"]) / std
+'''
+    + FINITE
+    + """\
+finite("mean or std of decision in manifest.json", [scale, offset], 3)
 def pixels(file):
     if file.endswith((".npy", ".npz")):
         loaded = np.load(file, allow_pickle=False)
@@ -84,11 +104,14 @@ for file in sys.argv[1:]:
         sys.exit(f"{file} is {image.dtype}{list(image.shape)}, not uint8{[side, side, len(std)]}")
     x = image * scale.astype(np.float32) + offset.astype(np.float32)
     p = run(**{name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[out][0]
+    finite(f"{file}: the output {out!r} of {model}", p, 5)
     shares = dict(zip(labels, map(float, p)))
     print(json.dumps({"file": file, "label": labels[int(np.argmax(p))], "probabilities": shares}))
-'''
+"""
+)
 
-ARRAYS_SCRIPT = '''\
+ARRAYS_SCRIPT = (
+    '''\
 """Outputs of the model as JSON: python3 run.py [INPUTS.npz]; inputs that are not given are zeros"""
 import json, pathlib, sys
 import numpy as np
@@ -103,18 +126,25 @@ manifest = json.loads((here / "manifest.json").read_text())
 signature = manifest["signature"]
 model = next(m["path"] for m in manifest["models"] if m["format"] == "tflite")
 run = Interpreter(str(here / model)).get_signature_runner()
+'''
+    + FINITE
+    + """\
 given = dict(np.load(sys.argv[1], allow_pickle=False)) if len(sys.argv) == 2 else {}
 inputs = {i["name"]: np.zeros(i["shape"], i["dtype"]) for i in signature["inputs"]}
 for name, array in given.items():
     if name not in inputs or (array.shape, array.dtype) != (inputs[name].shape, inputs[name].dtype):
         sys.exit(f"{name} {array.dtype}{list(array.shape)} is not among {signature['inputs']}")
+    finite(f"the input {name!r} of {sys.argv[1]}", array, 3)
 outputs = run(**{**inputs, **given})
+for name, array in outputs.items():
+    finite(f"the output {name!r} of {model}", array, 5)
 answer = {o["name"]: outputs[o["name"]].tolist() for o in signature["outputs"]}
 listed = "labels.txt" in manifest["files"]
 labels = (here / "labels.txt").read_text().splitlines() if listed else []
 best = {n: labels[v.argmax()] for n, v in outputs.items() if v.size == len(labels) > 0}
 print(json.dumps({"labels": best, "outputs": answer} if labels else {"outputs": answer}))
-'''
+"""
+)
 
 RUNNER = "run = Interpreter(str(here / model)).get_signature_runner()\n"
 REAL_RUNNER = """\

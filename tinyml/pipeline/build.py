@@ -11,7 +11,7 @@ from tinyml.pipeline.export import bundle_from
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.metric import Function, Measuring
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.user_model import Asked, ModuleSource
+from tinyml.pipeline.sources.user_model import Asked, ModuleSource, check_metric_given
 from tinyml.spec import Arrays
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def build_bundle(
     io: str = "float",
     metric: str | Function | None = None,
     data: Arrays | None = None,
+    metric_direction: str | None = None,
+    metric_tolerance: float | None = None,
     force: bool = False,
     keep_failed: Path | None = None,
     timeout_s: float = 600.0,
@@ -49,6 +51,10 @@ def build_bundle(
     precision      as in ``tinyml export``, as are ``sparse`` and ``io``
     metric         ``metric(predictions, targets) -> float``, with ``data``: inputs by name
                    with a leading axis of samples, and ``targets``
+    metric_direction  ``higher`` or ``lower`` is better; needed unless the metric is a share of
+                   samples, such as accuracy
+    metric_tolerance  how much worse than PyTorch's it may be; default: one sample of all or 1% of
+                   a share, 1% of any other
     report         is told of progress, as mappings with ``text`` or ``title``, ``done``, ``total``
 
     Raises `UsageError`, `InputError`, `ExportError`, or `ValidationError` out of
@@ -60,9 +66,11 @@ def build_bundle(
 
     if (metric is None) != (data is None):
         raise UsageError("metric and data need each other")
+    check_metric_given(metric, metric_direction, metric_tolerance)
     measuring = None
     if metric is not None and data is not None:
-        measuring = Measuring(metric, {n: np.asarray(a) for n, a in data.items()})
+        arrays = {n: np.asarray(a) for n, a in data.items()}
+        measuring = Measuring(metric, arrays, metric_direction, metric_tolerance)
     asked = Asked(
         sample={name: np.asarray(array) for name, array in sample_inputs.items()},
         states=dict(states or {}),

@@ -14,11 +14,12 @@ from tinyml import checkpoint, registry
 from tinyml.decision import AnyDecision, Floats, of_recordings
 from tinyml.errors import DataError, InputError, UsageError, require
 from tinyml.image_decision import ImageDecision
-from tinyml.models.data.images import ImageSplit
+from tinyml.models.data.images import ImageSet, ImageSplit
+from tinyml.models.data.recordings import RecordingSet, person_labels
 from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.predict import by_person, predict_recordings
-from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.data import image_set, is_same, recording_set
 from tinyml.pipeline.answers.engines import choose
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.predict import windows_through
@@ -46,7 +47,9 @@ def evaluate(
     """``metrics`` over persons or images.
 
     Of recordings also ``recordings``: ``id``, ``person`` and ``probabilities`` of each.
-    Raises `DataError` when the data cannot be used or has other labels.
+    Raises `DataError` when the data cannot be used or has other labels, `CheckpointError` for
+    weights and `ValidationError` for outputs that are not finite. Data that training did not see
+    is a warning.
     """
     if part not in PARTS:
         raise registry.unknown_name("part", part, PARTS)
@@ -60,17 +63,20 @@ def evaluate(
 def _of_persons(model: _Opened, part: str, data: Path | None, report: Report) -> dict[str, Any]:
     decision, facts = of_recordings(model.decision), model.facts
     found = recording_set(model.recipe, data)
+    _check_data(found, model, report)
     held_out = set(facts["split"]["validation"])
     left_out = set(facts["left_out"])
     usable = [r for r in found.recordings if r.id not in left_out]
     chosen = [r for r in usable if part == "all" or r.person in held_out]
+    if not chosen:
+        raise DataError(
+            f"'{found.name}' has none of the {len(held_out)} persons that training held out",
+            hint="give the data that the model was trained on, or --part all",
+        )
     answers = predict_recordings(model.answer, decision, chosen, report)
     persons = by_person(decision, [r.person for r in chosen], answers)
-    worst: dict[str, int] = {}
-    for recording in chosen:
-        worst[recording.person] = min(worst.get(recording.person, recording.label), recording.label)
     return {
-        "metrics": person_metrics(decision, worst, persons),
+        "metrics": person_metrics(decision, person_labels(found), persons),
         "recordings": [
             {"id": r.id, "person": r.person, "probabilities": [float(p) for p in answer]}
             for r, answer in zip(chosen, answers, strict=True)
@@ -82,13 +88,7 @@ def _of_images(
     model: _Opened, decision: ImageDecision, part: str, data: Path | None, report: Report
 ) -> dict[str, Any]:
     found = image_set(model.recipe, data, decision, report)
-    if found.labels != decision.labels:
-        raise DataError(
-            f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
-            f"{', '.join(decision.labels[:5])} ...: they cannot be compared"
-        )
-    if found.sha256 != model.facts["data_sha256"]:
-        report({"text": "warning: this is not the data that the model was trained on"})
+    _check_data(found, model, report)
     parts = [found.test] if part == "validation" else [found.training, found.test]
     total, done = sum(len(own.labels) for own in parts), 0
     answers: list[int] = []
@@ -98,6 +98,18 @@ def _of_images(
             done += len(inputs)
             report({"title": "images", "done": done, "total": total})
     return image_metrics(decision.labels, np.concatenate([own.labels for own in parts]), answers)
+
+
+def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) -> None:
+    """`DataError` for a set of other labels; a warning for one that training did not see."""
+    labels = model.decision.labels
+    if found.labels != labels:
+        raise DataError(
+            f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
+            f"{', '.join(labels[:5])} ...: they cannot be compared"
+        )
+    if not is_same(model.facts, found):
+        report({"text": "warning: this is not the data that the model was trained on"})
 
 
 def _batches(part: ImageSplit, decision: ImageDecision) -> Iterator[Floats]:

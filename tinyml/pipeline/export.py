@@ -111,7 +111,7 @@ def _gate(
     job: ExportJob, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
-        parity.gate(proof, job.accepted_loss)
+        parity.gate(proof, job.accepted_loss, job.remedies)
     except ValidationError as error:
         if job.keep_failed is None:
             hint = f"{error.hint}; --keep-failed DIR leaves a reproduction and a picture"

@@ -13,10 +13,11 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
 from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import InputError, UsageError, require
+from tinyml.finite import LOUD, check_outputs
 from tinyml.image_decision import ImageDecision
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
-from tinyml.models.training.predict import cut_windows
+from tinyml.models.training.predict import cut_windows, named
 from tinyml.pipeline.answers.engines import Engine, choose, meet
 from tinyml.pipeline.answers.predict_images import ImageAnswer, answer_images
 from tinyml.pipeline.cross_check import check_bundle
@@ -40,8 +41,8 @@ def predict(
 ) -> list[Answer] | list[ImageAnswer]:
     """One answer per file, in order; nothing is answered when one file is bad.
 
-    Raises `DataError` naming the file, `ValidationError` for a changed bundle,
-    `MissingExtraError` without a runtime.
+    Raises `DataError` naming the file, `ValidationError` for a changed bundle or outputs that
+    are not finite, `MissingExtraError` without a runtime.
     """
     bundle = bundles.read(folder)
     if isinstance(bundle.decision, ImageDecision):
@@ -73,13 +74,18 @@ def _images(
 
 
 def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
-    """A function [n, ...] -> [n, classes] that asks ``engine`` for one input at a time."""
+    """A function [n, ...] -> [n, classes] that asks ``engine`` for one input at a time.
+
+    It raises `ValidationError` where an output is not finite.
+    """
     meet(engine.runtime, engine.path)
     session = engine.open()
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
 
     def answer(windows: Floats) -> Floats:
-        return np.concatenate([session.run({name: w[None]})[output] for w in windows])
+        found = np.concatenate([session.run({name: w[None]})[output] for w in windows])
+        check_outputs(engine.model.path, {output: found}, hint=LOUD)
+        return found
 
     return answer
 
@@ -95,7 +101,8 @@ def _decision(bundle: Bundle) -> Decision:
 
 def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], Floats]) -> Answer:
     windows = _windows(file, decision)
-    probabilities = decision.aggregate(answer_windows(windows))
+    with named(str(file)):
+        probabilities = decision.aggregate(answer_windows(windows))
     return Answer(
         file=str(file),
         label=decision.labels[decision.label(probabilities)],

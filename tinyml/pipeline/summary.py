@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.bundle import Parity, StageParity
-from tinyml.diagnosis import Explained
-from tinyml.export.harm import ranked
+from tinyml.diagnosis import EXACT, Explained, decibels, ranked
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
@@ -27,14 +26,11 @@ def harm_rows(found: Mapping[str, Any]) -> Table:
     head = ("format", "layer", "alone dB", "all the others dB", "operators")
     rows: list[tuple[object, ...]] = []
     for fmt, own in found.items():
-        for harm in ranked(Explained.from_json(own).harms):
-            alone, rest = (_decibels(db) for db in (harm.alone_db, harm.without_db))
+        for harm in ranked(Explained.from_json(own)):
+            noise = (harm.alone_db, harm.without_db)
+            alone, rest = (decibels(db).removesuffix(" dB") for db in noise)
             rows.append((fmt, harm.layer, alone, rest, harm.operators))
     return head, rows
-
-
-def _decibels(value: float | None) -> str:
-    return "exact" if value is None else f"{value:.1f}"
 
 
 def _parity_row(engine: str, stage: str, rows: list[StageParity]) -> tuple[object, ...]:
@@ -42,22 +38,32 @@ def _parity_row(engine: str, stage: str, rows: list[StageParity]) -> tuple[objec
     if not judged:
         return (engine, stage, rows[0].verdict, "", "", "", "")
     worst = max(judged, key=_share)
-    noise = [row.sqnr_db for row in judged if row.sqnr_db is not None]
-    finite = [db for db in noise if math.isfinite(db)]
-    lowest = f"{min(finite):.1f}" if finite else "exact"
     verdict = "fail" if any(row.verdict == "fail" for row in judged) else "pass"
     return (
         engine,
         stage,
         verdict,
         worst.case,
-        f"{worst.max_error:.2e}",
-        f"{worst.bound:.2e}",
-        lowest,
+        "-" if worst.max_error is None else f"{worst.max_error:.2e}",
+        "-" if worst.bound is None else f"{worst.bound:.2e}",
+        _lowest(judged),
     )
 
 
+def _lowest(judged: Sequence[StageParity]) -> str:
+    """The lowest SQNR in dB; ``-`` where none has one: only the bound judges a silent stage."""
+    if any(row.max_error is None for row in judged):
+        return f"{-math.inf}"
+    noise = [row.sqnr_db for row in judged if row.sqnr_db is not None]
+    if noise:
+        return f"{min(noise):.1f}"
+    return EXACT if all(row.max_error == 0 for row in judged) else "-"
+
+
 def _share(row: StageParity) -> float:
+    """Error over bound; infinite for what is missing, not finite or of another shape."""
+    if row.max_error is None:
+        return math.inf
     error, bound = row.max_error or 0.0, row.bound or 0.0
     return error / bound if bound else (math.inf if error else 0.0)
 

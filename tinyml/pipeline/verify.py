@@ -13,8 +13,9 @@ from typing import Any
 
 from tinyml import bundle as bundles
 from tinyml.bundle import JUDGED, Bundle, Parity, StageParity
-from tinyml.errors import UsageError, ValidationError
+from tinyml.errors import BundleError, UsageError, ValidationError
 from tinyml.export import parity
+from tinyml.finite import check_finite
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed, meet
 from tinyml.pipeline.answers.reference import Reference
@@ -60,6 +61,8 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
     expected.check(bundle.signature, bundle.stages)
+    for case, inputs in expected.inputs.items():
+        check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     _check_manifest_rows(bundle, expected)
     ready, skipped = installed(folder, bundle.models)
     for engine in ready:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyml.diagnosis import Finding
 from tinyml.export.diagnose.evidence import Bias, Evidence, Layer
+from tinyml.finite import is_finite
 
 # Of the power of the integers' error: without it the answers have 1.8 dB more.
 SHARE = 1 / 3
@@ -27,6 +28,8 @@ def biased_error(evidence: Evidence) -> Iterator[Finding]:
     found = evidence.bias
     if found is None or found.error <= ERROR * found.signal:
         return
+    if not is_finite((found.signal, found.error, found.weights, found.corrected)):
+        return  # no bias makes an output NaN
     share = (found.weights - found.corrected) / found.error
     if share <= SHARE:
         return

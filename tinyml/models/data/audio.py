@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyml.decision import Floats
 from tinyml.errors import DataError, machine_errors
+from tinyml.finite import is_finite
 
 STREAMED_SIZES = (0, 0xFFFFFFFF)
 # What may follow a data chunk that is really empty.
@@ -34,7 +35,10 @@ def read_audio(path: Path) -> tuple[Floats, int]:
     if len(samples) < promised:
         raise _broken(path)
     _check_samples(path, samples)
-    return np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32)), int(rate_hz)
+    with np.errstate(over="ignore"):  # what overflows is refused with what is not finite
+        mono = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
+    _check_finite(path, mono)
+    return mono, int(rate_hz)
 
 
 def _check_file(path: Path) -> None:
@@ -102,7 +106,11 @@ def _check_samples(path: Path, samples: Floats) -> None:
         )
     if count == 0:
         raise DataError(f"{path} holds no samples", hint="record or copy it again")
-    if not np.all(np.isfinite(samples)):
+    _check_finite(path, samples)
+
+
+def _check_finite(path: Path, samples: Floats) -> None:
+    if not is_finite(samples):
         raise DataError(
             f"{path} holds NaN or infinite samples", hint="write it again as PCM, or repair it"
         )

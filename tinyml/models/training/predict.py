@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError
+from tinyml.errors import DataError, ValidationError
 from tinyml.models.data.recordings import Recording
 
 Report = Callable[[Mapping[str, Any]], None]
 
 
+@contextlib.contextmanager
+def named(recording: str) -> Iterator[None]:
+    """Name ``recording`` in a `DataError` or `ValidationError` that does not name it."""
+    try:
+        yield
+    except (DataError, ValidationError) as error:
+        if recording in error.message:
+            raise
+        message = f"recording {recording}: {error.message}"
+        raise type(error)(message, hint=error.hint) from error
+
+
 def cut_windows(decision: Decision, recording: Recording) -> Floats:
     """The windows [n, window] of ``recording``; a `DataError` names it."""
-    try:
+    with named(recording.id):
         return decision.windows(*recording.load())
-    except DataError as error:
-        if recording.id in error.message:
-            raise
-        raise DataError(f"recording {recording.id}: {error.message}", hint=error.hint) from error
 
 
 def predict_recordings(
@@ -33,12 +42,14 @@ def predict_recordings(
     """Probabilities [classes] of each recording.
 
     ``answer_windows`` takes windows [n, window] to probabilities [n, classes]. Raises
-    `DataError` naming a recording that cannot be cut into windows.
+    `DataError` naming a recording that cannot be cut into windows, `ValidationError` one
+    whose outputs are not finite.
     """
     answers: list[Floats] = []
     for done, recording in enumerate(recordings, 1):
         windows = cut_windows(decision, recording)
-        answers.append(decision.aggregate(answer_windows(windows)))
+        with named(recording.id):
+            answers.append(decision.aggregate(answer_windows(windows)))
         if report is not None:
             report({"title": "recordings", "done": done, "total": len(recordings)})
     return answers

@@ -15,6 +15,7 @@ from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Floats
 from tinyml.errors import CheckpointError, RecipeError, UsageError, machine_errors
 from tinyml.files import lock
+from tinyml.finite import LOUD, check_outputs
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.state import Identity, TrainState, load_state
 from tinyml.recipe import Recipe
@@ -88,11 +89,15 @@ def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
 
 
 def answer_windows(module: nn.Module) -> Callable[[Floats], Floats]:
-    """A function windows [n, window] -> probabilities [n, classes] that asks ``module``."""
+    """A function windows [n, window] -> probabilities [n, classes] that asks ``module``.
+
+    It raises `ValidationError` where a probability is not finite.
+    """
 
     def answer(windows: Floats) -> Floats:
         with torch.no_grad():
             probabilities: Floats = module(torch.from_numpy(windows))["probabilities"].numpy()
+        check_outputs("PyTorch", {"probabilities": probabilities}, hint=LOUD)
         return probabilities
 
     return answer

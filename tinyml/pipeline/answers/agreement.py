@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyml.bundle import Agreement, Disagreement
 from tinyml.decision import AnyDecision, Floats
+from tinyml.finite import check_outputs
 from tinyml.image_decision import ImageDecision
 from tinyml.models.training.metrics import average_recall, share_right
 from tinyml.paired_difference import Difference, Metric, paired_difference
@@ -20,7 +21,10 @@ Report = Callable[[Mapping[str, Any]], None]
 
 
 def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report) -> Agreement:
-    """Every person's or image's label: PyTorch's in ``reference`` against ``engine``'s."""
+    """Every person's or image's label: PyTorch's in ``reference`` against ``engine``'s.
+
+    Raises `ValidationError` where an output of ``engine`` is not finite.
+    """
     wanted = np.load(reference)
     got = np.concatenate(list(_answers(held_out, engine, report)))
     decision = held_out.decision
@@ -72,5 +76,7 @@ def _answers(held_out: HeldOut, engine: Engine, report: Report) -> Iterator[Floa
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
     total = len(held_out)
     for at in range(total):
-        yield session.run({name: held_out.inputs(at, at + 1)})[output]
+        found = session.run({name: held_out.inputs(at, at + 1)})[output]
+        check_outputs(f"{engine.name} on input {at} of the {held_out.unit}", {output: found})
+        yield found
         report({"title": f"labels with {engine.name}", "done": at + 1, "total": total})

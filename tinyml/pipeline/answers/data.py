@@ -11,6 +11,7 @@ from tinyml.errors import DataError, UsageError
 from tinyml.recipe import Recipe
 
 if TYPE_CHECKING:
+    from tinyml.checkpoint import Checkpoint
     from tinyml.image_decision import ImageDecision
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
@@ -57,6 +58,20 @@ def image_set(
         report=report,
     )
     return found
+
+
+def is_same(facts: Mapping[str, Any], found: ImageSet | RecordingSet) -> bool:
+    """Whether ``found`` is the data that training, whose ``facts`` these are, saw."""
+    return bool(found.sha256 == facts["data_sha256"])
+
+
+def check_same(saved: Checkpoint, found: ImageSet | RecordingSet, otherwise: str) -> None:
+    """`DataError` unless ``found`` is what ``saved`` was trained on; ``otherwise`` is a hint."""
+    if not is_same(saved.facts, found):
+        raise DataError(
+            f"this is not the data that the model was trained on: '{found.name}' has changed",
+            hint=f"give the same data with --data, or {otherwise}",
+        )
 
 
 def _options(recipe: Recipe, root: Path | None) -> dict[str, str | int | float | bool]:

@@ -11,11 +11,10 @@ import numpy as np
 
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import AnyDecision, Decision, Floats, of_recordings
-from tinyml.errors import DataError
 from tinyml.image_decision import Bytes, ImageDecision
 from tinyml.models.data.recordings import person_labels
 from tinyml.models.training.predict import by_person, by_recording, cut_windows
-from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 from tinyml.spec import Array, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -139,7 +138,7 @@ def _images(
     saved: Checkpoint, decision: ImageDecision, data: Path | None, report: Report
 ) -> Images:
     loaded = image_set(saved.recipe, data, decision, report)
-    _check_data(saved, loaded.name, loaded.sha256)
+    check_same(saved, loaded, "judge parity alone with --without-data")
     count = len(loaded.test.labels)
     spread = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int)
     pixels, labels = np.array(loaded.test.images[spread]), loaded.test.labels[spread]
@@ -149,7 +148,7 @@ def _images(
 def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
     persons = set(saved.facts["split"]["validation"])
     loaded = recording_set(saved.recipe, data)
-    _check_data(saved, loaded.name, loaded.sha256)
+    check_same(saved, loaded, "judge parity alone with --without-data")
     left_out = set(saved.facts["left_out"])
     found = [r for r in loaded.recordings if r.person in persons and r.id not in left_out]
     decision = of_recordings(saved.decision)
@@ -164,11 +163,3 @@ def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordi
         persons=tuple(recording.person for recording in found),
         truths=person_labels(loaded),
     )
-
-
-def _check_data(saved: Checkpoint, name: str, sha256: str) -> None:
-    if sha256 != saved.facts["data_sha256"]:
-        raise DataError(
-            f"this is not the data that the model was trained on: '{name}' has changed",
-            hint="give the same data with --data, or judge parity alone with --without-data",
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tinyml.decision import Floats
 from tinyml.errors import DataError, machine_errors
 from tinyml.image_decision import Bytes, ImageDecision
 from tinyml.models.data.decode import decode
+from tinyml.pipeline.sources.arrays import UNREADABLE
 
 ARRAYS = (".npy", ".npz")
 
@@ -69,7 +69,7 @@ def _read_array(file: Path, decision: ImageDecision) -> Bytes:
         with file.open("rb") as stream:  # np.load leaves a file open that it cannot read
             loaded = np.load(stream, allow_pickle=False)
             found = [loaded] if isinstance(loaded, np.ndarray) else list(loaded.values())
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{file} is no array that can be read") from error
     if len(found) != 1 or found[0].shape != shape or found[0].dtype != np.uint8:
         what = ", ".join(f"{array.dtype}{list(array.shape)}" for array in found) or "nothing"

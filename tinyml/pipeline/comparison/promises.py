@@ -21,13 +21,15 @@ Promised = tuple[Bundle | None, Contents]
 class EngineParity:
     """An engine's rows in one bundle.
 
-    lowest_db  the lowest SQNR of what was judged, at ``stage``; ``None`` where every answer
-               is exact, or nothing was judged
+    lowest_db  the lowest SQNR of what was judged, at ``stage``; ``None`` where every output
+               is exact or silent, or nothing was judged
+    is_exact   whether every output that was judged is the very same
     """
 
     verdict: str
     lowest_db: float | None
     stage: str
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def _engine(rows: Sequence[StageParity]) -> EngineParity:
     if judged:
         verdict = "fail" if any(row.verdict == "fail" for row in judged) else "pass"
     if not math.isfinite(lowest):
-        return EngineParity(verdict, None, "")
+        is_exact = bool(judged) and all(row.max_error == 0 for row in judged)
+        return EngineParity(verdict, None, "", is_exact)
     return EngineParity(verdict, lowest, stage)
 
 
@@ -143,6 +146,7 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
     }
     metrics = {
         f"{row.engine}, {row.name}": f"{row.value:.4g} on {row.samples:,} samples"
+        + (f", {row.direction} is better" if row.direction else "")
         for row in bundle.parity.metrics
     }
     differences = {

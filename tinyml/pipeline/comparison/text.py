@@ -130,7 +130,7 @@ def _engine(side: EngineParity | None) -> tuple[str, str, str]:
     if side is None:
         return "-", "-", ""
     if side.lowest_db is None:
-        return side.verdict, "exact" if side.verdict == "pass" else "-", ""
+        return side.verdict, "exact" if side.is_exact else "-", ""
     return side.verdict, f"{side.lowest_db:.1f}", side.stage
 
 

@@ -18,6 +18,7 @@ from tinyml.export.joins import JOINS
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
+from tinyml.finite import is_finite
 from tinyml.integers import Integers
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.integers.bias_effect import bias_effect
@@ -111,7 +112,10 @@ def confusion(
     subject: Subject,
     ends: Mapping[str, Integers],
 ) -> Confusion | None:
-    """Predicted classes of both files; ``None`` for a model that does not classify."""
+    """Predicted classes of both files.
+
+    ``None`` for a model that does not classify, or whose outputs are not finite on a sample.
+    """
     first = subject.signature.outputs[0]
     if len(first.shape) != 2 or first.shape[0] != 1 or first.shape[1] < 2 or not samples:
         return None
@@ -120,19 +124,22 @@ def confusion(
         return None
     before = _classes(_runtime(floats).open(floats), samples, subject)
     after = _classes(RealSession(_runtime(integers).open(integers), ends), samples, subject)
+    if before is None or after is None:
+        return None
     pairs = Counter(zip(before, after, strict=True))
     rows = sorted((want, got, count) for (want, got), count in pairs.items())
     return Confusion(tuple(names), tuple(rows))
 
 
-def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> list[int]:
+def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> list[int] | None:
     """The class of each sample, by the model's own decision where it has one."""
     output, decision = subject.signature.outputs[0].name, subject.decision
 
     def chosen(answer: Array) -> int:
         return int(decision.label(answer) if decision else np.argmax(answer))
 
-    return [chosen(session.run(sample)[output][0]) for sample in samples]
+    found = [session.run(sample)[output][0] for sample in samples]
+    return list(map(chosen, found)) if all(map(is_finite, found)) else None
 
 
 def _runtime(path: Path) -> Any:

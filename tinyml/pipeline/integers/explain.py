@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +20,9 @@ import numpy as np
 
 from tinyml import registry
 from tinyml.bundle import Parity
-from tinyml.diagnosis import Explained, Harm
+from tinyml.diagnosis import Explained, Harm, ranked, sensitivity
 from tinyml.export import facts, plan
-from tinyml.export.harm import layers, ranked
+from tinyml.export.harm import layers
 from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan, plan_tensors
@@ -59,12 +60,18 @@ def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str
 
 
 def settled(proof: Parity, max_drop_points: float) -> bool:
-    """Whether every stage holds and no engine moves more labels or metric than allowed."""
+    """Whether every stage holds and no engine moves more labels or metric than allowed.
+
+    Where the user gave the metric's tolerance, that is what is allowed of it.
+    """
     clearly_worse = any(own.lost(max_drop_points / 100) for own in proof.agreements)
     if proof.first_divergence is not None or clearly_worse:
         return False
+    if not all(metric.holds for metric in proof.metrics):
+        return False
     moved = [100 * (1 - own.agreeing / own.count) for own in proof.agreements]
-    lost = [100 * (proof.metrics[0].value - own.value) for own in proof.metrics[1:]]
+    judged = [metric for metric in proof.metrics if metric.kind != "given"]
+    lost = [metric.points_lost(proof.metrics[0].value) for metric in judged]
     return max([*moved, *lost], default=0.0) <= max_drop_points
 
 
@@ -72,9 +79,14 @@ def next_layer(
     found: Mapping[str, Explained], keep: Mapping[str, str], stages: Sequence[str]
 ) -> str | None:
     """Of the stages not in ``keep``, the one whose integers alone do most harm in any format."""
-    harms = [harm for own in found.values() for harm in own.harms]
-    left = [h for h in ranked(harms) if h.layer in stages and h.layer not in keep]
-    return left[0].layer if left and left[0].alone_db is not None else None
+    harmful = {
+        harm.layer
+        for own in found.values()
+        for harm in own.harms
+        if sensitivity(harm, own.whole_db) > (0, 0.0)
+    }
+    open_to = harmful.intersection(stages).difference(keep)
+    return next((harm.layer for harm in ranked(*found.values()) if harm.layer in open_to), None)
 
 
 def explain(
@@ -106,11 +118,11 @@ class _Tried:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)
 
-    def with_kept(self, more: set[str]) -> float | None:
-        """SQNR in dB with the operators ``more`` in float32 too; None: the very same answers."""
+    def with_kept(self, more: set[str]) -> float:
+        """SQNR in dB with the operators ``more`` in float32 too, as `sqnr_db` gives it."""
         kept = {**self.planned.kept, **dict.fromkeys(sorted(more), OTHER)}
         if len(kept) == len(self.graph.operators):
-            return None
+            return math.inf
         seen = self.planned.quantized
         scheme = integers_of(self.planned.precision).ACTIVATIONS
         tensors = (
@@ -123,8 +135,7 @@ class _Tried:
             out,
             _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors, io="float")),
         )
-        noise = sqnr_db(self._answers(out), self.want)
-        return None if noise is None or np.isinf(noise) else noise
+        return sqnr_db(self._answers(out), self.want)
 
     def _answers(self, path: Path) -> Array:
         runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinyml.bundle import REFERENCE, ModelFile, Parity
 from tinyml.diagnosis import Confusion, Explained
-from tinyml.errors import UsageError
+from tinyml.errors import UsageError, ValidationError
 from tinyml.export import harm
 from tinyml.export.facts import load as load_facts
 from tinyml.export.plan import QuantPlan
@@ -115,17 +115,35 @@ def write_integers(
         if harms is None and (job.explain or job.max_drop_points is not None):
             harms = _explain(plan, floats, calibration, subject, work, report)
         models = _perform(plan, floats, work, draft, report)
-        proof = prove_files(plan, subject, models, draft, work, report)
+        proof = _proof(plan, subject, models, draft, work, report)
         more = None
-        if job.max_drop_points is not None and not settled(proof, job.max_drop_points):
+        if job.max_drop_points is not None and not _holds(proof, job.max_drop_points):
             more = next_layer(harms or {}, keep, subject.stages)
         findings, classes = _diagnose(floats, calibration, subject, work, draft)
         if more is None:
-            return Written(models, proof, findings, classes, harms or {}, tuple(keep))
+            return Written(models, _or_raise(proof), findings, classes, harms or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
         keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
+
+
+def _proof(*arguments: Any) -> Parity | ValidationError:
+    """`prove_files`; its error, an output that is not finite, is a proof that fails."""
+    try:
+        return prove_files(*arguments)
+    except ValidationError as error:
+        return error
+
+
+def _or_raise(proof: Parity | ValidationError) -> Parity:
+    if isinstance(proof, ValidationError):
+        raise proof
+    return proof
+
+
+def _holds(proof: Parity | ValidationError, max_drop_points: float) -> bool:
+    return isinstance(proof, Parity) and settled(proof, max_drop_points)
 
 
 def _shifts(
@@ -230,7 +248,7 @@ def _explain(
     run_children(plan, made)
     found = {path.suffix[1:]: explain.load(work, path.suffix[1:]) for path in floats}
     for fmt, own in found.items():
-        for line in harm.lines(own.harms, own.whole_db):
+        for line in harm.lines(own):
             report({"text": f"{fmt}: {line}"})
     return found
 

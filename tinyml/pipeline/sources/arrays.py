@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.errors import InputError
+from tinyml.finite import check_finite
 from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 TARGETS = "targets"
+# What numpy and zipfile raise for arrays that cannot be read: cut, compressed in another way,
+# encrypted, or larger than the memory.
+UNREADABLE = (
+    *(ValueError, OSError, EOFError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+FINITE_SAMPLE = "give real inputs; a mask can hold a large negative number, such as -1e4"
 
 
 def read_npz(path: Path) -> dict[str, Array]:
@@ -25,7 +34,7 @@ def read_npz(path: Path) -> dict[str, Array]:
                     f"{path} is one array without a name", hint="numpy.savez(path, x=array)"
                 )
             found = {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path} cannot be read as .npz: {reason}",
@@ -87,3 +96,4 @@ def _check_input(spec: TensorSpec, array: Array, what: str) -> None:
             f"{what}'s '{spec.name}' is {array.dtype}{list(array.shape)}, "
             f"the model takes {spec.dtype}{list(spec.shape)} of each sample"
         )
+    check_finite(f"{what}'s", {spec.name: array}, hint="leave those samples out")

@@ -11,15 +11,16 @@ import numpy as np
 
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import of_recordings
-from tinyml.errors import InputError, UsageError
+from tinyml.errors import UsageError
 from tinyml.image_decision import ImageDecision
 from tinyml.models.training.predict import cut_windows
-from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 from tinyml.pipeline.sources.arrays import check_inputs, rows_of
 from tinyml.spec import Array, Arrays, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 SAMPLES = 200
+INSTEAD = "give inputs with --calibration samples.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,6 @@ def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
     rows = {
         spec.name: arrays[spec.name][chosen] for spec in signature.inputs if spec.name in arrays
     }
-    for name, array in rows.items():
-        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-            raise InputError(
-                f"the calibration data's '{name}' holds NaN or infinities",
-                hint="leave those samples out",
-            )
     return Calibration(rows, "given", signature)
 
 
@@ -67,7 +62,10 @@ def sample_alone(sample: Arrays, signature: Signature) -> Calibration:
 
 
 def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report) -> Calibration:
-    """Spread over what ``saved`` was trained on; `UsageError` without its data set."""
+    """Spread over what ``saved`` was trained on; `UsageError` without its data set.
+
+    `DataError` where the set has changed since: it may hold what was held out.
+    """
     if not saved.facts:
         raise UsageError(
             "integers need calibration, and these weights come without a data set",
@@ -86,7 +84,9 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
 def _images(
     saved: Checkpoint, decision: ImageDecision, root: Path | None, count: int, report: Report
 ) -> Array:
-    images = image_set(saved.recipe, root, decision, report).training.images
+    loaded = image_set(saved.recipe, root, decision, report)
+    check_same(saved, loaded, INSTEAD)
+    images = loaded.training.images
     return decision.inputs(np.array(images[spread(len(images), count)]))
 
 
@@ -94,6 +94,7 @@ def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
     held_out = set(saved.facts["split"]["validation"])
     left_out = set(saved.facts["left_out"])
     loaded = recording_set(saved.recipe, root)
+    check_same(saved, loaded, INSTEAD)
     seen = [r for r in loaded.recordings if r.person not in held_out and r.id not in left_out]
     decision = of_recordings(saved.decision)
     # A window each, from as many persons as can be: to cut all of them adds hours, not ranges.

@@ -20,6 +20,10 @@ from tinyml.pipeline.sources.user_model import (
 
 # Of labels in percent, or of the metric.
 MAX_DROP_POINTS = 0.5
+SEARCHED = (
+    "--auto-precision kept every layer in float32 that it found to help: try another --ranges, "
+    "more samples with --calibration, or --precision fp16"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class ExportJob:
     """What the command line asks for; ``None`` takes the recipe's.
 
     sample, states, metric, labels, input_layout and strip_prefix are for users' models;
+    metric_direction is ``higher`` or ``lower``, metric_tolerance how much worse it may become;
     ``data`` is the data set's folder for a checkpoint, the metric's arrays for a factory.
     ``recipe``: a recipe file whose [export] is taken; ``io``: ``float`` or ``int8``.
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
@@ -65,6 +70,8 @@ class ExportJob:
     sample: Path | None = None
     states: tuple[str, ...] = ()
     metric: str | None = None
+    metric_direction: str | None = None
+    metric_tolerance: float | None = None
     labels: Path | None = None
     input_layout: str = "nchw"
     data: Path | None = None
@@ -79,6 +86,17 @@ class ExportJob:
     def accepted_loss(self) -> float | None:
         """Of the metric of what was held out, a fraction of 1; ``None``: nothing was said."""
         return self.max_drop / 100 if self.auto_precision else None
+
+    @property
+    def remedies(self) -> str:
+        """What an export of integers that is refused can try, of what it has not tried yet."""
+        if self.auto_precision:
+            return SEARCHED
+        ranking = "" if self.explain else ", --explain ranks them"
+        return (
+            "--auto-precision keeps the layers that do most harm in float32"
+            f"{ranking}; or try another --ranges"
+        )
 
     @property
     def max_drop(self) -> float:
@@ -98,6 +116,8 @@ def source_of(job: ExportJob) -> Source:
     whose = f"a model of your own, PATH.py:FACTORY; '{job.model}' is not one"
     layout = job.input_layout != "nchw"
     _refuse(whose, state=job.states, metric=job.metric, labels=job.labels, input_layout=layout)
+    tolerance = job.metric_tolerance is not None
+    _refuse(whose, metric_direction=job.metric_direction, metric_tolerance=tolerance)
     if path.exists():
         whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
         _refuse(whose, weights=job.weights, strip_prefix=job.strip_prefix, sample=job.sample)
@@ -133,7 +153,7 @@ def _factory(job: ExportJob) -> Source:
         states=read_states(job.states),
         labels=read_labels(job.labels),
         layout=job.input_layout,
-        measuring=read_measuring(job.metric, job.data),
+        measuring=read_measuring(job.metric, job.data, job.metric_direction, job.metric_tolerance),
     )
     return FactorySource(job.model, asked, job.weights, job.strip_prefix)
 

@@ -7,19 +7,22 @@ user's: it reads ``metric.json`` and writes ``measured.json``.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tinyml.bundle import Metric
-from tinyml.errors import InputError, machine_errors
+from tinyml.errors import InputError, TinymlError, ValidationError, machine_errors
 from tinyml.files import write_json
+from tinyml.finite import check_outputs, is_finite
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine
 from tinyml.pipeline.sources.arrays import TARGETS, check_data, rows_of
+from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, is_share
 from tinyml.pipeline.sources.source import Report, RunChild
 from tinyml.pipeline.sources.user_code import explained, load_code, place
 from tinyml.spec import Array, Arrays, Signature
@@ -36,10 +39,22 @@ Ask = Callable[[Arrays], Mapping[str, Array]]
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """A metric, ``PATH.py:NAME``, ``package.module:NAME`` or the function, and its data."""
+    """A metric, ``PATH.py:NAME``, ``package.module:NAME`` or the function, and its data.
+
+    direction  ``higher`` or ``lower``: which is better; None: a share of samples, whose every
+               change is a loss
+    tolerance  how much worse than PyTorch's it may be; None: `tinyml.tolerance.metric_bound`
+
+    Raises `UsageError` for a metric that sounds like a loss and has no direction.
+    """
 
     function: str | Function
     data: Arrays
+    direction: str | None = None
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        check_direction(self.name, self.direction, self.tolerance)
 
     @property
     def name(self) -> str:
@@ -49,10 +64,13 @@ class Measuring:
         return getattr(self.function, "__name__", type(self.function).__name__)
 
 
-def predictions(signature: Signature, data: Arrays, ask: Ask) -> dict[str, Array]:
-    """Every output over all samples of ``data``, states left out: [samples, ...].
+def predictions(
+    signature: Signature, data: Arrays, ask: Ask, who: str = PYTORCH
+) -> dict[str, Array]:
+    """Every output of ``who`` over all samples of ``data``, states left out: [samples, ...].
 
-    A first size of 1, the batch, gives way to the samples.
+    A first size of 1, the batch, gives way to the samples. Raises `ValidationError` for an
+    output that is not finite.
     """
     states = {pair.output for pair in signature.states}
     specs = [spec for spec in signature.outputs if spec.name not in states]
@@ -61,8 +79,20 @@ def predictions(signature: Signature, data: Arrays, ask: Ask) -> dict[str, Array
         answered = ask(rows_of(signature, data, index))
         for spec in specs:
             value = answered[spec.name]
+            check_outputs(f"{who} on sample {index} of the data", {spec.name: value})
             answers[spec.name].append(value[0] if spec.shape[:1] == (1,) else value)
     return {name: np.stack(values) for name, values in answers.items()}
+
+
+def check_pytorch(measuring: Measuring, work: Path, run: RunChild) -> None:
+    """Before anything is converted: `InputError` for a metric whose kind is not known.
+
+    PyTorch's answers lie in ``work``. Raises as `measure` where the function fails.
+    """
+    with np.load(work / PREDICTIONS, allow_pickle=False) as loaded:
+        found = _values(measuring, {PYTORCH: dict(loaded)}, work, run)
+    count = len(measuring.data[TARGETS])
+    check_kind(measuring.name, found[PYTORCH], count, measuring.direction)
 
 
 def measure(
@@ -75,27 +105,55 @@ def measure(
 ) -> tuple[Metric, ...]:
     """The metric of PyTorch (whose answers lie in ``work``) and of each engine, optimised.
 
-    Raises `InputError` or `ExportError` when the function fails or returns no number.
+    Raises `InputError` or `ExportError` when the function fails or returns no number,
+    `ValidationError` for an engine whose outputs or metric are not finite.
     """
     with np.load(work / PREDICTIONS, allow_pickle=False) as loaded:
         answers = {PYTORCH: dict(loaded)}
     count = len(measuring.data[TARGETS])
     for done, engine in enumerate(engines, 1):
         session = engine.open()
-        answers[OPTIMISED[engine.name]] = predictions(signature, measuring.data, session.run)
+        name = OPTIMISED[engine.name]
+        answers[name] = predictions(signature, measuring.data, session.run, name)
         report(
             {"title": f"{measuring.name} on {count} samples", "done": done, "total": len(engines)}
         )
-    if isinstance(measuring.function, str):
-        values = _in_child(measuring.function, answers, measuring.data[TARGETS], work, run)
-    else:
-        function, targets = measuring.function, measuring.data[TARGETS]
-        values = {name: value(function, given, targets) for name, given in answers.items()}
-    bound = metric_bound(values[PYTORCH], count)
-    return tuple(
-        Metric(engine, measuring.name, number, count, abs(number - values[PYTORCH]) <= bound)
-        for engine, number in values.items()
-    )
+    return judged(measuring, _values(measuring, answers, work, run), count)
+
+
+def judged(measuring: Measuring, values: Mapping[str, float], samples: int) -> tuple[Metric, ...]:
+    """A row for each engine in ``values``, PyTorch's among them, against PyTorch's."""
+    for number in values.values():
+        check_kind(measuring.name, number, samples, measuring.direction)
+    want, whole = values[PYTORCH], is_share(values.values(), samples)
+    kind: Literal["share", "relative", "given"] = "share" if whole else "relative"
+    bound = metric_bound(want, samples, is_share=whole)
+    if measuring.tolerance is not None:
+        kind, bound = "given", measuring.tolerance
+    rows = []
+    for engine, number in values.items():
+        row = Metric(
+            engine,
+            measuring.name,
+            number,
+            samples,
+            direction=measuring.direction or "",
+            kind=kind,
+            bound=bound,
+        )
+        worse = row.worse_by(want)
+        rows.append(replace(row, holds=worse <= bound or math.isclose(worse, bound)))
+    return tuple(rows)
+
+
+def _values(
+    measuring: Measuring, answers: Mapping[str, Mapping[str, Array]], work: Path, run: RunChild
+) -> dict[str, float]:
+    """Engine -> the metric of its answers; a function of another file runs in a child."""
+    function, targets = measuring.function, measuring.data[TARGETS]
+    if isinstance(function, str):
+        return _in_child(function, answers, targets, work, run)
+    return {name: value(function, given, targets, name) for name, given in answers.items()}
 
 
 def _in_child(
@@ -117,8 +175,13 @@ def _in_child(
     return measured
 
 
-def value(function: Function, given: Mapping[str, Array], targets: Array) -> float:
-    """``function`` of one engine's predictions: an array, or a dict where there are several."""
+def value(
+    function: Function, given: Mapping[str, Array], targets: Array, engine: str = PYTORCH
+) -> float:
+    """``function`` of one engine's predictions: an array, or a dict where there are several.
+
+    Where it is not finite, PyTorch's is an `InputError`, another engine's a `ValidationError`.
+    """
     alone = next(iter(given.values())) if len(given) == 1 else dict(given)
     answer: Any = function(alone, targets)
     try:
@@ -127,8 +190,9 @@ def value(function: Function, given: Mapping[str, Array], targets: Array) -> flo
         raise InputError(
             f"{place(function)}the metric returns a {type(answer).__name__}, no number"
         ) from None
-    if not np.isfinite(number):
-        raise InputError(f"{place(function)}the metric is {number}")
+    if not is_finite(number):
+        error: type[TinymlError] = InputError if engine == PYTORCH else ValidationError
+        raise error(f"{place(function)}the metric of {engine} is {number}")
     return number
 
 
@@ -144,7 +208,7 @@ def main(arguments: list[str]) -> None:
         with np.load(work / f"answers-{index}.npz", allow_pickle=False) as loaded:
             given = dict(loaded)
         with explained(f"measuring {job['function'].rpartition(':')[2]}"):
-            found[engine] = value(function, given, targets.copy())
+            found[engine] = value(function, given, targets.copy(), engine)
     write_json(work / MEASURED, found)
 
 

@@ -14,11 +14,12 @@ from tinyml.checkpoint import Checkpoint
 from tinyml.errors import UsageError, machine_errors, require
 from tinyml.export import parity
 from tinyml.files import write_json
+from tinyml.finite import check_finite
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, of_training, sample_alone
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
@@ -142,5 +143,6 @@ def sample_for(entry: ModelEntry, path: Path | None) -> Arrays | None:
     if path is None:
         return None
     sample = read_npz(path)
+    check_finite("the sample's", sample, hint=FINITE_SAMPLE)
     entry.signature(len(entry.decision.labels)).check_inputs(sample)
     return sample

@@ -27,7 +27,8 @@ from tinyml.export.blocks import blocks
 from tinyml.export.capture import Captured, with_stages
 from tinyml.export.joined import joined
 from tinyml.export.stage_values import eager_values
-from tinyml.export.weights import load_weights
+from tinyml.export.weights import check_weights, load_weights
+from tinyml.finite import check_outputs, is_finite
 from tinyml.parts import Joined, parts_of
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources.arrays import read_npz
@@ -67,6 +68,7 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
         for version in (module, exact):
             if version is not None:
                 stack.enter_context(adapted(version, list(sample), layout))
+        check_weights(module, "the module")
         with explained("running the module on the sample"):
             signature = signature_of(specs, run(module, sample), states)
             stages = blocks(module, {name: array.copy() for name, array in sample.items()})
@@ -158,9 +160,9 @@ class _Judged:
                 raise
             self.left_out[case] = f"PyTorch refuses it: {type(error).__name__}"
             return None
-        if not all(np.all(np.isfinite(value)) for value in outputs.values()):
-            if case == SAMPLE_CASE:
-                raise ExportError("the module's answer to the sample is not finite")
+        if case == SAMPLE_CASE:
+            check_outputs("PyTorch on the sample", outputs)
+        if not all(is_finite(value) for value in outputs.values()):
             self.left_out[case] = "PyTorch's own answer is not finite"
             return None
         noise = self._noise(given, inside | _prefixed(outputs))
@@ -212,7 +214,7 @@ def _prefixed(outputs: Arrays) -> dict[str, Array]:
 
 
 def _is_noise(got: Array, exact: Array) -> bool:
-    if got.shape != exact.shape or not np.all(np.isfinite(exact)):
+    if got.shape != exact.shape or not is_finite(exact):
         return False
     return largest_error(got, exact) > NOISE_SHARE * POLICIES["engine"].bound(exact)
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from tinyml.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.files import write_json
+from tinyml.finite import check_finite
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.arrays import TARGETS, read_npz
+from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, TARGETS, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
-from tinyml.pipeline.sources.metric import Measuring, measure
+from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.sources.user_code import check_code
 from tinyml.spec import Arrays, Signature
@@ -44,6 +45,7 @@ class Asked:
     measuring: Measuring | None = None
 
     def __post_init__(self) -> None:
+        check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
         if self.layout not in LAYOUTS:
             raise UsageError(
                 f"unknown input layout '{self.layout}'", hint=f"known: {', '.join(LAYOUTS)}"
@@ -94,7 +96,7 @@ class FactorySource:
             run("tinyml.pipeline.sources.capture", [str(work)])
         except MachineError as error:
             raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
-        return _subject(self.name, self.asked, work)
+        return _subject(self.name, self.asked, work, run)
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report
@@ -121,7 +123,7 @@ class ModuleSource:
         report({"text": f"capturing {self.name} with torch.export"})
         self.asked.write(work)
         capture_module(self.module, self.asked.states, self.asked.layout, work)
-        return _subject(self.name, self.asked, work)
+        return _subject(self.name, self.asked, work, run)
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report
@@ -142,7 +144,7 @@ def _calibration(
     return given(arrays, signature, count)
 
 
-def _subject(name: str, asked: Asked, work: Path) -> Subject:
+def _subject(name: str, asked: Asked, work: Path, run: RunChild) -> Subject:
     path = work / capture.FACTS
     if not path.is_file():
         raise ExportError(
@@ -152,6 +154,8 @@ def _subject(name: str, asked: Asked, work: Path) -> Subject:
     captured = json.loads(path.read_text(encoding="utf-8"))
     signature = Signature.from_json(captured["signature"])
     _check_labels(asked.labels, signature)
+    if asked.measuring is not None:
+        check_pytorch(asked.measuring, work, run)
     return Subject(
         name=name,
         signature=signature,
@@ -188,8 +192,14 @@ def _accuracy(
     return Accuracy(metrics=measure(asked.measuring, signature, engines, work, run, report))
 
 
-def read_measuring(metric: str | None, data: Path | None) -> Measuring | None:
-    """``--metric`` and ``--data``, which need each other."""
+def read_measuring(
+    metric: str | None,
+    data: Path | None,
+    direction: str | None = None,
+    tolerance: float | None = None,
+) -> Measuring | None:
+    """``--metric`` and ``--data``, which need each other, and what is said of the metric."""
+    check_metric_given(metric, direction, tolerance)
     if metric is None and data is None:
         return None
     if metric is None:
@@ -200,7 +210,17 @@ def read_measuring(metric: str | None, data: Path | None) -> Measuring | None:
     arrays = read_npz(data)
     if TARGETS not in arrays:
         raise InputError(f"{data} has no '{TARGETS}'", hint=f"it has: {', '.join(arrays)}")
-    return Measuring(metric, arrays)
+    return Measuring(metric, arrays, direction, tolerance)
+
+
+def check_metric_given(metric: object, direction: str | None, tolerance: float | None) -> None:
+    """`UsageError` for what is said of a metric that is not given."""
+    for name, value in (("direction", direction), ("tolerance", tolerance)):
+        if metric is None and value is not None:
+            raise UsageError(
+                f"--metric-{name} is for --metric, which is not given",
+                hint=f"omit --metric-{name}, or add --metric my_eval.py:FUNCTION",
+            )
 
 
 def read_labels(path: Path | None) -> tuple[str, ...]:

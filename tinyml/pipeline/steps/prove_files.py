@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from tinyml.bundle import REFERENCE, ModelFile, Parity, StageParity
+from tinyml.errors import ValidationError
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.source import Report, RunChild, Subject
+from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.twins import prove_twins
 from tinyml.pipeline.steps.write_files import run_child
@@ -26,6 +27,7 @@ def prove_files(
     work: Path,
     report: Report,
 ) -> Parity:
+    """Raises `ValidationError` for outputs on the data that are not finite where all rows pass."""
     shutil.copy(work / REFERENCE, draft / REFERENCE)
     expected = reference.load(draft / REFERENCE)
     expected.check(subject.signature, subject.stages)
@@ -37,5 +39,10 @@ def prove_files(
         *prove_twins(found, expected, work),
     )
     run: RunChild = partial(run_child, plan, work)
-    accuracy = plan.source.accuracy(found, work, run, report)
+    try:
+        accuracy = plan.source.accuracy(found, work, run, report)
+    except ValidationError as error:
+        if Parity(rows).passed:
+            raise
+        accuracy = Accuracy(note=error.message)  # the rows say where it comes from
     return Parity(rows, accuracy.agreements, accuracy.note, accuracy.metrics)
