@@ -318,6 +318,14 @@ def test_inspect_does_not_call_a_bundle_without_rows_good(bundle_copy: Path) -> 
     assert inspect(bundle_copy)["parity"]["verdict"] == "not judged"
 
 
+def test_a_bundle_without_inputs_is_not_timed(bundle_copy: Path) -> None:
+    from tinyml.pipeline.bench import bench
+
+    forge(bundle_copy, reference=lambda _: {})
+    with pytest.raises(ValidationError, match="holds no case"):
+        bench(bundle_copy, repeats=1, runs=1, threads=1, out=None, report=silent)
+
+
 @pytest.mark.parametrize("use", ["predict", "eval", "bench", "assert_parity"])
 def test_every_use_of_a_bundle_looks_for_contradictions(bundle_copy: Path, use: str) -> None:
     from tinyml.pipeline.bench import bench

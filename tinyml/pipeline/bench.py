@@ -167,11 +167,11 @@ def jobs_of(what: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
 def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     check_bundle(bundle)
+    expected = reference.load(folder / bundles.REFERENCE)
+    expected.check(bundle.signature, bundle.stages)
     ready, skipped = installed(folder, bundle.models)
     for engine in ready:
         meet(engine.runtime, engine.path)
-    expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages)
     inputs = next(iter(expected.inputs.values()))
     return [job for engine in ready for job in _jobs(bundle, engine, inputs, scratch)], skipped
 
