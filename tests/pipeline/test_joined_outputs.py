@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from int8_user import SHAPE, job, silent
 
-from tinyml.bundle import Bundle
-from tinyml.errors import UsageError
+from tinyml.bundle import Bundle, StageParity
+from tinyml.errors import UsageError, ValidationError
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.declared_rows import check_parts
 from tinyml.pipeline.export import export
+from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
 from tinyml.tolerance import sqnr_db
 
@@ -64,8 +67,18 @@ def test_scores_next_to_boxes_keep_a_scale_of_their_own(user: Path, tmp_path: Pa
     assert kept
     parts = [str(part) for part in expected.parts["output"]]
     assert parts[:2] == ["0-3 of axis 1", "4-6 of axis 1"]
-    judged = [row for row in made.parity.stages if row.stage == "output"]
-    assert {row.part for row in judged if row.engine.startswith("litert")} <= {*parts}
+    checked = verify(made.folder, silent).parity
+    judged = [row for row in checked.stages if row.stage == "output"]
+    assert judged
+    assert {row.part for row in judged} <= {*parts}
+
+
+def test_rows_that_lost_their_parts_do_not_pass() -> None:
+    row = StageParity("litert", "sample", "output", "pass", "int8", 0.1, 0.2, part="4-6 of axis 1")
+    check_parts([row], [row])
+    check_parts([row], [replace(row, part="")])  # a bundle that was written before there were parts
+    with pytest.raises(ValidationError, match="does not tell the parts of 1 rows"):
+        check_parts([replace(row, part="")], [row])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tinyml.bundle import JUDGED, Bundle, StageParity, Verdict
+from tinyml.bundle import JUDGED, REFERENCE, Bundle, StageParity, Verdict
 from tinyml.errors import ValidationError
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine
 from tinyml.pipeline.answers.reference import Reference
@@ -76,7 +76,7 @@ def check_rows(rows: Sequence[StageParity], declared: Sequence[DeclaredRow], who
 
     Their verdicts must be declared too, and a row that passed must be within its bound.
     """
-    found = Counter((row.engine, row.case, row.stage) for row in rows)
+    found = Counter(map(_key, rows))
     wanted = Counter(row.key for row in declared)
     verdicts: dict[Key, set[Verdict]] = {}
     for row in declared:
@@ -85,7 +85,7 @@ def check_rows(rows: Sequence[StageParity], declared: Sequence[DeclaredRow], who
     other = [
         key
         for row in rows
-        if (key := (row.engine, row.case, row.stage)) in verdicts
+        if (key := _key(row)) in verdicts
         and (row.verdict not in verdicts[key] or (row.verdict in JUDGED and not _within(row)))
     ]
     kinds = ((missing, "missing"), (added, "too many"), (other, "of another verdict"))
@@ -96,6 +96,24 @@ def check_rows(rows: Sequence[StageParity], declared: Sequence[DeclaredRow], who
             + "; ".join(wrong),
             hint="the bundle was changed after its export: copy it again, or export it again",
         )
+
+
+def check_parts(rows: Sequence[StageParity], manifest: Sequence[StageParity]) -> None:
+    """Raise `ValidationError` where ``rows`` do not judge the parts of what the export did.
+
+    Which part is the worst may differ between machines.
+    """
+    in_parts = {_key(row) for row in manifest if row.part}
+    whole = [_key(row) for row in rows if not row.part and _key(row) in in_parts]
+    if whole:
+        raise ValidationError(
+            f"{REFERENCE} does not tell the parts of {len(whole)} rows ({_shown(whole)})",
+            hint="the bundle was changed after its export: copy it again, or export it again",
+        )
+
+
+def _key(row: StageParity) -> Key:
+    return (row.engine, row.case, row.stage)
 
 
 def _cases(

@@ -20,7 +20,13 @@ from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed, meet
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
-from tinyml.pipeline.declared_rows import check_rows, engine_rows, program_rows, twin_rows
+from tinyml.pipeline.declared_rows import (
+    check_parts,
+    check_rows,
+    engine_rows,
+    program_rows,
+    twin_rows,
+)
 from tinyml.spec import Signature
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -74,6 +80,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     parity.gate(checked)
     repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
     check_rows(rows, repeated, "this run")
+    check_parts(rows, bundle.parity.stages)
     return Verified(len(bundle.files), checked, skipped, bundle.digest)
 
 
