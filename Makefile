@@ -78,5 +78,7 @@ check-sparse: setup ## the sparse lint against LiteRT on an emulated board and i
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py
 
-clean: ## remove .venv, caches, runs and builds
-	rm -rf $(VENV) build dist demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, caches, builds and what make demo made; runs/ and other outputs stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json
+	@rmdir demo 2>/dev/null || true
