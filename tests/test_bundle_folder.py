@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tinyml.bundle_folder import bundle_around, check_outside, foreign_files
 from tinyml.errors import UsageError
 from tinyml.models.training.run import owned_folder
+from tinyml.pipeline import export
 from tinyml.pipeline.bench import bench, beside
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.scale import ScaleJob
 from tinyml.pipeline.scale import run as run_scale
+from tinyml.pipeline.sources.export_job import ExportJob
 
 
 def bundle(folder: Path) -> Path:
@@ -56,6 +59,26 @@ def test_no_command_writes_at_any_level_of_a_bundle(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="lies in the bundle"), owned_folder(place):
             pass
     assert sorted(p.name for p in own.rglob("*")) == ["manifest.json", "run.py"]
+
+
+def test_an_export_replaces_bundles_only_and_writes_into_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "checked", lambda job, source: None)
+    own = bundle(tmp_path / "own")
+    (tmp_path / "thesis.md").touch()
+    refused = [
+        (ExportJob("net", "rpi", own), "--force to replace it"),
+        (ExportJob("net", "rpi", tmp_path, force=True), "did not write: own, thesis.md"),
+        (ExportJob("net", "rpi", own / "inner"), "lies in the bundle"),
+        (ExportJob("net", "rpi", tmp_path / "new", keep_failed=own / "kept"), "lies in the bundle"),
+    ]
+    source: Any = None
+    for job, words in refused:
+        with pytest.raises(UsageError) as caught:
+            export.bundle_from(job, source, lambda _: None)
+        assert words in f"{caught.value.message}; {caught.value.hint}"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["own", "thesis.md"]
 
 
 def test_a_benchmark_of_a_file_in_a_bundle_lies_next_to_the_bundle(tmp_path: Path) -> None:
