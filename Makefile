@@ -9,7 +9,7 @@ WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse quantized-accuracy check-sparse golden clean
+.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -54,6 +54,11 @@ SEED ?= 0
 fuzz: setup ## 10,000 broken model files against every reader: facts or one line, within limits
 	$(BIN)/python scripts/fuzz --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS),--files $(FILES))
 
+# KILLS: another number; SEED: other moments.
+KILLS ?= 200
+kill-runs: setup ## 200 random kills of train, prune, export, bench, compare: nothing lost or left (20 min)
+	$(BIN)/python scripts/kill_runs --kills $(KILLS) --seed $(SEED)
+
 picture: setup ## redraw README's scalogram
 	$(BIN)/python scripts/readme_picture.py
 
@@ -78,5 +83,7 @@ check-sparse: setup ## the sparse lint against LiteRT on an emulated board and i
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py
 
-clean: ## remove .venv, caches, runs and builds
-	rm -rf $(VENV) build dist demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, caches, builds and what make demo made; runs/ and other outputs stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json
+	@rmdir demo 2>/dev/null || true

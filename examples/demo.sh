@@ -1,7 +1,8 @@
 #!/bin/sh
 # The whole line on synthetic heart sounds: train, export, prove, predict, time.
 set -eu
-rm -rf demo
+# Only what this script makes.
+rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json
 step() { printf '\n$ tinyml %s\n' "$*" >&2; tinyml "$@"; }
 
 step train synthetic --out demo/run

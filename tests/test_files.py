@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tinyml.errors import MachineError, UsageError
-from tinyml.files import new_folder, sha256, write_bytes, write_json
+from tinyml.files import sha256, sweep_files, temporary, write_bytes, write_json
+from tinyml.folders import new_folder
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(
@@ -29,52 +31,61 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_appears_when_the_block_succeeds_and_only_then(tmp_path: Path) -> None:
-    out = tmp_path / "deep" / "bundle"
-    with new_folder(out, force=False) as draft:
-        (draft / "x").write_text("1")
-        assert not out.exists()
-    assert [p.name for p in out.parent.iterdir()] == ["bundle"]
-    with pytest.raises(RuntimeError), new_folder(out, force=True) as draft:
-        raise RuntimeError
-    assert (out / "x").read_text() == "1"
-    assert [p.name for p in out.parent.iterdir()] == ["bundle"]
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    for umask, file, folder in ((0o077, 0o600, 0o700), (0o002, 0o664, 0o775)):
+        before = os.umask(umask)
+        try:
+            write_bytes(tmp_path / f"file-{umask}", b"x")
+            with new_folder(tmp_path / f"folder-{umask}") as draft:
+                (draft / "x").touch()
+        finally:
+            os.umask(before)
+        assert (tmp_path / f"file-{umask}").stat().st_mode & 0o777 == file
+        assert (tmp_path / f"folder-{umask}").stat().st_mode & 0o777 == folder
 
 
-def test_an_existing_folder_is_replaced_only_by_force(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").touch()
-    with pytest.raises(UsageError, match="exists"), new_folder(tmp_path / "out", force=False):
-        pass
-    with new_folder(tmp_path / "out", force=True) as draft:
-        (draft / "new").touch()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["new"]
+def test_what_is_not_a_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UsageError, match="not a regular file"):
+            write_bytes(place, b"x")
 
 
-def test_two_writers_of_one_folder_are_told_apart(tmp_path: Path) -> None:
-    with (
-        new_folder(tmp_path / "out", force=False),
-        pytest.raises(UsageError, match="another process is writing"),
-        new_folder(tmp_path / "out", force=False),
-    ):
-        pass
-    assert (tmp_path / "out").is_dir()
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "facts.json")
+    write_bytes(tmp_path / "link.json", b"new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real" / "facts.json").read_bytes() == b"new"
 
 
-def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+def test_only_temporaries_of_dead_writers_are_swept(tmp_path: Path) -> None:
+    users = [".facts.json.bak", ".facts.json.tmp-notes", ".x.safetensors.old", ".facts.json.tmp-"]
+    dead, living = temporary(tmp_path / "facts.json"), temporary(tmp_path / "facts.json")
+    other = temporary(tmp_path / "other.json")
+    for name in (*users, dead.name, living.name, other.name):
+        (tmp_path / name).touch()
+    with living.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        write_bytes(tmp_path / "facts.json", b"x")
+        assert set(os.listdir(tmp_path)) == {*users, "facts.json", living.name, other.name}
+        sweep_files(tmp_path)
+        assert set(os.listdir(tmp_path)) == {*users, "facts.json", living.name}
+    sweep_files(tmp_path)
+    assert set(os.listdir(tmp_path)) == {*users, "facts.json"}
+
+
+def test_a_killed_writers_file_goes_with_the_next_write(tmp_path: Path) -> None:
     script = (
-        "import os, sys, pathlib; from tinyml.files import new_folder\n"
-        "with new_folder(pathlib.Path(sys.argv[1]), force=False) as d:\n"
-        "    (d / 'half').touch(); os.kill(os.getpid(), 9)\n"
+        "import os, sys, pathlib; from tinyml import files\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
+        "files.write_bytes(pathlib.Path(sys.argv[1]), b'half')\n"
     )
-    out = tmp_path / "out"
-    died = subprocess.run([sys.executable, "-c", script, str(out)], check=False)
-    assert died.returncode == -9
-    assert not out.exists()
-    assert list(tmp_path.glob(".out.tmp-*"))
-    with new_folder(out, force=False):
-        pass
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    path = tmp_path / "x"
+    assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == -9
+    assert [left.name.partition("-")[0] for left in tmp_path.iterdir()] == [".x.tmp"]
+    write_bytes(path, b"whole")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_sha256_is_of_the_bytes(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Writing so that a reader finds the old file, the new file, or none: never half of one."""
+"""Writing so that a reader finds the old file, the new file, or none: never half of one.
+
+What is being written has a temporary name next to the file, `temporary`. Nothing else is
+ever removed: a user's own hidden files have other names.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+import re
+import secrets
 from pathlib import Path
 from typing import Any
 
 from tinyml.errors import UsageError, machine_errors
+from tinyml.locks import hold, is_at
 
 CACHE_ENVIRONMENT = "TINYML_CACHE"
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.tmp-[0-9a-f]{16}", re.DOTALL)
 
 
 def cache_folder() -> Path:
@@ -37,21 +42,69 @@ def canonical_json(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def resolved(path: Path) -> Path:
+    """``path`` as an absolute path without symbolic links or ``..``."""
+    return Path(os.path.realpath(path))
+
+
+def temporary(path: Path) -> Path:
+    """A new name next to ``path`` for what will become it."""
+    return path.with_name(f".{path.name}.tmp-{secrets.token_hex(8)}")
+
+
+def temporaries(folder: Path, name: str | None = None) -> list[Path]:
+    """Everything in ``folder`` that has a name of `temporary`: of ``name``, or of any."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, _TEMPORARY.fullmatch(entry.name)) for entry in entries]
+    return [folder / own for own, match in found if match and name in (None, match["name"])]
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name in the same folder, then rename."""
+    """Write ``data`` under a temporary name in the same folder, then rename.
+
+    Permissions are those of the user's umask; a symbolic link stays one. Raises `UsageError`
+    where ``path`` is a folder or a device, `MachineError` when it cannot be written.
+    """
+    path = resolved(path)
     with machine_errors(f"writing {path.name}"):
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a regular file", hint="choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        sweep_files(path.parent, path.name)
+        draft, handle = _held_temporary(path)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+                draft.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
+
+
+def _held_temporary(path: Path) -> tuple[Path, int]:
+    """A new temporary file of ``path``, held by this process, which `sweep_files` leaves."""
+    while True:
+        draft = temporary(path)
+        held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if is_at(held, draft):
+            return draft, held
+        os.close(held)  # swept before it was held
+
+
+def sweep_files(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files in ``folder`` whose writer is dead: of ``name``, or of any."""
+    for left in temporaries(folder, name):
+        # An error: a folder, a link, another user's, or gone in the meantime.
+        with contextlib.suppress(OSError):
+            held = hold(left, make=False)
+            if held is not None:  # its writer is dead
+                try:
+                    left.unlink()
+                finally:
+                    os.close(held)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,70 +115,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """`write_text` of indented JSON with a final newline."""
     write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
-
-
-@contextlib.contextmanager
-def new_folder(path: Path, *, force: bool) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when the block succeeds, and vanishes when not.
-
-    Raises `UsageError` when ``path`` exists (unless ``force``) or another process is
-    making it; `MachineError` when the disk is full or the place not writable.
-    """
-    path = path.absolute()
-    _refuse_existing(path, force)
-    with machine_errors(f"making {path.name}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with lock(path):
-        _refuse_existing(path, force)
-        _sweep(path)
-        with machine_errors(f"making {path.name}"):
-            draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
-            try:
-                draft.chmod(0o755)
-                yield draft
-                _replace_folder(draft, path)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-
-
-def _refuse_existing(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists", hint="choose another folder, or --force to replace it")
-    for place in (path, *path.parents):
-        if place.exists() and not place.is_dir():
-            raise UsageError(f"{place} is a file, not a folder", hint="choose another folder")
-
-
-@contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Be the only process that writes ``path``, a folder; `UsageError` when another one is."""
-    file = path.parent / f".{path.name}.lock"
-    with machine_errors(f"making {path.name}"):
-        stream = file.open("w")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another process is writing {path}", hint="wait for it, or choose another folder"
-            ) from None
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what a killed process left; the lock says that nobody owns it."""
-    for left in path.parent.glob(f".{path.name}.tmp-*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def _replace_folder(draft: Path, path: Path) -> None:
-    if path.exists():
-        old = draft.with_name(f".{path.name}.tmp-old")
-        path.rename(old)
-        draft.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        draft.rename(path)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinyml.errors import DeviceError
-from tinyml.files import cache_folder, new_folder
+from tinyml.files import cache_folder
+from tinyml.folders import new_folder
 from tinyml.runtimes.file_sparse import dense, sparse_tensors
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, write_tflite
 
@@ -28,7 +29,7 @@ def fetched() -> Iterator[Path]:
     """The files, in the user's cache; pip fetches the wheel (36 MB) once."""
     folder = cache_folder() / "sparse-files" / WHEEL
     if not folder.exists():
-        with new_folder(folder, force=False) as draft:
+        with new_folder(folder) as draft:
             command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *PLATFORM]
             done = subprocess.run([*command, "-d", str(draft), WHEEL], check=False)
             if done.returncode:

@@ -12,7 +12,8 @@ from typing import Any
 from outcome import Outcome, outcome
 
 from tinyml.errors import DeviceError, MachineError
-from tinyml.files import cache_folder, new_folder
+from tinyml.files import cache_folder
+from tinyml.folders import new_folder
 
 SCRIPT = Path(__file__).with_name("time_web.mjs")
 # A step of two and more is not noise, where a vector kernel runs.
@@ -26,7 +27,7 @@ def installed(version: str) -> Path:
             raise MachineError(f"the web build needs {tool}, not found here", hint="install nodejs")
     folder = cache_folder() / "web" / f"litertjs-{version}"
     if not folder.exists():
-        with new_folder(folder, force=False) as draft:
+        with new_folder(folder) as draft:
             command = ["npm", "install", "--silent", "--legacy-peer-deps", "--prefix", str(draft)]
             _run([*command, f"@litertjs/core@{version}"], "fetching LiteRT's web build")
     return folder / "node_modules"

@@ -186,3 +186,9 @@ def _assert_gone(pid: int) -> None:
         return status.rpartition(")")[2].split()[0] == "Z"
 
     _wait_for(gone)
+
+
+def test_a_childs_temporary_files_go_with_it(child) -> None:
+    made = Path(child("import tempfile\nprint(tempfile.mkdtemp())").strip())
+    assert made.parent.name.startswith("tinyml-child-")
+    assert not made.parent.exists()

@@ -117,7 +117,7 @@ def test_labels_that_were_changed_are_noticed(cache: Path) -> None:
 def test_what_a_killed_process_left_is_swept(cache: Path) -> None:
     get()
     entry = entries(cache)[0]
-    left = cache / f".{entry.name}.tmp-xyz"
+    left = cache / f".{entry.name}.tmp-0123456789abcdef"
     left.mkdir()
     (left / "training.npy").write_bytes(b"half")
     (entry / "test.npy").unlink()

@@ -8,7 +8,6 @@ and never how fast a board is.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tinyml.device.local import LocalLink
 from tinyml.errors import DeviceError, UsageError, machine_errors
 from tinyml.files import write_text
 from tinyml.measurement import Label
+from tinyml.scratch import scratch
 
 CALLS = 3
 TIMEOUT_S = 600.0
@@ -96,10 +96,7 @@ def emulated_link(cpu: str, version: str) -> Iterator[EmulatedLink]:
         known = ", ".join(emulated_root.PARTS)
         raise UsageError(f"no emulated board has the processor '{cpu}'", hint=f"known: {known}")
     root = emulated_root.root(version)
-    with machine_errors("making a folder for the board"):
-        folder = tempfile.TemporaryDirectory(prefix="tinyml-board-")
-    with folder:
-        made = Path(folder.name)
+    with scratch("board") as made:
         yield EmulatedLink(
             LocalLink(made), _board(root, made, cpu), cpu, emulated_root.plugin(made)
         )

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from tinyml.errors import DeviceError, MachineError, machine_errors
-from tinyml.files import cache_folder, new_folder, write_text
+from tinyml.files import cache_folder, write_text
+from tinyml.folders import new_folder
 
 SUITE = "bookworm"
 PYTHON = "usr/bin/python3.11"
@@ -47,7 +48,7 @@ def root(version: str) -> Path:
     check()
     path = cache_folder() / "boards" / f"{SUITE}-litert-{version}"
     if not path.exists():
-        with new_folder(path, force=False) as draft:
+        with new_folder(path) as draft:
             _unpack_debian(draft)
             _install(draft / SITE, version)
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from tinyml.device.link import Answer
 from tinyml.errors import DeviceError, machine_errors
 from tinyml.measurement import Label
+from tinyml.scratch import scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,5 @@ class LocalLink:
 @contextmanager
 def local_link() -> Iterator[LocalLink]:
     """A link to this machine; its folder goes when the block ends."""
-    with machine_errors("making a folder for the run"):
-        folder = tempfile.TemporaryDirectory(prefix="tinyml-run-")
-    with folder:
-        yield LocalLink(Path(folder.name))
+    with scratch("run") as folder:
+        yield LocalLink(folder)

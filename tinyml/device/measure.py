@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tinyml.errors import DeviceError, ValidationError
 from tinyml.files import sha256
 from tinyml.measurement import WHOLE, Measurement, Process
 from tinyml.runtimes import runner
+from tinyml.scratch import scratch
 from tinyml.spec import Arrays
 
 Progress = Callable[[str, int, int], None]
@@ -91,8 +91,8 @@ def _push(link: Link, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
 
 def _command(link: Link, job: Job, index: int, script: str, plan: Plan) -> list[str]:
     model = link.push(job.path, f"{index}-{job.path.name}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "inputs.npz"
+    with scratch("inputs") as folder:
+        path = folder / "inputs.npz"
         np.savez(path, **dict(job.inputs))  # type: ignore[arg-type]
         inputs = link.push(path, f"{index}-inputs.npz")
     command = [link.python, script, model, "--runtime", job.runtime, "--inputs", inputs]

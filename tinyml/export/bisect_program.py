@@ -13,7 +13,6 @@ import importlib
 import json
 import operator
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from tinyml.export.blame import Blame, from_stack, reason
 from tinyml.export.capture import NAMES, PROGRAM
 from tinyml.export.module_stack import module_stack
 from tinyml.files import write_json
+from tinyml.scratch import scratch
 from tinyml.spec import Signature, TensorSpec
 
 KILLED = "it kills the converter"
@@ -106,8 +106,8 @@ class Search:
         except ExportError:
             return ""  # the whole was captured: what stands alone is another question
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                self._writer.write(captured, Path(folder) / "part")
+            with scratch("part") as folder:
+                self._writer.write(captured, folder / "part")
         except ExportError as error:
             traceback.print_exc()
             return reason(error.message)

@@ -16,7 +16,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 from tinyml import errors
 from tinyml.errors import ExportError, MachineError, TinymlError, machine_errors
 from tinyml.process import PR_SET_PDEATHSIG, die_with
+from tinyml.scratch import scratch
 
 # Same bytes each time, no telemetry, no accelerator probing, quiet native logs.
 ENVIRONMENT = {
@@ -78,8 +78,8 @@ def run_children(
     out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
     """
     doing = f"running {' and '.join(child.module for child in children)}"
-    with machine_errors(doing), tempfile.TemporaryDirectory() as folder:
-        reports = [Path(folder) / f"{number}.json" for number in range(len(children))]
+    with machine_errors(doing), scratch("child") as folder:
+        reports = [folder / f"{number}.json" for number in range(len(children))]
         started: list[subprocess.Popen[bytes]] = []
         try:
             for child, report in zip(children, reports, strict=True):
@@ -101,7 +101,8 @@ def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **ENVIRONMENT},
+            # Whatever the child and the packages that it uses leave, goes with our own folder.
+            env={**os.environ, **ENVIRONMENT, "TMPDIR": str(report.parent)},
             start_new_session=True,
         )
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from tinyml.export.tflite_names import computing_parts, made_from, name_stages, 
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.twin import run_writer
 from tinyml.files import write_bytes
+from tinyml.scratch import scratch
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
@@ -93,8 +93,8 @@ def to_tflite(captured: Captured, module: Any = None) -> bytes:
     except Exception as error:
         cause = capture.one_line(error)
         raise ExportError(f"LiteRT cannot convert the model: {cause}", hint=ADVICE) from error
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.tflite"
+    with scratch("convert") as folder:
+        file = folder / "model.tflite"
         converted.export(str(file))
         return file.read_bytes()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,19 @@ from typing import Any
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
+from tinyml.bundle_folder import bundle_around, check_outside
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import DeviceError, InputError, UsageError, machine_errors
+from tinyml.errors import DeviceError, InputError
 from tinyml.export import parity
-from tinyml.files import write_json
+from tinyml.files import resolved, write_json
 from tinyml.integers import to_integers
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, meet, runtime_of
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.runtimes.cut import cut_file
+from tinyml.scratch import scratch
 from tinyml.spec import Arrays
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -93,11 +94,9 @@ def bench(
     bundle, `InputError` for a file that its runtime refuses, `UsageError` for an ``out`` in a
     bundle. The JSON file lies beside the bundle or file, never in a bundle.
     """
-    _check_out(out)
-    with machine_errors("making a scratch folder"):
-        scratch = tempfile.TemporaryDirectory(prefix="tinyml-bench-")
-    with scratch, local_link() as link:
-        jobs, skipped = jobs_of(what, Path(scratch.name))
+    check_outside(out)
+    with scratch("bench") as work, local_link() as link:
+        jobs, skipped = jobs_of(what, work)
         plan = Plan(runs=runs, threads=threads)
         measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
     path = out or beside(what)
@@ -112,22 +111,11 @@ def beside(what: Path) -> Path:
     That of a bundle's file lies beside the bundle: what is added to one breaks its seal.
     """
     path = what.absolute()
-    if _is_bundle(path.parent):
-        return path.parent.parent / f"{path.parent.name}.{path.name}.bench.json"
-    return path.parent / f"{path.name}.bench.json"
-
-
-def _is_bundle(folder: Path) -> bool:
-    return (folder / bundles.MANIFEST).is_file()
-
-
-def _check_out(out: Path | None) -> None:
-    """`UsageError` for a place in a bundle."""
-    if out is not None and _is_bundle(out.absolute().parent):
-        raise UsageError(
-            f"{out} lies in a bundle, which holds what was exported and nothing else",
-            hint="give another folder, or leave --out away: it is written beside the bundle",
-        )
+    around = bundle_around(path)
+    if around is None:
+        return path.parent / f"{path.name}.bench.json"
+    inner = ".".join(resolved(path).relative_to(around).parts)
+    return around.parent / f"{around.name}.{inner}.bench.json"
 
 
 def read_measurements(path: Path) -> tuple[Measurement, ...]:
@@ -156,15 +144,15 @@ def _no_benchmark(path: Path) -> InputError:
     )
 
 
-def jobs_of(what: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
+def jobs_of(what: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
     """What there is to time in a bundle or a file, and a line for each runtime that lacks.
 
-    Parts of files are cut into ``scratch``. Raises as `bench`.
+    Parts of files are cut into ``work``. Raises as `bench`.
     """
-    return (_of_file if what.is_file() else _of_bundle)(what, scratch)
+    return (_of_file if what.is_file() else _of_bundle)(what, work)
 
 
-def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
+def _of_bundle(folder: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
@@ -173,10 +161,10 @@ def _of_bundle(folder: Path, scratch: Path) -> tuple[list[Job], tuple[str, ...]]
     for engine in ready:
         meet(engine.runtime, engine.path)
     inputs = next(iter(expected.inputs.values()))
-    return [job for engine in ready for job in _jobs(bundle, engine, inputs, scratch)], skipped
+    return [job for engine in ready for job in _jobs(bundle, engine, inputs, work)], skipped
 
 
-def _of_file(file: Path, _scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
+def _of_file(file: Path, _work: Path) -> tuple[list[Job], tuple[str, ...]]:
     """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
     runtime = runtime_of(file)
     meet(runtime, file)
@@ -184,14 +172,14 @@ def _of_file(file: Path, _scratch: Path) -> tuple[list[Job], tuple[str, ...]]:
     return [Job(file, str(runtime.name), inputs)], ()
 
 
-def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, scratch: Path) -> list[Job]:
+def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:
     inputs = to_integers(inputs, engine.model.ends)
     states = {pair.input: pair.output for pair in bundle.signature.states} or None
     whole = Job(engine.path, engine.name, inputs, WHOLE, states)
     tensor = engine.model.stages.get(bundle.front_end or "")
     if tensor is None:
         return [whole]
-    part = scratch / f"front-end-{engine.path.name}"
+    part = work / f"front-end-{engine.path.name}"
     taken = cut_file(engine.path, tensor, part)
     return [whole, Job(part, engine.name, {name: inputs[name] for name in taken}, FRONT_END)]
 

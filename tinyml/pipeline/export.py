@@ -8,17 +8,16 @@ one rename, after parity; out of tolerance there is none. The doors differ only 
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tinyml.bundle import Bundle, ModelFile, Parity
+from tinyml.bundle_folder import check_outside, foreign_files
 from tinyml.errors import ExportError, MachineError, ValidationError, machine_errors
 from tinyml.export import parity
-from tinyml.files import new_folder
+from tinyml.folders import new_folder
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.integers.draw import draw
 from tinyml.pipeline.integers.write_integers import Written, write_integers
@@ -35,6 +34,7 @@ from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
 from tinyml.pipeline.steps.prove_files import prove_files
 from tinyml.pipeline.steps.write_files import plan_floats, run_child, write_files
+from tinyml.scratch import keep, scratch
 from tinyml.target import find_target
 
 
@@ -51,7 +51,10 @@ def export(job: ExportJob, report: Report) -> Bundle:
 def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     """`export` of whatever ``source`` brings in."""
     plan = checked(job, source)
-    with new_folder(job.out, force=job.force) as draft, _scratch() as work:
+    check_outside(job.out)
+    check_outside(job.keep_failed)
+    making = new_folder(job.out, force=job.force, foreign=foreign_files)
+    with making as draft, _scratch() as work:
         subject = source.capture(work, partial(run_child, plan, work), report)
         if plan.quantize is not None and plan.quantize.equalize:
             report({"text": "evening out the channels of consecutive layers"})
@@ -91,20 +94,13 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder for what lies between the steps; after a failed conversion its logs stay."""
-    with machine_errors("making a scratch folder"):
-        work = Path(tempfile.mkdtemp(prefix="tinyml-export-"))
-    keep_logs = False
-    try:
-        yield work
-    except (ExportError, MachineError) as error:
-        keep_logs = str(work / capture.LOGS) in error.hint
-        raise
-    finally:
-        for path in work.iterdir():
-            if path.name != capture.LOGS:
-                path.unlink()
-        if not keep_logs:
-            shutil.rmtree(work)
+    with scratch("export") as work:
+        try:
+            yield work
+        except (ExportError, MachineError) as error:
+            if str(work / capture.LOGS) in error.hint:
+                keep(work, capture.LOGS)
+            raise
 
 
 def _gate(

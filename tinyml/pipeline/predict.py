@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
+from tinyml.bundle_folder import check_outside
 from tinyml.decision import Decision, Floats, of_recordings
 from tinyml.errors import InputError, UsageError, require
 from tinyml.finite import LOUD, check_outputs
@@ -42,8 +43,9 @@ def predict(
     """One answer per file, in order; nothing is answered when one file is bad.
 
     Raises `DataError` naming the file, `ValidationError` for a changed bundle or outputs that
-    are not finite, `MissingExtraError` without a runtime.
+    are not finite, `MissingExtraError` without a runtime, `UsageError` for a ``plot`` in a bundle.
     """
+    check_outside(plot)
     bundle = bundles.read(folder)
     if isinstance(bundle.decision, ImageDecision):
         return _images(bundle, bundle.decision, files, plot, runtime)

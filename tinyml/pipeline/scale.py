@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyml.bundle_folder import check_outside
 from tinyml.errors import UsageError, machine_errors
 from tinyml.models.scaling import (
     BASE_MACS,
@@ -53,10 +54,12 @@ def run(job: ScaleJob) -> dict[str, Any]:
         raise UsageError("--params and --resolution are limits on a budget: give --macs too")
     if job.plot is not None and job.fit is None:
         raise UsageError("--plot draws a fit: give --fit FILE.csv too")
+    plot = job.plot or (job.fit.with_suffix(".png") if job.fit else None)
+    check_outside(plot)
     budget = _budget(job)
-    if job.fit is None:
+    if job.fit is None or plot is None:
         return _network(budget, PUBLISHED)
-    return _fitted(job.fit, job.plot or job.fit.with_suffix(".png"), budget)
+    return _fitted(job.fit, plot, budget)
 
 
 def _budget(job: ScaleJob) -> Budget | None:

@@ -15,13 +15,12 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError, machine_errors
+from tinyml.errors import InputError
 from tinyml.files import write_json
 from tinyml.process import machine_memory_mb
 from tinyml.runtimes import in_child
@@ -29,6 +28,7 @@ from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.inspect_tflite import read_operators
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
+from tinyml.scratch import scratch
 
 DELEGATE = "DELEGATE"
 NAME = "XNNPACK"
@@ -104,8 +104,8 @@ def measured(path: Path) -> Delegation:
     Raises `InputError` for a file that LiteRT refuses or dies of, `MissingExtraError` without it.
     """
     limits = in_child.Limits(SECONDS, machine_memory_mb())
-    with machine_errors("making a scratch folder"), tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "delegation.json"
+    with scratch("delegation") as folder:
+        out = folder / "delegation.json"
         in_child.run(__name__, [str(path), str(out)], path, LITERT.name, limits)
         return Delegation.from_json(json.loads(out.read_text(encoding="utf-8")))
 

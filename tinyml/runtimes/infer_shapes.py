@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError, machine_errors
+from tinyml.errors import InputError
 from tinyml.runtimes import in_child
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx
+from tinyml.scratch import scratch
 
 SECONDS = 120.0
 # What Python, onnx and a small model take, and how often a model lies in memory.
@@ -41,8 +41,8 @@ def inferred(path: Path) -> Any:
 def _inferred(path: Path, _changed_ns: int, size: int) -> bytes:
     """In a child; facts and lint of a file ask one after the other."""
     limits = in_child.Limits(SECONDS, LEAST_MB + COPIES * (size >> 20))
-    with machine_errors("making a scratch folder"), tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "inferred.onnx"
+    with scratch("shapes") as folder:
+        out = folder / "inferred.onnx"
         arguments = [str(path), str(out)]
         in_child.run(__name__, arguments, path, "onnx's shape inference", limits)
         return out.read_bytes()

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from tinyml import checkpoint
 from tinyml.decision import Decision
 from tinyml.errors import CheckpointError, DataError, RecipeError, UsageError
-from tinyml.files import lock
+from tinyml.files import temporary
+from tinyml.folders import lock
 from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.optimize import one_cycle
@@ -194,13 +195,16 @@ def test_a_killed_run_ends_in_the_same_bytes_and_files(whole: Path, tmp_path: Pa
     killed = subprocess.run([sys.executable, "-c", code], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (out / "state.safetensors").is_file()
-    (out / ".state.safetensors.abcd1234").write_bytes(b"half")
-    (out / ".curve.json.abcd1234").write_bytes(b"half")
+    temporary(out / "state.safetensors").write_bytes(b"half")
+    temporary(out / "curve.json").write_bytes(b"half")
+    users = dict.fromkeys((".notes.json.bak", ".state.safetensors.abcd1234"), b"mine")
+    for name, data in users.items():
+        (out / name).write_bytes(data)
     said: list[Event] = []
     train(SMALL, RECIPE, DATA, out, said.append)
     assert [e["done"] for e in said if e.get("title") == "training"] == [3]
     assert not [e for e in said if "thresholds" in str(e.get("title"))]
-    assert content(out) == content(whole)
+    assert content(out) == {**content(whole), **users}
     assert os.listdir(tmp_path) == ["run"]
 
 
@@ -336,10 +340,14 @@ def test_each_folds_model_stays_and_gives_what_its_persons_were_answered(tmp_pat
             assert saved.decision.label(persons[person]) == told["answer"]
 
 
-def test_a_cross_validation_with_fewer_folds_leaves_no_model_of_more(tmp_path: Path) -> None:
+def test_a_finished_cross_validation_is_not_replaced_by_another(tmp_path: Path) -> None:
     cross_validate(SMALL, RECIPE, DATA, 3, tmp_path, quiet)
-    cross_validate(SMALL, RECIPE, DATA, 2, tmp_path, quiet)
-    assert sorted(content(tmp_path)) == ["fold-1.safetensors", "fold-2.safetensors", "folds.json"]
+    before = content(tmp_path)
+    other = replace(RECIPE, seed=RECIPE.seed + 1)
+    for recipe, folds, what in ((RECIPE, 2, "number of folds"), (other, 3, "recipe")):
+        with pytest.raises(CheckpointError, match=f"another {what}"):
+            cross_validate(SMALL, recipe, DATA, folds, tmp_path, quiet)
+    assert content(tmp_path) == before
 
 
 def test_a_lost_model_of_a_fold_is_trained_again(tmp_path: Path) -> None:

@@ -12,12 +12,9 @@ cut one is made again. Of two processes that want the same, one waits for the ot
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ import numpy as np
 
 from tinyml.errors import MachineError, machine_errors
 from tinyml.files import CACHE_ENVIRONMENT, cache_folder, canonical_json, sha256, write_json
+from tinyml.folders import draft_of, lock
 from tinyml.models.data import decode
 from tinyml.models.data.images import Bytes, ImageSet, ImageSplit
 
@@ -102,12 +100,8 @@ def _cache_errors() -> Iterator[None]:
 def _alone(folder: Path, report: Report) -> Iterator[None]:
     """Be the only process that makes ``folder``, after waiting for one that does."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report({"text": "waiting for another process that decodes the same images"})
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    text = "waiting for another process that decodes the same images"
+    with lock(folder, lambda: report({"text": text})):
         yield
 
 
@@ -135,10 +129,7 @@ def _read(name: str, folder: Path, shape: tuple[int, int]) -> ImageSet | None:
 
 def _write(folder: Path, made: Made, shape: tuple[int, int], name: str, report: Report) -> None:
     """Make ``folder`` from ``made`` under a temporary name; what a killed process left goes."""
-    for left in folder.parent.glob(f".{folder.name}.tmp-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
-    try:
+    with draft_of(folder) as draft:
         parts = {"training": made.training, "test": made.test}
         total, done = sum(len(part.labels) for part in parts.values()), 0
         for title, part in parts.items():
@@ -153,12 +144,6 @@ def _write(folder: Path, made: Made, shape: tuple[int, int], name: str, report: 
             "arrays": {title: sha256(draft / f"{title}.npy") for title in parts},
         }
         write_json(draft / FACTS, facts | {"check": _check(facts)})
-        if folder.exists():
-            folder.rename(draft.with_name(f"{draft.name}-old"))
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(draft.with_name(f"{draft.name}-old"), ignore_errors=True)
 
 
 def _check(facts: Mapping[str, Any]) -> str:

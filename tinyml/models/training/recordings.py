@@ -21,7 +21,7 @@ from torch import nn
 from tinyml import checkpoint
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Decision, Floats, of_recordings
-from tinyml.errors import RecipeError
+from tinyml.errors import CheckpointError, RecipeError
 from tinyml.files import canonical_json, write_json
 from tinyml.models.data.recordings import (
     RecordingSet,
@@ -120,7 +120,6 @@ def cross_validate(
             return done
         run = _open(entry, recipe, decision, data, out / f"folds-{STATE}", job, report)
         groups = folds_by_person(run.examples.data, folds, recipe.seed)
-        _drop_others(out, folds)
         rows, persons = [], {}
         for number, held_out in enumerate(groups, 1):
             row, own = _fold(run, number, groups, held_out)
@@ -192,13 +191,21 @@ def _split(
 def _finished_folds(
     out: Path, recipe: Recipe, data: RecordingSet, folds: int, report: Report
 ) -> dict[str, Any] | None:
-    """The cross-validation that ``out`` holds already; one of another run is replaced."""
+    """The cross-validation that ``out`` holds already; `CheckpointError` for another run's."""
     if not (out / FOLDS).is_file():
         return None
     found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
-    same_recipe = canonical_json(found["recipe"]) == canonical_json(recipe.to_json())
-    if not same_recipe or found["data_sha256"] != data.sha256 or len(found["folds"]) != folds:
-        return None
+    same = {
+        "recipe": canonical_json(found["recipe"]) == canonical_json(recipe.to_json()),
+        "data": found["data_sha256"] == data.sha256,
+        "number of folds": len(found["folds"]) == folds,
+    }
+    if not all(same.values()):
+        what = next(name for name, equal in same.items() if not equal)
+        raise CheckpointError(
+            f"{out / FOLDS} was made with another {what}",
+            hint="choose another --out, or delete that folder",
+        )
     (out / f"folds-{STATE}").unlink(missing_ok=True)
     report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
     return found
@@ -240,14 +247,6 @@ def _open(
 def fold_file(number: int) -> str:
     """The checkpoint of the model that has not seen fold ``number``, from 1."""
     return f"fold-{number}.safetensors"
-
-
-def _drop_others(out: Path, folds: int) -> None:
-    """Remove models of an earlier cross-validation with more folds."""
-    number = folds + 1
-    while (left := out / fold_file(number)).is_file():
-        left.unlink()
-        number += 1
 
 
 def _fold(

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from tinyml import checkpoint
+from tinyml.bundle_folder import check_outside
 from tinyml.checkpoint import Checkpoint
 from tinyml.decision import Floats
 from tinyml.errors import CheckpointError, RecipeError, UsageError, machine_errors
-from tinyml.files import lock
+from tinyml.files import resolved, sweep_files
 from tinyml.finite import LOUD, check_outputs
+from tinyml.folders import lock
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.state import Identity, TrainState, load_state
 from tinyml.recipe import Recipe
@@ -48,18 +50,16 @@ def deterministic(threads: int) -> Iterator[None]:
 def owned_folder(out: Path) -> Iterator[None]:
     """Make ``out``, be its only writer, and remove what a killed writer left half-written.
 
-    Raises `UsageError` when it is a file or another process works in it.
+    Raises `UsageError` when it is a file, lies in a bundle, or another process works in it.
     """
-    out = out.absolute()
+    out = resolved(out)
+    check_outside(out / STATE)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file", hint="choose another folder")
     with machine_errors(f"making {out.name}"):
         out.mkdir(parents=True, exist_ok=True)
     with lock(out):
-        for left in out.glob(".*.safetensors.*"):
-            left.unlink()
-        for left in out.glob(".*.json.*"):
-            left.unlink()
+        sweep_files(out)
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import machine_errors
 from tinyml.measurement import WHOLE, Measurement
 from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
 from tinyml.pipeline.comparison.files import FileComparison
+from tinyml.scratch import scratch
 from tinyml.time_ratio import TimeRatio, time_ratio
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -75,11 +74,9 @@ def take(
     (measurements of A, of B, a line for each runtime that is not installed.) Both get the
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
-    with machine_errors("making a scratch folder"):
-        scratch = tempfile.TemporaryDirectory(prefix="tinyml-compare-")
-    with scratch, local_link() as link:
-        of_a, lacks_a = jobs_of(a, Path(scratch.name))
-        of_b, lacks_b = jobs_of(b, Path(scratch.name))
+    with scratch("compare") as work, local_link() as link:
+        of_a, lacks_a = jobs_of(a, work)
+        of_b, lacks_b = jobs_of(b, work)
         of_a = _whole(of_a, {pair.a.path.absolute() for pair in files})
         of_b = _whole(of_b, {pair.b.path.absolute() for pair in files})
         if a.is_dir():

@@ -21,7 +21,8 @@ import numpy as np
 from tinyml import checkpoint
 from tinyml.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.errors import InputError, MissingExtraError
-from tinyml.files import new_folder, write_json, write_text
+from tinyml.files import write_json, write_text
+from tinyml.folders import new_folder
 from tinyml.pages.divergence import divergence_plot
 from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline.answers import reference
@@ -59,7 +60,7 @@ def keep_failed(
     folder: Path, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     """Make ``folder`` of the failed export in ``draft`` and ``work``; `UsageError` if it exists."""
-    with new_folder(folder, force=False) as kept:
+    with new_folder(folder) as kept:
         shutil.copytree(draft, kept, dirs_exist_ok=True)
         for path in (*(work / name for name in KEPT), *(work / capture.LOGS).iterdir()):
             if path.exists():
