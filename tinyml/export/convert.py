@@ -8,7 +8,6 @@ as a small JSON file, so that the parent can raise the same one.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from typing import Any
 
 from tinyml import errors
 from tinyml.errors import ExportError, MachineError, TinymlError, machine_errors
-from tinyml.process import PR_SET_PDEATHSIG, die_with
+from tinyml.process import child_environment, die_with, python_module, take_along
 
 # Same bytes each time, no telemetry, no accelerator probing, quiet native logs.
 ENVIRONMENT = {
@@ -94,14 +93,14 @@ def run_children(
 
 def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes]:
     child.log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", __name__, str(report), str(os.getpid()), str(memory_mb)]
+    tie = [str(report), str(os.getpid()), str(memory_mb)]
     with child.log.open("wb") as output:
         return subprocess.Popen(
-            [*command, child.module, *child.arguments],
+            python_module(__name__, [*tie, child.module, *child.arguments]),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **ENVIRONMENT},
+            env=child_environment(ENVIRONMENT),
             start_new_session=True,
         )
 
@@ -174,7 +173,7 @@ def last_line(log: Path) -> str:
 def main(arguments: list[str]) -> None:
     """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
     report, parent, memory_mb, module, *rest = arguments
-    _take_along()
+    take_along()
     die_with(int(parent))
     _limit_memory(int(memory_mb))
     sys.argv = [module, *rest]
@@ -214,24 +213,6 @@ def _kind(error: TinymlError) -> str:
 def _report(path: Path, kind: str, fields: Mapping[str, Any], message: str) -> None:
     text = json.dumps({"kind": kind, "fields": dict(fields), "message": message})
     path.write_text(text, encoding="utf-8")
-
-
-def _take_along() -> None:
-    """Whatever this process starts, a user's code too, dies with it, however it dies.
-
-    A fork waits for the death and then kills the group; what has left the group (a
-    daemon, a session of its own) is out of its reach.
-    """
-    if sys.platform != "linux" or os.getpgrp() != os.getpid():
-        return
-    mine = os.getpid()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    if os.fork() == 0:
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == mine:
-            signal.sigwait({signal.SIGTERM})
-        os.killpg(mine, signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.errors import InputError, MissingExtraError, TinymlError, machine_errors
-from tinyml.process import die_with
+from tinyml.process import child_environment, die_with, python_module
 
 _LAST_WORDS = 4096
 
@@ -38,17 +38,14 @@ def run(module: str, arguments: Sequence[str], path: Path, who: str, limits: Lim
     Raises `InputError` naming ``path`` and ``who`` when the child dies of a signal, of its
     limits, or of an error that is no `TinymlError`; else the error that it raised.
     """
-    command = [sys.executable, "-P", "-m", module, str(limits.memory_mb)]
-    command += [str(os.getpid()), *arguments]
-    # The modules of this process, and none that lie about in the current folder.
-    modules = os.pathsep.join(place for place in sys.path if place)
+    command = python_module(module, [str(limits.memory_mb), str(os.getpid()), *arguments])
     with machine_errors(f"starting {who} on {path.name}"):
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": modules, "ORT_DISABLE_TELEMETRY": "1"},
+            env=child_environment({"ORT_DISABLE_TELEMETRY": "1"}),
         )
     with process:
         try:
