@@ -15,7 +15,8 @@ from tinyml.export.convert import run_child
 from tinyml.pages.repro_script import repro_script
 from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
 from tinyml.process import child_environment, python_module, tied
-from tinyml.runtimes import in_child
+from tinyml.runtimes.file_session import ChildRuntime
+from tinyml.runtimes.litert import LITERT
 
 NAMES = ("numpy.py", "torch.py", "json.py", "onnx.py", "ctypes.py", "tinyml/__init__.py")
 USER = "import numpy\nfrom helper import four\ndef value():\n    return numpy.add(four, 1)\n"
@@ -64,12 +65,10 @@ def test_a_child_of_an_export_imports_ours_and_the_users_own_module_its_neighbou
     assert marks(current) == ""
 
 
-def test_a_child_that_meets_a_file_imports_ours(current: Path, tmp_path: Path) -> None:
-    path = tmp_path / "none.tflite"
-    arguments = [str(path), "tinyml.runtimes.litert:LITERT", "outside"]
-    limits = in_child.Limits(60.0, 8192)
+def test_a_child_that_opens_a_file_imports_ours(current: Path, tmp_path: Path) -> None:
+    runtime = ChildRuntime(LITERT, "tinyml.runtimes.litert:LITERT")
     with pytest.raises(InputError, match="no model file"):
-        in_child.run("tinyml.runtimes.first_meeting", arguments, path, "litert", limits)
+        runtime.open(tmp_path / "none.tflite")
     assert marks(current) == ""
 
 
