@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tinyml.runtimes.file_session import ChildRuntime
 from tinyml.runtimes.litert import LITERT
 
 NAMES = ("numpy.py", "torch.py", "json.py", "onnx.py", "ctypes.py", "tinyml/__init__.py")
+STARTS = ("subprocess.run", "subprocess.Popen", "os.system", "os.popen")
 USER = "import numpy\nfrom helper import four\ndef value():\n    return numpy.add(four, 1)\n"
 CHILD = """
 import os, subprocess, sys
@@ -110,6 +112,23 @@ def test_repro_py_imports_nothing_from_its_folder(current: Path, runtime: str) -
     (current / "repro.py").write_text(repro_script(runtime, "a stage"))
     assert "repro.json" in _run(current / "repro.py").stderr
     assert marks(current) == ""
+
+
+def test_every_process_is_started_safely_and_tied_to_this_one() -> None:
+    """`tied` kills a program with its parent; what `python_module` starts asks for it itself."""
+    root, starts = Path(__file__).parents[1], 0
+    asks = {"export/convert.py", "runtimes/in_child.py"}
+    for folder in ("tinyml", "scripts", "benchmarks"):
+        for path in sorted((root / folder).rglob("*.py")):
+            own = str(path.relative_to(root / "tinyml")) if folder == "tinyml" else ""
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) in STARTS:
+                    starts += 1
+                    safe = ("tied(", "python_module(") if own in asks else ("tied(",)
+                    assert ast.unparse(call.args[0]).startswith(safe), f"{path}:{call.lineno}"
+    assert starts >= 10
+    for name in asks:
+        assert "die_with(" in (root / "tinyml" / name).read_text(encoding="utf-8")
 
 
 def _run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
