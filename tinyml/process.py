@@ -7,6 +7,7 @@ Run as a program, this file ties another program to whoever asked for it:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -49,9 +50,11 @@ def child_environment(more: Mapping[str, str]) -> dict[str, str]:
 def _is_users(place: str) -> bool:
     """Whether Python itself put ``place`` on the path, for a script or for ``python -m``."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    folders = [Path.cwd(), *([Path(script).parent] if script else [])]
-    found = Path(place).resolve()
-    return found != _HOME and any(found == folder.resolve() for folder in folders)
+    folders = {os.path.realpath(os.path.dirname(script))} if script else set()
+    with contextlib.suppress(FileNotFoundError):  # a current folder that was removed holds nothing
+        folders.add(os.getcwd())
+    found = os.path.realpath(place)
+    return found != str(_HOME) and found in folders
 
 
 def tied(command: Sequence[str]) -> list[str]:

@@ -110,6 +110,7 @@ class _Child:
 
     def __init__(self, path: Path, who: str, row: str) -> None:
         self.path, self.who = path, who
+        self.lock = threading.Lock()  # requests of several threads take turns
         limits = in_child.Limits(SECONDS, machine_memory_mb())
         with machine_errors(f"starting {who} on {path.name}"):
             self.said = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
@@ -119,6 +120,10 @@ class _Child:
 
     def ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
         """Send a request, and wait for its answer; raises what the child's end tells."""
+        with self.lock:
+            return self._ask(head, arrays)
+
+    def _ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
         requests, answers = self.process.stdin, self.process.stdout
         assert requests is not None
         assert answers is not None
