@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml import errors
+from tinyml.child_errors import error_from_json, error_to_json
 from tinyml.errors import ExportError, MachineError, TinymlError, machine_errors
 from tinyml.process import child_environment, die_with, python_module, take_along
 
@@ -145,22 +145,13 @@ def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> T
         return out_of_memory(module, memory_mb)
     if report.is_file():
         data = json.loads(report.read_text(encoding="utf-8"))
-        if data["kind"]:
-            return _revive(data["kind"], data["fields"])
+        if data["error"]:
+            return error_from_json(data["error"])
         return ExportError(f"{module} failed: {data['message']}", hint=f"its log: {log}")
     if code < 0:
         name = signal.Signals(-code).name
         return MachineError(f"{module} was killed ({name})", hint=f"its log: {log}")
     return ExportError(f"{module} failed: {last_line(log)}", hint=f"its log: {log}")
-
-
-def _revive(kind: str, fields: Mapping[str, Any]) -> TinymlError:
-    """The error as it was, whatever its constructor takes."""
-    error: TinymlError = getattr(errors, kind).__new__(getattr(errors, kind))
-    TinymlError.__init__(error, fields["message"], hint=fields["hint"])
-    for name, value in fields.items():
-        setattr(error, name, value)
-    return error
 
 
 def last_line(log: Path) -> str:
@@ -183,11 +174,11 @@ def main(arguments: list[str]) -> None:
         traceback.print_exc()  # the log is for whoever wants more than the one line
         told = out_of_memory(module, int(memory_mb)) if _lacks_memory(error) else error
         if isinstance(told, TinymlError):
-            _report(Path(report), _kind(told), vars(told), told.message)
+            _report(Path(report), error_to_json(told), told.message)
             raise SystemExit(told.exit_code) from None
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
-        _report(Path(report), "", {}, message)
+        _report(Path(report), {}, message)
         raise SystemExit(_FAILED) from None
 
 
@@ -205,14 +196,8 @@ def _lacks_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _kind(error: TinymlError) -> str:
-    """The nearest class of the project's own tree."""
-    return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
-
-
-def _report(path: Path, kind: str, fields: Mapping[str, Any], message: str) -> None:
-    text = json.dumps({"kind": kind, "fields": dict(fields), "message": message})
-    path.write_text(text, encoding="utf-8")
+def _report(path: Path, told: Mapping[str, Any], message: str) -> None:
+    path.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -18,15 +18,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
-from tinyml.errors import (
-    InputError,
-    MachineError,
-    MissingExtraError,
-    TinymlError,
-    machine_errors,
-)
+from tinyml.child_errors import error_from_json, error_to_json
+from tinyml.errors import InputError, TinymlError, machine_errors
 from tinyml.process import child_environment, die_with, python_module
 
 LAST_WORDS = 4096
@@ -92,12 +87,8 @@ def death(path: Path, who: str, code: int, said: bytes) -> TinymlError:
         return _broken(path, who, f"was killed by signal {-code} ({signal.Signals(-code).name})")
     text = said[-LAST_WORDS:].decode(errors="replace")
     lines = [line for line in text.splitlines() if line.strip()] or ["no message"]
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        told = json.loads(lines[-1])
-        if extra := told["extra"]:
-            return MissingExtraError(*extra)
-        kind = MachineError if told["machine"] else InputError
-        return kind(told["message"], hint=told["hint"])
+    with contextlib.suppress(ValueError):
+        return error_from_json(json.loads(lines[-1]))
     return _broken(path, who, f"ended {code}: {' '.join(lines[-1].split())[:200]}")
 
 
@@ -132,7 +123,8 @@ def child(arguments: Sequence[str]) -> Iterator[tuple[Sequence[str], BinaryIO]]:
         with answers:
             yield rest, answers
     except TinymlError as error:
-        _say(error)
+        print(f"\n{json.dumps(error_to_json(error))}", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
 
 
 def _limit(size: int) -> None:
@@ -140,11 +132,3 @@ def _limit(size: int) -> None:
     size = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_AS, (size, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _say(error: TinymlError) -> None:
-    told: dict[str, Any] = {"message": error.message, "hint": error.hint}
-    told["machine"] = isinstance(error, MachineError)
-    told["extra"] = [error.package, error.extra] if isinstance(error, MissingExtraError) else []
-    print(f"\n{json.dumps(told)}", file=sys.stderr, flush=True)
-    raise SystemExit(error.exit_code) from None
