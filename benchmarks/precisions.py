@@ -22,6 +22,7 @@ from tinyml.bundle import Bundle
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export.precision import integers_of
+from tinyml.process import python_module, tied
 from tinyml.spec import zeros
 
 SEED = 0
@@ -69,12 +70,14 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
     made = []
     for precision in registry.PRECISIONS:
         out = str(folder / precision)
-        command = [sys.executable, "-m", "tinyml.cli.main", "export", name, "--target", "rpi"]
+        command = ["export", name, "--target", "rpi"]
         command += ["--weights", str(folder / "w.safetensors"), "--precision", precision]
         command += ["--sample", str(folder / "sample.npz"), "--out", out]
         if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
             command += ["--calibration", str(folder / "samples.npz")]
-        ran = subprocess.run(command, capture_output=True, text=True)
+        ran = subprocess.run(
+            tied(python_module("tinyml.cli.main", command)), capture_output=True, text=True
+        )
         if ran.returncode:
             print(f"{precision}: {ran.stderr.strip().splitlines()[-2]}", file=sys.stderr)
         else:

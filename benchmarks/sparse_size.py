@@ -22,6 +22,7 @@ from tinyml import registry
 from tinyml.export.precision import integers_of
 from tinyml.models.prune.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
+from tinyml.process import python_module, tied
 from tinyml.spec import LayerSparsity, ModelEntry
 
 MODELS = ("mbv1-1.0-sparse90", "funnelnet")
@@ -83,13 +84,15 @@ def _prune(network: nn.Module, rules: tuple[LayerSparsity, ...]) -> None:
 def _size(folder: Path, name: str, precision: str, sparse: str) -> int:
     """Bytes of the .tflite file; one that fails parity, untrained as it is, is as large."""
     out, failed = folder / f"{precision}-{sparse}", folder / f"{precision}-{sparse}-failed"
-    command = [sys.executable, "-m", "tinyml.cli.main", "export", name, "--target", "rpi"]
+    command = ["export", name, "--target", "rpi"]
     command += ["--weights", str(folder / "weights.safetensors"), "--formats", "tflite"]
     command += ["--sample", str(folder / "sample.npz"), "--precision", precision]
     command += ["--sparse", sparse, "--out", str(out), "--keep-failed", str(failed)]
     if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
         command += ["--calibration", str(folder / "samples.npz")]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = subprocess.run(
+        tied(python_module("tinyml.cli.main", command)), capture_output=True, text=True
+    )
     files = [path for made in (out, failed) for path in made.glob(f"*{precision}.tflite")]
     if len(files) != 1:
         raise SystemExit(f"{name} {precision}: {ran.stderr}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tinyml.models.funnelnet import FunnelNet
+from tinyml.process import python_module, tied
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "bundle"
 
@@ -23,10 +23,9 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         save_file(FunnelNet(3).state_dict(), f"{folder}/w.safetensors")
-        command = [sys.executable, "-m", "tinyml.cli.main", "export", "funnelnet"]
-        command += ["--weights", f"{folder}/w.safetensors"]
-        command += ["--target", "rpi", "--out", f"{folder}/bundle"]
-        subprocess.run(command, check=True)
+        given = ["export", "funnelnet", "--weights", f"{folder}/w.safetensors"]
+        given += ["--target", "rpi", "--out", f"{folder}/bundle"]
+        subprocess.run(tied(python_module("tinyml.cli.main", given)), check=True)
         GOLDEN.mkdir(parents=True, exist_ok=True)
         shutil.copy(f"{folder}/bundle/manifest.json", GOLDEN)
 

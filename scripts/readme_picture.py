@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tinyml.process import python_module, tied
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -20,12 +22,13 @@ def main(bundle: str | None = None) -> None:
             tinyml("train", "synthetic", "--out", f"{folder}/run")
             tinyml("export", f"{folder}/run", "--target", "rpi", "--out", bundle)
         wav = f"{folder}/recording.wav"
-        subprocess.run([sys.executable, ROOT / "examples" / "make_recording.py", wav], check=True)
+        drawn = [sys.executable, str(ROOT / "examples" / "make_recording.py"), wav]
+        subprocess.run(tied(drawn), check=True)
         tinyml("predict", bundle, wav, "--plot", str(ROOT / "docs" / "recording.png"))
 
 
 def tinyml(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "tinyml.cli.main", *arguments], check=True)
+    subprocess.run(tied(python_module("tinyml.cli.main", arguments)), check=True)
 
 
 if __name__ == "__main__":

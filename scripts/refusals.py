@@ -9,12 +9,13 @@ import inspect
 import re
 import runpy
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
+from tinyml.process import python_module, tied
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = ROOT / "tests" / "cli" / "refused_networks.py"
@@ -36,9 +37,9 @@ def refusal(factory: str, folder: Path) -> tuple[int, str]:
     shape = (1, 64)
     np.savez(folder / "sample.npz", x=np.linspace(-1, 1, 64, dtype=np.float32).reshape(shape))
     (folder / "net.py").write_text(NETWORKS.read_text(encoding="utf-8"), encoding="utf-8")
-    command = [sys.executable, "-m", "tinyml.cli.main", "export", f"net.py:{factory}"]
-    command += ["--sample", "sample.npz", "--target", "rpi", "--out", "mine"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    given = ["export", f"net.py:{factory}", "--sample", "sample.npz"]
+    command = python_module("tinyml.cli.main", [*given, "--target", "rpi", "--out", "mine"])
+    done = subprocess.run(tied(command), cwd=folder, capture_output=True, text=True, check=False)
     said = "\n".join(done.stderr.strip().splitlines()[-2:])
     return done.returncode, re.sub(r"/\S*/(tinyml-export-)\w+/", r"/tmp/\1.../", said)
 

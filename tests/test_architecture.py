@@ -82,7 +82,7 @@ def test_precisions_equal_their_folder() -> None:
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
     shared = {"__init__", "base", "eager", "runner", "cut", "inspect_onnx", "inspect_tflite"}
-    shared |= {"delegation", "in_child", "infer_shapes", "first_meeting"}
+    shared |= {"delegation", "in_child", "infer_shapes"}
     shared |= {"verify_flatbuffer", "verify_protobuf"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from tinyml.errors import DeviceError
 from tinyml.files import cache_folder
 from tinyml.folders import new_folder
+from tinyml.process import python_module, tied
 from tinyml.runtimes.file_sparse import dense, sparse_tensors
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, write_tflite
 
@@ -30,8 +30,8 @@ def fetched() -> Iterator[Path]:
     folder = cache_folder() / "sparse-files" / WHEEL
     if not folder.exists():
         with new_folder(folder) as draft:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *PLATFORM]
-            done = subprocess.run([*command, "-d", str(draft), WHEEL], check=False)
+            given = ["download", "-q", "--no-deps", *PLATFORM, "-d", str(draft), WHEEL]
+            done = subprocess.run(tied(python_module("pip", given)), check=False)
             if done.returncode:
                 raise DeviceError(f"pip cannot fetch {WHEEL}", hint="is the network reachable?")
             (wheel,) = draft.glob("*.whl")

@@ -14,6 +14,7 @@ from outcome import Outcome, outcome
 from tinyml.errors import DeviceError, MachineError
 from tinyml.files import cache_folder
 from tinyml.folders import new_folder
+from tinyml.process import tied
 
 SCRIPT = Path(__file__).with_name("time_web.mjs")
 # A step of two and more is not noise, where a vector kernel runs.
@@ -52,7 +53,7 @@ def _relative(told: Mapping[str, Any]) -> float:
 
 
 def _run(command: list[str], doing: str, given: str = "") -> str:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    done = subprocess.run(tied(command), input=given, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise DeviceError(f"{doing}: {last[:200]}")

@@ -1,4 +1,4 @@
-"""Broken and made-up model files against every reader that runs in our own process.
+"""Broken and made-up model files against every reader of them.
 
     python scripts/fuzz --files 10000 --seed 0
     python scripts/fuzz --seconds 30
@@ -25,6 +25,7 @@ import mutate
 import seeds
 
 from tinyml.files import write_bytes
+from tinyml.process import tied
 
 READER = Path(__file__).with_name("reader.py")
 KEPT = Path("build/fuzz")
@@ -95,7 +96,7 @@ def _one_reader(folder: Path, seed: int, first: int, stop: int, ends: float, tal
     command = [sys.executable, str(READER), str(folder), str(seed), str(first), str(stop)]
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as reader,
+        subprocess.Popen(tied(command), stdout=subprocess.PIPE, stderr=said, text=True) as reader,
         selectors.DefaultSelector() as waiting,
     ):
         assert reader.stdout is not None

@@ -9,23 +9,27 @@ time.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import mutate
 
 from tinyml.errors import InputError
-from tinyml.pipeline.inspect import read_file
 from tinyml.runtimes import infer_shapes
 from tinyml.runtimes.cut import cut_file
+from tinyml.runtimes.file_facts import FileFacts
 from tinyml.runtimes.file_onnx import read_onnx
+from tinyml.runtimes.file_read import FileSummary, read_summary
 from tinyml.runtimes.lint import lint
 from tinyml.target import all_targets
+from tinyml.typed_json import from_json
 
 MEMORY_MB = 512
 SECONDS = 5.0
@@ -41,7 +45,7 @@ def main(arguments: list[str]) -> None:
     (scratch / "link.bin").symlink_to("/etc/hostname")
     for path in seeds:
         (scratch / path.name).write_bytes(path.read_bytes())
-        read_file(scratch / path.name)  # a seed is whole
+        _summary(scratch / path.name)  # a seed is whole
     _limit()
     print("ready", flush=True)
     for number in range(first, stop):
@@ -79,16 +83,22 @@ def _judge(path: Path) -> str:
     return said if took < SECONDS else f"finding took {took:.1f} s"
 
 
+def _summary(path: Path) -> FileFacts:
+    """As a child reads it, sends it, and the user's process takes it."""
+    text = json.dumps(asdict(read_summary(path)))
+    return from_json(FileSummary, json.loads(text)).facts
+
+
 def _cut(path: Path) -> None:
-    facts = read_file(path)
-    cut_file(path, facts["outputs"][0]["name"] if facts["outputs"] else "y", path.parent / "cut")
+    facts = _summary(path)
+    cut_file(path, facts.outputs[0].name if facts.outputs else "y", path.parent / "cut")
 
 
 def _lint(path: Path) -> None:
     lint(path, all_targets()["rpi4"])
 
 
-READERS: tuple[Callable[[Path], object], ...] = (read_file, _lint, _cut)
+READERS: tuple[Callable[[Path], object], ...] = (_summary, _lint, _cut)
 
 
 def _in_a_fork(path: Path, _changed_ns: int, _size: int) -> bytes:

@@ -7,13 +7,14 @@ finished; one that was stopped continues where its own state says.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tinyml.process import child_environment, python_module, tied
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 POLL_S = 0.2
@@ -87,20 +88,13 @@ def _ready(jobs: Sequence[Job], running: Running) -> list[Job]:
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
     job.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments = [*job.arguments, "--out", str(job.out), "--json"]
     with _log(job).open("ab") as log:
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tinyml.cli.main",
-                *job.arguments,
-                "--out",
-                str(job.out),
-                "--json",
-            ],
+            tied(python_module("tinyml.cli.main", arguments)),
             stdout=log,
             stderr=log,
-            env={**os.environ, **ONE_THREAD},
+            env=child_environment(ONE_THREAD),
         )
 
 

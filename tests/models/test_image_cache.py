@@ -67,6 +67,16 @@ def test_the_images_are_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(entries(cache)) == 2
 
 
+@pytest.mark.parametrize("changed", ["code_digest", "_pillow"])
+def test_images_of_other_code_are_made_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    get()
+    monkeypatch.setattr(image_cache, changed, lambda *_: "another")
+    get()
+    assert len(entries(cache)) == 2
+
+
 def test_torch_takes_them_without_a_warning_and_the_file_stays(cache: Path) -> None:
     import torch
 

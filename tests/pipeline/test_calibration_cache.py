@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml import files
+from tinyml import code_digest, files
 from tinyml.errors import MachineError
 from tinyml.export.choose_range import Range
 from tinyml.pipeline.integers import calibration_cache
@@ -71,6 +71,29 @@ def test_whatever_ranges_depend_on_changes_the_key(file: Path) -> None:
     file.write_bytes(b"another file")
     others.append(key(file, samples(), CONDITIONS))
     assert len({first, *others}) == 6
+
+
+def test_changed_code_changes_the_key(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    for name in ("spec.py", "export/choose_range.py", "cli/export.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("width = 1\n")
+    monkeypatch.setattr(code_digest, "PACKAGE", package)
+
+    def now() -> str:
+        code_digest.code_digest.cache_clear()
+        return key(file, samples(), CONDITIONS)
+
+    first = now()
+    (package / "cli" / "export.py").write_text("width = 2\n")
+    assert now() == first
+    (package / "export" / "choose_range.py").write_text("width = 2\n")
+    second = now()
+    (package / "spec.py").write_text("width = 2\n")
+    assert len({first, second, now()}) == 3
+    code_digest.code_digest.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": [1]}', '{"a": ["x", 1]}', '{"a": null}'])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,9 +256,10 @@ def test_what_is_neither_a_bundle_nor_a_model_file_is_refused(
 
 
 def test_without_a_reader_a_bundles_manifest_is_still_compared(
-    floats: Path, integers: Path, monkeypatch: pytest.MonkeyPatch
+    floats: Path, integers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "onnx.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(str(tmp_path))
     found = compared(floats, integers)
     assert sizes(found)["precision"] == ("fp32", "w8a8-static")
     assert sizes(found)["MACs"] == (None, None)

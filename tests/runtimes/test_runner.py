@@ -180,6 +180,35 @@ runpy.run_path({str(RUNNER)!r}, run_name="__main__")
     assert line["samples_ns"]
 
 
+def test_hashing_a_file_neither_holds_it_nor_misses_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as stream:
+        stream.write(b"x" * ((1 << 16) - 3) + b"QuantizeLinear")  # across two pieces
+        stream.truncate(200 << 20)
+    code = (
+        f"import runner; before = runner.peak_rss_kb(); found = runner.read_file({str(path)!r})\n"
+        "import json; print(json.dumps([*found, runner.peak_rss_kb() - before]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=RUNNER.parent
+    )
+    digest, rounds, grown_kb = json.loads(done.stdout)
+    assert digest == sha256(path)
+    assert rounds
+    assert grown_kb < 20_000
+
+
+def test_the_clock_of_loading_starts_after_the_file_was_searched() -> None:
+    """Both runtimes are timed from the same place: what opens the model reads no file itself."""
+    tree = ast.parse(RUNNER.read_text())
+    openers = [
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "RunnerError"
+    ]
+    assert {node.name for node in openers} == {"LiteRt", "Ort"}
+    called = {ast.unparse(n.func) for o in openers for n in ast.walk(o) if isinstance(n, ast.Call)}
+    assert not {"open", "read_file", "read_text"} & called
+
+
 def test_does_not_count_the_memory_of_a_large_parent(
     onnx_file: Path, onnx_inputs: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -18,6 +17,7 @@ from typing import IO
 from tinyml.errors import DeviceError, MachineError, machine_errors
 from tinyml.files import cache_folder, write_text
 from tinyml.folders import new_folder
+from tinyml.process import python_module, tied
 
 SUITE = "bookworm"
 PYTHON = "usr/bin/python3.11"
@@ -148,7 +148,7 @@ def _unpack(package: Path, into: Path) -> None:
 def _install(site: Path, version: str) -> None:
     """LiteRT's wheel for AArch64 and its numpy, by pip."""
     platforms = [f"--platform={name}_aarch64" for name in PLATFORMS]
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(site), *platforms]
+    command = python_module("pip", ["install", "-q", "--target", str(site), *platforms])
     command += ["--python-version=3.11", "--implementation=cp", "--only-binary=:all:"]
     _run([*command, f"ai-edge-litert=={version}", "numpy"], f"fetching LiteRT {version}")
 
@@ -157,7 +157,7 @@ def _run(command: Sequence[str], doing: str, stdout: int | IO[bytes] = subproces
     """What it prints, where that goes to no file."""
     with machine_errors(doing):
         done = subprocess.run(
-            list(command),
+            tied(command),
             stdout=stdout,
             stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},

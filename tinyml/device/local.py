@@ -1,4 +1,4 @@
-"""This machine as a link: a folder of its own, and child processes."""
+"""This machine as a link: a folder of its own, and child processes that die with this one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from tinyml.device.link import Answer
 from tinyml.errors import DeviceError, machine_errors
 from tinyml.measurement import Label
+from tinyml.process import tied
 from tinyml.scratch import scratch
 
 
@@ -35,9 +36,11 @@ class LocalLink:
             shutil.copyfile(self.folder / name, path)
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+        if shutil.which(command[0]) is None:
+            raise DeviceError(f"cannot start {command[0]}: it is not a program on this machine")
         try:
             done = subprocess.run(
-                list(command),
+                tied(command),
                 cwd=self.folder,
                 capture_output=True,
                 text=True,
@@ -50,8 +53,6 @@ class LocalLink:
                 f"{Path(command[0]).name} did not end within {timeout_s:g} s",
                 hint="fewer runs, or a smaller model",
             ) from None
-        except FileNotFoundError as error:
-            raise DeviceError(f"cannot start {command[0]}: {error.strerror}") from error
         return Answer(done.returncode, done.stdout, done.stderr)
 
 

@@ -8,7 +8,6 @@ as a small JSON file, so that the parent can raise the same one.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -23,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml import errors
+from tinyml.child_errors import error_from_json, error_to_json
 from tinyml.errors import ExportError, MachineError, TinymlError, machine_errors
-from tinyml.process import PR_SET_PDEATHSIG, die_with
+from tinyml.process import child_environment, die_with, python_module, take_along
 from tinyml.scratch import scratch
 
 # Same bytes each time, no telemetry, no accelerator probing, quiet native logs.
@@ -94,15 +93,15 @@ def run_children(
 
 def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes]:
     child.log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", __name__, str(report), str(os.getpid()), str(memory_mb)]
+    tie = [str(report), str(os.getpid()), str(memory_mb)]
     with child.log.open("wb") as output:
         return subprocess.Popen(
-            [*command, child.module, *child.arguments],
+            python_module(__name__, [*tie, child.module, *child.arguments]),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             # Whatever the child and the packages that it uses leave, goes with our own folder.
-            env={**os.environ, **ENVIRONMENT, "TMPDIR": str(report.parent)},
+            env=child_environment({**ENVIRONMENT, "TMPDIR": str(report.parent)}),
             start_new_session=True,
         )
 
@@ -147,22 +146,13 @@ def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> T
         return out_of_memory(module, memory_mb)
     if report.is_file():
         data = json.loads(report.read_text(encoding="utf-8"))
-        if data["kind"]:
-            return _revive(data["kind"], data["fields"])
+        if data["error"]:
+            return error_from_json(data["error"])
         return ExportError(f"{module} failed: {data['message']}", hint=f"its log: {log}")
     if code < 0:
         name = signal.Signals(-code).name
         return MachineError(f"{module} was killed ({name})", hint=f"its log: {log}")
     return ExportError(f"{module} failed: {last_line(log)}", hint=f"its log: {log}")
-
-
-def _revive(kind: str, fields: Mapping[str, Any]) -> TinymlError:
-    """The error as it was, whatever its constructor takes."""
-    error: TinymlError = getattr(errors, kind).__new__(getattr(errors, kind))
-    TinymlError.__init__(error, fields["message"], hint=fields["hint"])
-    for name, value in fields.items():
-        setattr(error, name, value)
-    return error
 
 
 def last_line(log: Path) -> str:
@@ -175,7 +165,7 @@ def last_line(log: Path) -> str:
 def main(arguments: list[str]) -> None:
     """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
     report, parent, memory_mb, module, *rest = arguments
-    _take_along()
+    take_along()
     die_with(int(parent))
     _limit_memory(int(memory_mb))
     sys.argv = [module, *rest]
@@ -185,11 +175,11 @@ def main(arguments: list[str]) -> None:
         traceback.print_exc()  # the log is for whoever wants more than the one line
         told = out_of_memory(module, int(memory_mb)) if _lacks_memory(error) else error
         if isinstance(told, TinymlError):
-            _report(Path(report), _kind(told), vars(told), told.message)
+            _report(Path(report), error_to_json(told), told.message)
             raise SystemExit(told.exit_code) from None
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
-        _report(Path(report), "", {}, message)
+        _report(Path(report), {}, message)
         raise SystemExit(_FAILED) from None
 
 
@@ -207,32 +197,8 @@ def _lacks_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _kind(error: TinymlError) -> str:
-    """The nearest class of the project's own tree."""
-    return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
-
-
-def _report(path: Path, kind: str, fields: Mapping[str, Any], message: str) -> None:
-    text = json.dumps({"kind": kind, "fields": dict(fields), "message": message})
-    path.write_text(text, encoding="utf-8")
-
-
-def _take_along() -> None:
-    """Whatever this process starts, a user's code too, dies with it, however it dies.
-
-    A fork waits for the death and then kills the group; what has left the group (a
-    daemon, a session of its own) is out of its reach.
-    """
-    if sys.platform != "linux" or os.getpgrp() != os.getpid():
-        return
-    mine = os.getpid()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    if os.fork() == 0:
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == mine:
-            signal.sigwait({signal.SIGTERM})
-        os.killpg(mine, signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+def _report(path: Path, told: Mapping[str, Any], message: str) -> None:
+    path.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -2,18 +2,19 @@
 
 Beside it lie ``repro.json`` (what to read, and how much it may differ), ``repro.npz`` (inputs,
 and PyTorch's answer as ``__want__``), and the model: cut at the stage that diverges first, where a
-file can be cut. At most 20 lines, so that it can be pasted into a report as it is.
+file can be cut. At most 20 lines, so that it can be pasted into a report as it is. Its own folder
+is taken off Python's path: no module is imported from there.
 """
 
 from __future__ import annotations
 
 _SCRIPT = '''\
 """{what}: python3 repro.py"""
-import json, pathlib, numpy as np
+import os, sys; here = os.path.dirname(os.path.realpath(__file__))
+sys.path = [p for p in sys.path if os.path.realpath(p) != here]; import json, numpy as np
 {imports}
-here = pathlib.Path(__file__).parent
-job = json.loads((here / "repro.json").read_text())
-inputs, model = dict(np.load(here / "repro.npz")), str(here / job["model"])
+job = json.load(open(here + "/repro.json"))
+inputs, model = dict(np.load(here + "/repro.npz")), here + "/" + job["model"]
 want = inputs.pop("__want__")
 {run}
 error = np.abs(np.float64(got) - want) if got.shape == want.shape else np.array([np.inf])

@@ -5,6 +5,7 @@ run by a test against ``tinyml predict``. It takes recordings at the model's own
 resampling is left to ``tinyml predict``, since a second resampler would be a second
 answer. `IMAGES_SCRIPT` is for images: of the model's own size as .npy, or any that Pillow reads.
 `ARRAYS_SCRIPT` is for models that nothing surrounds: arrays in, arrays out.
+Python would import from the bundle's own folder first: each takes it off the path.
 `board_script` puts into one the check that its files are those of the manifest, and makes it
 take and give real numbers where the file has integers.
 """
@@ -22,7 +23,9 @@ def finite(what, values, code):
 RUN_SCRIPT = (
     '''\
 """Probabilities of a 16-bit wav at the model's rate: python3 run.py FILE.wav"""
-import json, pathlib, sys, wave
+import os, sys
+sys.path = [p for p in sys.path if os.path.realpath(p + "/run.py") != os.path.realpath(__file__)]
+import json, pathlib, wave
 import numpy as np
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -61,7 +64,9 @@ print(json.dumps({"label": labels[best], "probabilities": dict(zip(labels, map(f
 IMAGES_SCRIPT = (
     '''\
 """Probabilities of images: python3 run.py FILE...; .npy: uint8 [side, side, channels], no Pillow"""
-import json, pathlib, sys
+import os, sys
+sys.path = [p for p in sys.path if os.path.realpath(p + "/run.py") != os.path.realpath(__file__)]
+import json, pathlib
 import numpy as np
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -113,7 +118,9 @@ for file in sys.argv[1:]:
 ARRAYS_SCRIPT = (
     '''\
 """Outputs of the model as JSON: python3 run.py [INPUTS.npz]; inputs that are not given are zeros"""
-import json, pathlib, sys
+import os, sys
+sys.path = [p for p in sys.path if os.path.realpath(p + "/run.py") != os.path.realpath(__file__)]
+import json, pathlib
 import numpy as np
 try:
     from ai_edge_litert.interpreter import Interpreter

@@ -19,9 +19,9 @@ from tinyml.files import resolved, write_json
 from tinyml.integers import to_integers
 from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import Engine, installed, meet, runtime_of
+from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
 from tinyml.pipeline.cross_check import check_bundle
-from tinyml.runtimes.cut import cut_file
+from tinyml.runtimes.file_read import cut_of
 from tinyml.scratch import scratch
 from tinyml.spec import Arrays
 
@@ -158,17 +158,18 @@ def _of_bundle(folder: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
     expected = reference.load(folder / bundles.REFERENCE)
     expected.check(bundle.signature, bundle.stages)
     ready, skipped = installed(folder, bundle.models)
-    for engine in ready:
-        meet(engine.runtime, engine.path)
     inputs = next(iter(expected.inputs.values()))
+    for engine in ready:  # a file that its runtime refuses is reported before anything is timed
+        engine.open().run(inputs)
     return [job for engine in ready for job in _jobs(bundle, engine, inputs, work)], skipped
 
 
 def _of_file(file: Path, _work: Path) -> tuple[list[Job], tuple[str, ...]]:
     """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
     runtime = runtime_of(file)
-    meet(runtime, file)
-    inputs = parity.cases(runtime.open(file).signature, seed=0)["random"]
+    session = runtime.open(file)
+    inputs = parity.cases(session.signature, seed=0)["random"]
+    session.run(inputs)
     return [Job(file, str(runtime.name), inputs)], ()
 
 
@@ -180,7 +181,7 @@ def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Jo
     if tensor is None:
         return [whole]
     part = work / f"front-end-{engine.path.name}"
-    taken = cut_file(engine.path, tensor, part)
+    taken = cut_of(engine.path, tensor, part)
     return [whole, Job(part, engine.name, {name: inputs[name] for name in taken}, FRONT_END)]
 
 

@@ -1,4 +1,4 @@
-"""What is in a bundle or a model file; a runtime loads it in a child at most."""
+"""What is in a bundle or a model file; the file itself is read in child processes only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyml import bundle as bundles
 from tinyml.bundle import Bundle, ModelFile, Parity
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.pipeline.steps import delegation
-from tinyml.runtimes.file_facts import FileFacts
+from tinyml.runtimes.file_read import FileSummary, summary_of
 from tinyml.target import Target, all_targets
 
 
@@ -44,23 +44,12 @@ def read_file(path: Path) -> dict[str, Any]:
 
     No runtime sees it. Raises `InputError` for a file that is not whole.
     """
-    found = facts_of(path).to_json() | {"lint": _lint(path, None)}
-    return found | ({"sparse_weights": _sparse(path)} if path.suffix == ".tflite" else {})
+    return _as_json(path, summary_of(path))
 
 
-def facts_of(path: Path) -> FileFacts:
-    """One model file by its suffix; `InputError` for any other, or one that is not whole."""
-    if path.suffix == ".tflite":
-        from tinyml.runtimes.inspect_tflite import inspect_tflite
-
-        return inspect_tflite(path)
-    if path.suffix == ".onnx":
-        from tinyml.runtimes.inspect_onnx import inspect_onnx
-
-        return inspect_onnx(path)
-    raise InputError(
-        f"{path} is no model file that can be read", hint="give a bundle, a .tflite or an .onnx"
-    )
+def _as_json(path: Path, found: FileSummary) -> dict[str, Any]:
+    shown = found.facts.to_json() | {"lint": [finding.to_json() for finding in found.lint]}
+    return shown | ({"sparse_weights": _sparse(found)} if path.suffix == ".tflite" else {})
 
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:
@@ -82,14 +71,15 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
     target = all_targets().get(bundle.target)
     found["lint"] = []
     for model in bundle.models:
-        found["lint"] += _bundle_lint(bundle.file(model), target)
+        contents, lint = _contents(bundle.file(model), target)
+        found["lint"] += [{"file": model.path, **finding} for finding in lint]
         found[model.path] = {
             "format": model.format,
             "precision": model.precision,
             **({"mixed": model.mixed} if model.mixed else {}),
             "passes": dict(model.passes),
             "minimum_runtime": model.minimum_runtime,
-            **_contents(bundle.file(model)),
+            **contents,
             **_taken(bundle, model),
         }
     return found
@@ -107,38 +97,20 @@ def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:
     return {"delegation": told} if told else {}
 
 
-def _bundle_lint(path: Path, target: Target | None) -> list[dict[str, str]]:
-    """The file's findings; none where it cannot be read here, which its contents say."""
-    try:
-        return [{"file": path.name, **finding} for finding in _lint(path, target)]
-    except (MissingExtraError, InputError):
-        return []
-
-
-def _lint(path: Path, target: Target | None) -> list[dict[str, str]]:
-    from tinyml.runtimes.lint import lint
-
-    return [finding.to_json() for finding in lint(path, target)]
-
-
-def _sparse(path: Path) -> list[dict[str, Any]]:
+def _sparse(found: FileSummary) -> list[dict[str, Any]]:
     """Weights that a .tflite file stores without their zeros."""
-    from tinyml.runtimes.file_sparse import read_sparse
-
-    return [
-        {**asdict(weight), "sparsity": round(weight.sparsity, 4)} for weight in read_sparse(path)
-    ]
+    return [{**asdict(weight), "sparsity": round(weight.sparsity, 4)} for weight in found.sparse]
 
 
-def _contents(path: Path) -> dict[str, Any]:
-    """The file's own facts, or why they cannot be read here."""
+def _contents(path: Path, target: Target | None) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The file's own facts, or why they cannot be read here; and its findings."""
     try:
-        facts = read_file(path)
+        facts = _as_json(path, summary_of(path, target.name if target else ""))
     except (MissingExtraError, InputError) as error:
-        return {"contents": f"not read: {error.message}"}
+        return {"contents": f"not read: {error.message}"}, []
     names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")
     found = {name: facts[name] for name in names}
     if sparse := facts.get("sparse_weights"):
         sums = {key: sum(w[key] for w in sparse) for key in ("stored_bytes", "dense_bytes")}
         found["sparse_weights"] = {"count": len(sparse), **sums}
-    return found
+    return found, facts["lint"]

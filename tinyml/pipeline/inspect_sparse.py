@@ -9,7 +9,8 @@ from pathlib import Path
 from tinyml import bundle as bundles
 from tinyml.bundle import ModelFile
 from tinyml.errors import InputError, ValidationError
-from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.runtimes.file_read import engagement_of
+from tinyml.runtimes.sparse import Engagement
 from tinyml.runtimes.sparse.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
 from tinyml.target import Target, find_target
 
@@ -25,7 +26,8 @@ def inspect_sparse(
     """The verdict for the model file ``path``, or for the bundle's file that ``runtime`` reads.
 
     ``version``: the runtime's, by default the one that the target gets. Raises `UsageError`
-    for a runtime that the target does not have, `InputError` for a file it does not read.
+    for a runtime that the target does not have, `InputError` for a file it does not read. The file
+    is read in a child process.
     """
     known = find_target(target)
     if runtime is not None:
@@ -34,7 +36,7 @@ def inspect_sparse(
     chosen = runtime or DEFAULT.get(file.suffix[1:], RUNTIMES[0])
     newest = newest_for(known, chosen)
     arch = WEB_ARCH if chosen == "litert-web" else _arch(known)
-    return engagement(file, chosen, version or newest, arch, avx=_has_avx(known))
+    return engagement_of(file, chosen, version or newest, arch, avx=_has_avx(known))
 
 
 def of_models(folder: Path, models: Iterable[ModelFile], target: Target) -> dict[str, Engagement]:

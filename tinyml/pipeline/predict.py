@@ -19,7 +19,7 @@ from tinyml.image_decision import ImageDecision
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows, named
-from tinyml.pipeline.answers.engines import Engine, choose, meet
+from tinyml.pipeline.answers.engines import Engine, choose
 from tinyml.pipeline.answers.predict_images import ImageAnswer, answer_images
 from tinyml.pipeline.cross_check import check_bundle
 
@@ -80,7 +80,6 @@ def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
 
     It raises `ValidationError` where an output is not finite.
     """
-    meet(engine.runtime, engine.path)
     session = engine.open()
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
 
@@ -131,7 +130,6 @@ def _plot(bundle: Bundle, engine: Engine, file: Path, answer: Answer, path: Path
     picture = bundle.facts.get("scalogram")
     if picture is None:
         raise UsageError(f"{bundle.model} has no scalogram to draw")
-    meet(engine.runtime, engine.path, inside=True)
     first = _windows(file, _decision(bundle))[:1]
     inputs = {bundle.signature.inputs[0].name: first}
     value = engine.stages(inputs)[picture["stage"]]

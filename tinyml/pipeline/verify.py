@@ -17,7 +17,7 @@ from tinyml.errors import BundleError, UsageError, ValidationError
 from tinyml.export import parity
 from tinyml.finite import check_finite
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed, meet
+from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.declared_rows import (
@@ -71,8 +71,6 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
         check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     _check_manifest_rows(bundle, expected)
     ready, skipped = installed(folder, bundle.models)
-    for engine in ready:
-        meet(engine.runtime, engine.path, inside=True)
     for engine in ready:
         check_signature(engine, bundle.signature)
     rows = prove(ready, expected, bundle.stages, report)

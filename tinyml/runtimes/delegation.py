@@ -7,7 +7,7 @@ the part reads (constants too) and gives. What lies between the two is the part:
 from what it gives, and no further than what it reads, passes all of its operators and no
 other. An operator whose results nobody reads is not counted: no part shows it.
 
-    python -m tinyml.runtimes.delegation MEMORY_MB PARENT FILE OUT
+    python -m tinyml.runtimes.delegation MEMORY_MB PARENT FILE
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.errors import InputError
-from tinyml.files import write_json
 from tinyml.process import machine_memory_mb
 from tinyml.runtimes import in_child
 from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.inspect_tflite import read_operators
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
-from tinyml.scratch import scratch
+from tinyml.typed_json import from_json
 
 DELEGATE = "DELEGATE"
 NAME = "XNNPACK"
@@ -94,20 +93,20 @@ class Delegation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Delegation:
         own = {name: value for name, value in data.items() if not name.endswith("_share")}
-        left = tuple(Undelegated(**row) for row in data["undelegated"])
-        return cls(**{**own, "undelegated": left})
+        return from_json(cls, own)
 
 
 def measured(path: Path) -> Delegation:
-    """Of the .tflite file ``path``, which LiteRT meets in a child.
+    """Of the .tflite file ``path``, which LiteRT loads in a child.
 
     Raises `InputError` for a file that LiteRT refuses or dies of, `MissingExtraError` without it.
     """
     limits = in_child.Limits(SECONDS, machine_memory_mb())
-    with scratch("delegation") as folder:
-        out = folder / "delegation.json"
-        in_child.run(__name__, [str(path), str(out)], path, LITERT.name, limits)
-        return Delegation.from_json(json.loads(out.read_text(encoding="utf-8")))
+    answer = in_child.run(__name__, [str(path)], path, LITERT.name, limits)
+    try:
+        return Delegation.from_json(json.loads(answer))
+    except (ValueError, AttributeError) as error:
+        raise in_child.unreadable(path, LITERT.name, error) from error
 
 
 def measure(path: Path) -> Delegation:
@@ -205,8 +204,8 @@ def _unseen(engine: Any, path: Path) -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """The child."""
-    with in_child.child(arguments) as (path, out):
-        write_json(Path(out), measure(Path(path)).to_json())
+    with in_child.child(arguments) as ((path,), answers):
+        answers.write(json.dumps(measure(Path(path)).to_json()).encode())
 
 
 if __name__ == "__main__":

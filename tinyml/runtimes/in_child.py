@@ -1,8 +1,9 @@
-"""What a stranger's file may kill is done in a child process, whose death is one line.
+"""What a third-party file may kill is done in a child process, whose death is one line.
 
 `run` starts a module of this package as a program, with a limit of memory and of time. The
 module's ``main`` is wrapped in `child`, so that what it raises arrives as the same words and
-it does not outlive whoever started it.
+it does not outlive whoever started it. A child is protection against crashes, and against
+files that take all memory or time; it has the user's own rights and is not a sandbox.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, BinaryIO
 
-from tinyml.errors import InputError, MissingExtraError, TinymlError, machine_errors
-from tinyml.process import die_with
+from tinyml.child_errors import error_from_json, error_to_json
+from tinyml.errors import InputError, TinymlError, machine_errors
+from tinyml.process import child_environment, die_with, python_module
 
-_LAST_WORDS = 4096
+LAST_WORDS = 4096
+_inside = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,48 +36,68 @@ class Limits:
     memory_mb: int
 
 
-def run(module: str, arguments: Sequence[str], path: Path, who: str, limits: Limits) -> None:
-    """Run ``module`` as a program, in which ``who`` (a runtime's name) meets ``path``.
+def inside() -> bool:
+    """Whether this process is such a child: what is read here may kill it."""
+    return _inside
 
-    Raises `InputError` naming ``path`` and ``who`` when the child dies of a signal, of its
-    limits, or of an error that is no `TinymlError`; else the error that it raised.
+
+def run(module: str, arguments: Sequence[str], path: Path, who: str, limits: Limits) -> bytes:
+    """Run ``module`` as a program, in which ``who`` (a runtime's name) reads ``path``.
+
+    Returns what it wrote to the stream that `child` gave it. Raises `InputError` naming ``path``
+    and ``who`` when the child dies of a signal, of its limits, or of an error that is not a
+    `TinymlError`; else the error that it raised.
     """
-    command = [sys.executable, "-P", "-m", module, str(limits.memory_mb)]
-    command += [str(os.getpid()), *arguments]
-    # The modules of this process, and none that lie about in the current folder.
-    modules = os.pathsep.join(place for place in sys.path if place)
     with machine_errors(f"starting {who} on {path.name}"):
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": modules, "ORT_DISABLE_TELEMETRY": "1"},
-        )
+        process = start(module, arguments, limits, subprocess.DEVNULL, subprocess.PIPE)
     with process:
         try:
-            said = process.communicate(timeout=limits.seconds)[1]
+            answer, said = process.communicate(timeout=limits.seconds)
         except subprocess.TimeoutExpired:
-            raise _death(path, who, f"did not end within {limits.seconds:g} s") from None
+            raise late(path, who, limits.seconds) from None
         finally:
             process.kill()
     if process.returncode:
-        raise _error(path, who, process.returncode, said[-_LAST_WORDS:].decode(errors="replace"))
+        raise death(path, who, process.returncode, said)
+    return answer
 
 
-def _error(path: Path, who: str, code: int, said: str) -> TinymlError:
+def start(
+    module: str, arguments: Sequence[str], limits: Limits, stdin: int, stderr: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """The child of `run`, which may be asked on ``stdin`` too; its stdout is what it answers."""
+    given = [str(limits.memory_mb), str(os.getpid()), *arguments]
+    return subprocess.Popen(
+        python_module(module, given),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=child_environment({"ORT_DISABLE_TELEMETRY": "1"}),
+    )
+
+
+def late(path: Path, who: str, seconds: float) -> InputError:
+    """The error for a child that takes too long."""
+    return _broken(path, who, f"did not end within {seconds:g} s")
+
+
+def death(path: Path, who: str, code: int, said: bytes) -> TinymlError:
+    """The error that a child left as the last line of ``said``, or what its exit code tells."""
     if code < 0:
-        return _death(path, who, f"was killed by it ({signal.Signals(-code).name})")
-    lines = [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        told = json.loads(lines[-1])
-        if extra := told["extra"]:
-            return MissingExtraError(*extra)
-        return InputError(told["message"], hint=told["hint"])
-    return _death(path, who, f"ended {code}: {' '.join(lines[-1].split())[:200]}")
+        return _broken(path, who, f"was killed by signal {-code} ({signal.Signals(-code).name})")
+    text = said[-LAST_WORDS:].decode(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()] or ["no message"]
+    with contextlib.suppress(ValueError):
+        return error_from_json(json.loads(lines[-1]))
+    return _broken(path, who, f"ended {code}: {' '.join(lines[-1].split())[:200]}")
 
 
-def _death(path: Path, who: str, how: str) -> InputError:
+def unreadable(path: Path, who: str, error: Exception) -> InputError:
+    """The error for an answer that is not what such a child answers."""
+    return _broken(path, who, f"gave an answer that is not whole: {' '.join(str(error).split())}")
+
+
+def _broken(path: Path, who: str, how: str) -> InputError:
     return InputError(
         f"{path}: {who} {how}",
         hint="the file may be broken or made up: export it again, or report it to its maker",
@@ -81,27 +105,30 @@ def _death(path: Path, who: str, how: str) -> InputError:
 
 
 @contextlib.contextmanager
-def child(arguments: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The child's side, around what is done with those of ``arguments`` that `run` was given.
+def child(arguments: Sequence[str]) -> Iterator[tuple[Sequence[str], BinaryIO]]:
+    """The child's side: those of ``arguments`` that `run` was given, and where to answer.
 
-    Sets the limits; a `TinymlError` becomes a last line of JSON.
+    Sets the limits; a `TinymlError` becomes a last line of JSON. Native code that prints on
+    stdout does not disturb the answer: it goes nowhere.
     """
+    global _inside
+    _inside = True
     memory_mb, parent, *rest = arguments
     die_with(int(parent))
-    size = int(memory_mb) << 20
+    _limit(int(memory_mb) << 20)
+    answers = os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        with answers:
+            yield rest, answers
+    except TinymlError as error:
+        print(f"\n{json.dumps(error_to_json(error))}", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+
+
+def _limit(size: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     size = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_AS, (size, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        yield rest
-    except MissingExtraError as error:
-        _say("", "", [error.package, error.extra])
-    except TinymlError as error:
-        _say(error.message, error.hint, [])
-
-
-def _say(message: str, hint: str, extra: list[str]) -> None:
-    line = json.dumps({"message": message, "hint": hint, "extra": extra})
-    print(f"\n{line}", file=sys.stderr, flush=True)
-    raise SystemExit(InputError.exit_code) from None

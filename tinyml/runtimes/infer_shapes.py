@@ -1,9 +1,9 @@
-"""Shapes of an ONNX graph by ONNX's own inference, which a stranger's file meets in a child.
+"""Shapes of an ONNX graph by ONNX's own inference, in a child process.
 
 It is native code that takes numbers of the file as they are: one ``Split`` that says a
 billion outputs takes 15 GB and minutes.
 
-    python -m tinyml.runtimes.infer_shapes MEMORY_MB PARENT MODEL OUT
+    python -m tinyml.runtimes.infer_shapes MEMORY_MB PARENT MODEL
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 from tinyml.errors import InputError
 from tinyml.runtimes import in_child
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx
-from tinyml.scratch import scratch
 
 SECONDS = 120.0
 # What Python, onnx and a small model take, and how often a model lies in memory.
@@ -39,13 +38,12 @@ def inferred(path: Path) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _inferred(path: Path, _changed_ns: int, size: int) -> bytes:
-    """In a child; facts and lint of a file ask one after the other."""
+    """In a child, if this process is not one; facts and lint of a file ask after each other."""
+    if in_child.inside():
+        made: bytes = infer(path, read_onnx(path)).SerializeToString()
+        return made
     limits = in_child.Limits(SECONDS, LEAST_MB + COPIES * (size >> 20))
-    with scratch("shapes") as folder:
-        out = folder / "inferred.onnx"
-        arguments = [str(path), str(out)]
-        in_child.run(__name__, arguments, path, "onnx's shape inference", limits)
-        return out.read_bytes()
+    return in_child.run(__name__, [str(path)], path, "onnx's shape inference", limits)
 
 
 def infer(path: Path, model: Any) -> Any:
@@ -98,9 +96,9 @@ def _fix_batch(model: Any) -> None:
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    with in_child.child(arguments) as (model, out):
+    with in_child.child(arguments) as ((model,), answers):
         path = Path(model)
-        Path(out).write_bytes(infer(path, read_onnx(path)).SerializeToString())
+        answers.write(infer(path, read_onnx(path)).SerializeToString())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.code_digest import code_digest
 from tinyml.errors import MachineError, machine_errors
 from tinyml.files import CACHE_ENVIRONMENT, cache_folder, canonical_json, sha256, write_json
 from tinyml.folders import draft_of, lock
@@ -31,6 +33,8 @@ from tinyml.models.data.images import Bytes, ImageSet, ImageSplit
 Report = Callable[[Mapping[str, Any]], None]
 FACTS = "facts.json"
 PARTS = ("training", "test")
+# Whose code decodes and draws, in the package.
+CODE = "models/data"
 REPORTED = 100
 
 
@@ -62,10 +66,11 @@ def cached_set(
 ) -> ImageSet:
     """The set ``name`` of (side, channels) ``shape``; ``make`` is called where it is not cached.
 
-    ``key``, JSON values, is all that the pixels and labels follow from beside ``shape``.
+    ``key``, JSON values, is all that the pixels and labels follow from in addition to ``shape``
+    and the code that makes them.
     Raises `DataError` from ``make``; `MachineError` when the cache cannot be written.
     """
-    text = canonical_json([name, key, *shape, decode.VERSION])
+    text = canonical_json([name, key, *shape, decode.VERSION, code_digest(CODE), _pillow()])
     folder = cache_folder() / "images" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     found = _read(name, folder, shape)
     if found is not None:
@@ -81,6 +86,14 @@ def cached_set(
             hint=f"set {CACHE_ENVIRONMENT} to a folder on another disk",
         )
     return found
+
+
+def _pillow() -> str:
+    """The version of the package that decodes; empty where it is not installed."""
+    try:
+        return importlib.metadata.version("pillow")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager

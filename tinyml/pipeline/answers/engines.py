@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from tinyml.errors import InputError, MissingExtraError, UsageError
 from tinyml.export.parity import GENERATED
 from tinyml.integers import step, to_integers, to_real
 from tinyml.pipeline.answers.real_session import RealSession
-from tinyml.runtimes import first_meeting
 from tinyml.runtimes.base import Session
+from tinyml.runtimes.file_session import ChildRuntime
 from tinyml.spec import Array, Arrays
 from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
 
@@ -86,18 +86,28 @@ class Engine:
 
 
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
-    """An engine for every model file, installed or not."""
+    """An engine for every model file, installed or not: files that we wrote ourselves."""
     for model in models:
         runtime = registry.load("runtime", registry.RUNTIME_OF_FORMAT[model.format])
         yield Engine(model, folder / model.path, runtime)
 
 
+def given_engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
+    """`engines` of a bundle that a user gives: each file is opened in a child process only."""
+    for engine in engines(folder, models):
+        yield replace(engine, runtime=_in_child(engine.runtime))
+
+
+def _in_child(runtime: Any) -> ChildRuntime:
+    return ChildRuntime(runtime, registry.RUNTIMES[runtime.name])
+
+
 def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine], tuple[str, ...]]:
-    """The engines that can run here, and a line for each that cannot.
+    """The engines that can run here, and a line for each that cannot: of a bundle that is given.
 
     Raises `MissingExtraError` when none can.
     """
-    found = list(engines(folder, models))
+    found = list(given_engines(folder, models))
     ready = [engine for engine in found if engine.runtime.version() is not None]
     if not ready:
         raise MissingExtraError(*PACKAGES[found[0].name])
@@ -106,12 +116,15 @@ def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine]
 
 
 def runtime_of(file: Path) -> Any:
-    """The runtime that reads a model file, by its suffix; `InputError` for any other file."""
+    """The runtime that opens a file that a user gives, by its suffix, in a child process.
+
+    Raises `InputError` for any other file.
+    """
     name = registry.RUNTIME_OF_FORMAT.get(file.suffix.removeprefix("."))
     if name is None:
         known = ", ".join(f".{suffix}" for suffix in registry.RUNTIME_OF_FORMAT)
         raise InputError(f"{file} is no model file", hint=f"those end in {known}")
-    return registry.load("runtime", name)
+    return _in_child(registry.load("runtime", name))
 
 
 def require(runtime: Any) -> None:
@@ -120,14 +133,9 @@ def require(runtime: Any) -> None:
         raise MissingExtraError(*PACKAGES[runtime.name])
 
 
-def meet(runtime: Any, path: Path, *, inside: bool = False) -> None:
-    """Let ``runtime`` meet a file of unknown origin in a child first: `first_meeting.meet`."""
-    first_meeting.meet(path, runtime.name, registry.RUNTIMES[runtime.name], inside=inside)
-
-
 def choose(bundle: Bundle, name: str | None) -> Engine:
     """The engine called ``name``, else the first installed; `UsageError`, `MissingExtraError`."""
-    found = {engine.name: engine for engine in engines(bundle.folder, bundle.models)}
+    found = {engine.name: engine for engine in given_engines(bundle.folder, bundle.models)}
     if name is not None and name not in found:
         if name in registry.RUNTIMES:
             raise UsageError(

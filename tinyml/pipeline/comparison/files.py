@@ -12,9 +12,9 @@ from typing import Any
 from tinyml.bundle import ModelFile
 from tinyml.errors import MissingExtraError
 from tinyml.files import sha256
-from tinyml.pipeline.inspect import facts_of
 from tinyml.runtimes.file_facts import FileFacts, Layer
-from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
+from tinyml.runtimes.file_read import summary_of
+from tinyml.runtimes.file_sparse import SparseTensor
 
 Value = int | float | str | None
 # Aligning takes time with the square of their number; more layers are paired by their place.
@@ -112,8 +112,8 @@ def contents(path: Path, model: ModelFile | None) -> Contents:
     """
     note, facts, sparse = "", None, tuple[SparseTensor, ...]()
     try:
-        facts = facts_of(path)
-        sparse = read_sparse(path) if path.suffix == ".tflite" else ()
+        found = summary_of(path)
+        facts, sparse = found.facts, found.sparse
     except MissingExtraError as error:
         if model is None:
             raise

@@ -1,7 +1,8 @@
 """Ranges that were found once: the same file, samples and method on the same kind of machine.
 
 In ``calibration/`` of the cache folder, one JSON file a key. The key is the hash of all that
-ranges depend on, so that an entry is never out of date; what cannot be read is made again.
+ranges depend on, the code that finds them included, so that an entry is never out of date; what
+cannot be read is made again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-import tinyml
+from tinyml.code_digest import code_digest
 from tinyml.errors import MachineError
 from tinyml.export.choose_range import Range
 from tinyml.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.pipeline.sources.calibration import Calibration, Report
 
 FOLDER = "calibration"
+# Whose code ranges depend on, in the package.
+CODE = ("export", "runtimes", "pipeline/integers")
 
 
 def cached(
@@ -47,13 +50,14 @@ def cached(
 
 
 def key(path: Path, calibration: Calibration, conditions: Mapping[str, str | int]) -> str:
-    """Hex digest of file, samples and conditions."""
+    """Hex digest of file, samples, conditions and code."""
     samples = hashlib.sha256()
     for name, array in sorted(calibration.arrays.items()):
         samples.update(f"{name} {array.dtype} {array.shape} ".encode())
         samples.update(np.ascontiguousarray(array).tobytes())
     told = {
-        "tinyml": tinyml.__version__,
+        "code": code_digest(*CODE),
+        "numpy": np.__version__,
         "file": sha256(path),
         "samples": samples.hexdigest(),
         **conditions,

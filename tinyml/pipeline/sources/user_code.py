@@ -42,13 +42,13 @@ def check_code(name: str) -> None:
 
 
 def load_code(name: str) -> Any:
-    """What ``name`` stands for; a file's own folder is searched for its imports.
+    """What ``name`` stands for; its imports are looked for next to it as well.
 
     Raises `InputError` when there is no such module or name in it, `ExportError` when the
     import fails.
     """
     where, _, attribute = name.rpartition(":")
-    with explained(f"importing {_short(name)[0]}"):
+    with explained(f"importing {_short(name)[0]}"), _folder_first(where):
         module = _file(Path(where)) if where.endswith(".py") else _module(where)
     if not hasattr(module, attribute):
         own = [n for n, v in vars(module).items() if _is_own(v, module)]
@@ -73,7 +73,7 @@ def make(name: str) -> Any:
             hint="name a function or class that makes the module when called without arguments",
         )
     _check_no_arguments(name, factory)
-    with explained(f"calling {_short(name)[1]}()"):
+    with explained(f"calling {_short(name)[1]}()"), _folder_first(name.rpartition(":")[0]):
         module = factory()
     if not isinstance(module, nn.Module):
         raise InputError(
@@ -162,9 +162,25 @@ def _module(name: str) -> ModuleType:
         ) from error
 
 
+@contextlib.contextmanager
+def _folder_first(where: str) -> Iterator[None]:
+    """A file's own folder, of a module the current one, is on the path: first in the block.
+
+    Behind the block it comes last: what the user's code imports late is found, and takes the
+    place of nothing that we import.
+    """
+    folder = str(Path(where).absolute().parent if where.endswith(".py") else Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
 def _file(path: Path) -> ModuleType:
     """Import a file under its own stem, as a script's neighbour would."""
-    sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

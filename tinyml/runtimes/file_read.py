@@ -1,0 +1,128 @@
+"""What a third-party model file holds, read in a child process and never here.
+
+    python -m tinyml.runtimes.file_read MEMORY_MB PARENT MODEL READER ARGUMENTS...
+
+The child runs one of `READERS` and answers with JSON, of which every field is checked. Files that
+we have just written are read directly, by the functions behind these.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tinyml.diagnosis import Finding
+from tinyml.errors import InputError
+from tinyml.runtimes import in_child
+from tinyml.runtimes.cut import cut_file
+from tinyml.runtimes.file_facts import FileFacts
+from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
+from tinyml.runtimes.lint import lint
+from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.target import find_target
+from tinyml.typed_json import from_json
+
+WHO = "its reader"
+SECONDS = 300.0
+# What Python, the packages and a small model take, and how often a model lies in memory.
+LEAST_MB = 3072
+COPIES = 16
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """``lint``: for a target, or what no target is needed for; ``sparse``: of a .tflite."""
+
+    facts: FileFacts
+    lint: tuple[Finding, ...]
+    sparse: tuple[SparseTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The inputs that a cut file still takes."""
+
+    inputs: tuple[str, ...]
+
+
+def read_facts(path: Path) -> FileFacts:
+    """One model file by its suffix; `InputError` for any other, or one that is not whole."""
+    if path.suffix == ".tflite":
+        from tinyml.runtimes.inspect_tflite import inspect_tflite
+
+        return inspect_tflite(path)
+    if path.suffix == ".onnx":
+        from tinyml.runtimes.inspect_onnx import inspect_onnx
+
+        return inspect_onnx(path)
+    raise InputError(
+        f"{path} is not a model file that can be read", hint="give a bundle, a .tflite or an .onnx"
+    )
+
+
+def read_summary(path: Path, target: str = "") -> FileSummary:
+    """`summary_of`, in this process."""
+    facts = read_facts(path)
+    found = lint(path, find_target(target) if target else None)
+    return FileSummary(facts, found, read_sparse(path) if path.suffix == ".tflite" else ())
+
+
+def _engagement(path: Path, runtime: str, version: str, arch: str, avx: str) -> Engagement:
+    return engagement(path, runtime, version, arch, avx=avx == "avx")
+
+
+def _cut(path: Path, tensor: str, out: str) -> Cut:
+    return Cut(cut_file(path, tensor, Path(out)))
+
+
+READERS: Mapping[str, Callable[..., Any]] = {
+    "summary": read_summary,
+    "engagement": _engagement,
+    "cut": _cut,
+}
+
+
+def summary_of(path: Path, target: str = "") -> FileSummary:
+    """What the file at ``path`` holds, and what is slow, large or fragile in it for ``target``.
+
+    Raises `InputError` for a file that is not a whole .onnx or .tflite, or that its reader dies of
+    or does not end on; `MissingExtraError` without its reader.
+    """
+    return _read(FileSummary, path, "summary", target)
+
+
+def engagement_of(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> Engagement:
+    """As `tinyml.runtimes.sparse.engagement`."""
+    arguments = (runtime, version, arch, "avx" if avx else "")
+    return _read(Engagement, path, "engagement", *arguments)
+
+
+def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
+    """As `tinyml.runtimes.cut.cut_file`: ``out`` is written by the child."""
+    return _read(Cut, path, "cut", tensor, str(out)).inputs
+
+
+def _read(kind: type[T], path: Path, reader: str, *arguments: str) -> T:
+    size_mb = (path.stat().st_size if path.is_file() else 0) >> 20
+    limits = in_child.Limits(SECONDS, LEAST_MB + COPIES * size_mb)
+    answer = in_child.run(__name__, [str(path), reader, *arguments], path, WHO, limits)
+    try:
+        return from_json(kind, json.loads(answer))
+    except ValueError as error:
+        raise in_child.unreadable(path, WHO, error) from error
+
+
+def main(arguments: list[str]) -> None:
+    """The child."""
+    with in_child.child(arguments) as ((path, reader, *more), answers):
+        found = READERS[reader](Path(path), *more)
+        answers.write(json.dumps(asdict(found)).encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,248 @@
+"""A third-party model file is loaded and run by its runtime in a child process, never here.
+
+Runtimes are native code that trusts a file in places: one that kills its reader kills the
+child, and the user reads one line.
+
+    python -m tinyml.runtimes.file_session MEMORY_MB PARENT MODEL MODULE:RUNTIME
+
+Both sides send messages: a line of JSON, whose ``arrays`` are (name, dtype, shape), and behind it
+the bytes of those arrays. The child answers one request after the other, and ends with the first
+that fails or when its stdin ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+
+from tinyml.errors import InputError, machine_errors
+from tinyml.process import machine_memory_mb
+from tinyml.runtimes import in_child
+from tinyml.runtimes.base import Reader, Runtime
+from tinyml.spec import Array, Arrays, Signature
+
+# For loading a file, or for running it once.
+SECONDS = 600.0
+NUMBERS = "biufc"  # kinds of numpy that a message may carry
+Message = tuple[dict[str, Any], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class ChildRuntime:
+    """``engine`` as a `Runtime` whose files are opened in children, one a file.
+
+    ``row`` is its row in `tinyml.registry.RUNTIMES`. Raises what ``engine`` raises, and
+    `InputError` naming the file and the runtime when the child dies or does not end. Children end
+    with this object.
+    """
+
+    engine: Runtime
+    row: str
+    children: dict[Path, _Child] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return self.engine.formats
+
+    def version(self) -> str | None:
+        return self.engine.version()
+
+    def open(self, path: Path, *, threads: int = 1) -> ChildSession:
+        told, _ = self.ask(path, {"do": "open", "threads": threads}, {})
+        try:
+            signature = Signature.from_json(told["signature"])
+        except (LookupError, TypeError) as error:
+            raise in_child.unreadable(path, self.name, error) from error
+        return ChildSession(path, signature, self, threads)
+
+    def reader(self, path: Path, names: Sequence[str]) -> Reader:
+        def read(inputs: Arrays) -> dict[str, Array]:
+            return self.read_tensors(path, names, inputs)
+
+        return read
+
+    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
+        return self.ask(path, {"do": "read", "names": list(names)}, inputs)[1]
+
+    def ask(self, path: Path, head: Mapping[str, Any], arrays: Arrays) -> Message:
+        """One request to the child of ``path``, which is started where there is none."""
+        if path not in self.children:
+            self.children[path] = _Child(path, self.name, self.row)
+        try:
+            return self.children[path].ask(head, arrays)
+        except BaseException:
+            del self.children[path]
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSession:
+    """A model that a child has loaded."""
+
+    path: Path
+    signature: Signature
+    runtime: ChildRuntime
+    threads: int
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        self.signature.check_inputs(inputs)
+        return self.runtime.ask(self.path, {"do": "run", "threads": self.threads}, inputs)[1]
+
+
+class _Child:
+    """The process for one file; it is killed when this object goes."""
+
+    def __init__(self, path: Path, who: str, row: str) -> None:
+        self.path, self.who = path, who
+        self.lock = threading.Lock()  # requests of several threads take turns
+        limits = in_child.Limits(SECONDS, machine_memory_mb())
+        with machine_errors(f"starting {who} on {path.name}"):
+            self.said = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
+            given = [str(path), row]
+            self.process = in_child.start(__name__, given, limits, subprocess.PIPE, self.said)
+        weakref.finalize(self, _end, self.process, self.said)
+
+    def ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
+        """Send a request, and wait for its answer; raises what the child's end tells."""
+        with self.lock:
+            return self._ask(head, arrays)
+
+    def _ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
+        requests, answers = self.process.stdin, self.process.stdout
+        assert requests is not None
+        assert answers is not None
+        overdue = threading.Event()
+
+        def give_up() -> None:
+            overdue.set()
+            self.process.kill()
+
+        timer = threading.Timer(SECONDS, give_up)
+        timer.start()
+        try:
+            send(requests, head, arrays)
+            return receive(answers)
+        except (OSError, EOFError) as error:
+            if overdue.is_set():
+                raise in_child.late(self.path, self.who, SECONDS) from None
+            raise self._death() from error
+        except ValueError as error:
+            raise in_child.unreadable(self.path, self.who, error) from error
+        finally:
+            timer.cancel()
+
+    def _death(self) -> Exception:
+        try:
+            code = self.process.wait(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return in_child.late(self.path, self.who, SECONDS)
+        self.said.seek(0)
+        return in_child.death(self.path, self.who, code or 1, self.said.read())
+
+
+def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, said):
+        try:
+            if stream is not None:
+                stream.close()
+        except BrokenPipeError:
+            continue  # what was not sent when the child died
+
+
+def send(stream: IO[bytes], head: Mapping[str, Any], arrays: Arrays) -> None:
+    """Write one message."""
+    told = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
+    stream.write(json.dumps({**head, "arrays": told}).encode() + b"\n")
+    for array in arrays.values():
+        stream.write(np.ascontiguousarray(array).tobytes())
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Message:
+    """Read one message; `EOFError` where it ends before, `ValueError` for what is not one."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    head = json.loads(line)
+    if not isinstance(head, dict) or not isinstance(head.get("arrays"), list):
+        raise ValueError("it lacks its arrays")
+    return head, {str(name): _array(stream, kind, shape) for name, kind, shape in head["arrays"]}
+
+
+def _array(stream: IO[bytes], kind: Any, shape: Any) -> Array:
+    dtype = np.dtype(str(kind))
+    sizes = [int(size) for size in shape]
+    if dtype.kind not in NUMBERS or any(size < 0 for size in sizes):
+        raise ValueError(f"an array of {kind} of the shape {shape}")
+    size = math.prod(sizes) * dtype.itemsize
+    data = bytearray(stream.read(size))
+    if len(data) != size:
+        raise EOFError
+    return np.frombuffer(data, dtype).reshape(sizes)
+
+
+class _Server:
+    """The child's side: one file in one runtime, loaded when it is first asked for."""
+
+    def __init__(self, runtime: Runtime, path: Path) -> None:
+        self.runtime, self.path = runtime, path
+        self.sessions: dict[int, Any] = {}
+        self.readers: dict[tuple[str, ...], Reader] = {}
+
+    def answer(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
+        if head["do"] == "read":
+            names = tuple(head["names"])
+            if names not in self.readers:  # the last one is kept: cases ask one after the other
+                self.readers = {names: self.runtime.reader(self.path, names)}
+            return {}, self.readers[names](arrays)
+        threads = int(head["threads"])
+        if threads not in self.sessions:
+            self.sessions = {threads: self.runtime.open(self.path, threads=threads)}
+        session = self.sessions[threads]
+        if head["do"] == "open":
+            return {"signature": session.signature.to_json()}, {}
+        return {}, session.run(arrays)
+
+
+def serve(server: _Server, requests: IO[bytes], answers: BinaryIO) -> None:
+    """Answer until the requests end."""
+    while True:
+        try:
+            request = receive(requests)
+        except EOFError:
+            return
+        head, arrays = server.answer(*request)
+        for name, array in arrays.items():
+            if array.dtype.kind not in NUMBERS:
+                raise InputError(f"{server.path}: '{name}' is {array.dtype}: not numbers")
+        send(answers, head, arrays)
+
+
+def main(arguments: list[str]) -> None:
+    """The child."""
+    with in_child.child(arguments) as ((path, row), answers):
+        module, _, attribute = row.partition(":")
+        runtime = getattr(importlib.import_module(module), attribute)
+        serve(_Server(runtime, Path(path)), sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
