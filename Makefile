@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test files side by side, each on one thread: two threads beside other load are slower than one.
+# Tests side by side, each on one thread: two threads next to other load are slower than one.
+# What is slow to make is shared by the workers (tests/shared_folder.py).
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse quantized-accuracy check-sparse golden clean
