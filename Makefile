@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse quantized-accuracy check-sparse golden clean
+.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus refusals fuzz picture checkpoints rehearse quantized-accuracy check-sparse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -29,6 +29,9 @@ test: setup ## the tests that CI runs
 
 test-all: setup ## every test, the slow ones too
 	$(PYTEST) -m ""
+
+coverage: setup ## the tests that CI runs, and which lines and branches they do not reach
+	$(PYTEST) --cov
 
 check: setup ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -80,4 +83,4 @@ golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py
 
 clean: ## remove .venv, caches, runs and builds
-	rm -rf $(VENV) build dist demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
