@@ -70,7 +70,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "eager", "runner", "cut", "inspect_onnx", "inspect_tflite"}
+    shared = {"__init__", "base", "runner", "cut", "inspect_onnx", "inspect_tflite"}
     shared |= {"delegation", "in_child", "infer_shapes", "first_meeting"}
     shared |= {"verify_flatbuffer", "verify_protobuf"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
