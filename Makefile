@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test files side by side, each on one thread: two threads beside other load are slower than one.
+# Tests side by side, each on one thread: two threads next to other load are slower than one.
+# What is slow to make is shared by the workers (tests/shared_folder.py).
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all check bench wheel-test tables corpus refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse golden clean
+.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,6 +29,9 @@ test: setup ## the tests that CI runs
 
 test-all: setup ## every test, the slow ones too
 	$(PYTEST) -m ""
+
+coverage: setup ## the tests that CI runs, and which lines and branches they do not reach
+	$(PYTEST) --cov
 
 check: setup ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -84,6 +88,6 @@ golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python scripts/golden_bundle.py
 
 clean: ## remove .venv, caches, builds and what make demo made; runs/ and other outputs stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json
 	@rmdir demo 2>/dev/null || true

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Done, tinyml, tinyml_process
+from shared_folder import shared_folder
 
 # Two threads beside any other load are tens of times slower than one; children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,23 +30,7 @@ epochs = 2
 threshold_folds = 0
 """
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def tinyml(
-    *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "tinyml.cli.main", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-    )
-
+Cli = Callable[..., Done]
 
 IMAGES = """\
 model = "mobilenet-v1"
@@ -84,30 +68,46 @@ def decoded_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def cli() -> Cli:
+    """The command line in this process."""
+    return tinyml
+
+
+@pytest.fixture(scope="session")
+def cli_process() -> Cli:
+    """The command line in a process of its own."""
+    return tinyml_process
+
+
+def assert_done(done: Done) -> Done:
+    """The command succeeded."""
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
 def image_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder: a narrow MobileNet after two epochs on a handful of shapes."""
-    folder = tmp_path_factory.mktemp("images")
-    recipe = folder / "images.toml"
-    recipe.write_text(IMAGES, encoding="utf-8")
-    done = tinyml("train", recipe, "--out", folder / "run")
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
+
+    def make(folder: Path) -> None:
+        recipe = folder / "images.toml"
+        recipe.write_text(IMAGES, encoding="utf-8")
+        assert_done(tinyml("train", recipe, "--out", folder / "run"))
+
+    return shared_folder(tmp_path_factory, "image_run", make) / "run"
 
 
 @pytest.fixture(scope="session")
 def image_bundle(image_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of `image_run`."""
-    out = tmp_path_factory.mktemp("bundles") / "images"
-    done = tinyml("export", image_run, "--target", "rpi", "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "60 of 60 images agree" in done.stdout
-    _assert_all_is_read(out)
-    return out
 
+    def make(folder: Path) -> None:
+        out = folder / "images"
+        done = assert_done(tinyml("export", image_run, "--target", "rpi", "--out", out))
+        assert "60 of 60 images agree" in done.stdout
+        _assert_all_is_read(out)
 
-@pytest.fixture(scope="session")
-def cli() -> Cli:
-    return tinyml
+    return shared_folder(tmp_path_factory, "image_bundle", make) / "images"
 
 
 @pytest.fixture(scope="session")
@@ -118,22 +118,24 @@ def recipe_text() -> str:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder: FunnelNet after two epochs on a handful of synthetic persons."""
-    folder = tmp_path_factory.mktemp("small")
-    recipe = folder / "small.toml"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    done = tinyml("train", recipe, "--out", folder / "run")
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
+
+    def make(folder: Path) -> None:
+        recipe = folder / "small.toml"
+        recipe.write_text(RECIPE, encoding="utf-8")
+        assert_done(tinyml_process("train", recipe, "--out", folder / "run"))
+
+    return shared_folder(tmp_path_factory, "small_run", make) / "run"
 
 
 @pytest.fixture(scope="session")
 def small_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of `small_run`; copy it before changing it."""
-    out = tmp_path_factory.mktemp("bundles") / "small"
-    done = tinyml("export", small_run, "--target", "rpi", "--out", out)
-    assert done.returncode == 0, done.stderr
-    _assert_all_is_read(out)
-    return out
+
+    def make(folder: Path) -> None:
+        assert_done(tinyml("export", small_run, "--target", "rpi", "--out", folder / "small"))
+        _assert_all_is_read(folder / "small")
+
+    return shared_folder(tmp_path_factory, "small_bundle", make) / "small"
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from sources import PACKAGE, calls, imports, sources
 
 from tinyml import registry
 from tinyml.target import all_targets
 from tinyml.tolerance import POLICY_OF_PRECISION
 
-PACKAGE = Path(__file__).parents[1] / "tinyml"
 ROOMS = {"models", "export", "runtimes", "device", "pages", "pipeline", "cli"}
 MAY_USE = {
     "": set(),
@@ -26,38 +24,29 @@ MAY_USE = {
 }
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module of tinyml that ``path`` imports, lazily or not."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-
-
 def room(parts: tuple[str, ...]) -> str:
     return parts[0] if parts and parts[0] in ROOMS else ""
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def test_imports_point_down() -> None:
+    wrong = []
+    for path, tree in sources().items():
+        here = room(path.parts)
+        names = [name for name in imports(tree) if name.startswith("tinyml")]
+        used = {room(tuple(name.split(".")[1:])) for name in names}
+        if above := used - {"", here} - MAY_USE[here]:
+            wrong.append(f"{path} imports {', '.join(sorted(above))}")
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    here = room(path.relative_to(PACKAGE).parts)
-    used = {room(tuple(name.split(".")[1:])) for name in imports(path) if name.startswith("tinyml")}
-    assert used - {"", here} <= MAY_USE[here]
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_the_registry_is_opened_in_pipeline_and_cli_only(path: Path) -> None:
-    calls = {
-        ast.unparse(node.func)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
+def test_the_registry_is_opened_in_pipeline_and_cli_only() -> None:
+    opened = {
+        str(path)
+        for path, tree in sources().items()
+        if room(path.parts) not in ("pipeline", "cli")
+        and "registry.load" in {ast.unparse(call.func) for call in calls(tree)}
     }
-    if room(path.relative_to(PACKAGE).parts) not in ("pipeline", "cli"):
-        assert "registry.load" not in calls
+    assert not opened
 
 
 def test_data_sets_and_writers_equal_their_folders() -> None:
@@ -81,7 +70,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "eager", "runner", "cut", "inspect_onnx", "inspect_tflite"}
+    shared = {"__init__", "base", "runner", "cut", "inspect_onnx", "inspect_tflite"}
     shared |= {"delegation", "in_child", "infer_shapes"}
     shared |= {"verify_flatbuffer", "verify_protobuf"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}

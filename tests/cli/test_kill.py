@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from shared_folder import shared_folder
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 HEARING = """\
 import runpy, signal
@@ -73,15 +73,24 @@ def test_a_terminated_export_says_so_and_cleans_up(small_run: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def whole(cli: Cli, recipe_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 12 epochs that nothing has stopped, next to its recipe."""
+
+    def make(folder: Path) -> None:
+        recipe = folder / "r.toml"
+        recipe.write_text(recipe_text.replace("epochs = 2", "epochs = 12"))
+        done = cli("train", recipe, "--out", folder / "whole")
+        assert done.returncode == 0, done.stderr
+
+    return shared_folder(tmp_path_factory, "twelve_epochs", make) / "whole"
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_training_continues_to_the_same_bytes(
-    cli: Cli, tmp_path: Path, recipe_text: str, how: signal.Signals
+    cli: Cli, whole: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
-    recipe = tmp_path / "r.toml"
-    recipe.write_text(recipe_text.replace("epochs = 2", "epochs = 12"))
-    whole = cli("train", recipe, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    cut = tmp_path / "cut"
+    recipe, cut = whole.parent / "r.toml", tmp_path / "cut"
     process = start("train", recipe, "--out", cut)
     wait_for(lambda: cut.is_dir() and any(cut.iterdir()))
     process.send_signal(how)
@@ -90,8 +99,8 @@ def test_training_continues_to_the_same_bytes(
     again = cli("train", recipe, "--out", cut)
     assert again.returncode == 0, again.stderr
     name = "checkpoint.safetensors"
-    assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert os.listdir(cut) == os.listdir(tmp_path / "whole")
+    assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert os.listdir(cut) == os.listdir(whole)
 
 
 def test_a_killed_pruning_continues_to_the_same_bytes(

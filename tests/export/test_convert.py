@@ -43,6 +43,10 @@ def test_everything_a_child_prints_is_in_the_log(child, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_conversion_runs_without_garbage_collection(child) -> None:
+    assert child("import gc\nprint(gc.isenabled())") == "False\n"
+
+
 def test_a_childs_own_error_comes_out_with_its_class_message_and_hint(child) -> None:
     with pytest.raises(CheckpointError, match="not this one") as caught:
         child(

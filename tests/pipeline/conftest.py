@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared_folder import shared_folder
 from stored_bytes import assert_all_is_read
 
 from tinyml.pipeline.steps import assemble
@@ -96,11 +97,15 @@ class UserModel:
 
 @pytest.fixture(scope="session")
 def user_model(tmp_path_factory: pytest.TempPathFactory) -> UserModel:
+    return UserModel(shared_folder(tmp_path_factory, "user_model", write_user_model))
+
+
+def write_user_model(folder: Path) -> None:
+    """The files of `UserModel`."""
     import runpy
 
     import torch
 
-    folder = tmp_path_factory.mktemp("user")
     (folder / "net.py").write_text(NET)
     (folder / "my_eval.py").write_text(METRIC)
     (folder / "labels.txt").write_text("cat\ndog\nbird\n")
@@ -122,17 +127,22 @@ def user_model(tmp_path_factory: pytest.TempPathFactory) -> UserModel:
         ids=rng.integers(0, 10, (12, 1, 3)),
         targets=rng.integers(0, 3, 12),
     )
-    return UserModel(folder)
 
 
 @pytest.fixture(scope="session")
 def user_bundle(
-    user_model: UserModel, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+    user_model: UserModel, cli_process: Cli, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str, str]:
-    """The bundle of `user_model` through the command line; what it printed, what it said."""
-    f, out = user_model.folder, tmp_path_factory.mktemp("bundles") / "user"
-    more = ["--strip-prefix", "state_dict.module.", "--labels", f / "labels.txt"]
-    more += ["--metric", f / "my_eval.py:accuracy", "--data", f / "d.npz", "--out", out]
-    done = cli(*user_model.arguments(*more))
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout, done.stderr
+    """The bundle of `user_model` through the command line; its stdout and stderr."""
+
+    def make(folder: Path) -> None:
+        f, out = user_model.folder, folder / "user"
+        more = ["--strip-prefix", "state_dict.module.", "--labels", f / "labels.txt"]
+        more += ["--metric", f / "my_eval.py:accuracy", "--data", f / "d.npz", "--out", out]
+        done = cli_process(*user_model.arguments(*more))
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout").write_text(done.stdout)
+        (folder / "stderr").write_text(done.stderr)
+
+    made = shared_folder(tmp_path_factory, "user_bundle", make)
+    return made / "user", (made / "stdout").read_text(), (made / "stderr").read_text()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from shared_folder import shared_folder
 
 from tinyml import bundle as bundles
 from tinyml.bundle import ModelFile
@@ -33,11 +34,16 @@ Made = tuple[Path, str]
 
 @pytest.fixture(scope="module")
 def half(small_run: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """The fp16 bundle of the small run, and what was said."""
-    out = tmp_path_factory.mktemp("half") / "bundle"
-    done = cli("export", small_run, "--target", "rpi", "--precision", "fp16", "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout + done.stderr
+    """The fp16 bundle of the small run, and what was printed."""
+
+    def make(folder: Path) -> None:
+        out = folder / "bundle"
+        done = cli("export", small_run, "--target", "rpi", "--precision", "fp16", "--out", out)
+        assert done.returncode == 0, done.stderr
+        (folder / "printed").write_text(done.stdout + done.stderr)
+
+    made = shared_folder(tmp_path_factory, "half", make)
+    return made / "bundle", (made / "printed").read_text()
 
 
 def models(made: Made) -> dict[str, ModelFile]:

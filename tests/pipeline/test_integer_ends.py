@@ -14,6 +14,7 @@ import int8_user
 import numpy as np
 import pytest
 from int8_user import silent, write_user
+from shared_folder import shared_folder
 
 from tinyml import bundle as bundles
 from tinyml.bundle import Bundle
@@ -50,16 +51,20 @@ def job(folder: Path, **asked: Any) -> ExportJob:
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network, its sample and calibration data."""
-    folder = tmp_path_factory.mktemp("integers")
-    write_user(folder)
-    return folder
+    """A network, its sample, its calibration data and its bundle in ``out``."""
+
+    def make(folder: Path) -> None:
+        write_user(folder)
+        made = export(job(folder), silent)
+        assert bundles.read(made.folder).models == made.models
+
+    return shared_folder(tmp_path_factory, "integer_ends", make)
 
 
 @pytest.fixture(scope="module")
 def made(user: Path) -> Bundle:
     """Its bundle."""
-    return export(job(user), silent)
+    return bundles.read(user / "out")
 
 
 def test_files_take_and_give_integers_whose_meaning_is_in_the_manifest(made: Bundle) -> None:
@@ -75,7 +80,6 @@ def test_files_take_and_give_integers_whose_meaning_is_in_the_manifest(made: Bun
         assert model.plan["kept"] == {}
         assert model.plan["io"] == "int8"
     assert {spec.dtype for spec in made.signature.inputs} == {"float32"}
-    assert bundles.read(made.folder).models == made.models
 
 
 def test_the_softmax_of_integers_is_not_delegated_and_the_bundle_says_so(made: Bundle) -> None:
@@ -176,18 +180,18 @@ def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
     ],
 )
 def test_integers_that_cannot_be_are_refused_before_any_work(
-    user: Path, asked: dict[str, Any], said: str
+    user: Path, tmp_path: Path, asked: dict[str, Any], said: str
 ) -> None:
-    asked = {"calibration": None, "out": user / "none", **asked}
+    asked = {"calibration": None, "out": tmp_path / "none", **asked}
     with pytest.raises(UsageError, match=said):
         export(job(user, **asked), silent)
 
 
-def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path) -> None:
-    asked = {"keep_float": ("entry",), "formats": ("onnx",), "out": user / "none"}
+def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path, tmp_path: Path) -> None:
+    asked = {"keep_float": ("entry",), "formats": ("onnx",), "out": tmp_path / "none"}
     with pytest.raises(UsageError, match=r"'image' stays in float32, beside it Conv .*asked for"):
         export(job(user, **asked), silent)
-    assert not (user / "none").exists()
+    assert not (tmp_path / "none").exists()
 
 
 def subject(signature: Signature, front_end: str | None = None) -> Subject:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from int8_user import SHAPE, job, silent, write_user
 
-from tinyml.errors import ExportError, InputError, UsageError
+from tinyml.errors import InputError, UsageError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.integers.write_integers import check_kept
-from tinyml.pipeline.steps import equalize
+from tinyml.pipeline.sources.calibration import given
+from tinyml.spec import Signature, TensorSpec
 
 
 @pytest.fixture
@@ -29,24 +30,21 @@ def user(tmp_path: Path) -> Path:
         (np.zeros((0, *SHAPE), np.float32), "holds no samples"),
         (np.zeros((4, 1, 3, 8, 8), np.float32), "the model takes float32"),
         (np.zeros((4, *SHAPE), np.float64), "the model takes float32"),
-        (np.float32(3), "the model takes float32"),
+        (np.array(3, np.float32), "the model takes float32"),
     ],
 )
 def test_calibration_data_that_does_not_fit_is_refused(
-    user: Path, array: np.ndarray[Any, Any], said: str
+    array: np.ndarray[Any, Any], said: str
 ) -> None:
-    np.savez(user / "bad.npz", image=array)
+    signature = Signature((TensorSpec("image", SHAPE),), (TensorSpec("y", (1, 5)),))
     with pytest.raises(InputError, match=said):
+        given({"image": array}, signature, 200)
+
+
+def test_an_export_with_such_data_writes_nothing(user: Path) -> None:
+    np.savez(user / "bad.npz", image=np.full((4, *SHAPE), np.nan, np.float32))
+    with pytest.raises(InputError, match="holds NaN or infinities"):
         export(job(user, calibration=user / "bad.npz", formats=("tflite",)), silent)
-    assert not (user / "out").exists()
-
-
-def test_a_model_without_a_layer_has_nothing_to_even_out_and_is_refused(user: Path) -> None:
-    told: list[str] = []
-    asked = {"model": f"{user / 'net.py'}:square", "equalize": True, "formats": ("onnx",)}
-    with pytest.raises(ExportError, match="no operator to quantize"):
-        export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
-    assert equalize.NOTHING in told
     assert not (user / "out").exists()
 
 

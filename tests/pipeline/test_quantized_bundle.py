@@ -32,15 +32,16 @@ def user(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
+def test_a_users_network_becomes_integers_in_both_formats_and_is_explained(user: Path) -> None:
     told: list[str] = []
-    made = export(job(user), lambda event: told.append(str(event.get("text", ""))))
+    made = export(job(user, explain=True), lambda event: told.append(str(event.get("text", ""))))
     assert {model.precision for model in made.models} == {"w8a8-static"}
     for model in made.models:
         assert model.plan["samples"] == 16
         assert model.plan["data"] == "given"
         assert model.plan["instructions"] == instruction_set()
         assert model.plan["threads"] == 1
+        assert model.plan["rounding"] == "nearest"
         schemes = [own["scheme"] for own in model.plan["tensors"].values()]
         assert schemes.count("int8") >= 5
         assert "probabilities: a threshold needs more than 256 levels" in set(
@@ -52,6 +53,9 @@ def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
     assert {row.verdict for row in rows if row.case == "silence"} == {"not judged", "fused away"}
     assert all(row.sqnr_db > 20 for row in rows if row.case == "sample" and row.sqnr_db)
     assert any(line.startswith("w8a8-static onnx: ") for line in told)
+    for fmt in ("onnx", "tflite"):
+        mine = [line for line in told if line.startswith(f"{fmt}:   ")]
+        assert {line.split()[1].rstrip(":") for line in mine} >= {"entry", "body", "head"}
     assert not any("biased_error" in line for line in told)
     checked = verify(user / "out", silent)
     assert checked.parity.passed
@@ -60,10 +64,11 @@ def test_a_users_network_becomes_integers_in_both_formats(user: Path) -> None:
     assert bundles.read(user / "out").models == made.models
 
 
-def test_a_stage_stays_in_float_when_it_is_asked_for_and_its_macs_are_shown(
+def test_a_stage_stays_in_float_and_its_macs_are_shown_and_the_sample_alone_is_looked_at(
     user: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = export(job(user, keep_float=("body", "head"), formats=("tflite",)), silent)
+    asked = {"keep_float": ("body", "head"), "calibration": None, "formats": ("tflite",)}
+    made = export(job(user, **asked), silent)
     (model,) = made.models
     assert list(model.plan["kept"].values()).count("asked for") >= 2
     # entry: 64 pixels of 16 channels, 27 taps; body: of 32 channels, 144 taps; head: 32 x 5.
@@ -77,12 +82,8 @@ def test_a_stage_stays_in_float_when_it_is_asked_for_and_its_macs_are_shown(
     assert line in capsys.readouterr().err
     assert inspect(user / "out")[model.path]["mixed"] == model.mixed
     assert bundles.read(user / "out").models == made.models
-
-
-def test_without_calibration_data_the_sample_alone_is_looked_at_and_it_is_said(user: Path) -> None:
-    made = export(job(user, calibration=None, formats=("tflite",)), silent)
-    assert made.models[0].plan["samples"] == 1
-    assert "give more with --calibration" in made.models[0].plan["data"]
+    assert model.plan["samples"] == 1
+    assert "give more with --calibration" in model.plan["data"]
 
 
 def test_dynamic_integers_need_no_calibration(user: Path) -> None:
@@ -173,7 +174,10 @@ def answers_db(made: bundles.Bundle) -> dict[str, float]:
     return {row.engine: row.sqnr_db for row in rows if row.policy == "int8" and row.sqnr_db}
 
 
-@pytest.mark.parametrize("option", [{"correct_bias": True}, {"rounding": "adaptive"}])
+@pytest.mark.parametrize(
+    "option",
+    [pytest.param({"correct_bias": True}, marks=pytest.mark.slow), {"rounding": "adaptive"}],
+)
 def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(
     user: Path, option: dict[str, Any]
 ) -> None:
@@ -187,26 +191,22 @@ def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(
     assert again == made
 
 
-def test_without_a_layer_there_is_no_bias_to_correct_and_it_is_said(user: Path) -> None:
+def test_without_a_layer_there_is_nothing_to_even_out_nor_to_correct_and_it_is_said(
+    user: Path,
+) -> None:
     told: list[str] = []
-    asked = {"model": f"{user / 'net.py'}:square", "correct_bias": True, "formats": ("onnx",)}
+    asked = {"model": f"{user / 'net.py'}:square", "correct_bias": True, "equalize": True}
+    asked |= {"formats": ("onnx",)}
     with pytest.raises(ExportError, match="no operator to quantize"):
         export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
-    assert bias_shift.NOTHING in told
+    assert {bias_shift.NOTHING, equalize.NOTHING} <= set(told)
+    assert not (user / "out").exists()
 
 
 def test_weights_that_were_trained_rounded_keep_their_biases() -> None:
     with pytest.raises(UsageError, match="not for qat-w8a8: its biases were trained") as refused:
         QuantizeJob("qat-w8a8", correct_bias=True)
     assert "correct_bias" in refused.value.hint
-
-
-def test_each_layer_is_looked_at_when_it_is_asked_for(user: Path) -> None:
-    told: list[str] = []
-    export(job(user, explain=True), lambda event: told.append(str(event.get("text", ""))))
-    for fmt in ("onnx", "tflite"):
-        mine = [line for line in told if line.startswith(f"{fmt}:   ")]
-        assert {line.split()[1].rstrip(":") for line in mine} >= {"entry", "body", "head"}
 
 
 class Dead(nn.Module):
