@@ -65,6 +65,24 @@ class Biased(nn.Module):
         x = torch.relu(self.filters(torch.relu(self.entry(image))))
         return self.head(torch.relu(self.mixed(x)).mean((2, 3)))
 
+class LogPower(nn.Module):
+    def forward(self, x):
+        return torch.log(x * x + 1e-6)
+
+class Heard(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fe = LogPower()
+        self.body = nn.Conv2d(3, 8, 3, padding=1)
+        self.head = nn.Linear(8, 5)
+    def forward(self, image):
+        x = torch.relu(self.body(self.fe(image)))
+        return torch.softmax(self.head(x.mean((2, 3))), 1)
+
+def heard():
+    return Heard()
+
 def build():
     return Net()
 

@@ -130,6 +130,21 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     assert again.models[0].plan["kept"].keys() == made.models[0].plan["kept"].keys()
 
 
+@pytest.mark.slow
+def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: Path) -> None:
+    """Integers turn 1e-6 into 0, whose logarithm is not finite."""
+    told: list[str] = []
+    asked = job(user, model=f"{user / 'net.py'}:heard", formats=("tflite",), auto_precision=True)
+    made = export(asked, lambda event: told.append(str(event.get("text", ""))))
+    first = next(line for line in told if line.startswith("tflite:   "))
+    assert first.startswith("tflite:   fe: alone -inf dB; all the others without it ")
+    kept = [line for line in told if line.endswith("stays in float32 from here on")]
+    assert kept == ["fe stays in float32 from here on"]
+    harms = {own["layer"]: own["alone_db"] for own in made.facts["harm"]["tflite"]["harms"]}
+    assert harms["fe"] == "-inf"
+    assert made.parity.passed
+
+
 def test_activations_that_spread_are_evened_out_by_equalization(user: Path) -> None:
     asked = {"model": f"{user / 'net.py'}:spread", "equalize": True, "formats": ("tflite",)}
     told: list[str] = []

@@ -239,6 +239,9 @@ def test_names_that_do_not_fit_are_listed_with_the_prefix_to_strip(
         ({"metric": "nowhere.py:f"}, InputError, "no file at nowhere.py"),
         ({"metric": "m:f"}, UsageError, "needs --data"),
         ({"data": Path("d.npz")}, UsageError, "for --metric"),
+        ({"metric_direction": "lower"}, UsageError, "--metric-direction is for --metric"),
+        ({"metric_tolerance": 0.0}, UsageError, "--metric-tolerance is for --metric"),
+        ({"model": ".", "metric_tolerance": 0.0}, UsageError, "--metric-tolerance is for a model"),
         ({"states": ("h",)}, UsageError, "not IN=OUT"),
         ({"input_layout": "nwhc"}, UsageError, "nwhc"),
         ({"labels": Path("nowhere.txt")}, InputError, "nowhere.txt"),
@@ -384,10 +387,13 @@ def test_an_engine_whose_metric_is_not_pytorchs_makes_no_bundle(
     import tinyml
     from tinyml.pipeline.sources import metric
 
-    answers = iter([0.9, 0.5])
+    # PyTorch's before anything is converted, then again, and the engine's.
+    answers = iter([0.75, 0.75, 0.25])
     monkeypatch.setattr(metric, "value", lambda *_: next(answers))
     data = {"x": np.zeros((4, 3), np.float32), "targets": np.zeros(4)}
-    with pytest.raises(ValidationError, match=r"onnxruntime\+fusion: len is 0.5 on 4 samples, 0.9"):
+    with pytest.raises(
+        ValidationError, match=r"onnxruntime\+fusion: len is 0.25 on 4 samples, 0.75"
+    ):
         tinyml.build_bundle(
             nn.Linear(3, 2),
             {"x": np.zeros((1, 3), np.float32)},
@@ -397,6 +403,33 @@ def test_an_engine_whose_metric_is_not_pytorchs_makes_no_bundle(
             data=data,
         )
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.filterwarnings(IGNORED)
+def test_a_metric_of_unknown_kind_is_refused_before_anything_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch import nn
+
+    import tinyml
+    from tinyml.pipeline import export as exporting
+
+    def score(predictions: Any, targets: Any) -> float:
+        return float(np.mean((predictions - targets) ** 2))
+
+    def convert(*_: object) -> None:
+        raise AssertionError("converted")
+
+    monkeypatch.setattr(exporting, "write_files", convert)
+    sample = np.ones((1, 3), np.float32)
+    given: dict[str, Any] = {"out": tmp_path / "b", "metric": score}
+    given["data"] = {"x": np.ones((4, 3), np.float32), "targets": np.full((4, 2), 0.123)}
+    with pytest.raises(InputError, match=r"'score' is .*, which is not a share of 4 samples"):
+        tinyml.build_bundle(nn.Linear(3, 2), {"x": sample}, **given)
+    with pytest.raises(AssertionError, match="converted"):
+        tinyml.build_bundle(nn.Linear(3, 2), {"x": sample}, metric_direction="lower", **given)
+    with pytest.raises(UsageError, match="is for --metric, which is not given"):
+        tinyml.build_bundle(nn.Linear(3, 2), {"x": sample}, out="b", metric_direction="lower")
 
 
 def test_a_module_elsewhere_than_in_memory_is_refused(tmp_path: Path) -> None:

@@ -53,14 +53,18 @@ def check_weights(module: nn.Module, what: str, error: type[TinymlError] = Expor
     -inf in a buffer is allowed: it is what attention masks are made of.
     """
     hint = "the training that made them diverged; or a division by zero in the module"
-    weights = {name: value.detach() for name, value in module.named_parameters()}
-    masks = {name: torch.where(value == -torch.inf, 0, value) for name, value in _floats(module)}
-    named = {n: v.float().cpu().numpy() for n, v in {**weights, **masks}.items()}
+    buffers = dict(_dense(module.named_buffers()))
+    masks = {name: own.masked_fill(own == -torch.inf, 0) for name, own in buffers.items()}
+    weights = {**dict(_dense(module.named_parameters())), **masks}
+    named = {name: own.float().cpu().numpy() for name, own in weights.items()}
     check_finite(f"{what}: the weight", named, error=error, hint=hint)
 
 
-def _floats(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    return ((name, own) for name, own in module.named_buffers() if own.is_floating_point())
+def _dense(named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """Those that are arrays of real numbers."""
+    for name, own in named:
+        if own.is_floating_point() and own.layout == torch.strided:
+            yield name, own.detach()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ part's name and the epoch's number; a run that stops between two epochs continue
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.errors import RecipeError
+from tinyml.finite import is_finite
 from tinyml.models.training.average import Average
 from tinyml.models.training.optimize import learning_rate, make_optimizer
 from tinyml.models.training.state import TrainState
@@ -110,7 +110,9 @@ class Fit:
                 break
             torch.manual_seed(seed_of(self.seed, self.state.part, epoch))
             row = {"epoch": epoch + 1, "loss": self._epoch(optimizer, average, epoch)}
-            row |= self._validate(average) | self.hook.row()
+            row |= self._validate(average)
+            self._check(row)
+            row |= self.hook.row()
             self.state.epoch = epoch + 1
             self.state.tensors = self._tensors(optimizer, average)
             self.state.curves[self.state.part].append(row)
@@ -141,12 +143,17 @@ class Fit:
                 average.update(self.module)
             total += loss.item() * len(labels)
             count += len(labels)
-        if not math.isfinite(total):
-            raise RecipeError(
-                f"the loss is not finite in epoch {epoch + 1}: the training diverges",
-                hint=f"lower learning_rate, {self.recipe.learning_rate:g} now",
-            )
         return total / count
+
+    def _check(self, row: Mapping[str, float]) -> None:
+        """`RecipeError` for an epoch whose loss, of training or validation, is not finite."""
+        for name, value in row.items():
+            if not is_finite(value):
+                raise RecipeError(
+                    f"the {name.replace('_', ' ')} is not finite in epoch {row['epoch']}: "
+                    "the training diverges",
+                    hint=f"lower learning_rate, {self.recipe.learning_rate:g} now",
+                )
 
     def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         logits = self.module.classify(inputs)
