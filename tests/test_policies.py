@@ -9,6 +9,12 @@ import pytest
 from policy_networks import WRONG, Values, accepted, of_bundle, of_keywords
 
 from tinyml import registry
+from tinyml.bundle import ModelFile
+from tinyml.export.choose_range import Range
+from tinyml.export.operators import FileOperator
+from tinyml.export.plan import QuantPlan, plan_tensors
+from tinyml.export.precision import integers_of
+from tinyml.pipeline.answers.engines import Engine
 from tinyml.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION, PolicyName, is_rotated
 
 
@@ -83,3 +89,26 @@ def test_sixteen_bits_are_judged_by_their_own_steps() -> None:
     assert int8.accepts(more, want)
     assert not ours.accepts(more, want, step)
     assert ours.accepts(want + np.float32(0.05) * noise, want, step)
+
+
+@pytest.mark.parametrize(
+    ("precision", "low", "high", "step"),
+    [
+        ("w8a8-static", -1.0, 4.1, 5.1 / 255),
+        ("w8a8-static", 2.0, 5.1, 5.1 / 255),
+        ("w8a16", -1.0, 3.2767, 1e-4),
+        ("w8a16", 0.0, 3.2767, 1e-4),
+    ],
+)
+def test_a_step_is_that_of_the_tensors_own_integers(
+    precision: str, low: float, high: float, step: float
+) -> None:
+    """Zero is among them, and int16 spans as much below it as above it."""
+    operator = FileOperator("y", "Conv", ("x",), ("y",), "w")
+    scheme = integers_of(precision).ACTIVATIONS
+    tensors = plan_tensors([operator], {"y": Range(low, high)}, {}, scheme=scheme)
+    plan = QuantPlan(precision, "onnx", "min-max", 8, "given", tensors).to_json()
+    assert plan["tensors"]["y"]["scheme"] == ("int16" if precision == "w8a16" else "int8")
+    file = ModelFile("n.onnx", "", "onnx", precision, {}, {"last": "y"}, {}, "", plan=plan)
+    engine = Engine(file, Path("n.onnx"), None)
+    assert engine.step_of("y") == pytest.approx(step)
