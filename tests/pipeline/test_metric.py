@@ -145,6 +145,15 @@ def test_a_name_that_holds_a_loss_by_chance_is_none(name: str) -> None:
     assert not sounds_like_loss(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "better"), [("top5_accuracy", "higher"), ("meanIoU", None), ("auc", "higher")]
+)
+def test_some_names_say_which_way_is_better(name: str, better: str | None) -> None:
+    assert Measuring(f"m:{name}", {}).better == better
+    assert Measuring(f"m:{name}", {}, "lower").better == "lower"
+    assert Measuring("m:count", {}).better is None
+
+
 @pytest.mark.parametrize("value", [0.001, 12.5, -0.25, 0.7731])
 def test_what_is_no_share_of_samples_needs_a_direction(value: float) -> None:
     with pytest.raises(InputError, match="not a share of 12 samples") as caught:

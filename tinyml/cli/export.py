@@ -157,8 +157,8 @@ def command(
     metric_direction: Annotated[
         str | None,
         typer.Option(
-            help="higher or lower: which is better. Needed unless the metric is a share of samples "
-            "(accuracy)."
+            help="higher or lower: which is better. Needed unless the metric is a share of "
+            "samples, or its name says it (accuracy, recall, auc)."
         ),
     ] = None,
     metric_tolerance: Annotated[

@@ -52,7 +52,7 @@ def build_bundle(
     metric         ``metric(predictions, targets) -> float``, with ``data``: inputs by name
                    with a leading axis of samples, and ``targets``
     metric_direction  ``higher`` or ``lower`` is better; needed unless the metric is a share of
-                   samples, such as accuracy
+                   samples, or its name says it, as accuracy does
     metric_tolerance  how much worse than PyTorch's it may be; default: one sample of all or 1% of
                    a share, 1% of any other
     report         is told of progress, as mappings with ``text`` or ``title``, ``done``, ``total``

@@ -22,7 +22,7 @@ from tinyml.files import write_json
 from tinyml.finite import check_outputs, is_finite
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine
 from tinyml.pipeline.sources.arrays import TARGETS, check_data, rows_of
-from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, is_share
+from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, direction_of, is_share
 from tinyml.pipeline.sources.source import Report, RunChild
 from tinyml.pipeline.sources.user_code import explained, load_code, place
 from tinyml.spec import Array, Arrays, Signature
@@ -41,8 +41,8 @@ Ask = Callable[[Arrays], Mapping[str, Array]]
 class Measuring:
     """A metric, ``PATH.py:NAME``, ``package.module:NAME`` or the function, and its data.
 
-    direction  ``higher`` or ``lower``: which is better; None: a share of samples, whose every
-               change is a loss
+    direction  ``higher`` or ``lower``: which is better; None: the name says it, or it is a share
+               of samples, whose every change is a loss
     tolerance  how much worse than PyTorch's it may be; None: `tinyml.tolerance.metric_bound`
 
     Raises `UsageError` for a metric that sounds like a loss and has no direction.
@@ -55,6 +55,11 @@ class Measuring:
 
     def __post_init__(self) -> None:
         check_direction(self.name, self.direction, self.tolerance)
+
+    @property
+    def better(self) -> str | None:
+        """``direction``, or what the function's name says."""
+        return direction_of(self.name, self.direction)
 
     @property
     def name(self) -> str:
@@ -92,7 +97,7 @@ def check_pytorch(measuring: Measuring, work: Path, run: RunChild) -> None:
     with np.load(work / PREDICTIONS, allow_pickle=False) as loaded:
         found = _values(measuring, {PYTORCH: dict(loaded)}, work, run)
     count = len(measuring.data[TARGETS])
-    check_kind(measuring.name, found[PYTORCH], count, measuring.direction)
+    check_kind(measuring.name, found[PYTORCH], count, measuring.better)
 
 
 def measure(
@@ -124,7 +129,7 @@ def measure(
 def judged(measuring: Measuring, values: Mapping[str, float], samples: int) -> tuple[Metric, ...]:
     """A row for each engine in ``values``, PyTorch's among them, against PyTorch's."""
     for number in values.values():
-        check_kind(measuring.name, number, samples, measuring.direction)
+        check_kind(measuring.name, number, samples, measuring.better)
     want, whole = values[PYTORCH], is_share(values.values(), samples)
     kind: Literal["share", "relative", "given"] = "share" if whole else "relative"
     bound = metric_bound(want, samples, is_share=whole)
@@ -137,7 +142,7 @@ def judged(measuring: Measuring, values: Mapping[str, float], samples: int) -> t
             measuring.name,
             number,
             samples,
-            direction=measuring.direction or "",
+            direction=measuring.better or "",
             kind=kind,
             bound=bound,
         )

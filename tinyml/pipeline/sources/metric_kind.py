@@ -27,6 +27,7 @@ LOSS_WORDS = (
     *("mse", "rmse", "nmse", "nrmse", "mae", "mape", "smape", "wer", "cer", "ter", "eer", "der"),
     *("nll", "bce", "kl", "fid", "ece", "brier"),
 )
+GAIN_WORDS = {"accuracy", "acc", "recall", "precision", "auc", "auroc", "iou", "uar"}
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -52,6 +53,12 @@ def sounds_like_loss(name: str) -> bool:
     """Whether the name of a function says that lower is better."""
     words = [word.lower() for word in _WORD.findall(name)]
     return any(word in LOSS_WORDS or any(p in word for p in LOSS_PARTS) for word in words)
+
+
+def direction_of(name: str, given: str | None) -> str | None:
+    """``given``, else ``higher`` where the name of the function says so (accuracy), else None."""
+    words = {word.lower() for word in _WORD.findall(name)}
+    return given or ("higher" if words & GAIN_WORDS else None)
 
 
 def is_share(values: Iterable[float], samples: int) -> bool:
