@@ -9,8 +9,6 @@ import pytest
 from tinyml.diagnosis import Confusion, Explained, Harm
 from tinyml.pages.harm_plot import MOST_LAYERS, MOST_NAMES, classes_plot, harm_plot
 
-pytest.importorskip("matplotlib")
-
 LAYERS = (Harm("stem", 40.0, -3.0, 1), Harm("a_b$", -12.0, None, 2), Harm("t0", None, 1.0, 1))
 FEW = Explained(LAYERS, -4.6)
 MANY = Explained(tuple(Harm(f"l{i}", float(i), 20.0, 1) for i in range(3 * MOST_LAYERS)), None)
