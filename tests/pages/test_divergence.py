@@ -9,8 +9,6 @@ import pytest
 from tinyml.bundle import Parity, StageParity
 from tinyml.pages.divergence import LEAST, MOST, divergence_plot, share
 
-pytest.importorskip("matplotlib")
-
 
 def row(engine: str, stage: str, error: float | None, case: str = "random") -> StageParity:
     verdict = "pass" if error is not None and error <= 1e-4 else "fail"

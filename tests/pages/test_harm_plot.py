@@ -10,8 +10,6 @@ import pytest
 from tinyml.diagnosis import Confusion, Explained, Harm
 from tinyml.pages.harm_plot import MOST_LAYERS, MOST_NAMES, classes_plot, harm_plot
 
-pytest.importorskip("matplotlib")
-
 INF = math.inf
 LAYERS = (Harm("stem", 40.0, -3.0, 1), Harm("a_b$", -12.0, INF, 2), Harm("t0", INF, 1.0, 1))
 FEW = Explained(LAYERS, -4.6)

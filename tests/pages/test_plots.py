@@ -11,8 +11,6 @@ import pytest
 from tinyml.errors import InputError, MissingExtraError
 from tinyml.pages.plots import _edges, curve_plot, scalogram_plot
 
-pytest.importorskip("matplotlib")
-
 FREQUENCIES = (400.0, 200.0, 100.0, 50.0)
 CURVE = [
     {"epoch": 1, "train_loss": 1.2, "uar": 0.4, "seconds": 30.0},

@@ -28,7 +28,9 @@ def pruned() -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize(("sparse", "stored"), [("auto", 2), ("off", 0)])
+@pytest.mark.parametrize(
+    ("sparse", "stored"), [("auto", 2), pytest.param("off", 0, marks=pytest.mark.slow)]
+)
 def test_a_bundle_says_how_many_weights_are_stored_sparse(
     tmp_path: Path, sparse: str, stored: int
 ) -> None:

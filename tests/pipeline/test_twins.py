@@ -40,13 +40,14 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             return y
 
     out = tmp_path_factory.mktemp("twins") / "bundle"
+    sample = {"x": torch.randn(1, 3, 8, 8)}
     return build_bundle(
-        Named().eval(), {"x": torch.randn(1, 3, 8, 8)}, out=out, precision=request.param
+        Named().eval(), sample, out=out, formats=("tflite",), precision=request.param
     )
 
 
 def test_a_stage_that_was_fused_away_is_compared_in_the_twin(made: Bundle) -> None:
-    tflite = next(model for model in made.models if model.format == "tflite")
+    (tflite,) = made.models
     assert tflite.stages["net.0.0"] is None
     assert tflite.twin == ("net.0.0",)
     rows = [row for row in made.parity.stages if row.engine == "litert+twin"]

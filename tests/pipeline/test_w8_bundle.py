@@ -67,21 +67,21 @@ def test_a_users_network_needs_no_calibration(user: Path) -> None:
     assert {row.verdict for row in rows if row.case == "sample"} <= {"pass", "fused away"}
     assert all(row.sqnr_db > 30 for row in rows if row.case == "sample" and row.sqnr_db)
     assert verify(user / "out", silent).parity.passed
-    again = export(job(user, out=user / "again"), silent)
-    assert [model.sha256 for model in again.models] == [model.sha256 for model in made.models]
 
 
+@pytest.mark.slow
 def test_a_stage_keeps_its_weights_when_it_is_asked_for(user: Path) -> None:
-    made = export(job(user, keep_float=("head",)), silent)
-    for model in made.models:
-        assert model.passes["to_w8"] == 2
-        assert "asked for" in model.plan["kept"].values()
+    (model,) = export(job(user, keep_float=("head",), formats=("tflite",)), silent).models
+    assert model.passes["to_w8"] == 2
+    assert "asked for" in model.plan["kept"].values()
 
 
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
-        ({"model": "square"}, ExportError, "no operator to quantize"),
+        pytest.param(
+            {"model": "square"}, ExportError, "no operator to quantize", marks=pytest.mark.slow
+        ),
         ({"keep_float": ("entry", "body", "head")}, ExportError, "no operator to quantize"),
         ({"keep_float": ("tail",)}, UsageError, "no stage 'tail'"),
         ({"io": "int8"}, UsageError, "the activations of w8 stay float32"),
@@ -116,7 +116,10 @@ def test_pruned_weights_are_stored_sparse_with_the_same_answers(tmp_path: Path) 
     assert errors[0] == errors[1] != []
 
 
-@pytest.mark.parametrize(("between", "stored"), [(nn.ReLU(), 2), (nn.MaxPool2d(2), 0)])
+@pytest.mark.parametrize(
+    ("between", "stored"),
+    [(nn.ReLU(), 2), pytest.param(nn.MaxPool2d(2), 0, marks=pytest.mark.slow)],
+)
 def test_the_sparse_lint_sees_through_the_dequantize(
     tmp_path: Path, between: nn.Module, stored: int
 ) -> None:

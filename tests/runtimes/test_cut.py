@@ -17,7 +17,8 @@ from tinyml.tolerance import POLICIES
 
 def conv_tensor(path: Path) -> str:
     """The tensor after the mean: it needs the convolution, not the head."""
-    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    from ai_edge_litert import schema_py_generated as schema
+
     model = read_tflite(path)
     for operator in model.subgraphs[0].operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
@@ -80,7 +81,8 @@ def test_an_output_can_be_the_end(
 
 
 def test_branches_keep_what_they_take_from_outside(tmp_path: Path) -> None:
-    parser = pytest.importorskip("onnx.parser")
+    from onnx import parser
+
     model = parser.parse_model("""
         <ir_version: 8, opset_import: ["": 18]>
         g (float[2] x, bool c) => (float[2] y) {

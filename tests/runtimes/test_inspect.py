@@ -19,7 +19,8 @@ HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
 
 
 def onnx_facts(path: Path, text: str) -> FileFacts:
-    parser = pytest.importorskip("onnx.parser")
+    from onnx import parser
+
     path.write_bytes(parser.parse_model(HEADER + text).SerializeToString())
     return inspect_onnx(path)
 
@@ -70,7 +71,8 @@ def test_reads_a_tflite_file(tflite_file: Path) -> None:
 )
 def test_counts_the_macs_of_onnx(tmp_path: Path, text: str, macs: int | None) -> None:
     typed = text.replace("=> (y)", "=> (float[] y)")
-    parser = pytest.importorskip("onnx.parser")
+    from onnx import parser
+
     model = parser.parse_model(HEADER + typed)
     model.graph.output[0].type.tensor_type.ClearField("shape")
     path = tmp_path / "m.onnx"
@@ -117,7 +119,8 @@ def test_names_operators_of_foreign_domains(tmp_path: Path) -> None:
 def test_names_custom_operators_of_tflite(
     tflite_file: Path, tmp_path: Path, code: str, name: str
 ) -> None:
-    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    from ai_edge_litert import schema_py_generated as schema
+
     model = read_tflite(tflite_file)
     softmax = schema.BuiltinOperator.SOFTMAX
     (found,) = [c for c in model.operatorCodes if c.builtinCode == softmax]

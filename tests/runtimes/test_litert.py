@@ -14,8 +14,6 @@ from tinyml.runtimes.base import Runtime
 from tinyml.runtimes.litert import LITERT
 from tinyml.tolerance import POLICIES
 
-pytest.importorskip("ai_edge_litert")
-
 
 def tensor_after(path: Path, text: str) -> str:
     """The last tensor of the file whose name contains ``text``."""

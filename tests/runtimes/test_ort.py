@@ -12,9 +12,6 @@ from tinyml.runtimes.base import Runtime
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.tolerance import POLICIES
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-
 
 def expected(inputs: dict[str, Any], weights: Any) -> dict[str, Any]:
     """The network of conftest in numpy."""

@@ -8,10 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from sources import calls, imports, sources
-
-pytest.importorskip("onnxruntime")
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
 ALLOWED = {"runtimes/ort.py", "runtimes/runner.py", "export/quantize_onnx.py"}

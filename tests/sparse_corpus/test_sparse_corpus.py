@@ -13,8 +13,6 @@ from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 from tinyml.runtimes.sparse import Engagement, engagement
 from tinyml.target import all_targets
 
-pytest.importorskip("ai_edge_litert")
-
 # What the lint names where a network just misses a condition: an open end comes with its cause.
 CASE_VERSION = "litert-2.3.0"
 
