@@ -30,7 +30,6 @@ from lane import Lane, Tally, environment
 
 # Kills in a row before the command is run whole.
 IN_A_ROW = 5
-SHOWN = 40
 
 
 def main() -> int:
@@ -45,14 +44,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kill-runs-") as name:
         folder, started = Path(name), time.monotonic()
         (folder / "inputs").mkdir()
-        make_inputs(folder / "inputs", environment(folder / "prepare"))
+        needs = {name for command in commands for name in command.needs}
+        make_inputs(folder / "inputs", needs, environment(folder / "prepare"))
         before = checks.outputs(folder / "inputs")
         tallies = _kill(commands, asked.kills, asked.seed, asked.lanes, folder)
         spoilt = checks.lost(folder / "inputs", before, "")
     print(_table(tallies))
-    for tally_name, tally in tallies.items():
-        for finding in tally.findings[:SHOWN]:
-            print(f"{tally_name}: {finding.kind}: {finding.text}")
     for finding in spoilt:
         print(f"inputs: {finding.text}")
     kills = sum(tally.kills for tally in tallies.values())
@@ -84,9 +81,9 @@ def _kill(
                 lane.episode(command, count - own.kills, own)
             with lock:
                 _add(tallies[command.name], own, known)
-                print(
-                    f"{command.name}: {own.kills} kills, {len(own.findings)} findings", flush=True
-                )
+                print(f"{command.name}: {own.kills} kills", file=sys.stderr, flush=True)
+                for finding in own.findings:
+                    print(f"{command.name}: {finding.kind}: {finding.text}", flush=True)
 
     with ThreadPoolExecutor(lanes) as pool:
         for future in [pool.submit(work, number) for number in range(lanes)]:

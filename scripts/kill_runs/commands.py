@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml import bundle as bundles
 from tinyml import checkpoint
 from tinyml.files import write_text
 
@@ -59,12 +58,14 @@ class Command:
     existing   an input that lies at ``written`` before the first kill; empty: none
     same       an input that the finished output must equal; empty: none
     share      how many of 100 kills
+    needs      inputs that `make_inputs` makes
     """
 
     name: str
     written: str
     arguments: Callable[[Path, Path], list[str]]
     share: int
+    needs: tuple[str, ...] = ()
     existing: str = ""
     same: str = ""
 
@@ -85,8 +86,11 @@ class Command:
             return f"{self.written} is missing"
         if not self.same:
             return ""
-        pairs = [(p / checkpoint.FILE).read_bytes() for p in (inputs / self.same, place / "run")]
-        return "" if pairs[0] == pairs[1] else "the checkpoint is not that of an unkilled run"
+        made = place / self.written / checkpoint.FILE
+        if not made.is_file():
+            return "the checkpoint is missing"
+        same = made.read_bytes() == (inputs / self.same / checkpoint.FILE).read_bytes()
+        return "" if same else "the checkpoint is not that of an unkilled run"
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -123,24 +127,28 @@ COMMANDS = (
         "run",
         lambda inputs, place: ["train", str(inputs / "sounds.toml"), "--out", str(place / "run")],
         share=22,
+        needs=("sounds",),
         same="sounds",
     ),
-    Command("prune", "run", _prune, share=18, same="pruned"),
+    Command("prune", "run", _prune, share=18, needs=("images", "pruned"), same="pruned"),
     Command("export", "bundle", lambda i, p: _export(i, p, "onnx"), share=12),
     Command(
         "export --force",
         "bundle",
         lambda i, p: _export(i, p, "tflite", "--force"),
         share=12,
+        needs=("onnx",),
         existing="onnx",
     ),
-    Command("bench", "bench.json", _bench, share=20, existing="bench.json"),
-    Command("compare", "", _compare, share=16),
+    Command(
+        "bench", "bench.json", _bench, share=20, needs=("onnx", "bench.json"), existing="bench.json"
+    ),
+    Command("compare", "", _compare, share=16, needs=("onnx", "tflite")),
 )
 
 
-def make_inputs(folder: Path, environment: Mapping[str, str]) -> None:
-    """Train, prune, export and time once: what the commands take, and what they must equal."""
+def make_inputs(folder: Path, needs: set[str], environment: Mapping[str, str]) -> None:
+    """Make what commands take and what they must equal; of runs and bundles only ``needs``."""
     write_text(folder / "net.py", NET)
     write_text(folder / "sounds.toml", SOUNDS)
     write_text(folder / "images.toml", IMAGES)
@@ -151,17 +159,24 @@ def make_inputs(folder: Path, environment: Mapping[str, str]) -> None:
     by_name = {command.name: command.arguments for command in COMMANDS}
     steps = [
         (by_name["train"](folder, place), "run", "sounds"),
-        (["train", str(folder / "images.toml"), "--out", str(folder / "images")], "", ""),
+        (["train", str(folder / "images.toml"), "--out", str(place / "run")], "run", "images"),
         (by_name["prune"](folder, place), "run", "pruned"),
         (by_name["export"](folder, place), "bundle", "onnx"),
         (by_name["export --force"](folder, place), "bundle", "tflite"),
         (by_name["bench"](folder, place), "bench.json", "bench.json"),
     ]
     for arguments, made, name in steps:
-        subprocess.run(tinyml(arguments), env=dict(environment), check=True, capture_output=True)
-        if made:
+        if name in needs:
+            done = subprocess.run(
+                tinyml(arguments),
+                env=dict(environment),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise SystemExit(f"cannot make the input {name}: {done.stderr[-500:]}")
             (place / made).rename(folder / name)
-    bundles.read(folder / "onnx").check_files()
 
 
 def tinyml(arguments: list[str]) -> list[str]:
