@@ -17,15 +17,18 @@ g (float[1, 4] x) => (float[1, 3] y)
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    parser = pytest.importorskip("onnx.parser")
+    from onnx import parser
+
     paths = tmp_path / "a.onnx", tmp_path / "b.onnx"
     for path, op in zip(paths, ("Relu", "Exp"), strict=True):
         path.write_bytes(parser.parse_model(TEXT.replace("Relu", op)).SerializeToString())
     return paths
 
 
-def test_what_differs_is_printed_and_the_exit_is_0(files: tuple[Path, Path], cli: Cli) -> None:
-    done = cli("compare", *files)
+def test_what_differs_is_printed_and_the_exit_is_0(
+    files: tuple[Path, Path], cli_process: Cli
+) -> None:
+    done = cli_process("compare", *files)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["A", f"{files[0]}", "(file)"] in lines

@@ -102,13 +102,3 @@ def test_it_is_verified_without_torch_and_a_change_is_found(half: Made, tmp_path
 def test_both_files_can_be_inspected(half: Made) -> None:
     for fmt in ("onnx", "tflite"):
         assert inspect(half[0] / f"funnelnet-fp16.{fmt}")["inputs"][0]["dtype"] == "float32"
-
-
-def test_a_precision_that_there_is_not_is_refused(
-    cli: Cli, small_run: Path, tmp_path: Path
-) -> None:
-    done = cli(
-        "export", small_run, "--target", "rpi", "--precision", "fp17", "--out", tmp_path / "o"
-    )
-    assert done.returncode == 2
-    assert "did you mean 'fp16'?" in done.stderr

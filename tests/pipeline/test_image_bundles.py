@@ -208,8 +208,8 @@ def test_predict_prints_the_likeliest_labels(
     assert "medical" not in done.stderr
 
 
-def test_eval_prints_accuracy_with_its_interval(image_run: Path, cli: Cli) -> None:
-    done = cli("eval", image_run)
+def test_eval_prints_accuracy_with_its_interval(image_run: Path, cli_process: Cli) -> None:
+    done = cli_process("eval", image_run)
     assert done.returncode == 0, done.stderr
     told = checkpoint.load(image_run).facts["validation"]
     low, high = told["interval"]

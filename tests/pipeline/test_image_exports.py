@@ -13,6 +13,7 @@ from image_weights import random_weights
 from safetensors.torch import save_file
 
 import tinyml
+from tinyml import bundle as bundles
 from tinyml import registry
 from tinyml.bundle import Bundle
 from tinyml.errors import CheckpointError, InputError
@@ -25,13 +26,15 @@ from tinyml.pipeline.export import export
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.spec import ModelEntry
 
+NARROW = MOBILENET_V1.configured({"width": 0.25, "resolution": 32, "stem_stride": 1})
 ENGINES = {"captured", "rewritten", "onnxruntime", "litert"}
-FAST = ("lenet-300-100", "resnet-20")
 # One size of each architecture; the sparse presets with their zeros.
-SLOW = (
+EVERY = (
+    "lenet-300-100",
     "conv-2",
     "conv-4",
     "conv-6",
+    "resnet-20",
     "vgg-16",
     "mobilenet-v1",
     "mobilenet-v2",
@@ -45,7 +48,12 @@ SLOW = (
 )
 
 
-def exported(name: str, folder: Path, weights: dict[str, torch.Tensor]) -> Bundle:
+def exported(
+    name: str,
+    folder: Path,
+    weights: dict[str, torch.Tensor],
+    formats: tuple[str, ...] | None = None,
+) -> Bundle:
     entry: ModelEntry = registry.load("model", name)
     (spec,) = entry.signature(len(entry.decision.labels)).inputs
     sample = np.random.default_rng(1).standard_normal(spec.shape).astype(np.float32)
@@ -57,20 +65,27 @@ def exported(name: str, folder: Path, weights: dict[str, torch.Tensor]) -> Bundl
         out=folder / "bundle",
         weights=folder / "w.safetensors",
         sample=folder / "s.npz",
+        formats=formats,
     )
     return export(job, lambda _event: None)
 
 
-def proven(bundle: Bundle, stages: tuple[str, ...]) -> None:
+def proven(bundle: Bundle, stages: tuple[str, ...], engines: set[str] = ENGINES) -> None:
     """Every stage was compared on every engine that has it."""
     assert bundle.parity.passed
-    for engine in ENGINES:
+    for engine in engines:
         assert set(stages) <= {row.stage for row in bundle.parity.stages if row.engine == engine}
 
 
-@pytest.mark.parametrize(
-    "name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
-)
+def test_a_registered_model_with_given_weights_is_proven_in_onnx(tmp_path: Path) -> None:
+    """Both formats of a model that was trained: `test_a_trained_mobilenet_is_proven`."""
+    entry: ModelEntry = registry.load("model", "lenet-300-100")
+    bundle = exported("lenet-300-100", tmp_path, random_weights(entry), formats=("onnx",))
+    proven(bundle, entry.stages, ENGINES - {"litert"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
 def test_a_registered_model_with_given_weights_is_proven(name: str, tmp_path: Path) -> None:
     entry: ModelEntry = registry.load("model", name)
     proven(exported(name, tmp_path, random_weights(entry)), entry.stages)
@@ -87,21 +102,18 @@ def test_timms_weights_are_proven_by_timms_names(tmp_path: Path) -> None:
     proven(exported("tinynet-e", tmp_path, named), TINYNET_E.stages)
 
 
+def test_a_trained_mobilenet_is_proven(image_bundle: Path) -> None:
+    proven(bundles.read(image_bundle), NARROW.stages)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "entry",
     [
-        MOBILENET_V1.configured({"width": 0.25, "resolution": 32, "stem_stride": 1}),
-        pytest.param(
-            MOBILENET_V2.configured({"width": 0.25, "resolution": 64, "recalibration": "scse"}),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            TINYNET.configured({"width": 0.25, "depth": 0.5, "resolution": 37}),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            RESNET_20.configured({"depth": 8, "recalibration": "se"}), marks=pytest.mark.slow
-        ),
+        NARROW,
+        MOBILENET_V2.configured({"width": 0.25, "resolution": 64, "recalibration": "scse"}),
+        TINYNET.configured({"width": 0.25, "depth": 0.5, "resolution": 37}),
+        RESNET_20.configured({"depth": 8, "recalibration": "se"}),
     ],
     ids=["mobilenet-v1", "mobilenet-v2-scse", "tinynet", "resnet-8-se"],
 )
