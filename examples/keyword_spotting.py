@@ -36,19 +36,27 @@ def accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
     return float(np.mean(predictions.argmax(-1) == targets))
 
 
-torch.manual_seed(0)
-net, (audio, kinds) = KeywordNet(), map(torch.from_numpy, words(256, seed=1))
-optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-for batch in [part for _ in range(8) for part in torch.randperm(256).split(32)]:
-    optimizer.zero_grad()
-    nn.functional.cross_entropy(net(audio[batch])["scores"], kinds[batch]).backward()
-    optimizer.step()
+def trained() -> KeywordNet:
+    torch.manual_seed(0)
+    net, (audio, kinds) = KeywordNet(), map(torch.from_numpy, words(256, seed=1))
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for batch in [part for _ in range(8) for part in torch.randperm(256).split(32)]:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(audio[batch])["scores"], kinds[batch]).backward()
+        optimizer.step()
+    return net
 
-heard, targets = words(100, seed=2)
-out, sample, data = sys.argv[1], {"audio": heard[:1]}, {"audio": heard, "targets": targets}
-options = {"labels": LABELS, "metric": accuracy, "data": data, "force": True}
-bundle = tinyml.build_bundle(net, sample, target="rpi", out=out, **options)
-for metric in bundle.parity.metrics:
-    print(f"{metric.engine}: {metric.name} {metric.value:.2f} on {metric.samples} words")
-np.savez(f"{out}.sample.npz", **sample)  # what a microphone would give on the board
-subprocess.run([sys.executable, f"{out}/run.py", f"{out}.sample.npz"], check=True)
+
+def main(out: str) -> None:
+    heard, targets = words(100, seed=2)
+    sample, data = {"audio": heard[:1]}, {"audio": heard, "targets": targets}
+    options = {"labels": LABELS, "metric": accuracy, "data": data, "force": True}
+    bundle = tinyml.build_bundle(trained(), sample, target="rpi", out=out, **options)
+    for metric in bundle.parity.metrics:
+        print(f"{metric.engine}: {metric.name} {metric.value:.2f} on {metric.samples} words")
+    np.savez(f"{out}.sample.npz", **sample)  # what a microphone would give on the board
+    subprocess.run([sys.executable, f"{out}/run.py", f"{out}.sample.npz"], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -49,10 +49,8 @@ def of_bundle(folder: Path) -> Values:
 
 def of_keywords() -> Values:
     """The keyword spotter of the examples after its training, on four of its words."""
-    code = EXAMPLE.read_text(encoding="utf-8").partition("\nheard,")[0]
-    made: dict[str, Any] = {}
-    exec(compile(code, str(EXAMPLE), "exec"), made)
-    network, (audio, _) = made["net"].eval(), made["words"](4, seed=2)
+    made = runpy.run_path(str(EXAMPLE))
+    network, (audio, _) = made["trained"]().eval(), made["words"](4, seed=2)
     signature = Signature(
         inputs=(TensorSpec("audio", (1, 4000)),), outputs=(TensorSpec("scores", (1, 3)),)
     )

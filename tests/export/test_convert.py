@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import assert_gone, wait_for
 
 from tinyml.errors import CheckpointError, ExportError, MachineError, MissingExtraError
 from tinyml.export.convert import last_line, run_child
@@ -93,7 +93,7 @@ def test_a_child_that_hangs_is_killed_with_its_own_children(child, tmp_path: Pat
     )
     with pytest.raises(MachineError, match="did not finish within 2 s"):
         child(source, timeout_s=2)
-    _assert_gone(int(pid.read_text()))
+    assert_gone(int(pid.read_text()))
 
 
 def test_a_child_above_its_memory_limit_is_the_machines_fault(child) -> None:
@@ -148,12 +148,12 @@ def test_a_child_and_whatever_it_started_die_with_its_parent(tmp_path: Path) -> 
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     try:
-        _wait_for(pid.exists)
+        wait_for(pid.exists)
     finally:
         parent.kill()
         parent.wait()
     for number in pid.read_text().split():
-        _assert_gone(int(number))
+        assert_gone(int(number))
 
 
 def test_what_a_child_leaves_behind_goes_with_it(child, tmp_path: Path) -> None:
@@ -163,33 +163,13 @@ def test_what_a_child_leaves_behind_goes_with_it(child, tmp_path: Path) -> None:
         "inner = subprocess.Popen(['sleep', '600'])\n"
         f"open({str(pid)!r}, 'w').write(str(inner.pid))"
     )
-    _assert_gone(int(pid.read_text()))
+    assert_gone(int(pid.read_text()))
 
 
 def test_the_last_line_skips_tracebacks_and_native_loggers(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("real cause\n  File x\nI0000 00:00 native.cc:1] bye\n(00:01) [ DONE] step\n")
     assert last_line(log) == "real cause"
-
-
-def _wait_for(condition) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 30 s"
-        time.sleep(0.05)
-
-
-def _assert_gone(pid: int) -> None:
-    """No process ``pid``, or only what is left of one until its parent asks for it."""
-
-    def gone() -> bool:
-        try:
-            status = Path(f"/proc/{pid}/stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        return status.rpartition(")")[2].split()[0] == "Z"
-
-    _wait_for(gone)
 
 
 def test_a_childs_temporary_files_go_with_it(child) -> None:

@@ -89,9 +89,14 @@ def run_children(
             _wait(children, started, reports, timeout_s, memory_mb or 0)
         finally:
             for process in started:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes]:
@@ -103,10 +108,14 @@ def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Whatever the child and the packages that it uses leave, goes with our own folder.
-            env=child_environment({**ENVIRONMENT, "TMPDIR": str(report.parent)}),
+            env=environment(report.parent),
             start_new_session=True,
         )
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    """Of a child; what it and the packages that it uses leave in ``temporary`` goes with that."""
+    return child_environment({**ENVIRONMENT, "TMPDIR": str(temporary)})
 
 
 def _wait(
@@ -121,16 +130,18 @@ def _wait(
     while running:
         for child, process, report in running:
             if process.poll():
-                error = _error(child.module, process.returncode, report, child.log, memory_mb)
-                error.child = child.module
-                raise error
+                raise failure(child, process.returncode, report, memory_mb)
         running = [entry for entry in running if entry[1].returncode is None]
         if running and time.monotonic() > until:
-            late = running[0][0]
-            raise MachineError(
-                f"{late.module} did not finish within {timeout_s:g} s", hint=f"its log: {late.log}"
-            )
+            raise late(running[0][0], timeout_s)
         time.sleep(POLL_S)
+
+
+def late(child: Child, timeout_s: float) -> MachineError:
+    """The error for a child that took longer than ``timeout_s``."""
+    return MachineError(
+        f"{child.module} did not finish within {timeout_s:g} s", hint=f"its log: {child.log}"
+    )
 
 
 def out_of_memory(module: str, memory_mb: int) -> MachineError:
@@ -141,6 +152,13 @@ def out_of_memory(module: str, memory_mb: int) -> MachineError:
         f"{module} ran out of memory: it may use {memory_mb:,} MB",
         hint="--memory gives it more; a smaller sample needs less",
     )
+
+
+def failure(child: Child, code: int, report: Path, memory_mb: int) -> TinymlError:
+    """The error of a child that ended with ``code``: its own where it left a ``report``."""
+    error = _error(child.module, code, report, child.log, memory_mb)
+    error.child = child.module
+    return error
 
 
 def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> TinymlError:
@@ -168,24 +186,39 @@ def last_line(log: Path) -> str:
 def main(arguments: list[str]) -> None:
     """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
     report, parent, memory_mb, module, *rest = arguments
+    begin(parent, int(memory_mb))
+    code = run_module(module, rest, Path(report), int(memory_mb))
+    if code:
+        raise SystemExit(code)
+
+
+def begin(parent: str, memory_mb: int) -> None:
+    """Tie this process to ``parent``, what it starts to this one, and limit its memory."""
     take_along()
     die_with(int(parent))
-    _limit_memory(int(memory_mb))
-    if not module.startswith(LONG):
-        gc.disable()  # a fifth of the time of a process that ends soon; it would free little
-    sys.argv = [module, *rest]
+    _limit_memory(memory_mb)
+
+
+def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) -> int:
+    """Run ``module`` as a program in this process; its exit code, and for an error a report."""
+    if module.startswith(LONG):
+        gc.enable()
+    else:
+        gc.disable()  # a fifth of the time of a conversion; it would free little
+    sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception as error:
         traceback.print_exc()  # the log is for whoever wants more than the one line
-        told = out_of_memory(module, int(memory_mb)) if _lacks_memory(error) else error
+        told = out_of_memory(module, memory_mb) if _lacks_memory(error) else error
         if isinstance(told, TinymlError):
-            _report(Path(report), error_to_json(told), told.message)
-            raise SystemExit(told.exit_code) from None
+            _report(report, error_to_json(told), told.message)
+            return told.exit_code
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
-        _report(Path(report), {}, message)
-        raise SystemExit(_FAILED) from None
+        _report(report, {}, message)
+        return _FAILED
+    return 0
 
 
 def _lacks_memory(error: BaseException | None) -> bool:

@@ -33,7 +33,7 @@ from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
 from tinyml.pipeline.steps.prove_files import prove_files
-from tinyml.pipeline.steps.write_files import plan_floats, run_child, write_files
+from tinyml.pipeline.steps.write_files import plan_floats, run_alone, run_child, write_files
 from tinyml.scratch import keep, scratch
 from tinyml.target import find_target
 
@@ -54,8 +54,9 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
     check_outside(job.out)
     check_outside(job.keep_failed)
     making = new_folder(job.out, force=job.force, foreign=foreign_files)
-    with making as draft, _scratch() as work:
-        subject = source.capture(work, partial(run_child, plan, work), report)
+    with making as draft, _scratch() as work, plan.worker:
+        run = run_alone if source.runs_user_code else run_child
+        subject = source.capture(work, partial(run, plan, work), report)
         if plan.quantize is not None and plan.quantize.equalize:
             report({"text": "evening out the channels of consecutive layers"})
             run_child(plan, work, equalize.__name__, [str(work)])

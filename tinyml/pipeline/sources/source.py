@@ -54,6 +54,10 @@ class Source(Protocol):
     def name(self) -> str:
         """What the model files are called."""
 
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether `capture` does: then it gets a process of its own."""
+
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
         """Leave in ``work`` what the writers and the gate read.
 

@@ -52,6 +52,10 @@ class TrainedSource:
     def name(self) -> str:
         return self.entry.name
 
+    @property
+    def runs_user_code(self) -> bool:
+        return False
+
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
         saved = self.checkpoint
         if saved.facts and not self.without_data:

@@ -79,6 +79,10 @@ class FactorySource:
     def name(self) -> str:
         return self.factory.rpartition(":")[2]
 
+    @property
+    def runs_user_code(self) -> bool:
+        return True
+
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
         report({"text": f"making {self.name} and capturing it with torch.export"})
         self.asked.write(work)
@@ -116,6 +120,10 @@ class ModuleSource:
     module: Any
     name: str
     asked: Asked
+
+    @property
+    def runs_user_code(self) -> bool:
+        return True
 
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
         from tinyml.pipeline.sources.user_capture import capture_module

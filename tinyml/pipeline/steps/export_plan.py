@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tinyml import registry
 from tinyml.errors import UsageError, require
 from tinyml.export.precision import integers_of
+from tinyml.export.worker import Worker
 from tinyml.integers import IO
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.integers.quantize import QuantizeJob
@@ -36,7 +37,10 @@ EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The job, checked: nothing in it is unknown any more; ``quantize``: for integers."""
+    """The job, checked: nothing in it is unknown any more; ``quantize``: for integers.
+
+    ``worker`` runs the steps that are ours.
+    """
 
     job: ExportJob
     source: Source
@@ -44,12 +48,13 @@ class Plan:
     formats: tuple[str, ...]
     precision: str
     sparse: str
-    quantize: QuantizeJob | None = None
+    quantize: QuantizeJob | None
+    worker: Worker
 
     @property
     def memory_mb(self) -> int:
         """What one child may use."""
-        return self.job.memory_mb or machine_memory_mb()
+        return self.worker.memory_mb
 
 
 def checked(job: ExportJob, source: Source) -> Plan:
@@ -90,7 +95,8 @@ def checked(job: ExportJob, source: Source) -> Plan:
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
     formats = tuple(dict.fromkeys(wanted))
     quantize = _quantize_job(job, source, default, precision, _io(job, default, precision))
-    return Plan(job, source, target, formats, precision, sparse, quantize)
+    worker = Worker(job.memory_mb or machine_memory_mb())
+    return Plan(job, source, target, formats, precision, sparse, quantize, worker)
 
 
 def _chosen(given: str | None, default: str) -> str:

@@ -15,7 +15,7 @@ from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.twins import prove_twins
-from tinyml.pipeline.steps.write_files import run_child
+from tinyml.pipeline.steps.write_files import run_alone
 from tinyml.pipeline.verify import prove
 
 
@@ -38,7 +38,7 @@ def prove_files(
         *prove(found, expected, subject.stages, report),
         *prove_twins(found, expected, work),
     )
-    run: RunChild = partial(run_child, plan, work)
+    run: RunChild = partial(run_alone, plan, work)
     try:
         accuracy = plan.source.accuracy(found, work, run, report)
     except ValidationError as error:

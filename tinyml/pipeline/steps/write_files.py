@@ -93,14 +93,19 @@ def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -
     return convert.Child(module, tuple(str(argument) for argument in arguments), log)
 
 
-def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+    """In a process of its own: for a user's code."""
     child = conversion_child(module, arguments, work)
-    run_children(plan, [child])
+    convert.run_children([child], timeout_s=plan.job.timeout_s, memory_mb=plan.memory_mb)
+
+
+def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+    run_children(plan, [conversion_child(module, arguments, work)])
 
 
 def run_children(plan: Plan, children: Sequence[convert.Child]) -> None:
-    """Side by side, within the job's time and memory."""
-    convert.run_children(children, timeout_s=plan.job.timeout_s, memory_mb=plan.memory_mb)
+    """One after another in the export's worker, within the job's time and memory."""
+    plan.worker.run(children, plan.job.timeout_s)
 
 
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
