@@ -20,6 +20,8 @@ KINDS = (LOST, HALF, ORPHAN, SCRATCH, FAILED)
 MARK = "TINYML_KILL_RUN"
 # Dying takes a busy machine so long; what is to be measured lives longer.
 GRACE_S = 1.0
+# torch's own cache: one folder a user, of a fixed name, which whole runs use too.
+TORCH = "torchinductor_"
 PNG = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
@@ -124,7 +126,11 @@ def _read(path: Path) -> None:
 
 def left(place: Path, temporary: Path, cache: Path) -> list[Finding]:
     """What a whole run should have removed: of its own, and of those that were killed."""
-    found = [str(path.relative_to(temporary.parent)) for path in temporary.iterdir()]
+    found = [
+        str(path.relative_to(temporary.parent))
+        for path in temporary.iterdir()
+        if not path.name.startswith(TORCH)
+    ]
     for folder in (place, *(path for path in place.rglob("*") if path.is_dir())):
         found += [str(path.relative_to(place)) for path in leftovers(folder)]
     for folder in (path for path in cache.rglob("*") if path.is_dir()):

@@ -93,6 +93,7 @@ def test_temporary_files_locks_and_scratch_folders_are_left(checks: Any, tmp_pat
     write_json(place / ".x.json.bak", 1)
     assert checks.left(place, scratch, cache) == []
     (scratch / "tinyml-run-1").mkdir()
+    (scratch / "torchinductor_me").mkdir()
     (place / ".run.lock").touch()
     (place / ".bundle.tmp-old").mkdir()
     temporary(place / "run" / "curve.json").touch()
