@@ -12,10 +12,13 @@ from int8_user import SHAPE, job, silent
 from tinyml.bundle import Bundle, StageParity
 from tinyml.errors import UsageError, ValidationError
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.declared_rows import check_parts
 from tinyml.pipeline.export import export
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
+from tinyml.spec import Array
+from tinyml.testing import ParityError
 from tinyml.tolerance import sqnr_db
 
 NET = """
@@ -71,6 +74,16 @@ def test_scores_next_to_boxes_keep_a_scale_of_their_own(user: Path, tmp_path: Pa
     judged = [row for row in checked.stages if row.stage == "output"]
     assert judged
     assert {row.part for row in judged} <= {*parts}
+
+    def other_scores(image: Array) -> dict[str, Array]:
+        own = want.copy()
+        own[:, 4:] *= 2.0
+        return {"output": own}
+
+    given = expected.inputs["sample"]
+    assert all(row.part for row in assert_parity(made, {"output": want}, given))
+    with pytest.raises(ParityError, match="output"):
+        assert_parity(made, other_scores, given)
 
 
 def test_rows_that_lost_their_parts_do_not_pass() -> None:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyml import bundle as bundles
-from tinyml.bundle import Bundle, Parity, StageParity
+from tinyml.bundle import REFERENCE, Bundle, Parity, StageParity
 from tinyml.errors import InputError
 from tinyml.export import parity
+from tinyml.parts import Joined
+from tinyml.pipeline.answers import reference as references
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, runtime_of
+from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.summary import parity_table
 from tinyml.spec import Array, Arrays, Signature
@@ -45,21 +48,29 @@ def assert_parity(
     without a runtime; `InputError` where there is nothing to compare.
     """
     __tracebackhide__ = True
-    engines, signature, stages = _opened(shipped)
+    engines, signature, stages, joined = _opened(shipped)
     layout = "nhwc" if any("channels" in spec.axes[-1:] for spec in signature.inputs) else "nchw"
-    rows: list[StageParity] = []
-    diffs: list[str] = []
+    expected = Reference({}, {}, {}, joined)
     for case, given in _cases(inputs).items():
         signature.check_inputs(given)
         inside, outputs = _wanted(reference, given, signature, stages, layout)
+        expected = expected.with_case(case, given, inside, outputs)
+    rows: list[StageParity] = []
+    diffs: list[str] = []
+    parts = expected.parts
+    for case in expected.inputs:
+        given, inside = dict(expected.inputs[case]), dict(expected.stages[case])
+        outputs = dict(expected.outputs[case])
         for engine in engines:
             got = engine.stages(given) if inside else {}
             chosen = policy or engine.policy
-            mine = parity.compare(engine.name, case, inside, got, list(inside), chosen)
+            mine = parity.compare(engine.name, case, inside, got, list(inside), chosen, None, parts)
             diffs += _diffs(mine, inside, got)
             answered = engine.open().run(given)
             optimised = OPTIMISED[engine.name]
-            whole = parity.compare(optimised, case, outputs, answered, list(outputs), chosen)
+            whole = parity.compare(
+                optimised, case, outputs, answered, list(outputs), chosen, None, parts
+            )
             diffs += _diffs(whole, outputs, answered)
             rows += [*mine, *whole]
     if not rows:
@@ -71,7 +82,11 @@ def assert_parity(
     return tuple(rows)
 
 
-def _opened(shipped: Bundle | Path | str) -> tuple[list[Engine], Signature, tuple[str, ...]]:
+_Opened = tuple[list[Engine], Signature, tuple[str, ...], Mapping[str, Joined]]
+
+
+def _opened(shipped: Bundle | Path | str) -> _Opened:
+    """Engines, signature and stages, and which of them join several parts."""
     if not isinstance(shipped, Bundle):
         path = Path(shipped)
         if path.is_file():
@@ -79,15 +94,16 @@ def _opened(shipped: Bundle | Path | str) -> tuple[list[Engine], Signature, tupl
         shipped = bundles.read(path)
     check_bundle(shipped)
     engines, _ = installed(shipped.folder, shipped.models)
-    return engines, shipped.signature, shipped.stages
+    joined = references.load(shipped.folder / REFERENCE).joined
+    return engines, shipped.signature, shipped.stages, joined
 
 
-def _file(path: Path) -> tuple[list[Engine], Signature, tuple[str, ...]]:
+def _file(path: Path) -> _Opened:
     """A file alone has no map of stages: its outputs are what is compared."""
     runtime = runtime_of(path)
     suffix = path.suffix.removeprefix(".")
     model = bundles.ModelFile(path.name, "", suffix, "fp32", {}, {}, {}, "")
-    return [Engine(model, path, runtime)], runtime.open(path).signature, ()
+    return [Engine(model, path, runtime)], runtime.open(path).signature, (), {}
 
 
 def _cases(inputs: Mapping[str, Any]) -> dict[str, dict[str, Array]]:

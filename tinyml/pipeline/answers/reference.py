@@ -9,7 +9,7 @@ along the axis belongs to.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,15 @@ class Reference:
                 values = [cases[case][name] for case in real if name in cases[case]]
                 found[name] = parts_of(values, self.joined.get(name), split=split)
         return {name: parts for name, parts in found.items() if parts}
+
+    def with_case(self, case: str, inputs: Arrays, stages: Arrays, outputs: Arrays) -> Reference:
+        """This reference and one case more."""
+        return replace(
+            self,
+            inputs={**self.inputs, case: inputs},
+            stages={**self.stages, case: stages},
+            outputs={**self.outputs, case: outputs},
+        )
 
     def save(self, path: Path) -> None:
         """Write to ``path`` atomically; the same arrays give the same bytes."""
