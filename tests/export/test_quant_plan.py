@@ -9,7 +9,7 @@ import pytest
 from tinyml.errors import ExportError
 from tinyml.export import joins, plan
 from tinyml.export.choose_range import Range
-from tinyml.export.keep_float import exact_stages, kept_operators
+from tinyml.export.keep_float import NO_KERNEL, exact_stages, kept_operators
 from tinyml.export.operators import FileGraph, FileOperator, feeding
 from tinyml.export.plan import (
     NO_RANGES,
@@ -40,6 +40,11 @@ def test_the_front_end_and_the_probabilities_stay() -> None:
     assert kept["t0"] == "front end, up to 'front'"
     assert "256 levels" in kept["t4"]
     assert exact_stages(GRAPH, STAGES, kept) == ("front",)
+
+
+def test_a_normalisation_that_was_not_folded_stays() -> None:
+    kept = kept_operators(chain("Conv", "BatchNormalization", "Conv"), {}, {}, None, {})
+    assert kept == {"t1": NO_KERNEL}
 
 
 def test_a_softmax_in_the_middle_is_quantized() -> None:

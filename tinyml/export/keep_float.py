@@ -18,6 +18,11 @@ from tinyml.export.joins import (
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.parts import UNEVEN
 
+# onnxruntime computes a normalisation that could not be folded in float32 only: rounding its
+# statistics would cost accuracy and save nothing.
+FLOAT_ONLY = ("BatchNormalization",)
+NO_KERNEL = "has no integer kernel"
+
 
 def kept_operators(
     graph: FileGraph,
@@ -47,7 +52,8 @@ def kept_operators(
     for stage, why in keep.items():
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     if not weights_only:
-        kept = {**kept_inside(graph, ranges or {}), **kept}
+        float_only = {o.name: NO_KERNEL for o in graph.operators if o.op in FLOAT_ONLY}
+        kept = {**float_only, **kept_inside(graph, ranges or {}), **kept}
     if not weights_only and io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
         kept = {**last, **kept_at_the_end(graph), **kept}
