@@ -33,6 +33,7 @@ import torch
 from safetensors.torch import save_file
 
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
+from tinyml.process import tied
 
 ROOT = Path(__file__).parents[1]
 HERE = "here"
@@ -107,20 +108,20 @@ def _trees(against: str) -> Iterator[dict[str, Path]]:
         if against:
             tree = Path(folder) / "tree"
             git = ["git", "-C", str(ROOT), "worktree"]
-            subprocess.run([*git, "add", "-q", "--detach", str(tree), against], check=True)
+            subprocess.run(tied([*git, "add", "-q", "--detach", str(tree), against]), check=True)
             trees[against] = tree
         try:
             yield trees
         finally:
             if against:
-                subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+                subprocess.run(tied([*git, "remove", "--force", str(tree)]), check=True)
 
 
 def _time(arguments: list[str], tree: Path, into: Times) -> None:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     # Without -P: an older revision's children take its modules from the current folder.
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinyml.cli.main", "export", *arguments],
+        tied([sys.executable, "-m", "tinyml.cli.main", "export", *arguments]),
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,

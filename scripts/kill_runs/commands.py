@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from tinyml import checkpoint
 from tinyml.files import write_text
+from tinyml.process import python_module, tied
 
 SOUNDS = """\
 model = "funnelnet"
@@ -168,7 +168,7 @@ def make_inputs(folder: Path, needs: set[str], environment: Mapping[str, str]) -
     for arguments, made, name in steps:
         if name in needs:
             done = subprocess.run(
-                tinyml(arguments),
+                tied(tinyml(arguments)),
                 env=dict(environment),
                 capture_output=True,
                 text=True,
@@ -181,4 +181,4 @@ def make_inputs(folder: Path, needs: set[str], environment: Mapping[str, str]) -
 
 def tinyml(arguments: list[str]) -> list[str]:
     """The command line of ``tinyml`` with ``arguments``, in this Python."""
-    return [sys.executable, "-P", "-m", "tinyml.cli.main", *arguments]
+    return python_module("tinyml.cli.main", arguments)

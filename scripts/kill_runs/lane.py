@@ -17,6 +17,8 @@ import checks
 from checks import FAILED, MARK, Finding
 from commands import Command, tinyml
 
+from tinyml.process import tied
+
 # Of those whole runs that a command's duration is the mean of.
 REMEMBERED = 4
 TIMEOUT_S = 600.0
@@ -92,7 +94,7 @@ class Lane:
     def _start(self, command: Command, place: Path, mark: str) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("wb") as log:
             return subprocess.Popen(
-                tinyml(command.arguments(self.inputs, place)),
+                tied(tinyml(command.arguments(self.inputs, place))),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

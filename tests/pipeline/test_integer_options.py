@@ -43,7 +43,7 @@ def test_calibration_data_that_does_not_fit_is_refused(
 
 def test_an_export_with_such_data_writes_nothing(user: Path) -> None:
     np.savez(user / "bad.npz", image=np.full((4, *SHAPE), np.nan, np.float32))
-    with pytest.raises(InputError, match="holds NaN or infinities"):
+    with pytest.raises(InputError, match="holds NaN or infinite values"):
         export(job(user, calibration=user / "bad.npz", formats=("tflite",)), silent)
     assert not (user / "out").exists()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.bundle import Parity
+from tinyml.bundle import Parity, StageParity
 from tinyml.errors import InputError, TinymlError, UsageError, ValidationError
 from tinyml.export.parity import gate
 from tinyml.pipeline.integers.explain import settled
@@ -187,7 +187,8 @@ def test_what_is_said_of_a_metric_needs_one() -> None:
 
 def proof(measuring: Measuring, *values: float) -> Parity:
     named = dict(zip(["pytorch", "litert"], values, strict=True))
-    return Parity((), metrics=judged(measuring, named, 12))
+    row = StageParity("litert", "sample", "output", "pass", "engine", 0.0, 1.0)
+    return Parity((row,), metrics=judged(measuring, named, 12))
 
 
 def test_the_search_for_a_precision_goes_by_the_direction() -> None:

@@ -170,7 +170,7 @@ def test_a_child_ends_with_its_runtime_and_a_failed_one_is_started_again(
     del session
     deadly.children.clear()
     gc.collect()
-    assert not any(Path("/proc", pid).exists() for pid in pids)
+    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in pids))
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_bundles_file_is_timed_and_the_bundle_stays_as_it_was(
     assert result.path == tmp_path / f"copy.{file.name}.bench.json"
     assert set(stored(file)) == {result.measurements[0].model_sha256}
     inside = folder / "mine.json"
-    with pytest.raises(UsageError, match="lies in a bundle"):
+    with pytest.raises(UsageError, match="lies in the bundle"):
         bench(file, repeats=1, runs=3, threads=1, out=inside, report=silent)
     bundles.read(folder).check_files()
 

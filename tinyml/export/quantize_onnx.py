@@ -145,7 +145,8 @@ def _dynamic(model: Any, kept: list[str]) -> Any:
         activation_qType=QuantType.QUInt8,
         tensors_range=None,
         nodes_to_quantize=[],
-        nodes_to_exclude=kept,
+        # A Gemm becomes a MatMul of another name before names are looked at.
+        nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],
         op_types_to_quantize=["Conv", "MatMul", "Gemm"],
         extra_options={"WeightSymmetric": True},
     )

@@ -1,8 +1,8 @@
-"""``repro.py``: shows a divergence from the files beside it, with numpy and the runtime alone.
+"""``repro.py``: shows a divergence from the files next to it, with numpy and the runtime alone.
 
-Beside it lie ``repro.json`` (what to read, and how much it may differ), ``repro.npz`` (inputs,
-and PyTorch's answer as ``__want__``), and the model: cut at the stage that diverges first, where a
-file can be cut. At most 20 lines, so that it can be pasted into a report as it is. Its own folder
+Next to it lie ``repro.json`` (what to read, and how much it may differ), ``repro.npz`` (inputs,
+and PyTorch's output as ``__want__``), and the model: cut at the stage that diverges first, where a
+file can be cut. At most 22 lines, so that it can be pasted into a report as it is. Its own folder
 is taken off Python's path: no module is imported from there.
 """
 
@@ -18,6 +18,8 @@ inputs, model = dict(np.load(here + "/repro.npz")), here + "/" + job["model"]
 want = inputs.pop("__want__")
 {run}
 error = np.abs(np.float64(got) - want) if got.shape == want.shape else np.array([np.inf])
+if job["part"] and got.shape == want.shape:  # the others are judged apart
+    error *= np.isin(np.indices(error.shape)[job["part"][0]], job["part"][1])
 at = np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), error.shape)
 print("{{stage}} in {{engine}} on {{case}}, allowed: {{bound:.3g}}".format(**job))
 print(f"largest error {{error[at]:.3g}} at {{tuple(map(int, at))}}: PyTorch {{want[at]:.9g}}, here "

@@ -89,6 +89,7 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
         "stage": row.stage,
         "case": row.case,
         "bound": row.bound or 0.0,
+        "part": _part(known, row),
         "model": repro.model,
         "tensor": repro.tensor,
         "order": repro.order,
@@ -98,6 +99,12 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
     write_json(folder / f"{REPRO}.json", job)
     what = f"{row.engine} differs from PyTorch at '{row.stage}' on '{row.case}'"
     write_text(folder / SCRIPT, repro_script(repro.runtime, what))
+
+
+def _part(known: Reference, row: StageParity) -> tuple[int, tuple[int, ...]] | None:
+    """Axis and places of the part that ``row`` is about; ``None``: the whole tensor."""
+    found = (part for part in known.parts.get(row.stage, ()) if str(part) == row.part)
+    return next(((part.axis, part.places) for part in found), None)
 
 
 def _repro(
