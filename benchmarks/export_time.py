@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from tinyml.core.process import tied
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
-from tinyml.process import tied
 
 ROOT = Path(__file__).parents[1]
 HERE = "here"

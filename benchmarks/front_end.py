@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.subprocesses import run_child
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export.capture import capture
-from tinyml.export.convert import run_child
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
 from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW
-from tinyml.spec import Signature, TensorSpec
 
 HOP = 8
 SIGNATURE = Signature(

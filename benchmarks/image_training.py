@@ -20,14 +20,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tinyml import registry
-from tinyml.image_decision import ImageDecision
+from tinyml.core import registry
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.recipe import PruneRecipe
 from tinyml.models.data.augment import augment
 from tinyml.models.prune.gradual import cubic
 from tinyml.models.prune.hooks import Scheduled
 from tinyml.models.prune.prune import plan
 from tinyml.models.training.average import Average
-from tinyml.recipe import PruneRecipe
 
 ROUNDS = 25
 BATCH = 128

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.recipe import TrainRecipe
 from tinyml.models.prune.hooks import Masked
 from tinyml.models.prune.mask import Masks
 from tinyml.models.training.fit import Hook
 from tinyml.models.training.optimize import make_optimizer
-from tinyml.recipe import TrainRecipe
 
 ROUNDS = 300
 BATCH = 60

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tinyml import bundle, registry
-from tinyml.bundle import Bundle
+from tinyml.core import bundle, registry
+from tinyml.core.bundle import Bundle
+from tinyml.core.process import python_module, tied
+from tinyml.core.spec import zeros
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export.precision import integers_of
-from tinyml.process import python_module, tied
-from tinyml.spec import zeros
 
 SEED = 0
 SAMPLES = 4

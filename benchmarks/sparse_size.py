@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.process import python_module, tied
+from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.export.precision import integers_of
 from tinyml.models.prune.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
-from tinyml.process import python_module, tied
-from tinyml.spec import LayerSparsity, ModelEntry
 
 MODELS = ("mbv1-1.0-sparse90", "funnelnet")
 PRECISIONS = ("fp32", "fp16", "w8", "w8a8-static")

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from tinyml.core.process import python_module, tied
 from tinyml.models.funnelnet import FunnelNet
-from tinyml.process import python_module, tied
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "bundle"
 

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tinyml.files import sha256
+from tinyml.core.files import sha256
+from tinyml.core.process import python_module, tied
 from tinyml.models.funnelnet import FunnelNet
-from tinyml.process import python_module, tied
 
 ROOT = Path(__file__).parents[1]
 PRECISIONS = ("fp32", "fp16", "w8a8-static", "w8-dynamic", "w8")

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tinyml.process import python_module, tied
+from tinyml.core.process import python_module, tied
 
 ROOT = Path(__file__).parents[1]
 

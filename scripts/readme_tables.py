@@ -6,9 +6,9 @@ import re
 import sys
 from pathlib import Path
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.target import all_targets
 from tinyml.models.table import read_table
-from tinyml.target import all_targets
 
 README = Path(__file__).parents[1] / "README.md"
 

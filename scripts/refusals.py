@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.process import python_module, tied
+from tinyml.core.process import python_module, tied
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = ROOT / "tests" / "cli" / "refused_networks.py"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml import bundle as bundles
-from tinyml import registry
+from tinyml.core import bundle as bundles
+from tinyml.core import registry
+from tinyml.core.integers import step
+from tinyml.core.spec import Array, Signature, TensorSpec
+from tinyml.core.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION
 from tinyml.export.parity import GENERATED
 from tinyml.export.stage_values import eager_values
-from tinyml.integers import step
 from tinyml.pipeline.answers import reference
-from tinyml.spec import Array, Signature, TensorSpec
-from tinyml.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "keyword_spotting.py"
 CHANNELS = 1

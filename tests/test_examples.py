@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tinyml import bundle as bundles
+from tinyml.core import bundle as bundles
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

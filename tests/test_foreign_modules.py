@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from onnx import parser
 
-from tinyml.errors import InputError
-from tinyml.export.convert import run_child
+from tinyml.core.errors import InputError
+from tinyml.core.process import child_environment, python_module, tied
+from tinyml.core.subprocesses import run_child
 from tinyml.pages.repro_script import repro_script
 from tinyml.pages.run_script import ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT
-from tinyml.process import child_environment, python_module, tied
 from tinyml.runtimes.file_session import ChildRuntime
 from tinyml.runtimes.litert import LITERT
 
@@ -117,7 +117,7 @@ def test_repro_py_imports_nothing_from_its_folder(current: Path, runtime: str) -
 def test_every_process_is_started_safely_and_tied_to_this_one() -> None:
     """`tied` kills a program with its parent; what `python_module` starts asks for it itself."""
     root, starts = Path(__file__).parents[1], 0
-    asks = {"export/convert.py", "export/worker.py", "runtimes/in_child.py"}
+    asks = {"core/subprocesses.py", "core/worker.py", "runtimes/in_child.py"}
     for folder in ("tinyml", "scripts", "benchmarks"):
         for path in sorted((root / folder).rglob("*.py")):
             own = str(path.relative_to(root / "tinyml")) if folder == "tinyml" else ""
@@ -129,7 +129,9 @@ def test_every_process_is_started_safely_and_tied_to_this_one() -> None:
     assert starts >= 10
     for name in asks:
         text = (root / "tinyml" / name).read_text(encoding="utf-8")
-        assert "die_with(" in text or "begin(parent" in text  # of convert.py, which asks for it
+        assert (
+            "die_with(" in text or "begin(parent" in text
+        )  # of subprocesses.py, which asks for it
 
 
 def _run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tinyml import registry
-from tinyml.errors import UsageError
-from tinyml.target import all_targets, find_target
+from tinyml.core import registry
+from tinyml.core.errors import UsageError
+from tinyml.core.target import all_targets, find_target
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
 

@@ -17,21 +17,24 @@ DISTRIBUTION = "tinyml-proven"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _LAZY = {
-    "Bundle": "tinyml.bundle",
-    "Checkpoint": "tinyml.checkpoint",
-    "Decision": "tinyml.decision",
-    "Recipe": "tinyml.recipe",
-    "Signature": "tinyml.spec",
-    "Target": "tinyml.target",
-    "TensorSpec": "tinyml.spec",
-    "TinymlError": "tinyml.errors",
+    "Bundle": "tinyml.core.bundle",
+    "Checkpoint": "tinyml.core.checkpoint",
+    "Decision": "tinyml.core.decision",
+    "Recipe": "tinyml.core.recipe",
+    "Signature": "tinyml.core.spec",
+    "Target": "tinyml.core.target",
+    "TensorSpec": "tinyml.core.spec",
+    "TinymlError": "tinyml.core.errors",
     "build_bundle": "tinyml.pipeline.build",
+    "read_bundle": "tinyml.core.bundle",
 }
+# Those that have another name where they are defined.
+_NAMES = {"read_bundle": "read"}
 
 __all__ = ["DISTRIBUTION", "__version__", *sorted(_LAZY)]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        return getattr(importlib.import_module(_LAZY[name]), _NAMES.get(name, name))
     raise AttributeError(f"module 'tinyml' has no attribute '{name}'")

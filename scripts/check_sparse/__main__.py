@@ -31,7 +31,7 @@ from outcome import Outcome  # noqa: E402
 from recorded import RECORDED, agrees, differences, page, shown, verdict  # noqa: E402
 from sparse_cases import CASES  # noqa: E402
 
-from tinyml.files import write_json, write_text  # noqa: E402
+from tinyml.core.files import write_json, write_text  # noqa: E402
 
 CPU = "cortex-a72"
 BOARD = ("1.2.0", "2.3.0")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from outcome import Outcome, outcome
 
+from tinyml.core.errors import DeviceError
 from tinyml.device import emulated_root
 from tinyml.device.emulated import count, emulated_link
-from tinyml.errors import DeviceError
 
 # Counts are exact: what is not sparse differs by the step that unpacks the weights at most.
 FASTER = 1.3

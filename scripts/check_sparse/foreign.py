@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import DeviceError
-from tinyml.files import cache_folder
-from tinyml.folders import new_folder
-from tinyml.process import python_module, tied
+from tinyml.core.errors import DeviceError
+from tinyml.core.files import cache_folder
+from tinyml.core.folders import new_folder
+from tinyml.core.process import python_module, tied
 from tinyml.runtimes.file_sparse import dense, sparse_tensors
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, write_tflite
 

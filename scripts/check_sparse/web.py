@@ -11,10 +11,10 @@ from typing import Any
 
 from outcome import Outcome, outcome
 
-from tinyml.errors import DeviceError, MachineError
-from tinyml.files import cache_folder
-from tinyml.folders import new_folder
-from tinyml.process import tied
+from tinyml.core.errors import DeviceError, MachineError
+from tinyml.core.files import cache_folder
+from tinyml.core.folders import new_folder
+from tinyml.core.process import tied
 
 SCRIPT = Path(__file__).with_name("time_web.mjs")
 # A step of two and more is not noise, where a vector kernel runs.

@@ -24,8 +24,8 @@ from pathlib import Path
 import mutate
 import seeds
 
-from tinyml.files import write_bytes
-from tinyml.process import tied
+from tinyml.core.files import write_bytes
+from tinyml.core.process import tied
 
 READER = Path(__file__).with_name("reader.py")
 KEPT = Path("build/fuzz")

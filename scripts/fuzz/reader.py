@@ -21,15 +21,15 @@ from pathlib import Path
 
 import mutate
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.target import all_targets
+from tinyml.core.typed_json import from_json
 from tinyml.runtimes import infer_shapes
 from tinyml.runtimes.cut import cut_file
 from tinyml.runtimes.file_facts import FileFacts
 from tinyml.runtimes.file_onnx import read_onnx
 from tinyml.runtimes.file_read import FileSummary, read_summary
 from tinyml.runtimes.lint import lint
-from tinyml.target import all_targets
-from tinyml.typed_json import from_json
 
 MEMORY_MB = 512
 SECONDS = 5.0

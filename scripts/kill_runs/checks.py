@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyml import bundle as bundles
-from tinyml import checkpoint
-from tinyml.errors import TinymlError
-from tinyml.files import sha256, temporaries
+from tinyml.core import bundle as bundles
+from tinyml.core import checkpoint
+from tinyml.core.errors import TinymlError
+from tinyml.core.files import sha256, temporaries
 
 LOST, HALF, ORPHAN, SCRATCH, FAILED = "lost", "half-written", "orphan", "scratch", "failed"
 KINDS = (LOST, HALF, ORPHAN, SCRATCH, FAILED)

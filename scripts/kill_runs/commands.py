@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml import checkpoint
-from tinyml.files import write_text
-from tinyml.process import python_module, tied
+from tinyml.core import checkpoint
+from tinyml.core.files import write_text
+from tinyml.core.process import python_module, tied
 
 SOUNDS = """\
 model = "funnelnet"

@@ -17,7 +17,7 @@ import checks
 from checks import FAILED, MARK, Finding
 from commands import Command, tinyml
 
-from tinyml.process import tied
+from tinyml.core.process import tied
 
 # Of those whole runs that a command's duration is the mean of.
 REMEMBERED = 4

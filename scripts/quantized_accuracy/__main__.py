@@ -20,7 +20,7 @@ from answers import ALL_SEEDS, PRECISIONS, compute
 from cases import FOLD_COUNT, ROOT, SEEDS, cases, folds_of, recipe_of
 from write_page import write
 
-from tinyml.errors import TinymlError
+from tinyml.core.errors import TinymlError
 from tinyml.pipeline.train import train
 
 MODELS = ("funnelnet", "mobilenet-v1")

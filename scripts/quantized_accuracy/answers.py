@@ -10,19 +10,19 @@ from typing import Any
 
 from cases import Case, Questions
 
-from tinyml import bundle as bundles
-from tinyml import checkpoint
-from tinyml.bundle import Bundle
-from tinyml.errors import ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core import checkpoint
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import ValidationError
+from tinyml.core.files import write_json
+from tinyml.core.recipe import QAT
+from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.export.parity import GENERATED
-from tinyml.files import write_json
 from tinyml.pipeline.answers.engines import Engine, choose
 from tinyml.pipeline.export import export
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.qat import QatJob, train_rounded
 from tinyml.pipeline.sources.export_job import ExportJob
-from tinyml.recipe import QAT
-from tinyml.registry import RUNTIME_OF_FORMAT
 
 Report = Callable[[Mapping[str, Any]], None]
 ADAPTED: Mapping[str, Any] = {"rounding": "adaptive", "calibration_samples": 1000}

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import checkpoint
-from tinyml.decision import AnyDecision, Floats
-from tinyml.files import write_text
-from tinyml.image_decision import ImageDecision
+from tinyml.core import checkpoint
+from tinyml.core.decision import AnyDecision, Floats
+from tinyml.core.files import write_text
+from tinyml.core.image_decision import ImageDecision
 from tinyml.models.training.recordings import fold_file
 from tinyml.pipeline.answers.data import image_set
 from tinyml.pipeline.answers.held_out import HeldOut, Images, held_out

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from answers import Answers
 
+from tinyml.core.paired_difference import Difference, Metric, paired_difference
+from tinyml.core.tolerance import sqnr_db
 from tinyml.models.training.metrics import Reals
-from tinyml.paired_difference import Difference, Metric, paired_difference
-from tinyml.tolerance import sqnr_db
 
 
 @dataclass(frozen=True, slots=True)

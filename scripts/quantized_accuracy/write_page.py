@@ -13,10 +13,10 @@ from answers import FORMATS, NEAREST, PRECISIONS, kept
 from cases import FOLD_COUNT, Case
 from compare import Pair, difference, pool
 
-from tinyml import checkpoint
-from tinyml.files import write_text
+from tinyml.core import checkpoint
+from tinyml.core.files import write_text
+from tinyml.core.paired_difference import DRAWS, Metric
 from tinyml.models.training.metrics import average_recall, share_right, weighted_share
-from tinyml.paired_difference import DRAWS, Metric
 
 NAME = "quantized.md"
 FLOAT, INTEGERS = "fp32", "w8a8-static"

@@ -24,7 +24,7 @@ import tinynet
 from jobs import Job, run_all
 from length import Length, planned
 
-from tinyml.files import write_bytes
+from tinyml.core.files import write_bytes
 
 CLAIMS = {
     "lottery": lottery,

@@ -10,7 +10,7 @@ from typing import Any
 from intervals import Mean
 from length import Length
 
-from tinyml.files import write_text
+from tinyml.core.files import write_text
 from tinyml.pages.plots import LINES, drawing, new_figure, save_figure
 
 

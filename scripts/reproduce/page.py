@@ -9,8 +9,8 @@ from pathlib import Path
 
 from length import Length
 
-from tinyml import checkpoint
-from tinyml.files import write_text
+from tinyml.core import checkpoint
+from tinyml.core.files import write_text
 
 DOCS = Path(__file__).parents[2] / "docs" / "evidence"
 

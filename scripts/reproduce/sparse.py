@@ -12,7 +12,7 @@ from jobs import Job
 from length import Cost, Length
 from page import Page, accuracy
 
-from tinyml import checkpoint, registry
+from tinyml.core import checkpoint, registry
 from tinyml.models.cost import macs_by_layer
 
 SET = "cifar10"

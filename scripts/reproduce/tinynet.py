@@ -12,7 +12,7 @@ from jobs import Job
 from length import Cost, Length
 from page import Page, accuracy
 
-from tinyml import registry
+from tinyml.core import registry
 from tinyml.models.cost import count_macs, count_parameters
 
 SET = "cifar10"

@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_model_is_assert_refused(
 ) -> None:
     from dataclasses import replace
 
-    from tinyml import checkpoint
+    from tinyml.core import checkpoint
 
     other = replace(checkpoint.load(small_run), model="funnelnet-paper")
     other.save(tmp_path / "other.safetensors")

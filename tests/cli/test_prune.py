@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml import checkpoint
+from tinyml.core import checkpoint
+from tinyml.core.recipe import DataRecipe
 from tinyml.models.prune.table import METHODS
-from tinyml.recipe import DataRecipe
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GRADUAL = ("--method", "gradual", "--sparsity", "0.75")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml import checkpoint
-from tinyml.errors import CheckpointError
+from tinyml.core import checkpoint
+from tinyml.core.errors import CheckpointError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.prune import PruneJob, prune
 from tinyml.pipeline.qat import QatJob, train_rounded

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tinyml.spec import Array, Signature, StatePair, TensorSpec
+from tinyml.core.spec import Array, Signature, StatePair, TensorSpec
 
 SEED = 20
 

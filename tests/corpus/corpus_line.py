@@ -12,12 +12,13 @@ from pathlib import Path
 
 from corpus_entry import SEED, Entry
 
-from tinyml.bundle import StageParity, in_order
-from tinyml.errors import TinymlError
+from tinyml.core.bundle import StageParity, in_order
+from tinyml.core.errors import TinymlError
+from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.core.subprocesses import run_child
 from tinyml.export import facts, parity
 from tinyml.export.blocks import blocks
 from tinyml.export.capture import NAMES, PROGRAM, capture
-from tinyml.export.convert import run_child
 from tinyml.export.facts import Facts
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.stage_values import captured_values, eager_values
@@ -25,7 +26,6 @@ from tinyml.runtimes.inspect_onnx import inspect_onnx
 from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.spec import Array, Arrays, Signature
 
 FORMATS = ("onnx", "tflite")
 RUNTIMES = {"onnx": ONNXRUNTIME, "tflite": LITERT}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tinyml.core.errors import DeviceError, MachineError, UsageError
+from tinyml.core.target import all_targets
 from tinyml.device import emulated_root
 from tinyml.device.emulated import count, emulated_link
-from tinyml.errors import DeviceError, MachineError, UsageError
-from tinyml.target import all_targets
 
 VERSION = "2.3.0"
 

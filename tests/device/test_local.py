@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyml.core.errors import DeviceError
 from tinyml.device.local import LocalLink
-from tinyml.errors import DeviceError
 
 SLEEPER = """
 import os, sys, time

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.device.link import Answer, Link
 from tinyml.device.local import LocalLink, local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import DeviceError, ValidationError
 
 QUICK = Plan(runs=3, warmups=1)
 
@@ -86,7 +86,7 @@ def test_times_fresh_processes_on_this_machine(link: LocalLink, job: Job) -> Non
 
 
 def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_path: Path) -> None:
-    from tinyml.files import sha256
+    from tinyml.core.files import sha256
 
     jobs = [Job(job.path, "onnxruntime", job.inputs, part) for part in "abcd"]
 
@@ -115,7 +115,7 @@ def test_measurements_come_in_the_order_of_the_jobs_and_progress_is_told(
 
 
 def test_state_pairs_reach_the_runner(job: Job) -> None:
-    from tinyml.files import sha256
+    from tinyml.core.files import sha256
 
     recorder = Recorder(Answer(0, line(model_sha256=sha256(job.path)), ""))
     measure(recorder, [Job(job.path, "litert", job.inputs, states={"h": "h_out"})], 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tinyml.spec import Signature, TensorSpec
+from tinyml.core.spec import Signature, TensorSpec
 
 SAMPLES = 64
 SIGNATURE = Signature((TensorSpec("x", (1, SAMPLES)),), (TensorSpec("y", (1, 3)),))

@@ -12,6 +12,7 @@ import onnx_ir
 from sparse_networks import SIGNATURE, converted, image
 from torch import nn
 
+from tinyml.core.spec import Array
 from tinyml.export import calibrate, flatbuffer, operators, quantize_onnx, quantize_tflite
 from tinyml.export.capture import capture
 from tinyml.export.keep_float import kept_operators
@@ -24,7 +25,6 @@ from tinyml.export.precision import integers_of
 from tinyml.export.write_onnx import to_onnx
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.spec import Array
 
 
 def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:

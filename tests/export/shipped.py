@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tinyml.bundle import StageParity, in_order
+from tinyml.core.bundle import StageParity, in_order
+from tinyml.core.spec import Array, Arrays
 from tinyml.export import write_onnx, write_tflite
 from tinyml.export.capture import Captured
 from tinyml.export.facts import Facts
 from tinyml.export.parity import compare
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.spec import Array, Arrays
 
 WRITERS: dict[str, ModuleType] = {"onnx": write_onnx, "tflite": write_tflite}
 RUNTIMES = {"onnx": ONNXRUNTIME, "tflite": LITERT}

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyml.spec import Array, Signature, StatePair, TensorSpec
+from tinyml.core.spec import Array, Signature, StatePair, TensorSpec
 
 SAMPLES = 64
 CHANNELS = 6

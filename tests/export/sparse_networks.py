@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tinyml.core.spec import Array, Signature, TensorSpec
 from tinyml.export import flatbuffer, quantizer_rules
 from tinyml.export.capture import capture
 from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.precision.w8a8_static import WEIGHT
 from tinyml.export.write_tflite import to_tflite
-from tinyml.spec import Array, Signature, TensorSpec
 
 SIDE = 16
 FP16 = 1

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError, InputError
+from tinyml.core.errors import ExportError, InputError
+from tinyml.core.spec import Array, Signature
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
 from tinyml.export.capture import capture, with_stages
 from tinyml.export.stage_values import captured_values
-from tinyml.spec import Array, Signature
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
 B = np.full((2, 3), 2, np.float32)

@@ -15,11 +15,11 @@ from integer_files import mean_square_error, planned, quantized, runtime, write_
 from sparse_networks import image
 from torch import Tensor, nn
 
+from tinyml.core.spec import Array
 from tinyml.export import correct_biases_onnx, correct_biases_tflite, flatbuffer
 from tinyml.export.adaptive_rounding import Moments, adapted, lowered, patches
 from tinyml.export.plan import packed
 from tinyml.export.weight_rounding import load_adapted, rounded, save_adapted
-from tinyml.spec import Array
 
 # ai-edge-quantizer opens a file like this itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")

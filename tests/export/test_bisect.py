@@ -13,7 +13,7 @@ import torch
 from broken_networks import SAMPLES, SIGNATURE, Broken, Counter, Gate, Spectrum, broken
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError, MachineError, TinymlError
+from tinyml.core.errors import ExportError, MachineError, TinymlError
 from tinyml.export import bisect_program, blame
 from tinyml.export.bisect import explain
 from tinyml.export.blame import explain_conversion

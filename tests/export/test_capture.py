@@ -10,11 +10,11 @@ import torch
 from small_networks import SIGNATURE, STAGES, network, noise
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import NAMES, PROGRAM, capture, load
 from tinyml.export.parity import cases, compare
 from tinyml.export.stage_values import captured_values, eager_values
-from tinyml.spec import Signature, TensorSpec
 
 ONE = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 4)),))
 

@@ -10,7 +10,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from small_networks import SIGNATURE, STAGES, network, noise
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
 from tinyml.export import flatbuffer
 from tinyml.export.capture import capture
 from tinyml.export.parity import cases

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.spec import Array
 from tinyml.export import calibrate
 from tinyml.export.choose_range import LEVELS, METHODS, Histogram, Range, entropy, mse, percentile
-from tinyml.spec import Array
 
 SHRINKING = ("percentile", "mse", "entropy")
 

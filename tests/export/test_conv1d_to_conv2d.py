@@ -14,12 +14,12 @@ from shipped import ship
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export import flatbuffer
 from tinyml.export.capture import Captured, capture
 from tinyml.export.parity import cases, compare
 from tinyml.export.passes.torch.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.stage_values import eager_values
-from tinyml.spec import Signature, TensorSpec
 
 # torch 2.13 warns about its own use of LeafSpec
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")

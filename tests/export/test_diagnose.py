@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.diagnosis import Confusion
+from tinyml.core.diagnosis import Confusion
+from tinyml.core.spec import Array
 from tinyml.export.choose_range import Range
 from tinyml.export.diagnose import diagnose
 from tinyml.export.diagnose.collapsed_classes import effective
 from tinyml.export.diagnose.evidence import Bias, Evidence, Layer, Watched
 from tinyml.export.operators import FileOperator
 from tinyml.export.plan import QuantPlan, TensorPlan
-from tinyml.spec import Array
 
 CHANNELS, PIXELS = 8, 1024
 NAMES = ("cat", "dog", "cow", "hen")

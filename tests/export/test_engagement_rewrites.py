@@ -13,14 +13,14 @@ from small_networks import noise
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.core.tolerance import POLICIES
 from tinyml.export import flatbuffer
 from tinyml.export.capture import Captured, capture
 from tinyml.export.flatbuffer_edit import name_of
 from tinyml.export.passes.torch.average_over_space import average_over_space
 from tinyml.export.passes.torch.use_leaky_relu import use_leaky_relu
 from tinyml.export.stage_values import captured_values, eager_values
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
-from tinyml.tolerance import POLICIES
 
 Function = Callable[[Tensor], Tensor]
 SHAPE = (2, 3, 6, 5)

@@ -8,11 +8,11 @@ import torch
 from small_networks import noise
 from torch import Tensor, nn
 
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import Captured, capture
 from tinyml.export.parity import compare
 from tinyml.export.passes.torch.equalize_layers import equalize_layers
 from tinyml.export.stage_values import captured_values, eager_values
-from tinyml.spec import Signature, TensorSpec
 
 SPREAD = torch.where(torch.arange(8) % 2 == 0, 1000.0, 1.0)
 

@@ -10,8 +10,9 @@ import torch
 from shipped import RUNTIMES, WRITERS, Shipped
 from torch import Tensor, nn
 
-from tinyml.bundle import StageParity
-from tinyml.errors import ExportError
+from tinyml.core.bundle import StageParity
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export import parity
 from tinyml.export.capture import Captured, capture
 from tinyml.export.passes.torch import rewrite
@@ -21,7 +22,6 @@ from tinyml.export.precision.half import HalfProgram
 from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.export.stage_values import eager_values
 from tinyml.models.funnelnet import FUNNELNET, FunnelNet
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
 Cases = dict[str, Arrays]

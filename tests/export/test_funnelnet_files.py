@@ -7,6 +7,7 @@ import torch
 from shipped import FORMATS, Shipped, ship
 from small_networks import randomised
 
+from tinyml.core.spec import Signature
 from tinyml.export import flatbuffer
 from tinyml.export.capture import capture
 from tinyml.export.parity import cases, compare
@@ -15,7 +16,6 @@ from tinyml.export.passes import tflite as tflite_passes
 from tinyml.export.passes import torch as torch_passes
 from tinyml.export.stage_values import eager_values
 from tinyml.models.funnelnet import FUNNELNET
-from tinyml.spec import Signature
 
 SIGNATURE: Signature = FUNNELNET.signature(3)
 

@@ -11,11 +11,11 @@ import onnx.parser
 import onnxruntime
 import pytest
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
+from tinyml.core.integers import Integers, to_integers, to_real
+from tinyml.core.spec import Array
 from tinyml.export.choose_range import Range
 from tinyml.export.integer_ends import integer_ends_of_onnx
-from tinyml.integers import Integers, to_integers, to_real
-from tinyml.spec import Array
 
 CONSTANTS = "<float s = {0.5}, int8 z = {3}, float t = {0.25}, int8 u = {-5}>"
 PAIRS = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tinyml.core.parts import Joined
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import capture
 from tinyml.export.joined import joined
-from tinyml.parts import Joined
-from tinyml.spec import Signature, TensorSpec
 
 
 def parts(forward: nn.Module, **outputs: tuple[int, ...]) -> dict[str, Joined]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 from tinyml.export.choose_range import Range
 from tinyml.export.joins import (
     AT_THE_END,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyml.bundle import Agreement, Parity
-from tinyml.errors import ValidationError
+from tinyml.core.bundle import Agreement, Parity
+from tinyml.core.errors import ValidationError
+from tinyml.core.paired_difference import paired_difference
+from tinyml.core.parts import Joined, parts_of
+from tinyml.core.spec import Array, Signature, StatePair, TensorSpec
+from tinyml.core.tolerance import POLICIES
 from tinyml.export.parity import cases, compare, gate
 from tinyml.models.training.metrics import share_right
-from tinyml.paired_difference import paired_difference
-from tinyml.parts import Joined, parts_of
-from tinyml.spec import Array, Signature, StatePair, TensorSpec
-from tinyml.tolerance import POLICIES
 
 WANT = {
     "bank": np.linspace(-1, 1, 20, dtype=np.float32),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
 from tinyml.export import joins, plan
 from tinyml.export.choose_range import Range
 from tinyml.export.keep_float import NO_KERNEL, exact_stages, kept_operators

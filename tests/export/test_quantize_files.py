@@ -16,17 +16,17 @@ from integer_files import graph_of, planned, quantized, runtime, write_floats
 from sparse_networks import answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.registry import INTEGER
+from tinyml.core.tolerance import sqnr_db
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
 from tinyml.export.keep_float import kept_operators
 from tinyml.export.passes import tflite as passes
-from tinyml.registry import INTEGER
 from tinyml.runtimes import file_sparse
 from tinyml.runtimes.inspect_onnx import inspect_onnx
 from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.tolerance import sqnr_db
 
 # ai-edge-quantizer opens a file like this itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")

@@ -18,8 +18,8 @@ from onnx import numpy_helper
 from shipped import FORMATS, Shipped, first_divergence, ship
 from small_networks import CHANNELS, SIGNATURE, STAGES, network
 
-from tinyml.bundle import Parity, StageParity
-from tinyml.errors import ValidationError
+from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.errors import ValidationError
 from tinyml.export import flatbuffer
 from tinyml.export.capture import Captured, capture
 from tinyml.export.parity import cases, gate

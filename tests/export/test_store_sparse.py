@@ -21,14 +21,14 @@ from sparse_networks import (
     pointwise,
 )
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer, sparse_encoding
 from tinyml.export.passes import tflite as passes
 from tinyml.export.passes.tflite.share_buffers import share_buffers
 from tinyml.export.passes.tflite.store_sparse import store_sparse
 from tinyml.pipeline.inspect import inspect_file
 from tinyml.runtimes import file_sparse
-from tinyml.spec import Array
 
 
 def masked(rows: int, columns: int, block: int, kept: float, seed: int) -> Array:

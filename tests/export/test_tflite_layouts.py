@@ -10,14 +10,14 @@ import torch
 from shipped import ship
 from torch import Tensor, nn
 
-from tinyml.bundle import in_order
+from tinyml.core.bundle import in_order
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.blocks import blocks
 from tinyml.export.capture import capture
 from tinyml.export.parity import cases, compare
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.stage_values import eager_values
 from tinyml.export.tflite_layouts import Produced, layout
-from tinyml.spec import Signature, TensorSpec
 
 
 def tensor(

@@ -9,6 +9,7 @@ import pytest
 from small_networks import SIGNATURE, STAGES, network
 from stored_bytes import unread_bytes
 
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.capture import capture
 from tinyml.export.flatbuffer_edit import add_constant, operator_code
@@ -20,7 +21,6 @@ from tinyml.export.passes.tflite.strip_metadata import strip_metadata
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.tflite_runtimes import NEWER, minimum_runtime
 from tinyml.export.write_tflite import to_tflite
-from tinyml.spec import Array
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from small_networks import SIGNATURE, STAGES, network, noise, randomised
 from torch import Tensor, nn
 
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import Captured, capture
 from tinyml.export.parity import cases, compare
 from tinyml.export.passes import torch as passes
@@ -17,7 +18,6 @@ from tinyml.export.passes.torch.drop_dropout import drop_dropout
 from tinyml.export.passes.torch.fold_batchnorm import fold_batchnorm
 from tinyml.export.passes.torch.merge_pad_into_conv import merge_pad_into_conv
 from tinyml.export.stage_values import captured_values, eager_values
-from tinyml.spec import Signature, TensorSpec
 
 Pass = Callable[..., int]
 

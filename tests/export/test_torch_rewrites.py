@@ -11,6 +11,7 @@ import torch
 from small_networks import noise
 from torch import Tensor, nn
 
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import Captured, capture
 from tinyml.export.parity import compare
 from tinyml.export.passes.torch.average_by_matrix import average_by_matrix
@@ -19,7 +20,6 @@ from tinyml.export.passes.torch.maximum_by_windows import maximum_by_windows
 from tinyml.export.passes.torch.stft_to_conv import stft_to_conv
 from tinyml.export.passes.torch.zero_masked_rows import zero_masked_rows
 from tinyml.export.stage_values import captured_values, eager_values
-from tinyml.spec import Signature, TensorSpec
 
 Pass = Callable[..., int]
 

@@ -16,6 +16,8 @@ from sparse_networks import INT8, answers, image, pointwise
 from test_quantize_files import graph_of, quantized, runtime, write_floats
 from torch import Tensor, nn
 
+from tinyml.core.spec import Array
+from tinyml.core.tolerance import POLICIES
 from tinyml.export import flatbuffer, quantize_tflite
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
 from tinyml.export.passes import tflite as passes
@@ -25,8 +27,6 @@ from tinyml.runtimes.file_graph import read_graph
 from tinyml.runtimes.inspect_onnx import inspect_onnx
 from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.spec import Array
-from tinyml.tolerance import POLICIES
 
 # ai-edge-quantizer opens a file like this itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tinyml.errors import CheckpointError
+from tinyml.core.errors import CheckpointError
 from tinyml.export.weights import load_weights, read_weights
 
 

@@ -13,15 +13,15 @@ from shipped import FORMATS, Shipped, ship
 from small_networks import SIGNATURE, STAGES, network, randomised
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.subprocesses import run_child
 from tinyml.export import facts, flatbuffer, write_tflite
 from tinyml.export.capture import NAMES, PROGRAM, Captured, capture
-from tinyml.export.convert import run_child
 from tinyml.export.parity import cases, compare
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.stage_values import eager_values
 from tinyml.export.twin import add_outputs
-from tinyml.spec import Signature, TensorSpec
 
 IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8)),))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
 from tinyml.models.data.audio import read_audio
 
 RATE = 4000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinyml.image_decision import ImageDecision
+from tinyml.core.image_decision import ImageDecision
 from tinyml.models.data.augment import augment, normalise
 
 COLOUR = ImageDecision(("a", "b"), 9)

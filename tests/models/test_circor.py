@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
 from tinyml.models.data.circor import load
 from tinyml.models.data.recordings import RecordingSet, folds_by_person, person_labels
 

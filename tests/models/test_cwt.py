@@ -7,7 +7,7 @@ import pytest
 import pywt
 import torch
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 from tinyml.models.cwt import MultiRateBank, SingleRateBank, edge_s, half_band, morlet
 from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW
 

@@ -9,7 +9,7 @@ import pytest
 from images import jpeg
 from PIL import Image
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
 from tinyml.models.data.decode import decode
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.spec import ModelEntry
 from tinyml.models.cost import count_macs, count_parameters, front_end_children, macs_by_child
 from tinyml.models.funnelnet import (
     FUNNELNET,
@@ -18,7 +19,6 @@ from tinyml.models.funnelnet import (
     PaperFunnelNet,
 )
 from tinyml.models.table import read_table, table
-from tinyml.spec import ModelEntry
 
 PAPER_SHAPES = {
     "squeeze.0": (16, 999, 31),

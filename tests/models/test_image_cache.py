@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from images import write_folder
 
-from tinyml.errors import DataError
-from tinyml.files import cache_folder
+from tinyml.core.errors import DataError
+from tinyml.core.files import cache_folder
 from tinyml.models.data import image_cache, image_folder
 from tinyml.models.data.image_cache import Made, Part, cached_set
 from tinyml.models.data.images import Bytes, ImageSet
@@ -167,7 +167,7 @@ def test_the_cache_lies_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 LOAD = """
 import sys
-from tinyml.errors import TinymlError
+from tinyml.core.errors import TinymlError
 from tinyml.models.data import shapes
 try:
     shapes.load({"limit": 20, "test_limit": 5}, 0)

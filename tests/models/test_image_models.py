@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinyml import registry
-from tinyml.errors import RecipeError
-from tinyml.image_decision import ImageDecision
+from tinyml.core import registry
+from tinyml.core.errors import RecipeError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.spec import ModelEntry
 from tinyml.models.classifier import ImageClassifier
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
 from tinyml.models.resnet_cifar import RESNET_20
-from tinyml.spec import ModelEntry
 
 ENTRIES: list[ModelEntry] = [
     entry

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from images import idx, jpeg, pack, write_folder, write_mnist
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
 from tinyml.models.data import cifar10, image_folder, mnist, shapes
 from tinyml.models.data.images import ImageSet
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.spec import ModelEntry
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
 from tinyml.models.recalibration import SpatialAndChannel, SqueezeExcite
 from tinyml.models.resnet_cifar import RESNET_20
 from tinyml.models.table import read_table
-from tinyml.spec import ModelEntry
 
 WITH_OPTION = [row["name"] for row in read_table() if "recalibration" in row]
 

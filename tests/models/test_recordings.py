@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
 from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import (
     Recording,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.efficientnet import EfficientNet
 from tinyml.models.efficientnet import plan as efficientnet_plan

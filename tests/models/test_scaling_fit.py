@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml.errors import DataError, MissingExtraError
+from tinyml.core.errors import DataError, MissingExtraError
 from tinyml.models.plans import count_plan_macs
 from tinyml.models.scaling import BASE_MACS, PUBLISHED, Budget, scale, tinynet_plan
 from tinyml.models.scaling_fit import Point, fit, frontier, read_points

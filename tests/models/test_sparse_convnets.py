@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models.cost import count_parameters
 from tinyml.models.sparsity import count_nonzero, count_zeros, rule_for, sparse_layers
-from tinyml.spec import LayerSparsity, ModelEntry
 
 PRESETS = [name for name in registry.MODELS if "sparse" in name]
 SHARES = {"sparse90": 0.90, "sparse85": 0.85, "sparse80": 0.80}

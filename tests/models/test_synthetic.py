@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
+from tinyml.core.recipe import DataRecipe, Recipe, TrainRecipe
 from tinyml.models.data.recordings import person_labels
 from tinyml.models.data.synthetic import RATE_HZ, load, make_person, make_recording
 from tinyml.models.funnelnet import FUNNELNET
@@ -18,7 +19,6 @@ from tinyml.models.training.metrics import confusion, unweighted_average_recall
 from tinyml.models.training.predict import by_person, predict_recordings
 from tinyml.models.training.recordings import train
 from tinyml.models.training.run import answer_windows, load_module
-from tinyml.recipe import DataRecipe, Recipe, TrainRecipe
 
 Reals = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml.bundle import Parity, StageParity
+from tinyml.core.bundle import Parity, StageParity
 from tinyml.pages.divergence import LEAST, MOST, divergence_plot, share
 
 

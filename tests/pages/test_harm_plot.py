@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml.diagnosis import Confusion, Explained, Harm
+from tinyml.core.diagnosis import Confusion, Explained, Harm
 from tinyml.pages.harm_plot import MOST_LAYERS, MOST_NAMES, classes_plot, harm_plot
 
 INF = math.inf

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.pages.plots import _edges, curve_plot, scalogram_plot
 
 FREQUENCIES = (400.0, 200.0, 100.0, 50.0)

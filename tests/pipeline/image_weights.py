@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tinyml.core.spec import ModelEntry
 from tinyml.export import parity
 from tinyml.models.sparsity import count_zeros, sparse_layers
-from tinyml.spec import ModelEntry
 
 NOISE_IMAGES = 12
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tinyml import bundle as bundles
-from tinyml.paired_difference import Difference
+from tinyml.core import bundle as bundles
+from tinyml.core.paired_difference import Difference
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.predict import predict
 

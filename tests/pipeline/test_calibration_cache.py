@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyml import code_digest, files
-from tinyml.errors import MachineError
+from tinyml.core import code_digest, files
+from tinyml.core.errors import MachineError
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.choose_range import Range
 from tinyml.pipeline.integers import calibration_cache
 from tinyml.pipeline.integers.calibration_cache import cached, key
 from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.spec import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", (2,)),), (TensorSpec("y", (2,)),))
 CONDITIONS: dict[str, str | int] = {"ranges": "mse", "threads": 1}

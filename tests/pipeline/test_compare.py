@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from two_files import DECISION, FLOATS, HEADER, INTEGERS, SIGNATURE, row, write_bundle, write_onnx
 
-from tinyml.bundle import Agreement, Metric, Parity
-from tinyml.errors import BundleError, InputError, MissingExtraError
-from tinyml.paired_difference import Difference
+from tinyml.core.bundle import Agreement, Metric, Parity
+from tinyml.core.errors import BundleError, InputError, MissingExtraError
+from tinyml.core.paired_difference import Difference
+from tinyml.core.spec import TensorSpec
 from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.comparison import files as compare_files
 from tinyml.pipeline.comparison.text import sections
-from tinyml.spec import TensorSpec
 
 
 def silent(_: object) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 
+from tinyml.core.errors import InputError, ValidationError
+from tinyml.core.files import sha256, write_json
+from tinyml.core.measurement import Measurement, Process
 from tinyml.device.measure import Job
-from tinyml.errors import InputError, ValidationError
-from tinyml.files import sha256, write_json
-from tinyml.measurement import Measurement, Process
 from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.comparison import latency as compare_latency
 from tinyml.pipeline.comparison.latency import LatencyPair, Timing

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.decision import Decision, Floats
+from tinyml.core.errors import DataError
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
 from tinyml.pipeline import evaluate
 from tinyml.pipeline.sources import calibration
-from tinyml.recipe import Recipe
-from tinyml.spec import Signature, TensorSpec
 
 DECISION = Decision(labels=("Present", "Absent"), window=4, hop=4, rate_hz=4000)
 RECIPE = Recipe(name="r", model="m")

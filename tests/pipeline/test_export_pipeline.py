@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tinyml import bundle as bundles
-from tinyml import checkpoint, tolerance
-from tinyml.errors import DataError, UsageError, ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core import checkpoint, tolerance
+from tinyml.core.errors import DataError, UsageError, ValidationError
+from tinyml.core.tolerance import Tolerance
 from tinyml.pipeline.export import export
 from tinyml.pipeline.sources.export_job import ExportJob
-from tinyml.tolerance import Tolerance
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
 

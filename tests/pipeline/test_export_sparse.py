@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tinyml import build_bundle
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 from tinyml.pipeline.inspect_sparse import inspect_sparse
 
 SAMPLE = {"image": np.zeros((1, 16, 8, 8), np.float32)}

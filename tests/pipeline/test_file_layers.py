@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyml.core.spec import Array
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
 from tinyml.runtimes.file_graph import ModelGraph, Operator, Value
-from tinyml.spec import Array
 
 RANDOM = np.random.default_rng(0)
 

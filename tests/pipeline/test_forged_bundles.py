@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Parity, StageParity
-from tinyml.errors import InputError, TinymlError, UsageError, ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
+from tinyml.core.files import sha256
 from tinyml.export import parity
-from tinyml.files import sha256
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.assert_parity import assert_parity

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tinyml import recipe as recipes
-from tinyml.errors import RecipeError
+from tinyml.core import recipe as recipes
+from tinyml.core.errors import RecipeError
+from tinyml.core.recipe import ExportRecipe, Recipe
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.user_model import Asked, FactorySource
 from tinyml.pipeline.steps.export_plan import checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
-from tinyml.recipe import ExportRecipe, Recipe
 
 FOUND = ExportRecipe(
     formats=("tflite",),

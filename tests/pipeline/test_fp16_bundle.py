@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from shared_folder import shared_folder
 
-from tinyml import bundle as bundles
-from tinyml.bundle import ModelFile
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import ModelFile
 from tinyml.pipeline.inspect import inspect
 
 ROOT = Path(__file__).parents[2]

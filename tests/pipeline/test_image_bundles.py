@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyml import bundle as bundles
-from tinyml import checkpoint
-from tinyml.errors import DataError, UsageError
-from tinyml.image_decision import ImageDecision
+from tinyml.core import bundle as bundles
+from tinyml.core import checkpoint
+from tinyml.core.errors import DataError, UsageError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.paired_difference import Difference
+from tinyml.core.recipe import Recipe
 from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
-from tinyml.paired_difference import Difference
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.pipeline.answers.predict_images import read_pixels
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
-from tinyml.recipe import Recipe
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

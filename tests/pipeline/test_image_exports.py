@@ -13,10 +13,11 @@ from image_weights import random_weights
 from safetensors.torch import save_file
 
 import tinyml
-from tinyml import bundle as bundles
-from tinyml import registry
-from tinyml.bundle import Bundle
-from tinyml.errors import CheckpointError, InputError
+from tinyml.core import bundle as bundles
+from tinyml.core import registry
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import CheckpointError, InputError
+from tinyml.core.spec import ModelEntry
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
 from tinyml.models.mobilenet_v2 import MOBILENET_V2
 from tinyml.models.resnet_cifar import RESNET_20
@@ -24,7 +25,6 @@ from tinyml.models.timm_names import from_timm
 from tinyml.models.tinynet import TINYNET, TINYNET_D, TINYNET_E
 from tinyml.pipeline.export import export
 from tinyml.pipeline.sources.export_job import ExportJob
-from tinyml.spec import ModelEntry
 
 NARROW = MOBILENET_V1.configured({"width": 0.25, "resolution": 32, "stem_stride": 1})
 ENGINES = {"captured", "rewritten", "onnxruntime", "litert"}

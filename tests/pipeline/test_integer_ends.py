@@ -16,11 +16,13 @@ import pytest
 from int8_user import silent, write_user
 from shared_folder import shared_folder
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
-from tinyml.errors import UsageError
-from tinyml.image_decision import ImageDecision
-from tinyml.integers import Integers
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import UsageError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.integers import Integers
+from tinyml.core.spec import Signature, StatePair, TensorSpec
+from tinyml.core.tolerance import sqnr_db
 from tinyml.pages.run_script import (
     ARRAYS_SCRIPT,
     IMAGES_SCRIPT,
@@ -40,8 +42,6 @@ from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.spec import Signature, StatePair, TensorSpec
-from tinyml.tolerance import sqnr_db
 
 
 def job(folder: Path, **asked: Any) -> ExportJob:

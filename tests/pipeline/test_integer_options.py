@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from int8_user import SHAPE, job, silent, write_user
 
-from tinyml.errors import InputError, UsageError
+from tinyml.core.errors import InputError, UsageError
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.pipeline.export import export
 from tinyml.pipeline.integers.write_integers import check_kept
 from tinyml.pipeline.sources.calibration import given
-from tinyml.spec import Signature, TensorSpec
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from int8_user import SHAPE, job, silent
 
-from tinyml.bundle import Bundle, StageParity
-from tinyml.errors import UsageError, ValidationError
+from tinyml.core.bundle import Bundle, StageParity
+from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.spec import Array
+from tinyml.core.tolerance import sqnr_db
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.declared_rows import check_parts
 from tinyml.pipeline.export import export
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
-from tinyml.spec import Array
 from tinyml.testing import ParityError
-from tinyml.tolerance import sqnr_db
 
 NET = """
 import torch

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from onnx import load, numpy_helper, save
 
-from tinyml import bundle as bundles
-from tinyml.bundle import StageParity
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import StageParity
 from tinyml.export import parity
 from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline.answers import reference
@@ -93,9 +93,9 @@ def test_a_stage_of_the_program_is_read_with_torch(tmp_path: Path) -> None:
     import torch
     from torch import nn
 
+    from tinyml.core.spec import Signature, TensorSpec
     from tinyml.export.capture import capture
     from tinyml.pipeline.answers.reference import Reference
-    from tinyml.spec import Signature, TensorSpec
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.bundle import Parity, StageParity
-from tinyml.errors import InputError, TinymlError, UsageError, ValidationError
+from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
+from tinyml.core.spec import Signature, StatePair, TensorSpec
+from tinyml.core.tolerance import metric_bound
 from tinyml.export.parity import gate
 from tinyml.pipeline.integers.explain import settled
 from tinyml.pipeline.sources.arrays import check_data, read_npz, rows_of
 from tinyml.pipeline.sources.metric import Measuring, judged, predictions, value
 from tinyml.pipeline.sources.metric_kind import sounds_like_loss
 from tinyml.pipeline.sources.user_model import read_measuring
-from tinyml.spec import Signature, StatePair, TensorSpec
-from tinyml.tolerance import metric_bound
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", (1, 3)), TensorSpec("h", (1, 2))),

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from tinyml import build_bundle
-from tinyml import bundle as bundles
+from tinyml.core import bundle as bundles
+from tinyml.core.spec import Array
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed
 from tinyml.pipeline.export import export
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.trained import saved_model
-from tinyml.spec import Array
 
 CHANNELS = 1
 CHECKPOINTS = Path(__file__).parents[2] / "examples" / "checkpoints"

@@ -12,9 +12,9 @@ import torch
 from int8_user import SHAPE, job, silent, write_user
 from torch import Tensor, nn
 
-from tinyml import bundle as bundles
 from tinyml.cli.export import _show
-from tinyml.errors import ExportError, InputError, UsageError, ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect

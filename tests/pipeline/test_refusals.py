@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import capture
 from tinyml.pipeline import export
 from tinyml.pipeline.steps import write_files
-from tinyml.process import machine_memory_mb
-from tinyml.spec import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError, UsageError, ValidationError
+from tinyml.core.errors import InputError, UsageError, ValidationError
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.sources.export_job import ExportJob

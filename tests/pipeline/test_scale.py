@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tinyml.errors import DataError, UsageError
+from tinyml.core.errors import DataError, UsageError
 from tinyml.models.scaling import PUBLISHED
 from tinyml.models.tinynet import TINYNET
 from tinyml.pipeline.scale import ScaleJob, parse_count, recipe_lines, run

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 from tinyml.pipeline.inspect import inspect
 from tinyml.runtimes import file_session
 from tinyml.runtimes.file_session import ChildRuntime, receive, send
@@ -27,8 +27,8 @@ RUNTIME = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from tinyml.errors import InputError
-from tinyml.spec import Signature, TensorSpec
+from tinyml.core.errors import InputError
+from tinyml.core.spec import Signature, TensorSpec
 
 class Sum:
     signature = Signature((TensorSpec("x", (2, 3)),), (TensorSpec("total", ()),))
@@ -202,7 +202,7 @@ VERBS = """
 import sys
 from pathlib import Path
 import numpy as np
-from tinyml import bundle as bundles
+from tinyml.core import bundle as bundles
 from tinyml.pipeline import bench, compare, evaluate, inspect, inspect_sparse, predict, verify
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.answers import reference

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
-from tinyml.errors import ExportError
-from tinyml.export import convert, facts, twin, write_tflite
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.subprocesses import run_child
+from tinyml.export import facts, twin, write_tflite
 from tinyml.export.capture import NAMES, PROGRAM, capture
 from tinyml.pipeline.build import build_bundle
 from tinyml.pipeline.verify import verify
-from tinyml.spec import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("input", (1, 3, 8, 8)),), (TensorSpec("output", (1, 4, 8, 8)),))
 
@@ -98,7 +99,7 @@ def test_a_twin_gives_out_what_was_there_before_it_was_written_over(tmp_path: Pa
     module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True)).eval()
     capture(module, SIGNATURE, ("0",)).save(tmp_path)
     arguments = [tmp_path / name for name in (PROGRAM, NAMES, "a.tflite", "facts.json")]
-    convert.run_child(
+    run_child(
         "tinyml.export.write_tflite",
         [*map(str, arguments), "--twin", str(tmp_path / "t.tflite")],
         log=tmp_path / "log",

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import CheckpointError, ExportError, ValidationError
+from tinyml.core.errors import CheckpointError, ExportError, ValidationError
+from tinyml.core.spec import Array
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.sources import user_capture
 from tinyml.pipeline.sources.user_capture import capture_module
-from tinyml.spec import Array
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
 X = np.random.default_rng(0).uniform(0.5, 1.5, (1, 3, 8)).astype(np.float32)

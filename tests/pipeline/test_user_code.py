@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyml.errors import ExportError, InputError
+from tinyml.core.errors import ExportError, InputError
 from tinyml.pipeline.sources.user_code import check_code, explained, is_code, load_code, make
 
 CODE = """\

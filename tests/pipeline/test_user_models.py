@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml import bundle as bundles
-from tinyml.errors import ExportError, InputError, UsageError, ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.comparison.latency import stored
@@ -325,8 +325,8 @@ def test_a_registered_name_takes_a_torch_file_and_a_sample(tmp_path: Path) -> No
 
 
 def test_labels_that_no_output_has_are_refused() -> None:
+    from tinyml.core.spec import Signature, TensorSpec
     from tinyml.pipeline.sources.user_model import _check_labels
-    from tinyml.spec import Signature, TensorSpec
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))
     _check_labels(("a", "b", "c"), signature)

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from tinyml import bundle as bundles
-from tinyml.errors import ValidationError
-from tinyml.files import sha256
+from tinyml.core import bundle as bundles
+from tinyml.core.errors import ValidationError
+from tinyml.core.files import sha256
+from tinyml.core.recipe import Recipe
 from tinyml.models.data.recordings import RecordingSet
 from tinyml.pipeline.answers.data import recording_set
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
-from tinyml.recipe import Recipe
 
 NO_TORCH = """
 import sys

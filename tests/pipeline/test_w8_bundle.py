@@ -15,8 +15,8 @@ from test_export_sparse import SAMPLE, mobile, pruned
 from torch import nn
 
 from tinyml import build_bundle
-from tinyml.bundle import Bundle, read
-from tinyml.errors import ExportError, UsageError
+from tinyml.core.bundle import Bundle, read
+from tinyml.core.errors import ExportError, UsageError
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect_sparse import inspect_sparse

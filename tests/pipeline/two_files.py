@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx.parser
 
-from tinyml.bundle import LABELS, MANIFEST, REFERENCE, Bundle, ModelFile, Parity, StageParity
-from tinyml.decision import Decision
-from tinyml.files import sha256, write_json
+from tinyml.core.bundle import LABELS, MANIFEST, REFERENCE, Bundle, ModelFile, Parity, StageParity
+from tinyml.core.decision import Decision
+from tinyml.core.files import sha256, write_json
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.pipeline.answers.reference import Reference
-from tinyml.spec import Signature, TensorSpec
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 FLOATS = (

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.tolerance import POLICIES
 from tinyml.runtimes.base import Runtime
 from tinyml.runtimes.cut import cut_file, cut_onnx, cut_tflite
 from tinyml.runtimes.file_tflite import read_tflite, text
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.tolerance import POLICIES
 
 
 def conv_tensor(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.runtimes.file_facts import FileFacts, TensorFacts, size_bytes
 from tinyml.runtimes.file_tflite import read_tflite, write_tflite
 from tinyml.runtimes.inspect_onnx import inspect_onnx

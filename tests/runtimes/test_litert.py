@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.tolerance import POLICIES
 from tinyml.runtimes import litert
 from tinyml.runtimes.base import Runtime
 from tinyml.runtimes.litert import LITERT
-from tinyml.tolerance import POLICIES
 
 
 def tensor_after(path: Path, text: str) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.tolerance import POLICIES
 from tinyml.runtimes import ort
 from tinyml.runtimes.base import Runtime
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.tolerance import POLICIES
 
 
 def expected(inputs: dict[str, Any], weights: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.files import sha256
+from tinyml.core.files import sha256
+from tinyml.core.tolerance import POLICIES
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
-from tinyml.tolerance import POLICIES
 
 RUNNER = Path(__file__).parents[2] / "tinyml" / "runtimes" / "runner.py"
 ALLOWED = {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime"}

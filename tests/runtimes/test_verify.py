@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 from tinyml.runtimes import infer_shapes
 from tinyml.runtimes.file_onnx import read_onnx, tensor_array
 from tinyml.runtimes.file_schema import TABLES

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tinyml.files import temporary, write_json
+from tinyml.core.files import temporary, write_json
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "kill_runs"
 NAMES = ("checks", "commands", "lane")

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml import checkpoint, paired_difference
-from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision
-from tinyml.files import write_json
+from tinyml.core import checkpoint, paired_difference
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.decision import Decision
+from tinyml.core.files import write_json
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.training.metrics import average_recall, share_right
-from tinyml.recipe import Recipe
-from tinyml.spec import Signature, TensorSpec
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "quantized_accuracy"
 NAMES = ("cases", "answers", "compare", "write_page")

@@ -65,7 +65,7 @@ def test_a_budget_buys_seeds_first_and_its_plan_stays(modules: Any, tmp_path: Pa
 def test_a_recipe_that_a_claim_writes_is_one_that_tinyml_reads(
     modules: Any, tmp_path: Path
 ) -> None:
-    from tinyml import recipe
+    from tinyml.core import recipe
 
     plan = modules["length"].Length(1.0, 2, 2, 7, 50, "shapes", 7)
     path = modules["claim"].recipe(

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.device.emulated import count, emulated_link
 from tinyml.export import write_tflite
 from tinyml.export.capture import capture
 from tinyml.export.passes import tflite
 from tinyml.export.passes import torch as program
-from tinyml.spec import Signature, TensorSpec
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,11 +7,11 @@ import pytest
 from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
 
+from tinyml.core.target import all_targets
 from tinyml.device.emulated import count, emulated_link
 from tinyml.runtimes.file_graph import read_graph
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 from tinyml.runtimes.sparse import Engagement, engagement
-from tinyml.target import all_targets
 
 # What the lint names where a network just misses a condition: an open end comes with its cause.
 CASE_VERSION = "litert-2.3.0"

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from sparse_network import SAME, VALID, SparseNetwork
 
+from tinyml.core.spec import Array
+from tinyml.core.tolerance import POLICIES
 from tinyml.export import flatbuffer
 from tinyml.export.flatbuffer_edit import name_of
 from tinyml.export.passes.tflite.average_by_depthwise import average_by_depthwise
@@ -17,8 +19,6 @@ from tinyml.export.passes.tflite.average_by_mean import average_by_mean
 from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.passes.tflite.pad_explicitly import pad_explicitly
 from tinyml.export.passes.tflite.store_sparse import store_sparse
-from tinyml.spec import Array
-from tinyml.tolerance import POLICIES
 
 Build = Callable[[SparseNetwork, str], str]
 INT8 = 9

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tinyml.bundle import RUN, Bundle
 from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.core.bundle import RUN, Bundle
 
 
 def command(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import put, put_json
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 
 
 def command(

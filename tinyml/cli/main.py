@@ -31,8 +31,8 @@ from tinyml.cli import (
     train,
     verify,
 )
-from tinyml.errors import INTERRUPTED, InputError, TinymlError
-from tinyml.finite import is_finite
+from tinyml.core.errors import INTERRUPTED, InputError, TinymlError
+from tinyml.core.finite import is_finite
 
 HELP = """Compact models from PyTorch to a bundle that is proven on the runtime it will run on.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import put, put_json, table
-from tinyml.target import all_targets
+from tinyml.core.target import all_targets
 
 
 def command(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyml.cli.terminal import progress, put, put_json, say
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 
 
 def command(

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tinyml.core.errors import DeviceError, UsageError, machine_errors
+from tinyml.core.files import write_text
+from tinyml.core.measurement import Label
+from tinyml.core.scratch import scratch
 from tinyml.device import emulated_root
 from tinyml.device.link import Answer
 from tinyml.device.local import LocalLink
-from tinyml.errors import DeviceError, UsageError, machine_errors
-from tinyml.files import write_text
-from tinyml.measurement import Label
-from tinyml.scratch import scratch
 
 CALLS = 3
 TIMEOUT_S = 600.0

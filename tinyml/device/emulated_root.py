@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from tinyml.errors import DeviceError, MachineError, machine_errors
-from tinyml.files import cache_folder, write_text
-from tinyml.folders import new_folder
-from tinyml.process import python_module, tied
+from tinyml.core.errors import DeviceError, MachineError, machine_errors
+from tinyml.core.files import cache_folder, write_text
+from tinyml.core.folders import new_folder
+from tinyml.core.process import python_module, tied
 
 SUITE = "bookworm"
 PYTHON = "usr/bin/python3.11"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tinyml.measurement import Label
+from tinyml.core.measurement import Label
 
 
 @dataclass(frozen=True, slots=True)

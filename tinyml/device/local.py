@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyml.core.errors import DeviceError, machine_errors
+from tinyml.core.measurement import Label
+from tinyml.core.process import tied
+from tinyml.core.scratch import scratch
 from tinyml.device.link import Answer
-from tinyml.errors import DeviceError, machine_errors
-from tinyml.measurement import Label
-from tinyml.process import tied
-from tinyml.scratch import scratch
 
 
 @dataclass(frozen=True, slots=True)

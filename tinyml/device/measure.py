@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.errors import DeviceError, ValidationError
+from tinyml.core.files import sha256
+from tinyml.core.measurement import WHOLE, Measurement, Process
+from tinyml.core.scratch import scratch
+from tinyml.core.spec import Arrays
 from tinyml.device.link import Answer, Link
-from tinyml.errors import DeviceError, ValidationError
-from tinyml.files import sha256
-from tinyml.measurement import WHOLE, Measurement, Process
 from tinyml.runtimes import runner
-from tinyml.scratch import scratch
-from tinyml.spec import Arrays
 
 Progress = Callable[[str, int, int], None]
 MACHINE = ("cpu", "board", "arch", "cores", "governor", "system", "python", "numpy")

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import ExportError, InputError
-from tinyml.spec import DTYPES, Arrays, Signature, StatePair, TensorSpec
+from tinyml.core.errors import ExportError, InputError
+from tinyml.core.spec import DTYPES, Arrays, Signature, StatePair, TensorSpec
 
 NHWC_AXES = ("batch", "height", "width", "channels")
 IMAGE_RANK = 4

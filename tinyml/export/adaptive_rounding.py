@@ -19,8 +19,8 @@ from typing import Literal
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export.weight_rounding import LEVELS, rounded
-from tinyml.spec import Array
 
 # Inputs of one output: the covariance of more takes too much memory and time.
 MOST_INPUTS = 2048

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array, Signature
 from tinyml.export import blame
 from tinyml.export.blame import Blame
 from tinyml.export.capture import one_line, refuse_state, sample_inputs
-from tinyml.spec import Array, Signature
 
 
 @dataclass(slots=True)

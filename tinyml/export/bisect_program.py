@@ -23,15 +23,15 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
-from tinyml import registry
-from tinyml.errors import ExportError, InputError
+from tinyml.core import registry
+from tinyml.core.errors import ExportError, InputError
+from tinyml.core.files import write_json
+from tinyml.core.scratch import scratch
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export import capture
 from tinyml.export.blame import Blame, from_stack, reason
 from tinyml.export.capture import NAMES, PROGRAM
 from tinyml.export.module_stack import module_stack
-from tinyml.files import write_json
-from tinyml.scratch import scratch
-from tinyml.spec import Signature, TensorSpec
 
 KILLED = "it kills the converter"
 

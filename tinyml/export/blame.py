@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tinyml.errors import ExportError, MachineError, TinymlError
-from tinyml.export.convert import run_child
+from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.subprocesses import run_child
 from tinyml.export.cures import cure
-from tinyml.process import machine_memory_mb
 
 BISECT = "tinyml.export.bisect_program"
 CAPTURE = "torch.export cannot capture {}"

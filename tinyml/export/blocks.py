@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml.spec import Array
+from tinyml.core.spec import Array
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 

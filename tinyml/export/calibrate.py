@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.finite import is_finite
+from tinyml.core.spec import Array
 from tinyml.export.choose_range import METHODS, Histogram, Range
-from tinyml.finite import is_finite
-from tinyml.spec import Array
 
 BINS = 2048
 Sample = Mapping[str, Array]

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_bytes, write_json
+from tinyml.core.spec import Signature, zeros
 from tinyml.export.custom_operators import refuse_custom
 from tinyml.export.module_stack import MODULE
-from tinyml.files import write_bytes, write_json
-from tinyml.spec import Signature, zeros
 
 PROGRAM = "program.pt2"
 NAMES = "capture.json"

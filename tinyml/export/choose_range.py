@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyml.spec import Array
+from tinyml.core.spec import Array
 
 LEVELS = 256
 # Share of the values that percentile keeps; the rest is cut off in equal parts at both ends.

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export.adaptive_rounding import Product, Window
 from tinyml.export.weight_rounding import rounding_error
-from tinyml.spec import Array
 
 # Where a product's output has its channels.
 CHANNEL_AXIS = 1

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.adaptive_rounding import Product, Window
 from tinyml.export.flatbuffer_edit import add_computed, add_constant, name_of, shape_of
 from tinyml.export.weight_ranges import CHANNEL_AXIS as WEIGHT_AXIS
 from tinyml.export.weight_ranges import is_stored
 from tinyml.export.weight_rounding import rounding_error
-from tinyml.spec import Array
 
 # Where a product's output has its channels.
 CHANNEL_AXIS = -1

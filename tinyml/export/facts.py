@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tinyml.files import write_json
-from tinyml.integers import Integers, read_ends
+from tinyml.core.files import write_json
+from tinyml.core.integers import Integers, read_ends
 
 
 @dataclass(frozen=True, slots=True)

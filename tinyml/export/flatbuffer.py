@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.spec import Array
+from tinyml.core.spec import Array
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
-from tinyml.spec import Array
 
 WEIGHT = 1
 

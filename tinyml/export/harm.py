@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tinyml.diagnosis import Explained, decibels, ranked
+from tinyml.core.diagnosis import Explained, decibels, ranked
 from tinyml.export.operators import FileGraph, activations
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
+from tinyml.core.integers import Integers
 from tinyml.export import flatbuffer
 from tinyml.export.choose_range import Range
-from tinyml.integers import Integers
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 # What onnxruntime's quantizer appends to the name of a value that has gone through a pair.

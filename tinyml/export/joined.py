@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from tinyml.core.parts import Joined
 from tinyml.export.capture import Captured
-from tinyml.parts import Joined
 
 JOINS = ("cat", "concat", "stack")
 MOVERS = (

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from tinyml.core.parts import UNEVEN
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileGraph, FileOperator
-from tinyml.parts import UNEVEN
 
 JOINS = ("Concat", "CONCATENATION", "PACK")
 MOVERS = (

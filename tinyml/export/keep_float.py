@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
+from tinyml.core.parts import UNEVEN
 from tinyml.export.choose_range import Range
 from tinyml.export.joins import (
     OF_ORDERS,
@@ -16,7 +17,6 @@ from tinyml.export.joins import (
     uneven,
 )
 from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
-from tinyml.parts import UNEVEN
 
 # onnxruntime computes a normalisation that could not be folded in float32 only: rounding its
 # statistics would cost accuracy and save nothing.

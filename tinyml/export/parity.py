@@ -24,13 +24,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyml.bundle import Parity, StageParity
-from tinyml.errors import ValidationError
-from tinyml.finite import is_finite
-from tinyml.parts import Part
-from tinyml.registry import RUNTIME_OF_FORMAT
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
-from tinyml.tolerance import (
+from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.errors import ValidationError
+from tinyml.core.finite import is_finite
+from tinyml.core.parts import Part
+from tinyml.core.registry import RUNTIME_OF_FORMAT
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.core.tolerance import (
     POLICIES,
     PolicyName,
     largest_error,

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_json
+from tinyml.core.integers import QuantizedType
+from tinyml.core.spec import Array
 from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileOperator
 from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, load_adapted
-from tinyml.files import write_json
-from tinyml.integers import QuantizedType
-from tinyml.spec import Array
 
 Scheme = QuantizedType | Literal["float32"]
 SEEN = "seen in calibration"

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array
 from tinyml.export.correct_biases_onnx import correct_biases, set_weights
 from tinyml.export.facts import Facts
 from tinyml.export.integer_ends import (
@@ -33,7 +34,6 @@ from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.weight_ranges import layers_of_onnx, weight_ranges
-from tinyml.spec import Array
 
 # int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
 MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.correct_biases_tflite import correct_biases, set_weights
 from tinyml.export.facts import Facts
@@ -27,7 +28,6 @@ from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.export.run_quantizer import Quantized, run_quantizer
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
-from tinyml.spec import Array
 
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tinyml.core.files import write_bytes
+from tinyml.core.integers import Integers
 from tinyml.export import facts, plan
 from tinyml.export.facts import Facts
 from tinyml.export.plan import QuantPlan
-from tinyml.files import write_bytes
-from tinyml.integers import Integers
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.spec import Array
+from tinyml.core.spec import Array
 
 # The sizes that XNNPACK has kernels for, the largest first: src/configs/spmm-config.c.
 BLOCKS = (4, 2)

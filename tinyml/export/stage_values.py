@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.export.capture import Captured, name_outputs
-from tinyml.spec import Array, Arrays, Signature
 
 Values = tuple[dict[str, Array], dict[str, Array]]
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
 from tinyml.export.capture import Captured
 from tinyml.export.flatbuffer import operator_name, text
 from tinyml.export.names import free_name

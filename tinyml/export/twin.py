@@ -16,12 +16,12 @@ from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import Captured, load
 from tinyml.export.facts import Facts
 from tinyml.export.precision import plan
 from tinyml.export.precision.plan import PrecisionPlan
-from tinyml.spec import Signature, TensorSpec
 
 Write = Callable[[Captured, Path, PrecisionPlan | None], Facts]
 # Every one more is one more value that the runtime holds to the end.

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.integers import step
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.choose_range import Range
 from tinyml.export.onnx_weights import channel_axis
-from tinyml.integers import step
-from tinyml.spec import Array
 
 # Where a weight's output channels lie.
 CHANNEL_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}

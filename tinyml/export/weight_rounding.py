@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.spec import Array
+from tinyml.core.spec import Array
 
 LEVELS = 127
 # Each weight to its nearest integer, or all of an output together (`adaptive_rounding`).

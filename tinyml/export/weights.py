@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import CheckpointError, ExportError, TinymlError
+from tinyml.core.errors import CheckpointError, ExportError, TinymlError
+from tinyml.core.finite import check_finite
 from tinyml.export.capture import one_line
-from tinyml.finite import check_finite
 
 SHOWN = 4
 Tensors = Mapping[str, Tensor]

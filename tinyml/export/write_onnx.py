@@ -16,7 +16,8 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import InlinePass, RemoveUnusedOpsetsPass
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_bytes
 from tinyml.export import capture
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
@@ -26,7 +27,6 @@ from tinyml.export.passes.onnx import rewrite
 from tinyml.export.precision import of
 from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.export.twin import run_writer
-from tinyml.files import write_bytes
 
 OPSET = 18
 IR_VERSION = 8

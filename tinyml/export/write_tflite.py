@@ -14,7 +14,9 @@ from typing import Any
 
 import litert_torch
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_bytes
+from tinyml.core.scratch import scratch
 from tinyml.export import capture, flatbuffer
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
@@ -27,8 +29,6 @@ from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.export.tflite_names import computing_parts, made_from, name_stages, parts_of_tensors
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.twin import run_writer
-from tinyml.files import write_bytes
-from tinyml.scratch import scratch
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)

@@ -10,8 +10,8 @@ import dataclasses
 import difflib
 from typing import Any, TypeVar
 
-from tinyml.errors import RecipeError
-from tinyml.spec import Options
+from tinyml.core.errors import RecipeError
+from tinyml.core.spec import Options
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from tinyml.image_decision import IMAGENET_MEAN, IMAGENET_STD, ImageDecision
+from tinyml.core.image_decision import IMAGENET_MEAN, IMAGENET_STD, ImageDecision
+from tinyml.core.spec import LayerSparsity, ModelEntry, Options, Signature, TensorSpec
 from tinyml.models.architecture import chosen, defaults
-from tinyml.spec import LayerSparsity, ModelEntry, Options, Signature, TensorSpec
 
 T = TypeVar("T")
 IMAGENET_CLASSES = 1000

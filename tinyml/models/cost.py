@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tinyml.spec import ModelEntry, Signature, zeros
+from tinyml.core.spec import ModelEntry, Signature, zeros
 
 aten = torch.ops.aten
 

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 
 Reals = NDArray[np.float64]
 HALF_BAND_TAPS = 47

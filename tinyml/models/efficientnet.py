@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models.architecture import between
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
@@ -30,7 +31,6 @@ from tinyml.models.plans import (
 )
 from tinyml.models.recalibration import NONE, recalibrate, recalibration_option
 from tinyml.models.timm_names import from_timm
-from tinyml.spec import LayerSparsity, ModelEntry
 
 PAPER = "arXiv 1905.11946"
 DROPOUT = 0.2

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyml.decision import Decision
+from tinyml.core.decision import Decision
+from tinyml.core.spec import ModelEntry, Signature, TensorSpec
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
-from tinyml.spec import ModelEntry, Signature, TensorSpec
 
 LABELS = ("Present", "Unknown", "Absent")
 PAPER = "arXiv 2405.09570"

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
 from tinyml.models.plans import in_eights
 from tinyml.models.recalibration import recalibrate, recalibration_option
-from tinyml.spec import LayerSparsity, ModelEntry
 
 PAPER = "arXiv 1704.04861"
 STEM_CHANNELS = 32

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tinyml.core.spec import ModelEntry
 from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
 from tinyml.models.recalibration import recalibrate, recalibration_option
-from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 1512.03385"
 CHANNELS = (16, 32, 64)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 from tinyml.models.plans import (
     STEM_CHANNELS,
     TOP_CHANNELS,

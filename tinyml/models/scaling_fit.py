@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.errors import DataError, require
+from tinyml.core.errors import DataError, require
 from tinyml.models.plans import count_plan_macs
 from tinyml.models.scaling import BASE_MACS, BASE_SIDE, CLASSES, tinynet_plan
 

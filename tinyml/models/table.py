@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml.files import write_json
-from tinyml.image_decision import ImageDecision
-from tinyml.spec import ModelEntry
+from tinyml.core.files import write_json
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.spec import ModelEntry
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ are the published (r, w, d); the family `tinynet` takes any, as `tinyml scale` f
 
 from __future__ import annotations
 
+from tinyml.core.spec import ModelEntry
 from tinyml.models.efficientnet import Architecture, scaled_entry
 from tinyml.models.scaling import BASE_SIDE, tinynet_plan
-from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 2010.14819"
 # Letter -> (r, w, d)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from tinyml.core.spec import ModelEntry
 from tinyml.models.architecture import between
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
 from tinyml.models.recalibration import recalibrate, recalibration_option
-from tinyml.spec import ModelEntry
 
 PAPER = "arXiv 1409.1556"
 # (channels, convolutions) between two halvings of the image.

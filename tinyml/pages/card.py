@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tinyml.bundle import Bundle
-from tinyml.decision import AnyDecision
-from tinyml.image_decision import RESAMPLER, ImageDecision
+from tinyml.core.bundle import Bundle
+from tinyml.core.decision import AnyDecision
+from tinyml.core.image_decision import RESAMPLER, ImageDecision
 
 INTENDED_USE = {
     "heart": (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyml.bundle import Parity, StageParity
+from tinyml.core.bundle import Parity, StageParity
 from tinyml.pages.plots import CHOSEN, INK, LINES, drawing, new_figure, save_figure
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyml.diagnosis import Confusion, Explained, decibels, ranked
+from tinyml.core.diagnosis import Confusion, Explained, decibels, ranked
 from tinyml.pages.plots import CHOSEN, INK, LINES, OTHER, drawing, new_figure, save_figure
 
 if TYPE_CHECKING:

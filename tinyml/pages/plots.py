@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.errors import InputError, MissingExtraError
-from tinyml.files import write_bytes
-from tinyml.spec import Array
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.files import write_bytes
+from tinyml.core.spec import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml.checkpoint import Checkpoint
-from tinyml.files import write_text
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.files import write_text
+from tinyml.core.spec import Array
 from tinyml.pages.plots import CHOSEN, LINES, drawing, figure_png, new_figure
-from tinyml.spec import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

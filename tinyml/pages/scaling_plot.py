@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyml.core.spec import Array
 from tinyml.pages.plots import INK, LINES, OTHER, drawing, new_figure, save_figure
-from tinyml.spec import Array
 
 TICKS = tuple(digit * 10.0**power for power in range(-1, 5) for digit in (1, 2, 5))
 

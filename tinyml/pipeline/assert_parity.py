@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml import bundle as bundles
-from tinyml.bundle import REFERENCE, Bundle, Parity, StageParity
-from tinyml.errors import InputError
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import REFERENCE, Bundle, Parity, StageParity
+from tinyml.core.errors import InputError
+from tinyml.core.parts import Joined
+from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.core.tolerance import POLICIES, PolicyName
 from tinyml.export import parity
-from tinyml.parts import Joined
 from tinyml.pipeline.answers import reference as references
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, runtime_of
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.summary import parity_table
-from tinyml.spec import Array, Arrays, Signature
 from tinyml.testing import ParityError
-from tinyml.tolerance import POLICIES, PolicyName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +41,7 @@ def assert_parity(
     reference  the module: compared at every stage of a bundle, and at its outputs; or the
                outputs by name; or a function of the inputs that returns them
     inputs     arrays or tensors by name; or cases of them, by the case's name
-    policy     of `tinyml.tolerance`; without one, that of each file's precision
+    policy     of `tinyml.core.tolerance`; without one, that of each file's precision
 
     Returns the rows compared. Raises `tinyml.testing.ParityError`, an `AssertionError`, naming
     engine, stage, case, error and bound, and the worst value of the first; `MissingExtraError`

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
-from tinyml.bundle_folder import bundle_around, check_outside
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle
+from tinyml.core.bundle_folder import bundle_around, check_outside
+from tinyml.core.errors import DeviceError, InputError
+from tinyml.core.files import resolved, write_json
+from tinyml.core.integers import to_integers
+from tinyml.core.measurement import WHOLE, Difference, Measurement
+from tinyml.core.scratch import scratch
+from tinyml.core.spec import Arrays
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.errors import DeviceError, InputError
 from tinyml.export import parity
-from tinyml.files import resolved, write_json
-from tinyml.integers import to_integers
-from tinyml.measurement import WHOLE, Difference, Measurement
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.runtimes.file_read import cut_of
-from tinyml.scratch import scratch
-from tinyml.spec import Arrays
 
 Report = Callable[[Mapping[str, Any]], None]
 FRONT_END = "front end"

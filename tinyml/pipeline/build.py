@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml.bundle import Bundle
+from tinyml.core.bundle import Bundle
+from tinyml.core.spec import Arrays
 from tinyml.pipeline.export import bundle_from
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.metric import Function, Measuring
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.sources.user_model import Asked, ModuleSource, check_metric_given
-from tinyml.spec import Arrays
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +62,7 @@ def build_bundle(
     """
     import numpy as np
 
-    from tinyml.errors import UsageError
+    from tinyml.core.errors import UsageError
 
     if (metric is None) != (data is None):
         raise UsageError("metric and data need each other")

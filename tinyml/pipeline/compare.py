@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
-from tinyml.errors import BundleError, InputError
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import BundleError, InputError
 from tinyml.pipeline.comparison.files import Both, Contents, FileComparison, compare_files, contents
 from tinyml.pipeline.comparison.latency import (
     LatencyPair,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from tinyml.bundle import CARD, LABELS, Bundle, ModelFile
-from tinyml.decision import Decision
-from tinyml.errors import ValidationError
-from tinyml.image_decision import ImageDecision
+from tinyml.core.bundle import CARD, LABELS, Bundle, ModelFile
+from tinyml.core.decision import Decision
+from tinyml.core.errors import ValidationError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.pages.card import differing_lines
-from tinyml.registry import RUNTIME_OF_FORMAT
 
 
 def check_bundle(bundle: Bundle) -> None:

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tinyml.bundle import JUDGED, REFERENCE, Bundle, StageParity, Verdict
-from tinyml.errors import ValidationError
+from tinyml.core.bundle import JUDGED, REFERENCE, Bundle, StageParity, Verdict
+from tinyml.core.errors import ValidationError
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.steps.twins import SUFFIX

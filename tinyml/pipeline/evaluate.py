@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import bundle as bundles
-from tinyml import checkpoint, registry
-from tinyml.decision import AnyDecision, Floats, of_recordings
-from tinyml.errors import DataError, InputError, UsageError, require
-from tinyml.image_decision import ImageDecision
+from tinyml.core import bundle as bundles
+from tinyml.core import checkpoint, registry
+from tinyml.core.decision import AnyDecision, Floats, of_recordings
+from tinyml.core.errors import DataError, InputError, UsageError, require
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.recipe import Recipe
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.data.recordings import RecordingSet, person_labels
 from tinyml.models.training.image_metrics import image_metrics
@@ -24,7 +25,6 @@ from tinyml.pipeline.answers.engines import choose
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.sources.entries import entry_of
-from tinyml.recipe import Recipe
 
 Report = Callable[[Mapping[str, Any]], None]
 PARTS = ("validation", "all")

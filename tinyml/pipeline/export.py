@@ -13,11 +13,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tinyml.bundle import Bundle, ModelFile, Parity
-from tinyml.bundle_folder import check_outside, foreign_files
-from tinyml.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.bundle_folder import check_outside, foreign_files
+from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.folders import new_folder
+from tinyml.core.scratch import keep, scratch
+from tinyml.core.target import find_target
 from tinyml.export import parity
-from tinyml.folders import new_folder
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.integers.draw import draw
 from tinyml.pipeline.integers.write_integers import Written, write_integers
@@ -34,8 +36,6 @@ from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
 from tinyml.pipeline.steps.prove_files import prove_files
 from tinyml.pipeline.steps.write_files import plan_floats, run_alone, run_child, write_files
-from tinyml.scratch import keep, scratch
-from tinyml.target import find_target
 
 
 def export(job: ExportJob, report: Report) -> Bundle:

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Bundle, ModelFile, Parity
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.target import Target, all_targets
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_read import FileSummary, summary_of
-from tinyml.target import Target, all_targets
 
 
 def inspect(path: Path) -> dict[str, Any]:

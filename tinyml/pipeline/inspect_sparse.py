@@ -6,13 +6,13 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinyml import bundle as bundles
-from tinyml.bundle import ModelFile
-from tinyml.errors import InputError, ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import ModelFile
+from tinyml.core.errors import InputError, ValidationError
+from tinyml.core.target import Target, find_target
 from tinyml.runtimes.file_read import engagement_of
 from tinyml.runtimes.sparse import Engagement
 from tinyml.runtimes.sparse.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
-from tinyml.target import Target, find_target
 
 CPU_INFO = Path("/proc/cpuinfo")
 WEB_ARCH = "wasm32"

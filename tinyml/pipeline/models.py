@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinyml import registry
+from tinyml.core import registry
 from tinyml.models.table import read_table, write_table
 
 

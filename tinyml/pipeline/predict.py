@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import bundle as bundles
-from tinyml.bundle import Bundle
-from tinyml.bundle_folder import check_outside
-from tinyml.decision import Decision, Floats, of_recordings
-from tinyml.errors import InputError, UsageError, require
-from tinyml.finite import LOUD, check_outputs
-from tinyml.image_decision import ImageDecision
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle
+from tinyml.core.bundle_folder import check_outside
+from tinyml.core.decision import Decision, Floats, of_recordings
+from tinyml.core.errors import InputError, UsageError, require
+from tinyml.core.finite import LOUD, check_outputs
+from tinyml.core.image_decision import ImageDecision
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows, named

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml import checkpoint
-from tinyml.checkpoint import Checkpoint
-from tinyml.errors import CheckpointError, RecipeError, require
+from tinyml.core import checkpoint
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import CheckpointError, RecipeError, require
+from tinyml.core.recipe import PruneRecipe, Recipe
+from tinyml.core.spec import ModelEntry
 from tinyml.pages.pruning import PAGE
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
-from tinyml.recipe import PruneRecipe, Recipe
-from tinyml.spec import ModelEntry
 
 if TYPE_CHECKING:
     from tinyml.models.prune.prune import Plan

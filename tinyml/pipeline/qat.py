@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml import checkpoint
-from tinyml.checkpoint import Checkpoint
-from tinyml.errors import CheckpointError, require
+from tinyml.core import checkpoint
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import CheckpointError, require
+from tinyml.core.recipe import QAT, PruneRecipe, Recipe
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
-from tinyml.recipe import QAT, PruneRecipe, Recipe
 
 Report = Callable[[Mapping[str, Any]], None]
 

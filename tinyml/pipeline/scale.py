@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml.bundle_folder import check_outside
-from tinyml.errors import UsageError, machine_errors
+from tinyml.core.bundle_folder import check_outside
+from tinyml.core.errors import UsageError, machine_errors
 from tinyml.models.scaling import (
     BASE_MACS,
     CLASSES,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyml.bundle import Parity, StageParity
-from tinyml.diagnosis import EXACT, Explained, decibels, ranked
+from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.diagnosis import EXACT, Explained, decibels, ranked
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 

@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinyml import checkpoint, recipe
-from tinyml.checkpoint import Checkpoint
-from tinyml.errors import DataError, RecipeError, UsageError
-from tinyml.image_decision import ImageDecision
+from tinyml.core import checkpoint, recipe
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import DataError, RecipeError, UsageError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.recipe import QAT, Recipe
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.pipeline.sources.entries import entry_of_recipe
-from tinyml.recipe import QAT, Recipe
 
 Report = Callable[[Mapping[str, Any]], None]
 DENSE_RUNTIMES = "onnxruntime always, LiteRT on x86 with AVX"

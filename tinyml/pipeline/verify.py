@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml import bundle as bundles
-from tinyml.bundle import JUDGED, Bundle, Parity, StageParity
-from tinyml.errors import BundleError, UsageError, ValidationError
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import JUDGED, Bundle, Parity, StageParity
+from tinyml.core.errors import BundleError, UsageError, ValidationError
+from tinyml.core.finite import check_finite
+from tinyml.core.spec import Signature
 from tinyml.export import parity
-from tinyml.finite import check_finite
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed
 from tinyml.pipeline.answers.reference import Reference
@@ -27,7 +28,6 @@ from tinyml.pipeline.declared_rows import (
     program_rows,
     twin_rows,
 )
-from tinyml.spec import Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from tinyml.errors import InputError
-from tinyml.spec import Array, Arrays, Signature
+from tinyml.core.errors import InputError
+from tinyml.core.spec import Array, Arrays, Signature
 
 # A reader's threads: sums that threads share would differ in the last digits with their number.
 READER_THREADS = 1
@@ -39,7 +39,7 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """As in `tinyml.registry.RUNTIMES`."""
+        """As in `tinyml.core.registry.RUNTIMES`."""
 
     @property
     def formats(self) -> tuple[str, ...]:

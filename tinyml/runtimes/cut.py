@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
-from tinyml.files import write_bytes
+from tinyml.core.errors import InputError
+from tinyml.core.files import write_bytes
 from tinyml.runtimes.base import unknown_tensor
 from tinyml.runtimes.file_onnx import read_onnx, refuse_outside_data
 from tinyml.runtimes.file_tflite import indices, read_tflite, text, whole, write_tflite

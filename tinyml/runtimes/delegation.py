@@ -20,14 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
-from tinyml.process import machine_memory_mb
+from tinyml.core.errors import InputError
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.typed_json import from_json
 from tinyml.runtimes import in_child
 from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.inspect_tflite import read_operators
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
-from tinyml.typed_json import from_json
 
 DELEGATE = "DELEGATE"
 NAME = "XNNPACK"

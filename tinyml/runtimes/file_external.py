@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

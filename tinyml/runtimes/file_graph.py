@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.spec import Array
 from tinyml.runtimes.file_facts import BITS, WEIGHT_INTEGERS, size_bytes
 from tinyml.runtimes.file_limits import FARTHEST
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx, tensor_array
 from tinyml.runtimes.file_sparse import check_sum, dense
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text, whole
 from tinyml.runtimes.infer_shapes import inferred
-from tinyml.spec import Array
 
 Shape = tuple[int, ...] | None
 # Through these a constant is still the same one.

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.spec import Array
 from tinyml.runtimes.base import check_file
 from tinyml.runtimes.file_external import place_of, read_place
 from tinyml.runtimes.file_limits import DEEPEST, LARGEST_MESSAGE, LARGEST_RANK, MOST_NODES
 from tinyml.runtimes.verify_protobuf import UnsoundError, verify_protobuf
-from tinyml.spec import Array
 
 
 def import_onnx() -> Any:

@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tinyml.diagnosis import Finding
-from tinyml.errors import InputError
+from tinyml.core.diagnosis import Finding
+from tinyml.core.errors import InputError
+from tinyml.core.target import find_target
+from tinyml.core.typed_json import from_json
 from tinyml.runtimes import in_child
 from tinyml.runtimes.cut import cut_file
 from tinyml.runtimes.file_facts import FileFacts
 from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
 from tinyml.runtimes.lint import lint
 from tinyml.runtimes.sparse import Engagement, engagement
-from tinyml.target import find_target
-from tinyml.typed_json import from_json
 
 WHO = "its reader"
 SECONDS = 300.0

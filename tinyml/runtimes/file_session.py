@@ -27,11 +27,11 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from tinyml.errors import InputError, machine_errors
-from tinyml.process import machine_memory_mb
+from tinyml.core.errors import InputError, machine_errors
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.runtimes import in_child
 from tinyml.runtimes.base import Reader, Runtime
-from tinyml.spec import Array, Arrays, Signature
 
 # For loading a file, or for running it once.
 SECONDS = 600.0
@@ -43,7 +43,7 @@ Message = tuple[dict[str, Any], dict[str, Array]]
 class ChildRuntime:
     """``engine`` as a `Runtime` whose files are opened in children, one a file.
 
-    ``row`` is its row in `tinyml.registry.RUNTIMES`. Raises what ``engine`` raises, and
+    ``row`` is its row in `tinyml.core.registry.RUNTIMES`. Raises what ``engine`` raises, and
     `InputError` naming the file and the runtime when the child dies or does not end. Children end
     with this object.
     """

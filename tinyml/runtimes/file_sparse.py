@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.spec import Array
 from tinyml.runtimes.file_limits import LARGEST_ELEMENTS, LARGEST_SPARSE
 from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, text
-from tinyml.spec import Array
 
 
 @dataclass(frozen=True, slots=True)

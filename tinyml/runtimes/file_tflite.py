@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import InputError, MissingExtraError
-from tinyml.files import write_bytes
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.files import write_bytes
 from tinyml.runtimes.base import check_file
 from tinyml.runtimes.file_limits import LARGEST_RANK, VISITED_LEAST, VISITED_PER_BYTE
 from tinyml.runtimes.verify_flatbuffer import UnsoundError, unions, verify_flatbuffer

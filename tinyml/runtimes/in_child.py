@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from tinyml.child_errors import error_from_json, error_to_json
-from tinyml.errors import InputError, TinymlError, machine_errors
-from tinyml.process import child_environment, die_with, python_module
+from tinyml.core.child_errors import error_from_json, error_to_json
+from tinyml.core.errors import InputError, TinymlError, machine_errors
+from tinyml.core.process import child_environment, die_with, python_module
 
 LAST_WORDS = 4096
 _inside = False

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 from tinyml.runtimes import in_child
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.runtimes.base import (
     READER_THREADS,
     Reader,
@@ -23,7 +24,6 @@ from tinyml.runtimes.base import (
     refusal,
     unknown_tensor,
 )
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 

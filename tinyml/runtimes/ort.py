@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.runtimes.base import (
     READER_THREADS,
     Reader,
@@ -20,7 +21,6 @@ from tinyml.runtimes.base import (
     unknown_tensor,
 )
 from tinyml.runtimes.file_onnx import import_onnx, read_onnx, refuse_outside_data
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 DTYPES = {
     "tensor(float)": "float32",

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tinyml.errors import InputError, RecipeError, UsageError
+from tinyml.core.errors import InputError, RecipeError, UsageError
+from tinyml.core.recipe import PruneRecipe
+from tinyml.core.spec import LayerSparsity
 from tinyml.models.prune.layers import Layer, Layers, choose_layers
 from tinyml.models.prune.mask import apply, block_scores, expand, lowest, random_like, sparsity
 from tinyml.models.prune.prune import plan
-from tinyml.recipe import PruneRecipe
-from tinyml.spec import LayerSparsity
 
 
 @given(

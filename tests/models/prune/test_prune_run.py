@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import RecipeError
+from tinyml.core.errors import RecipeError
+from tinyml.core.recipe import PruneRecipe, Recipe, TrainRecipe
+from tinyml.core.spec import Array
 from tinyml.models.prune.gradual import cubic
 from tinyml.models.prune.hooks import Scheduled
 from tinyml.models.prune.lottery import rounds
@@ -23,8 +25,6 @@ from tinyml.models.prune.table import METHODS
 from tinyml.models.training.fit import Fit, Hook
 from tinyml.models.training.learner import Learner
 from tinyml.models.training.state import Identity, TrainState, load_state
-from tinyml.recipe import PruneRecipe, Recipe, TrainRecipe
-from tinyml.spec import Array
 
 IDENTITY = Identity("test", "recipe", "data", 1, "any")
 GRADUAL = PruneRecipe("gradual", 0.75, layers="every", begin=0.1, end=0.8, every=3)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tinyml.core.recipe import QAT, ExportRecipe, Recipe, TrainRecipe
+from tinyml.core.spec import Array
 from tinyml.models.qat.fine_tune import STAGE, fine_tune
 from tinyml.models.training.fit import Fit, Hook
 from tinyml.models.training.learner import Learner
 from tinyml.models.training.state import Identity, TrainState, load_state
-from tinyml.recipe import QAT, ExportRecipe, Recipe, TrainRecipe
-from tinyml.spec import Array
 
 IDENTITY = Identity("test", "recipe", "data", 1, "any")
 

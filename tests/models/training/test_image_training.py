@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml import checkpoint
-from tinyml.checkpoint import FILE, Checkpoint
-from tinyml.errors import CheckpointError, RecipeError, TinymlError
+from tinyml.core import checkpoint
+from tinyml.core.checkpoint import FILE, Checkpoint
+from tinyml.core.errors import CheckpointError, RecipeError, TinymlError
+from tinyml.core.recipe import PruneRecipe, Recipe, TrainRecipe
+from tinyml.core.spec import ModelEntry
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.training.images import ImageBatches, decision_of, train
-from tinyml.recipe import PruneRecipe, Recipe, TrainRecipe
-from tinyml.spec import ModelEntry
 
 Event = Mapping[str, Any]
 SIDE = 8

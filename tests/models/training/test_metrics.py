@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyml.decision import Decision
+from tinyml.core.decision import Decision
 from tinyml.models.training.metrics import (
     area_under_curve,
     confusion,

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from tinyml.core.recipe import TrainRecipe
 from tinyml.models.training.average import Average
 from tinyml.models.training.optimize import OPTIMIZERS, SCHEDULES, learning_rate, make_optimizer
-from tinyml.recipe import TrainRecipe
 
 
 def rates(schedule: str, warm_up: float = 0.0) -> list[float]:

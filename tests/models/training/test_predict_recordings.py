@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError
+from tinyml.core.decision import Decision, Floats
+from tinyml.core.errors import DataError
 from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import by_person, by_recording, predict_recordings
 

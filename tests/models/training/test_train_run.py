@@ -17,19 +17,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml import checkpoint
-from tinyml.decision import Decision
-from tinyml.errors import CheckpointError, DataError, RecipeError, UsageError
-from tinyml.files import temporary
-from tinyml.folders import lock
+from tinyml.core import checkpoint
+from tinyml.core.decision import Decision
+from tinyml.core.errors import CheckpointError, DataError, RecipeError, UsageError
+from tinyml.core.files import temporary
+from tinyml.core.folders import lock
+from tinyml.core.recipe import DecisionRecipe, Recipe, TrainRecipe
+from tinyml.core.spec import ModelEntry, Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
 from tinyml.models.training.metrics import person_metrics
 from tinyml.models.training.optimize import one_cycle
 from tinyml.models.training.predict import by_person, predict_recordings
 from tinyml.models.training.recordings import cross_validate, fold_file, train
 from tinyml.models.training.run import answer_windows, load_module
-from tinyml.recipe import DecisionRecipe, Recipe, TrainRecipe
-from tinyml.spec import ModelEntry, Signature, TensorSpec
 
 LABELS = ("Present", "Unknown", "Absent")
 RATE = 100

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_files import array, tflite
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 from tinyml.runtimes.delegation import (
     CURE_16_BITS,
     CURE_HYBRID,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from tiny_files import array, chain, onnx_file, tflite
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
+from tinyml.core.target import find_target
 from tinyml.runtimes import lint as package
 from tinyml.runtimes.file_graph import read_graph
 from tinyml.runtimes.lint import RULES, Finding, lint
 from tinyml.runtimes.lint.finding import in_bytes, many
 from tinyml.runtimes.lint.large_activations import peak_bytes
-from tinyml.target import find_target
 
 F32 = "float32"
 IMAGE = ((1, 8, 8, 3), F32)

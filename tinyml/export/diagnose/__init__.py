@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
 from tinyml.export.diagnose.biased_error import biased_error
 from tinyml.export.diagnose.collapsed_classes import collapsed_classes
 from tinyml.export.diagnose.cut_ranges import cut_ranges

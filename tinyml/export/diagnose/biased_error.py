@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
+from tinyml.core.finite import is_finite
 from tinyml.export.diagnose.evidence import Bias, Evidence, Layer
-from tinyml.finite import is_finite
 
 # Of the power of the integers' error: without it the answers have 1.8 dB more.
 SHARE = 1 / 3

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
 from tinyml.export.diagnose.evidence import Evidence
 
 # Fewer samples say nothing of a distribution.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
 from tinyml.export.diagnose.evidence import Evidence, Watched
 
 # `percentile` cuts 0.01% on purpose; a channel may have more, for the tensor's sake.

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyml.diagnosis import Confusion
+from tinyml.core.diagnosis import Confusion
+from tinyml.core.integers import step
+from tinyml.core.spec import Array
 from tinyml.export.choose_range import Histogram, Range
 from tinyml.export.operators import FileOperator
 from tinyml.export.plan import QuantPlan
-from tinyml.integers import step
-from tinyml.spec import Array
 
 BINS = 2048
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
+from tinyml.core.integers import STEPS
 from tinyml.export.choose_range import Range
 from tinyml.export.diagnose.evidence import Evidence, Watched
-from tinyml.integers import STEPS
 
 # So many of the values set the range that is worth having.
 KEPT = 0.999

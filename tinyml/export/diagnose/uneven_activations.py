@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
+from tinyml.core.spec import Array
 from tinyml.export.diagnose.evidence import Evidence, Layer, Watched
-from tinyml.spec import Array
 
 LOST_STEPS = 2.0
 # Of the reader's signal power: at 1% the answer has 20 dB left, whatever else is done.

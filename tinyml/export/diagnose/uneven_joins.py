@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
+from tinyml.core.integers import STEPS as STEPS_OF
 from tinyml.export.diagnose.evidence import Evidence
 from tinyml.export.joins import uneven
-from tinyml.integers import STEPS as STEPS_OF
 
 STEPS = STEPS_OF["int8"]
 LEAST_STEPS = 32.0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyml.diagnosis import Finding
+from tinyml.core.diagnosis import Finding
 from tinyml.export.diagnose.evidence import Evidence
 
 # Symmetric: from -127 to 127.

@@ -14,8 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from tinyml import registry
-from tinyml.spec import Arrays
+from tinyml.core import registry
+from tinyml.core.spec import Arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Precision(Protocol):
 
 
 class IntegerPrecision(Protocol):
-    """What a module of this folder offers when it is in `tinyml.registry.INTEGER`.
+    """What a module of this folder offers when it is in `tinyml.core.registry.INTEGER`.
 
     CALIBRATED    whether activations have ranges that are chosen from samples
     WEIGHTS_ONLY  whether activations stay float32

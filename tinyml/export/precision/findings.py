@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export.precision.plan import Finding
-from tinyml.spec import Array
 
 LARGEST = 65504.0
 # Below it every value has the same spacing, `SMALLEST`: eleven bits become fewer.

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array, Arrays
 from tinyml.export.precision.findings import findings_of
 from tinyml.export.precision.plan import CONSTANT, Finding, PrecisionPlan
-from tinyml.spec import Array, Arrays
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
-    from tinyml.bundle import StageParity
+    from tinyml.core.bundle import StageParity
     from tinyml.export.capture import Captured
 
     Cases = Mapping[str, Arrays]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tinyml.core.spec import Arrays
 from tinyml.export.precision.plan import PrecisionPlan
-from tinyml.spec import Arrays
 
 if TYPE_CHECKING:
     from tinyml.export.capture import Captured

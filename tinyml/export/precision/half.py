@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from tinyml.core.spec import Array, Arrays
 from tinyml.export.capture import Captured
 from tinyml.export.stage_values import arguments
-from tinyml.spec import Array, Arrays
 
 # What ai-edge-quantizer's float_casting takes: weights of these and no others.
 _WEIGHTED = ("aten.conv", "aten.linear")

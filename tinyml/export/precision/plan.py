@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyml.files import write_json
+from tinyml.core.files import write_json
 
 CONSTANT = "constant"
 SHOWN = 5

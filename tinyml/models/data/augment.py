@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from tinyml.image_decision import ImageDecision
+from tinyml.core.image_decision import ImageDecision
 
 
 def augment(

@@ -13,14 +13,14 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from tinyml.errors import DataError, machine_errors
-from tinyml.files import sha256
+from tinyml.core.errors import DataError, machine_errors
+from tinyml.core.files import sha256
+from tinyml.core.spec import Options
 from tinyml.models.data.image_cache import Made, Report, cached_set
 from tinyml.models.data.image_files import TEST, TRAIN, Files, ImageFile, limits, located, made
 from tinyml.models.data.image_folder import OPTIONS, load_folder
 from tinyml.models.data.images import ImageSet
 from tinyml.models.data.options import check_options
-from tinyml.spec import Options
 
 SIDE, CHANNELS = 32, 3
 PLACES = ("cifar10-jpeg.tar.gz", "cifar10-jpeg", "cifar10")

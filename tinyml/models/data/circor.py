@@ -19,12 +19,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyml.errors import DataError
-from tinyml.files import sha256
+from tinyml.core.errors import DataError
+from tinyml.core.files import sha256
+from tinyml.core.spec import Options
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import Recording, RecordingSet
-from tinyml.spec import Options
 
 LABELS = ("Present", "Unknown", "Absent")
 OPTIONS = {"root": str, "strict": bool}

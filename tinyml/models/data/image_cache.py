@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.code_digest import code_digest
-from tinyml.errors import MachineError, machine_errors
-from tinyml.files import CACHE_ENVIRONMENT, cache_folder, canonical_json, sha256, write_json
-from tinyml.folders import draft_of, lock
+from tinyml.core.code_digest import code_digest
+from tinyml.core.errors import MachineError, machine_errors
+from tinyml.core.files import CACHE_ENVIRONMENT, cache_folder, canonical_json, sha256, write_json
+from tinyml.core.folders import draft_of, lock
 from tinyml.models.data import decode
 from tinyml.models.data.images import Bytes, ImageSet, ImageSplit
 

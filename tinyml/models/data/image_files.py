@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.errors import DataError
-from tinyml.files import canonical_json
+from tinyml.core.errors import DataError
+from tinyml.core.files import canonical_json
+from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.image_cache import Made, Part
 from tinyml.models.data.images import Bytes
-from tinyml.spec import Options
 
 TRAIN, TEST = "train", "test"
 LAYOUT = "the layout is train/<class>/*.jpg and test/<class>/*.jpg"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
+from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.image_cache import Report, cached_set
 from tinyml.models.data.image_files import (
@@ -20,7 +21,6 @@ from tinyml.models.data.image_files import (
 )
 from tinyml.models.data.images import ImageSet
 from tinyml.models.data.options import check_options
-from tinyml.spec import Options
 
 OPTIONS = {"root": str, **LIMITS}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.errors import DataError
+from tinyml.core.errors import DataError
 
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.errors import DataError, machine_errors, require
-from tinyml.files import canonical_json, sha256
+from tinyml.core.errors import DataError, machine_errors, require
+from tinyml.core.files import canonical_json, sha256
+from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.image_cache import Made, Part, Report, cached_set
 from tinyml.models.data.image_files import LIMITS, chosen, limits, located
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options
-from tinyml.spec import Options
 
 SIDE, CHANNELS = 28, 1
 OPTIONS = {"root": str, **LIMITS}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tinyml.errors import DataError
-from tinyml.spec import Options
+from tinyml.core.errors import DataError
+from tinyml.core.spec import Options
 
 
 def check_options(name: str, options: Options, known: Mapping[str, type]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyml.decision import Floats
-from tinyml.errors import DataError
+from tinyml.core.decision import Floats
+from tinyml.core.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

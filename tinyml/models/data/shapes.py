@@ -18,13 +18,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyml.errors import DataError
-from tinyml.files import canonical_json
+from tinyml.core.errors import DataError
+from tinyml.core.files import canonical_json
+from tinyml.core.spec import Options
 from tinyml.models.data.image_cache import Made, Part, Report, cached_set
 from tinyml.models.data.image_files import LIMITS, limits
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options
-from tinyml.spec import Options
 
 Reals = NDArray[np.float64]
 

@@ -32,12 +32,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyml.decision import Floats
-from tinyml.errors import DataError
-from tinyml.files import canonical_json
+from tinyml.core.decision import Floats
+from tinyml.core.errors import DataError
+from tinyml.core.files import canonical_json
+from tinyml.core.spec import Options
 from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import Recording, RecordingSet
-from tinyml.spec import Options
 
 Reals = NDArray[np.float64]
 

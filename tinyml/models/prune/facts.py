@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from tinyml.checkpoint import Checkpoint
+from tinyml.core.checkpoint import Checkpoint
 from tinyml.models.prune.prune import Plan
 
 

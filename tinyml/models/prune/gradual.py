@@ -6,8 +6,8 @@ s_t = s_f + (s_i - s_f) (1 - (t - t0) / (n dt))^3.
 
 from __future__ import annotations
 
+from tinyml.core.recipe import PruneRecipe
 from tinyml.models.prune.method import Method
-from tinyml.recipe import PruneRecipe
 
 
 def cubic(asked: PruneRecipe, step: int, steps: int) -> float:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tinyml.core.spec import Array
 from tinyml.models.prune.layers import Layers
 from tinyml.models.prune.mask import Masks, apply, sparsity
 from tinyml.models.training.fit import Hook
-from tinyml.spec import Array
 
 
 class Masked(Hook):

@@ -10,10 +10,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from tinyml.errors import InputError, RecipeError
+from tinyml.core.errors import InputError, RecipeError
+from tinyml.core.recipe import PruneRecipe
+from tinyml.core.spec import LayerSparsity
 from tinyml.models.prune.mask import Masks, block_scores, check_block, expand, lowest
-from tinyml.recipe import PruneRecipe
-from tinyml.spec import LayerSparsity
 
 POINTWISE, ALL, EVERY = "pointwise", "all", "every"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 
+from tinyml.core.recipe import PruneRecipe
 from tinyml.models.prune.method import Method
-from tinyml.recipe import PruneRecipe
 
 
 def rounds(asked: PruneRecipe) -> tuple[float, ...]:

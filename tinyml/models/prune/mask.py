@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 
 Masks = dict[str, Tensor]
 BLOCKS = (1, 2, 4)

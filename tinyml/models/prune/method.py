@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from tinyml.recipe import PruneRecipe
+from tinyml.core.recipe import PruneRecipe
 
 
 @dataclass(frozen=True, slots=True)

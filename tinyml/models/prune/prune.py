@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyml.errors import RecipeError
+from tinyml.core.errors import RecipeError
+from tinyml.core.recipe import PruneRecipe
+from tinyml.core.spec import Array, LayerSparsity
 from tinyml.models.prune.hooks import Masked, Scheduled, Snapshot
 from tinyml.models.prune.layers import Layers, choose_layers
 from tinyml.models.prune.mask import Masks, apply, random_like
@@ -22,8 +24,6 @@ from tinyml.models.prune.method import Method
 from tinyml.models.prune.table import find_method
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.learner import Learner
-from tinyml.recipe import PruneRecipe
-from tinyml.spec import Array, LayerSparsity
 
 Weights = Mapping[str, Array]
 CONTROLS = ("none", "reinit", "random-mask")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tinyml.core.registry import unknown_name
 from tinyml.models.prune.gradual import GRADUAL
 from tinyml.models.prune.lottery import LOTTERY
 from tinyml.models.prune.magnitude import MAGNITUDE
 from tinyml.models.prune.method import Method
-from tinyml.registry import unknown_name
 
 METHODS: dict[str, Method] = {own.name: own for own in (GRADUAL, LOTTERY, MAGNITUDE)}
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from tinyml.core.spec import Array
 from tinyml.models.prune.hooks import Masked
 from tinyml.models.training.fit import Hook
 from tinyml.models.training.learner import Learner
-from tinyml.spec import Array
 
 STAGE = "quantized"
 

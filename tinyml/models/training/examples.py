@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError
+from tinyml.core.decision import Decision, Floats
+from tinyml.core.errors import DataError
 from tinyml.models.data.recordings import RecordingSet, of_persons
 from tinyml.models.training.fit import EVALUATION_BATCH
 from tinyml.models.training.predict import by_person, by_recording

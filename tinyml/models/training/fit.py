@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tinyml.errors import RecipeError
-from tinyml.finite import is_finite
+from tinyml.core.errors import RecipeError
+from tinyml.core.finite import is_finite
+from tinyml.core.recipe import TrainRecipe
+from tinyml.core.spec import Array
 from tinyml.models.training.average import Average
 from tinyml.models.training.optimize import learning_rate, make_optimizer
 from tinyml.models.training.state import TrainState
-from tinyml.recipe import TrainRecipe
-from tinyml.spec import Array
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 EVALUATION_BATCH = 256

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyml import checkpoint
-from tinyml.checkpoint import Checkpoint
-from tinyml.errors import RecipeError
-from tinyml.files import write_json
-from tinyml.image_decision import ImageDecision
+from tinyml.core import checkpoint
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import RecipeError
+from tinyml.core.files import write_json
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.recipe import Recipe, TrainRecipe
+from tinyml.core.spec import ModelEntry
 from tinyml.models.data.augment import augment, normalise
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.prune.facts import pruning_facts
@@ -43,8 +45,6 @@ from tinyml.models.training.run import (
     owned_folder,
     teacher_of,
 )
-from tinyml.recipe import Recipe, TrainRecipe
-from tinyml.spec import ModelEntry
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import Array, ModelEntry
 from tinyml.models.prune.prune import Plan, plan, prune
 from tinyml.models.qat.fine_tune import fine_tune
 from tinyml.models.training.learner import Learner
-from tinyml.recipe import Recipe
-from tinyml.spec import Array, ModelEntry
 
 
 def plan_pruning(entry: ModelEntry, recipe: Recipe, classes: int) -> Plan | None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from tinyml.core.recipe import Recipe
 from tinyml.models.training.fit import Batches, Fit, Hook
 from tinyml.models.training.state import TrainState
-from tinyml.recipe import Recipe
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.decision import Decision, Floats
+from tinyml.core.decision import Decision, Floats
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.nn import Parameter
 
-from tinyml.errors import RecipeError
-from tinyml.recipe import TrainRecipe
-from tinyml.registry import unknown_name
+from tinyml.core.errors import RecipeError
+from tinyml.core.recipe import TrainRecipe
+from tinyml.core.registry import unknown_name
 
 Make = Callable[[Iterable[Parameter], TrainRecipe], torch.optim.Optimizer]
 Rate = Callable[[float], float]

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError
+from tinyml.core.decision import Decision, Floats
+from tinyml.core.errors import DataError
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import Array, ModelEntry
 from tinyml.models.data.recordings import folds_by_person
 from tinyml.models.prune.prune import Plan
 from tinyml.models.training.examples import Examples, classify
@@ -21,8 +23,6 @@ from tinyml.models.training.learner import Learner
 from tinyml.models.training.run import new_module
 from tinyml.models.training.state import TrainState
 from tinyml.models.training.thresholds import choose_thresholds
-from tinyml.recipe import Recipe
-from tinyml.spec import Array, ModelEntry
 
 Report = Callable[[Mapping[str, Any]], None]
 Weights = Mapping[str, Array]

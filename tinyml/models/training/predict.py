@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.decision import Decision, Floats
-from tinyml.errors import DataError, ValidationError
+from tinyml.core.decision import Decision, Floats
+from tinyml.core.errors import DataError, ValidationError
 from tinyml.models.data.recordings import Recording
 
 Report = Callable[[Mapping[str, Any]], None]

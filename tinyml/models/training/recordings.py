@@ -18,11 +18,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tinyml import checkpoint
-from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Decision, Floats, of_recordings
-from tinyml.errors import CheckpointError, RecipeError
-from tinyml.files import canonical_json, write_json
+from tinyml.core import checkpoint
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.decision import Decision, Floats, of_recordings
+from tinyml.core.errors import CheckpointError, RecipeError
+from tinyml.core.files import canonical_json, write_json
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import ModelEntry
 from tinyml.models.data.recordings import (
     RecordingSet,
     folds_by_person,
@@ -47,8 +49,6 @@ from tinyml.models.training.run import (
     owned_folder,
     teacher_of,
 )
-from tinyml.recipe import Recipe
-from tinyml.spec import ModelEntry
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml import checkpoint
-from tinyml.bundle_folder import check_outside
-from tinyml.checkpoint import Checkpoint
-from tinyml.decision import Floats
-from tinyml.errors import CheckpointError, RecipeError, UsageError, machine_errors
-from tinyml.files import resolved, sweep_files
-from tinyml.finite import LOUD, check_outputs
-from tinyml.folders import lock
+from tinyml.core import checkpoint
+from tinyml.core.bundle_folder import check_outside
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.decision import Floats
+from tinyml.core.errors import CheckpointError, RecipeError, UsageError, machine_errors
+from tinyml.core.files import resolved, sweep_files
+from tinyml.core.finite import LOUD, check_outputs
+from tinyml.core.folders import lock
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import ModelEntry
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.state import Identity, TrainState, load_state
-from tinyml.recipe import Recipe
-from tinyml.spec import ModelEntry
 
 Report = Callable[[Mapping[str, Any]], None]
 STATE = "state.safetensors"

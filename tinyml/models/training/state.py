@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.checkpoint import KEY, read_safetensors
-from tinyml.errors import CheckpointError
-from tinyml.files import canonical_json, write_bytes
-from tinyml.spec import Array
+from tinyml.core.checkpoint import KEY, read_safetensors
+from tinyml.core.errors import CheckpointError
+from tinyml.core.files import canonical_json, write_bytes
+from tinyml.core.spec import Array
 
 SCHEMA = 1
 

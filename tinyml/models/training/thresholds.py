@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.decision import Decision, Floats
+from tinyml.core.decision import Decision, Floats
 from tinyml.models.training.metrics import confusion, unweighted_average_recall, weighted_accuracy
 
 CANDIDATES = 2000

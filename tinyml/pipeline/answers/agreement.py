@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.bundle import Agreement, Disagreement
-from tinyml.decision import AnyDecision, Floats
-from tinyml.finite import check_outputs
-from tinyml.image_decision import ImageDecision
+from tinyml.core.bundle import Agreement, Disagreement
+from tinyml.core.decision import AnyDecision, Floats
+from tinyml.core.finite import check_outputs
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.paired_difference import Difference, Metric, paired_difference
 from tinyml.models.training.metrics import average_recall, share_right
-from tinyml.paired_difference import Difference, Metric, paired_difference
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.held_out import HeldOut
 

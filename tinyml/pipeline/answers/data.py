@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyml import registry
-from tinyml.errors import DataError, UsageError
-from tinyml.recipe import Recipe
+from tinyml.core import registry
+from tinyml.core.errors import DataError, UsageError
+from tinyml.core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from tinyml.checkpoint import Checkpoint
-    from tinyml.image_decision import ImageDecision
+    from tinyml.core.checkpoint import Checkpoint
+    from tinyml.core.image_decision import ImageDecision
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyml import registry
-from tinyml.bundle import Bundle, ModelFile, in_order
-from tinyml.errors import InputError, MissingExtraError, UsageError
+from tinyml.core import registry
+from tinyml.core.bundle import Bundle, ModelFile, in_order
+from tinyml.core.errors import InputError, MissingExtraError, UsageError
+from tinyml.core.integers import step, to_integers, to_real
+from tinyml.core.spec import Array, Arrays
+from tinyml.core.tolerance import POLICY_OF_PRECISION, PolicyName
 from tinyml.export.parity import GENERATED
-from tinyml.integers import step, to_integers, to_real
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.runtimes.base import Session
 from tinyml.runtimes.file_session import ChildRuntime
-from tinyml.spec import Array, Arrays
-from tinyml.tolerance import POLICY_OF_PRECISION, PolicyName
 
 PREFERENCE = ("litert", "onnxruntime")
 PACKAGES = {"litert": ("ai-edge-litert", "tflite"), "onnxruntime": ("onnxruntime", "onnx")}

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyml.checkpoint import Checkpoint
-from tinyml.decision import AnyDecision, Decision, Floats, of_recordings
-from tinyml.image_decision import Bytes, ImageDecision
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.decision import AnyDecision, Decision, Floats, of_recordings
+from tinyml.core.image_decision import Bytes, ImageDecision
+from tinyml.core.spec import Array, Signature
 from tinyml.models.data.recordings import person_labels
 from tinyml.models.training.predict import by_person, by_recording, cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
-from tinyml.spec import Array, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 # Enough that a share of labels that moved is known to a tenth of a percent.

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.decision import Floats
-from tinyml.errors import DataError, machine_errors
-from tinyml.image_decision import Bytes, ImageDecision
+from tinyml.core.decision import Floats
+from tinyml.core.errors import DataError, machine_errors
+from tinyml.core.image_decision import Bytes, ImageDecision
 from tinyml.models.data.decode import decode
 from tinyml.pipeline.sources.arrays import UNREADABLE
 

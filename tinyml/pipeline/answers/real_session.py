@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tinyml.integers import Integers, to_integers, to_real
+from tinyml.core.integers import Integers, to_integers, to_real
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.runtimes.base import Session
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.bundle import REFERENCE
-from tinyml.checkpoint import read_safetensors
-from tinyml.errors import BundleError, ValidationError
+from tinyml.core.bundle import REFERENCE
+from tinyml.core.checkpoint import read_safetensors
+from tinyml.core.errors import BundleError, ValidationError
+from tinyml.core.files import write_bytes
+from tinyml.core.parts import Joined, Part, parts_of
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export.parity import GENERATED
-from tinyml.files import write_bytes
-from tinyml.parts import Joined, Part, parts_of
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
 
 Cases = Mapping[str, Mapping[str, Array]]
 MOST_SHOWN = 3

@@ -9,9 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from tinyml.bundle import ModelFile
-from tinyml.errors import MissingExtraError
-from tinyml.files import sha256
+from tinyml.core.bundle import ModelFile
+from tinyml.core.errors import MissingExtraError
+from tinyml.core.files import sha256
 from tinyml.runtimes.file_facts import FileFacts, Layer
 from tinyml.runtimes.file_read import summary_of
 from tinyml.runtimes.file_sparse import SparseTensor

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tinyml.core.measurement import WHOLE, Measurement
+from tinyml.core.scratch import scratch
+from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.measurement import WHOLE, Measurement
 from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
 from tinyml.pipeline.comparison.files import FileComparison
-from tinyml.scratch import scratch
-from tinyml.time_ratio import TimeRatio, time_ratio
 
 Report = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what was measured of it

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyml.bundle import JUDGED, Bundle, StageParity
+from tinyml.core.bundle import JUDGED, Bundle, StageParity
+from tinyml.core.registry import RUNTIME_OF_FORMAT
+from tinyml.core.spec import TensorSpec
 from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.comparison.files import Both, Contents, both
-from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.runtimes.file_facts import TensorFacts
-from tinyml.spec import TensorSpec
 
 Promised = tuple[Bundle | None, Contents]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tinyml.core.time_ratio import LEVEL
 from tinyml.pipeline.compare import Comparison, Side
 from tinyml.pipeline.comparison.files import Both, FileComparison, LayerPair, Value
 from tinyml.pipeline.comparison.latency import LatencyPair
 from tinyml.pipeline.comparison.promises import EngineParity
-from tinyml.time_ratio import LEVEL
 
 NAMED = 6  # Of layers that change alike so many are named.
 Rows = list[tuple[object, ...]]

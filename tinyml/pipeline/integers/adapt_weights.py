@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.spec import Array, Arrays
 from tinyml.export.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.weight_rounding import save_adapted
 from tinyml.pipeline.integers.bias_shift import editor_of
 from tinyml.pipeline.integers.quantize import QuantizeJob, weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
-from tinyml.spec import Array, Arrays
 
 NOTHING = "no weight was adapted: there is no convolution or linear layer that becomes integers"
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import registry
+from tinyml.core import registry
+from tinyml.core.files import write_bytes
+from tinyml.core.integers import Integers, to_integers, to_real
+from tinyml.core.spec import Array, Arrays
 from tinyml.export.diagnose.evidence import Bias
 from tinyml.export.integer_ends import DEQUANTIZED
 from tinyml.export.joins import PROBABILITIES
 from tinyml.export.plan import QuantPlan
-from tinyml.files import write_bytes
-from tinyml.integers import Integers, to_integers, to_real
 from tinyml.pipeline.integers.bias_shift import bias_shifts, editor_of
 from tinyml.pipeline.integers.quantize import NO_CORRECTION, read_operators
 from tinyml.runtimes.file_graph import read_graph
-from tinyml.spec import Array, Arrays
 
 
 def bias_effect(

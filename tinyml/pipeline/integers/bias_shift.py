@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import registry
-from tinyml.files import write_bytes
+from tinyml.core import registry
+from tinyml.core.files import write_bytes
+from tinyml.core.spec import Array, Arrays
 from tinyml.pipeline.integers.quantize import QuantizeJob, weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
-from tinyml.spec import Array, Arrays
 
 EDITORS = {
     "onnx": "tinyml.export.correct_biases_onnx",

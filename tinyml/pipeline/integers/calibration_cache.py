@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.code_digest import code_digest
-from tinyml.errors import MachineError
+from tinyml.core.code_digest import code_digest
+from tinyml.core.errors import MachineError
+from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.export.choose_range import Range
-from tinyml.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.pipeline.sources.calibration import Calibration, Report
 
 FOLDER = "calibration"

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import registry
-from tinyml.diagnosis import Confusion, Finding
+from tinyml.core import registry
+from tinyml.core.diagnosis import Confusion, Finding
+from tinyml.core.finite import is_finite
+from tinyml.core.integers import Integers
+from tinyml.core.spec import Array, Arrays
 from tinyml.export.diagnose import diagnose
 from tinyml.export.diagnose.evidence import Evidence, Watched
 from tinyml.export.joins import JOINS
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
-from tinyml.finite import is_finite
-from tinyml.integers import Integers
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.integers.bias_effect import bias_effect
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
@@ -28,7 +29,6 @@ from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
 from tinyml.runtimes.file_graph import ModelGraph, read_graph
-from tinyml.spec import Array, Arrays
 
 # Of calibration's samples: classes are counted on many, every tensor is read on few.
 MANY, FEW = 100, 16

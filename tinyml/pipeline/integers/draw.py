@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyml.errors import MissingExtraError
+from tinyml.core.errors import MissingExtraError
 from tinyml.pages.harm_plot import classes_plot, harm_plot
 from tinyml.pipeline.integers.write_integers import Written
 from tinyml.pipeline.sources.source import Report

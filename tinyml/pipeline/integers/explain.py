@@ -18,22 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import registry
-from tinyml.bundle import Parity
-from tinyml.diagnosis import Explained, Harm, ranked, sensitivity
+from tinyml.core import registry
+from tinyml.core.bundle import Parity
+from tinyml.core.diagnosis import Explained, Harm, ranked, sensitivity
+from tinyml.core.files import write_bytes, write_json
+from tinyml.core.spec import Array, Arrays
+from tinyml.core.tolerance import sqnr_db
 from tinyml.export import facts, plan
 from tinyml.export.harm import layers
 from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan, plan_tensors
 from tinyml.export.precision import integers_of
-from tinyml.files import write_bytes, write_json
 from tinyml.pipeline.integers.quantize import float_facts, read_operators
 from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.steps.plan_precision import plan_file
-from tinyml.spec import Array, Arrays
-from tinyml.tolerance import sqnr_db
 
 SAMPLES = "calibration.npz"
 # So many samples are looked at for each layer.

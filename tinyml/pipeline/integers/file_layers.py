@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export.diagnose.evidence import Layer
 from tinyml.export.operators import ACTIVATIONS
 from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Operator, Value
-from tinyml.spec import Array
 
 # Where a product's output has its channels.
 AXES = {

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml import registry
-from tinyml.errors import UsageError
+from tinyml.core import registry
+from tinyml.core.errors import UsageError
+from tinyml.core.spec import Array
 from tinyml.export import calibrate, flatbuffer, operators
 from tinyml.export.choose_range import METHODS, Range
 from tinyml.export.facts import load as load_facts
@@ -38,7 +39,6 @@ from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps.plan_precision import plan_file
 from tinyml.runtimes.base import READER_THREADS
-from tinyml.spec import Array
 
 # A larger share of the float32 file than this is not worth the trouble.
 WORTH = 0.8

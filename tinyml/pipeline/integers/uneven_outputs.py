@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyml import registry
-from tinyml.parts import LEAST_VALUES, magnitudes
+from tinyml.core import registry
+from tinyml.core.parts import LEAST_VALUES, magnitudes
 from tinyml.pipeline.sources.calibration import Calibration, spread
 
 SAMPLES = 2 * LEAST_VALUES

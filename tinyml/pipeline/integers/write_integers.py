@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.bundle import REFERENCE, ModelFile, Parity
-from tinyml.diagnosis import Confusion, Explained
-from tinyml.errors import UsageError, ValidationError
+from tinyml.core.bundle import REFERENCE, ModelFile, Parity
+from tinyml.core.diagnosis import Confusion, Explained
+from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.spec import Array
 from tinyml.export import harm
 from tinyml.export.facts import load as load_facts
 from tinyml.export.plan import QuantPlan
@@ -47,7 +48,6 @@ from tinyml.pipeline.steps.write_files import (
     write_files,
     written_file,
 )
-from tinyml.spec import Array
 
 # Of a model's stages, in a hint.
 MOST_TOLD = 8

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.errors import InputError
-from tinyml.finite import check_finite
-from tinyml.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.core.errors import InputError
+from tinyml.core.finite import check_finite
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 
 TARGETS = "targets"
 # What numpy and zipfile raise for arrays that cannot be read: cut, compressed in another way,

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.checkpoint import Checkpoint
-from tinyml.decision import of_recordings
-from tinyml.errors import UsageError
-from tinyml.image_decision import ImageDecision
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.decision import of_recordings
+from tinyml.core.errors import UsageError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 from tinyml.pipeline.sources.arrays import check_inputs, rows_of
-from tinyml.spec import Array, Arrays, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 SAMPLES = 200

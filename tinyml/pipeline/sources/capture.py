@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml import checkpoint
-from tinyml.bundle import REFERENCE, StageParity
-from tinyml.decision import AnyDecision
-from tinyml.errors import ExportError
+from tinyml.core import checkpoint
+from tinyml.core.bundle import REFERENCE, StageParity
+from tinyml.core.decision import AnyDecision
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_json
+from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.export import parity
-from tinyml.files import write_json
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.reference import Reference
-from tinyml.spec import Array, Arrays, Signature
 
 if TYPE_CHECKING:
     from torch import nn

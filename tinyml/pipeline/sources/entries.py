@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tinyml import registry
-from tinyml.checkpoint import Checkpoint
-from tinyml.errors import require
-from tinyml.recipe import Recipe
-from tinyml.spec import ModelEntry
+from tinyml.core import registry
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import require
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import ModelEntry
 
 
 def entry_of(saved: Checkpoint) -> ModelEntry:

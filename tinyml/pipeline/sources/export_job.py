@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyml.errors import UsageError
+from tinyml.core.errors import UsageError
 from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource, named_model, sample_for, saved_model

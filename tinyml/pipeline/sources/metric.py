@@ -16,17 +16,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinyml.bundle import Metric
-from tinyml.errors import InputError, TinymlError, ValidationError, machine_errors
-from tinyml.files import write_json
-from tinyml.finite import check_outputs, is_finite
+from tinyml.core.bundle import Metric
+from tinyml.core.errors import InputError, TinymlError, ValidationError, machine_errors
+from tinyml.core.files import write_json
+from tinyml.core.finite import check_outputs, is_finite
+from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.core.tolerance import metric_bound
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine
 from tinyml.pipeline.sources.arrays import TARGETS, check_data, rows_of
 from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, direction_of, is_share
 from tinyml.pipeline.sources.source import Report, RunChild
 from tinyml.pipeline.sources.user_code import explained, load_code, place
-from tinyml.spec import Array, Arrays, Signature
-from tinyml.tolerance import metric_bound
 
 JOB = "metric.json"
 MEASURED = "measured.json"
@@ -43,7 +43,7 @@ class Measuring:
 
     direction  ``higher`` or ``lower``: which is better; None: the name says it, or it is a share
                of samples, whose every change is a loss
-    tolerance  how much worse than PyTorch's it may be; None: `tinyml.tolerance.metric_bound`
+    tolerance  how much worse than PyTorch's it may be; None: `tinyml.core.tolerance.metric_bound`
 
     Raises `UsageError` for a metric that sounds like a loss and has no direction.
     """

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from tinyml import registry
-from tinyml.errors import InputError, UsageError
-from tinyml.finite import check_finite
+from tinyml.core import registry
+from tinyml.core.errors import InputError, UsageError
+from tinyml.core.finite import check_finite
 
 Direction = Literal["higher", "lower"]
 DIRECTIONS: tuple[str, ...] = get_args(Direction)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tinyml.bundle import Agreement, Metric
-from tinyml.decision import AnyDecision
+from tinyml.core.bundle import Agreement, Metric
+from tinyml.core.decision import AnyDecision
+from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.spec import Arrays, Signature
 
 Report = Callable[[Mapping[str, Any]], None]
 RunChild = Callable[[str, list[str]], None]
@@ -25,7 +25,7 @@ class Subject:
     """What is exported, as known once it is captured.
 
     ``stages`` are in network order; ``facts`` go into the manifest; ``domain`` chooses
-    the card's words; the rest as in `tinyml.bundle.Bundle`.
+    the card's words; the rest as in `tinyml.core.bundle.Bundle`.
     """
 
     name: str

@@ -9,12 +9,14 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
-from tinyml import checkpoint, registry
-from tinyml.checkpoint import Checkpoint
-from tinyml.errors import UsageError, machine_errors, require
+from tinyml.core import checkpoint, registry
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import UsageError, machine_errors, require
+from tinyml.core.files import write_json
+from tinyml.core.finite import check_finite
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import Arrays, ModelEntry, Signature
 from tinyml.export import parity
-from tinyml.files import write_json
-from tinyml.finite import check_finite
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine
@@ -23,8 +25,6 @@ from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, of_training, sample_alone
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
-from tinyml.recipe import Recipe
-from tinyml.spec import Arrays, ModelEntry, Signature
 
 REAL_CASES = 4
 NOTE = "nobody measured accuracy: no validation data was given"

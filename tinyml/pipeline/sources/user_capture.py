@@ -19,8 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinyml.bundle import REFERENCE
-from tinyml.errors import ExportError
+from tinyml.core.bundle import REFERENCE
+from tinyml.core.errors import ExportError
+from tinyml.core.finite import check_outputs, is_finite
+from tinyml.core.parts import Joined, parts_of
+from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.core.tolerance import POLICIES, largest_error
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
@@ -28,15 +32,11 @@ from tinyml.export.capture import Captured, with_stages
 from tinyml.export.joined import joined
 from tinyml.export.stage_values import eager_values
 from tinyml.export.weights import check_weights, load_weights
-from tinyml.finite import check_outputs, is_finite
-from tinyml.parts import Joined, parts_of
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.capture import capture_or_explain, finish
 from tinyml.pipeline.sources.metric import PREDICTIONS, predictions
 from tinyml.pipeline.sources.user_code import explained, make
-from tinyml.spec import Array, Arrays, Signature
-from tinyml.tolerance import POLICIES, largest_error
 
 SAMPLE = "sample.npz"
 DATA = "data.npz"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tinyml.errors import ExportError, InputError
+from tinyml.core.errors import ExportError, InputError
 
 PACKAGE = str(Path(__file__).parents[2])
 

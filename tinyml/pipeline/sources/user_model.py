@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.errors import ExportError, InputError, MachineError, UsageError, machine_errors
-from tinyml.files import write_json
-from tinyml.finite import check_finite
+from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.core.files import write_json
+from tinyml.core.finite import check_finite
+from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, TARGETS, read_npz
@@ -20,7 +21,6 @@ from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
 from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.sources.user_code import check_code
-from tinyml.spec import Arrays, Signature
 
 NOTE = "nobody measured accuracy: parity was judged on the sample and on generated inputs"
 SAMPLE, DATA = "sample.npz", "data.npz"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import tinyml
-from tinyml.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
-from tinyml.files import sha256, write_json, write_text
-from tinyml.image_decision import ImageDecision
+from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
+from tinyml.core.files import sha256, write_json, write_text
+from tinyml.core.image_decision import ImageDecision
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import (
     ARRAYS_SCRIPT,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyml.bundle import ModelFile
-from tinyml.errors import UsageError, ValidationError
+from tinyml.core.bundle import ModelFile
+from tinyml.core.errors import UsageError, ValidationError
 from tinyml.runtimes.delegation import Delegation, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.

@@ -11,8 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-from tinyml.bundle import REFERENCE
-from tinyml.files import write_json
+from tinyml.core.bundle import REFERENCE
+from tinyml.core.files import write_json
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.sources.capture import FACTS, rows_of
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyml import registry
-from tinyml.errors import UsageError, require
+from tinyml.core import registry
+from tinyml.core.errors import UsageError, require
+from tinyml.core.integers import IO
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.recipe import QAT, ExportRecipe
+from tinyml.core.recipe import read as read_recipe
+from tinyml.core.target import Target, find_target
+from tinyml.core.worker import Worker
 from tinyml.export.precision import integers_of
-from tinyml.export.worker import Worker
-from tinyml.integers import IO
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.integers.quantize import QuantizeJob
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.steps.delegation import check_requirement
-from tinyml.process import machine_memory_mb
-from tinyml.recipe import QAT, ExportRecipe
-from tinyml.recipe import read as read_recipe
-from tinyml.target import Target, find_target
 
 SPARSE = ("auto", "off")
 NO_INT8_ENDS = {

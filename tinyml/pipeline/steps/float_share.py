@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml import registry
-from tinyml.bundle import ModelFile
+from tinyml.core import registry
+from tinyml.core.bundle import ModelFile
 from tinyml.export.precision import integers_of
 from tinyml.runtimes.file_read import read_facts
 

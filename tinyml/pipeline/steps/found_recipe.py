@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from tinyml.files import write_text
+from tinyml.core.files import write_text
+from tinyml.core.recipe import ExportRecipe
 from tinyml.pipeline.integers.quantize import QuantizeJob
 from tinyml.pipeline.steps.export_plan import Plan
-from tinyml.recipe import ExportRecipe
 
 
 def recipe_file(out: Path) -> Path:

@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyml import checkpoint
-from tinyml.bundle import REFERENCE, ModelFile, Parity, StageParity
-from tinyml.errors import InputError, MissingExtraError
-from tinyml.files import write_json, write_text
-from tinyml.folders import new_folder
+from tinyml.core import checkpoint
+from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.files import write_json, write_text
+from tinyml.core.folders import new_folder
+from tinyml.core.registry import RUNTIME_OF_FORMAT
+from tinyml.core.spec import Array
 from tinyml.pages.divergence import divergence_plot
 from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline.answers import reference
@@ -30,9 +32,7 @@ from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.steps.twins import SUFFIX, twin_file
-from tinyml.registry import RUNTIME_OF_FORMAT
 from tinyml.runtimes.cut import cut_file
-from tinyml.spec import Array
 
 PROGRAM, NAMES = "program.pt2", "capture.json"
 KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")

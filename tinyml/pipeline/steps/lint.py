@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tinyml.bundle import ModelFile
+from tinyml.core.bundle import ModelFile
+from tinyml.core.target import Target
 from tinyml.runtimes.lint import lint
-from tinyml.target import Target
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
 LINES = 6

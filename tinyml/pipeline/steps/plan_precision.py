@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tinyml import registry
-from tinyml.bundle import REFERENCE
+from tinyml.core import registry
+from tinyml.core.bundle import REFERENCE
 from tinyml.pipeline.answers import reference
 
 

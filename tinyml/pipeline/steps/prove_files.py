@@ -7,8 +7,8 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from tinyml.bundle import REFERENCE, ModelFile, Parity, StageParity
-from tinyml.errors import ValidationError
+from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
+from tinyml.core.errors import ValidationError
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.sources import capture

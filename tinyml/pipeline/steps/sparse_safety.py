@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tinyml.core.target import all_targets
 from tinyml.runtimes.sparse import engagement
-from tinyml.target import all_targets
 
 BOARD = "rpi4"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinyml.bundle import StageParity
+from tinyml.core.bundle import StageParity
 from tinyml.export import parity
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinyml import registry
-from tinyml.bundle import ModelFile
-from tinyml.errors import ExportError, TinymlError
-from tinyml.export import blame, convert, facts
+from tinyml.core import registry, subprocesses
+from tinyml.core.bundle import ModelFile
+from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.files import sha256
+from tinyml.core.subprocesses import Child
+from tinyml.export import blame, facts
 from tinyml.export.precision.plan import load as load_plan
-from tinyml.files import sha256
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
@@ -55,7 +56,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def store_safely(plan: Plan, writer: convert.Child, path: Path, report: Report) -> None:
+def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
     """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
     if why := why_unsafe(path):
         report({"text": why})
@@ -88,22 +89,22 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
     )
 
 
-def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> convert.Child:
+def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> Child:
     log = work / capture.LOGS / f"{module.rpartition('.')[2]}.log"
-    return convert.Child(module, tuple(str(argument) for argument in arguments), log)
+    return Child(module, tuple(str(argument) for argument in arguments), log)
 
 
 def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     child = conversion_child(module, arguments, work)
-    convert.run_children([child], timeout_s=plan.job.timeout_s, memory_mb=plan.memory_mb)
+    subprocesses.run_children([child], timeout_s=plan.job.timeout_s, memory_mb=plan.memory_mb)
 
 
 def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
     run_children(plan, [conversion_child(module, arguments, work)])
 
 
-def run_children(plan: Plan, children: Sequence[convert.Child]) -> None:
+def run_children(plan: Plan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
     plan.worker.run(children, plan.job.timeout_s)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import ModelGraph, read_graph
 from tinyml.runtimes.file_tflite import whole
 from tinyml.runtimes.lint.finding import Finding
@@ -22,7 +23,6 @@ from tinyml.runtimes.lint.small_epsilons import small_epsilons
 from tinyml.runtimes.lint.unrolled_recurrences import unrolled_recurrences
 from tinyml.runtimes.lint.xnnpack_leftovers import xnnpack_leftovers
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
-from tinyml.target import Target
 
 Rule = Callable[[ModelGraph, Target | None], Iterator[Finding]]
 

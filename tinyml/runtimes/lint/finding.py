@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyml.diagnosis import Finding as Finding
+from tinyml.core.diagnosis import Finding as Finding
 
 
 def many(count: int, noun: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import ModelGraph
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.target import Target
 
 CURE = (
     "module.float(); make constants with dtype=torch.float32 (numpy's and Python's floats are "

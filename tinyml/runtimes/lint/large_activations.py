@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import ModelGraph
 from tinyml.runtimes.lint.finding import Finding, in_bytes
-from tinyml.target import Target
 
 CURE = "shorten the input or window, stride earlier, or process it in pieces with a state"
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.core.spec import Array
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
 from tinyml.runtimes.lint.finding import Finding, in_bytes
-from tinyml.spec import Array
-from tinyml.target import Target
 
 SHARE = 0.1
 LEAST_BYTES = 4096

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import ModelGraph, Operator
 from tinyml.runtimes.file_limits import FARTHEST
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.target import Target
 
 SHARE = 0.01
 LAYOUTS = ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 3, 4, 1), (0, 4, 1, 2, 3))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.target import Target
 
 SLICES = 8
 OPS = ("SLICE", "STRIDED_SLICE", "Slice", "GATHER", "Gather")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_facts import elements
 from tinyml.runtimes.file_graph import ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding
-from tinyml.target import Target
 
 LEAST = 1e-7
 GUARDS = ("ADD", "MAXIMUM", "Add", "Max", "Clip")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Operator
 from tinyml.runtimes.lint.finding import Finding, in_bytes, many
-from tinyml.target import Target
 
 STEPS = 6
 # Each is looked for in the whole graph.

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.core.target import Target
 from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
 from tinyml.runtimes.lint.finding import Finding, in_bytes
 from tinyml.runtimes.sparse.engagement import judged
-from tinyml.target import Target
 
 ZEROS = 0.5
 LEAST_WEIGHTS = 256

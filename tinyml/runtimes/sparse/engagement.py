@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyml.errors import InputError
+from tinyml.core.errors import InputError
 from tinyml.runtimes.file_graph import ModelGraph, read_graph
 from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
 from tinyml.runtimes.sparse.cluster import Cluster, Clusters, clusters

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.runtimes.sparse.conditions import AVERAGES
 from tinyml.runtimes.sparse.nodes import Node, Weight
-from tinyml.spec import Array
 
 DENSE = "dense"
 SCALAR = "scalar"

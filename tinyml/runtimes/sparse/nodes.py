@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.runtimes.file_graph import CARRIERS, ModelGraph, Operator, Value
-from tinyml.spec import Array
 
 SAME = 0
 SAME_AT_STRIDE = "SAME"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tinyml.errors import UsageError
-from tinyml.registry import unknown_name
-from tinyml.target import Target
+from tinyml.core.errors import UsageError
+from tinyml.core.registry import unknown_name
+from tinyml.core.target import Target
 
 # Targets with a browser.
 WEB = ("android", "rpi4", "rpi5", "xnnpack")

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from tinyml.errors import ExportError
+from tinyml.core.errors import ExportError
 from tinyml.export.names import free_name
 from tinyml.export.precision.findings import findings_of
 

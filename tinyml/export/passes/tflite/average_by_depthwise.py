@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.flatbuffer_edit import (
     add_constant,
@@ -26,7 +27,6 @@ from tinyml.export.flatbuffer_edit import (
     pad_space,
     shape_of,
 )
-from tinyml.spec import Array
 
 
 def average_by_depthwise(model: Any) -> int:

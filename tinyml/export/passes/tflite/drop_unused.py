@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.spec import Array
+from tinyml.core.spec import Array
 
 
 def drop_unused(model: Any) -> int:

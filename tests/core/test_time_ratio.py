@@ -1,0 +1,117 @@
+"""A verdict on speed only where there can be one, and hardly ever a wrong one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinyml.core.measurement import Measurement, Process
+from tinyml.core.time_ratio import LEAST_PROCESSES, time_ratio
+
+CONDITIONS = {"device": "this machine", "threads": 1, "governor": "performance"}
+
+
+def measured(
+    seed: int, *, us: float = 1000.0, processes: int = 7, spread: float = 0.05, slow: float = 0.0
+) -> Measurement:
+    """Starts that differ by ``spread``, some of them ``slow`` for their whole life."""
+    random = np.random.default_rng(seed)
+    starts = us * np.exp(random.normal(0, spread, processes))
+    starts *= np.where(random.random(processes) < slow, 2.0, 1.0)
+    runs = tuple(
+        Process(tuple(map(int, 1e3 * start * np.exp(random.normal(0, 0.02, 20)))), 10, 1, 1, None)
+        for start in starts
+    )
+    return Measurement("m.onnx", "0" * 64, "whole", "onnxruntime", "1.32", runs, CONDITIONS, "host")
+
+
+@pytest.mark.parametrize(
+    ("us", "verdict"), [(700.0, "faster"), (1400.0, "slower"), (1000.0, "no difference seen")]
+)
+def test_the_verdict_is_of_b(us: float, verdict: str) -> None:
+    found = time_ratio(measured(1), measured(2, us=us))
+    assert found.verdict == verdict
+    assert found.ratio is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.ratio <= found.high
+    assert found.ratio == pytest.approx(us / 1000, rel=0.1)
+    assert (found.low <= 1 <= found.high) == (verdict == "no difference seen")
+
+
+def test_the_other_way_round_is_the_other_verdict() -> None:
+    assert time_ratio(measured(2, us=700), measured(1)).verdict == "slower"
+
+
+def test_a_measurement_does_not_differ_from_itself() -> None:
+    same = measured(1)
+    found = time_ratio(same, same)
+    assert (found.ratio, found.verdict) == (1.0, "no difference seen")
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.15])
+def test_equal_files_are_called_different_in_few_comparisons(slow: float) -> None:
+    """With the fewest processes allowed; 5 in 100 and their own chance (2 sigma) of more."""
+    trials = 150
+    wrong = sum(
+        time_ratio(*(measured(2 * i + j, processes=5, slow=slow) for j in (0, 1))).verdict
+        != "no difference seen"
+        for i in range(trials)
+    )
+    assert wrong <= 0.05 * trials + 2 * (0.05 * 0.95 * trials) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"conditions": CONDITIONS | {"threads": 2}}, "threads (1 and 2)"),
+        ({"conditions": CONDITIONS | {"governor": "powersave"}}, "governor (performance and pow"),
+        ({"conditions": CONDITIONS | {"device": "rpi4"}}, "device (this machine and rpi4)"),
+        ({"label": "emulated"}, "label (host and emulated)"),
+        ({"version": "1.30"}, "onnxruntime (1.32 and 1.30)"),
+        ({"part": "front end"}, "part (whole and front end)"),
+    ],
+)
+def test_what_was_measured_otherwise_gets_no_verdict_and_no_ratio(
+    changes: dict[str, object], why: str
+) -> None:
+    found = time_ratio(measured(1), replace(measured(2, us=100), **changes))  # type: ignore[arg-type]
+    assert (found.verdict, found.ratio, found.low) == ("no verdict", None, None)
+    assert why in found.why
+
+
+def test_other_warm_ups_are_another_measurement() -> None:
+    cold = measured(2)
+    cold = replace(cold, processes=tuple(replace(p, warmups=0) for p in cold.processes))
+    assert "warm-ups (10 and 0)" in time_ratio(measured(1), cold).why
+
+
+def test_two_runtimes_can_be_compared() -> None:
+    other = replace(measured(2, us=500), runtime="litert", version="2.3")
+    assert time_ratio(measured(1), other).verdict == "faster"
+
+
+def test_too_few_processes_give_a_ratio_without_a_verdict() -> None:
+    few = measured(2, us=100, processes=LEAST_PROCESSES - 1)
+    found = time_ratio(measured(1), few)
+    assert (found.verdict, found.low) == ("no verdict", None)
+    assert found.ratio == pytest.approx(0.1, rel=0.1)
+    assert "7 and 4 processes: an interval needs 5 of each" in found.why
+
+
+def test_processes_of_unequal_length_are_drawn_alike() -> None:
+    even = measured(2, us=700, processes=6)
+    first = even.processes[0]
+    uneven = replace(first, samples_ns=first.samples_ns[:-1])
+    odd = replace(even, processes=(uneven, *even.processes[1:]))
+    want, found = time_ratio(measured(1), even), time_ratio(measured(1), odd)
+    assert (found.low, found.high) == pytest.approx((want.low, want.high), rel=0.02)
+    assert found != want
+
+
+def test_a_process_without_a_timed_call_does_not_count() -> None:
+    run = measured(2, processes=5)
+    short = replace(run, processes=(*run.processes[:4], replace(run.processes[4], samples_ns=())))
+    assert "7 and 4 processes" in time_ratio(measured(1), short).why

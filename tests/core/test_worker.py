@@ -1,0 +1,101 @@
+"""One process for many steps: what they share, and what stays apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import assert_gone
+
+from tinyml.core.errors import CheckpointError, ExportError, MachineError
+from tinyml.core.subprocesses import Child
+from tinyml.core.worker import Worker
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Worker(0) as own:
+        yield own
+
+
+def step(folder: Path, name: str, source: str, *arguments: str) -> Child:
+    (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    return Child(name, arguments, folder / f"{name}.log")
+
+
+def pid(log: Path) -> int:
+    return int(log.read_text(encoding="utf-8").splitlines()[-1])
+
+
+PID = "import os\nprint(os.getpid())"
+
+
+def test_steps_share_a_process_and_have_a_log_each(worker: Worker, tmp_path: Path) -> None:
+    source = "import os, sys\nos.write(2, b'native ')\nprint(sys.argv[1:])\nprint(os.getpid())"
+    one, two = (step(tmp_path, name, source, name) for name in ("one", "two"))
+    worker.run([one, two], 60)
+    worker.run([one], 60)
+    assert pid(one.log) == pid(two.log) != os.getpid()
+    assert two.log.read_text(encoding="utf-8").startswith("native ['two']")
+    assert one.log.read_text(encoding="utf-8").count("native") == 1
+
+
+def test_what_a_step_raises_comes_out_and_the_next_is_not_run(
+    worker: Worker, tmp_path: Path
+) -> None:
+    source = (
+        "from tinyml.core.errors import CheckpointError\nraise CheckpointError('no', hint='yes')"
+    )
+    failing, never = step(tmp_path, "failing", source), step(tmp_path, "never", PID)
+    with pytest.raises(CheckpointError, match="no") as caught:
+        worker.run([failing, never], 60)
+    assert (caught.value.hint, caught.value.child) == ("yes", "failing")
+    assert not never.log.exists()
+    worker.run([never], 60)  # in a new process
+    assert pid(never.log)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("import os\nos.abort()", MachineError, "SIGABRT"),
+        ("raise ValueError('no such layer')", ExportError, "ValueError: no such layer"),
+        ("raise SystemExit(3)", ExportError, "failed"),
+        ("import time\ntime.sleep(600)", MachineError, "did not finish within 2 s"),
+    ],
+    ids=["crash", "exception", "exit", "hang"],
+)
+def test_a_step_that_fails_ends_the_process(
+    worker: Worker, tmp_path: Path, source: str, kind: type[Exception], message: str
+) -> None:
+    first = step(tmp_path, "first", PID)
+    worker.run([first], 60)
+    with pytest.raises(kind, match=message):
+        worker.run([step(tmp_path, "bad", source)], 2)
+    assert_gone(pid(first.log))
+
+
+def test_a_lack_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Worker(256) as own, pytest.raises(MachineError, match="may use 256 MB"):
+        own.run([step(tmp_path, "large", "bytearray(1 << 30)")], 60)
+
+
+def test_the_process_ends_with_the_block_and_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    source = "import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid)"
+    started = step(tmp_path, "started", source)
+    with Worker(0) as own:
+        own.run([started], 60)
+    assert_gone(pid(started.log))
+
+
+def test_no_process_is_started_without_a_step() -> None:
+    with Worker(0) as own:
+        pass
+    own.close()

@@ -1,0 +1,1 @@
+"""Types that pass between packages, errors, the registry, files and processes. No back end."""

@@ -1,0 +1,363 @@
+"""A bundle: model files, what they promise, and the evidence. Immutable once written.
+
+    NAME/
+      manifest.json           everything below by name, size and sha256 (docs/manifest.md)
+      <model>-<precision>.onnx | .tflite
+      reference.safetensors   inputs and PyTorch's answers, per case and stage
+      labels.txt  MODEL_CARD.md  run.py
+
+Benchmarks are written beside a bundle, never into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tinyml.core.decision import AnyDecision, read_decision
+from tinyml.core.errors import BundleError, ValidationError
+from tinyml.core.files import sha256
+from tinyml.core.finite import check_tree
+from tinyml.core.integers import Integers, read_ends
+from tinyml.core.paired_difference import Difference
+from tinyml.core.spec import Array, Signature
+from tinyml.core.tolerance import PolicyName
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+REFERENCE = "reference.safetensors"
+LABELS = "labels.txt"
+CARD = "MODEL_CARD.md"
+RUN = "run.py"
+
+Verdict = Literal["pass", "fail", "fused away", "not judged"]
+# The verdicts of rows in which two values were compared.
+JUDGED: tuple[Verdict, ...] = ("pass", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One model file as it was written.
+
+    passes    rewrite -> how often it fired, in the order applied
+    stages    stage -> its tensor in this file, or ``None``: fused away
+    layouts   stage -> the order that brings its tensor into PyTorch's axes (see `in_order`);
+              only for stages that the format keeps in another one
+    minimum_runtime  the oldest runtime, or operator set, that has every operator version
+    plan      what the precision decided: a `tinyml.export.precision` plan's JSON; fp32: empty
+    note      what measurement says of such files, one line
+    twin      stages that another file showed, made for it: they have no tensor in this one
+    twin_note why there was no such file
+    ends      input or output -> the integers that it is in this file; others are as the
+              signature says
+    float_mac_share  of a file that computes in integers: the share of its multiply-accumulates
+              that are in float all the same; ``None``: of floats, or not known
+    """
+
+    path: str
+    sha256: str
+    format: str
+    precision: str
+    passes: Mapping[str, int]
+    stages: Mapping[str, str | None]
+    layouts: Mapping[str, tuple[int, ...]]
+    minimum_runtime: str
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    twin: tuple[str, ...] = ()
+    twin_note: str = ""
+    ends: Mapping[str, Integers] = field(default_factory=dict)
+    float_mac_share: float | None = None
+
+    @property
+    def mixed(self) -> str:
+        """How much of a quantized file computes in float, in words; empty where nothing does."""
+        share = self.float_mac_share
+        return f"mixed: {100 * share:.3g}% of MACs in float" if share else ""
+
+
+def in_order(value: Array, order: Sequence[int]) -> Array:
+    """``value`` transposed by ``order``; -1 makes an axis of length one, unnamed ones go."""
+    taken = [axis for axis in order if axis >= 0]
+    rest = [axis for axis in range(value.ndim) if axis not in taken]
+    shape = [1 if axis < 0 else value.shape[axis] for axis in order]
+    return value.transpose([*taken, *rest]).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class StageParity:
+    """One stage of one engine on one case against PyTorch in eval mode.
+
+    engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack``, ``litert+twin`` ...
+    max_error  largest absolute error; ``bound`` is what the policy allows
+    sqnr_db    signal to noise in dB; ``None`` where that is no number: the value is exact
+               (``max_error`` is 0), the reference silent, or one of both not finite
+    """
+
+    engine: str
+    case: str
+    stage: str
+    verdict: Verdict
+    policy: PolicyName
+    max_error: float | None = None
+    bound: float | None = None
+    sqnr_db: float | None = None
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A person or image whose label differs between PyTorch and an engine."""
+
+    name: str
+    want: str
+    got: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Labels of what was held out, PyTorch against one engine.
+
+    ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``;
+    ``difference``: of ``metric``, ``UAR`` of persons or ``accuracy`` of images.
+    """
+
+    engine: str
+    unit: str
+    count: int
+    agreeing: int
+    largest_probability_error: float
+    disagreements: tuple[Disagreement, ...] = ()
+    metric: str = ""
+    difference: Difference | None = None
+
+    @property
+    def text(self) -> str:
+        """For a person: how many keep their label, and what becomes of the metric."""
+        said = f"{self.agreeing} of {self.count} {self.unit} agree"
+        if self.difference is None:
+            return said
+        own = self.difference
+        return f"{said}; {self.metric} {own.want:.4f} becomes {own.got:.4f}, {own.points} points"
+
+    def lost(self, accepted: float) -> bool:
+        """Whether the metric is clearly worse: all of its interval is below ``-accepted``."""
+        return self.difference is not None and self.difference.high < -accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The user's own metric of one engine, ``pytorch`` or as users get it.
+
+    holds      whether it is worse than PyTorch's by at most ``bound``
+    direction  ``higher`` or ``lower``: which is better; empty: any change is worse
+    kind       ``share`` of samples; ``relative``: any other number, whose bound is a part of
+               PyTorch's; ``given``: the user gave the bound
+    """
+
+    engine: str
+    name: str
+    value: float
+    samples: int
+    holds: bool = True
+    direction: str = ""
+    kind: Literal["share", "relative", "given"] = "share"
+    bound: float | None = None
+
+    def worse_by(self, want: float) -> float:
+        """How much worse it is than ``want``, PyTorch's; 0 for a better one."""
+        change = self.value - want
+        signed = {"higher": -change, "lower": change}
+        return max(0.0, signed.get(self.direction, abs(change)))
+
+    def points_lost(self, want: float) -> float:
+        """`worse_by` in hundredths of a share, or in percent of ``want`` of any other number."""
+        worse = self.worse_by(want)
+        if self.kind == "share" or worse == 0.0:
+            return 100 * worse
+        return 100 * worse / abs(want) if want else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The evidence: every stage of every engine on every case, in network order."""
+
+    stages: tuple[StageParity, ...]
+    agreements: tuple[Agreement, ...] = ()
+    accuracy_note: str = ""
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def first_divergence(self) -> StageParity | None:
+        """The first row out of tolerance: earliest stage of the earliest engine, on any case."""
+        failed = [row for row in self.stages if row.verdict == "fail"]
+        if not failed:
+            return None
+        places = {stage: i for i, stage in enumerate(dict.fromkeys(r.stage for r in self.stages))}
+        first = [row for row in failed if row.engine == failed[0].engine]
+        return min(first, key=lambda row: places[row.stage])
+
+    @property
+    def judged(self) -> int:
+        """How many rows have a verdict."""
+        return sum(row.verdict in JUDGED for row in self.stages)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was judged and no stage diverges."""
+        return self.judged > 0 and self.first_divergence is None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Parity:
+        return cls(
+            stages=tuple(_stage(row) for row in data["stages"]),
+            agreements=tuple(_agreement(row) for row in data["agreements"]),
+            accuracy_note=data["accuracy_note"],
+            metrics=tuple(Metric(**row) for row in data.get("metrics", ())),
+        )
+
+
+def _stage(row: Mapping[str, Any]) -> StageParity:
+    numbers = (row.get("max_error"), row.get("bound"), row.get("sqnr_db"))
+    if row["verdict"] not in get_args(Verdict) or not all(map(_is_number_or_none, numbers)):
+        raise TypeError(f"parity row {dict(row)}")
+    return StageParity(**row)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _agreement(row: Mapping[str, Any]) -> Agreement:
+    moved = tuple(Disagreement(**item) for item in row["disagreements"])
+    found = row.get("difference")
+    difference = None if found is None else Difference(**found)
+    return Agreement(**{**row, "disagreements": moved, "difference": difference})
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder and what its manifest says; ``digest`` is the sha256 of the manifest's bytes."""
+
+    folder: Path
+    model: str
+    target: str
+    signature: Signature
+    decision: AnyDecision | None
+    models: tuple[ModelFile, ...]
+    parity: Parity
+    stages: tuple[str, ...]
+    front_end: str | None
+    facts: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+    digest: str = ""
+
+    def file(self, model: ModelFile) -> Path:
+        """Where ``model`` lies."""
+        return self.folder / model.path
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as JSON values."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "target": self.target,
+            "signature": self.signature.to_json(),
+            "decision": self.decision.to_json() if self.decision else None,
+            "models": [asdict(model) for model in self.models],
+            "stages": list(self.stages),
+            "front_end": self.front_end,
+            "parity": self.parity.to_json(),
+            "facts": dict(self.facts),
+            "files": {name: dict(entry) for name, entry in sorted(self.files.items())},
+        }
+
+    def check_files(self) -> None:
+        """Re-hash every file; `ValidationError` names what was changed, lost or added."""
+        wrong = [f"{name} is missing" for name in self.files if not self._has(name)]
+        for name, entry in self.files.items():
+            path = self.folder / name
+            if self._has(name) and sha256(path) != entry["sha256"]:
+                wrong.append(f"{name} was changed")
+        known = {MANIFEST, *self.files}
+        extra = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
+        wrong += [f"{name} does not belong to it" for name in sorted(extra - known)]
+        if wrong:
+            raise ValidationError(
+                f"{self.folder} is not the bundle that was written: {'; '.join(wrong)}",
+                hint="copy the bundle again, or export it again",
+            )
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+
+def read(folder: Path, digest: str = "") -> Bundle:
+    """Read a bundle's manifest; `BundleError` when there is none or it is newer than this.
+
+    ``digest``: how the sha256 of the manifest must begin; `ValidationError` when it does not.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
+        )
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if not found.startswith(digest):
+        raise ValidationError(
+            f"{path} has the digest {found}, not {digest}",
+            hint="this is not the bundle whose digest you noted: copy or export it again",
+        )
+    try:
+        data = json.loads(content)
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is not a manifest: {error!r}") from error
+    check_tree(f"{path}", data, error=BundleError)
+    if schema > SCHEMA:
+        raise BundleError(
+            f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
+        )
+    try:
+        return replace(_from_manifest(folder, data), digest=found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is not a whole manifest: {error!r}") from error
+
+
+def _model_file(data: Mapping[str, Any]) -> ModelFile:
+    layouts = {stage: tuple(order) for stage, order in data["layouts"].items()}
+    twin = tuple(data.get("twin", ()))
+    ends = read_ends(data.get("ends", {}))
+    return ModelFile(**{**data, "layouts": layouts, "twin": twin, "ends": ends})
+
+
+def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
+    decision = data["decision"]
+    for name in (*data["files"], *(model["path"] for model in data["models"])):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BundleError(f"{folder}: the manifest names '{name}', outside the bundle")
+    for name, entry in data["files"].items():
+        if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
+            raise TypeError(f"files: {name}: {entry}")
+    return Bundle(
+        folder=folder,
+        model=data["model"],
+        target=data["target"],
+        signature=Signature.from_json(data["signature"]),
+        decision=read_decision(decision) if decision else None,
+        models=tuple(_model_file(model) for model in data["models"]),
+        parity=Parity.from_json(data["parity"]),
+        stages=tuple(data["stages"]),
+        front_end=data["front_end"],
+        facts=data["facts"],
+        files=data["files"],
+    )

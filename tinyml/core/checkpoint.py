@@ -1,0 +1,147 @@
+"""A trained model in one file: safetensors weights with a JSON header.
+
+The header sits in the file's ``__metadata__`` under one key, so that a checkpoint is
+written by one rename, read without torch, and never executes code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.core.decision import AnyDecision, read_decision
+from tinyml.core.errors import CheckpointError
+from tinyml.core.files import canonical_json, write_bytes
+from tinyml.core.finite import check_finite, check_tree
+from tinyml.core.recipe import Recipe
+from tinyml.core.spec import Array, Signature
+
+SCHEMA = 1
+FILE = "checkpoint.safetensors"
+KEY = "tinyml"
+DIVERGED = "the training that made it diverged: train again with a smaller learning_rate"
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights by parameter name, and all that is needed to use them.
+
+    ``facts`` are what training found: metrics, hashes of data and split, the persons
+    held out, threads and instruction set.
+    """
+
+    model: str
+    weights: Mapping[str, Array]
+    signature: Signature
+    decision: AnyDecision
+    recipe: Recipe
+    facts: Mapping[str, Any]
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of names, types, shapes and values of the weights."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            value = np.asarray(self.weights[name], order="C")
+            digest.update(f"{name} {value.dtype} {value.shape} ".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint to ``path`` atomically; the same content gives the same bytes."""
+        from safetensors.numpy import save
+
+        header = {
+            "schema": SCHEMA,
+            "model": self.model,
+            "signature": self.signature.to_json(),
+            "decision": self.decision.to_json(),
+            "recipe": self.recipe.to_json(),
+            "facts": dict(self.facts),
+        }
+        weights = {n: np.asarray(self.weights[n], order="C") for n in sorted(self.weights)}
+        write_bytes(path, save(weights, {KEY: canonical_json(header)}))
+
+
+def find(path: Path) -> Path:
+    """The checkpoint file that ``path``, a file or a run's folder, stands for."""
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(
+            f"no checkpoint at {path}", hint="give a run's folder or its checkpoint.safetensors"
+        )
+    return file
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint file or a run's folder; `CheckpointError` says what is wrong with it.
+
+    Weights and header hold finite numbers alone.
+    """
+    file = find(path)
+    header, weights = read_safetensors(file)
+    if KEY not in header:
+        raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
+    try:
+        data = json.loads(header[KEY])
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_whole(file, error) from error
+    check_tree(f"{file}", data, error=CheckpointError)
+    check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
+    if schema > SCHEMA:
+        raise CheckpointError(
+            f"{file} has checkpoint schema {schema}, this tinyml reads up to {SCHEMA}",
+            hint="upgrade tinyml",
+        )
+    try:
+        return Checkpoint(
+            model=data["model"],
+            weights=weights,
+            signature=Signature.from_json(data["signature"]),
+            decision=read_decision(data["decision"]),
+            recipe=Recipe.from_json(data["recipe"]),
+            facts=data["facts"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _not_whole(file, error) from error
+
+
+def _not_whole(file: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{file} is not a whole checkpoint: {error!r}",
+        hint="copy or train it again",
+    )
+
+
+def read_safetensors(file: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """Metadata and tensors of a safetensors file; never unpickles."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            names = opened.keys()
+            return opened.metadata() or {}, {name: opened.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        # Only now: the length that a safetensors file starts with can look like a pickle.
+        if _starts_like_a_pickle(file):
+            raise CheckpointError(
+                f"{file} is a pickle (torch.save), which could run code when loaded",
+                hint="save the state dict with safetensors.torch.save_file",
+            ) from error
+        raise CheckpointError(
+            f"{file} is not a whole safetensors file ({error})",
+            hint="it may be truncated: copy or train it again",
+        ) from error
+
+
+def _starts_like_a_pickle(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(4).startswith(PICKLE_STARTS)

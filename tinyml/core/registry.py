@@ -1,0 +1,108 @@
+"""Every name a user can type, and the code behind it: one visible table per kind.
+
+A value is ``"module:attribute"``, imported only by `load`, and `load` is called in
+``pipeline`` and ``cli`` alone, so that a name in a table is no way around the import
+rules. A test holds each table equal to its folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+from tinyml.core.errors import UsageError
+
+MODELS = {
+    "funnelnet": "tinyml.models.funnelnet:FUNNELNET",
+    "funnelnet-paper": "tinyml.models.funnelnet:FUNNELNET_PAPER",
+    "tinynet": "tinyml.models.tinynet:TINYNET",
+    "tinynet-a": "tinyml.models.tinynet:TINYNET_A",
+    "tinynet-b": "tinyml.models.tinynet:TINYNET_B",
+    "tinynet-c": "tinyml.models.tinynet:TINYNET_C",
+    "tinynet-d": "tinyml.models.tinynet:TINYNET_D",
+    "tinynet-e": "tinyml.models.tinynet:TINYNET_E",
+    "efficientnet-b0": "tinyml.models.efficientnet:EFFICIENTNET_B0",
+    "efficientnet-b1": "tinyml.models.efficientnet:EFFICIENTNET_B1",
+    "mobilenet-v1": "tinyml.models.mobilenet_v1:MOBILENET_V1",
+    "mobilenet-v2": "tinyml.models.mobilenet_v2:MOBILENET_V2",
+    "mbv1-0.75-sparse90": "tinyml.models.sparse_convnets:MBV1_075",
+    "mbv1-1.0-sparse90": "tinyml.models.sparse_convnets:MBV1_100",
+    "mbv1-1.4-sparse90": "tinyml.models.sparse_convnets:MBV1_140",
+    "mbv2-0.8-sparse85": "tinyml.models.sparse_convnets:MBV2_080",
+    "mbv2-1.15-sparse85": "tinyml.models.sparse_convnets:MBV2_115",
+    "mbv2-1.4-sparse85": "tinyml.models.sparse_convnets:MBV2_140",
+    "mbv2-2.0-sparse85": "tinyml.models.sparse_convnets:MBV2_200",
+    "efficientnet-b0-sparse80": "tinyml.models.sparse_convnets:EFFICIENTNET_B0",
+    "efficientnet-b1-sparse85": "tinyml.models.sparse_convnets:EFFICIENTNET_B1",
+    "lenet-300-100": "tinyml.models.lenet:LENET_300_100",
+    "conv-2": "tinyml.models.conv_n:CONV_2",
+    "conv-4": "tinyml.models.conv_n:CONV_4",
+    "conv-6": "tinyml.models.conv_n:CONV_6",
+    "resnet-20": "tinyml.models.resnet_cifar:RESNET_20",
+    "vgg-16": "tinyml.models.vgg_cifar:VGG_16",
+}
+
+DATA_SETS = {
+    "cifar10": "tinyml.models.data.cifar10:load",
+    "circor": "tinyml.models.data.circor:load",
+    "image_folder": "tinyml.models.data.image_folder:load",
+    "mnist": "tinyml.models.data.mnist:load",
+    "shapes": "tinyml.models.data.shapes:load",
+    "synthetic": "tinyml.models.data.synthetic:load",
+}
+
+RUNTIMES = {
+    "litert": "tinyml.runtimes.litert:LITERT",
+    "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
+}
+
+WRITERS = {
+    "onnx": "tinyml.export.write_onnx",
+    "tflite": "tinyml.export.write_tflite",
+}
+
+RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
+
+PRECISIONS = {
+    "fp32": "tinyml.export.precision.fp32",
+    "fp16": "tinyml.export.precision.fp16",
+    "w8a8-static": "tinyml.export.precision.w8a8_static",
+    "w8-dynamic": "tinyml.export.precision.w8_dynamic",
+    "w8a16": "tinyml.export.precision.w8a16",
+    "w8": "tinyml.export.precision.w8",
+    "qat-w8a8": "tinyml.export.precision.qat_w8a8",
+}
+# Those that are performed on a float32 file, after it is written.
+INTEGER = ("w8a8-static", "w8-dynamic", "w8a16", "w8", "qat-w8a8")
+QUANTIZERS = {
+    "onnx": "tinyml.export.quantize_onnx",
+    "tflite": "tinyml.export.quantize_tflite",
+}
+
+TABLES: dict[str, dict[str, str]] = {
+    "model": MODELS,
+    "data set": DATA_SETS,
+    "runtime": RUNTIMES,
+    "format": WRITERS,
+    "precision": PRECISIONS,
+}
+
+
+def load(kind: str, name: str) -> Any:
+    """The object registered as ``name``; `UsageError` with a suggestion if there is none."""
+    table = TABLES[kind]
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    module, _, attribute = table[name].partition(":")
+    imported = importlib.import_module(module)
+    return getattr(imported, attribute) if attribute else imported
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not in ``known``, with the nearest as a hint."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+    return UsageError(f"unknown {kind} '{name}'", hint=hint)

@@ -1,0 +1,251 @@
+"""One conversion is one child process: its prints, memory and crashes stay its own.
+
+The parent calls `run_child`; the child is this module run as a program, which ties its
+life to the parent's, limits its memory, runs the module asked for and reports an error
+as a small JSON file, so that the parent can raise the same one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyml.core.child_errors import error_from_json, error_to_json
+from tinyml.core.errors import ExportError, MachineError, TinymlError, machine_errors
+from tinyml.core.process import child_environment, die_with, python_module, take_along
+from tinyml.core.scratch import scratch
+
+# Same bytes each time, no telemetry, no accelerator probing, quiet native logs.
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "JAX_PLATFORMS": "cpu",
+    "CUDA_VISIBLE_DEVICES": "",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PYTHONUNBUFFERED": "1",
+}
+# Children that run a user's code or many conversions: there garbage may add up.
+LONG = ("tinyml.pipeline.", "tinyml.export.bisect_program")
+POLL_S = 0.02
+LAST_WORDS = 4096
+_NO_MEMORY = re.compile(
+    "bad_alloc|cannot allocate memory|can't allocate memory|failed to map segment"
+    "|memory allocation still failed",  # OpenBLAS
+    re.IGNORECASE,
+)
+_FAILED = 70
+_CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """``python -m module arguments``; everything it prints goes to ``log``."""
+
+    module: str
+    arguments: tuple[str, ...]
+    log: Path
+
+
+def run_child(
+    module: str,
+    arguments: list[str],
+    *,
+    log: Path,
+    timeout_s: float,
+    memory_mb: int | None = None,
+) -> None:
+    """Run one child to its end; raises as `run_children`."""
+    run_children([Child(module, tuple(arguments), log)], timeout_s=timeout_s, memory_mb=memory_mb)
+
+
+def run_children(
+    children: Sequence[Child], *, timeout_s: float, memory_mb: int | None = None
+) -> None:
+    """Run ``children`` side by side to their end; whatever happens, none outlives the call.
+
+    Raises the `TinymlError` that a child raised; `MachineError` when one was killed, ran
+    out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
+    """
+    doing = f"running {' and '.join(child.module for child in children)}"
+    with machine_errors(doing), scratch("child") as folder:
+        reports = [folder / f"{number}.json" for number in range(len(children))]
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            for child, report in zip(children, reports, strict=True):
+                started.append(_start(child, report, memory_mb or 0))
+            _wait(children, started, reports, timeout_s, memory_mb or 0)
+        finally:
+            for process in started:
+                end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes]:
+    child.log.parent.mkdir(parents=True, exist_ok=True)
+    tie = [str(report), str(os.getpid()), str(memory_mb)]
+    with child.log.open("wb") as output:
+        return subprocess.Popen(
+            python_module(__name__, [*tie, child.module, *child.arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(report.parent),
+            start_new_session=True,
+        )
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    """Of a child; what it and the packages that it uses leave in ``temporary`` goes with that."""
+    return child_environment({**ENVIRONMENT, "TMPDIR": str(temporary)})
+
+
+def _wait(
+    children: Sequence[Child],
+    started: Sequence[subprocess.Popen[bytes]],
+    reports: Sequence[Path],
+    timeout_s: float,
+    memory_mb: int,
+) -> None:
+    until = time.monotonic() + timeout_s
+    running = list(zip(children, started, reports, strict=True))
+    while running:
+        for child, process, report in running:
+            if process.poll():
+                raise failure(child, process.returncode, report, memory_mb)
+        running = [entry for entry in running if entry[1].returncode is None]
+        if running and time.monotonic() > until:
+            raise late(running[0][0], timeout_s)
+        time.sleep(POLL_S)
+
+
+def late(child: Child, timeout_s: float) -> MachineError:
+    """The error for a child that took longer than ``timeout_s``."""
+    return MachineError(
+        f"{child.module} did not finish within {timeout_s:g} s", hint=f"its log: {child.log}"
+    )
+
+
+def out_of_memory(module: str, memory_mb: int) -> MachineError:
+    """The error for a child that asked for more than it may have."""
+    if not memory_mb:
+        return MachineError(f"{module} ran out of memory")
+    return MachineError(
+        f"{module} ran out of memory: it may use {memory_mb:,} MB",
+        hint="--memory gives it more; a smaller sample needs less",
+    )
+
+
+def failure(child: Child, code: int, report: Path, memory_mb: int) -> TinymlError:
+    """The error of a child that ended with ``code``: its own where it left a ``report``."""
+    error = _error(child.module, code, report, child.log, memory_mb)
+    error.child = child.module
+    return error
+
+
+def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> TinymlError:
+    said = log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
+    if not report.is_file() and memory_mb and _NO_MEMORY.search(said):
+        return out_of_memory(module, memory_mb)
+    if report.is_file():
+        data = json.loads(report.read_text(encoding="utf-8"))
+        if data["error"]:
+            return error_from_json(data["error"])
+        return ExportError(f"{module} failed: {data['message']}", hint=f"its log: {log}")
+    if code < 0:
+        name = signal.Signals(-code).name
+        return MachineError(f"{module} was killed ({name})", hint=f"its log: {log}")
+    return ExportError(f"{module} failed: {last_line(log)}", hint=f"its log: {log}")
+
+
+def last_line(log: Path) -> str:
+    """The last line of ``log`` that is neither indented nor a native logger's."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line for line in lines if line.strip() and not _CONTINUATION.match(line)]
+    return said[-1].strip()[:300] if said else "it said nothing"
+
+
+def main(arguments: list[str]) -> None:
+    """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
+    report, parent, memory_mb, module, *rest = arguments
+    begin(parent, int(memory_mb))
+    code = run_module(module, rest, Path(report), int(memory_mb))
+    if code:
+        raise SystemExit(code)
+
+
+def begin(parent: str, memory_mb: int) -> None:
+    """Tie this process to ``parent``, what it starts to this one, and limit its memory."""
+    take_along()
+    die_with(int(parent))
+    _limit_memory(memory_mb)
+
+
+def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) -> int:
+    """Run ``module`` as a program in this process; its exit code, and for an error a report."""
+    if module.startswith(LONG):
+        gc.enable()
+    else:
+        gc.disable()  # a fifth of the time of a conversion; it would free little
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception as error:
+        traceback.print_exc()  # the log is for whoever wants more than the one line
+        told = out_of_memory(module, memory_mb) if _lacks_memory(error) else error
+        if isinstance(told, TinymlError):
+            _report(report, error_to_json(told), told.message)
+            return told.exit_code
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+        _report(report, {}, message)
+        return _FAILED
+    return 0
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it was raised for, is a lack of memory."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))  # ``raise error from error`` is a chain without an end
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError | ImportError | OSError)
+            and _NO_MEMORY.search(str(error))
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _report(path: Path, told: Mapping[str, Any], message: str) -> None:
+    path.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
+
+
+def _limit_memory(memory_mb: int) -> None:
+    """Limit the heap: address space would also count what is only reserved."""
+    if memory_mb:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

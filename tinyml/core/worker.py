@@ -1,0 +1,156 @@
+"""One child process for all of an export's own steps: each package is imported once.
+
+A step is a module that is run as a program, as in `tinyml.core.subprocesses`; importing torch and
+the converters takes longer than most steps. A user's code is never run here.
+
+The parent sends one line of JSON a step and reads the step's exit code from the other pipe.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from tinyml.core.errors import TinymlError, machine_errors
+from tinyml.core.process import python_module
+from tinyml.core.scratch import scratch
+from tinyml.core.subprocesses import Child, begin, end, environment, failure, late, run_module
+
+
+class Worker(AbstractContextManager["Worker"]):
+    """A process that is started by its first step, and ends with the block or with a failure.
+
+    ``memory_mb`` limits the process, 0: nothing does.
+    """
+
+    def __init__(self, memory_mb: int) -> None:
+        self.memory_mb = memory_mb
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stack = ExitStack()
+        self._folder = Path()
+        self._steps = 0
+
+    def run(self, steps: Sequence[Child], timeout_s: float) -> None:
+        """Run ``steps`` one after another, each within ``timeout_s``.
+
+        Raises what a step raised, as `tinyml.core.subprocesses.run_children`.
+        """
+        for step in steps:
+            with machine_errors(f"running {step.module}"):
+                self._run(step, timeout_s)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; the next step starts another one."""
+        self._process = None
+        self._stack.close()
+
+    def _run(self, step: Child, timeout_s: float) -> None:
+        process = self._process or self._start()
+        self._steps += 1
+        report = self._folder / f"{self._steps}.json"
+        step.log.parent.mkdir(parents=True, exist_ok=True)
+        step.log.touch()
+        request = [step.module, list(step.arguments), str(step.log.absolute()), str(report)]
+        code = _ask(process, request, timeout_s)
+        if code == 0:
+            return
+        error: TinymlError = (
+            late(step, timeout_s) if code is None else failure(step, code, report, self.memory_mb)
+        )
+        self.close()
+        raise error
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._folder = self._stack.enter_context(scratch("worker"))
+        tie = [str(os.getpid()), str(self.memory_mb)]
+        process = subprocess.Popen(
+            python_module(__name__, tie),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(self._folder),
+            start_new_session=True,
+        )
+        self._stack.callback(_close, process)
+        self._process = process
+        return process
+
+
+def _ask(process: subprocess.Popen[bytes], request: object, timeout_s: float) -> int | None:
+    """The exit code of a step, or of the process that died of it; ``None``: it is late."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return process.wait() or 1
+    if not select.select([process.stdout], [], [], timeout_s)[0]:
+        return None
+    answer = process.stdout.readline()
+    return int(answer) if answer else process.wait() or 1
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    end(process)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def main(arguments: list[str]) -> None:
+    """The child: ``PARENT_PID MEMORY_MB``; ends with its stdin."""
+    parent, memory_mb = arguments
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    _take(os.open(os.devnull, os.O_RDONLY), 0)
+    begin(parent, int(memory_mb))
+    for line in requests:
+        module, given, log, report = json.loads(line)
+        code = _step(module, given, Path(log), Path(report), int(memory_mb))
+        _answer(answers, code)
+        gc.collect()
+
+
+def _step(module: str, given: list[str], log: Path, report: Path, memory_mb: int) -> int:
+    """Run one module; all that it prints goes to ``log``."""
+    for number in (1, 2):
+        _take(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666), number)
+    try:
+        return run_module(module, given, report, memory_mb)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _take(descriptor: int, number: int) -> None:
+    os.dup2(descriptor, number)
+    os.close(descriptor)
+
+
+def _answer(answers: IO[bytes], code: int) -> None:
+    answers.write(b"%d\n" % code)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
