@@ -95,7 +95,10 @@ def test_the_process_ends_with_the_block_and_with_what_it_started(
     assert_gone(pid(started.log))
 
 
-def test_no_process_is_started_without_a_step() -> None:
+def test_no_process_is_started_without_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.Popen", lambda *command, **_: started.append(command))
     with Worker(0) as own:
-        pass
+        own.run([], 60)
     own.close()
+    assert not started

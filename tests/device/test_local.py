@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import assert_gone, wait_for
 
 from tinyml.core.errors import DeviceError
 from tinyml.device.local import LocalLink
@@ -34,19 +33,11 @@ def test_what_a_killed_process_had_started_dies(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), str(pid)])
     try:
-        _wait_for(pid.exists)
+        wait_for(pid.exists)
     finally:
         parent.kill()
         parent.wait()
-    child = Path("/proc", pid.read_text(), "stat")
-    _wait_for(lambda: not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 30 s"
-        time.sleep(0.02)
+    assert_gone(int(pid.read_text()))
 
 
 def test_its_exit_code_and_words_come_back(tmp_path: Path) -> None:

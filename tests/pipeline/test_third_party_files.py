@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from processes import wait_for
 
 from tinyml.core.errors import InputError
 from tinyml.pipeline.inspect import inspect
@@ -134,18 +134,11 @@ def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path, deadly: Chi
     arguments = [str(tmp_path), str(path), deadly.row]
     parent = subprocess.Popen([sys.executable, "-c", code, *arguments])
     met = path.with_suffix(".met")
-    wait_until(lambda: met.is_file() and met.read_text().endswith("\n"))
+    wait_for(lambda: met.is_file() and met.read_text().endswith("\n"))
     parent.kill()
     parent.wait()
     child = Path("/proc", met.read_text().strip())
-    wait_until(lambda: not child.exists() or "Z" in (child / "stat").read_text().split()[2])
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30.0
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: not child.exists() or "Z" in (child / "stat").read_text().split()[2])
 
 
 def test_a_child_ends_with_its_runtime_and_a_failed_one_is_started_again(
@@ -170,7 +163,7 @@ def test_a_child_ends_with_its_runtime_and_a_failed_one_is_started_again(
     del session
     deadly.children.clear()
     gc.collect()
-    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in pids))
+    wait_for(lambda: not any(Path("/proc", pid).exists() for pid in pids))
 
 
 @pytest.mark.parametrize(
