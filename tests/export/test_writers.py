@@ -122,6 +122,7 @@ def test_constants_of_the_tflite_file_lie_on_16_bytes(files: dict[str, Shipped])
     assert {start % flatbuffer.ALIGNMENT for start in starts} == {0}
 
 
+@pytest.mark.slow  # of whole exports: tests/pipeline/test_export_pipeline.py
 def test_two_folders_and_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for folder in (tmp_path / "here", tmp_path / "a longer way" / "there"):

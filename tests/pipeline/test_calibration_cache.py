@@ -77,7 +77,7 @@ def test_changed_code_changes_the_key(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "package"
-    for name in ("spec.py", "export/choose_range.py", "cli/export.py"):
+    for name in ("core/spec.py", "export/choose_range.py", "cli/export.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("width = 1\n")
     monkeypatch.setattr(code_digest, "PACKAGE", package)
@@ -91,7 +91,7 @@ def test_changed_code_changes_the_key(
     assert now() == first
     (package / "export" / "choose_range.py").write_text("width = 2\n")
     second = now()
-    (package / "spec.py").write_text("width = 2\n")
+    (package / "core" / "spec.py").write_text("width = 2\n")
     assert len({first, second, now()}) == 3
     code_digest.code_digest.cache_clear()
 
