@@ -14,14 +14,17 @@ from corpus_entry import SEED, Entry
 
 from tinyml.core.bundle import StageParity, in_order
 from tinyml.core.errors import TinymlError
+from tinyml.core.parts import Part
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.subprocesses import run_child
 from tinyml.export import facts, parity
 from tinyml.export.blocks import blocks
 from tinyml.export.capture import NAMES, PROGRAM, capture
 from tinyml.export.facts import Facts
+from tinyml.export.joined import joined
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.stage_values import captured_values, eager_values
+from tinyml.pipeline.answers.reference import Reference
 from tinyml.runtimes.inspect_onnx import inspect_onnx
 from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.litert import LITERT
@@ -59,7 +62,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Inputs by case, and what PyTorch answers: the stages and outputs of each."""
+    """Inputs by case, and what PyTorch answers: the stages and outputs of each.
+
+    ``parts`` of them are judged apart, as in an export.
+    """
 
     signature: Signature
     stages: tuple[str, ...]
@@ -68,6 +74,7 @@ class Prepared:
     outputs: Mapping[str, Arrays]
     passes: Mapping[str, int]
     captured: tuple[StageParity, ...]
+    parts: Mapping[str, Sequence[Part]]
 
 
 def run(entry: Entry, folder: Path, formats: Sequence[str] = FORMATS) -> tuple[Result, ...]:
@@ -92,6 +99,7 @@ def prepare(entry: Entry, folder: Path) -> Prepared:
     values = {case: eager_values(module, x, signature, stages) for case, x in inputs.items()}
     inside = {case: value[0] for case, value in values.items()}
     outputs = {case: value[1] for case, value in values.items()}
+    parts = Reference(inputs, inside, outputs, joined(captured)).parts
     rows: list[StageParity] = []
     rewritten, counts = captured, {}
     for engine in ("captured", "rewritten"):
@@ -99,10 +107,12 @@ def prepare(entry: Entry, folder: Path) -> Prepared:
             rewritten, counts = rewrite(captured)
         for case, given in inputs.items():
             got, answered = captured_values(rewritten, given)
-            rows += parity.compare(engine, case, inside[case], got, stages)
-            rows += parity.compare(engine, case, outputs[case], answered, list(answered))
+            rows += parity.compare(engine, case, inside[case], got, stages, parts=parts)
+            rows += parity.compare(
+                engine, case, outputs[case], answered, list(answered), parts=parts
+            )
     rewritten.save(folder)
-    return Prepared(signature, stages, inputs, inside, outputs, counts, tuple(rows))
+    return Prepared(signature, stages, inputs, inside, outputs, counts, tuple(rows), parts)
 
 
 def _convert(fmt: str, folder: Path) -> tuple[float, str]:
@@ -158,20 +168,25 @@ def _result(
 def compare(fmt: str, path: Path, noted: Facts, ready: Prepared) -> Iterable[StageParity]:
     """Stages out of the file with nothing optimised, outputs with the default delegates."""
     runtime = RUNTIMES[fmt]
-    session = runtime.open(path)
+    session, parts = runtime.open(path), ready.parts
     for case, given in ready.inputs.items():
         got = _stages(runtime, path, noted, given)
-        yield from parity.compare(runtime.name, case, ready.inside[case], got, ready.stages)
+        yield from parity.compare(
+            runtime.name, case, ready.inside[case], got, ready.stages, parts=parts
+        )
         want = ready.outputs[case]
-        yield from parity.compare(OPTIMISED[fmt], case, want, session.run(given), list(want))
+        answered = session.run(given)
+        yield from parity.compare(OPTIMISED[fmt], case, want, answered, list(want), parts=parts)
 
 
 def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Iterable[StageParity]:
     """Stages that have no tensor in the file, out of its twin."""
-    runtime = RUNTIMES[fmt]
+    runtime, parts = RUNTIMES[fmt], ready.parts
     for case, given in ready.inputs.items() if noted.twin else ():
         got = runtime.read_tensors(folder / f"twin.{fmt}", noted.twin, given)
-        yield from parity.compare(f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin)
+        yield from parity.compare(
+            f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin, parts=parts
+        )
 
 
 def _stages(runtime: object, path: Path, noted: Facts, given: Arrays) -> dict[str, Array | None]:
