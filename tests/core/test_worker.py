@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from processes import assert_gone
 
+from tinyml.core import memory_limit
 from tinyml.core.errors import CheckpointError, ExportError, MachineError
-from tinyml.core.subprocesses import Child
+from tinyml.core.subprocesses import Child, run_child
 from tinyml.core.worker import Worker
 
 
@@ -82,6 +83,31 @@ def test_a_lack_of_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Worker(256) as own, pytest.raises(MachineError, match="may use 256 MB"):
         own.run([step(tmp_path, "large", "bytearray(1 << 30)")], 60)
+
+
+STUCK = """\
+import time
+held = []
+try:
+    while True:
+        held.append(bytearray(1 << 18))
+except MemoryError:
+    pass
+while True:  # as native code that asks again and again
+    time.sleep(0.1)
+"""
+
+
+def test_a_process_that_stands_at_its_limit_of_memory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(memory_limit, "STUCK_S", 1.0)
+    with Worker(256) as own, pytest.raises(MachineError, match="may use 256 MB"):
+        own.run([step(tmp_path, "stuck", STUCK)], 60)
+    log = tmp_path / "child.log"
+    with pytest.raises(MachineError, match="may use 256 MB"):
+        run_child("stuck", [], log=log, timeout_s=60, memory_mb=256)
 
 
 def test_the_process_ends_with_the_block_and_with_what_it_started(

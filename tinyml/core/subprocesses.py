@@ -25,6 +25,13 @@ from typing import Any
 
 from tinyml.core.child_errors import error_from_json, error_to_json
 from tinyml.core.errors import ExportError, MachineError, TinymlError, machine_errors
+from tinyml.core.memory_limit import (
+    NO_MEMORY,
+    Stuck,
+    lacks_memory,
+    limit_memory,
+    out_of_memory,
+)
 from tinyml.core.process import child_environment, die_with, python_module, take_along
 from tinyml.core.scratch import scratch
 
@@ -41,11 +48,6 @@ ENVIRONMENT = {
 LONG = ("tinyml.pipeline.", "tinyml.export.bisect_program")
 POLL_S = 0.02
 LAST_WORDS = 4096
-_NO_MEMORY = re.compile(
-    "bad_alloc|cannot allocate memory|can't allocate memory|failed to map segment"
-    "|memory allocation still failed",  # OpenBLAS
-    re.IGNORECASE,
-)
 _FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
 
@@ -127,11 +129,15 @@ def _wait(
 ) -> None:
     until = time.monotonic() + timeout_s
     running = list(zip(children, started, reports, strict=True))
+    stuck = {process.pid: Stuck(process.pid, memory_mb) for process in started}
     while running:
         for child, process, report in running:
             if process.poll():
                 raise failure(child, process.returncode, report, memory_mb)
         running = [entry for entry in running if entry[1].returncode is None]
+        for child, process, _ in running:
+            if stuck[process.pid].now():
+                raise out_of_memory(child.module, memory_mb)
         if running and time.monotonic() > until:
             raise late(running[0][0], timeout_s)
         time.sleep(POLL_S)
@@ -144,16 +150,6 @@ def late(child: Child, timeout_s: float) -> MachineError:
     )
 
 
-def out_of_memory(module: str, memory_mb: int) -> MachineError:
-    """The error for a child that asked for more than it may have."""
-    if not memory_mb:
-        return MachineError(f"{module} ran out of memory")
-    return MachineError(
-        f"{module} ran out of memory: it may use {memory_mb:,} MB",
-        hint="--memory gives it more; a smaller sample needs less",
-    )
-
-
 def failure(child: Child, code: int, report: Path, memory_mb: int) -> TinymlError:
     """The error of a child that ended with ``code``: its own where it left a ``report``."""
     error = _error(child.module, code, report, child.log, memory_mb)
@@ -163,7 +159,7 @@ def failure(child: Child, code: int, report: Path, memory_mb: int) -> TinymlErro
 
 def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> TinymlError:
     said = log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
-    if not report.is_file() and memory_mb and _NO_MEMORY.search(said):
+    if not report.is_file() and memory_mb and NO_MEMORY.search(said):
         return out_of_memory(module, memory_mb)
     if report.is_file():
         data = json.loads(report.read_text(encoding="utf-8"))
@@ -196,7 +192,7 @@ def begin(parent: str, memory_mb: int) -> None:
     """Tie this process to ``parent``, what it starts to this one, and limit its memory."""
     take_along()
     die_with(int(parent))
-    _limit_memory(memory_mb)
+    limit_memory(memory_mb)
 
 
 def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) -> int:
@@ -210,7 +206,7 @@ def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) 
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception as error:
         traceback.print_exc()  # the log is for whoever wants more than the one line
-        told = out_of_memory(module, memory_mb) if _lacks_memory(error) else error
+        told = out_of_memory(module, memory_mb) if lacks_memory(error) else error
         if isinstance(told, TinymlError):
             _report(report, error_to_json(told), told.message)
             return told.exit_code
@@ -221,30 +217,8 @@ def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) 
     return 0
 
 
-def _lacks_memory(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was raised for, is a lack of memory."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))  # ``raise error from error`` is a chain without an end
-        if isinstance(error, MemoryError) or (
-            isinstance(error, RuntimeError | ImportError | OSError)
-            and _NO_MEMORY.search(str(error))
-        ):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def _report(path: Path, told: Mapping[str, Any], message: str) -> None:
     path.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
-
-
-def _limit_memory(memory_mb: int) -> None:
-    """Limit the heap: address space would also count what is only reserved."""
-    if memory_mb:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -21,9 +22,13 @@ from types import TracebackType
 from typing import IO
 
 from tinyml.core.errors import TinymlError, machine_errors
+from tinyml.core.memory_limit import Stuck, out_of_memory
 from tinyml.core.process import python_module
 from tinyml.core.scratch import scratch
 from tinyml.core.subprocesses import Child, begin, end, environment, failure, late, run_module
+
+# How often a step is looked at while it runs.
+LOOK_S = 0.5
 
 
 class Worker(AbstractContextManager["Worker"]):
@@ -68,14 +73,33 @@ class Worker(AbstractContextManager["Worker"]):
         step.log.parent.mkdir(parents=True, exist_ok=True)
         step.log.touch()
         request = [step.module, list(step.arguments), str(step.log.absolute()), str(report)]
-        code = _ask(process, request, timeout_s)
-        if code == 0:
-            return
-        error: TinymlError = (
-            late(step, timeout_s) if code is None else failure(step, code, report, self.memory_mb)
-        )
-        self.close()
-        raise error
+        try:
+            code = self._ask(process, request, step, timeout_s)
+            if code:
+                raise failure(step, code, report, self.memory_mb)
+        except TinymlError:
+            self.close()
+            raise
+
+    def _ask(
+        self, process: subprocess.Popen[bytes], request: object, step: Child, timeout_s: float
+    ) -> int:
+        """The exit code of ``step``, or of the process that died of it."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            return process.wait() or 1
+        until, stuck = time.monotonic() + timeout_s, Stuck(process.pid, self.memory_mb)
+        while not select.select([process.stdout], [], [], LOOK_S)[0]:
+            if time.monotonic() > until:
+                raise late(step, timeout_s)
+            if stuck.now():
+                raise out_of_memory(step.module, self.memory_mb)
+        answer = process.stdout.readline()
+        return int(answer) if answer else process.wait() or 1
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._folder = self._stack.enter_context(scratch("worker"))
@@ -91,21 +115,6 @@ class Worker(AbstractContextManager["Worker"]):
         self._stack.callback(_close, process)
         self._process = process
         return process
-
-
-def _ask(process: subprocess.Popen[bytes], request: object, timeout_s: float) -> int | None:
-    """The exit code of a step, or of the process that died of it; ``None``: it is late."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        return process.wait() or 1
-    if not select.select([process.stdout], [], [], timeout_s)[0]:
-        return None
-    answer = process.stdout.readline()
-    return int(answer) if answer else process.wait() or 1
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
