@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,15 +60,42 @@ def test_what_a_step_raises_comes_out_and_the_next_is_not_run(
     assert pid(never.log)
 
 
+def test_a_process_that_died_between_two_steps_is_started_again(
+    worker: Worker, tmp_path: Path
+) -> None:
+    first, second = (step(tmp_path, name, PID) for name in ("first", "second"))
+    worker.run([first], 60)
+    os.kill(pid(first.log), signal.SIGKILL)
+    assert_gone(pid(first.log))
+    worker.run([second], 60)
+    assert pid(second.log) != pid(first.log)
+
+
+def test_an_interruption_ends_the_process(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = step(tmp_path, "first", PID)
+    worker.run([first], 60)
+    monkeypatch.setattr("select.select", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.run([first], 60)
+    assert_gone(pid(first.log))
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "message"),
     [
         ("import os\nos.abort()", MachineError, "SIGABRT"),
         ("raise ValueError('no such layer')", ExportError, "ValueError: no such layer"),
         ("raise SystemExit(3)", ExportError, "failed"),
+        ("raise SystemExit('no such layer')", ExportError, "failed: no such layer"),
         ("import time\ntime.sleep(600)", MachineError, "did not finish within 2 s"),
     ],
-    ids=["crash", "exception", "exit", "hang"],
+    ids=["crash", "exception", "exit", "words", "hang"],
 )
 def test_a_step_that_fails_ends_the_process(
     worker: Worker, tmp_path: Path, source: str, kind: type[Exception], message: str

@@ -23,7 +23,9 @@ STUCK_S = 20.0
 def limit_memory(memory_mb: int) -> None:
     """Limit the heap: address space would also count what is only reserved."""
     if memory_mb:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
+        size, hard = memory_mb << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]
+        size = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def out_of_memory(module: str, memory_mb: int) -> MachineError:

@@ -93,16 +93,16 @@ def _remove(folder: Path) -> None:
     """
     _empty(folder, {OWNER})
     with contextlib.suppress(OSError):
-        (folder / OWNER).unlink()
-        folder.rmdir()
+        if os.listdir(folder) == [OWNER]:
+            (folder / OWNER).unlink()
+            folder.rmdir()
 
 
 def _empty(folder: Path, but: set[str]) -> None:
     with contextlib.suppress(OSError):
-        for entry in folder.iterdir():
-            if entry.name in but:
-                continue
+        for entry in [own for own in folder.iterdir() if own.name not in but]:
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
-                entry.unlink()
+                with contextlib.suppress(OSError):
+                    entry.unlink()

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,9 +204,13 @@ def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) 
         gc.disable()  # a fifth of the time of a conversion; it would free little
     sys.argv = [module, *arguments]
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        with warnings.catch_warnings():
+            # An earlier step of this process may have imported the module.
+            warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception as error:
-        traceback.print_exc()  # the log is for whoever wants more than the one line
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            traceback.print_exc()  # for whoever wants more than the one line
         told = out_of_memory(module, memory_mb) if lacks_memory(error) else error
         if isinstance(told, TinymlError):
             _report(report, error_to_json(told), told.message)
@@ -218,7 +223,9 @@ def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) 
 
 
 def _report(path: Path, told: Mapping[str, Any], message: str) -> None:
-    path.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
+    draft.rename(path)
 
 
 if __name__ == "__main__":

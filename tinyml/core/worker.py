@@ -8,6 +8,7 @@ The parent sends one line of JSON a step and reads the step's exit code from the
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from tinyml.core.errors import TinymlError, machine_errors
+from tinyml.core.errors import machine_errors
 from tinyml.core.memory_limit import Stuck, out_of_memory
 from tinyml.core.process import python_module
 from tinyml.core.scratch import scratch
@@ -67,17 +68,18 @@ class Worker(AbstractContextManager["Worker"]):
         self._stack.close()
 
     def _run(self, step: Child, timeout_s: float) -> None:
-        process = self._process or self._start()
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # it died between two steps
+        step.log.parent.mkdir(parents=True, exist_ok=True)
+        process = self._process or self._start(step.log)
         self._steps += 1
         report = self._folder / f"{self._steps}.json"
-        step.log.parent.mkdir(parents=True, exist_ok=True)
-        step.log.touch()
         request = [step.module, list(step.arguments), str(step.log.absolute()), str(report)]
         try:
             code = self._ask(process, request, step, timeout_s)
             if code:
                 raise failure(step, code, report, self.memory_mb)
-        except TinymlError:
+        except BaseException:
             self.close()
             raise
 
@@ -101,17 +103,19 @@ class Worker(AbstractContextManager["Worker"]):
         answer = process.stdout.readline()
         return int(answer) if answer else process.wait() or 1
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, log: Path) -> subprocess.Popen[bytes]:
+        """The process; what it prints before its first step goes to ``log``."""
         self._folder = self._stack.enter_context(scratch("worker"))
         tie = [str(os.getpid()), str(self.memory_mb)]
-        process = subprocess.Popen(
-            python_module(__name__, tie),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment(self._folder),
-            start_new_session=True,
-        )
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                python_module(__name__, tie),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env=environment(self._folder),
+                start_new_session=True,
+            )
         self._stack.callback(_close, process)
         self._process = process
         return process
@@ -121,7 +125,8 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     end(process)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # a request that was never read
+                stream.close()
 
 
 def main(arguments: list[str]) -> None:
@@ -145,10 +150,13 @@ def _step(module: str, given: list[str], log: Path, report: Path, memory_mb: int
     try:
         return run_module(module, given, report, memory_mb)
     except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # the log's disk is full
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def _take(descriptor: int, number: int) -> None:
