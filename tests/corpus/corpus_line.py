@@ -14,7 +14,7 @@ from corpus_entry import SEED, Entry
 
 from tinyml.core.bundle import StageParity, in_order
 from tinyml.core.errors import TinymlError
-from tinyml.core.parts import Part
+from tinyml.core.parts import OUTPUT, STAGE, Part
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.subprocesses import run_child
 from tinyml.export import facts, parity
@@ -74,7 +74,7 @@ class Prepared:
     outputs: Mapping[str, Arrays]
     passes: Mapping[str, int]
     captured: tuple[StageParity, ...]
-    parts: Mapping[str, Sequence[Part]]
+    parts: Mapping[str, Mapping[str, Sequence[Part]]]
 
 
 def run(entry: Entry, folder: Path, formats: Sequence[str] = FORMATS) -> tuple[Result, ...]:
@@ -99,7 +99,8 @@ def prepare(entry: Entry, folder: Path) -> Prepared:
     values = {case: eager_values(module, x, signature, stages) for case, x in inputs.items()}
     inside = {case: value[0] for case, value in values.items()}
     outputs = {case: value[1] for case, value in values.items()}
-    parts = Reference(inputs, inside, outputs, joined(captured)).parts
+    known = Reference(inputs, inside, outputs, joined(captured))
+    parts = {kind: known.parts(kind) for kind in (STAGE, OUTPUT)}
     rows: list[StageParity] = []
     rewritten, counts = captured, {}
     for engine in ("captured", "rewritten"):
@@ -107,9 +108,9 @@ def prepare(entry: Entry, folder: Path) -> Prepared:
             rewritten, counts = rewrite(captured)
         for case, given in inputs.items():
             got, answered = captured_values(rewritten, given)
-            rows += parity.compare(engine, case, inside[case], got, stages, parts=parts)
+            rows += parity.compare(engine, case, inside[case], got, stages, parts=parts[STAGE])
             rows += parity.compare(
-                engine, case, outputs[case], answered, list(answered), parts=parts
+                engine, case, outputs[case], answered, list(answered), parts=parts[OUTPUT]
             )
     rewritten.save(folder)
     return Prepared(signature, stages, inputs, inside, outputs, counts, tuple(rows), parts)
@@ -172,11 +173,13 @@ def compare(fmt: str, path: Path, noted: Facts, ready: Prepared) -> Iterable[Sta
     for case, given in ready.inputs.items():
         got = _stages(runtime, path, noted, given)
         yield from parity.compare(
-            runtime.name, case, ready.inside[case], got, ready.stages, parts=parts
+            runtime.name, case, ready.inside[case], got, ready.stages, parts=parts[STAGE]
         )
         want = ready.outputs[case]
         answered = session.run(given)
-        yield from parity.compare(OPTIMISED[fmt], case, want, answered, list(want), parts=parts)
+        yield from parity.compare(
+            OPTIMISED[fmt], case, want, answered, list(want), parts=parts[OUTPUT]
+        )
 
 
 def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Iterable[StageParity]:
@@ -185,7 +188,7 @@ def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Itera
     for case, given in ready.inputs.items() if noted.twin else ():
         got = runtime.read_tensors(folder / f"twin.{fmt}", noted.twin, given)
         yield from parity.compare(
-            f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin, parts=parts
+            f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin, parts=parts[STAGE]
         )
 
 

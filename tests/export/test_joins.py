@@ -78,6 +78,30 @@ def test_the_last_layer_of_channels_of_different_orders_stays() -> None:
     assert kept_operators(graph, {}, {}, None, {}, ranges=RANGES) == {}
 
 
+def test_an_activation_behind_does_not_hide_the_layer() -> None:
+    relu = FileOperator("relu", "Relu", ("b",), ("relu",))
+    graph = FileGraph((DETECTOR.operators[0], relu), ("relu",), ("x",))
+    kept = kept_operators(graph, {}, {}, None, {}, uneven_outputs=["relu"])
+    assert kept == {"b": OF_ORDERS, "relu": OF_ORDERS}
+
+
+def test_what_is_scaled_or_joined_again_on_its_way_stays() -> None:
+    again = (
+        *DETECTOR.operators[:6],
+        FileOperator("d", "Concat", ("c", "flat"), ("d",)),
+        FileOperator("e", "Mul", ("d",), ("e",)),
+        FileOperator("r", "Conv", ("e",), ("r",), "wr"),
+    )
+    graph = FileGraph(again, ("r",), ("x",))
+    assert set(kept_inside(graph, {**RANGES, "d": Range(0.0, 320.0)})) == {"c", "d", "e", "r"}
+
+
+def test_a_constant_operand_shows_in_the_range_of_the_output() -> None:
+    grid = FileOperator("g", "Concat", ("p",), ("g",))  # probabilities next to a grid of pixels
+    graph = FileGraph((grid, FileOperator("r", "Conv", ("g",), ("r",), "w")), ("r",), ("p",))
+    assert set(kept_inside(graph, {"p": Range(0.0, 1.0), "g": Range(0.0, 223.0)})) == {"g", "r"}
+
+
 def test_weights_alone_leave_every_join_as_it_is() -> None:
     assert kept_operators(INSIDE, {}, {}, None, {}, weights_only=True, ranges=RANGES) == {}
 

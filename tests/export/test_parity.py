@@ -212,7 +212,7 @@ def test_a_seed_decides_the_cases() -> None:
 
 
 JOINED = {"output": np.concatenate([np.linspace(0, 320, 64), np.linspace(0, 0.06, 64)])}
-PARTS = {"output": parts_of([JOINED["output"]], Joined(0, (0,) * 64 + (1,) * 64), split=False)}
+PARTS = {"output": parts_of([JOINED["output"]], [Joined(0, (0,) * 64 + (1,) * 64)], split=False)}
 
 
 def test_each_part_of_a_join_is_judged_and_the_worst_is_shown() -> None:

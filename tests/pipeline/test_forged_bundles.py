@@ -70,8 +70,11 @@ REFERENCES: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "no inputs": (without("input/"), "holds no case"),
     "one input lost": (without("input/tiny/"), "inputs of case 'tiny' are none, not waveform"),
     "one output lost": (without("output/tiny/"), "outputs of case 'tiny' are none"),
-    "no stages": (without("stage/", "joined/"), r"are too many \(captured"),
-    "parts of nothing": (without("stage/"), "'filter_bank' has 32 places in parts along axis 1"),
+    "no stages": (without("stage/"), r"are too many \(captured"),
+    "other parts": (
+        with_array("joined/1/stage/filter_bank", np.zeros(3, np.int32)),
+        "'filter_bank' has 3 places in parts along axis 1",
+    ),
     "a stage lost": (without("stage/tiny/logits"), "are too many .*case 'tiny', 'logits'"),
     "a case lost": (
         without("input/tiny/", "stage/tiny/", "output/tiny/"),

@@ -11,6 +11,7 @@ from int8_user import SHAPE, job, silent
 
 from tinyml.core.bundle import Bundle, StageParity
 from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.parts import OUTPUT
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import sqnr_db
 from tinyml.pipeline.answers import reference
@@ -68,7 +69,7 @@ def test_scores_next_to_boxes_keep_a_scale_of_their_own(user: Path, tmp_path: Pa
     assert noise > 30.0
     kept = [why for why in model.plan["kept"].values() if "joins the parts" in why]
     assert kept
-    parts = [str(part) for part in expected.parts["output"]]
+    parts = [str(part) for part in expected.parts(OUTPUT)["output"]]
     assert parts[:2] == ["0-3 of axis 1", "4-6 of axis 1"]
     checked = verify(made.folder, silent).parity
     judged = [row for row in checked.stages if row.stage == "output"]

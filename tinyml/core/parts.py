@@ -31,6 +31,11 @@ class Joined:
     labels: tuple[int, ...]
 
 
+# ``stage`` or ``output``, and its name: a stage may have the name of an output.
+Key = tuple[str, str]
+STAGE, OUTPUT = "stage", "output"
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Places along one axis, and how large their values are over all cases.
@@ -60,16 +65,34 @@ class Part:
         return f"{', '.join([*named[:3], *more])} of axis {self.axis}"
 
 
-def parts_of(values: Sequence[Array], joined: Joined | None, *, split: bool) -> tuple[Part, ...]:
+def parts_of(
+    values: Sequence[Array],
+    joined: Sequence[Joined],
+    *,
+    split: bool,
+    others: Sequence[Array] = (),
+) -> tuple[Part, ...]:
     """The parts of a tensor, given its value in each case; none for a tensor of one part.
 
-    ``split``: also channels of another order of magnitude.
+    ``split``: also channels of another order of magnitude. ``others``: its value in cases that
+    count for the size of a part only where ``values`` are too few or zero. A part that is
+    always zero has no size: it is judged with the whole.
     """
-    if not values:
+    if not values or any(not value.size for value in (*values, *others)):
         return ()
-    found = [joined, magnitudes(values) if split else None]
-    parts = [_part(values, own.axis, places) for own in found if own for places in _places(own)]
+    found = [*joined, *filter(None, [magnitudes(values) if split else None])]
+    parts = [_sized(values, others, own.axis, places) for own in found for places in _places(own)]
     return tuple(dict.fromkeys(part for part in parts if part.power > 0.0))
+
+
+def _sized(
+    values: Sequence[Array], others: Sequence[Array], axis: int, places: tuple[int, ...]
+) -> Part:
+    part = _part(values, axis, places)
+    count = sum(part.of(value).size for value in values)
+    if part.power > 0.0 and count >= LEAST_VALUES:
+        return part
+    return _part([*values, *others], axis, places)
 
 
 def _places(joined: Joined) -> list[tuple[int, ...]]:
@@ -93,6 +116,8 @@ def magnitudes(values: Sequence[Array]) -> Joined | None:
     zero counts as large.
     """
     axis = channel_axis(values[0].shape)
+    if len({value.shape for value in values}) > 1:
+        return None
     if axis is None or values[0].dtype.kind != "f" or _probabilities(values):
         return None
     size = values[0].shape[axis]

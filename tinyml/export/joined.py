@@ -2,7 +2,7 @@
 
 Labels take the way of the values through the captured graph: ``cat`` and ``stack`` number
 their operands, what moves data moves the labels, what computes each value from one keeps
-them, anything else (a convolution, a sum) ends them.
+them, anything else (a convolution, a matrix product) ends them.
 """
 
 from __future__ import annotations
@@ -15,30 +15,34 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from tinyml.core.parts import Joined
+from tinyml.core.parts import OUTPUT, STAGE, Joined, Key
 from tinyml.export.capture import Captured
 
-JOINS = ("cat", "concat", "stack")
+JOINS = ("cat", "concat", "stack", "hstack", "vstack", "dstack", "column_stack")
 MOVERS = (
     *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"),
     *("permute", "transpose", "movedim", "t", "flip", "roll", "contiguous", "clone", "alias"),
     *("detach", "slice", "select", "narrow", "expand", "split", "split_with_sizes", "chunk"),
-    *("unbind", "detach_", "lift_fresh_copy"),
+    *("unbind", "detach_", "lift_fresh_copy", "repeat"),
 )
 # Of each channel's own values, though not marked as such.
-BY_CHANNEL = ("batch_norm", "_native_batch_norm_legit_no_training", "dropout")
+BY_CHANNEL = (
+    *("batch_norm", "_native_batch_norm_legit_no_training", "dropout", "hardswish"),
+    *("to", "_to_copy"),
+)
 Labels = Any  # a Tensor of integers, or a tuple of them where an operator returns several
 
 
-def joined(captured: Captured) -> dict[str, Joined]:
-    """Stage or output -> its parts, for those that join several along one axis."""
+def joined(captured: Captured) -> dict[Key, tuple[Joined, ...]]:
+    """Stage or output -> its parts along each axis, for those that join several."""
     labels: dict[str, Labels] = {}
     for node in captured.program.graph.nodes:
         if node.op == "call_function" and (found := _labels(node, labels)) is not None:
             labels[node.name] = found
-    named: Mapping[str, str | None] = {**captured.stages, **captured.outputs}
-    found = {name: _along_one_axis(labels[n]) for name, n in named.items() if n in labels}
-    return {name: own for name, own in found.items() if own is not None}
+    nodes: dict[Key, str | None] = {(STAGE, name): n for name, n in captured.stages.items()}
+    nodes |= {(OUTPUT, name): node for name, node in captured.outputs.items()}
+    parts = {key: _along_axes(labels[node]) for key, node in nodes.items() if node in labels}
+    return {key: own for key, own in parts.items() if own}
 
 
 def _labels(node: Node, labels: Mapping[str, Labels]) -> Labels | None:
@@ -50,13 +54,21 @@ def _labels(node: Node, labels: Mapping[str, Labels]) -> Labels | None:
     if not known:
         return None
     if name in MOVERS or node.target is operator.getitem:
+        if len(known) < len(node.all_input_nodes):
+            return None  # it moves by a number that is computed
         function: Callable[..., Labels] = node.target  # type: ignore[assignment]
         moved = torch.fx.node.map_arg(node.args, lambda own: labels[own.name])
-        return function(*moved, **_keywords(node))
+        return _of_shape(function(*moved, **_keywords(node)), node)
     if torch.Tag.pointwise not in getattr(node.target, "tags", ()) and name not in BY_CHANNEL:
         return None
     shape = _shape(node)
     return next((labels[own.name] for own in known if _shape(own) == shape), None)
+
+
+def _of_shape(labels: Labels, node: Node) -> Labels | None:
+    """``labels``; ``None`` where they are not one for each value, as after a view of bytes."""
+    fits = not isinstance(labels, Tensor) or tuple(labels.shape) == _shape(node)
+    return labels if fits else None
 
 
 def _join(node: Node, labels: Mapping[str, Labels]) -> Tensor | None:
@@ -87,13 +99,16 @@ def _shape(node: Node) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
-def _along_one_axis(labels: Labels) -> Joined | None:
-    """The axis along which alone ``labels`` differ."""
-    if not isinstance(labels, Tensor):
-        return None
+def _along_axes(labels: Labels) -> tuple[Joined, ...]:
+    """The axes along which ``labels`` differ: places of the same labels are one part."""
+    if not isinstance(labels, Tensor) or not labels.numel():
+        return ()
+    found = []
     for axis in range(labels.ndim):
         lines = labels.movedim(axis, 0).reshape(labels.shape[axis], -1)
-        several = lines.numel() and bool((lines != lines[0, 0]).any())
-        if several and bool((lines == lines[:, :1]).all()):
-            return Joined(axis, tuple(lines[:, 0].tolist()))
-    return None
+        if bool((lines != lines[:1]).any()):
+            _, groups = torch.unique(lines, dim=0, return_inverse=True)
+            numbers: dict[int, int] = {}
+            own = [numbers.setdefault(group, len(numbers)) for group in groups.tolist()]
+            found.append(Joined(axis, tuple(own)))
+    return tuple(found)

@@ -19,7 +19,14 @@ JOINS = ("Concat", "CONCATENATION", "PACK")
 MOVERS = (
     *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Identity"),
     *("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "SLICE", "STRIDED_SLICE", "SPLIT"),
-    *("SPLIT_V", "UNPACK"),
+    *("SPLIT_V", "UNPACK", "Gather", "GATHER", "Cast", "CAST"),
+)
+# What computes each value from one, or from one and a constant.
+BY_VALUE = (
+    *("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"),
+    *("Add", "Sub", "Mul", "Div", "Max", "Min"),
+    *("RELU", "RELU6", "LEAKY_RELU", "HARD_SWISH", "LOGISTIC", "TANH"),
+    *("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM"),
 )
 # What turns logits into probabilities: 256 levels are too few for a threshold among them.
 PROBABILITIES = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
@@ -49,10 +56,7 @@ def _ends(
     tail_: Collection[str],
 ) -> bool:
     """Whether every value of ``operator`` goes to outputs alone, by way of ``tail_``."""
-    return all(
-        readers.get(name, set()) <= set(tail_) and (name in readers or name in graph.outputs)
-        for name in operator.outputs
-    )
+    return all(readers.get(name, set()) <= set(tail_) for name in operator.outputs)
 
 
 def kept_at_the_end(graph: FileGraph) -> dict[str, str]:
@@ -77,8 +81,11 @@ def kept_at_the_end(graph: FileGraph) -> dict[str, str]:
 
 
 def uneven(operator: FileOperator, ranges: Mapping[str, Range]) -> float:
-    """How many times the largest operand of a join spans the smallest; 1 for anything else."""
-    own = [ranges[name] for name in operator.inputs if name in ranges]
+    """How many times the largest operand of a join spans the smallest; 1 for anything else.
+
+    An operand that is constant shows in the output alone.
+    """
+    own = [ranges[name] for name in (*operator.inputs, *operator.outputs) if name in ranges]
     spans = [max(one.high, 0.0) - min(one.low, 0.0) for one in own]
     spans = [span for span in spans if span > 0.0]
     return max(spans) / min(spans) if operator.op in JOINS and len(spans) > 1 else 1.0
@@ -99,7 +106,7 @@ def kept_inside(graph: FileGraph, ranges: Mapping[str, Range]) -> dict[str, str]
         why = next((floats[name] for name in operator.inputs if name in floats), "")
         if why:
             kept[operator.name] = f"reads what {why}"
-            if operator.op in MOVERS:
+            if operator.op in (*MOVERS, *JOINS, *BY_VALUE):
                 floats |= dict.fromkeys(operator.outputs, why)
     return kept
 
@@ -107,7 +114,8 @@ def kept_inside(graph: FileGraph, ranges: Mapping[str, Range]) -> dict[str, str]
 def makers_of(graph: FileGraph, outputs: Collection[str]) -> set[str]:
     """Names of the operators that compute ``outputs``, and of those that move them there.
 
-    Not of what is joined: its operands have a scale each.
+    Behind what computes each value alone, such as an activation, the layer in front is one of
+    them. Not of what is joined: its operands have a scale each.
     """
     makers = {name: operator for operator in graph.operators for name in operator.outputs}
     found: set[str] = set()
@@ -117,6 +125,6 @@ def makers_of(graph: FileGraph, outputs: Collection[str]) -> set[str]:
         if operator.op in JOINS:
             continue
         found.add(operator.name)
-        if operator.op in MOVERS:
+        if operator.op in (*MOVERS, *BY_VALUE):
             left += [name for name in operator.inputs if name in makers]
     return found

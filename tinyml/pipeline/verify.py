@@ -15,6 +15,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import JUDGED, Bundle, Parity, StageParity
 from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.finite import check_finite
+from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.spec import Signature
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
@@ -130,7 +131,7 @@ def prove(
     """
     rows: list[StageParity] = []
     total = len(found) * len(expected.inputs)
-    parts = expected.parts
+    parts, output_parts = expected.parts(STAGE), expected.parts(OUTPUT)
     for engine in found:
         session = engine.open()
         for case, inputs in expected.inputs.items():
@@ -149,7 +150,7 @@ def prove(
             for output in outputs:
                 step = engine.step_of(output)
                 mine += parity.compare(
-                    name, case, outputs, got, [output], engine.policy, step, parts
+                    name, case, outputs, got, [output], engine.policy, step, output_parts
                 )
             rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)

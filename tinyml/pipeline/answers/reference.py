@@ -2,8 +2,8 @@
 
 With it a third-party bundle can be verified on any machine without torch. Keys are
 ``input/<case>/<input>``, ``stage/<case>/<stage>``, ``output/<case>/<output>``, and
-``joined/<axis>/<stage or output>`` for what joins several tensors: the part that each place
-along the axis belongs to.
+``joined/<axis>/stage/<stage>`` or ``joined/<axis>/output/<output>`` for what joins several tensors:
+the part that each place along the axis belongs to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tinyml.core.bundle import REFERENCE
 from tinyml.core.checkpoint import read_safetensors
 from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import write_bytes
-from tinyml.core.parts import Joined, Part, parts_of
+from tinyml.core.parts import OUTPUT, STAGE, Joined, Key, Part, parts_of
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export.parity import GENERATED
 
@@ -36,21 +36,25 @@ class Reference:
     inputs: Cases
     stages: Cases
     outputs: Cases
-    joined: Mapping[str, Joined] = field(default_factory=dict)
+    joined: Mapping[Key, tuple[Joined, ...]] = field(default_factory=dict)
 
-    @property
-    def parts(self) -> dict[str, tuple[Part, ...]]:
-        """Stage or output -> the parts that are judged apart.
+    def parts(self, kind: str) -> dict[str, tuple[Part, ...]]:
+        """Stage or output, by ``kind`` -> the parts that are judged apart.
 
         The operands of what was concatenated; of outputs also channels of another order of
         magnitude. Their sizes are those of the real cases, where there are any.
         """
         real = [case for case in self.inputs if case not in GENERATED] or list(self.inputs)
+        generated = [case for case in self.inputs if case not in real]
+        cases = self.stages if kind == STAGE else self.outputs
         found = {}
-        for cases, split in ((self.stages, False), (self.outputs, True)):
-            for name in dict.fromkeys(name for case in real for name in cases[case]):
-                values = [cases[case][name] for case in real if name in cases[case]]
-                found[name] = parts_of(values, self.joined.get(name), split=split)
+        for name in dict.fromkeys(name for case in real for name in cases[case]):
+            values, others = (
+                [cases[case][name] for case in own if name in cases[case]]
+                for own in (real, generated)
+            )
+            joined = self.joined.get((kind, name), ())
+            found[name] = parts_of(values, joined, split=kind == OUTPUT, others=others)
         return {name: parts for name, parts in found.items() if parts}
 
     def with_case(self, case: str, inputs: Arrays, stages: Arrays, outputs: Arrays) -> Reference:
@@ -74,8 +78,9 @@ class Reference:
             for name, array in named.items()
         }
         arrays |= {
-            f"joined/{own.axis}/{name}": np.array(own.labels, np.int32)
-            for name, own in self.joined.items()
+            f"joined/{own.axis}/{kind}/{name}": np.array(own.labels, np.int32)
+            for (kind, name), several in self.joined.items()
+            for own in several
         }
         write_bytes(path, save(arrays))
 
@@ -108,16 +113,16 @@ class Reference:
 
     def _wrong_parts(self) -> Iterator[str]:
         """One line for each name whose parts are not along an axis of its value."""
-        shapes = {
-            name: value.shape
-            for cases in (self.stages, self.outputs)
-            for named in cases.values()
-            for name, value in named.items()
-        }
-        for name, own in self.joined.items():
-            shape = shapes.get(name, ())
-            if not 0 <= own.axis < len(shape) or len(own.labels) != shape[own.axis]:
-                yield f"'{name}' has {len(own.labels)} places in parts along axis {own.axis}"
+        for (kind, name), several in self.joined.items():
+            cases = self.stages if kind == STAGE else self.outputs
+            shapes = {named[name].shape for named in cases.values() if name in named}
+            for own in several:
+                if any(not _along(own, shape) for shape in shapes):
+                    yield f"'{name}' has {len(own.labels)} places in parts along axis {own.axis}"
+
+
+def _along(joined: Joined, shape: tuple[int, ...]) -> bool:
+    return 0 <= joined.axis < len(shape) and len(joined.labels) == shape[joined.axis]
 
 
 def _differing(what: str, arrays: Arrays, specs: Sequence[TensorSpec]) -> Iterator[str]:
@@ -153,9 +158,16 @@ def load(path: Path) -> Reference:
         inputs={case: parts["input"][case] for case in cases if case in parts["input"]},
         stages={case: parts["stage"].get(case, {}) for case in cases},
         outputs={case: parts["output"].get(case, {}) for case in cases},
-        joined={
-            name: Joined(int(axis), tuple(labels.ravel().tolist()))
-            for axis, named in parts["joined"].items()
-            for name, labels in named.items()
-        },
+        joined=_joined(parts["joined"]),
     )
+
+
+def _joined(found: Mapping[str, Arrays]) -> dict[Key, tuple[Joined, ...]]:
+    """From axis -> ``stage/NAME`` or ``output/NAME`` -> labels."""
+    joined: dict[Key, tuple[Joined, ...]] = {}
+    for axis, named in sorted(found.items()):
+        for text, labels in named.items():
+            kind, _, name = text.partition("/")
+            own = Joined(int(axis), tuple(labels.ravel().tolist()))
+            joined[kind, name] = (*joined.get((kind, name), ()), own)
+    return joined

@@ -24,6 +24,7 @@ from tinyml.core.bundle import REFERENCE, StageParity
 from tinyml.core.decision import AnyDecision
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_json
+from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
@@ -147,13 +148,13 @@ def rows_of(
     from tinyml.export.stage_values import captured_values
 
     rows: list[StageParity] = []
-    parts = expected.parts
+    parts, output_parts = expected.parts(STAGE), expected.parts(OUTPUT)
     for case, inputs in expected.inputs.items():
         inside, outputs = captured_values(captured, inputs)
         kept = [stage for stage in stages if stage in expected.stages[case]]
         rows += parity.compare(engine, case, expected.stages[case], inside, kept, parts=parts)
         wanted = expected.outputs[case]
-        rows += parity.compare(engine, case, wanted, outputs, list(wanted), parts=parts)
+        rows += parity.compare(engine, case, wanted, outputs, list(wanted), parts=output_parts)
     return rows
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from tinyml.core.bundle import REFERENCE
 from tinyml.core.errors import ExportError
 from tinyml.core.finite import check_outputs, is_finite
-from tinyml.core.parts import Joined, parts_of
+from tinyml.core.parts import OUTPUT, STAGE, Joined, Key, Part, parts_of
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import POLICIES, largest_error
 from tinyml.export import parity
@@ -45,7 +45,6 @@ SEED = 0
 # An engine rounds about as much as PyTorch does, in another direction.
 NOISE_SHARE = 0.25
 REFERENCE_BYTES = 64 << 20
-OUTPUT = "output"
 Cases = dict[str, dict[str, Array]]
 
 
@@ -131,7 +130,8 @@ class _Judged:
     exact: nn.Module | None
     signature: Signature
     stages: tuple[str, ...]
-    joined: dict[str, Joined] = field(default_factory=dict)
+    joined: dict[Key, tuple[Joined, ...]] = field(default_factory=dict)
+    parts: dict[Key, tuple[Part, ...]] = field(default_factory=dict)
     reference: Reference = field(default_factory=lambda: Reference({}, {}, {}))
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -148,7 +148,10 @@ class _Judged:
             kept = self._within(case, found[0], left)
             left -= sum(value.nbytes for value in kept.values())
             inputs[case], stages[case], outputs[case] = given, kept, found[1]
-        self.reference = Reference(inputs, stages, outputs, self.joined)
+        held = {(STAGE, name) for own in stages.values() for name in own}
+        held |= {(OUTPUT, name) for own in outputs.values() for name in own}
+        joined = {key: own for key, own in self.joined.items() if key in held}
+        self.reference = Reference(inputs, stages, outputs, joined)
 
     def _answers(
         self, case: str, given: Arrays
@@ -183,12 +186,17 @@ class _Judged:
         except Exception:  # a module may insist on float32
             return set()
         wanted = inside | _prefixed(outputs)
-        for name, own in list(self.joined.items()):
-            key = name if name in wanted else f"{OUTPUT} {name}"
-            if _is_noise_in_part(values[key], wanted[key], own):
-                del self.joined[name]
-                self.left_out[f"parts of {name}"] = "rounding noise in PyTorch"
+        for kind, name in list(self.joined):
+            value = name if kind == STAGE else f"{OUTPUT} {name}"
+            self._judge_parts((kind, name), values[value], wanted[value])
         return {name for name, value in values.items() if _is_noise(value, wanted[name])}
+
+    def _judge_parts(self, key: Key, got: Array, exact: Array) -> None:
+        """Leave out parts that are rounding noise; of the size that the sample, the first, has."""
+        parts = self.parts.setdefault(key, parts_of([exact], self.joined[key], split=False))
+        if any(_is_noise_in_part(got, exact, part) for part in parts):
+            del self.joined[key]
+            self.left_out[f"parts of {key[1]}"] = "rounding noise in PyTorch"
 
     def _within(self, case: str, inside: dict[str, Array], left: int) -> dict[str, Array]:
         """The stages that fit into ``left`` bytes, the outermost first, in their order."""
@@ -219,10 +227,7 @@ def _is_noise(got: Array, exact: Array) -> bool:
     return largest_error(got, exact) > NOISE_SHARE * POLICIES["engine"].bound(exact)
 
 
-def _is_noise_in_part(got: Array, exact: Array, joined: Joined) -> bool:
-    """As `_is_noise`, of any part of what is joined, which may be small next to the whole."""
-    return any(
-        largest_error(part.of(got), part.of(exact))
-        > NOISE_SHARE * POLICIES["engine"].part_bound(exact, part)
-        for part in parts_of([exact], joined, split=False)
-    )
+def _is_noise_in_part(got: Array, exact: Array, part: Part) -> bool:
+    """As `_is_noise`, of a part of what is joined, which may be small next to the whole."""
+    error = largest_error(part.of(got), part.of(exact))
+    return error > NOISE_SHARE * POLICIES["engine"].part_bound(exact, part)

@@ -23,6 +23,7 @@ from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.files import write_json, write_text
 from tinyml.core.folders import new_folder
+from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import Array
 from tinyml.pages.divergence import divergence_plot
@@ -103,7 +104,8 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
 
 def _part(known: Reference, row: StageParity) -> tuple[int, tuple[int, ...]] | None:
     """Axis and places of the part that ``row`` is about; ``None``: the whole tensor."""
-    found = (part for part in known.parts.get(row.stage, ()) if str(part) == row.part)
+    several = [own for kind in (STAGE, OUTPUT) for own in known.parts(kind).get(row.stage, ())]
+    found = (part for part in several if str(part) == row.part)
     return next(((part.axis, part.places) for part in found), None)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyml.core.bundle import StageParity
+from tinyml.core.parts import STAGE
 from tinyml.export import parity
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
@@ -27,7 +28,7 @@ def prove_twins(
 ) -> tuple[StageParity, ...]:
     """Every stage that a twin in ``folder`` shows, on every case, nothing optimised."""
     rows: list[StageParity] = []
-    parts = expected.parts
+    parts = expected.parts(STAGE)
     for engine in found:
         twin, model = twin_file(folder, engine.model.format), engine.model
         for case, inputs in expected.inputs.items() if model.twin else ():
