@@ -5,9 +5,10 @@
 
 Exports: a network of three layers of a user's in both formats; MobileNet-v1 1.0 at 224 x 224
 (seed 0, untrained) in both formats; the trained network of ``examples/keyword_spotting.py``
-as w8a8-static with ``--explain``. CPU seconds are those of the command with all its child
-processes; the share of each child is sampled from /proc and may lack its last 50 ms. Medians of
-``--runs``, revisions in a random order within each run (seed 0).
+as w8a8-static with ``--explain``. An export that the gate refuses counts too. CPU seconds are
+those of the command with all its child processes; the share of each child is sampled from /proc
+and may lack its last 50 ms. Medians of ``--runs``, revisions in a random order within each run
+(seed 0).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from tinyml.models.mobilenet_v1 import MOBILENET_V1
 ROOT = Path(__file__).parents[1]
 HERE = "here"
 POLL_S = 0.05
+# The gate refuses the files: the work is the same.
+REFUSED = 5
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 THREE = """\
 import torch
@@ -133,7 +136,7 @@ def _time(arguments: list[str], tree: Path, into: Times) -> None:
         time.sleep(POLL_S)
     assert process.stderr is not None
     said = process.stderr.read().decode()
-    if process.returncode:
+    if process.returncode not in (0, REFUSED):
         raise SystemExit(f"{' '.join(arguments)} in {tree}: {said[-500:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     into.wall_s.append(time.monotonic() - start)
@@ -171,13 +174,13 @@ def _exports(folder: Path) -> dict[str, list[str]]:
     (folder / "three.py").write_text(THREE)
     rng = np.random.default_rng(0)
     np.savez(folder / "three.npz", input=rng.standard_normal((1, 32), np.float32))
-    audio = rng.standard_normal((32, 1, 4000), np.float32)
-    np.savez(folder / "keyword.npz", audio=audio[0])
-    np.savez(folder / "calibration.npz", audio=audio)
     both = ["--target", "rpi", "--formats", "onnx,tflite"]
     network = ROOT / "examples" / "keyword_spotting.py"
-    trained = runpy.run_path(str(network))["trained"]()
-    save_file(trained.state_dict(), folder / "k.safetensors")
+    example = runpy.run_path(str(network))
+    save_file(example["trained"]().state_dict(), folder / "k.safetensors")
+    audio, _ = example["words"](32, seed=3)
+    np.savez(folder / "keyword.npz", audio=audio[:1])
+    np.savez(folder / "calibration.npz", audio=audio[:, None])
     keyword = [f"{network}:KeywordNet", "--weights", str(folder / "k.safetensors"), *both]
     keyword += ["--sample", str(folder / "keyword.npz")]
     keyword += ["--precision", "w8a8-static", "--explain"]
