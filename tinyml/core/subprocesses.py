@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,29 +70,19 @@ def run_child(
     timeout_s: float,
     memory_mb: int | None = None,
 ) -> None:
-    """Run one child to its end; raises as `run_children`."""
-    run_children([Child(module, tuple(arguments), log)], timeout_s=timeout_s, memory_mb=memory_mb)
+    """Run one child to its end; whatever happens, it does not outlive the call.
 
-
-def run_children(
-    children: Sequence[Child], *, timeout_s: float, memory_mb: int | None = None
-) -> None:
-    """Run ``children`` side by side to their end; whatever happens, none outlives the call.
-
-    Raises the `TinymlError` that a child raised; `MachineError` when one was killed, ran
+    Raises the `TinymlError` that the child raised; `MachineError` when it was killed, ran
     out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
     """
-    doing = f"running {' and '.join(child.module for child in children)}"
-    with machine_errors(doing), scratch("child") as folder:
-        reports = [folder / f"{number}.json" for number in range(len(children))]
-        started: list[subprocess.Popen[bytes]] = []
+    child = Child(module, tuple(arguments), log)
+    with machine_errors(f"running {module}"), scratch("child") as folder:
+        report = folder / "report.json"
+        process = _start(child, report, memory_mb or 0)
         try:
-            for child, report in zip(children, reports, strict=True):
-                started.append(_start(child, report, memory_mb or 0))
-            _wait(children, started, reports, timeout_s, memory_mb or 0)
+            _wait(child, process, report, timeout_s, memory_mb or 0)
         finally:
-            for process in started:
-                end(process)
+            end(process)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -122,26 +112,21 @@ def environment(temporary: Path) -> dict[str, str]:
 
 
 def _wait(
-    children: Sequence[Child],
-    started: Sequence[subprocess.Popen[bytes]],
-    reports: Sequence[Path],
+    child: Child,
+    process: subprocess.Popen[bytes],
+    report: Path,
     timeout_s: float,
     memory_mb: int,
 ) -> None:
-    until = time.monotonic() + timeout_s
-    running = list(zip(children, started, reports, strict=True))
-    stuck = {process.pid: Stuck(process.pid, memory_mb) for process in started}
-    while running:
-        for child, process, report in running:
-            if process.poll():
-                raise failure(child, process.returncode, report, memory_mb)
-        running = [entry for entry in running if entry[1].returncode is None]
-        for child, process, _ in running:
-            if stuck[process.pid].now():
-                raise out_of_memory(child.module, memory_mb)
-        if running and time.monotonic() > until:
-            raise late(running[0][0], timeout_s)
+    until, stuck = time.monotonic() + timeout_s, Stuck(process.pid, memory_mb)
+    while process.poll() is None:
+        if stuck.now():
+            raise out_of_memory(child.module, memory_mb)
+        if time.monotonic() > until:
+            raise late(child, timeout_s)
         time.sleep(POLL_S)
+    if process.returncode:
+        raise failure(child, process.returncode, report, memory_mb)
 
 
 def late(child: Child, timeout_s: float) -> MachineError:

@@ -48,7 +48,7 @@ class Worker(AbstractContextManager["Worker"]):
     def run(self, steps: Sequence[Child], timeout_s: float) -> None:
         """Run ``steps`` one after another, each within ``timeout_s``.
 
-        Raises what a step raised, as `tinyml.core.subprocesses.run_children`.
+        Raises what a step raised, as `tinyml.core.subprocesses.run_child`.
         """
         for step in steps:
             with machine_errors(f"running {step.module}"):

@@ -97,7 +97,13 @@ def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -
 def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     child = conversion_child(module, arguments, work)
-    subprocesses.run_children([child], timeout_s=plan.job.timeout_s, memory_mb=plan.memory_mb)
+    subprocesses.run_child(
+        child.module,
+        [*child.arguments],
+        log=child.log,
+        timeout_s=plan.job.timeout_s,
+        memory_mb=plan.memory_mb,
+    )
 
 
 def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
