@@ -16,14 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import mutate
 
 from tinyml.core.errors import InputError
 from tinyml.core.target import all_targets
-from tinyml.core.typed_json import from_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.runtimes import infer_shapes
 from tinyml.runtimes.cut import cut_file
 from tinyml.runtimes.file_facts import FileFacts
@@ -85,8 +84,8 @@ def _judge(path: Path) -> str:
 
 def _summary(path: Path) -> FileFacts:
     """As a child reads it, sends it, and the user's process takes it."""
-    text = json.dumps(asdict(read_summary(path)))
-    return from_json(FileSummary, json.loads(text)).facts
+    text = json.dumps(to_json(read_summary(path)))
+    return from_json(FileSummary, parse_json(text, what=f"{path}")).facts
 
 
 def _cut(path: Path) -> None:
