@@ -1,7 +1,7 @@
 """An emulated 64-bit ARM board: real LiteRT on it, and exact counts of instructions.
 
 qemu's user emulation runs one program at a time with a root of its own. What comes from it
-is labelled ``emulated``: it proves which kernels run and how many instructions they take,
+is labelled ``emulated``: it shows which kernels run and how many instructions they take,
 and never how fast a board is.
 """
 
