@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.sh
 	@PYTHON="$(PYTHON)" sh tools/setup.sh $(VENV)
 	@touch $@
 
-demo: setup ## train FunnelNet on synthetic heart sounds, export, prove, predict, time it
+demo: setup ## train FunnelNet on synthetic heart sounds, export, check, predict, time it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: setup ## the tests that CI runs
