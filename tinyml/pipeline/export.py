@@ -1,4 +1,4 @@
-"""A model in, a proven bundle out: capture, convert, compare, write.
+"""A model in, a checked bundle out: capture, convert, compare, write.
 
 Everything that can be refused is refused before anything is run. The bundle appears by
 one rename, after parity; out of tolerance there is none. The doors differ only in their
