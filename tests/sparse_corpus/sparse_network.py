@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
-from tinyml.export.passes.tflite.store_sparse import store_sparse
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 from tinyml.runtimes.file_tflite import import_schema
 
 SAME, VALID = 0, 1
