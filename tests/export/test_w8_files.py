@@ -22,10 +22,10 @@ from tinyml.export import flatbuffer, quantize_tflite
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
 from tinyml.export.passes import tflite as passes
 from tinyml.export.plan import NO_RANGES, QuantPlan, plan_weights
+from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.runtimes import file_sparse
-from tinyml.runtimes.file_graph import read_graph
-from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 # ai-edge-quantizer opens a file like this itself.
@@ -124,7 +124,7 @@ def test_the_weights_of_every_layer_are_stored_in_eight_bits(
     network = Many()
     assert sizes == sorted(p.numel() for p in network.parameters() if p.ndim > 1)
     assert len(sizes) == sum(own.scheme == "int8" for own in plan.tensors.values())
-    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert {layer.activation for layer in facts.layers if layer.macs} == {"float32"}
 
