@@ -22,7 +22,7 @@ for extra in train:"train synthetic --out run" tflite:"predict bundle x.wav"; do
     say "missing extra ${extra%%:*}"
     # shellcheck disable=SC2086
     if "$tinyml" ${extra#*:} 2>err; then echo "worked without its extra" >&2; exit 1; fi
-    grep -q "pip install 'tinyml-proven\[${extra%%:*}\]'" err || { cat err >&2; exit 1; }
+    grep -q "pip install 'tinyml-deploy\[${extra%%:*}\]'" err || { cat err >&2; exit 1; }
     ! grep -q Traceback err || { cat err >&2; exit 1; }
 done
 say "ok: $(ls dist)"

@@ -15,14 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import mutate
 
 from tinyml.core.errors import InputError
 from tinyml.core.target import all_targets
-from tinyml.core.typed_json import from_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile import infer_shapes
 from tinyml.modelfile.cut import cut_file
 from tinyml.modelfile.onnx_file import read_onnx
@@ -84,8 +83,8 @@ def _judge(path: Path) -> str:
 
 def _summary(path: Path) -> Summary:
     """As a child reads it, sends it, and the user's process takes it."""
-    text = json.dumps(asdict(read_report(path)))
-    return from_json(FileReport, json.loads(text)).summary
+    text = json.dumps(to_json(read_report(path)))
+    return from_json(FileReport, parse_json(text, what=f"{path}")).summary
 
 
 def _cut(path: Path) -> None:

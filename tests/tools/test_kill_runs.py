@@ -17,7 +17,7 @@ import pytest
 
 from tinyml.core.files import temporary, write_json
 
-FOLDER = Path(__file__).parents[2] / "scripts" / "kill_runs"
+FOLDER = Path(__file__).parents[2] / "tools" / "kill_runs"
 NAMES = ("checks", "commands", "lane")
 
 

@@ -1,6 +1,6 @@
 """What integers cost in accuracy, on everything that was held out: docs/evidence/quantized.md.
 
-    python scripts/quantized_accuracy
+    python tools/quantized_accuracy
 
 Trains FunnelNet's folds where they are not there, exports every model in every precision,
 and asks each file of each format about every held-out person or image. Interrupted, the

@@ -1,6 +1,6 @@
 """Redraw README's scalogram: train and export the demonstration, predict one recording.
 
-``python scripts/readme_picture.py [BUNDLE]``: with a bundle, training and export are skipped.
+``python tools/readme_picture.py [BUNDLE]``: with a bundle, training and export are skipped.
 """
 
 from __future__ import annotations

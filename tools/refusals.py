@@ -1,6 +1,6 @@
 """Write docs/refusals.md: what a user sees of six networks that cannot be exported.
 
-``python scripts/refusals.py``: each goes through the command line as its user would call it.
+``python tools/refusals.py``: each goes through the command line as its user would call it.
 """
 
 from __future__ import annotations

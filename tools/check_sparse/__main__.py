@@ -1,10 +1,10 @@
 """Compare the sparse lint with what runtimes do, on the corpus of small networks.
 
-    python scripts/check_sparse               both oracles, compared; exit 1 where one differs
-    python scripts/check_sparse --record      and keep what was seen for the tests and the table
-    python scripts/check_sparse --foreign     the same on sparse files of others
-    python scripts/check_sparse --files F...  the same on these, say of an export
-    python scripts/check_sparse --fit         print what the predicted speed-up is made of
+    python tools/check_sparse               both oracles, compared; exit 1 where one differs
+    python tools/check_sparse --record      and keep what was seen for the tests and the table
+    python tools/check_sparse --foreign     the same on sparse files of others
+    python tools/check_sparse --files F...  the same on these, say of an export
+    python tools/check_sparse --fit         print what the predicted speed-up is made of
 
 Oracle 1 is LiteRT for AArch64 under qemu, by exact counts of instructions; oracle 2 is
 LiteRT's web build in node, by time. Both with the versions of `BOARD` and `WEB`.
@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(ROOT / "tests" / "sparse_corpus"))
 
 import board  # noqa: E402

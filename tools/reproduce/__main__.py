@@ -1,6 +1,6 @@
 """Train what a paper's claim needs, and write what came out: ``docs/evidence/CLAIM.md``.
 
-    python scripts/reproduce lottery --budget 60
+    python tools/reproduce lottery --budget 60
 
 Interrupted, the same command continues. The length is fixed by the first call for a
 folder; delete the folder for another one.

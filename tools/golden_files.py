@@ -1,7 +1,7 @@
 """Export four models in five precisions and print the hash of each model file.
 
-    python scripts/golden_files.py > before.json
-    python scripts/golden_files.py --compare before.json
+    python tools/golden_files.py > before.json
+    python tools/golden_files.py --compare before.json
 
 FunnelNet (seed 0, untrained), the dense and the 90% sparse MobileNet-v1 of
 ``examples/checkpoints``, and the network of ``examples/keyword_spotting.py`` (seed 0). Where the

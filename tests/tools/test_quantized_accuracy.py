@@ -21,7 +21,7 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.training.metrics import average_recall, share_right
 
-FOLDER = Path(__file__).parents[2] / "scripts" / "quantized_accuracy"
+FOLDER = Path(__file__).parents[2] / "tools" / "quantized_accuracy"
 NAMES = ("cases", "answers", "compare", "write_page")
 LABELS = ("Present", "Unknown", "Absent")
 

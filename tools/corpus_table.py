@@ -1,4 +1,4 @@
-"""Write docs/corpus.md: ``python scripts/corpus_table.py [--work FOLDER] [NETWORK...]``.
+"""Write docs/corpus.md: ``python tools/corpus_table.py [--work FOLDER] [NETWORK...]``.
 
 Every network of tests/corpus goes through the real line. With names, only these do, and
 the table is printed instead.

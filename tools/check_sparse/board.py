@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from emulated_board import root
+from emulated_board.board import count, open_board
 from outcome import Outcome, outcome
 
 from tinyml.core.errors import DeviceError
-from tinyml.device import emulated_root
-from tinyml.device.emulated import count, emulated_link
 
 # Counts are exact: what is not sparse differs by the step that unpacks the weights at most.
 FASTER = 1.3
@@ -29,7 +29,7 @@ def measured(
     names = list(files)
     boards = min(len(names), len(os.sched_getaffinity(0)))
     shares = [{name: files[name] for name in names[start::boards]} for start in range(boards)]
-    emulated_root.root(version)  # where it is missing it is made once, not by each board
+    root.root(version)  # where it is missing it is made once, not by each board
     with ThreadPoolExecutor(boards) as pool:
         found = list(pool.map(lambda own: _on_one_board(cpu, version, own, told), shares))
     return {name: own[name] for name in names for own in found if name in own}
@@ -39,7 +39,7 @@ def _on_one_board(
     cpu: str, version: str, files: Mapping[str, tuple[Path, Path]], told: Callable[[str], None]
 ) -> dict[str, Outcome]:
     found = {}
-    with emulated_link(cpu, version) as link:
+    with open_board(cpu, version) as link:
         for name, (sparse, dense) in files.items():
             told(name)
             try:
@@ -50,7 +50,7 @@ def _on_one_board(
                 found[name] = outcome(0, 0, 0.0, error.message, FASTER)
                 continue
             want = count(link, dense)
-            wrong = np.subtract(got.answer, want.answer)
-            error = float(np.abs(wrong).max() / np.abs(want.answer).max())
+            wrong = np.subtract(got.output, want.output)
+            error = float(np.abs(wrong).max() / np.abs(want.output).max())
             found[name] = outcome(got.per_call, want.per_call, error, "", FASTER)
     return found

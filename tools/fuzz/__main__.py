@@ -1,8 +1,8 @@
 """Broken and made-up model files against every reader of them.
 
-    python scripts/fuzz --files 10000 --seed 0
-    python scripts/fuzz --seconds 30
-    python scripts/fuzz --seed 0 --only 1234
+    python tools/fuzz --files 10000 --seed 0
+    python tools/fuzz --seconds 30
+    python tools/fuzz --seed 0 --only 1234
 
 Each file gives facts or an `InputError`; another exception, a death, or a breach of the limits
 of memory and time is a finding: it is kept, named and printed, and the exit code is 5.
@@ -79,7 +79,7 @@ def main() -> int:
             name, data = mutate.mutated(made, asked.seed, number)
             write_bytes(asked.kept / name, data)
             print(f"{asked.kept / name}: {what}")
-            print(f"  again: python scripts/fuzz --seed {asked.seed} --only {number}")
+            print(f"  again: python tools/fuzz --seed {asked.seed} --only {number}")
     return 5 if tally.findings else 0
 
 

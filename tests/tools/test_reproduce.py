@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "scripts" / "reproduce"
+FOLDER = Path(__file__).parents[2] / "tools" / "reproduce"
 NAMES = ("intervals", "length", "jobs", "claim", "page")
 
 

@@ -1,4 +1,4 @@
-"""Write README's tables from the registries: ``python scripts/readme_tables.py [--check]``."""
+"""Write README's tables from the registries: ``python tools/readme_tables.py [--check]``."""
 
 from __future__ import annotations
 

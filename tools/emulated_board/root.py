@@ -108,7 +108,7 @@ def _apt_options(apt: Path) -> list[str]:
             (apt / name).mkdir(parents=True)
     write_text(apt / "status", "")
     write_text(apt / "sources.list", f"deb [signed-by={KEYRING}] {_mirror()} {SUITE} main\n")
-    told = {
+    settings = {
         "Dir::Etc::SourceList": apt / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
         "Dir::State::Lists": apt / "lists",
@@ -120,13 +120,13 @@ def _apt_options(apt: Path) -> list[str]:
         "APT::Sandbox::User": "root",
         "pkgCacheGen::Essential": "none",
     }
-    return [part for name, value in told.items() for part in ("-o", f"{name}={value}")]
+    return [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
 
 
 def _mirror() -> str:
     """The mirror of Debian that the host's own packages come from."""
-    told = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], "reading apt's sources")
-    for mirror in told.split():
+    mirrors = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], "reading apt's sources")
+    for mirror in mirrors.split():
         if mirror.rstrip("/").endswith("/debian"):
             return mirror
     raise MachineError(

@@ -28,7 +28,7 @@ LEAST_KEPT, LEAST_UAR_POINTS, LEAST_DB, MOST_POINTS = 0.95, -5.0, 20.0, 1.0
 HEAD = f"""\
 # What integers cost in accuracy
 
-Made by `make quantized-accuracy` (`python scripts/quantized_accuracy`, {platform.machine()}, one
+Made by `make quantized-accuracy` (`python tools/quantized_accuracy`, {platform.machine()}, one
 thread): each checkpoint is exported with `tinyml export CHECKPOINT --target host --precision P`,
 calibrated on its training part alone, and each file is asked about everything that was held out. An
 integer file is compared with the float32 file of the same checkpoint, format and runtime. Intervals

@@ -1,4 +1,4 @@
-"""Regenerate the manifest that the wheel's test inspects: ``python scripts/golden_bundle.py``.
+"""Regenerate the manifest that the wheel's test inspects: ``python tools/golden_bundle.py``.
 
 It is the manifest of an untrained FunnelNet's bundle, judged on generated inputs alone.
 """

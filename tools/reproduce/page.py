@@ -34,7 +34,7 @@ def accuracy(out: Path) -> float:
 
 def write(page: Page, name: str, length: Length, folder: Path = DOCS) -> Path:
     """Write ``docs/evidence/NAME.md``."""
-    where = f"python scripts/reproduce {name} --budget {length.minutes:g} --set {length.set}"
+    where = f"python tools/reproduce {name} --budget {length.minutes:g} --set {length.set}"
     parts = [
         f"# {page.title}\n",
         page.claim + "\n",

@@ -1,7 +1,7 @@
 """Kill commands at random moments, and check that nothing is lost, half-written or left.
 
-    python scripts/kill_runs --kills 200 --seed 0
-    python scripts/kill_runs --kills 20 --only bench
+    python tools/kill_runs --kills 200 --seed 0
+    python tools/kill_runs --kills 20 --only bench
 
 Each command of `commands.COMMANDS` is killed (SIGKILL, the process itself, not its children)
 at a moment that is uniform over its duration, some times in a row in one folder, and then
