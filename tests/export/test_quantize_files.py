@@ -22,9 +22,9 @@ from tinyml.core.tolerance import sqnr_db
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
 from tinyml.export.keep_float import kept_operators
 from tinyml.export.passes import tflite as passes
+from tinyml.modelfile import sparse_storage
 from tinyml.modelfile.summarize_onnx import summarize_onnx
 from tinyml.modelfile.summarize_tflite import summarize_tflite
-from tinyml.runtimes import file_sparse
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -98,11 +98,11 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
     passes.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = flatbuffer.unpack(data)
-    found = list(file_sparse.sparse_tensors(made))
+    found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 2
     for tensor, layer in zip(found, ("second", "first"), strict=True):
         weight = network.get_parameter(f"{layer}.weight").detach().numpy()
-        stored = file_sparse.dense(path, made, tensor)
+        stored = sparse_storage.dense(path, made, tensor)
         assert np.all(stored[weight.transpose(0, 2, 3, 1) == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
     before, after = answers(flatbuffer.pack(dense)), answers(data)

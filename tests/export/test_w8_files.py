@@ -22,10 +22,10 @@ from tinyml.export import flatbuffer, quantize_tflite
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
 from tinyml.export.passes import tflite as passes
 from tinyml.export.plan import NO_RANGES, QuantPlan, plan_weights
+from tinyml.modelfile import sparse_storage
 from tinyml.modelfile.graph import read_graph
 from tinyml.modelfile.summarize_onnx import summarize_onnx
 from tinyml.modelfile.summarize_tflite import summarize_tflite
-from tinyml.runtimes import file_sparse
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 # ai-edge-quantizer opens a file like this itself.
@@ -187,12 +187,12 @@ def test_zeros_stay_and_every_matrix_is_stored_sparse_with_the_same_answers(
     passes.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = flatbuffer.unpack(data)
-    found = list(file_sparse.sparse_tensors(made))
+    found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 3
     for tensor, layer in zip(found, ("classes", "second", "first"), strict=True):
         weight = network.get_parameter(f"{layer}.weight").detach().numpy()
         weight = weight.transpose(0, 2, 3, 1) if weight.ndim == 4 else weight
-        stored = file_sparse.dense(path, made, tensor)
+        stored = sparse_storage.dense(path, made, tensor)
         assert stored.dtype == np.int8
         assert np.all(stored[weight == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
