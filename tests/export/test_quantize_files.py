@@ -22,9 +22,9 @@ from tinyml.core.tolerance import sqnr_db
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.keep_float import kept_operators
-from tinyml.runtimes import file_sparse
-from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.inspect_tflite import inspect_tflite
+from tinyml.modelfile import sparse_storage
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -98,11 +98,11 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
     rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = flatbuffer.unpack(data)
-    found = list(file_sparse.sparse_tensors(made))
+    found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 2
     for tensor, layer in zip(found, ("second", "first"), strict=True):
         weight = network.get_parameter(f"{layer}.weight").detach().numpy()
-        stored = file_sparse.dense(path, made, tensor)
+        stored = sparse_storage.dense(path, made, tensor)
         assert np.all(stored[weight.transpose(0, 2, 3, 1) == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
     before, after = answers(flatbuffer.pack(dense)), answers(data)
@@ -237,7 +237,7 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     out = tmp_path / f"q.{fmt}"
     out.write_bytes(quantized(path, planned(path, precision, kept)))
     assert unread_bytes(read_model(out)) == {}
-    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
     # 16 channels of 8 x 8 pixels, 27 taps each: the entry alone is quantized.
     assert facts.macs is not None
     assert facts.float_macs == facts.macs - 16 * 64 * 27
@@ -319,7 +319,7 @@ def test_macs_are_counted_through_integers(
 ) -> None:
     out = tmp_path / "q.onnx"
     out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
-    facts = inspect_onnx(out)
-    assert facts.macs == inspect_onnx(floats["onnx"]).macs
+    facts = summarize_onnx(out)
+    assert facts.macs == summarize_onnx(floats["onnx"]).macs
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert "unknown" not in {layer.activation for layer in facts.layers}

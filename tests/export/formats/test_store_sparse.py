@@ -27,8 +27,8 @@ from tinyml.export import flatbuffer, sparse_encoding
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.modelfile import sparse_storage
 from tinyml.pipeline.inspect import inspect_file
-from tinyml.runtimes import file_sparse
 
 
 def masked(rows: int, columns: int, block: int, kept: float, seed: int) -> Array:
@@ -55,8 +55,8 @@ def test_what_is_encoded_reads_back_with_its_zeros(
     weight = weight if flat else weight[:, None, None, :]
     encoded = sparse_encoding.encode(weight)
     model, tensor = _model_of(encoded)
-    facts = file_sparse.describe(Path("x"), model, tensor)
-    np.testing.assert_array_equal(file_sparse.dense(Path("x"), model, tensor), weight)
+    facts = sparse_storage.describe(Path("x"), model, tensor)
+    np.testing.assert_array_equal(sparse_storage.dense(Path("x"), model, tensor), weight)
     assert facts.stored_bytes == encoded.size_bytes
     assert facts.dense_bytes == weight.nbytes
     assert facts.block == (encoded.block, *[1] * (weight.ndim - 1))
@@ -95,8 +95,8 @@ def test_it_fires_once_the_file_is_smaller_and_every_bit_stays(block: int) -> No
     want, got = answers(dense), answers(sparse)
     np.testing.assert_array_equal(got.plain, want.plain)
     np.testing.assert_array_equal(got.delegated, want.delegated)
-    found = list(file_sparse.sparse_tensors(flatbuffer.unpack(sparse)))
-    assert [file_sparse.describe(Path("x"), model, t).block[0] for t in found] == [block] * 3
+    found = list(sparse_storage.sparse_tensors(flatbuffer.unpack(sparse)))
+    assert [sparse_storage.describe(Path("x"), model, t).block[0] for t in found] == [block] * 3
 
 
 @pytest.mark.parametrize(("stored", "kind"), [(halved, FP16), (eight_bits, INT8)])
@@ -109,7 +109,7 @@ def test_shorter_weights_keep_their_dequantize_behind_the_densify(
     share_buffers(model)
     sparse = flatbuffer.pack(model)
     assert len(sparse) < 0.6 * len(dense)
-    assert {t.type for t in file_sparse.sparse_tensors(flatbuffer.unpack(sparse))} == {kind}
+    assert {t.type for t in sparse_storage.sparse_tensors(flatbuffer.unpack(sparse))} == {kind}
     _same(answers(dense), answers(sparse))
 
 
@@ -164,14 +164,14 @@ def test_a_description_that_is_not_sound_is_refused(spoil: object, said: str) ->
     model, tensor = _model_of(sparse_encoding.encode(masked(32, 64, 1, 0.1, 0)[:, None, None]))
     spoil(tensor)  # type: ignore[operator]
     with pytest.raises(InputError, match=said):
-        file_sparse.dense(Path("x.tflite"), model, tensor)
+        sparse_storage.dense(Path("x.tflite"), model, tensor)
 
 
 def test_values_that_are_missing_are_refused() -> None:
     model, tensor = _model_of(sparse_encoding.encode(masked(32, 64, 1, 0.1, 0)))
     model.buffers[0].data = model.buffers[0].data[:-4]
     with pytest.raises(InputError, match="describes"):
-        file_sparse.describe(Path("x.tflite"), model, tensor)
+        sparse_storage.describe(Path("x.tflite"), model, tensor)
 
 
 def test_another_order_than_ours_is_read_too() -> None:
@@ -187,8 +187,8 @@ def test_another_order_than_ours_is_read_too() -> None:
     tensor.sparsity.blockMap = np.array([0, 1])
     tensor.sparsity.dimMetadata = [two, compressed, two, two]
     model.buffers[0].data = np.array([1, 3, 2, 4], np.float32).view(np.uint8)
-    np.testing.assert_array_equal(file_sparse.dense(Path("x"), model, tensor), weight)
-    assert file_sparse.describe(Path("x"), model, tensor).block == (2, 2)
+    np.testing.assert_array_equal(sparse_storage.dense(Path("x"), model, tensor), weight)
+    assert sparse_storage.describe(Path("x"), model, tensor).block == (2, 2)
 
 
 def _model_of(encoded: sparse_encoding.SparseWeight) -> tuple[object, object]:
@@ -236,7 +236,7 @@ def test_buffers_behind_the_flatbuffer_are_read(tmp_path: Path) -> None:
     rewrites.rewrite(model)
     whole, path = flatbuffer.pack(model), tmp_path / "behind.tflite"
     path.write_bytes(whole)
-    want = file_sparse.read_sparse(path)
+    want = sparse_storage.read_sparse(path)
     for buffer in model.buffers[1:]:
         buffer.offset, buffer.size = 1 << 20, len(buffer.data)
     behind, offset = b"", -(-len(flatbuffer.pack(model)) // 16) * 16
@@ -246,7 +246,7 @@ def test_buffers_behind_the_flatbuffer_are_read(tmp_path: Path) -> None:
         buffer.data = None
     head = flatbuffer.pack(model)
     path.write_bytes(head + bytes(offset - len(head)) + behind)
-    assert file_sparse.read_sparse(path) == want
+    assert sparse_storage.read_sparse(path) == want
     path.write_bytes(head)
     with pytest.raises(InputError, match="not a whole TFLite file"):
-        file_sparse.read_sparse(path)
+        sparse_storage.read_sparse(path)

@@ -26,6 +26,7 @@ from tinyml.core.folders import new_folder
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import Array
+from tinyml.modelfile.cut import cut_file
 from tinyml.pages.divergence import divergence_plot
 from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline.answers import reference
@@ -33,7 +34,6 @@ from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.steps.twins import SUFFIX, twin_file
-from tinyml.runtimes.cut import cut_file
 
 PROGRAM, NAMES = "program.pt2", "capture.json"
 KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")
