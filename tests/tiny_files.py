@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.runtimes.file_tflite import import_schema, write_tflite
+from tinyml.modelfile.tflite_file import import_schema, write_tflite
 
+IMAGE = (1, 8, 8, 3)
 Tensors = Mapping[str, Any]
 Operators = Sequence[tuple[str, Sequence[str], Sequence[str]]]
 
@@ -84,3 +85,15 @@ def chain(steps: int) -> tuple[dict[str, Any], list[tuple[str, list[str], list[s
         operators += [("TANH", [product], [state])]
         before = state
     return tensors, operators
+
+
+def product(path: Path, weight: np.ndarray[Any, Any], op: str = "MatMul") -> Path:
+    """x [1, rows] and a stored weight [rows, columns]."""
+    rows, columns = weight.shape if op == "MatMul" else (weight.shape[1],) * 2
+    text = f"m (float[1, {rows}] x) => (float[1, {columns}] y) {{ y = {op}(x, w) }}"
+    return onnx_file(path, text, w=weight)
+
+
+def single(path: Path, op: str, dtype: str = "float32") -> Path:
+    """One operator from x to y."""
+    return tflite(path, {"x": (IMAGE, dtype), "y": (IMAGE, dtype)}, [(op, ["x"], ["y"])])
