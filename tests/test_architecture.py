@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 from sources import PACKAGE, calls, imports, sources
@@ -30,8 +31,6 @@ CYCLES = {
     ("export", "export.passes.torch"),
     ("export", "export.precision"),
     ("export.passes.onnx", "export.precision"),
-    ("models.prune", "models.training"),
-    ("models.qat", "models.training"),
     ("pipeline", "pipeline.comparison"),
     ("pipeline", "pipeline.steps"),
     ("pipeline.answers", "pipeline.sources"),
@@ -91,6 +90,16 @@ def test_data_sets_and_writers_equal_their_folders() -> None:
     assert set(registry.DATA_SETS) == sets
     writers = {p.stem.removeprefix("write_") for p in (PACKAGE / "export").glob("write_*.py")}
     assert set(registry.WRITERS) == writers
+
+
+def test_every_file_that_declares_a_pruning_method_is_in_its_table() -> None:
+    declared = {
+        f"tinyml.models.pruning.{path.stem}"
+        for path, tree in sources().items()
+        if path.parent == Path("models/pruning")
+        and "PruningMethod" in {ast.unparse(call.func) for call in calls(tree)}
+    }
+    assert {value.partition(":")[0] for value in registry.PRUNING_METHODS.values()} == declared
 
 
 def test_precisions_equal_their_folder() -> None:
