@@ -28,14 +28,14 @@ CYCLES = {
     ("export", "export.passes.onnx"),
     ("export", "export.passes.tflite"),
     ("export", "export.passes.torch"),
-    ("export", "export.precision"),
-    ("export.passes.onnx", "export.precision"),
+    ("export", "export.quantization"),
+    ("export", "export.quantization.precisions"),
     ("models.prune", "models.training"),
     ("models.qat", "models.training"),
     ("pipeline", "pipeline.comparison"),
     ("pipeline", "pipeline.steps"),
     ("pipeline.answers", "pipeline.sources"),
-    ("pipeline.integers", "pipeline.steps"),
+    ("pipeline.quantization", "pipeline.steps"),
     ("runtimes", "runtimes.lint"),
     ("runtimes", "runtimes.sparse"),
 }
@@ -94,11 +94,8 @@ def test_data_sets_and_writers_equal_their_folders() -> None:
 
 
 def test_precisions_equal_their_folder() -> None:
-    files = {p.stem for p in (PACKAGE / "export" / "precision").glob("*.py")}
-    found = {
-        f"tinyml.export.precision.{name}"
-        for name in files - {"__init__", "plan", "half", "findings"}
-    }
+    files = {p.stem for p in (PACKAGE / "export" / "quantization" / "precisions").glob("*.py")}
+    found = {f"tinyml.export.quantization.precisions.{name}" for name in files - {"__init__"}}
     assert set(registry.PRECISIONS.values()) == found
     assert set(registry.PRECISIONS) == set(POLICY_OF_PRECISION)
 

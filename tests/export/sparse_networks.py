@@ -13,7 +13,7 @@ from tinyml.export import flatbuffer, quantizer_rules
 from tinyml.export.capture import capture
 from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.passes.torch import rewrite
-from tinyml.export.precision.w8a8_static import WEIGHT
+from tinyml.export.quantization.precisions.w8a8_static import WEIGHT
 from tinyml.export.write_tflite import to_tflite
 
 SIDE = 16

@@ -18,10 +18,10 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
 from tinyml.export import facts, flatbuffer, write_tflite
 from tinyml.export.capture import NAMES, PROGRAM, Captured, capture
+from tinyml.export.instrumented import add_outputs
 from tinyml.export.parity import cases, compare
 from tinyml.export.passes.torch import rewrite
 from tinyml.export.stage_values import eager_values
-from tinyml.export.twin import add_outputs
 
 IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8)),))
 

@@ -1,6 +1,6 @@
 """``python -m tinyml.export.write_onnx PROGRAM.pt2 CAPTURE.json OUT.onnx FACTS.json [STAGE...]``.
 
-``--plan PLAN.json`` and ``--twin TWIN.onnx``: see `tinyml.export.twin.run_writer`.
+Further arguments: see `tinyml.export.instrumented.run_writer`.
 
 Opset 18 is the oldest that PyTorch's exporter writes without converting versions: it
 serves the old runtimes of boards best. PyTorch stamps IR version 10 for the metadata
@@ -21,12 +21,12 @@ from tinyml.core.files import write_bytes
 from tinyml.export import capture
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
+from tinyml.export.instrumented import run_writer
 from tinyml.export.module_stack import innermost, owners
 from tinyml.export.onnx_names import live, name_stages, values_by_node
 from tinyml.export.passes.onnx import rewrite
-from tinyml.export.precision import of
-from tinyml.export.precision.plan import PrecisionPlan
-from tinyml.export.twin import run_writer
+from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization.precisions import of
 
 OPSET = 18
 IR_VERSION = 8

@@ -2,7 +2,7 @@
 
 ``python -m tinyml.export.write_tflite PROGRAM.pt2 CAPTURE.json OUT.tflite FACTS.json [STAGE...]``
 
-``--plan PLAN.json`` and ``--twin TWIN.tflite``: see `tinyml.export.twin.run_writer`.
+Further arguments: see `tinyml.export.instrumented.run_writer`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tinyml.core.scratch import scratch
 from tinyml.export import capture, flatbuffer
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
+from tinyml.export.instrumented import run_writer
 from tinyml.export.module_stack import innermost, owners
 from tinyml.export.passes.tflite import rewrite
 from tinyml.export.passes.torch.average_over_space import average_over_space
 from tinyml.export.passes.torch.conv1d_to_conv2d import conv1d_to_conv2d
-from tinyml.export.precision import of
-from tinyml.export.precision.plan import PrecisionPlan
+from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization.precisions import of
 from tinyml.export.tflite_names import computing_parts, made_from, name_stages, parts_of_tensors
 from tinyml.export.tflite_runtimes import minimum_runtime
-from tinyml.export.twin import run_writer
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
