@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole line on synthetic heart sounds: train, export, prove, predict, time.
+# The whole line on synthetic heart sounds: train, export, check, predict, time.
 set -eu
 # Only what this script makes.
 rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json

@@ -1,4 +1,4 @@
-"""Compact models from PyTorch to a proven bundle for a board.
+"""Deploy compact PyTorch models to boards, checked against PyTorch on the way.
 
 The core names are loaded on first use, so that importing the package stays cheap.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-DISTRIBUTION = "tinyml-proven"
+DISTRIBUTION = "tinyml-deploy"
 
 # onnxruntime wheels from 1.29 on report usage unless this stands before the first import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

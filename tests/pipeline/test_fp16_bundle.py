@@ -1,4 +1,4 @@
-"""``--precision fp16`` end to end: both formats, proven, explained, verified without torch."""
+"""``--precision fp16`` end to end: both formats, checked, explained, verified without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image classifier's way out: proven on test images, the same answers in every place."""
+"""An image classifier's way out: checked on test images, the same answers in every place."""
 
 from __future__ import annotations
 

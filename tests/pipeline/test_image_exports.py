@@ -70,40 +70,40 @@ def exported(
     return export(job, lambda _event: None)
 
 
-def proven(bundle: Bundle, stages: tuple[str, ...], engines: set[str] = ENGINES) -> None:
+def checked(bundle: Bundle, stages: tuple[str, ...], engines: set[str] = ENGINES) -> None:
     """Every stage was compared on every engine that has it."""
     assert bundle.parity.passed
     for engine in engines:
         assert set(stages) <= {row.stage for row in bundle.parity.stages if row.engine == engine}
 
 
-def test_a_registered_model_with_given_weights_is_proven_in_onnx(tmp_path: Path) -> None:
-    """Both formats of a model that was trained: `test_a_trained_mobilenet_is_proven`."""
+def test_a_registered_model_with_given_weights_is_checked_in_onnx(tmp_path: Path) -> None:
+    """Both formats of a model that was trained: `test_a_trained_mobilenet_is_checked`."""
     entry: ModelEntry = registry.load("model", "lenet-300-100")
     bundle = exported("lenet-300-100", tmp_path, random_weights(entry), formats=("onnx",))
-    proven(bundle, entry.stages, ENGINES - {"litert"})
+    checked(bundle, entry.stages, ENGINES - {"litert"})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_a_registered_model_with_given_weights_is_proven(name: str, tmp_path: Path) -> None:
+def test_a_registered_model_with_given_weights_is_checked(name: str, tmp_path: Path) -> None:
     entry: ModelEntry = registry.load("model", name)
-    proven(exported(name, tmp_path, random_weights(entry)), entry.stages)
+    checked(exported(name, tmp_path, random_weights(entry)), entry.stages)
 
 
 @pytest.mark.slow
-def test_timms_weights_are_proven_by_timms_names(tmp_path: Path) -> None:
+def test_timms_weights_are_checked_by_timms_names(tmp_path: Path) -> None:
     path = Path(os.environ.get("TINYML_DATA", "")) / "timm_tinynet_keys.json"
     if not path.is_file():
         pytest.skip("TINYML_DATA has no timm_tinynet_keys.json")
     weights = random_weights(TINYNET_E)
     names = from_timm(json.loads(path.read_text())["tinynet_e"])
     named = {theirs: weights[ours] for theirs, ours in names.items()}
-    proven(exported("tinynet-e", tmp_path, named), TINYNET_E.stages)
+    checked(exported("tinynet-e", tmp_path, named), TINYNET_E.stages)
 
 
-def test_a_trained_mobilenet_is_proven(image_bundle: Path) -> None:
-    proven(bundles.read(image_bundle), NARROW.stages)
+def test_a_trained_mobilenet_is_checked(image_bundle: Path) -> None:
+    checked(bundles.read(image_bundle), NARROW.stages)
 
 
 @pytest.mark.slow
@@ -117,13 +117,13 @@ def test_a_trained_mobilenet_is_proven(image_bundle: Path) -> None:
     ],
     ids=["mobilenet-v1", "mobilenet-v2-scse", "tinynet", "resnet-8-se"],
 )
-def test_other_options_are_proven_too(entry: ModelEntry, tmp_path: Path) -> None:
+def test_other_options_are_checked_too(entry: ModelEntry, tmp_path: Path) -> None:
     module = entry.build(len(entry.decision.labels))
     module.load_state_dict(random_weights(entry))
     (spec,) = entry.signature(2).inputs
     sample = {"image": torch.randn(spec.shape, generator=torch.Generator().manual_seed(1))}
     bundle = tinyml.build_bundle(module, sample, out=tmp_path / "bundle")
-    proven(bundle, entry.stages)
+    checked(bundle, entry.stages)
 
 
 def test_weights_of_another_variant_are_one_line_and_nothing_is_written(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_delegate_cannot_be_required_of_onnx_alone(user: Path) -> None:
 
 def test_onnx_is_said_to_have_no_delegate(tmp_path: Path) -> None:
     assert delegation.delegation_of(tmp_path / "m.onnx") is None
-    assert delegation.to_json(None) == {"note": NO_DELEGATE}
+    assert delegation.report(None) == {"note": NO_DELEGATE}
     require_all({"m.onnx": None})
 
 

@@ -1,4 +1,4 @@
-"""``tinyml export``: a checkpoint in, a proven bundle out."""
+"""``tinyml export``: a checkpoint in, a checked bundle out."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Convert, prove and bundle a model.
+    """Convert a model, check it against PyTorch and write a bundle.
 
     Every stage of the shipped files is compared with PyTorch on their runtimes. Out of
     tolerance is exit 5 with the first stage that diverges, and no bundle.

@@ -34,7 +34,7 @@ from tinyml.cli import (
 from tinyml.core.errors import INTERRUPTED, InputError, TinymlError
 from tinyml.core.finite import is_finite
 
-HELP = """Compact models from PyTorch to a bundle that is proven on the runtime it will run on.
+HELP = """Deploy compact PyTorch models to boards, checked against PyTorch on the way.
 
 Five minutes, from training to a Raspberry Pi bundle:
 

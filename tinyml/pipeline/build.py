@@ -42,7 +42,9 @@ def build_bundle(
     memory_mb: int | None = None,
     report: Report | None = None,
 ) -> Bundle:
-    """Convert, prove and bundle ``module``, which is captured here in eval mode, unchanged after.
+    """Convert ``module``, check it against PyTorch and write a bundle.
+
+    The module is captured in eval mode in this process, and unchanged afterwards.
 
     sample_inputs  arrays or tensors by input name: shapes and types become the signature
     states         input -> output that is that input at the next call

@@ -1,4 +1,4 @@
-"""A model in, a proven bundle out: capture, convert, compare, write.
+"""A model in, a checked bundle out: capture, convert, compare, write.
 
 Everything that can be refused is refused before anything is run. The bundle appears by
 one rename, after parity; out of tolerance there is none. The doors differ only in their
@@ -28,7 +28,7 @@ from tinyml.pipeline.sources.export_job import ExportJob, source_of
 from tinyml.pipeline.sources.source import Report, Source
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
-from tinyml.pipeline.steps.delegation import to_json as delegation_json
+from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
@@ -78,7 +78,7 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         _gate(job, made.proof, made.models, draft, work)
         if job.require_delegate:
             require_all(taken)
-        delegation = {path: delegation_json(own) for path, own in taken.items()}
+        delegation = {path: delegation_report(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
         if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
             facts["sparse"] = {path: own.to_json() for path, own in sparse.items()}

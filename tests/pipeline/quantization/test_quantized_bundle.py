@@ -1,4 +1,4 @@
-"""Integers from a module to a bundle: calibrated, planned, proven, and refused where needed."""
+"""Integers from a module to a bundle: calibrated, planned, checked, and refused where needed."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.facts import Facts
 from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
-from tinyml.export.passes.tflite import rewrite
+from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precisions import integers_of
 from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
 from tinyml.export.quantization.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
 from tinyml.export.quantizer_rules import NOT, keeping, rule
-from tinyml.export.tflite_runtimes import minimum_runtime
 
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}

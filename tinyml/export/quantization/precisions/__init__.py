@@ -20,7 +20,7 @@ from tinyml.core.spec import Arrays
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinyml.export.capture import Captured
+    from tinyml.export.capture.program import Captured
     from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.export.quantization.plan import Scheme
 
