@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
 
 
@@ -264,11 +264,11 @@ def command(
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_rows, sensitivity_rows
+    from tinyml.pipeline.summary import parity_rows
 
-    put(table(*parity_rows(bundle.parity)))
+    put_table(*parity_rows(bundle.parity))
     if "harm" in bundle.facts:
-        put(table(*sensitivity_rows(bundle.facts["harm"])))
+        put_table(*sensitivity_rows(bundle.facts["harm"]))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:
