@@ -17,7 +17,7 @@ import litert_torch
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.scratch import scratch
-from tinyml.export import capture, flatbuffer
+from tinyml.export import capture
 from tinyml.export.capture import ADVICE, Captured
 from tinyml.export.facts import Facts
 from tinyml.export.module_stack import innermost, owners
@@ -29,6 +29,7 @@ from tinyml.export.precision.plan import PrecisionPlan
 from tinyml.export.tflite_names import computing_parts, made_from, name_stages, parts_of_tensors
 from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.twin import run_writer
+from tinyml.modelfile import tflite_file
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
@@ -45,7 +46,7 @@ def write(
     """
     inside = innermost(captured.program.graph.nodes, captured.stages)
     module, rewritten = _for_litert(captured)
-    model = flatbuffer.unpack(to_tflite(captured, module))
+    model = tflite_file.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
         raise ExportError("the model needs loops or branches, which are not supported")
@@ -58,8 +59,8 @@ def write(
         model, count = of(precision).perform_tflite(model, plan, made)
         cast = {f"to_{precision}": count}
     passes = rewritten | cast | rewrite(model, sparse=sparse)
-    write_bytes(path, flatbuffer.pack(model))
-    codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    write_bytes(path, tflite_file.pack(model))
+    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts(
         "tflite",
         precision,
@@ -100,7 +101,7 @@ def to_tflite(captured: Captured, module: Any = None) -> bytes:
 
 
 def _refuse_foreign(model: Any) -> None:
-    names = sorted({flatbuffer.operator_name(code) for code in model.operatorCodes})
+    names = sorted({tflite_file.operator_name(code) for code in model.operatorCodes})
     foreign = [name for name in names if name.startswith("CUSTOM:")]
     if foreign:
         raise ExportError(
