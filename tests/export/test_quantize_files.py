@@ -20,8 +20,8 @@ from tinyml.core.errors import InputError
 from tinyml.core.registry import INTEGER
 from tinyml.core.tolerance import sqnr_db
 from tinyml.export import quantize_onnx, quantize_tflite
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.keep_float import kept_operators
-from tinyml.export.passes import tflite as passes
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summarize_onnx import summarize_onnx
 from tinyml.modelfile.summarize_tflite import summarize_tflite
@@ -90,12 +90,12 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
 ) -> None:
     network = pointwise(kept=0.1)
     model = tflite_file.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
+    rewrites.rewrite(model, sparse=False)
     path = tmp_path / "d.tflite"
     path.write_bytes(tflite_file.pack(model))
     plan = planned(path, "w8a8-static")
     dense = quantize_tflite.quantize(tflite_file.unpack(path.read_bytes()), plan)
-    passes.rewrite(dense, sparse=False)
+    rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = tflite_file.unpack(data)
     found = list(sparse_storage.sparse_tensors(made))
@@ -142,11 +142,11 @@ def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
     """When this fails, LiteRT has learned it, and `store_sparse` may store more."""
     import importlib
 
-    module = importlib.import_module("tinyml.export.passes.tflite.store_sparse")
+    module = importlib.import_module("tinyml.export.formats.tflite.rewrites.store_sparse")
     network = pointwise(kept=0.1)
     path = tmp_path / "d.tflite"
     model = tflite_file.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
+    rewrites.rewrite(model, sparse=False)
     path.write_bytes(tflite_file.pack(model))
     monkeypatch.setattr(module, "_int8", lambda: -1)  # takes every integer weight for a float
     path.write_bytes(quantized(path, planned(path, precision)))
@@ -243,7 +243,7 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     assert facts.float_macs == facts.macs - 16 * 64 * 27
     if fmt == "tflite":
         model = tflite_file.unpack(path.read_bytes())
-        passes.rewrite(model)
+        rewrites.rewrite(model)
         assert out.stat().st_size < len(tflite_file.pack(model)) + 4096
 
 

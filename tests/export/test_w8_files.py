@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
 from tinyml.export import quantize_tflite
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
-from tinyml.export.passes import tflite as passes
 from tinyml.export.plan import NO_RANGES, QuantPlan, plan_weights
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.graph import read_graph
@@ -184,7 +184,7 @@ def test_zeros_stay_and_every_matrix_is_stored_sparse_with_the_same_answers(
     path = write_floats(network, tmp_path)["tflite"]
     plan = planned(path)
     dense = quantize_tflite.quantize(tflite_file.unpack(path.read_bytes()), plan)
-    passes.rewrite(dense, sparse=False)
+    rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = tflite_file.unpack(data)
     found = list(sparse_storage.sparse_tensors(made))

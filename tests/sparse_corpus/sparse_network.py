@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export.passes.tflite.store_sparse import store_sparse
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_file import import_schema
 

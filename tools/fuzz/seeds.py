@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.export.passes.tflite.store_sparse import store_sparse
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 from tinyml.modelfile.tflite_file import import_schema, read_tflite, write_tflite
 
 DATA = "weights.bin"

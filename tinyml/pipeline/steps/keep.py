@@ -141,7 +141,7 @@ def _whole(runtime: str, model: ModelFile, row: StageParity, known: Reference) -
 
 def _in_program(folder: Path, row: StageParity, known: Reference) -> _Repro:
     """Of the program that was written: the one as captured is not kept, it has the same stages."""
-    from tinyml.export.capture import load
+    from tinyml.export.capture.program import load
 
     captured = load(folder / PROGRAM, folder / NAMES)
     named = {**captured.outputs, **captured.stages}
