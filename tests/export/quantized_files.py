@@ -13,7 +13,7 @@ from sparse_networks import SIGNATURE, converted, image
 from torch import nn
 
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer, operators
+from tinyml.export import operators
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.onnx.rewrites import rewrite as rewrite_onnx
@@ -26,15 +26,16 @@ from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precisions import integers_of
 from tinyml.export.rewrites import rewrite
+from tinyml.modelfile import tflite_file
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 
 def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
     """Both float32 files of ``network``, dense."""
-    model = flatbuffer.unpack(converted(network))
+    model = tflite_file.unpack(converted(network))
     rewrites.rewrite(model, sparse=False)
-    (folder / "n.tflite").write_bytes(flatbuffer.pack(model))
+    (folder / "n.tflite").write_bytes(tflite_file.pack(model))
     graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
     rewrite_onnx(graph)
     onnx.save(onnx_ir.to_proto(graph), folder / "n.onnx")
@@ -44,7 +45,7 @@ def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
 def graph_of(path: Path) -> FileGraph:
     """The operators of a file."""
     if path.suffix == ".tflite":
-        return operators.of_tflite(flatbuffer.unpack(path.read_bytes()))
+        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
     return operators.of_onnx(onnx.load(path))
 
 
@@ -76,10 +77,10 @@ def quantized(path: Path, plan: QuantPlan) -> bytes:
     """The file that the plan makes."""
     if path.suffix == ".tflite":
         model = quantize_tflite.quantize(
-            flatbuffer.unpack(path.read_bytes()), plan, plan.adapted(path)
+            tflite_file.unpack(path.read_bytes()), plan, plan.adapted(path)
         )
         rewrites.rewrite(model)
-        return flatbuffer.pack(model)
+        return tflite_file.pack(model)
     made = quantize_onnx.quantize(onnx.load(path), plan, plan.adapted(path))
     return bytes(made.SerializeToString(deterministic=True))
 

@@ -264,7 +264,7 @@ def command(
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_rows
+    from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
     put_table(*parity_rows(bundle.parity))
     if "harm" in bundle.facts:

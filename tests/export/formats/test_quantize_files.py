@@ -19,12 +19,11 @@ from stored_bytes import read_model, unread_bytes
 from tinyml.core.errors import InputError
 from tinyml.core.registry import INTEGER
 from tinyml.core.tolerance import sqnr_db
-from tinyml.export import flatbuffer
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.keep_float import kept_operators
-from tinyml.modelfile import sparse_storage
+from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summarize_onnx import summarize_onnx
 from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.runtimes.litert import LITERT
@@ -82,7 +81,7 @@ def _input_scale(path: Path) -> float:
         node = next(n for n in model.graph.node if "image" in n.input)
         scale = next(t for t in model.graph.initializer if t.name == node.input[1])
         return float(onnx.numpy_helper.to_array(scale))
-    graph = flatbuffer.unpack(path.read_bytes()).subgraphs[0]
+    graph = tflite_file.unpack(path.read_bytes()).subgraphs[0]
     made = next(o for o in graph.operators if int(o.inputs[0]) == int(graph.inputs[0]))
     return float(graph.tensors[int(made.outputs[0])].quantization.scale[0])
 
@@ -91,15 +90,15 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
     floats: dict[str, Path], tmp_path: Path
 ) -> None:
     network = pointwise(kept=0.1)
-    model = flatbuffer.unpack(converted(network))
+    model = tflite_file.unpack(converted(network))
     rewrites.rewrite(model, sparse=False)
     path = tmp_path / "d.tflite"
-    path.write_bytes(flatbuffer.pack(model))
+    path.write_bytes(tflite_file.pack(model))
     plan = planned(path, "w8a8-static")
-    dense = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
+    dense = quantize_tflite.quantize(tflite_file.unpack(path.read_bytes()), plan)
     rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
-    made = flatbuffer.unpack(data)
+    made = tflite_file.unpack(data)
     found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 2
     for tensor, layer in zip(found, ("second", "first"), strict=True):
@@ -107,19 +106,19 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
         stored = sparse_storage.dense(path, made, tensor)
         assert np.all(stored[weight.transpose(0, 2, 3, 1) == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
-    before, after = answers(flatbuffer.pack(dense)), answers(data)
+    before, after = answers(tflite_file.pack(dense)), answers(data)
     np.testing.assert_array_equal(after.plain, before.plain)
     np.testing.assert_array_equal(after.delegated, before.delegated)
-    assert len(data) < 0.9 * len(flatbuffer.pack(dense))
+    assert len(data) < 0.9 * len(tflite_file.pack(dense))
 
 
 def test_what_is_kept_stays_in_float(floats: dict[str, Path]) -> None:
     path = floats["tflite"]
     kept = {graph_of(path).operators[-1].name: "asked for"}
-    model = flatbuffer.unpack(quantized(path, planned(path, "w8a8-static", kept)))
+    model = tflite_file.unpack(quantized(path, planned(path, "w8a8-static", kept)))
     graph, float32 = model.subgraphs[0], 0
     names = {
-        flatbuffer.operator_name(model.operatorCodes[o.opcodeIndex]): o for o in graph.operators
+        tflite_file.operator_name(model.operatorCodes[o.opcodeIndex]): o for o in graph.operators
     }
     assert graph.tensors[int(names["FULLY_CONNECTED"].inputs[1])].type == float32
     assert graph.tensors[int(names["CONV_2D"].inputs[1])].type != float32
@@ -147,9 +146,9 @@ def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
     module = importlib.import_module("tinyml.export.formats.tflite.rewrites.store_sparse")
     network = pointwise(kept=0.1)
     path = tmp_path / "d.tflite"
-    model = flatbuffer.unpack(converted(network))
+    model = tflite_file.unpack(converted(network))
     rewrites.rewrite(model, sparse=False)
-    path.write_bytes(flatbuffer.pack(model))
+    path.write_bytes(tflite_file.pack(model))
     monkeypatch.setattr(module, "_int8", lambda: -1)  # takes every integer weight for a float
     path.write_bytes(quantized(path, planned(path, precision)))
     ran = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True)
@@ -244,9 +243,9 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     assert facts.macs is not None
     assert facts.float_macs == facts.macs - 16 * 64 * 27
     if fmt == "tflite":
-        model = flatbuffer.unpack(path.read_bytes())
+        model = tflite_file.unpack(path.read_bytes())
         rewrites.rewrite(model)
-        assert out.stat().st_size < len(flatbuffer.pack(model)) + 4096
+        assert out.stat().st_size < len(tflite_file.pack(model)) + 4096
 
 
 def test_a_constant_that_no_node_reads_is_not_written(floats: dict[str, Path]) -> None:

@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
-from tinyml.export import flatbuffer
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_weights
-from tinyml.modelfile import sparse_storage
+from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.graph import read_graph
 from tinyml.modelfile.summarize_onnx import summarize_onnx
 from tinyml.modelfile.summarize_tflite import summarize_tflite
@@ -148,11 +147,11 @@ def test_scales_are_as_many_as_asked_for_and_the_operator_tells_its_version(
 ) -> None:
     path = many["tflite"]
     data = quantized(path, replace(planned(path), weight_scales=scales))
-    model = flatbuffer.unpack(data)
+    model = tflite_file.unpack(data)
     tensors = [t for t in model.subgraphs[0].tensors if t.type == INT8]
     counts = {len(tensor.quantization.scale) for tensor in tensors}
     assert (counts == {1}) == (scales == "per-tensor")
-    codes = {flatbuffer.operator_name(own): own.version for own in model.operatorCodes}
+    codes = {tflite_file.operator_name(own): own.version for own in model.operatorCodes}
     assert codes["DEQUANTIZE"] == version
     path = many["onnx"]
     made = onnx.load_from_string(quantized(path, replace(planned(path), weight_scales=scales)))
@@ -184,10 +183,10 @@ def test_zeros_stay_and_every_matrix_is_stored_sparse_with_the_same_answers(
     network = pointwise(kept=0.1)
     path = write_floats(network, tmp_path)["tflite"]
     plan = planned(path)
-    dense = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
+    dense = quantize_tflite.quantize(tflite_file.unpack(path.read_bytes()), plan)
     rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
-    made = flatbuffer.unpack(data)
+    made = tflite_file.unpack(data)
     found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 3
     for tensor, layer in zip(found, ("classes", "second", "first"), strict=True):
@@ -197,11 +196,11 @@ def test_zeros_stay_and_every_matrix_is_stored_sparse_with_the_same_answers(
         assert stored.dtype == np.int8
         assert np.all(stored[weight == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
-    before, after = answers(flatbuffer.pack(dense)), answers(data)
+    before, after = answers(tflite_file.pack(dense)), answers(data)
     np.testing.assert_array_equal(after.plain, before.plain)
     np.testing.assert_array_equal(after.delegated, before.delegated)
     assert POLICIES["engine"].accepts(after.delegated, after.plain)
-    assert len(data) < 0.6 * len(flatbuffer.pack(dense))
+    assert len(data) < 0.6 * len(tflite_file.pack(dense))
 
 
 @pytest.mark.parametrize("fmt", ["onnx", "tflite"])

@@ -29,7 +29,7 @@ LOWEST, STEPS = -128, 255
 
 
 def quantize_io(model: Any, ranges: Mapping[str, Range]) -> dict[str, QuantParams]:
-    """Quantize the float inputs and outputs of the ``onnx.ModelProto`` in place; returns them.
+    """Change the ``onnx.ModelProto`` so that float inputs and outputs are integers; which.
 
     ``ranges``: of inputs and outputs, for those that the quantizer left in float32. Raises
     `UsageError` naming one that has none.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinyml.core.quant_params import QuantParams
-from tinyml.export import flatbuffer
 from tinyml.export.quantization.keep_float import stays_float
+from tinyml.modelfile import tflite_file
 
 
 def read_quantized_io(model: Any) -> dict[str, QuantParams]:
@@ -23,7 +23,7 @@ def read_quantized_io(model: Any) -> dict[str, QuantParams]:
     types = {schema.TensorType.INT8: "int8", schema.TensorType.UINT8: "uint8"}
     found = {}
     for entry in (*signature.inputs, *signature.outputs):
-        tensor, name = graph.tensors[int(entry.tensorIndex)], flatbuffer.text(entry.name)
+        tensor, name = graph.tensors[int(entry.tensorIndex)], tflite_file.text(entry.name)
         if tensor.type == schema.TensorType.FLOAT32:
             raise stays_float(name)
         scales = None if tensor.quantization is None else tensor.quantization.scale

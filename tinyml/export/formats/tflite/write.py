@@ -17,7 +17,6 @@ import litert_torch
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.scratch import scratch
-from tinyml.export import flatbuffer
 from tinyml.export.capture.module_stack import innermost, owners
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
@@ -34,6 +33,7 @@ from tinyml.export.quantization.fp16_plan import PrecisionPlan
 from tinyml.export.quantization.precisions import of
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
+from tinyml.modelfile import tflite_file
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
@@ -50,7 +50,7 @@ def write(
     """
     inside = innermost(captured.program.graph.nodes, captured.stages)
     module, rewritten = _for_litert(captured)
-    model = flatbuffer.unpack(to_tflite(captured, module))
+    model = tflite_file.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
         raise ExportError("the model needs loops or branches, which are not supported")
@@ -63,8 +63,8 @@ def write(
         model, count = of(precision).perform_tflite(model, plan, made)
         cast = {f"to_{precision}": count}
     passes = rewritten | cast | rewrite(model, sparse=sparse)
-    write_bytes(path, flatbuffer.pack(model))
-    codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    write_bytes(path, tflite_file.pack(model))
+    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts(
         "tflite",
         precision,
@@ -105,7 +105,7 @@ def to_tflite(captured: Captured, module: Any = None) -> bytes:
 
 
 def _refuse_foreign(model: Any) -> None:
-    names = sorted({flatbuffer.operator_name(code) for code in model.operatorCodes})
+    names = sorted({tflite_file.operator_name(code) for code in model.operatorCodes})
     foreign = [name for name in names if name.startswith("CUSTOM:")]
     if foreign:
         raise ExportError(

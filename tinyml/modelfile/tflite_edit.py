@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
+from tinyml.modelfile import tflite_file
 
 WEIGHT = 1
 
 
 def name_of(model: Any, operator: Any) -> str:
     """Name of what ``operator`` computes."""
-    return flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
+    return tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex])
 
 
 def shape_of(model: Any, index: int) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def operator_code(model: Any, name: str) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
     for place, code in enumerate(model.operatorCodes):
-        if flatbuffer.operator_name(code) == name:
+        if tflite_file.operator_name(code) == name:
             return place
     code = schema.OperatorCodeT()
     number = getattr(schema.BuiltinOperator, name)
@@ -73,7 +73,7 @@ def pad_space(model: Any, before: Any, amount: int) -> int:
 
     graph = model.subgraphs[0]
     source = int(before.inputs[0])
-    name = flatbuffer.text(graph.tensors[int(before.outputs[0])].name)
+    name = tflite_file.text(graph.tensors[int(before.outputs[0])].name)
     sides = np.array([[0, 0], [amount, amount], [amount, amount], [0, 0]], np.int32)
     batch, rows, columns, channels = shape_of(model, source)
     shape = (batch, rows + 2 * amount, columns + 2 * amount, channels)
