@@ -15,7 +15,7 @@ from tinyml.core import checkpoint
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import ValidationError
 from tinyml.core.files import write_json
-from tinyml.core.recipe import QAT
+from tinyml.core.export_settings import QAT
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.export.parity import GENERATED
 from tinyml.pipeline.answers.engines import Engine, choose

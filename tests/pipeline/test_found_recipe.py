@@ -11,14 +11,15 @@ import pytest
 
 from tinyml.core import recipe as recipes
 from tinyml.core.errors import RecipeError
-from tinyml.core.recipe import ExportRecipe, Recipe
+from tinyml.core.export_settings import ExportSettings
+from tinyml.core.recipe import Recipe
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.user_model import Asked, FactorySource
 from tinyml.pipeline.steps.export_plan import checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
 
-FOUND = ExportRecipe(
+FOUND = ExportSettings(
     formats=("tflite",),
     precision="w8a8-static",
     sparse="off",
