@@ -17,8 +17,8 @@ help:
 
 setup: $(STAMP) ## make .venv with everything in it (about 80 s, 2.5 GB)
 
-$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
-	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" sh tools/setup.sh $(VENV)
 	@touch $@
 
 demo: setup ## train FunnelNet on synthetic heart sounds, export, check, predict, time it
@@ -41,51 +41,51 @@ bench: setup ## interleaved timings on this machine: the front end, training on 
 	  && $(BIN)/python benchmarks/masked_step.py
 
 wheel-test: setup ## build the wheel and use it alone in an empty environment
-	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh scripts/wheel_test.sh
+	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh tools/wheel_test.sh
 
 tables: setup ## regenerate the tables of counts and of what is supported
-	$(BIN)/python -m tinyml.pipeline.models && $(BIN)/python scripts/readme_tables.py
+	$(BIN)/python -m tinyml.pipeline.models && $(BIN)/python tools/readme_tables.py
 
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
-	$(BIN)/python scripts/corpus_table.py
+	$(BIN)/python tools/corpus_table.py
 
 refusals: setup ## write docs/refusals.md: what is said of what cannot be exported (4 min)
-	$(BIN)/python scripts/refusals.py
+	$(BIN)/python tools/refusals.py
 
 # SECONDS=30: so long instead of FILES; SEED: other files.
 FILES ?= 10000
 SEED ?= 0
 fuzz: setup ## 10,000 broken model files against every reader: facts or one line, within limits
-	$(BIN)/python scripts/fuzz --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS),--files $(FILES))
+	$(BIN)/python tools/fuzz --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS),--files $(FILES))
 
 # KILLS: another number; SEED: other moments.
 KILLS ?= 200
 kill-runs: setup ## 200 random kills of train, prune, export, bench, compare: nothing lost or left (20 min)
-	$(BIN)/python scripts/kill_runs --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python tools/kill_runs --kills $(KILLS) --seed $(SEED)
 
 picture: setup ## redraw README's scalogram
-	$(BIN)/python scripts/readme_picture.py
+	$(BIN)/python tools/readme_picture.py
 
 # BUDGET: minutes on all cores. The first call for a folder fixes the length; the same
 # command continues what was stopped.
 BUDGET ?= 60
 reproduce-%: setup ## train what a paper's claim needs: lottery, rewinding, sparse, tinynet
-	$(BIN)/python scripts/reproduce $* --budget $(BUDGET)
+	$(BIN)/python tools/reproduce $* --budget $(BUDGET)
 
 checkpoints: setup ## train the dense and the 90% sparse MobileNet of examples/checkpoints (fixed seed, CIFAR-10)
-	$(BIN)/python scripts/reproduce sparse --budget 60 --only seed0/dense seed0/sparse90 --copy-to examples/checkpoints
+	$(BIN)/python tools/reproduce sparse --budget 60 --only seed0/dense seed0/sparse90 --copy-to examples/checkpoints
 
 rehearse: setup ## every path of reproduce-% once, about a minute each, without data
-	$(BIN)/python scripts/reproduce --rehearse
+	$(BIN)/python tools/reproduce --rehearse
 
 quantized-accuracy: setup ## what integers cost on all that was held out: docs/evidence/quantized.md (1 h)
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/quantized_accuracy
+	OMP_NUM_THREADS=1 $(BIN)/python tools/quantized_accuracy
 
 check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)
-	$(BIN)/python scripts/check_sparse $(if $(RECORD),--record) && $(BIN)/python scripts/check_sparse --foreign
+	$(BIN)/python tools/check_sparse $(if $(RECORD),--record) && $(BIN)/python tools/check_sparse --foreign
 
 golden: setup ## regenerate the golden manifest of the tests
-	$(BIN)/python scripts/golden_bundle.py
+	$(BIN)/python tools/golden_bundle.py
 
 clean: ## remove .venv, caches, builds and what make demo made; runs/ and other outputs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -118,7 +118,7 @@ def test_every_process_is_started_safely_and_tied_to_this_one() -> None:
     """`tied` kills a program with its parent; what `python_module` starts asks for it itself."""
     root, starts = Path(__file__).parents[1], 0
     asks = {"core/subprocesses.py", "core/worker.py", "runtimes/in_child.py"}
-    for folder in ("tinyml", "scripts", "benchmarks"):
+    for folder in ("tinyml", "tools", "benchmarks"):
         for path in sorted((root / folder).rglob("*.py")):
             own = str(path.relative_to(root / "tinyml")) if folder == "tinyml" else ""
             for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -77,5 +77,5 @@ def test_a_misspelt_verb_and_a_missing_option_are_usage_errors() -> None:
 
 
 def test_readme_tables_are_those_of_the_registries() -> None:
-    script = ROOT / "scripts" / "readme_tables.py"
+    script = ROOT / "tools" / "readme_tables.py"
     subprocess.run([sys.executable, str(script), "--check"], check=True)

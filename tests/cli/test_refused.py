@@ -14,7 +14,7 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "refusals.py"))
+SCRIPT = runpy.run_path(str(ROOT / "tools" / "refusals.py"))
 PAGE = (ROOT / "docs" / "refusals.md").read_text(encoding="utf-8")
 CURES = {
     "gate": "choose with torch.where",

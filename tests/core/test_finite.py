@@ -27,7 +27,7 @@ from tinyml.core.errors import (
     ValidationError,
 )
 from tinyml.core.files import sha256
-from tinyml.core.finite import check_finite, check_tree, is_finite
+from tinyml.core.finite import check_finite, is_finite
 from tinyml.core.image_decision import ImageDecision
 from tinyml.core.integers import Integers
 from tinyml.core.spec import Signature, TensorSpec
@@ -60,13 +60,6 @@ def test_what_is_not_finite_is_named_and_counted() -> None:
         check_finite("the weight", {"a": [1.0], "b": np.array([0.0, np.inf], np.float16)})
     with pytest.raises(DataError, match="the threshold of 'b' is nan"):
         check_finite("the threshold of", {"a": 1.0, "b": NAN}, error=DataError)
-
-
-@pytest.mark.parametrize("text", ['{"a": [1, {"b": NaN}]}', '{"a": [1, {"b": 1e999}]}'])
-def test_a_number_deep_in_a_file_is_named(text: str) -> None:
-    with pytest.raises(BundleError, match=r"m.json: a\.1\.b is (nan|inf)"):
-        check_tree("m.json", json.loads(text), error=BundleError)
-    check_tree("m.json", {"a": [1, "NaN", None, True, 0.5]})
 
 
 def test_a_decision_refuses_limits_and_probabilities_that_are_not_finite() -> None:
@@ -112,7 +105,7 @@ def test_samples_and_data_that_are_not_finite_are_refused(bad: float) -> None:
     ("text", "words"),
     [
         ("[train]\nlearning_rate = nan", "2: learning_rate is nan"),
-        ("[train]\nclass_weights = [1.0, inf]", "2: class_weights.1 is inf"),
+        ("[train]\nclass_weights = [1.0, inf]", "2: class_weights[1] is inf"),
         ("[train]\nepochs = " + 5000 * "9", "Exceeds the limit"),
         ("[data]\noptions = " + 5000 * "[", "nested too deeply"),
         ("[data]\noptions = { seconds = nan }", "2: options.seconds is nan"),
@@ -200,7 +193,7 @@ def test_thresholds_that_are_not_finite_are_refused_by_every_verb(
         lambda: verify(bundle_copy, silent),
     )
     for verb in verbs:
-        with pytest.raises(BundleError, match=r"manifest.json: decision\.thresholds\.0 is nan"):
+        with pytest.raises(BundleError, match=r"manifest.json: decision\.thresholds\[0\] is nan"):
             verb()
 
 

@@ -1,77 +1,28 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tinyml.core.errors import DeviceError, MachineError, UsageError
-from tinyml.core.target import all_targets
-from tinyml.device import emulated_root
-from tinyml.device.emulated import count, emulated_link
-
-VERSION = "2.3.0"
+from tinyml.device.emulated import EmulatedLink
+from tinyml.device.local import LocalLink
 
 
-def test_what_emulation_lacks_is_named_with_its_package(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_runner_starts_each_command_in_the_links_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match="qemu-aarch64") as told:
-        emulated_root.root(VERSION)
-    assert "apt-get install qemu-user" in told.value.hint
-
-
-def test_an_unknown_processor_is_told_with_the_known_ones() -> None:
-    with (
-        pytest.raises(UsageError, match="'cortex-m4'") as told,
-        emulated_link("cortex-m4", VERSION),
-    ):
-        raise AssertionError("no board of that kind")
-    assert "cortex-a72" in told.value.hint
-
-
-def test_every_raspberry_pi_has_an_emulated_processor() -> None:
-    boards = [target for target in all_targets().values() if target.link == "ssh"]
-    assert boards
-    assert {target.cpu for target in boards} <= set(emulated_root.PARTS)
-
-
-@pytest.mark.parametrize(("cpu", "dot"), [("cortex-a72", False), ("cortex-a76", True)])
-def test_only_a_processor_with_dot_products_says_so(cpu: str, dot: bool) -> None:
-    assert ("asimddp" in emulated_root.cpu_info(cpu)) == dot
-
-
-def test_a_command_that_fails_is_told_by_its_last_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    compiler = tmp_path / "cc"
-    compiler.write_text("#!/bin/sh\necho first >&2\necho no space for this >&2\nexit 3\n")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DeviceError, match="compiling the counter: no space for this"):
-        emulated_root.plugin(tmp_path)
-
-
-@pytest.mark.slow
-def test_a_file_that_the_board_cannot_read_is_a_device_error(tmp_path: Path) -> None:
-    path = tmp_path / "broken.tflite"
-    path.write_bytes(b"no model")
-    with (
-        emulated_link("cortex-a53", VERSION) as link,
-        pytest.raises(DeviceError, match=r"broken.tflite on emulated cortex-a53"),
-    ):
-        count(link, path)
-
-
-def test_a_host_without_a_mirror_of_debian_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in emulated_root.NEEDS:
-        tool = tmp_path / name
-        tool.write_text("#!/bin/sh\necho http://mirror.example/ubuntu/\n")
-        tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("TINYML_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(MachineError, match="names no mirror of Debian"):
-        emulated_root.root(VERSION)
-    assert not list((tmp_path / "cache" / "boards").iterdir())
+    monkeypatch.setenv("HOST_ONLY", "1")
+    folder = tmp_path / "board"
+    folder.mkdir()
+    link = EmulatedLink(LocalLink(folder), "emulated cpu", ("env", "-u", "HOST_ONLY"), "python3")
+    (tmp_path / "here").write_text("input")
+    link.push(tmp_path / "here", "there")
+    code = (
+        "import os; open('back', 'w').write(open('there').read() + str('HOST_ONLY' in os.environ))"
+    )
+    done = link.run([sys.executable, "-c", code], timeout_s=60)
+    assert (done.code, done.stderr) == (0, "")
+    link.pull("back", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "inputFalse"
+    assert (link.name, link.label) == ("emulated cpu", "emulated")

@@ -1,4 +1,4 @@
-"""What runtimes did with the corpus, recorded by ``python scripts/check_sparse --record``."""
+"""What runtimes did with the corpus, recorded by ``python tools/check_sparse --record``."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def page() -> str:
 
 HEAD = """# The sparse lint against what runtimes do
 
-By `python scripts/check_sparse --record`. Each network meets one condition of XNNPACK's sparse
+By `python tools/check_sparse --record`. Each network meets one condition of XNNPACK's sparse
 path or just misses it (tests/sparse_corpus/sparse_cases.py); its file with sparse weights runs
 beside its densified twin. *ratio* is dense over sparse: instructions of a call for LiteRT on an
 emulated Cortex-A72 (exact), the best of 25 rounds' time for LiteRT's web build in node. *wrong*:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from emulated_board.board import count, open_board
 from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.device.emulated import count, emulated_link
 from tinyml.export import write_tflite
 from tinyml.export.capture import capture
 from tinyml.export.passes import tflite
@@ -105,7 +105,7 @@ def test_a_network_runs_sparse_by_its_rewrite_alone(
     assert fired[case.rewrite] >= 1
     without(case.rewrite, monkeypatch)
     assert case.rewrite not in export(case, before)
-    with emulated_link("cortex-a72", VERSION) as link:
+    with open_board("cortex-a72", VERSION) as link:
         dense, sparse = (count(link, path, calls=1).per_call for path in (before, after))
     print(f"\n| {name} | `{case.rewrite}` | {dense:,} | {sparse:,} |")  # docs/sparse.md
     assert dense > LEAST * sparse

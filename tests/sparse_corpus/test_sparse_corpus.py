@@ -4,11 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
+from emulated_board.board import count, open_board
 from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
 
 from tinyml.core.target import all_targets
-from tinyml.device.emulated import count, emulated_link
 from tinyml.runtimes.file_graph import read_graph
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 from tinyml.runtimes.sparse import Engagement, engagement
@@ -111,7 +111,7 @@ def test_on_few_pixels_sparse_kernels_are_the_slower_ones_and_it_is_said(
 @pytest.mark.slow
 def test_a_call_takes_the_same_instructions_in_another_process(tmp_path: Path) -> None:
     sparse, dense = CASES["plain"].write(tmp_path, "plain")
-    with emulated_link("cortex-a72", "2.3.0") as link:
+    with open_board("cortex-a72", "2.3.0") as link:
         first, again, twin = count(link, sparse), count(link, sparse), count(link, dense)
     assert first.label == "emulated"
     assert first == again

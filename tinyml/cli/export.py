@@ -11,8 +11,8 @@ import typer
 from tinyml.cli.settings import chosen, parameters, switched_off
 from tinyml.cli.terminal import progress, put, put_json, say, table
 from tinyml.core.bundle import RUN, Bundle
+from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
-from tinyml.pipeline.export_job import ExportJob, export_job
 
 
 def command(model: str, **options: Any) -> None:

@@ -33,9 +33,9 @@ from tinyml.cli import (
 )
 from tinyml.cli.settings import PanelCommand, with_flags
 from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
+from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
-from tinyml.pipeline.export_job import ExportJob
 
 HELP = """Deploy compact PyTorch models to boards, checked against PyTorch on the way.
 
@@ -104,11 +104,17 @@ def _shown(text: str, error: TinymlError) -> str:
     return text if isinstance(error, RecipeError) else with_flags(text, ExportSettings, ExportJob)
 
 
+def _flag(name: str) -> str:
+    named = f"`{name}`"
+    flag = with_flags(named, ExportSettings, ExportJob)
+    return f"--{name.replace('_', '-')}" if flag == named else flag
+
+
 def _check_numbers(options: Mapping[str, Any]) -> None:
     """Raise `InputError` for a number that is not finite: it passes every limit."""
     for name, value in options.items():
         if isinstance(value, float) and not is_finite(value):
-            raise InputError(f"--{name.replace('_', '-')} is {value}", hint="give a finite number")
+            raise InputError(f"{_flag(name)} is {value}", hint="give a finite number")
 
 
 for verb, function in VERBS.items():

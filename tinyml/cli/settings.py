@@ -47,7 +47,7 @@ def chosen(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, list | tuple):
             parts = [part for text in value for part in _split(text, own)]
             value = tuple(parts) if value else None
-        if value is not None and not (value is False):
+        if value is not None and value is not False:
             found[name] = value
     return found
 
@@ -116,9 +116,7 @@ def help_text(own: Setting, kind: Any) -> str:
     return " ".join(parts)
 
 
-def _parameter(
-    name: str, own: Setting, kind: Any, text: str, required: bool
-) -> inspect.Parameter:
+def _parameter(name: str, own: Setting, kind: Any, text: str, required: bool) -> inspect.Parameter:
     plain = list[str] if get_origin(kind) is tuple else kind
     metavar = None if kind is bool else own.metavar or _METAVARS.get(kind, "TEXT")
     option = typer.Option(

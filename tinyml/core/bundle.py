@@ -21,11 +21,11 @@ from typing import Any, Literal, get_args
 from tinyml.core.decision import AnyDecision, read_decision
 from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.finite import check_tree
 from tinyml.core.integers import Integers, read_ends
 from tinyml.core.paired_difference import Difference
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
+from tinyml.core.typed_json import check_values
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -322,7 +322,7 @@ def read(folder: Path, digest: str = "") -> Bundle:
         schema = data["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is not a manifest: {error!r}") from error
-    check_tree(f"{path}", data, error=BundleError)
+    check_values(data, what=f"{path}", error=BundleError)
     if schema > SCHEMA:
         raise BundleError(
             f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"

@@ -18,9 +18,10 @@ import numpy as np
 from tinyml.core.decision import AnyDecision, read_decision
 from tinyml.core.errors import CheckpointError
 from tinyml.core.files import canonical_json, write_bytes
-from tinyml.core.finite import check_finite, check_tree
+from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array, Signature
+from tinyml.core.typed_json import check_values
 
 SCHEMA = 1
 FILE = "checkpoint.safetensors"
@@ -94,7 +95,7 @@ def load(path: Path) -> Checkpoint:
         schema = data["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _not_whole(file, error) from error
-    check_tree(f"{file}", data, error=CheckpointError)
+    check_values(data, what=f"{file}", error=CheckpointError)
     check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
     if schema > SCHEMA:
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 A recipe's ``[export]``, the command line of ``tinyml export`` and `tinyml.build_bundle` take
 these names. A new option is one field here and the code that uses it. What belongs to one call
-alone, files and places, is in `tinyml.pipeline.export_job`.
+alone, files and places, is in `tinyml.core.export_job`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ a ranking that meets one looks like an ordinary result. What a user hands in is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,33 +43,6 @@ def check_finite(
 def check_outputs(what: str, outputs: Mapping[str, Any], *, hint: str = "") -> None:
     """Raise `ValidationError` for an output that is not finite, where the inputs are."""
     check_finite(f"{what}: the output", outputs, error=ValidationError, hint=hint)
-
-
-def check_tree(what: str, data: Any, *, error: type[TinymlError] = InputError) -> None:
-    """Raise ``error`` naming the first number in ``data``, JSON values, that is not finite.
-
-    Python reads ``NaN``, ``Infinity`` and ``1e999``, none of which JSON has.
-    """
-    place = _place(data)
-    if place:
-        raise error(f"{what}: {place}", hint="only finite numbers can be used")
-
-
-def _place(data: Any) -> str:
-    """``.key.0 is nan``, or nothing."""
-    if isinstance(data, float):
-        return "" if math.isfinite(data) else f" is {data}"
-    inside: Mapping[Any, Any] = {}
-    if isinstance(data, Mapping):
-        inside = data
-    elif isinstance(data, list | tuple):
-        inside = dict(enumerate(data))
-    found = ((key, _place(value)) for key, value in inside.items())
-    return next((f"{key}{_dot(rest)}{rest}" for key, rest in found if rest), "")
-
-
-def _dot(rest: str) -> str:
-    return "" if rest.startswith(" ") else "."
 
 
 def _amount(values: Any) -> str:

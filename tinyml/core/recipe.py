@@ -16,9 +16,9 @@ from typing import Any
 from tinyml.core.errors import RecipeError
 from tinyml.core.export_settings import QAT, ExportSettings
 from tinyml.core.files import canonical_json
-from tinyml.core.finite import check_tree
 from tinyml.core.settings import complete, from_table, settings_of, to_table
 from tinyml.core.spec import Options
+from tinyml.core.typed_json import check_values
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 # Settings of an export that recipes always had: they count in a recipe's id, default or not.
@@ -233,7 +233,7 @@ def _convert(spec: Any, value: Any, source: _Source, section: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a section: write [{spec.name}]")
         return _build(_SECTIONS[spec.name], value, source, spec.name)
-    check_tree(where, {spec.name: value}, error=RecipeError)
+    check_values({spec.name: value}, what=where, error=RecipeError)
     if spec.name in ("options", "architecture"):
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where}: '{spec.name}' is a table of names and values")

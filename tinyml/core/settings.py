@@ -21,7 +21,6 @@ import math
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -69,14 +68,11 @@ def setting(help: str, default: Any = None, *, required: bool = False, **more: A
     return field(metadata=metadata) if required else field(default=None, metadata=metadata)
 
 
-@cache
 def settings_of(kind: type) -> Mapping[str, Setting]:
     """Name -> declaration, in the order of the fields; fields without one are left out."""
-    assert isinstance(kind, type)
     return {own.name: own.metadata[_KEY] for own in fields(kind) if _KEY in own.metadata}
 
 
-@cache
 def types_of(kind: type) -> Mapping[str, Any]:
     """Name -> type of the value: ``str``, ``int``, ``float``, ``bool``, ``Path``, or a tuple."""
     hints = get_type_hints(kind)

@@ -1,71 +1,178 @@
-"""JSON values -> the frozen dataclass that they were made of, every field checked."""
+"""The one way from typed objects to JSON and back: every value is checked, nothing is guessed.
+
+Frozen dataclasses say what a file holds; msgspec converts them (docs/adr/0007).
+
+Keys that a dataclass does not have are **ignored**: a later version may add a key without making
+files unreadable, and a change that a reader must know of raises the file's schema number. What a
+person writes by hand, a recipe, refuses them (`tinyml.core.recipe`): there they are misspelt.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
+import json
+import math
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
+
+from tinyml.core.errors import InputError, TinymlError
 
 T = TypeVar("T")
 
+# Deeper than any file of ours, and far from where Python's own recursion ends.
+DEEPEST = 64
+# Of JSON readers in other languages, which hold integers in 64 bits.
+LARGEST = 2**63
+_PLACE = re.compile(r" - at `\$([^`]*)`")
 
-def from_json(kind: type[T], value: Any) -> T:
-    """``value`` as a ``kind``: a dataclass of numbers, texts, tuples, mappings and dataclasses.
 
-    Raises `ValueError` naming the place of a value that is missing, too many, or of another type.
+class Unbounded(float):
+    """A number that may be infinite, which JSON has no word for: it holds ``inf`` or ``-inf``."""
+
+    __slots__ = ()
+
+
+class Variants:
+    """Base of a type that several dataclasses implement; JSON shows which of them it holds."""
+
+    __slots__ = ()
+
+    @classmethod
+    def variant(cls, data: Mapping[str, Any]) -> type[Any]:
+        """The dataclass that ``data`` is; `ValueError` for none."""
+        raise NotImplementedError
+
+
+def to_json(value: Any) -> Any:
+    """``value``, of dataclasses, tuples, mappings and plain values, as JSON values.
+
+    `TypeError` for anything else, as NumPy's numbers: a bug.
     """
-    made: T = _made(kind, value, kind.__name__)
-    return made
+    return msgspec.to_builtins(value, enc_hook=_encode)
 
 
-def _made(kind: Any, value: Any, place: str) -> Any:
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value, place)
-    if origin in (typing.Union, types.UnionType):
-        return _union(inner, value, place)
-    if origin is tuple:
-        return _tuple(inner, value, place)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        _require(isinstance(value, dict), kind, value, place)
-        return {key: _made(inner[1], own, f"{place}.{key}") for key, own in value.items()}
-    if kind is float:
-        _require(type(value) in (int, float), kind, value, place)
-        return float(value)
-    _require(type(value) is kind, kind, value, place)
-    return value
+def from_json(
+    kind: type[T],
+    data: Any,
+    *,
+    what: str = "",
+    error: type[TinymlError] = InputError,
+    hint: str = "",
+) -> T:
+    """JSON values as a ``kind``: a dataclass, a tuple or mapping of some, or one of `Variants`.
+
+    Raises ``error``, in one line that starts with ``what`` (the file) and the place in it, for a
+    value that is missing, of another type, not finite, not one of those allowed, or that ``kind``
+    itself refuses.
+    """
+    what = what or kind.__name__
+    check_values(data, what=what, error=error, hint=hint)
+    try:
+        return msgspec.convert(data, kind, dec_hook=_decode)
+    except msgspec.ValidationError as fault:
+        raise error(f"{what}: {_placed(str(fault))}", hint=hint) from fault
+    except TinymlError as fault:  # a dataclass refuses its values
+        raise error(f"{what}: {fault.message}", hint=fault.hint or hint) from fault
 
 
-def _dataclass(kind: Any, value: Any, place: str) -> Any:
-    names = [field.name for field in dataclasses.fields(kind) if field.init]
-    if not isinstance(value, dict) or set(value) != set(names):
-        given = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"{place} has {given}, not {names}")
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _made(hints[name], value[name], f"{place}.{name}") for name in names})
+def parse_json(
+    text: str | bytes, *, what: str, error: type[TinymlError] = InputError, hint: str = ""
+) -> Any:
+    """JSON values of ``text``, as `check_values` allows them; ``error`` names ``what``."""
+    try:
+        data = json.loads(text)
+    except RecursionError as fault:
+        raise error(f"{what}: its values are nested too deeply", hint=hint) from fault
+    except ValueError as fault:  # also an integer of more digits than Python reads
+        raise error(f"{what} is not JSON: {fault}", hint=hint) from fault
+    check_values(data, what=what, error=error, hint=hint)
+    return data
 
 
-def _union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
-    for kind in kinds:
-        try:
-            return _made(kind, value, place)
-        except ValueError:
-            continue
-    raise ValueError(f"{place} is a {type(value).__name__}, not one of {kinds}")
+def read_json(
+    kind: type[T], path: Path, *, error: type[TinymlError] = InputError, hint: str = ""
+) -> T:
+    """The JSON file ``path`` as a ``kind``; ``error`` names the file and the place in it."""
+    data = parse_json(path.read_bytes(), what=f"{path}", error=error, hint=hint)
+    return from_json(kind, data, what=f"{path}", error=error, hint=hint)
 
 
-def _tuple(kinds: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
-    _require(isinstance(value, list), tuple, value, place)
-    if len(kinds) == 2 and kinds[1] is ...:
-        kinds = (kinds[0],) * len(value)
-    if len(value) != len(kinds):
-        raise ValueError(f"{place} has {len(value)} values, not {len(kinds)}")
-    pairs = enumerate(zip(kinds, value, strict=True))
-    return tuple(_made(kind, own, f"{place}[{number}]") for number, (kind, own) in pairs)
+def check_values(
+    data: Any, *, what: str, error: type[TinymlError] = InputError, hint: str = ""
+) -> None:
+    """Raise ``error`` naming the first value in ``data`` that JSON has not, or readers cannot hold.
+
+    Python reads ``NaN``, ``Infinity`` and ``1e999``, integers of any size, half characters and,
+    nearly, any depth.
+    """
+    if place := _unusable(data, DEEPEST):
+        separator = "" if place.startswith(" ") else ": "
+        raise error(f"{what}{separator}{place}", hint=hint or "only finite numbers can be used")
 
 
-def _require(holds: bool, kind: Any, value: Any, place: str) -> None:
-    if not holds:
-        raise ValueError(f"{place} is a {type(value).__name__}, not a {kind}")
+def _unusable(data: Any, deeper: int) -> str:
+    """``.key[0] is nan``, or nothing."""
+    if isinstance(data, float):
+        return "" if math.isfinite(data) else f" is {data}"
+    if isinstance(data, int):
+        return "" if -LARGEST <= data < LARGEST else " is an integer of more than 64 bits"
+    if isinstance(data, str):
+        return "" if _is_text(data) else " is not valid Unicode"
+    inside: list[tuple[str, Any]] = []
+    if isinstance(data, Mapping):
+        inside = [(f".{key}", value) for key, value in data.items()]
+        if not all(map(_is_text, data)):
+            return " has a key that is not valid Unicode"
+    elif isinstance(data, list | tuple):
+        inside = [(f"[{place}]", value) for place, value in enumerate(data)]
+    if inside and not deeper:
+        return " is nested too deeply"
+    for place, value in inside:
+        if found := _unusable(value, deeper - 1):
+            return f"{place}{found}".removeprefix("." if deeper == DEEPEST else "")
+    return ""
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _placed(message: str) -> str:
+    """msgspec's message with the place first: ``files[0].size: expected `int`, got `str```."""
+    places = _PLACE.findall(message)
+    reason = _PLACE.sub("", message)
+    place = "".join(reversed(places)).removeprefix(".")  # of a variant: its own, then the outer
+    return f"{place}: {reason[:1].lower()}{reason[1:]}" if place else reason
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Unbounded):
+        return float(value) if math.isfinite(value) else str(float(value))
+    raise TypeError(f"a {type(value).__name__} is not a value of JSON")
+
+
+def _decode(kind: type[Any], data: Any) -> Any:
+    if issubclass(kind, Unbounded):
+        return kind(_number(data))
+    if issubclass(kind, Variants):
+        if not isinstance(data, dict):
+            raise ValueError(f"Expected `object`, got `{type(data).__name__}`")
+        return _variant(kind.variant(data), data)
+    raise NotImplementedError(f"no JSON is defined for {kind}")
+
+
+def _number(data: Any) -> float:
+    if data in ("inf", "-inf") or (isinstance(data, int | float) and not isinstance(data, bool)):
+        return float(data)
+    raise ValueError(f"Expected `number`, `inf` or `-inf`, got `{type(data).__name__}`")
+
+
+def _variant(kind: type[T], data: Mapping[str, Any]) -> T:
+    try:
+        return msgspec.convert(data, kind, dec_hook=_decode)
+    except msgspec.ValidationError as fault:
+        # Again as a plain error: msgspec adds the place of the variant to its own.
+        raise ValueError(str(fault)) from fault

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
+from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.settings import settings_of, types_of
 from tinyml.core.spec import Arrays
 from tinyml.pipeline.export import bundle_from
-from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.sources.metric import Function, Measuring
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.sources.user_model import Asked, ModuleSource, check_metric_given, read_states

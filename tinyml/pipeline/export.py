@@ -16,13 +16,13 @@ from pathlib import Path
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
-from tinyml.core.folders import new_folder
+from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
+from tinyml.core.folders import new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
-from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.integers.draw import draw
 from tinyml.pipeline.integers.write_integers import Written, write_integers
 from tinyml.pipeline.sources import capture
@@ -30,7 +30,7 @@ from tinyml.pipeline.sources.choose import source_of
 from tinyml.pipeline.sources.source import Report, Source
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
-from tinyml.pipeline.steps.delegation import to_json as delegation_json
+from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import Plan, checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
@@ -51,9 +51,7 @@ def export(job: ExportJob, report: Report) -> Bundle:
     return bundle_from(job, source, settings, report)
 
 
-def bundle_from(
-    job: ExportJob, source: Source, settings: ExportSettings, report: Report
-) -> Bundle:
+def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report: Report) -> Bundle:
     """`export` of whatever ``source`` brings in."""
     plan = checked(job, source, settings)
     check_outside(job.out)
@@ -83,7 +81,7 @@ def bundle_from(
         _gate(plan, made.proof, made.models, draft, work)
         if plan.settings.require_delegate:
             require_all(taken)
-        delegation = {path: delegation_json(own) for path, own in taken.items()}
+        delegation = {path: delegation_report(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
         if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
             facts["sparse"] = {path: own.to_json() for path, own in sparse.items()}

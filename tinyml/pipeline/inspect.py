@@ -34,7 +34,7 @@ def inspect_file(path: Path) -> dict[str, Any]:
 def _delegation(path: Path) -> dict[str, Any]:
     """What the delegate takes, or why that is not known: a file that LiteRT dies of is shown."""
     try:
-        return delegation.to_json(delegation.delegation_of(path))
+        return delegation.report(delegation.delegation_of(path))
     except InputError as error:
         return {"note": f"not measured: {error.message}"}
 

@@ -10,8 +10,8 @@ from typing import Any
 from tinyml.core import checkpoint, recipe
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import DataError, RecipeError, UsageError
-from tinyml.core.image_decision import ImageDecision
 from tinyml.core.export_settings import QAT
+from tinyml.core.image_decision import ImageDecision
 from tinyml.core.recipe import Recipe
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.pipeline.sources.entries import entry_of_recipe

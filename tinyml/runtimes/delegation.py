@@ -16,13 +16,13 @@ import json
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyml.core.errors import InputError
 from tinyml.core.process import machine_memory_mb
-from tinyml.core.typed_json import from_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.runtimes import in_child
 from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.inspect_tflite import read_operators
@@ -85,16 +85,6 @@ class Delegation:
         """Whether nothing is left."""
         return self.delegated == self.nodes and not self.unseen
 
-    def to_json(self) -> dict[str, Any]:
-        shares = {"node_share": self.node_share, "mac_share": self.mac_share}
-        own = asdict(self)
-        return {**own, **shares, "undelegated": list(own.pop("undelegated"))}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Delegation:
-        own = {name: value for name, value in data.items() if not name.endswith("_share")}
-        return from_json(cls, own)
-
 
 def measured(path: Path) -> Delegation:
     """Of the .tflite file ``path``, which LiteRT loads in a child.
@@ -104,8 +94,8 @@ def measured(path: Path) -> Delegation:
     limits = in_child.Limits(SECONDS, machine_memory_mb())
     answer = in_child.run(__name__, [str(path)], path, LITERT.name, limits)
     try:
-        return Delegation.from_json(json.loads(answer))
-    except (ValueError, AttributeError) as error:
+        return from_json(Delegation, parse_json(answer, what="it"))
+    except InputError as error:
         raise in_child.unreadable(path, LITERT.name, error) from error
 
 
@@ -205,7 +195,7 @@ def _unseen(engine: Any, path: Path) -> int:
 def main(arguments: Sequence[str]) -> None:
     """The child."""
     with in_child.child(arguments) as ((path,), answers):
-        answers.write(json.dumps(measure(Path(path)).to_json()).encode())
+        answers.write(json.dumps(to_json(measure(Path(path)))).encode())
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.errors import InputError
 from tinyml.core.target import find_target
-from tinyml.core.typed_json import from_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.runtimes import in_child
 from tinyml.runtimes.cut import cut_file
 from tinyml.runtimes.file_facts import FileFacts
@@ -112,8 +112,8 @@ def _read(kind: type[T], path: Path, reader: str, *arguments: str) -> T:
     limits = in_child.Limits(SECONDS, LEAST_MB + COPIES * size_mb)
     answer = in_child.run(__name__, [str(path), reader, *arguments], path, WHO, limits)
     try:
-        return from_json(kind, json.loads(answer))
-    except ValueError as error:
+        return from_json(kind, parse_json(answer, what="it"))
+    except InputError as error:
         raise in_child.unreadable(path, WHO, error) from error
 
 
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> None:
     """The child."""
     with in_child.child(arguments) as ((path, reader, *more), answers):
         found = READERS[reader](Path(path), *more)
-        answers.write(json.dumps(asdict(found)).encode())
+        answers.write(json.dumps(to_json(found)).encode())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.core.export_settings import NCHW
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature
@@ -24,7 +25,6 @@ from tinyml.pipeline.sources.user_code import check_code
 
 NOTE = "nobody measured accuracy: parity was judged on the sample and on generated inputs"
 SAMPLE, DATA = "sample.npz", "data.npz"
-LAYOUTS = ("nchw", "nhwc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,11 @@ class Asked:
     sample: Arrays
     states: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
-    layout: str = "nchw"
+    layout: str = NCHW
     measuring: Measuring | None = None
 
     def __post_init__(self) -> None:
         check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
-        if self.layout not in LAYOUTS:
-            raise UsageError(
-                f"unknown input layout '{self.layout}'", hint=f"known: {', '.join(LAYOUTS)}"
-            )
 
     def write(self, work: Path) -> None:
         """Put the arrays where `tinyml.pipeline.sources.user_capture` reads them."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.typed_json import to_json
 from tinyml.runtimes.delegation import Delegation, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
@@ -27,9 +28,11 @@ def of_models(folder: Path, models: Iterable[ModelFile]) -> Delegations:
     return {model.path: delegation_of(folder / model.path) for model in models}
 
 
-def to_json(found: Delegation | None) -> dict[str, Any]:
-    """For reports and the manifest; without a delegate a ``note`` that says so."""
-    return {"note": NO_DELEGATE} if found is None else found.to_json()
+def report(found: Delegation | None) -> dict[str, Any]:
+    """As JSON, for reports and the manifest; without a delegate a ``note`` that says so."""
+    if found is None:
+        return {"note": NO_DELEGATE}
+    return {**to_json(found), "node_share": found.node_share, "mac_share": found.mac_share}
 
 
 def delegation_lines(found: Delegations) -> list[str]:
@@ -52,10 +55,10 @@ def summary(found: Delegation) -> str:
 
 
 def check_requirement(formats: Sequence[str]) -> None:
-    """`UsageError` where --require-delegate has nothing to ask."""
+    """`UsageError` where ``require_delegate`` has nothing to ask."""
     if "tflite" not in formats:
         raise UsageError(
-            f"--require-delegate is for TFLite: {NO_DELEGATE}", hint="add --formats tflite"
+            f"`require_delegate` is for TFLite: {NO_DELEGATE}", hint="choose `formats=tflite`"
         )
 
 

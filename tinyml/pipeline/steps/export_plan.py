@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
+from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import INT8, QAT, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, given, settings_of
@@ -14,7 +15,6 @@ from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.precision import integers_of
 from tinyml.pipeline.answers.engines import require as require_runtime
-from tinyml.pipeline.export_job import ExportJob
 from tinyml.pipeline.integers.quantize import QuantizeJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource

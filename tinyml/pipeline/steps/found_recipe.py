@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_text
-from tinyml.core.settings import to_table
+from tinyml.core.settings import overlay, to_table
 from tinyml.pipeline.steps.export_plan import Plan
 
 
@@ -20,12 +19,8 @@ def recipe_file(out: Path) -> Path:
 
 def save_found(plan: Plan, keep_float: Sequence[str]) -> Path:
     """Write the settings of ``plan`` with the stages ``keep_float``; returns the file's path."""
-    found = replace(
-        plan.settings,
-        keep_float=tuple(keep_float),
-        auto_precision=None,
-        max_drop_points=None,
-    )
+    kept = ExportSettings(keep_float=tuple(keep_float))
+    found = overlay(plan.settings, kept, unset=("auto_precision", "max_drop_points"))
     path = recipe_file(plan.job.out)
     write_text(path, toml(plan.source.name, found))
     return path

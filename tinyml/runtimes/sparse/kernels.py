@@ -20,7 +20,7 @@ SCALAR = "scalar"
 VECTOR_BLOCKS = ("aarch64",)
 
 # Instructions of one call on AArch64, each for what `features` counts: least squares over the
-# corpus' recorded counts, by ``python scripts/check_sparse --fit``.
+# corpus' recorded counts, by ``python tools/check_sparse --fit``.
 INSTRUCTIONS = {
     "product": 0.376,
     "product1": 0.566,

@@ -1,0 +1,101 @@
+"""A board with a processor and a version of LiteRT, and the instructions that a model takes there.
+
+qemu's user emulation runs one program at a time with a root of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from emulated_board import root
+from tinyml.core.errors import DeviceError, UsageError, machine_errors
+from tinyml.core.files import write_text
+from tinyml.core.measurement import Label
+from tinyml.core.scratch import scratch
+from tinyml.device.emulated import EmulatedLink
+from tinyml.device.local import LocalLink
+
+CALLS = 3
+TIMEOUT_S = 600.0
+COUNTS = "counts.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Instructions of each of some calls of one file, and the first values of its output."""
+
+    instructions: tuple[int, ...]
+    output: tuple[float, ...]
+    label: Label = "emulated"
+
+    @property
+    def per_call(self) -> int:
+        """The fewest of a call: what the others have more is not the model's."""
+        return min(self.instructions)
+
+
+@contextmanager
+def open_board(cpu: str, version: str) -> Iterator[EmulatedLink]:
+    """A board with ``cpu`` and LiteRT ``version``; its files go when the block ends.
+
+    Raises `UsageError` for an unknown ``cpu``, `MachineError` for what this machine lacks.
+    """
+    if cpu not in root.PARTS:
+        known = ", ".join(root.PARTS)
+        raise UsageError(f"no emulated board has the processor '{cpu}'", hint=f"known: {known}")
+    shared = root.root(version)
+    with scratch("board") as folder:
+        board = _board(shared, folder, cpu)
+        runner = _runner(cpu, board, root.plugin(folder), folder / COUNTS)
+        yield EmulatedLink(
+            LocalLink(folder), f"emulated {cpu}", runner, python=str(board / root.PYTHON)
+        )
+
+
+def _board(shared: Path, folder: Path, cpu: str) -> Path:
+    """``shared`` with a ``/proc/cpuinfo`` of its own, so that boards may run side by side."""
+    board = folder / "root"
+    write_text(board / "proc" / "cpuinfo", root.cpu_info(cpu))
+    with machine_errors("making the board's root"):
+        for name in ("usr", "lib", "opt"):
+            (board / name).symlink_to(shared / name)
+    return board
+
+
+def _runner(cpu: str, board: Path, plugin: Path, counts: Path) -> tuple[str, ...]:
+    """The qemu command that starts a program of ``board`` and writes its ``counts``."""
+    variables = {
+        "PYTHONPATH": board / root.SITE,
+        "PYTHONDONTWRITEBYTECODE": 1,
+        "PYTHONHASHSEED": 0,
+    }
+    settings = [part for name, value in variables.items() for part in ("-E", f"{name}={value}")]
+    # A library path of the host's would lead to libraries for another processor.
+    emulation = ["qemu-aarch64", "-cpu", cpu, "-L", str(board), "-U", "LD_LIBRARY_PATH"]
+    return (*emulation, *settings, "-plugin", f"{plugin},out={counts}")
+
+
+def count(link: EmulatedLink, path: Path, *, calls: int = CALLS) -> Counts:
+    """Instructions of ``calls`` calls of the .tflite file ``path``, after one that is not counted.
+
+    Raises `DeviceError` where the board cannot run it.
+    """
+    script = link.push(Path(__file__).with_name("count_calls.py"), "count_calls.py")
+    model = link.push(path, "model.tflite")
+    command = [link.python, "-S", script, model, str(calls)]
+    done = link.run(command, timeout_s=TIMEOUT_S)
+    if done.code != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise DeviceError(f"{path.name} on {link.name}: it ended {done.code}: {last[:200]}")
+    with machine_errors("reading the counts"):
+        lines = (link.files.folder / COUNTS).read_text(encoding="ascii").splitlines()
+    marks = [int(line.split()[1]) for line in lines]
+    if len(marks) != calls + 1:
+        raise DeviceError(f"{path.name} on {link.name}: {len(marks)} of {calls + 1} marks")
+    output = json.loads(done.stdout.strip().splitlines()[-1])["output"]
+    return Counts(tuple(after - before for before, after in pairwise(marks)), tuple(output))
