@@ -13,25 +13,26 @@ from sparse_networks import SIGNATURE, converted, image
 from torch import nn
 
 from tinyml.core.spec import Array
-from tinyml.export import calibrate, flatbuffer, operators, quantize_onnx, quantize_tflite
-from tinyml.export.capture import capture
+from tinyml.export import calibrate, operators, quantize_onnx, quantize_tflite
+from tinyml.export.capture.program import capture
+from tinyml.export.formats.onnx.rewrites import rewrite as rewrite_onnx
+from tinyml.export.formats.onnx.write import to_onnx
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.keep_float import kept_operators
 from tinyml.export.operators import FileGraph
-from tinyml.export.passes import tflite as passes
-from tinyml.export.passes.onnx import rewrite as rewrite_onnx
-from tinyml.export.passes.torch import rewrite
 from tinyml.export.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
 from tinyml.export.precision import integers_of
-from tinyml.export.write_onnx import to_onnx
+from tinyml.export.rewrites import rewrite
+from tinyml.modelfile import tflite_file
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 
 def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
     """Both float32 files of ``network``, dense."""
-    model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
-    (folder / "n.tflite").write_bytes(flatbuffer.pack(model))
+    model = tflite_file.unpack(converted(network))
+    rewrites.rewrite(model, sparse=False)
+    (folder / "n.tflite").write_bytes(tflite_file.pack(model))
     graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
     rewrite_onnx(graph)
     onnx.save(onnx_ir.to_proto(graph), folder / "n.onnx")
@@ -41,7 +42,7 @@ def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
 def graph_of(path: Path) -> FileGraph:
     """The operators of a file."""
     if path.suffix == ".tflite":
-        return operators.of_tflite(flatbuffer.unpack(path.read_bytes()))
+        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
     return operators.of_onnx(onnx.load(path))
 
 
@@ -73,10 +74,10 @@ def quantized(path: Path, plan: QuantPlan) -> bytes:
     """The file that the plan makes."""
     if path.suffix == ".tflite":
         model = quantize_tflite.quantize(
-            flatbuffer.unpack(path.read_bytes()), plan, plan.adapted(path)
+            tflite_file.unpack(path.read_bytes()), plan, plan.adapted(path)
         )
-        passes.rewrite(model)
-        return flatbuffer.pack(model)
+        rewrites.rewrite(model)
+        return tflite_file.pack(model)
     made = quantize_onnx.quantize(onnx.load(path), plan, plan.adapted(path))
     return bytes(made.SerializeToString(deterministic=True))
 

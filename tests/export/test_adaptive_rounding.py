@@ -16,10 +16,11 @@ from sparse_networks import image
 from torch import Tensor, nn
 
 from tinyml.core.spec import Array
-from tinyml.export import correct_biases_onnx, correct_biases_tflite, flatbuffer
+from tinyml.export import correct_biases_onnx, correct_biases_tflite
 from tinyml.export.adaptive_rounding import Moments, adapted, lowered, patches
 from tinyml.export.plan import packed
 from tinyml.export.weight_rounding import load_adapted, rounded, save_adapted
+from tinyml.modelfile import tflite_file
 
 # ai-edge-quantizer opens a file like this itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")
@@ -113,7 +114,7 @@ def biases_of(path: Path) -> dict[str, Array]:
 
 def _layers(path: Path) -> Any:
     is_onnx = path.suffix == ".onnx"
-    model: Any = onnx.load(path) if is_onnx else flatbuffer.unpack(path.read_bytes())
+    model: Any = onnx.load(path) if is_onnx else tflite_file.unpack(path.read_bytes())
     return EDITORS[path.suffix[1:]]._layers(model)
 
 

@@ -16,9 +16,10 @@ from sparse_networks import image
 from torch import Tensor, nn
 
 from tinyml.core.spec import Array
-from tinyml.export import correct_biases_onnx, correct_biases_tflite, flatbuffer
+from tinyml.export import correct_biases_onnx, correct_biases_tflite
 from tinyml.export.plan import packed
 from tinyml.export.weight_rounding import rounding_error
+from tinyml.modelfile import tflite_file
 
 # ai-edge-quantizer opens a file like this itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")
@@ -148,13 +149,13 @@ def _stored_weights(fmt: str, data: bytes) -> list[Array]:
         names = [name for name, own in known.items() if own.dtype == np.int8 and own.ndim > 1]
         scales = [known[f"{name.removesuffix('_quantized')}_scale"] for name in names]
         return [_real(known[name], scale, 0) for name, scale in zip(names, scales, strict=True)]
-    model = flatbuffer.unpack(data)
+    model = tflite_file.unpack(data)
     graph, found = model.subgraphs[0], []
     for operator in graph.operators:
-        op = flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
+        op = tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex])
         if op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
             tensor = graph.tensors[int(operator.inputs[1])]
-            own = flatbuffer.array(model, tensor, np.int8)
+            own = tflite_file.array(model, tensor, np.int8)
             axis = 3 if op == "DEPTHWISE_CONV_2D" else 0
             real = _real(own, np.asarray(tensor.quantization.scale), axis)
             order = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2)}.get(op, (0, 1))
@@ -197,11 +198,11 @@ def _without_activation(fmt: str, data: bytes) -> bytes:
     """TFLite computes it in the layer itself, and it bends means."""
     if fmt == "onnx":
         return data
-    model = flatbuffer.unpack(data)
+    model = tflite_file.unpack(data)
     for operator in model.subgraphs[0].operators:
         if hasattr(operator.builtinOptions, "fusedActivationFunction"):
             operator.builtinOptions.fusedActivationFunction = 0
-    return flatbuffer.pack(model)
+    return tflite_file.pack(model)
 
 
 @FORMATS
@@ -241,15 +242,15 @@ def test_only_the_layers_named_are_corrected_and_no_old_bias_stays(
 ) -> None:
     data = floats[fmt].read_bytes()
     names = [*EDITORS[fmt].with_rounding_errors(data, "per-channel")[1]]
-    model = flatbuffer.unpack(data) if fmt == "tflite" else onnx.load_from_string(data)
+    model = tflite_file.unpack(data) if fmt == "tflite" else onnx.load_from_string(data)
     assert EDITORS[fmt].correct_biases(model, {}) == 0
     assert EDITORS[fmt].correct_biases(model, {names[2]: np.ones(24)}) == 1
     if fmt == "onnx":
         read = {name for node in model.graph.node for name in node.input}
         assert {tensor.name for tensor in model.graph.initializer} <= read
         return
-    assert len(model.subgraphs[0].tensors) == len(flatbuffer.unpack(data).subgraphs[0].tensors)
-    assert abs(len(flatbuffer.pack(model)) - len(data)) < 24 * 4 + 64
+    assert len(model.subgraphs[0].tensors) == len(tflite_file.unpack(data).subgraphs[0].tensors)
+    assert abs(len(tflite_file.pack(model)) - len(data)) < 24 * 4 + 64
 
 
 SHARED = """
@@ -291,9 +292,9 @@ def test_a_matrix_product_that_does_more_than_add_is_left_alone(more: str) -> No
 
 
 def test_a_computed_bias_of_tflite_is_left_alone(floats: dict[str, Path]) -> None:
-    model = flatbuffer.unpack(floats["tflite"].read_bytes())
+    model = tflite_file.unpack(floats["tflite"].read_bytes())
     graph = model.subgraphs[0]
-    name = flatbuffer.text(graph.tensors[int(graph.operators[-1].outputs[0])].name)
+    name = tflite_file.text(graph.tensors[int(graph.operators[-1].outputs[0])].name)
     last, computed = graph.operators[-1], int(graph.operators[-2].outputs[0])
     last.inputs = np.array([*last.inputs[:2], computed], np.int32)
     assert correct_biases_tflite.correct_biases(model, {name: np.ones(40)}) == 0

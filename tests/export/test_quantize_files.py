@@ -19,12 +19,12 @@ from stored_bytes import read_model, unread_bytes
 from tinyml.core.errors import InputError
 from tinyml.core.registry import INTEGER
 from tinyml.core.tolerance import sqnr_db
-from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
+from tinyml.export import quantize_onnx, quantize_tflite
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.keep_float import kept_operators
-from tinyml.export.passes import tflite as passes
-from tinyml.runtimes import file_sparse
-from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.inspect_tflite import inspect_tflite
+from tinyml.modelfile import sparse_storage, tflite_file
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -80,7 +80,7 @@ def _input_scale(path: Path) -> float:
         node = next(n for n in model.graph.node if "image" in n.input)
         scale = next(t for t in model.graph.initializer if t.name == node.input[1])
         return float(onnx.numpy_helper.to_array(scale))
-    graph = flatbuffer.unpack(path.read_bytes()).subgraphs[0]
+    graph = tflite_file.unpack(path.read_bytes()).subgraphs[0]
     made = next(o for o in graph.operators if int(o.inputs[0]) == int(graph.inputs[0]))
     return float(graph.tensors[int(made.outputs[0])].quantization.scale[0])
 
@@ -89,35 +89,35 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
     floats: dict[str, Path], tmp_path: Path
 ) -> None:
     network = pointwise(kept=0.1)
-    model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
+    model = tflite_file.unpack(converted(network))
+    rewrites.rewrite(model, sparse=False)
     path = tmp_path / "d.tflite"
-    path.write_bytes(flatbuffer.pack(model))
+    path.write_bytes(tflite_file.pack(model))
     plan = planned(path, "w8a8-static")
-    dense = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
-    passes.rewrite(dense, sparse=False)
+    dense = quantize_tflite.quantize(tflite_file.unpack(path.read_bytes()), plan)
+    rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
-    made = flatbuffer.unpack(data)
-    found = list(file_sparse.sparse_tensors(made))
+    made = tflite_file.unpack(data)
+    found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 2
     for tensor, layer in zip(found, ("second", "first"), strict=True):
         weight = network.get_parameter(f"{layer}.weight").detach().numpy()
-        stored = file_sparse.dense(path, made, tensor)
+        stored = sparse_storage.dense(path, made, tensor)
         assert np.all(stored[weight.transpose(0, 2, 3, 1) == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
-    before, after = answers(flatbuffer.pack(dense)), answers(data)
+    before, after = answers(tflite_file.pack(dense)), answers(data)
     np.testing.assert_array_equal(after.plain, before.plain)
     np.testing.assert_array_equal(after.delegated, before.delegated)
-    assert len(data) < 0.9 * len(flatbuffer.pack(dense))
+    assert len(data) < 0.9 * len(tflite_file.pack(dense))
 
 
 def test_what_is_kept_stays_in_float(floats: dict[str, Path]) -> None:
     path = floats["tflite"]
     kept = {graph_of(path).operators[-1].name: "asked for"}
-    model = flatbuffer.unpack(quantized(path, planned(path, "w8a8-static", kept)))
+    model = tflite_file.unpack(quantized(path, planned(path, "w8a8-static", kept)))
     graph, float32 = model.subgraphs[0], 0
     names = {
-        flatbuffer.operator_name(model.operatorCodes[o.opcodeIndex]): o for o in graph.operators
+        tflite_file.operator_name(model.operatorCodes[o.opcodeIndex]): o for o in graph.operators
     }
     assert graph.tensors[int(names["FULLY_CONNECTED"].inputs[1])].type == float32
     assert graph.tensors[int(names["CONV_2D"].inputs[1])].type != float32
@@ -142,12 +142,12 @@ def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
     """When this fails, LiteRT has learned it, and `store_sparse` may store more."""
     import importlib
 
-    module = importlib.import_module("tinyml.export.passes.tflite.store_sparse")
+    module = importlib.import_module("tinyml.export.formats.tflite.rewrites.store_sparse")
     network = pointwise(kept=0.1)
     path = tmp_path / "d.tflite"
-    model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
-    path.write_bytes(flatbuffer.pack(model))
+    model = tflite_file.unpack(converted(network))
+    rewrites.rewrite(model, sparse=False)
+    path.write_bytes(tflite_file.pack(model))
     monkeypatch.setattr(module, "_int8", lambda: -1)  # takes every integer weight for a float
     path.write_bytes(quantized(path, planned(path, precision)))
     ran = subprocess.run([sys.executable, "-c", LOAD, path], capture_output=True, text=True)
@@ -237,14 +237,14 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     out = tmp_path / f"q.{fmt}"
     out.write_bytes(quantized(path, planned(path, precision, kept)))
     assert unread_bytes(read_model(out)) == {}
-    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
     # 16 channels of 8 x 8 pixels, 27 taps each: the entry alone is quantized.
     assert facts.macs is not None
     assert facts.float_macs == facts.macs - 16 * 64 * 27
     if fmt == "tflite":
-        model = flatbuffer.unpack(path.read_bytes())
-        passes.rewrite(model)
-        assert out.stat().st_size < len(flatbuffer.pack(model)) + 4096
+        model = tflite_file.unpack(path.read_bytes())
+        rewrites.rewrite(model)
+        assert out.stat().st_size < len(tflite_file.pack(model)) + 4096
 
 
 def test_a_constant_that_no_node_reads_is_not_written(floats: dict[str, Path]) -> None:
@@ -319,7 +319,7 @@ def test_macs_are_counted_through_integers(
 ) -> None:
     out = tmp_path / "q.onnx"
     out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
-    facts = inspect_onnx(out)
-    assert facts.macs == inspect_onnx(floats["onnx"]).macs
+    facts = summarize_onnx(out)
+    assert facts.macs == summarize_onnx(floats["onnx"]).macs
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert "unknown" not in {layer.activation for layer in facts.layers}

@@ -20,11 +20,11 @@ from small_networks import CHANNELS, SIGNATURE, STAGES, network
 
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import ValidationError
-from tinyml.export import flatbuffer
-from tinyml.export.capture import Captured, capture
+from tinyml.export import rewrites
+from tinyml.export.capture.program import Captured, capture
+from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import cases, gate
-from tinyml.export.passes import torch as passes
-from tinyml.export.stage_values import eager_values
+from tinyml.modelfile import tflite_file
 
 CASES = cases(SIGNATURE, seed=0)
 # One weight between channels that are not silenced by their ReLU.
@@ -71,7 +71,7 @@ def drop_normalisation(program: torch.export.ExportedProgram, stages: dict[str, 
 
 
 def test_an_honest_export_has_no_divergence(tmp_path: Path) -> None:
-    captured, _ = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    captured, _ = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     for fmt in FORMATS:
         assert first_divergence(ship(captured, fmt, tmp_path), CASES, reference()) is None
 
@@ -88,7 +88,7 @@ def test_an_honest_export_has_no_divergence(tmp_path: Path) -> None:
 def test_a_wrong_program_is_caught_at_its_stage(
     sabotage: Callable[[Captured], None], stage: str, case: str, fmt: str, tmp_path: Path
 ) -> None:
-    captured, _ = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    captured, _ = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     sabotage(captured)
     captured.program.graph_module.recompile()
     assert_caught(ship(captured, fmt, tmp_path), stage, case)
@@ -98,15 +98,15 @@ def test_a_wrong_program_is_caught_at_its_stage(
 def test_a_pass_that_drops_the_normalisation_is_caught_at_its_stage(
     fmt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(passes.PASSES, "fold_batchnorm", drop_normalisation)
-    captured, counts = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    monkeypatch.setitem(rewrites.REWRITES, "fold_batchnorm", drop_normalisation)
+    captured, counts = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     assert counts["fold_batchnorm"] == 3
     assert_caught(ship(captured, fmt, tmp_path), "first", "random")
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_a_weight_changed_after_the_writer_is_caught_at_its_stage(fmt: str, tmp_path: Path) -> None:
-    captured, _ = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    captured, _ = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     weight = captured.program.state_dict["batch_norm_1_weight"].detach().numpy()
     shipped = ship(captured, fmt, tmp_path)
     {"onnx": nudge_onnx, "tflite": nudge_tflite}[fmt](shipped.path, weight)
@@ -128,14 +128,14 @@ def nudge_onnx(path: Path, weight: np.ndarray[Any, Any]) -> None:
 
 def nudge_tflite(path: Path, weight: np.ndarray[Any, Any]) -> None:
     """Add 0.01 to one value of the buffer that holds ``weight``, channels last."""
-    model = flatbuffer.unpack(path.read_bytes())
+    model = tflite_file.unpack(path.read_bytes())
     wanted = weight.transpose(0, 2, 3, 1).tobytes()
     for buffer in model.buffers:
         if buffer.data is not None and bytes(buffer.data) == wanted:
             values = np.frombuffer(wanted, np.float32).copy().reshape(CHANNELS, 1, 3, CHANNELS)
             values[OUT, 0, TAP, IN] += 0.01
             buffer.data = values.reshape(-1).view(np.uint8)
-            path.write_bytes(flatbuffer.pack(model))
+            path.write_bytes(tflite_file.pack(model))
             return
     raise AssertionError("no such weight")
 

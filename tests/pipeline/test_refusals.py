@@ -15,7 +15,7 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export.capture import capture
+from tinyml.export.capture.program import capture
 from tinyml.pipeline import export
 from tinyml.pipeline.steps import write_files
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tinyml.cli.settings import chosen, parameters, switched_off
-from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
@@ -67,9 +67,9 @@ command.__signature__ = _signature()  # type: ignore[attr-defined]
 def _show(bundle: Bundle, out: Path) -> None:
     from tinyml.pipeline.summary import harm_rows, parity_rows
 
-    put(table(*parity_rows(bundle.parity)))
+    put_table(*parity_rows(bundle.parity))
     if "harm" in bundle.facts:
-        put(table(*harm_rows(bundle.facts["harm"])))
+        put_table(*harm_rows(bundle.facts["harm"]))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:

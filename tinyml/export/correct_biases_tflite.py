@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
 from tinyml.export.adaptive_rounding import Product, Window
-from tinyml.export.flatbuffer_edit import add_computed, add_constant, name_of, shape_of
 from tinyml.export.weight_ranges import CHANNEL_AXIS as WEIGHT_AXIS
 from tinyml.export.weight_ranges import is_stored
 from tinyml.export.weight_rounding import rounding_error
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import add_computed, add_constant, name_of, shape_of
 
 # Where a product's output has its channels.
 CHANNEL_AXIS = -1
@@ -46,7 +46,7 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
     W_q is W in eight bits, ``scales`` ``per-channel`` or ``per-tensor``. Names of the new
     tensors are by those of the layers' outputs. No activation is built into the new layers.
     """
-    model, found = flatbuffer.unpack(data), {}
+    model, found = tflite_file.unpack(data), {}
     for layer in list(_layers(model)):
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
@@ -61,20 +61,20 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
             [add_computed(model, made, name, shape_of(model, made))], np.int32
         )
         model.subgraphs[0].operators.append(beside)
-    return flatbuffer.pack(model), found
+    return tflite_file.pack(model), found
 
 
 def with_rounded_weights(
     data: bytes, scales: str, shifts: Mapping[str, Array], *, corrected: bool
 ) -> bytes:
     """The file, still in float32, with W_q for W in the layers of ``shifts``."""
-    model = flatbuffer.unpack(data)
+    model = tflite_file.unpack(data)
     layers = [layer for layer in _layers(model) if layer.output in shifts]
     errors = ((own, rounding_error(own.weight, own.axis, scales)) for own in layers)
     set_weights(model, {own.output: own.weight + error for own, error in errors})
     if corrected:
         correct_biases(model, shifts)
-    return flatbuffer.pack(model)
+    return tflite_file.pack(model)
 
 
 def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
@@ -97,12 +97,12 @@ def products(data: bytes) -> Iterator[Product]:
     """The file's convolutions and linear layers."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = flatbuffer.unpack(data)
+    model = tflite_file.unpack(data)
     tensors = model.subgraphs[0].tensors
     for layer in _layers(model):
         op, source = name_of(model, layer.operator), int(layer.operator.inputs[0])
         axes = AXES[op]
-        named = (layer.output, flatbuffer.text(tensors[source].name), layer.weight, axes)
+        named = (layer.output, tflite_file.text(tensors[source].name), layer.weight, axes)
         if op == "FULLY_CONNECTED":
             yield Product(*named, groups=1, channels=-1, window=None)
             continue
@@ -141,8 +141,8 @@ def _layers(model: Any) -> Iterator[_Layer]:
         operands = [graph.tensors[int(i)] for i in operator.inputs[1:3] if i >= 0]
         if not all(is_stored(model, operand) for operand in operands):
             continue
-        weight, *bias = (flatbuffer.array(model, operand, np.float32) for operand in operands)
+        weight, *bias = (tflite_file.array(model, operand, np.float32) for operand in operands)
         axis = WEIGHT_AXIS[op]
-        name = flatbuffer.text(graph.tensors[int(operator.outputs[0])].name)
+        name = tflite_file.text(graph.tensors[int(operator.outputs[0])].name)
         offsets = bias[0] if bias else np.zeros(weight.shape[axis], np.float32)
         yield _Layer(operator, name, weight, axis, offsets)

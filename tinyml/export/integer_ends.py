@@ -20,8 +20,8 @@ import numpy as np
 
 from tinyml.core.errors import UsageError
 from tinyml.core.integers import Integers
-from tinyml.export import flatbuffer
 from tinyml.export.choose_range import Range
+from tinyml.modelfile import tflite_file
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 # What onnxruntime's quantizer appends to the name of a value that has gone through a pair.
@@ -44,11 +44,11 @@ def of_tflite(model: Any) -> dict[str, Integers]:
     for end in (*signature.inputs, *signature.outputs):
         tensor = graph.tensors[int(end.tensorIndex)]
         if tensor.type == schema.TensorType.FLOAT32:
-            raise stays_float(flatbuffer.text(end.name), ())
+            raise stays_float(tflite_file.text(end.name), ())
         scales = None if tensor.quantization is None else tensor.quantization.scale
         if tensor.type in kinds and scales is not None and len(scales):
             zero = int(tensor.quantization.zeroPoint[0])
-            found[flatbuffer.text(end.name)] = Integers(kinds[tensor.type], float(scales[0]), zero)
+            found[tflite_file.text(end.name)] = Integers(kinds[tensor.type], float(scales[0]), zero)
     return found
 
 

@@ -17,17 +17,17 @@ import numpy as np
 
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
 from tinyml.export.correct_biases_tflite import correct_biases, set_weights
 from tinyml.export.facts import Facts
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
+from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.integer_ends import of_tflite
-from tinyml.export.passes.tflite import rewrite
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.export.run_quantizer import Quantized, run_quantizer
-from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
+from tinyml.modelfile import tflite_file
 
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}
@@ -54,10 +54,10 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     rules += keeping(model, planned.kept)
     ranges = {} if precision.WEIGHTS_ONLY else _ranges(model, planned)
     try:
-        made = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), rules).quantize(ranges)
+        made = quantizer.Quantizer(bytearray(tflite_file.pack(model)), rules).quantize(ranges)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ExportError(f"ai-edge-quantizer refuses the model: {error}") from error
-    quantized = flatbuffer.unpack(bytes(made.quantized_model))
+    quantized = tflite_file.unpack(bytes(made.quantized_model))
     if precision.WEIGHTS_ONLY:
         _tell_version(quantized, planned.weight_scales)
     return quantized
@@ -82,14 +82,14 @@ def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
 def _tell_version(model: Any, scales: str) -> None:
     """The quantizer leaves DEQUANTIZE at version 1, which takes no int8."""
     for code in model.operatorCodes:
-        if flatbuffer.operator_name(code) == "DEQUANTIZE":
+        if tflite_file.operator_name(code) == "DEQUANTIZE":
             code.version = max(code.version, DEQUANTIZE_VERSION[scales])
 
 
 def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
     """The float32 file at ``path`` in integers, not rewritten any further."""
-    model = flatbuffer.unpack(path.read_bytes())
-    return flatbuffer.pack(quantize(model, planned, planned.adapted(path)))
+    model = tflite_file.unpack(path.read_bytes())
+    return tflite_file.pack(quantize(model, planned, planned.adapted(path)))
 
 
 def integers(model: Any) -> int:
@@ -101,13 +101,13 @@ def integers(model: Any) -> int:
 
 
 def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
-    model = quantize(flatbuffer.unpack(path.read_bytes()), planned, planned.adapted(path))
+    model = quantize(tflite_file.unpack(path.read_bytes()), planned, planned.adapted(path))
     passes = {f"to_{planned.precision}": integers(model), **planned.passes}
     passes |= {name: count for name, count in rewrite(model, sparse=not dense).items() if count}
-    names = {flatbuffer.text(tensor.name) for tensor in model.subgraphs[0].tensors}
-    codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    names = {tflite_file.text(tensor.name) for tensor in model.subgraphs[0].tensors}
+    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Quantized(
-        flatbuffer.pack(model),
+        tflite_file.pack(model),
         passes,
         {stage: name if name in names else None for stage, name in known.stages.items()},
         minimum_runtime(codes),

@@ -22,9 +22,9 @@ import numpy as np
 
 from tinyml.core.integers import step
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
 from tinyml.export.choose_range import Range
 from tinyml.export.onnx_weights import channel_axis
+from tinyml.modelfile import tflite_file
 
 # Where a weight's output channels lie.
 CHANNEL_AXIS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
@@ -107,14 +107,14 @@ def layers_of_tflite(model: Any) -> Iterator[Layer]:
     """Every layer of a ``schema.ModelT`` with a float bias that is stored."""
     (graph,) = model.subgraphs
     for operator in graph.operators:
-        op = flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
+        op = tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex])
         if op not in CHANNEL_AXIS or len(operator.inputs) < 3 or int(operator.inputs[2]) < 0:
             continue
         source, weight, bias = (graph.tensors[int(i)] for i in operator.inputs[:3])
         if is_stored(model, weight) and is_stored(model, bias):
-            values, offsets = (flatbuffer.array(model, t, np.float32) for t in (weight, bias))
-            names = flatbuffer.text(source.name), flatbuffer.text(weight.name)
-            made = flatbuffer.text(graph.tensors[int(operator.outputs[0])].name)
+            values, offsets = (tflite_file.array(model, t, np.float32) for t in (weight, bias))
+            names = tflite_file.text(source.name), tflite_file.text(weight.name)
+            made = tflite_file.text(graph.tensors[int(operator.outputs[0])].name)
             yield Layer(names[0], made, names[1], CHANNEL_AXIS[op], values, offsets)
 
 

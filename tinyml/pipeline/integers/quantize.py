@@ -10,7 +10,7 @@ from typing import Any
 from tinyml.core import registry
 from tinyml.core.errors import UsageError
 from tinyml.core.spec import Array
-from tinyml.export import calibrate, flatbuffer, operators
+from tinyml.export import calibrate, operators
 from tinyml.export.choose_range import METHODS, Range
 from tinyml.export.facts import load as load_facts
 from tinyml.export.keep_float import (
@@ -33,6 +33,7 @@ from tinyml.export.plan import (
 )
 from tinyml.export.precision import integers_of
 from tinyml.export.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
+from tinyml.modelfile import tflite_file
 from tinyml.pipeline.integers.calibration_cache import cached
 from tinyml.pipeline.integers.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
@@ -201,7 +202,7 @@ def size_line(before: Path, after: Path, precision: str) -> str:
 def read_operators(path: Path) -> FileGraph:
     """The operators of one of our files."""
     if path.suffix == ".tflite":
-        return operators.of_tflite(flatbuffer.unpack(path.read_bytes()))
+        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
     import onnx
 
     return operators.of_onnx(onnx.load(path))
