@@ -27,7 +27,7 @@ from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import RANGES, ExportSettings
 from tinyml.core.registry import PRECISIONS, WRITERS
 from tinyml.core.settings import check, complete, flag_of, from_table, setting, settings_of
-from tinyml.export.choose_range import METHODS
+from tinyml.export.quantization.ranges import METHODS
 from tinyml.pipeline.build import build_bundle
 
 NAMES = set(settings_of(ExportSettings))

@@ -16,7 +16,7 @@ from tinyml.core.export_settings import ExportSettings
 
 
 def command(model: str, **options: Any) -> None:
-    """Convert, check and bundle a model.
+    """Convert a model, check it against PyTorch and write a bundle.
 
     Every stage of the shipped files is compared with PyTorch on their runtimes. Out of
     tolerance is exit 5 with the first stage that diverges, and no bundle.
@@ -65,11 +65,11 @@ command.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import harm_rows, parity_rows
+    from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
     put_table(*parity_rows(bundle.parity))
     if "harm" in bundle.facts:
-        put_table(*harm_rows(bundle.facts["harm"]))
+        put_table(*sensitivity_rows(bundle.facts["harm"]))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:

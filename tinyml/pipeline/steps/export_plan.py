@@ -13,9 +13,9 @@ from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, given, settings_of
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
-from tinyml.export.precision import integers_of
+from tinyml.export.quantization.precisions import integers_of
 from tinyml.pipeline.answers.engines import require as require_runtime
-from tinyml.pipeline.integers.quantize import QuantizeJob
+from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.sources.user_model import ModuleSource
