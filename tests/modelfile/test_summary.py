@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tinyml.core.errors import InputError, MissingExtraError
-from tinyml.modelfile.summarize_onnx import summarize_onnx
-from tinyml.modelfile.summarize_tflite import summarize_tflite
-from tinyml.modelfile.summary import Summary, TensorSummary, size_bytes
+from tinyml.modelfile.graph import size_bytes
+from tinyml.modelfile.read import TensorSummary
+from tinyml.modelfile.summary import Summary, summarize
 from tinyml.modelfile.tflite_file import read_tflite, write_tflite
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
@@ -22,11 +22,11 @@ def onnx_facts(path: Path, text: str) -> Summary:
     from onnx import parser
 
     path.write_bytes(parser.parse_model(HEADER + text).SerializeToString())
-    return summarize_onnx(path)
+    return summarize(path)
 
 
 def test_reads_an_onnx_file(onnx_file: Path) -> None:
-    facts = summarize_onnx(onnx_file)
+    facts = summarize(onnx_file)
     assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
     assert facts.inputs[2] == TensorSummary("count", (2,), "int64")
     assert [tensor.name for tensor in facts.outputs] == ["p", "h_out", "next"]
@@ -42,7 +42,7 @@ def test_reads_an_onnx_file(onnx_file: Path) -> None:
 
 
 def test_reads_a_tflite_file(tflite_file: Path) -> None:
-    facts = summarize_tflite(tflite_file)
+    facts = summarize(tflite_file)
     assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
     assert facts.inputs[2].dtype == "int32"
     assert {tensor.name for tensor in facts.outputs} == {"p", "h_out", "next"}
@@ -77,7 +77,7 @@ def test_counts_the_macs_of_onnx(tmp_path: Path, text: str, macs: int | None) ->
     model.graph.output[0].type.tensor_type.ClearField("shape")
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    assert summarize_onnx(path).macs == macs
+    assert summarize(path).macs == macs
 
 
 def test_sees_the_stored_precision_through_quantization(tmp_path: Path) -> None:
@@ -129,11 +129,11 @@ def test_names_custom_operators_of_tflite(
     found.customCode = code
     path = tmp_path / "custom.tflite"
     write_tflite(path, model)
-    assert summarize_tflite(path).custom_ops == (name,)
+    assert summarize(path).custom_ops == (name,)
 
 
 def test_json_has_totals_and_layers(onnx_file: Path) -> None:
-    data = summarize_onnx(onnx_file).to_json()
+    data = summarize(onnx_file).to_json()
     assert data["macs"] == 36
     assert data["layers"][0]["op"] == "Conv"
     assert {"ops", "parameters", "largest_activation_bytes"} <= set(data)
@@ -145,7 +145,7 @@ Inspect = Callable[[Path], Summary]
 @pytest.fixture(params=["onnx", "tflite"])
 def file_and_reader(request: pytest.FixtureRequest) -> tuple[bytes, Inspect]:
     path: Path = request.getfixturevalue(f"{request.param}_file")
-    return path.read_bytes(), summarize_onnx if request.param == "onnx" else summarize_tflite
+    return path.read_bytes(), summarize
 
 
 def test_a_broken_file_is_one_line_or_still_readable(
@@ -171,14 +171,14 @@ def test_a_broken_file_is_one_line_or_still_readable(
 
 def test_refuses_what_is_another_format(onnx_file: Path) -> None:
     with pytest.raises(InputError, match="not a TFLite file"):
-        summarize_tflite(onnx_file)
+        summarize(onnx_file)
 
 
 @pytest.mark.parametrize(
     ("module", "inspect", "extra"),
     [
-        ("onnx", summarize_onnx, "onnx"),
-        ("ai_edge_litert", summarize_tflite, "tflite"),
+        ("onnx", summarize, "onnx"),
+        ("ai_edge_litert", summarize, "tflite"),
     ],
 )
 def test_names_the_extra_that_reads_the_format(

@@ -16,7 +16,7 @@ from tinyml.export.diagnose.evidence import Bias
 from tinyml.export.integer_ends import DEQUANTIZED
 from tinyml.export.joins import PROBABILITIES
 from tinyml.export.plan import QuantPlan
-from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.integers.bias_shift import bias_shifts, editor_of
 from tinyml.pipeline.integers.quantize import NO_CORRECTION, read_operators
 

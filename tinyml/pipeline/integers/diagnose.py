@@ -21,7 +21,8 @@ from tinyml.export.joins import JOINS
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
-from tinyml.modelfile.graph import Graph, read_graph
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.integers.bias_effect import bias_effect
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
