@@ -44,7 +44,7 @@ def test_every_pass_of_both_formats_has_work(files: dict[str, Shipped]) -> None:
         assert list(counts) == list(passes)
         for pruned in tflite_rewrites.SPARSE if fmt == "tflite" else ():
             assert counts.pop(pruned) == 0  # it has no zeros: test_store_sparse.py
-        # Of a converted file everything is read: tests/export/test_quantize_files.py.
+        # Of a converted file everything is read: tests/export/formats/test_quantize_files.py.
         assert fmt == "onnx" or counts.pop("drop_unused") == 0
         assert all(counts.values())
 

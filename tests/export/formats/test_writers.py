@@ -19,10 +19,10 @@ from tinyml.core.subprocesses import run_child
 from tinyml.export import facts
 from tinyml.export.capture.program import NAMES, PROGRAM, Captured, capture
 from tinyml.export.capture.stage_values import eager_values
+from tinyml.export.formats.instrumented import add_outputs
 from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.parity import cases, compare
 from tinyml.export.rewrites import rewrite
-from tinyml.export.twin import add_outputs
 from tinyml.modelfile import tflite_file
 
 IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8)),))

@@ -2,7 +2,7 @@
 
 ``python -m tinyml.export.formats.tflite.write PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``
 
-``--plan PLAN.json`` and ``--twin TWIN.tflite``: see `tinyml.export.twin.run_writer`.
+Further arguments: see `tinyml.export.formats.instrumented.run_writer`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tinyml.core.scratch import scratch
 from tinyml.export.capture.module_stack import innermost, owners
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
+from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.names import (
     computing_parts,
@@ -28,11 +29,10 @@ from tinyml.export.formats.tflite.names import (
     parts_of_tensors,
 )
 from tinyml.export.formats.tflite.rewrites import rewrite
-from tinyml.export.precision import of
-from tinyml.export.precision.plan import PrecisionPlan
+from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization.precisions import of
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
-from tinyml.export.twin import run_writer
 from tinyml.modelfile import tflite_file
 
 # Rewrites of the copy that goes to the converter.
