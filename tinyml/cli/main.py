@@ -6,7 +6,9 @@ Exit codes: 0 ok; 1 the machine's fault; 2 usage; 3 bad input; 4 device; 5 valid
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import os
 import signal
 import sys
@@ -31,8 +33,14 @@ from tinyml.cli import (
     train,
     verify,
 )
-from tinyml.core.errors import INTERRUPTED, InputError, TinymlError
+from tinyml.cli.settings import PanelCommand, with_flags
+from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
+
+# New objects before garbage is looked for.
+GARBAGE = 10_000
 
 HELP = """Deploy compact PyTorch models to boards, checked against PyTorch on the way.
 
@@ -81,9 +89,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             _check_numbers(options)
             command(*arguments, **options)
         except TinymlError as error:
-            print(f"error: {error.message}", file=sys.stderr)
+            print(f"error: {_shown(error.message, error)}", file=sys.stderr)
             if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
+                print(f"hint: {_shown(error.hint, error)}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             print("interrupted: the same command again continues", file=sys.stderr)
@@ -96,15 +104,26 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _shown(text: str, error: TinymlError) -> str:
+    """Settings as options of the command line, but in what is said of a recipe's text."""
+    return text if isinstance(error, RecipeError) else with_flags(text, ExportSettings, ExportJob)
+
+
+def _flag(name: str) -> str:
+    named = f"`{name}`"
+    flag = with_flags(named, ExportSettings, ExportJob)
+    return f"--{name.replace('_', '-')}" if flag == named else flag
+
+
 def _check_numbers(options: Mapping[str, Any]) -> None:
     """Raise `InputError` for a number that is not finite: it passes every limit."""
     for name, value in options.items():
         if isinstance(value, float) and not is_finite(value):
-            raise InputError(f"--{name.replace('_', '-')} is {value}", hint="give a finite number")
+            raise InputError(f"{_flag(name)} is {value}", hint="give a finite number")
 
 
 for verb, function in VERBS.items():
-    app.command(verb)(guarded(function))
+    app.command(verb, cls=PanelCommand)(guarded(function))
 
 
 def _version(value: bool) -> None:
@@ -125,6 +144,9 @@ def _options(
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
     signal.signal(signal.SIGTERM, _terminate)
+    # Imports make a command's objects, and hardly any of them become garbage.
+    gc.set_threshold(GARBAGE)
+    atexit.register(gc.freeze)
     app()
 
 
