@@ -84,10 +84,10 @@ def recall_on_unseen_persons(folder: Path, seed: int) -> float:
     saved = train(FUNNELNET, recipe, load(options, 0), folder / f"run{seed}", lambda event: None)
     others = load({"persons": 60, "recordings": 1, "seconds": 12.0}, 99)
     answer = answer_windows(load_module(FUNNELNET, saved))
-    found = predict_recordings(answer, saved.decision, others.recordings)
-    persons = by_person(saved.decision, [r.person for r in others.recordings], found)
+    found = predict_recordings(answer, saved.processor, others.recordings)
+    persons = by_person(saved.processor, [r.person for r in others.recordings], found)
     truths = person_labels(others)
-    answers = [saved.decision.label(own) for own in persons.values()]
+    answers = [saved.processor.postprocess(own) for own in persons.values()]
     return unweighted_average_recall(confusion([truths[p] for p in persons], answers, 3))
 
 

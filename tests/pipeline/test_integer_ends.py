@@ -19,10 +19,11 @@ from shared_folder import shared_folder
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.integers import Integers
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.typed_json import to_json
 from tinyml.pages.run_script import (
     ARRAYS_SCRIPT,
     IMAGES_SCRIPT,
@@ -150,8 +151,8 @@ def test_every_script_can_have_integer_ends(script: str) -> None:
 
 
 def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> None:
-    decision = ImageDecision(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    manifest = {**made.manifest(), "decision": decision.to_json()}
+    processor = ImageProcessor(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    manifest = {**made.manifest(), "decision": to_json(processor)}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "run.py").write_text(board_script(IMAGES_SCRIPT, integer_ends=True))
     engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
@@ -160,7 +161,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     np.save(tmp_path / "i.npy", pixels)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (want,) = answer_images([tmp_path / "i.npy"], decision, windows_through(engine))
+    (want,) = answer_images([tmp_path / "i.npy"], processor, windows_through(engine))
     assert json.loads(done.stdout) == want.to_json()
 
 

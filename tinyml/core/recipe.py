@@ -9,14 +9,14 @@ import difflib
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tinyml.core.errors import RecipeError
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
-from tinyml.core.typed_json import check_values
+from tinyml.core.typed_json import check_values, to_json
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 # The precision that a training, not the export alone, makes.
@@ -158,19 +158,11 @@ class Recipe:
         Keys that recipes did not always have count where they are not at their default, so
         that a recipe keeps its id.
         """
-        told = self.to_json()
+        told = to_json(self)
         for name in _LATER:
             if getattr(self.export, name) == getattr(ExportRecipe(), name):
                 del told["export"][name]
         return hashlib.sha256(canonical_json(told).encode()).hexdigest()[:16]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
-        recipe: Recipe = _build(cls, data, _Source("a saved recipe", ""), "")
-        return recipe
 
 
 def read(path: Path) -> Recipe:

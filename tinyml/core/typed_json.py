@@ -100,6 +100,19 @@ def read_json(
     return from_json(kind, data, what=f"{path}", error=error, hint=hint)
 
 
+def check_schema(
+    data: Any, newest: int, *, what: str, error: type[TinymlError] = InputError
+) -> None:
+    """Raise ``error`` unless ``data`` has a schema number that is at most ``newest``."""
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise error(f"{what} has no schema number: tinyml did not write it")
+    if schema > newest:
+        raise error(
+            f"{what} has schema {schema}, this tinyml reads up to {newest}", hint="upgrade tinyml"
+        )
+
+
 def check_values(
     data: Any, *, what: str, error: type[TinymlError] = InputError, hint: str = ""
 ) -> None:

@@ -62,7 +62,7 @@ def dry_run(job: PruneJob) -> dict[str, Any]:
 
     parent, recipe = _prepared(job)
     entry, chosen = entry_of(parent), plan_of(parent, recipe)
-    module = entry.build(len(parent.decision.labels))
+    module = entry.build(len(parent.processor.labels))
     masks = _masks(parent, chosen)
     blocks = {own.weight: own.block for own in chosen.layers.layers}
     weights = dict(module.named_parameters())
@@ -124,7 +124,7 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> Plan:
 
     entry: ModelEntry = entry_of(parent)
     load_module(entry, parent)
-    chosen = plan_pruning(entry, recipe, len(parent.decision.labels))
+    chosen = plan_pruning(entry, recipe, len(parent.processor.labels))
     assert chosen is not None
     if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
         raise RecipeError(

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
+from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Array, ModelEntry
 from tinyml.models.data.recordings import folds_by_person
 from tinyml.models.prune.prune import Plan
@@ -72,7 +73,7 @@ class Run:
 
     entry: ModelEntry
     recipe: Recipe
-    decision: Decision
+    processor: RecordingProcessor
     examples: Examples
     truths: Mapping[str, int]
     state: TrainState
@@ -92,7 +93,7 @@ class Run:
         """The module of ``part`` after its last epoch, continued where the state has it."""
         examples = self.examples
         chosen = examples.windows(training)
-        classes = len(self.decision.labels)
+        classes = len(self.processor.labels)
 
         def initial(name: str) -> Any:
             module = new_module(self.entry, self.recipe, classes, f"{part}{name}")
@@ -134,19 +135,19 @@ class Run:
         """
         if part not in self.state.finished:
             module = self.fit_part(part, title, training)
-            answers = self.examples.answers(module, self.decision, held_out)
+            answers = self.examples.answers(module, self.processor, held_out)
             if keep is not None:
                 keep(module, answers)
             self.state.finish(part, answers)
             self.save()
         answers = self.state.finished[part]
-        return self.examples.of_persons(self.decision, held_out, answers)
+        return self.examples.of_persons(self.processor, held_out, answers)
 
-    def decide(self, prefix: str, title: str, persons: Sequence[str]) -> Decision:
+    def decide(self, prefix: str, title: str, persons: Sequence[str]) -> RecordingProcessor:
         """The decision with thresholds chosen by inner folds of ``persons`` alone."""
         count = self.recipe.train.threshold_folds
         if not count:
-            return self.decision
+            return self.processor
         among = set(persons)
         kept = tuple(r for r in self.examples.data.recordings if r.person in among)
         data = replace(self.examples.data, recordings=kept)
@@ -157,8 +158,8 @@ class Run:
             part = f"{prefix}thresholds {number}"
             said = f"{title}thresholds {number}/{count}"
             pooled |= self.held_out(part, said, training, fold)
-        thresholds = choose_thresholds(self.decision, self.truths, pooled)
-        return replace(self.decision, thresholds=thresholds)
+        thresholds = choose_thresholds(self.processor, self.truths, pooled)
+        return replace(self.processor, thresholds=thresholds)
 
 
 def check_truths(truths: Mapping[str, int], labels: Sequence[str], persons: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Training: a recipe and a set of recordings in, one checkpoint or cross-validation out.
 
-Windows make a recording and recordings a person by the `Decision`. Statistics come from
+Windows make a recording and recordings a person by the `RecordingProcessor`. Statistics come from
 the training persons alone, thresholds from inner folds of them. The state of a run lies
 beside its results and goes when they are whole: stopped at any time, the same call
 continues and writes the same bytes.
@@ -20,11 +20,13 @@ from torch import nn
 
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import Decision, Floats, of_recordings
 from tinyml.core.errors import CheckpointError, RecipeError
 from tinyml.core.files import canonical_json, write_json
+from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor, recording_processor
 from tinyml.core.spec import ModelEntry
+from tinyml.core.typed_json import to_json
 from tinyml.models.data.recordings import (
     RecordingSet,
     folds_by_person,
@@ -75,22 +77,24 @@ def train(
     parent held out, be that a fold; its thresholds stay, since its weights have seen the persons of
     every inner fold.
     """
-    decision = decision_of(entry, recipe, data)
+    processor = processor_of(entry, recipe, data)
     check_teacher(recipe, parent)
     with owned_folder(out), deterministic(recipe.threads):
         done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
             return done
-        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent)
+        run = _open(entry, recipe, processor, data, out / STATE, FINAL, report, parent)
         training, validation = _split(run.examples.data, recipe, parent)
-        check_truths(run.truths, decision.labels, training)
+        check_truths(run.truths, processor.labels, training)
         if parent is None:
-            decision = run.decide("", "", training)
+            processor = run.decide("", "", training)
         else:
-            decision = replace(decision, thresholds=of_recordings(parent.decision).thresholds)
+            processor = replace(
+                processor, thresholds=recording_processor(parent.processor).thresholds
+            )
         module = run.fit_part(FINAL, "training", training, validation)
-        answers = run.examples.answers(module, decision, validation)
-        saved = _checkpoint(run, module, decision, training, validation, answers, parent)
+        answers = run.examples.answers(module, processor, validation)
+        saved = _checkpoint(run, module, processor, training, validation, answers, parent)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
@@ -112,13 +116,13 @@ def cross_validate(
     thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
     and ``persons``. Continues, and raises, like `train`.
     """
-    decision = decision_of(entry, recipe, data)
+    processor = processor_of(entry, recipe, data)
     job = f"{folds} folds"
     with owned_folder(out), deterministic(recipe.threads):
         done = _finished_folds(out, recipe, data, folds, report)
         if done is not None:
             return done
-        run = _open(entry, recipe, decision, data, out / f"folds-{STATE}", job, report)
+        run = _open(entry, recipe, processor, data, out / f"folds-{STATE}", job, report)
         groups = folds_by_person(run.examples.data, folds, recipe.seed)
         rows, persons = [], {}
         for number, held_out in enumerate(groups, 1):
@@ -126,10 +130,10 @@ def cross_validate(
             rows.append(row)
             persons.update(own)
         result = {
-            "recipe": json.loads(canonical_json(recipe.to_json())),
+            "recipe": json.loads(canonical_json(to_json(recipe))),
             "model": entry.name,
             **_data_facts(run),
-            "pooled": _pooled(decision.labels, list(persons.values())),
+            "pooled": _pooled(processor.labels, list(persons.values())),
             "folds": rows,
             "persons": persons,
         }
@@ -138,7 +142,7 @@ def cross_validate(
         return result
 
 
-def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decision:
+def processor_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> RecordingProcessor:
     """The model's decision with the set's labels and what the recipe may change of it.
 
     Raises `RecipeError` for a window that is not the model's, and for values of [train]
@@ -146,7 +150,7 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     """
     _check_split(recipe)
     check_train(recipe.train, len(data.labels))
-    own, wanted = of_recordings(entry.decision), recipe.decision
+    own, wanted = recording_processor(entry.processor), recipe.decision
     window_s = own.window / own.rate_hz if own.rate_hz else 0.0
     if wanted.window_s and wanted.window_s != window_s:
         takes = "the whole recording" if own.whole else f"{window_s:g} s"
@@ -196,7 +200,7 @@ def _finished_folds(
         return None
     found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
     same = {
-        "recipe": canonical_json(found["recipe"]) == canonical_json(recipe.to_json()),
+        "recipe": canonical_json(found["recipe"]) == canonical_json(to_json(recipe)),
         "data": found["data_sha256"] == data.sha256,
         "number of folds": len(found["folds"]) == folds,
     }
@@ -214,7 +218,7 @@ def _finished_folds(
 def _open(
     entry: ModelEntry,
     recipe: Recipe,
-    decision: Decision,
+    processor: RecordingProcessor,
     data: RecordingSet,
     path: Path,
     job: str,
@@ -222,17 +226,17 @@ def _open(
     parent: Checkpoint | None = None,
 ) -> Run:
     """Read or begin the state, and compute the features."""
-    chosen = plan_pruning(entry, recipe, len(decision.labels))
+    chosen = plan_pruning(entry, recipe, len(processor.labels))
     state = open_state(path, job_of(job, parent), recipe, data.sha256, report)
-    fixed = new_module(entry, recipe, len(decision.labels), "front end")
-    examples = compute_examples(fixed, decision, data, report)
+    fixed = new_module(entry, recipe, len(processor.labels), "front end")
+    examples = compute_examples(fixed, processor, data, report)
     for text in examples.warnings:
         report({"event": "warning", "text": f"warning: {text}"})
     truths = person_labels(data)
     return Run(
         entry=entry,
         recipe=recipe,
-        decision=decision,
+        processor=processor,
         examples=examples,
         truths=truths,
         state=state,
@@ -257,29 +261,29 @@ def _fold(
     Its model stays, as a checkpoint whose validation persons are those held out.
     """
     training = sorted(person for group in groups if group is not held_out for person in group)
-    check_truths(run.truths, run.decision.labels, training)
+    check_truths(run.truths, run.processor.labels, training)
     part, title = f"fold {number}", f"fold {number}/{len(groups)}"
-    decision = run.decide(f"{part} ", f"{title} ", training)
+    processor = run.decide(f"{part} ", f"{title} ", training)
     path = run.path.parent / fold_file(number)
     if not path.is_file():
         run.state.finished.pop(part, None)
 
     def keep(module: Any, answers: Floats) -> None:
-        saved = _checkpoint(run, module, decision, training, held_out, answers)
+        saved = _checkpoint(run, module, processor, training, held_out, answers)
         replace(saved, facts={**saved.facts, "curves": _curves(run, part)}).save(path)
 
     found = run.held_out(part, title, training, held_out, keep)
-    metrics = person_metrics(decision, run.truths, found)
+    metrics = person_metrics(processor, run.truths, found)
     persons = {
         person: {
             "fold": number,
             "label": run.truths[person],
-            "answer": decision.label(probabilities),
+            "answer": processor.postprocess(probabilities),
             "probabilities": [float(p) for p in probabilities],
         }
         for person, probabilities in found.items()
     }
-    return {"thresholds": list(decision.thresholds), **metrics}, persons
+    return {"thresholds": list(processor.thresholds), **metrics}, persons
 
 
 def _curves(run: Run, part: str) -> dict[str, Any]:
@@ -300,20 +304,20 @@ def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[st
 def _checkpoint(
     run: Run,
     module: nn.Module,
-    decision: Decision,
+    processor: RecordingProcessor,
     training: Sequence[str],
     validation: Sequence[str],
     answers: Floats,
     parent: Checkpoint | None = None,
 ) -> Checkpoint:
     """``module`` as a file; ``answers`` [recordings, classes] are about ``validation``."""
-    found = run.examples.of_persons(decision, validation, answers)
-    metrics = person_metrics(decision, run.truths, found)
+    found = run.examples.of_persons(processor, validation, answers)
+    metrics = person_metrics(processor, run.truths, found)
     return Checkpoint(
         model=run.entry.name,
         weights={name: value.numpy() for name, value in module.state_dict().items()},
-        signature=run.entry.signature(len(decision.labels)),
-        decision=decision,
+        signature=run.entry.signature(len(processor.labels)),
+        processor=processor,
         recipe=run.recipe,
         facts={
             **_facts(run, module, training, validation, metrics, parent),

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import tinyml
-from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
+from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ListedFile, ModelFile, Parity
 from tinyml.core.files import sha256, write_json, write_text
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.recording_processor import recording_processor
 from tinyml.pages.card import model_card
 from tinyml.pages.run_script import (
     ARRAYS_SCRIPT,
@@ -57,7 +58,7 @@ def assemble(
         model=subject.name,
         target=target,
         signature=subject.signature,
-        decision=subject.decision,
+        processor=subject.processor,
         models=models,
         parity=parity,
         stages=subject.stages,
@@ -78,16 +79,16 @@ def assemble(
 
 def _script(subject: Subject) -> str | None:
     """The ``run.py`` for what the model takes: arrays, images, waveforms, or none."""
-    if subject.decision is None:
+    if subject.processor is None:
         return ARRAYS_SCRIPT
-    if isinstance(subject.decision, ImageDecision):
+    if isinstance(subject.processor, ImageProcessor):
         return IMAGES_SCRIPT
-    return None if subject.decision.whole else RUN_SCRIPT
+    return None if recording_processor(subject.processor).whole else RUN_SCRIPT
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
+def _files(folder: Path) -> dict[str, ListedFile]:
     return {
-        path.name: {"size": path.stat().st_size, "sha256": sha256(path)}
+        path.name: ListedFile(path.stat().st_size, sha256(path))
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }
