@@ -20,7 +20,7 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.export.capture import capture
+from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
 from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW

@@ -14,8 +14,8 @@ from tinyml.core import registry
 from tinyml.core.integers import step
 from tinyml.core.spec import Array, Signature, TensorSpec
 from tinyml.core.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION
+from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import GENERATED
-from tinyml.export.stage_values import eager_values
 from tinyml.pipeline.answers import reference
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "keyword_spotting.py"

@@ -19,21 +19,21 @@ from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.subprocesses import run_child
 from tinyml.export import facts, parity
 from tinyml.export.blocks import blocks
-from tinyml.export.capture import NAMES, PROGRAM, capture
+from tinyml.export.capture.program import NAMES, PROGRAM, capture
+from tinyml.export.capture.stage_values import captured_values, eager_values
 from tinyml.export.facts import Facts
 from tinyml.export.joined import joined
-from tinyml.export.passes.torch import rewrite
-from tinyml.export.stage_values import captured_values, eager_values
+from tinyml.export.rewrites import rewrite
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.pipeline.answers.reference import Reference
-from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.inspect_tflite import inspect_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 FORMATS = ("onnx", "tflite")
 RUNTIMES = {"onnx": ONNXRUNTIME, "tflite": LITERT}
 OPTIMISED = {"onnx": "onnxruntime+fusion", "tflite": "litert+xnnpack"}
-INSPECT = {"onnx": inspect_onnx, "tflite": inspect_tflite}
+INSPECT = {"onnx": summarize_onnx, "tflite": summarize_tflite}
 TIMEOUT_S = 300.0
 
 
@@ -123,7 +123,7 @@ def _convert(fmt: str, folder: Path) -> tuple[float, str]:
     log = folder / f"{fmt}.log"
     try:
         run_child(
-            f"tinyml.export.write_{fmt}",
+            f"tinyml.export.formats.{fmt}.write",
             [*(str(p) for p in paths), "--twin", str(folder / f"twin.{fmt}")],
             log=log,
             timeout_s=TIMEOUT_S,

@@ -10,7 +10,7 @@ import pytest
 from corpus_line import FORMATS, prepare, run
 from corpus_table import BY_NAME, ENTRIES, QUICK
 
-from tinyml.export.passes.torch import PASSES
+from tinyml.export.rewrites import REWRITES
 
 TABLE = Path(__file__).parents[2] / "docs" / "corpus.md"
 LEAST_BLOCKS = 4
@@ -53,4 +53,4 @@ def test_every_rewrite_fires_in_a_network(tmp_path: Path) -> None:
     networks = ("ds-cnn", "autoencoder", "adaptive-pooling", "spectrogram", "hf-distilbert")
     networks += ("hf-mobilenet-v1", "activations")
     fired = [prepare(BY_NAME[name], tmp_path).passes for name in networks]
-    assert {name for counts in fired for name, count in counts.items() if count} == set(PASSES)
+    assert {name for counts in fired for name, count in counts.items() if count} == set(REWRITES)

@@ -14,15 +14,15 @@ from torch import nn
 
 from tinyml.core.spec import Array
 from tinyml.export import calibrate, flatbuffer, operators, quantize_onnx, quantize_tflite
-from tinyml.export.capture import capture
+from tinyml.export.capture.program import capture
+from tinyml.export.formats.onnx.rewrites import rewrite as rewrite_onnx
+from tinyml.export.formats.onnx.write import to_onnx
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.keep_float import kept_operators
 from tinyml.export.operators import FileGraph
-from tinyml.export.passes import tflite as passes
-from tinyml.export.passes.onnx import rewrite as rewrite_onnx
-from tinyml.export.passes.torch import rewrite
 from tinyml.export.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
 from tinyml.export.precision import integers_of
-from tinyml.export.write_onnx import to_onnx
+from tinyml.export.rewrites import rewrite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -30,7 +30,7 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
     """Both float32 files of ``network``, dense."""
     model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
+    rewrites.rewrite(model, sparse=False)
     (folder / "n.tflite").write_bytes(flatbuffer.pack(model))
     graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
     rewrite_onnx(graph)
@@ -75,7 +75,7 @@ def quantized(path: Path, plan: QuantPlan) -> bytes:
         model = quantize_tflite.quantize(
             flatbuffer.unpack(path.read_bytes()), plan, plan.adapted(path)
         )
-        passes.rewrite(model)
+        rewrites.rewrite(model)
         return flatbuffer.pack(model)
     made = quantize_onnx.quantize(onnx.load(path), plan, plan.adapted(path))
     return bytes(made.SerializeToString(deterministic=True))

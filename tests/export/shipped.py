@@ -8,9 +8,10 @@ from types import ModuleType
 
 from tinyml.core.bundle import StageParity, in_order
 from tinyml.core.spec import Array, Arrays
-from tinyml.export import write_onnx, write_tflite
-from tinyml.export.capture import Captured
+from tinyml.export.capture.program import Captured
 from tinyml.export.facts import Facts
+from tinyml.export.formats.onnx import write as write_onnx
+from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.parity import compare
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Array, Signature, TensorSpec
 from tinyml.export import flatbuffer, quantizer_rules
-from tinyml.export.capture import capture
-from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
-from tinyml.export.passes.torch import rewrite
+from tinyml.export.capture.program import capture
+from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
+from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.precision.w8a8_static import WEIGHT
-from tinyml.export.write_tflite import to_tflite
+from tinyml.export.rewrites import rewrite
 
 SIDE = 16
 FP16 = 1

@@ -13,8 +13,8 @@ from tinyml.core.errors import ExportError, InputError
 from tinyml.core.spec import Array, Signature
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
-from tinyml.export.capture import capture, with_stages
-from tinyml.export.stage_values import captured_values
+from tinyml.export.capture.program import capture, with_stages
+from tinyml.export.capture.stage_values import captured_values
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
 B = np.full((2, 3), 2, np.float32)

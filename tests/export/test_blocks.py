@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.blocks import blocks
-from tinyml.export.capture import capture
+from tinyml.export.capture.program import capture
+from tinyml.export.capture.stage_values import captured_values, eager_values
 from tinyml.export.parity import compare
-from tinyml.export.stage_values import captured_values, eager_values
 
 X = {"x": np.random.default_rng(0).standard_normal((1, 4)).astype(np.float32)}
 SIGNATURE = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 4)),))

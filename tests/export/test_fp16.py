@@ -14,13 +14,13 @@ from tinyml.core.bundle import StageParity
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export import parity
-from tinyml.export.capture import Captured, capture
-from tinyml.export.passes.torch import rewrite
+from tinyml.export.capture.program import Captured, capture
+from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.precision import fp16
 from tinyml.export.precision import plan as plans
 from tinyml.export.precision.half import HalfProgram
 from tinyml.export.precision.plan import PrecisionPlan
-from tinyml.export.stage_values import eager_values
+from tinyml.export.rewrites import rewrite
 from tinyml.models.funnelnet import FUNNELNET, FunnelNet
 
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
@@ -185,7 +185,7 @@ class Made:
         return self.plans[fmt]
 
     def write(self, fmt: str, plan: PrecisionPlan | None, name: str) -> Shipped:
-        from tinyml.export.capture import NAMES, PROGRAM, load
+        from tinyml.export.capture.program import NAMES, PROGRAM, load
 
         path = self.folder / f"{name}.{fmt}"
         captured = load(self.folder / PROGRAM, self.folder / NAMES)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tinyml.core.parts import OUTPUT, Joined
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export.capture import capture
+from tinyml.export.capture.program import capture
 from tinyml.export.joined import joined
 
 

@@ -20,11 +20,11 @@ from tinyml.core.errors import InputError
 from tinyml.core.registry import INTEGER
 from tinyml.core.tolerance import sqnr_db
 from tinyml.export import flatbuffer, quantize_onnx, quantize_tflite
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.keep_float import kept_operators
-from tinyml.export.passes import tflite as passes
-from tinyml.runtimes import file_sparse
-from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.inspect_tflite import inspect_tflite
+from tinyml.modelfile import sparse_storage
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -90,19 +90,19 @@ def test_pruned_zeros_stay_zeros_and_only_convolutions_are_stored_sparse(
 ) -> None:
     network = pointwise(kept=0.1)
     model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
+    rewrites.rewrite(model, sparse=False)
     path = tmp_path / "d.tflite"
     path.write_bytes(flatbuffer.pack(model))
     plan = planned(path, "w8a8-static")
     dense = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
-    passes.rewrite(dense, sparse=False)
+    rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = flatbuffer.unpack(data)
-    found = list(file_sparse.sparse_tensors(made))
+    found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 2
     for tensor, layer in zip(found, ("second", "first"), strict=True):
         weight = network.get_parameter(f"{layer}.weight").detach().numpy()
-        stored = file_sparse.dense(path, made, tensor)
+        stored = sparse_storage.dense(path, made, tensor)
         assert np.all(stored[weight.transpose(0, 2, 3, 1) == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)
     before, after = answers(flatbuffer.pack(dense)), answers(data)
@@ -142,11 +142,11 @@ def test_litert_still_refuses_the_sparse_integers_that_are_never_written(
     """When this fails, LiteRT has learned it, and `store_sparse` may store more."""
     import importlib
 
-    module = importlib.import_module("tinyml.export.passes.tflite.store_sparse")
+    module = importlib.import_module("tinyml.export.formats.tflite.rewrites.store_sparse")
     network = pointwise(kept=0.1)
     path = tmp_path / "d.tflite"
     model = flatbuffer.unpack(converted(network))
-    passes.rewrite(model, sparse=False)
+    rewrites.rewrite(model, sparse=False)
     path.write_bytes(flatbuffer.pack(model))
     monkeypatch.setattr(module, "_int8", lambda: -1)  # takes every integer weight for a float
     path.write_bytes(quantized(path, planned(path, precision)))
@@ -237,13 +237,13 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     out = tmp_path / f"q.{fmt}"
     out.write_bytes(quantized(path, planned(path, precision, kept)))
     assert unread_bytes(read_model(out)) == {}
-    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
     # 16 channels of 8 x 8 pixels, 27 taps each: the entry alone is quantized.
     assert facts.macs is not None
     assert facts.float_macs == facts.macs - 16 * 64 * 27
     if fmt == "tflite":
         model = flatbuffer.unpack(path.read_bytes())
-        passes.rewrite(model)
+        rewrites.rewrite(model)
         assert out.stat().st_size < len(flatbuffer.pack(model)) + 4096
 
 
@@ -319,7 +319,7 @@ def test_macs_are_counted_through_integers(
 ) -> None:
     out = tmp_path / "q.onnx"
     out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
-    facts = inspect_onnx(out)
-    assert facts.macs == inspect_onnx(floats["onnx"]).macs
+    facts = summarize_onnx(out)
+    assert facts.macs == summarize_onnx(floats["onnx"]).macs
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert "unknown" not in {layer.activation for layer in facts.layers}

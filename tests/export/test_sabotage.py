@@ -20,11 +20,10 @@ from small_networks import CHANNELS, SIGNATURE, STAGES, network
 
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import ValidationError
-from tinyml.export import flatbuffer
-from tinyml.export.capture import Captured, capture
+from tinyml.export import flatbuffer, rewrites
+from tinyml.export.capture.program import Captured, capture
+from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import cases, gate
-from tinyml.export.passes import torch as passes
-from tinyml.export.stage_values import eager_values
 
 CASES = cases(SIGNATURE, seed=0)
 # One weight between channels that are not silenced by their ReLU.
@@ -71,7 +70,7 @@ def drop_normalisation(program: torch.export.ExportedProgram, stages: dict[str, 
 
 
 def test_an_honest_export_has_no_divergence(tmp_path: Path) -> None:
-    captured, _ = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    captured, _ = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     for fmt in FORMATS:
         assert first_divergence(ship(captured, fmt, tmp_path), CASES, reference()) is None
 
@@ -88,7 +87,7 @@ def test_an_honest_export_has_no_divergence(tmp_path: Path) -> None:
 def test_a_wrong_program_is_caught_at_its_stage(
     sabotage: Callable[[Captured], None], stage: str, case: str, fmt: str, tmp_path: Path
 ) -> None:
-    captured, _ = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    captured, _ = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     sabotage(captured)
     captured.program.graph_module.recompile()
     assert_caught(ship(captured, fmt, tmp_path), stage, case)
@@ -98,15 +97,15 @@ def test_a_wrong_program_is_caught_at_its_stage(
 def test_a_pass_that_drops_the_normalisation_is_caught_at_its_stage(
     fmt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(passes.PASSES, "fold_batchnorm", drop_normalisation)
-    captured, counts = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    monkeypatch.setitem(rewrites.REWRITES, "fold_batchnorm", drop_normalisation)
+    captured, counts = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     assert counts["fold_batchnorm"] == 3
     assert_caught(ship(captured, fmt, tmp_path), "first", "random")
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_a_weight_changed_after_the_writer_is_caught_at_its_stage(fmt: str, tmp_path: Path) -> None:
-    captured, _ = passes.rewrite(capture(network(), SIGNATURE, STAGES))
+    captured, _ = rewrites.rewrite(capture(network(), SIGNATURE, STAGES))
     weight = captured.program.state_dict["batch_norm_1_weight"].detach().numpy()
     shipped = ship(captured, fmt, tmp_path)
     {"onnx": nudge_onnx, "tflite": nudge_tflite}[fmt](shipped.path, weight)

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
 from tinyml.export import flatbuffer, quantize_tflite
+from tinyml.export.formats.tflite import rewrites
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
-from tinyml.export.passes import tflite as passes
 from tinyml.export.plan import NO_RANGES, QuantPlan, plan_weights
-from tinyml.runtimes import file_sparse
-from tinyml.runtimes.file_graph import read_graph
-from tinyml.runtimes.inspect_onnx import inspect_onnx
-from tinyml.runtimes.inspect_tflite import inspect_tflite
+from tinyml.modelfile import sparse_storage
+from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 # ai-edge-quantizer opens a file like this itself.
@@ -124,7 +124,7 @@ def test_the_weights_of_every_layer_are_stored_in_eight_bits(
     network = Many()
     assert sizes == sorted(p.numel() for p in network.parameters() if p.ndim > 1)
     assert len(sizes) == sum(own.scheme == "int8" for own in plan.tensors.values())
-    facts = inspect_onnx(out) if fmt == "onnx" else inspect_tflite(out)
+    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert {layer.activation for layer in facts.layers if layer.macs} == {"float32"}
 
@@ -184,15 +184,15 @@ def test_zeros_stay_and_every_matrix_is_stored_sparse_with_the_same_answers(
     path = write_floats(network, tmp_path)["tflite"]
     plan = planned(path)
     dense = quantize_tflite.quantize(flatbuffer.unpack(path.read_bytes()), plan)
-    passes.rewrite(dense, sparse=False)
+    rewrites.rewrite(dense, sparse=False)
     data = quantized(path, plan)
     made = flatbuffer.unpack(data)
-    found = list(file_sparse.sparse_tensors(made))
+    found = list(sparse_storage.sparse_tensors(made))
     assert len(found) == 3
     for tensor, layer in zip(found, ("classes", "second", "first"), strict=True):
         weight = network.get_parameter(f"{layer}.weight").detach().numpy()
         weight = weight.transpose(0, 2, 3, 1) if weight.ndim == 4 else weight
-        stored = file_sparse.dense(path, made, tensor)
+        stored = sparse_storage.dense(path, made, tensor)
         assert stored.dtype == np.int8
         assert np.all(stored[weight == 0] == 0)
         assert np.count_nonzero(stored) > 0.9 * np.count_nonzero(weight)

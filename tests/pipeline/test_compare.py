@@ -283,8 +283,8 @@ def test_two_formats_of_one_network_have_the_same_layers(small_bundle: Path) -> 
 
 def test_what_a_tflite_file_stores_sparse_is_shown(small_bundle: Path, tmp_path: Path) -> None:
     from tinyml.export import flatbuffer
-    from tinyml.export.passes.tflite.share_buffers import share_buffers
-    from tinyml.export.passes.tflite.store_sparse import store_sparse
+    from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
+    from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 
     dense = next(small_bundle.glob("*.tflite"))
     model = flatbuffer.unpack(dense.read_bytes())

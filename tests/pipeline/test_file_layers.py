@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from tinyml.core.spec import Array
+from tinyml.modelfile.graph import Graph, Operator, Tensor
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
-from tinyml.runtimes.file_graph import ModelGraph, Operator, Value
 
 RANDOM = np.random.default_rng(0)
 
 
-def graph(*operators: Operator, weights: dict[str, Array] | None = None) -> ModelGraph:
+def graph(*operators: Operator, weights: dict[str, Array] | None = None) -> Graph:
     """Of ``operators``; every value that is no weight has four axes."""
     names = {name for o in operators for name in (*o.inputs, *o.outputs)}
-    values = {name: Value(name, (1, 8, 4, 4), "float32") for name in names}
+    values = {name: Tensor(name, (1, 8, 4, 4), "float32") for name in names}
     for name, array in (weights or {}).items():
-        values[name] = Value(name, array.shape, "float32", lambda array=array: array, name)
-    return ModelGraph("onnx", 0, operators, values, ("x",), (operators[-1].outputs[0],))
+        values[name] = Tensor(name, array.shape, "float32", lambda array=array: array, name)
+    return Graph("onnx", 0, operators, values, ("x",), (operators[-1].outputs[0],))
 
 
 WEIGHTS: dict[str, tuple[tuple[int, ...], dict[str, Any], int, int]] = {

@@ -95,7 +95,7 @@ def test_a_stage_of_the_program_is_read_with_torch(tmp_path: Path) -> None:
     from torch import nn
 
     from tinyml.core.spec import Signature, TensorSpec
-    from tinyml.export.capture import capture
+    from tinyml.export.capture.program import capture
     from tinyml.pipeline.answers.reference import Reference
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tinyml.core.errors import ExportError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export.capture import capture
+from tinyml.export.capture.program import capture
 from tinyml.pipeline import export
 from tinyml.pipeline.steps import write_files
 

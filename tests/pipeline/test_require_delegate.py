@@ -80,7 +80,7 @@ def test_a_manifest_says_what_is_taken_and_inspection_measures_the_same(small_bu
 
 
 def test_what_is_left_is_a_table_of_the_text() -> None:
-    text = inspection_text({"delegation": taken(2).to_json()})
+    text = inspection_text({"delegation": delegation.report(taken(2))})
     assert "  delegated                  18\n" in text
     assert "  undelegated                2\n" in text
     assert "delegation, undelegated:\n  op    name  macs  cure\n  SIGN  s0    0 " in text

@@ -18,10 +18,10 @@ import soundfile
 from processes import wait_for
 
 from tinyml.core.errors import InputError
+from tinyml.modelfile.tflite_file import import_schema, write_tflite
 from tinyml.pipeline.inspect import inspect
 from tinyml.runtimes import file_session
 from tinyml.runtimes.file_session import ChildRuntime, receive, send
-from tinyml.runtimes.file_tflite import import_schema, write_tflite
 
 RUNTIME = """
 import os, signal, sys, time

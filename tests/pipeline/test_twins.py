@@ -13,8 +13,9 @@ from tinyml.core.bundle import Bundle
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
-from tinyml.export import facts, twin, write_tflite
-from tinyml.export.capture import NAMES, PROGRAM, capture
+from tinyml.export import facts, twin
+from tinyml.export.capture.program import NAMES, PROGRAM, capture
+from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.pipeline.build import build_bundle
 from tinyml.pipeline.verify import verify
 
@@ -100,7 +101,7 @@ def test_a_twin_gives_out_what_was_there_before_it_was_written_over(tmp_path: Pa
     capture(module, SIGNATURE, ("0",)).save(tmp_path)
     arguments = [tmp_path / name for name in (PROGRAM, NAMES, "a.tflite", "facts.json")]
     run_child(
-        "tinyml.export.write_tflite",
+        "tinyml.export.formats.tflite.write",
         [*map(str, arguments), "--twin", str(tmp_path / "t.tflite")],
         log=tmp_path / "log",
         timeout_s=120,

@@ -77,7 +77,7 @@ except SystemExit as end:
 
 def test_is_off_in_the_process_that_writes_onnx() -> None:
     script = """
-import tinyml.export.write_onnx
+import tinyml.export.formats.onnx.write
 import onnxruntime
 """
     assert imported_with(script) == ["1"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from sparse_cases import CASES
 
-from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.runtimes.sparse_support import Engagement, engagement
 
 RECORDED = Path(__file__).with_name("recorded.json")
 ARCH = {"litert": "aarch64", "litert-web": "wasm32"}

@@ -9,8 +9,8 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
-from tinyml.export.passes.tflite.store_sparse import store_sparse
-from tinyml.runtimes.file_tflite import import_schema
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.modelfile.tflite_file import import_schema
 
 SAME, VALID = 0, 1
 RELU6 = 3

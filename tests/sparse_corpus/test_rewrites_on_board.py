@@ -13,10 +13,10 @@ from emulated_board.board import count, open_board
 from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export import write_tflite
-from tinyml.export.capture import capture
-from tinyml.export.passes import tflite
-from tinyml.export.passes import torch as program
+from tinyml.export import rewrites as program
+from tinyml.export.capture.program import capture
+from tinyml.export.formats.tflite import rewrites as tflite
+from tinyml.export.formats.tflite import write as write_tflite
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,8 +90,8 @@ def export(case: Case, path: Path) -> dict[str, int]:
 
 def without(rewrite: str, patch: pytest.MonkeyPatch) -> None:
     """Leave one rewrite out of the export."""
-    patch.delitem(tflite.PASSES, rewrite, raising=False)
-    patch.delitem(program.PASSES, rewrite, raising=False)
+    patch.delitem(tflite.REWRITES, rewrite, raising=False)
+    patch.delitem(program.REWRITES, rewrite, raising=False)
     kept = tuple(apply for apply in write_tflite.FOR_LITERT if apply.__name__ != rewrite)
     patch.setattr(write_tflite, "FOR_LITERT", kept)
 

@@ -9,9 +9,9 @@ from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
 
 from tinyml.core.target import all_targets
-from tinyml.runtimes.file_graph import read_graph
+from tinyml.modelfile.graph import read_graph
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
-from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.runtimes.sparse_support import Engagement, engagement
 
 # What the lint names where a network just misses a condition: an open end comes with its cause.
 CASE_VERSION = "litert-2.3.0"

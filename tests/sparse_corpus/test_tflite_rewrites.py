@@ -14,11 +14,11 @@ from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
 from tinyml.export import flatbuffer
 from tinyml.export.flatbuffer_edit import name_of
-from tinyml.export.passes.tflite.average_by_depthwise import average_by_depthwise
-from tinyml.export.passes.tflite.average_by_mean import average_by_mean
-from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
-from tinyml.export.passes.tflite.pad_explicitly import pad_explicitly
-from tinyml.export.passes.tflite.store_sparse import store_sparse
+from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_by_depthwise
+from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
+from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
+from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 
 Build = Callable[[SparseNetwork, str], str]
 INT8 = 9

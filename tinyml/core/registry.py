@@ -59,8 +59,8 @@ RUNTIMES = {
 }
 
 WRITERS = {
-    "onnx": "tinyml.export.write_onnx",
-    "tflite": "tinyml.export.write_tflite",
+    "onnx": "tinyml.export.formats.onnx.write",
+    "tflite": "tinyml.export.formats.tflite.write",
 }
 
 RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}

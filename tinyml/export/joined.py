@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from tinyml.core.parts import OUTPUT, STAGE, Joined, Key
-from tinyml.export.capture import Captured
+from tinyml.export.capture.program import Captured
 
 JOINS = ("cat", "concat", "stack", "hstack", "vstack", "dstack", "column_stack")
 MOVERS = (

@@ -22,13 +22,13 @@ from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array
 from tinyml.export.correct_biases_onnx import correct_biases, set_weights
 from tinyml.export.facts import Facts
+from tinyml.export.formats.onnx.guard_float_layers import guard_float_layers
 from tinyml.export.integer_ends import (
     DEQUANTIZE,
     DEQUANTIZED,
     QUANTIZE,
     integer_ends_of_onnx,
 )
-from tinyml.export.onnx_kept import keep_kept
 from tinyml.export.onnx_weights import INTEGERS, weights_to_int8
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
@@ -114,7 +114,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
     )
     quantizer.quantize_model()
     made = _in_order(quantizer.model)
-    keep_kept(made, planned.kept)
+    guard_float_layers(made, planned.kept)
     return made
 
 

@@ -20,13 +20,13 @@ from tinyml.core.spec import Array
 from tinyml.export import flatbuffer
 from tinyml.export.correct_biases_tflite import correct_biases, set_weights
 from tinyml.export.facts import Facts
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
+from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.integer_ends import of_tflite
-from tinyml.export.passes.tflite import rewrite
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
 from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.export.run_quantizer import Quantized, run_quantizer
-from tinyml.export.tflite_runtimes import minimum_runtime
 from tinyml.export.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
 
 # ai-edge-quantizer's word for one scale a weight.

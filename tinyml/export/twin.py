@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export.capture import Captured, load
+from tinyml.export.capture.program import Captured, load
 from tinyml.export.facts import Facts
 from tinyml.export.precision import plan
 from tinyml.export.precision.plan import PrecisionPlan

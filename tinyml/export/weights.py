@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tinyml.core.errors import CheckpointError, ExportError, TinymlError
 from tinyml.core.finite import check_finite
-from tinyml.export.capture import one_line
+from tinyml.export.capture.program import one_line
 
 SHOWN = 4
 Tensors = Mapping[str, Tensor]

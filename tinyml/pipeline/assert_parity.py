@@ -133,7 +133,7 @@ def _wanted(
     """(stage -> array, output -> array) of the reference."""
     if hasattr(reference, "named_modules"):
         from tinyml.export.adapt import adapted
-        from tinyml.export.stage_values import eager_values
+        from tinyml.export.capture.stage_values import eager_values
 
         with adapted(reference, list(given), layout):
             return eager_values(reference, given, signature, stages)

@@ -12,7 +12,7 @@ from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
 from tinyml.pipeline.steps import delegation
-from tinyml.runtimes.file_read import FileSummary, summary_of
+from tinyml.runtimes.file_read import FileReport, report_of
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -45,11 +45,11 @@ def read_file(path: Path) -> dict[str, Any]:
 
     No runtime sees it. Raises `InputError` for a file that is not whole.
     """
-    return _as_json(path, summary_of(path))
+    return _as_json(path, report_of(path))
 
 
-def _as_json(path: Path, found: FileSummary) -> dict[str, Any]:
-    shown = found.facts.to_json() | {"lint": [finding.to_json() for finding in found.lint]}
+def _as_json(path: Path, found: FileReport) -> dict[str, Any]:
+    shown = found.summary.to_json() | {"lint": [finding.to_json() for finding in found.lint]}
     return shown | ({"sparse_weights": _sparse(found)} if path.suffix == ".tflite" else {})
 
 
@@ -98,7 +98,7 @@ def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:
     return {"delegation": told} if told else {}
 
 
-def _sparse(found: FileSummary) -> list[dict[str, Any]]:
+def _sparse(found: FileReport) -> list[dict[str, Any]]:
     """Weights that a .tflite file stores without their zeros."""
     return [{**asdict(weight), "sparsity": round(weight.sparsity, 4)} for weight in found.sparse]
 
@@ -106,7 +106,7 @@ def _sparse(found: FileSummary) -> list[dict[str, Any]]:
 def _contents(path: Path, target: Target | None) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The file's own facts, or why they cannot be read here; and its findings."""
     try:
-        facts = _as_json(path, summary_of(path, target.name if target else ""))
+        facts = _as_json(path, report_of(path, target.name if target else ""))
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}, []
     names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")

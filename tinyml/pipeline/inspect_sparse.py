@@ -11,8 +11,8 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.target import Target, find_target
 from tinyml.runtimes.file_read import engagement_of
-from tinyml.runtimes.sparse import Engagement
-from tinyml.runtimes.sparse.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
+from tinyml.runtimes.sparse_support import Engagement
+from tinyml.runtimes.sparse_support.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
 
 CPU_INFO = Path("/proc/cpuinfo")
 WEB_ARCH = "wasm32"

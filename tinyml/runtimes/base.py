@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -65,16 +64,6 @@ class Runtime(Protocol):
         """`reader`, once."""
 
 
-def check_file(path: Path) -> None:
-    """Raise `InputError` unless ``path`` is a file that can be read and is not empty."""
-    if not path.is_file():
-        raise InputError(f"no model file at {path}")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read", hint="check the file's permissions")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty", hint="copy or export it again")
-
-
 def refusal(path: Path, engine: str, reason: object, said: str = "") -> InputError:
     """The error for a file that ``engine`` does not take: one line, its own reason in it."""
     text = _one_line(str(reason)) or _one_line(said) or "no reason given"
@@ -84,13 +73,6 @@ def refusal(path: Path, engine: str, reason: object, said: str = "") -> InputErr
 def failure(path: Path, engine: str, reason: object) -> InputError:
     """The error for a model that loads but fails on its inputs."""
     return InputError(f"{path}: {engine} fails on these inputs: {_one_line(str(reason))}")
-
-
-def unknown_tensor(path: Path, name: str, known: Collection[str]) -> InputError:
-    """The error for a tensor that the file does not have."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"it has {len(known)} named tensors"
-    return InputError(f"{path} has no tensor '{name}'", hint=hint)
 
 
 @contextlib.contextmanager

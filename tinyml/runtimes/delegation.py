@@ -23,9 +23,9 @@ from typing import Any
 from tinyml.core.errors import InputError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.modelfile.summarize_tflite import read_operators
+from tinyml.modelfile.summary import Layer
 from tinyml.runtimes import in_child
-from tinyml.runtimes.file_facts import Layer
-from tinyml.runtimes.inspect_tflite import read_operators
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
 
@@ -187,7 +187,7 @@ def _unseen(engine: Any, path: Path) -> int:
     """Operators of the subgraphs that loops and branches run."""
     if engine.num_subgraphs() == 1:
         return 0
-    from tinyml.runtimes.file_tflite import read_tflite
+    from tinyml.modelfile.tflite_file import read_tflite
 
     return sum(len(graph.operators or ()) for graph in read_tflite(path).subgraphs[1:])
 

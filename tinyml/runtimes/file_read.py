@@ -19,12 +19,12 @@ from tinyml.core.diagnosis import Finding
 from tinyml.core.errors import InputError
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.modelfile.cut import cut_file
+from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
+from tinyml.modelfile.summary import Summary
 from tinyml.runtimes import in_child
-from tinyml.runtimes.cut import cut_file
-from tinyml.runtimes.file_facts import FileFacts
-from tinyml.runtimes.file_sparse import SparseTensor, read_sparse
 from tinyml.runtimes.lint import lint
-from tinyml.runtimes.sparse import Engagement, engagement
+from tinyml.runtimes.sparse_support import Engagement, engagement
 
 WHO = "its reader"
 SECONDS = 300.0
@@ -35,10 +35,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class FileSummary:
+class FileReport:
     """``lint``: for a target, or what no target is needed for; ``sparse``: of a .tflite."""
 
-    facts: FileFacts
+    summary: Summary
     lint: tuple[Finding, ...]
     sparse: tuple[SparseTensor, ...]
 
@@ -50,26 +50,26 @@ class Cut:
     inputs: tuple[str, ...]
 
 
-def read_facts(path: Path) -> FileFacts:
+def read_summary(path: Path) -> Summary:
     """One model file by its suffix; `InputError` for any other, or one that is not whole."""
     if path.suffix == ".tflite":
-        from tinyml.runtimes.inspect_tflite import inspect_tflite
+        from tinyml.modelfile.summarize_tflite import summarize_tflite
 
-        return inspect_tflite(path)
+        return summarize_tflite(path)
     if path.suffix == ".onnx":
-        from tinyml.runtimes.inspect_onnx import inspect_onnx
+        from tinyml.modelfile.summarize_onnx import summarize_onnx
 
-        return inspect_onnx(path)
+        return summarize_onnx(path)
     raise InputError(
         f"{path} is not a model file that can be read", hint="give a bundle, a .tflite or an .onnx"
     )
 
 
-def read_summary(path: Path, target: str = "") -> FileSummary:
-    """`summary_of`, in this process."""
-    facts = read_facts(path)
+def read_report(path: Path, target: str = "") -> FileReport:
+    """`report_of`, in this process."""
+    summary = read_summary(path)
     found = lint(path, find_target(target) if target else None)
-    return FileSummary(facts, found, read_sparse(path) if path.suffix == ".tflite" else ())
+    return FileReport(summary, found, read_sparse(path) if path.suffix == ".tflite" else ())
 
 
 def _engagement(path: Path, runtime: str, version: str, arch: str, avx: str) -> Engagement:
@@ -81,29 +81,29 @@ def _cut(path: Path, tensor: str, out: str) -> Cut:
 
 
 READERS: Mapping[str, Callable[..., Any]] = {
-    "summary": read_summary,
+    "summary": read_report,
     "engagement": _engagement,
     "cut": _cut,
 }
 
 
-def summary_of(path: Path, target: str = "") -> FileSummary:
+def report_of(path: Path, target: str = "") -> FileReport:
     """What the file at ``path`` holds, and what is slow, large or fragile in it for ``target``.
 
     Raises `InputError` for a file that is not a whole .onnx or .tflite, or that its reader dies of
     or does not end on; `MissingExtraError` without its reader.
     """
-    return _read(FileSummary, path, "summary", target)
+    return _read(FileReport, path, "summary", target)
 
 
 def engagement_of(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> Engagement:
-    """As `tinyml.runtimes.sparse.engagement`."""
+    """As `tinyml.runtimes.sparse_support.engagement`."""
     arguments = (runtime, version, arch, "avx" if avx else "")
     return _read(Engagement, path, "engagement", *arguments)
 
 
 def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
-    """As `tinyml.runtimes.cut.cut_file`: ``out`` is written by the child."""
+    """As `tinyml.modelfile.cut.cut_file`: ``out`` is written by the child."""
     return _read(Cut, path, "cut", tensor, str(out)).inputs
 
 

@@ -14,16 +14,8 @@ import numpy as np
 
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
-from tinyml.runtimes.base import (
-    READER_THREADS,
-    Reader,
-    check_file,
-    failure,
-    heard,
-    native_noise,
-    refusal,
-    unknown_tensor,
-)
+from tinyml.modelfile.broken_file import check_file, unknown_tensor
+from tinyml.runtimes.base import READER_THREADS, Reader, failure, heard, native_noise, refusal
 
 PACKAGES = (("ai-edge-litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime"))
 

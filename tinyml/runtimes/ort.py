@@ -11,16 +11,9 @@ from typing import Any
 
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
-from tinyml.runtimes.base import (
-    READER_THREADS,
-    Reader,
-    check_file,
-    failure,
-    native_noise,
-    refusal,
-    unknown_tensor,
-)
-from tinyml.runtimes.file_onnx import import_onnx, read_onnx, refuse_outside_data
+from tinyml.modelfile.broken_file import check_file, unknown_tensor
+from tinyml.modelfile.onnx_file import import_onnx, read_onnx, refuse_outside_data
+from tinyml.runtimes.base import READER_THREADS, Reader, failure, native_noise, refusal
 
 DTYPES = {
     "tensor(float)": "float32",

@@ -10,11 +10,11 @@ from recorded import recorded
 from scipy.optimize import nnls
 from sparse_cases import CASES
 
-from tinyml.runtimes.file_graph import read_graph
-from tinyml.runtimes.sparse.cluster import clusters
-from tinyml.runtimes.sparse.kernels import INSTRUCTIONS, features
-from tinyml.runtimes.sparse.nodes import nodes
-from tinyml.runtimes.sparse.versions import row
+from tinyml.modelfile.graph import read_graph
+from tinyml.runtimes.sparse_support.cluster import clusters
+from tinyml.runtimes.sparse_support.kernels import INSTRUCTIONS, features
+from tinyml.runtimes.sparse_support.nodes import nodes
+from tinyml.runtimes.sparse_support.versions import row
 
 VERSION = "2.3.0"
 

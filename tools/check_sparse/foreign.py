@@ -14,8 +14,8 @@ from tinyml.core.errors import DeviceError
 from tinyml.core.files import cache_folder
 from tinyml.core.folders import new_folder
 from tinyml.core.process import python_module, tied
-from tinyml.runtimes.file_sparse import dense, sparse_tensors
-from tinyml.runtimes.file_tflite import import_schema, indices, read_tflite, write_tflite
+from tinyml.modelfile.sparse_storage import dense, sparse_tensors
+from tinyml.modelfile.tflite_file import import_schema, indices, read_tflite, write_tflite
 
 WHEEL = "mediapipe==0.10.14"
 FILES = (

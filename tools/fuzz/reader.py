@@ -2,9 +2,8 @@
 
     python reader.py SEEDS SEED FIRST STOP
 
-``NUMBER facts``, ``NUMBER refused`` or ``NUMBER finding WHAT``. Shape inference of ONNX, which
-readers leave to a child of their own, is a fork here: the same limits, in a thousandth of the
-time.
+``NUMBER facts``, ``NUMBER refused`` or ``NUMBER finding WHAT``. Shape inference of ONNX,
+which takes memory and time as the file asks, is a fork here with the same limits.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ import mutate
 from tinyml.core.errors import InputError
 from tinyml.core.target import all_targets
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.runtimes import infer_shapes
-from tinyml.runtimes.cut import cut_file
-from tinyml.runtimes.file_facts import FileFacts
-from tinyml.runtimes.file_onnx import read_onnx
-from tinyml.runtimes.file_read import FileSummary, read_summary
+from tinyml.modelfile import infer_shapes
+from tinyml.modelfile.cut import cut_file
+from tinyml.modelfile.onnx_file import read_onnx
+from tinyml.modelfile.summary import Summary
+from tinyml.runtimes.file_read import FileReport, read_report
 from tinyml.runtimes.lint import lint
 
 MEMORY_MB = 512
@@ -82,10 +81,10 @@ def _judge(path: Path) -> str:
     return said if took < SECONDS else f"finding took {took:.1f} s"
 
 
-def _summary(path: Path) -> FileFacts:
+def _summary(path: Path) -> Summary:
     """As a child reads it, sends it, and the user's process takes it."""
-    text = json.dumps(to_json(read_summary(path)))
-    return from_json(FileSummary, parse_json(text, what=f"{path}")).facts
+    text = json.dumps(to_json(read_report(path)))
+    return from_json(FileReport, parse_json(text, what=f"{path}")).summary
 
 
 def _cut(path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.export.passes.tflite.store_sparse import store_sparse
-from tinyml.runtimes.file_tflite import import_schema, read_tflite, write_tflite
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.modelfile.tflite_file import import_schema, read_tflite, write_tflite
 
 DATA = "weights.bin"
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>\n'

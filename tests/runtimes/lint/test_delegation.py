@@ -9,6 +9,7 @@ import pytest
 from tiny_files import array, tflite
 
 from tinyml.core.errors import InputError
+from tinyml.modelfile.summary import Layer
 from tinyml.runtimes.delegation import (
     CURE_16_BITS,
     CURE_HYBRID,
@@ -18,7 +19,6 @@ from tinyml.runtimes.delegation import (
     measure,
 )
 from tinyml.runtimes.delegation import measured as in_child_measured
-from tinyml.runtimes.file_facts import Layer
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, FLOAT_ONLY
 
 ROW = ((1, 4), "float32")

@@ -20,7 +20,7 @@ from tinyml.core.spec import Arrays
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinyml.export.capture import Captured
+    from tinyml.export.capture.program import Captured
     from tinyml.export.plan import Scheme
     from tinyml.export.precision.plan import PrecisionPlan
 

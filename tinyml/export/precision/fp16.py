@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from tinyml.core.bundle import StageParity
-    from tinyml.export.capture import Captured
+    from tinyml.export.capture.program import Captured
 
     Cases = Mapping[str, Arrays]
 
@@ -57,7 +57,7 @@ def plan(
 
 def perform_onnx(model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> int:
     """Returns the number of values that are float16 now."""
-    from tinyml.export.passes.onnx.cast_to_float16 import cast_to_float16
+    from tinyml.export.formats.onnx.rewrites.cast_to_float16 import cast_to_float16
 
     keep = {value.producer().name for node in plan.kept for value in made.get(node, ())}
     return cast_to_float16(model, keep)
@@ -65,7 +65,9 @@ def perform_onnx(model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> in
 
 def perform_tflite(model: Any, plan: PrecisionPlan, made: Mapping[str, Any]) -> Any:
     """Returns the model and the number of weights that are float16 now."""
-    from tinyml.export.passes.tflite.cast_weights_to_float16 import cast_weights_to_float16
+    from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import (
+        cast_weights_to_float16,
+    )
 
     keep = {tensor for node in plan.kept for tensor in made.get(node, ())}
     return cast_weights_to_float16(model, keep)
@@ -95,7 +97,7 @@ class _Planner:
         return [n for n in found if is_weighted(n)] if self.weights_only else found
 
     def plan(self) -> PrecisionPlan:
-        from tinyml.export.module_stack import stage_of
+        from tinyml.export.capture.module_stack import stage_of
 
         nodes = self.nodes()
         if all(node.name in self.kept for node in nodes):
@@ -144,8 +146,8 @@ class _Planner:
         }
 
     def _found(self) -> Iterator[tuple[Finding, Node]]:
-        from tinyml.export.constants import value_of
-        from tinyml.export.module_stack import stage_of
+        from tinyml.export.capture.constants import value_of
+        from tinyml.export.capture.module_stack import stage_of
         from tinyml.export.precision.half import HalfProgram
 
         def about(node: Node, case: str, value: Array) -> Iterator[tuple[Finding, Node]]:
@@ -172,7 +174,7 @@ class _Planner:
 
     def _is_constant(self, node: Node) -> bool:
         """Weights are judged where they are used."""
-        from tinyml.export.constants import value_of
+        from tinyml.export.capture.constants import value_of
 
         return value_of(self.captured.program, node) is not None
 
@@ -210,7 +212,7 @@ class _Planner:
 
     def _to_keep(self, stage: str, *, last: bool) -> list[Node]:
         """The stage's own nodes; where they are kept already, what feeds it, nearest first."""
-        from tinyml.export.module_stack import stages_of
+        from tinyml.export.capture.module_stack import stages_of
 
         free = [node for node in self.nodes() if node.name not in self.kept]
         inside = [node for node in free if stage in stages_of(node)]

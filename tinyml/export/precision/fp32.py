@@ -9,7 +9,7 @@ from tinyml.core.spec import Arrays
 from tinyml.export.precision.plan import PrecisionPlan
 
 if TYPE_CHECKING:
-    from tinyml.export.capture import Captured
+    from tinyml.export.capture.program import Captured
 
     Cases = Mapping[str, Arrays]
 

@@ -11,8 +11,8 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from tinyml.core.spec import Array, Arrays
-from tinyml.export.capture import Captured
-from tinyml.export.stage_values import arguments
+from tinyml.export.capture.program import Captured
+from tinyml.export.capture.stage_values import arguments
 
 # What ai-edge-quantizer's float_casting takes: weights of these and no others.
 _WEIGHTED = ("aten.conv", "aten.linear")

@@ -12,9 +12,9 @@ from typing import Any
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import MissingExtraError
 from tinyml.core.files import sha256
-from tinyml.runtimes.file_facts import FileFacts, Layer
-from tinyml.runtimes.file_read import summary_of
-from tinyml.runtimes.file_sparse import SparseTensor
+from tinyml.modelfile.sparse_storage import SparseTensor
+from tinyml.modelfile.summary import Layer, Summary
+from tinyml.runtimes.file_read import report_of
 
 Value = int | float | str | None
 # Aligning takes time with the square of their number; more layers are paired by their place.
@@ -54,7 +54,7 @@ class Contents:
     size: int
     format: str
     model: ModelFile | None
-    facts: FileFacts | None
+    facts: Summary | None
     sparse: tuple[SparseTensor, ...]
     note: str = ""
 
@@ -112,8 +112,8 @@ def contents(path: Path, model: ModelFile | None) -> Contents:
     """
     note, facts, sparse = "", None, tuple[SparseTensor, ...]()
     try:
-        found = summary_of(path)
-        facts, sparse = found.facts, found.sparse
+        found = report_of(path)
+        facts, sparse = found.summary, found.sparse
     except MissingExtraError as error:
         if model is None:
             raise

@@ -10,10 +10,13 @@ from typing import Any
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import TensorSpec
+<<<<<<< HEAD
 from tinyml.core.typed_json import to_json
+=======
+from tinyml.modelfile.summary import TensorSummary
+>>>>>>> main
 from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.comparison.files import Both, Contents, both
-from tinyml.runtimes.file_facts import TensorFacts
 
 Promised = tuple[Bundle | None, Contents]
 
@@ -75,7 +78,7 @@ def _signature(bundle: Bundle | None, file: Contents, full: bool) -> dict[str, s
     return found
 
 
-def _tensor(spec: TensorSpec | TensorFacts, full: bool) -> str:
+def _tensor(spec: TensorSpec | TensorSummary, full: bool) -> str:
     text = f"{spec.dtype} {' x '.join(map(str, spec.shape)) or 'scalar'}"
     if full and isinstance(spec, TensorSpec):
         text += f", axes {' '.join(spec.axes)}" if spec.axes else ""

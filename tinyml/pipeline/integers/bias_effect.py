@@ -16,9 +16,9 @@ from tinyml.export.diagnose.evidence import Bias
 from tinyml.export.integer_ends import DEQUANTIZED
 from tinyml.export.joins import PROBABILITIES
 from tinyml.export.plan import QuantPlan
+from tinyml.modelfile.graph import read_graph
 from tinyml.pipeline.integers.bias_shift import bias_shifts, editor_of
 from tinyml.pipeline.integers.quantize import NO_CORRECTION, read_operators
-from tinyml.runtimes.file_graph import read_graph
 
 
 def bias_effect(
@@ -84,5 +84,5 @@ def _values(
 
 def _shown(path: Path, names: Sequence[str]) -> list[str]:
     """Where the file of integers holds the real numbers of ``names``."""
-    inside = {value.name for value in read_graph(path).values.values()}
+    inside = {tensor.name for tensor in read_graph(path).tensors.values()}
     return [f"{name}{DEQUANTIZED}" if f"{name}{DEQUANTIZED}" in inside else name for name in names]

@@ -21,6 +21,7 @@ from tinyml.export.joins import JOINS
 from tinyml.export.parity import GENERATED
 from tinyml.export.plan import QuantPlan
 from tinyml.export.precision import integers_of
+from tinyml.modelfile.graph import Graph, read_graph
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.integers.bias_effect import bias_effect
 from tinyml.pipeline.integers.file_layers import channel_axes, layers
@@ -28,7 +29,6 @@ from tinyml.pipeline.integers.quantize import read_operators
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
-from tinyml.runtimes.file_graph import ModelGraph, read_graph
 
 # Of calibration's samples: classes are counted on many, every tensor is read on few.
 MANY, FEW = 100, 16
@@ -90,7 +90,7 @@ def diagnosed(
 
 
 def _watched(
-    path: Path, graph: ModelGraph, planned: QuantPlan, samples: Sequence[Arrays]
+    path: Path, graph: Graph, planned: QuantPlan, samples: Sequence[Arrays]
 ) -> dict[str, Watched]:
     """Tensor -> its values by channel in the float32 file at ``path``."""
     axes, dtype = channel_axes(graph), integers_of(planned.precision).ACTIVATIONS

@@ -10,7 +10,7 @@ import numpy as np
 from tinyml.core.spec import Array
 from tinyml.export.diagnose.evidence import Layer
 from tinyml.export.operators import ACTIVATIONS
-from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Operator, Value
+from tinyml.modelfile.graph import PRODUCTS, Graph, Operator, Tensor
 
 # Where a product's output has its channels.
 AXES = {
@@ -27,7 +27,7 @@ KEEPING = (
 )
 
 
-def channel_axes(graph: ModelGraph) -> dict[str, int]:
+def channel_axes(graph: Graph) -> dict[str, int]:
     """Tensor -> the axis of its channels; only where the operators tell."""
     axes: dict[str, int] = {}
     for operator in graph.operators:
@@ -36,15 +36,15 @@ def channel_axes(graph: ModelGraph) -> dict[str, int]:
             axes |= dict.fromkeys(operator.outputs, AXES[operator.op])
         elif operator.op in KEEPING and known and _same_rank(graph, operator):
             axes |= dict.fromkeys(operator.outputs, known[0])
-    return {graph.values[key].name: axis for key, axis in axes.items()}
+    return {graph.tensors[key].name: axis for key, axis in axes.items()}
 
 
-def _same_rank(graph: ModelGraph, operator: Operator) -> bool:
-    shapes = [graph.values[name].shape for name in (operator.inputs[0], operator.outputs[0])]
+def _same_rank(graph: Graph, operator: Operator) -> bool:
+    shapes = [graph.tensors[name].shape for name in (operator.inputs[0], operator.outputs[0])]
     return None in shapes or len(shapes[0] or ()) == len(shapes[1] or ())
 
 
-def layers(graph: ModelGraph, owners: Mapping[str, str]) -> Iterator[Layer]:
+def layers(graph: Graph, owners: Mapping[str, str]) -> Iterator[Layer]:
     """Every product with a stored weight, its output behind the activation that follows.
 
     ``owners``: tensor -> its innermost stage.
@@ -54,24 +54,25 @@ def layers(graph: ModelGraph, owners: Mapping[str, str]) -> Iterator[Layer]:
         weight = _weight(graph, operator)
         if weight is None:
             continue
-        source, made = (graph.values[key].name for key in (operator.inputs[0], operator.outputs[0]))
-        output = graph.values[behind.get(operator.outputs[0], operator.outputs[0])].name
+        ends = (operator.inputs[0], operator.outputs[0])
+        source, made = (graph.tensors[key].name for key in ends)
+        output = graph.tensors[behind.get(operator.outputs[0], operator.outputs[0])].name
         peaks, norms = _by_channel(operator, weight)
         yield Layer(owners.get(made, made), source, output, peaks, norms, made)
 
 
-def _activated(graph: ModelGraph) -> dict[str, str]:
-    """Value -> what an activation makes of it that is its only reader."""
+def _activated(graph: Graph) -> dict[str, str]:
+    """Tensor -> what an activation makes of it that is its only reader."""
     readers = Counter(name for operator in graph.operators for name in operator.inputs)
     readers.update(graph.outputs)
     found = [o for o in graph.operators if o.op in ACTIVATIONS and readers[o.inputs[0]] == 1]
     return {operator.inputs[0]: operator.outputs[0] for operator in found}
 
 
-def _weight(graph: ModelGraph, operator: Operator) -> Array | None:
+def _weight(graph: Graph, operator: Operator) -> Array | None:
     if operator.op not in PRODUCTS or operator.op not in AXES:
         return None
-    stored: list[Value] = [v for v in graph.constants(operator) if len(v.shape or ()) > 1]
+    stored: list[Tensor] = [v for v in graph.constants(operator) if len(v.shape or ()) > 1]
     if not stored or stored[0].constant is None:
         return None
     array = stored[0].constant()

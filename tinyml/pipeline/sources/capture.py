@@ -33,7 +33,7 @@ from tinyml.pipeline.answers.reference import Reference
 if TYPE_CHECKING:
     from torch import nn
 
-    from tinyml.export.capture import Captured
+    from tinyml.export.capture.program import Captured
 
 JOB = "job.json"
 CASES = "cases.safetensors"
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         _capture_trained(job, folder)
 
 
-def capture_or_explain(
+def capture_or_locate(
     module: nn.Module,
     signature: Signature,
     stages: Sequence[str],
@@ -69,14 +69,14 @@ def capture_or_explain(
 
     The search runs the module on ``sample``, else on zeros, and takes `SEARCH_S` at most.
     """
-    from tinyml.export.bisect import explain
-    from tinyml.export.capture import capture
+    from tinyml.export.capture.bisect_module import locate_failure
+    from tinyml.export.capture.program import capture
 
     try:
         return capture(module, signature, stages)
     except ExportError as error:
         log = folder / LOGS / LOG
-        found = explain(
+        found = locate_failure(
             module,
             sample or signature,
             error,
@@ -100,7 +100,7 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     else:
         module = entry.build(len(saved.processor.labels)).eval()
         load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
-    captured = capture_or_explain(module, saved.signature, entry.stages, folder)
+    captured = capture_or_locate(module, saved.signature, entry.stages, folder)
     finish(captured, answers(module, captured, entry.stages, folder), folder)
     if (folder / HELD_OUT).exists():
         np.save(folder / PROBABILITIES, _probabilities(module, saved.processor, folder))
@@ -108,7 +108,7 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
 
 def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
     """Judge the captured program, rewrite it, judge it again; ``more`` goes into the facts."""
-    from tinyml.export.passes.torch import rewrite
+    from tinyml.export.rewrites import rewrite
 
     order = list(captured.stages)
     rows = rows_of("captured", captured, expected, order)
@@ -123,8 +123,8 @@ def answers(
     module: nn.Module, captured: Captured, stages: tuple[str, ...], folder: Path
 ) -> Reference:
     """PyTorch's stages and outputs for every case in ``folder``; saved there too."""
+    from tinyml.export.capture.stage_values import eager_values
     from tinyml.export.joined import joined
-    from tinyml.export.stage_values import eager_values
 
     inputs = reference.load(folder / CASES).inputs
     values = {
@@ -145,7 +145,7 @@ def rows_of(
     engine: str, captured: Captured, expected: Reference, stages: list[str]
 ) -> list[StageParity]:
     """Every stage and output of the program on every case against ``expected``."""
-    from tinyml.export.stage_values import captured_values
+    from tinyml.export.capture.stage_values import captured_values
 
     rows: list[StageParity] = []
     parts, output_parts = expected.parts(STAGE), expected.parts(OUTPUT)

@@ -29,13 +29,13 @@ from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
-from tinyml.export.capture import Captured, with_stages
+from tinyml.export.capture.program import Captured, with_stages
+from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
-from tinyml.export.stage_values import eager_values
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources.arrays import read_npz
-from tinyml.pipeline.sources.capture import capture_or_explain, finish
+from tinyml.pipeline.sources.capture import capture_or_locate, finish
 from tinyml.pipeline.sources.metric import PREDICTIONS, predictions
 from tinyml.pipeline.sources.user_code import explained, make
 
@@ -72,7 +72,7 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
         with explained("running the module on the sample"):
             signature = signature_of(specs, run(module, sample), states)
             stages = blocks(module, {name: array.copy() for name, array in sample.items()})
-        captured = with_stages(capture_or_explain(module, signature, (), folder, sample), stages)
+        captured = with_stages(capture_or_locate(module, signature, (), folder, sample), stages)
         _refuse_passed_through(captured)
         judged = _Judged(module, exact, signature, tuple(captured.stages), joined(captured))
         judged.add_cases(sample)

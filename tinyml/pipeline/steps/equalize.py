@@ -29,12 +29,12 @@ def evened(folder: Path) -> int:
 
 def main(arguments: list[str]) -> None:
     """Rewrite the program in the folder that ``arguments`` name."""
-    from tinyml.export import capture
-    from tinyml.export.capture import Captured
-    from tinyml.export.passes.torch.equalize_layers import equalize_layers
+    from tinyml.export.capture import program
+    from tinyml.export.capture.program import Captured
+    from tinyml.export.rewrites.equalize_layers import equalize_layers
 
     folder = Path(arguments[0])
-    captured = capture.load(folder / capture.PROGRAM, folder / capture.NAMES)
+    captured = program.load(folder / program.PROGRAM, folder / program.NAMES)
     stages = dict(captured.stages)
     count = equalize_layers(captured.program, stages)
     made = Captured(captured.program, stages, captured.signature)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.export.precision import integers_of
-from tinyml.runtimes.file_read import read_facts
+from tinyml.runtimes.file_read import read_summary
 
 
 def with_float_share(folder: Path, models: Iterable[ModelFile]) -> tuple[ModelFile, ...]:
@@ -28,7 +28,7 @@ def with_float_share(folder: Path, models: Iterable[ModelFile]) -> tuple[ModelFi
 
 def _share(path: Path) -> float | None:
     """``None`` for a file without MACs, or where a shape is not known."""
-    facts = read_facts(path)
+    facts = read_summary(path)
     return facts.float_macs / facts.macs if facts.macs and facts.float_macs is not None else None
 
 

@@ -27,6 +27,7 @@ from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
+from tinyml.modelfile.cut import cut_file
 from tinyml.pages.divergence import divergence_plot
 from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline.answers import reference
@@ -34,7 +35,6 @@ from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.steps.twins import SUFFIX, twin_file
-from tinyml.runtimes.cut import cut_file
 
 PROGRAM, NAMES = "program.pt2", "capture.json"
 KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")
@@ -142,7 +142,7 @@ def _whole(runtime: str, model: ModelFile, row: StageParity, known: Reference) -
 
 def _in_program(folder: Path, row: StageParity, known: Reference) -> _Repro:
     """Of the program that was written: the one as captured is not kept, it has the same stages."""
-    from tinyml.export.capture import load
+    from tinyml.export.capture.program import load
 
     captured = load(folder / PROGRAM, folder / NAMES)
     named = {**captured.outputs, **captured.stages}

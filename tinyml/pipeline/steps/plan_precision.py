@@ -23,12 +23,12 @@ def plan_file(folder: Path, fmt: str) -> Path:
 
 def main(arguments: list[str]) -> None:
     """Plan every format named."""
-    from tinyml.export import capture
+    from tinyml.export.capture import program
 
     folder, name = Path(arguments[0]), arguments[1]
     precision: Any = registry.load("precision", name)
     known = reference.load(folder / REFERENCE)
-    captured = capture.load(folder / capture.PROGRAM, folder / capture.NAMES)
+    captured = program.load(folder / program.PROGRAM, folder / program.NAMES)
     for fmt in arguments[2:]:
         plan = precision.plan(captured, fmt, known.inputs, known.stages, known.outputs)
         plan.save(plan_file(folder, fmt))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyml.core.target import all_targets
-from tinyml.runtimes.sparse import engagement
+from tinyml.runtimes.sparse_support import engagement
 
 BOARD = "rpi4"
 

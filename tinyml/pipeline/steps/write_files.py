@@ -13,7 +13,8 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
-from tinyml.export import blame, facts
+from tinyml.export import facts
+from tinyml.export.capture.failure_location import locate_conversion_failure
 from tinyml.export.precision.plan import load as load_plan
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
@@ -47,10 +48,10 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
     try:
         run_children(plan, writers)
     except ExportError as error:
-        blamed = _blamed(error, plan, work)
-        if blamed is error:
+        located = _located(error, plan, work)
+        if located is error:
             raise
-        raise blamed from error
+        raise located from error
     if "tflite" in names and plan.sparse != "off" and plan.quantize is None:
         store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
@@ -90,7 +91,7 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
 
 
 def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> Child:
-    log = work / capture.LOGS / f"{module.rpartition('.')[2]}.log"
+    log = work / capture.LOGS / f"{'-'.join(module.split('.')[-2:])}.log"
     return Child(module, tuple(str(argument) for argument in arguments), log)
 
 
@@ -127,13 +128,13 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path 
     return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
 
 
-def _blamed(error: ExportError, plan: Plan, work: Path) -> TinymlError:
+def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if registry.WRITERS[fmt] == error.child]
     if not failed:
         return error
     log = work / capture.LOGS / f"bisect_{failed[0]}.log"
-    return blame.explain_conversion(
+    return locate_conversion_failure(
         error,
         failed[0],
         work,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
-from tinyml.runtimes.file_graph import ModelGraph, Operator
-from tinyml.runtimes.lint.finding import Finding, in_bytes, many
+from tinyml.modelfile.graph import Graph, Operator
+from tinyml.modelfile.lint.wording import in_bytes, many
 
 _LISTED = (
     "ABS ADD AVERAGE_POOL_2D BATCH_MATMUL CEIL CONCATENATION CONV_2D COS DENSIFY DEPTH_TO_SPACE "
@@ -40,7 +41,7 @@ FLOAT_ONLY = {
 CURE = "replace it by operators of the delegate's list, or move it to an end of the network"
 
 
-def xnnpack_leftovers(graph: ModelGraph, target: Target | None) -> Iterator[Finding]:
+def xnnpack_leftovers(graph: Graph, target: Target | None) -> Iterator[Finding]:
     """One finding per kind of operator."""
     if graph.format != "tflite":
         return
@@ -57,9 +58,9 @@ def xnnpack_leftovers(graph: ModelGraph, target: Target | None) -> Iterator[Find
         yield Finding("xnnpack_leftovers", operators[0].name, cost, cure)
 
 
-def _why(graph: ModelGraph, operator: Operator) -> str:
+def _why(graph: Graph, operator: Operator) -> str:
     """The operator, with what is wrong if it is not the operator itself; empty when taken."""
-    flowing = [v for v in (graph.values[n] for n in operator.inputs) if v.constant is None]
+    flowing = [v for v in (graph.tensors[n] for n in operator.inputs) if v.constant is None]
     if operator.op not in TAKEN:
         # What depends on constants alone is computed once.
         return operator.op if flowing else ""

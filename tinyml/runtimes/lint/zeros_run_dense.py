@@ -1,7 +1,7 @@
 """Pruned weights that the file's runtime multiplies like any others.
 
 onnxruntime has no sparse kernel. LiteRT's XNNPACK has some, but they are taken only for
-weights that the file stores as sparse, and only where `tinyml.runtimes.sparse` says so.
+weights that the file stores as sparse, and only where `tinyml.runtimes.sparse_support` says so.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
-from tinyml.runtimes.file_graph import PRODUCTS, ModelGraph, Value
-from tinyml.runtimes.lint.finding import Finding, in_bytes
-from tinyml.runtimes.sparse.engagement import judged
+from tinyml.modelfile.graph import PRODUCTS, Graph, Tensor
+from tinyml.modelfile.lint.wording import in_bytes
+from tinyml.runtimes.sparse_support.engagement import judged
 
 ZEROS = 0.5
 LEAST_WEIGHTS = 256
@@ -26,15 +27,15 @@ CURE = {
 }
 
 
-def zeros_run_dense(graph: ModelGraph, target: Target | None) -> Iterator[Finding]:
+def zeros_run_dense(graph: Graph, target: Target | None) -> Iterator[Finding]:
     """How many of the file's weights are mostly zero: one finding by how they are stored."""
     yield from _stored_dense(graph)
     if target is not None:
         yield from _stored_sparse(graph, target)
 
 
-def _stored_sparse(graph: ModelGraph, target: Target) -> Iterator[Finding]:
-    sparse = [value for value in graph.values.values() if value.sparse]
+def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
+    sparse = [value for value in graph.tensors.values() if value.sparse]
     if not sparse:
         return
     counts = [_counts(value) for value in sparse]
@@ -57,8 +58,8 @@ def _stored_sparse(graph: ModelGraph, target: Target) -> Iterator[Finding]:
     yield Finding("zeros_run_dense", f"{len(sparse)} sparse weights", cost, cure)
 
 
-def _stored_dense(graph: ModelGraph) -> Iterator[Finding]:
-    weights: dict[str, Value] = {}
+def _stored_dense(graph: Graph) -> Iterator[Finding]:
+    weights: dict[str, Tensor] = {}
     for operator in graph.operators:
         if operator.op in PRODUCTS:
             weights |= {v.key: v for v in graph.constants(operator) if not v.sparse}
@@ -77,7 +78,7 @@ def _stored_dense(graph: ModelGraph) -> Iterator[Finding]:
     )
 
 
-def _counts(value: Value) -> tuple[int, int]:
+def _counts(value: Tensor) -> tuple[int, int]:
     """(zeros, values); none of a tensor that is too small to be a pruned weight."""
     array = value.constant() if value.constant is not None else np.zeros(0)
     if array.ndim < 2 or array.size < LEAST_WEIGHTS:

@@ -1,0 +1,65 @@
+"""What the shipped model's graph becomes: every rewrite has work, no layout is undone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from shipped import FORMATS, Shipped, ship
+from small_networks import randomised
+
+from tinyml.core.spec import Signature
+from tinyml.export import flatbuffer
+from tinyml.export import rewrites as torch_rewrites
+from tinyml.export.capture.program import capture
+from tinyml.export.capture.stage_values import eager_values
+from tinyml.export.formats.onnx import rewrites as onnx_rewrites
+from tinyml.export.formats.tflite import rewrites as tflite_rewrites
+from tinyml.export.parity import cases, compare
+from tinyml.models.funnelnet import FUNNELNET
+
+SIGNATURE: Signature = FUNNELNET.signature(3)
+
+
+def funnelnet() -> torch.nn.Module:
+    """Random weights, normalisations and training statistics."""
+    torch.manual_seed(0)
+    module = randomised(FUNNELNET.build(3))
+    mean = module.get_buffer("normalization.mean")
+    mean.copy_(torch.linspace(-3.0, -7.0, mean.numel()).reshape(mean.shape))
+    return module
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shipped]:
+    captured = capture(funnelnet(), SIGNATURE, FUNNELNET.stages)
+    captured, _ = torch_rewrites.rewrite(captured)
+    return {fmt: ship(captured, fmt, tmp_path_factory.mktemp(fmt)) for fmt in FORMATS}
+
+
+def test_every_pass_of_both_formats_has_work(files: dict[str, Shipped]) -> None:
+    for fmt, passes in (("onnx", onnx_rewrites.REWRITES), ("tflite", tflite_rewrites.REWRITES)):
+        counts = dict(files[fmt].facts.passes)
+        for name in torch_rewrites.ON_REQUEST:  # neither causal padding nor a mean of maps
+            assert counts.pop(name, 0) == 0
+        assert list(counts) == list(passes)
+        for pruned in tflite_rewrites.SPARSE if fmt == "tflite" else ():
+            assert counts.pop(pruned) == 0  # it has no zeros: test_store_sparse.py
+        # Of a converted file everything is read: tests/export/test_quantize_files.py.
+        assert fmt == "onnx" or counts.pop("drop_unused") == 0
+        assert all(counts.values())
+
+
+def test_the_tflite_file_transposes_nothing(files: dict[str, Shipped]) -> None:
+    model = flatbuffer.unpack(files["tflite"].path.read_bytes())
+    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
+    assert "TRANSPOSE" not in names
+    assert not [name for name in names if name.startswith("CUSTOM")]
+
+
+def test_every_stage_is_in_both_files_and_agrees(files: dict[str, Shipped]) -> None:
+    module, stages = funnelnet(), FUNNELNET.stages
+    for case, inputs in cases(SIGNATURE, seed=0).items():
+        want, _ = eager_values(module, inputs, SIGNATURE, stages)
+        for fmt in FORMATS:
+            rows = compare(fmt, case, want, files[fmt].stages(inputs), stages)
+            assert {row.stage: row.verdict for row in rows} == dict.fromkeys(stages, "pass")

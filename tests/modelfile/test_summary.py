@@ -1,0 +1,204 @@
+"""Facts of files against counts made by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summarize_tflite import summarize_tflite
+from tinyml.modelfile.summary import Summary, TensorSummary, size_bytes
+from tinyml.modelfile.tflite_file import read_tflite, write_tflite
+
+HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
+
+
+def onnx_facts(path: Path, text: str) -> Summary:
+    from onnx import parser
+
+    path.write_bytes(parser.parse_model(HEADER + text).SerializeToString())
+    return summarize_onnx(path)
+
+
+def test_reads_an_onnx_file(onnx_file: Path) -> None:
+    facts = summarize_onnx(onnx_file)
+    assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
+    assert facts.inputs[2] == TensorSummary("count", (2,), "int64")
+    assert [tensor.name for tensor in facts.outputs] == ["p", "h_out", "next"]
+    assert facts.ops == {"Add": 2, "Conv": 1, "ReduceMean": 1, "Relu": 1, "Softmax": 1}
+    (conv,) = facts.layers
+    assert (conv.op, conv.weight, conv.activation) == ("Conv", "float32", "float32")
+    # 3 channels of 4 positions, 3 taps each; 3 x 3 weights and 3 biases.
+    assert (conv.macs, conv.parameters, facts.parameters) == (36, 12, 12)
+    assert facts.weight_bytes == 4 * 12
+    assert facts.largest_activation_bytes == 3 * 4 * 4
+    assert facts.versions == {"ai.onnx": 18, "ir": 8}
+    assert facts.custom_ops == ()
+
+
+def test_reads_a_tflite_file(tflite_file: Path) -> None:
+    facts = summarize_tflite(tflite_file)
+    assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
+    assert facts.inputs[2].dtype == "int32"
+    assert {tensor.name for tensor in facts.outputs} == {"p", "h_out", "next"}
+    assert facts.ops["FULLY_CONNECTED"] == 1
+    layers = {layer.op: layer for layer in facts.layers}
+    head = layers["FULLY_CONNECTED"]
+    assert (head.macs, head.parameters, head.weight) == (9, 12, "float32")
+    (conv,) = [layer for op, layer in layers.items() if "CONV" in op]
+    assert (conv.macs, conv.parameters) == (36, 12)
+    assert facts.macs == facts.float_macs == 45
+    assert facts.weight_bytes == 4 * facts.parameters == 4 * 24
+    assert facts.versions["FULLY_CONNECTED"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "macs"),
+    [
+        ("g (float[1, 8, 6, 6] x, float[4, 2, 3, 3] w) => (y) { y = Conv<group = 4>(x, w) }", 1152),
+        ("g (float[1, 2, 5] x, float[2, 3, 4] w) => (y) { y = ConvTranspose(x, w) }", 120),
+        ("g (float[7, 2, 5] x, float[5, 3] w) => (y) { y = MatMul(x, w) }", 210),
+        ("g (float[5, 2] x, float[5, 3] w) => (y) { y = Gemm<transA = 1>(x, w) }", 30),
+        ("g (float[2] x) => (y) { y = Exp(x) }", 0),
+        ("g (float[batch, 5] x, float[5, 3] w) => (y) { y = MatMul(x, w) }", 15),
+        ("g (float[1, n] x, float[n, 3] w) => (y) { y = MatMul(x, w) }", None),
+    ],
+)
+def test_counts_the_macs_of_onnx(tmp_path: Path, text: str, macs: int | None) -> None:
+    typed = text.replace("=> (y)", "=> (float[] y)")
+    from onnx import parser
+
+    model = parser.parse_model(HEADER + typed)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert summarize_onnx(path).macs == macs
+
+
+def test_sees_the_stored_precision_through_quantization(tmp_path: Path) -> None:
+    text = """
+    g (float[1, 4] x) => (float[1, 2] y)
+    <int8[4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}, float s = {0.5}, uint8 z = {3}, int8 zw = {0}>
+    {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        v = DequantizeLinear(w, s, zw)
+        y = MatMul(d, v)
+    }"""
+    facts = onnx_facts(tmp_path / "q.onnx", text)
+    (layer,) = facts.layers
+    assert (layer.weight, layer.activation, layer.parameters) == ("int8", "uint8", 8)
+    assert (facts.macs, facts.parameters, facts.weight_bytes) == (8, 8, 8)
+
+
+def test_counts_a_shared_weight_once_and_no_shape(tmp_path: Path) -> None:
+    text = """
+    g (float[1, 3] x) => (float[3] y)
+    <float[3, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}, int64[1] flat = {3}>
+    { a = MatMul(x, w) b = MatMul(a, w) y = Reshape(b, flat) }"""
+    facts = onnx_facts(tmp_path / "s.onnx", text)
+    assert facts.parameters == 9
+    assert [layer.parameters for layer in facts.layers] == [9, 9]
+    assert facts.macs == 18
+
+
+def test_names_operators_of_foreign_domains(tmp_path: Path) -> None:
+    facts = onnx_facts(
+        tmp_path / "f.onnx", "g (float[2] x) => (float[2] y) { a = mine.Magic(x) y = Exp(a) }"
+    )
+    assert facts.custom_ops == ("mine:Magic",)
+    assert facts.ops == {"Exp": 1, "mine:Magic": 1}
+
+
+@pytest.mark.parametrize(("code", "name"), [("FlexErf", "FlexErf"), ("Mine", "CUSTOM:Mine")])
+def test_names_custom_operators_of_tflite(
+    tflite_file: Path, tmp_path: Path, code: str, name: str
+) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = read_tflite(tflite_file)
+    softmax = schema.BuiltinOperator.SOFTMAX
+    (found,) = [c for c in model.operatorCodes if c.builtinCode == softmax]
+    found.builtinCode = schema.BuiltinOperator.CUSTOM
+    found.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    found.customCode = code
+    path = tmp_path / "custom.tflite"
+    write_tflite(path, model)
+    assert summarize_tflite(path).custom_ops == (name,)
+
+
+def test_json_has_totals_and_layers(onnx_file: Path) -> None:
+    data = summarize_onnx(onnx_file).to_json()
+    assert data["macs"] == 36
+    assert data["layers"][0]["op"] == "Conv"
+    assert {"ops", "parameters", "largest_activation_bytes"} <= set(data)
+
+
+Inspect = Callable[[Path], Summary]
+
+
+@pytest.fixture(params=["onnx", "tflite"])
+def file_and_reader(request: pytest.FixtureRequest) -> tuple[bytes, Inspect]:
+    path: Path = request.getfixturevalue(f"{request.param}_file")
+    return path.read_bytes(), summarize_onnx if request.param == "onnx" else summarize_tflite
+
+
+def test_a_broken_file_is_one_line_or_still_readable(
+    file_and_reader: tuple[bytes, Inspect], tmp_path: Path
+) -> None:
+    whole, inspect = file_and_reader
+    rng, path, refusals = random.Random(4), tmp_path / "broken", list[str]()
+    for trial in range(200):
+        data = bytearray(whole)
+        if trial % 2:
+            data = data[: rng.randrange(len(data))]
+        else:
+            for _ in range(20):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            inspect(path)
+        except InputError as error:
+            refusals.append(error.message)
+    assert len(refusals) > 100
+    assert all("\n" not in message and str(path) in message for message in refusals)
+
+
+def test_refuses_what_is_another_format(onnx_file: Path) -> None:
+    with pytest.raises(InputError, match="not a TFLite file"):
+        summarize_tflite(onnx_file)
+
+
+@pytest.mark.parametrize(
+    ("module", "inspect", "extra"),
+    [
+        ("onnx", summarize_onnx, "onnx"),
+        ("ai_edge_litert", summarize_tflite, "tflite"),
+    ],
+)
+def test_names_the_extra_that_reads_the_format(
+    onnx_file: Path, monkeypatch: pytest.MonkeyPatch, module: str, inspect: Inspect, extra: str
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(MissingExtraError) as caught:
+        inspect(onnx_file)
+    assert caught.value.extra == extra
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "want"),
+    [
+        ((2, 3), "float32", 24),
+        ((3,), "int4", 2),
+        ((), "int64", 8),
+        (("?", 2), "float32", None),
+        ((2,), "string", None),
+    ],
+)
+def test_sizes_are_in_bytes(shape: tuple[Any, ...], dtype: str, want: int | None) -> None:
+    assert size_bytes(shape, dtype) == want

@@ -1,0 +1,1 @@
+"""``nn.Module`` -> the captured program, and where and why that fails."""

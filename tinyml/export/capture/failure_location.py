@@ -1,0 +1,205 @@
+"""Where a refusal comes from, and the one line that tells the user."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.subprocesses import run_child
+from tinyml.export.capture.known_errors import fix_for
+
+BISECT = "tinyml.export.capture.bisect_program"
+CAPTURE = "torch.export cannot capture {}"
+EAGER = "PyTorch itself fails in {}"
+WRITERS = {
+    "onnx": "PyTorch cannot write {} as ONNX",
+    "tflite": "LiteRT cannot convert {}",
+}
+# A converter that is killed by one part is started again without it, so often at most.
+RESTARTS = 6
+_OURS = str(Path(__file__).parents[1])
+# Of MLIR's messages: `FILE:LINE:COLUMN: error: ` before, and the operation's text after.
+_PLACE = re.compile(r"\S+:\d+:\d+: error: |error: \"[^']*\): (?=')")
+_DUMP = re.compile(r": %\w+ = .*$")
+_STACK_LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLocation:
+    """The smallest part that fails.
+
+    name     qualified name of the submodule; empty: the module itself
+    kind     its class
+    where    ``file:line`` of the user's source; empty when it is not known
+    message  what the converter said of it, one line
+    """
+
+    name: str
+    kind: str
+    where: str
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """For a sentence: ``'front' (Front, net.py:12)``."""
+        inside = ", ".join(part for part in (self.kind, self.where) if part)
+        named = f"'{self.name}'" if self.name else "the module itself"
+        return f"{named} ({inside})" if inside else named
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def refusal(
+    sentence: str, location: FailureLocation, log: Path | None, *, cut_short: bool
+) -> ExportError:
+    """The error for ``sentence``, which has ``{}`` for the subject; hint: the fix, then the log."""
+    hint = [fix_for(location.message)]
+    if cut_short:
+        hint.append("time ran out before smaller parts were tried")
+    if log is not None:
+        hint.append(f"the whole log: {log}")
+    message = f"{sentence.format(location.subject)}: {location.message}"
+    return ExportError(message, hint="; ".join(hint))
+
+
+def locate_conversion_failure(
+    error: ExportError,
+    fmt: str,
+    work: Path,
+    *,
+    log: Path,
+    budget_s: float,
+    memory_mb: int | None = None,
+) -> TinymlError:
+    """``error`` of ``fmt``'s writer, with the smallest part of the program that causes it.
+
+    ``work`` holds ``program.pt2`` and ``capture.json``. The search converts parts in a child
+    process for ``budget_s`` seconds at most; what the converter says goes to ``log``. A part
+    that kills the converter is the one to location. Without a result it is ``error`` itself,
+    with the log in its hint. ``memory_mb`` limits the child; default: the machine's memory.
+    """
+    memory_mb = memory_mb or machine_memory_mb()
+    found = work / f"failure-{fmt}.json"
+    found.unlink(missing_ok=True)
+    tried = work / f"tried-{fmt}.json"
+    tried.unlink(missing_ok=True)
+    complete = _search([fmt, str(work), str(tried), str(found)], log, budget_s, memory_mb)
+    if not found.exists():
+        return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
+    location = FailureLocation(**json.loads(found.read_text(encoding="utf-8")))
+    if not location.message:
+        location = FailureLocation(
+            location.name, location.kind, location.where, reason(error.message)
+        )
+    return refusal(WRITERS[fmt], location, log, cut_short=not complete)
+
+
+def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | None) -> bool:
+    """Whether the search came to its end."""
+    deadline = time.monotonic() + budget_s
+    for restart in range(RESTARTS):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            run_child(BISECT, arguments, log=log, timeout_s=left, memory_mb=memory_mb)
+        except MachineError:
+            if log.exists():
+                shutil.copy(log, log.with_name(f"{log.stem}-{restart + 1}{log.suffix}"))
+            continue
+        except TinymlError:
+            return False
+        return True
+    return False
+
+
+def reason(message: str) -> str:
+    """What the converter said: without our words before it, places in made-up code and dumps."""
+    said = message.partition(": ")[2] or message
+    return _DUMP.sub("", _PLACE.sub("", said)).strip(" :")
+
+
+def from_stack(stack: str) -> str:
+    """``file:line`` of the deepest line of a stack trace's text that is the user's."""
+    found = [(hit["file"], int(hit["line"])) for hit in _STACK_LINE.finditer(stack)]
+    mine = [place for place in found if _is_users(place[0])]
+    return _shown(*mine[-1]) if mine else ""
+
+
+def from_error(error: BaseException, file: str) -> str:
+    """``file:line`` of the deepest frame of the user's; one in ``file`` is taken before others."""
+    frames = [
+        (file_of, line)
+        for cause in _chain(error)
+        for file_of, line in _below_us(cause.__traceback__)
+        if _is_users(file_of)
+    ]
+    preferred = [place for place in frames if place[0] == file] or frames
+    return _shown(*preferred[-1]) if preferred else ""
+
+
+def source_file(kind: type) -> str:
+    """The file that holds ``kind``'s forward; empty when there is none."""
+    try:
+        return inspect.getsourcefile(kind.forward) or ""  # type: ignore[attr-defined]
+    except (TypeError, OSError):
+        return ""
+
+
+def source_line(kind: type) -> str:
+    """``file:line`` where ``kind``'s forward begins, if it is the user's."""
+    file = source_file(kind)
+    if not file or not _is_users(file):
+        return ""
+    function: Any = kind.forward  # type: ignore[attr-defined]
+    try:
+        return _shown(file, inspect.getsourcelines(function)[1])
+    except OSError:
+        return ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))  # ``raise error from error`` is a chain without an end
+        yield link
+        link = link.__cause__
+
+
+def _below_us(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
+    """(file, line) of the frames below the first of this room: whoever called it is no culprit."""
+    reached = False
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        reached = reached or file.startswith(_OURS)
+        if reached:
+            yield file, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def _is_users(file: str) -> bool:
+    """Neither torch's, nor made up, nor of this room."""
+    return not (
+        file.startswith((_OURS, "<"))
+        or f"{os.sep}site-packages{os.sep}torch{os.sep}" in file
+        or (f"{os.sep}lib{os.sep}python" in file and "site-packages" not in file)
+    )
+
+
+def _shown(file: str, line: int) -> str:
+    path = Path(file)
+    here = Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"

@@ -1,0 +1,112 @@
+"""What every stage computes, in eager PyTorch and in the captured program."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export.graph_signature import InputKind
+
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.export.capture.program import Captured, name_outputs
+
+Values = tuple[dict[str, Array], dict[str, Array]]
+
+
+def eager_values(
+    module: nn.Module, inputs: Arrays, signature: Signature, stages: Sequence[str]
+) -> Values:
+    """(stage -> array, output -> array) of ``module`` as it is; ``name#2``: its second call.
+
+    Raises `ExportError` for a stage that is not called or returns more than one tensor.
+    """
+    seen: dict[str, Any] = {}
+    calls: Counter[str] = Counter()
+    wanted = {stage.partition("#")[0] for stage in stages}
+    hooks = [
+        part.register_forward_hook(_recorder(name, calls, seen))
+        for name, part in module.named_modules()
+        if name in wanted
+    ]
+    try:
+        with torch.no_grad():
+            returned = module(**_tensors(inputs))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    outputs = {name: _array(out) for name, out in name_outputs(returned, signature).items()}
+    return {stage: _one(stage, seen) for stage in stages}, outputs
+
+
+def captured_values(
+    captured: Captured, inputs: Arrays
+) -> tuple[dict[str, Array | None], dict[str, Array]]:
+    """(stage -> array or ``None``, output -> array) of the captured program."""
+    wanted = {node for node in captured.stages.values() if node is not None}
+    recorder = _Recorder(captured.program.graph_module, wanted)
+    with torch.no_grad():
+        flat = recorder.run(*arguments(captured, _tensors(inputs)))
+    names = [spec.name for spec in captured.signature.outputs]
+    outputs = {name: _array(out) for name, out in zip(names, flat, strict=True)}
+    inside = {s: None if n is None else recorder.seen[n] for s, n in captured.stages.items()}
+    return inside, outputs
+
+
+class _Recorder(torch.fx.Interpreter):
+    """Runs a graph and copies the wanted values: a later operation may write in place."""
+
+    def __init__(self, graph: torch.fx.GraphModule, wanted: set[str]) -> None:
+        super().__init__(graph)
+        self.wanted = wanted
+        self.seen: dict[str, Array] = {}
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.name in self.wanted:
+            self.seen[n.name] = _array(value)
+        return value
+
+
+def _recorder(name: str, calls: Counter[str], seen: dict[str, Any]) -> Any:
+    def record(_module: nn.Module, _inputs: Any, value: Any) -> None:
+        calls[name] += 1
+        key = name if calls[name] == 1 else f"{name}#{calls[name]}"
+        seen[key] = _array(value) if isinstance(value, Tensor) else type(value).__name__
+
+    return record
+
+
+def _one(stage: str, seen: dict[str, Any]) -> Array:
+    if stage not in seen:
+        raise ExportError(f"stage '{stage}' is no submodule that is called")
+    value = seen[stage]
+    if isinstance(value, str):
+        raise ExportError(
+            f"stage '{stage}' returns a {value}", hint="name a submodule that returns one tensor"
+        )
+    found: Array = value
+    return found
+
+
+def arguments(captured: Captured, inputs: dict[str, Tensor]) -> list[Tensor]:
+    """One argument per placeholder: weights and buffers first, then the inputs."""
+    program = captured.program
+    stored = {**program.state_dict, **program.constants}
+    names = iter(spec.name for spec in captured.signature.inputs)
+    return [
+        inputs[next(names)] if spec.kind is InputKind.USER_INPUT else stored[str(spec.target)]
+        for spec in program.graph_signature.input_specs
+    ]
+
+
+def _tensors(inputs: Arrays) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
+
+
+def _array(value: Tensor) -> Array:
+    copied: Array = value.detach().cpu().numpy().copy()
+    return copied

@@ -1,0 +1,1 @@
+"""One folder per file format: how a captured program is written, named, rewritten."""

@@ -1,0 +1,44 @@
+"""Layers that the plan keeps in float32 stay float32 when onnxruntime loads the file.
+
+``DequantizeLinear -> Conv -> QuantizeLinear`` -> ``DequantizeLinear -> Max(x, lowest) -> Conv ->
+QuantizeLinear``
+
+Between the two, onnxruntime (1.20 on, ``WeightBiasQuantization``) quantizes a float weight
+itself when it loads the file, with one scale, whatever the file says: a layer that was kept
+because one scale cannot serve it is lost again, and only with optimisations on. No float is
+below the lowest one, so Max changes nothing, and the optimiser does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+# Those that WeightBiasQuantization looks for.
+REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
+LOWEST = "lowest"
+
+
+def guard_float_layers(model: Any, kept: Collection[str]) -> int:
+    """Guard every operator in ``kept``, by its first output; returns how many needed it."""
+    import onnx
+
+    makers = {name: node for node in model.graph.node for name in node.output}
+    guarded = 0
+    for place, node in reversed(list(enumerate(model.graph.node))):
+        if node.op_type not in REQUANTIZED or node.output[0] not in kept:
+            continue
+        maker = makers.get(node.input[0])
+        if maker is None or maker.op_type != "DequantizeLinear":
+            continue
+        name = f"{node.output[0]}~input"
+        guard = onnx.helper.make_node("Max", [node.input[0], LOWEST], [name])
+        node.input[0] = name
+        model.graph.node.insert(place, guard)
+        guarded += 1
+    if guarded:
+        lowest = np.array(np.finfo(np.float32).min)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(lowest, LOWEST))
+    return guarded

@@ -1,0 +1,32 @@
+"""Rewrites of the ONNX graph, in the order applied. Each returns how often it fired.
+
+PyTorch's own ONNX optimizer stays off: it takes ``x + 1e-8`` for ``x``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from tinyml.export.formats.onnx.rewrites.drop_unused import drop_unused
+from tinyml.export.formats.onnx.rewrites.drop_zero_bias import drop_zero_bias
+from tinyml.export.formats.onnx.rewrites.fold_constants import fold_constants
+from tinyml.export.formats.onnx.rewrites.share_constants import share_constants
+from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
+
+REWRITES: dict[str, Callable[[ir.Model], int]] = {
+    "fold_constants": fold_constants,
+    "drop_zero_bias": drop_zero_bias,
+    "drop_unused": drop_unused,
+    "share_constants": share_constants,
+    "strip_metadata": strip_metadata,
+}
+
+# What a precision"s plan asks for: `tinyml.export.precision`.
+ON_REQUEST = ("cast_to_float16",)
+
+
+def rewrite(model: ir.Model) -> dict[str, int]:
+    """Apply every pass to ``model`` in place; returns the counts."""
+    return {name: apply(model) for name, apply in REWRITES.items()}

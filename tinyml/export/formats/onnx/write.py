@@ -1,0 +1,103 @@
+"""Captured program -> ONNX, through PyTorch's exporter.
+
+``python -m tinyml.export.formats.onnx.write PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``
+
+``--plan PLAN.json`` and ``--twin TWIN.onnx``: see `tinyml.export.twin.run_writer`.
+
+Opset 18 is the oldest that PyTorch's exporter writes without converting versions: it
+serves the old runtimes of boards best. PyTorch stamps IR version 10 for the metadata
+that is stripped here; what is left needs only IR version 8, opset 18's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import InlinePass, RemoveUnusedOpsetsPass
+
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_bytes
+from tinyml.export.capture.module_stack import innermost, owners
+from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
+from tinyml.export.facts import Facts
+from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
+from tinyml.export.formats.onnx.rewrites import rewrite
+from tinyml.export.precision import of
+from tinyml.export.precision.plan import PrecisionPlan
+from tinyml.export.twin import run_writer
+
+OPSET = 18
+IR_VERSION = 8
+# The first onnxruntime that has opset 18 and IR version 8: docs/Versioning.md of onnxruntime.
+MINIMUM_RUNTIME = "onnxruntime>=1.14"
+
+
+def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> Facts:
+    """Write ``path``, one file with its weights inside; the same capture, the same bytes.
+
+    Without ``plan`` it is float32. Raises `ExportError` for an operator outside the standard set.
+    """
+    inside = innermost(captured.program.graph.nodes, captured.stages)
+    model = to_onnx(captured)
+    InlinePass()(model)
+    values = values_by_node(model)
+    passes = rewrite(model)
+    stages = name_stages(model, captured, values)
+    precision = plan.precision if plan else "fp32"
+    if plan and plan.precision != "fp32":
+        passes |= {f"to_{precision}": of(precision).perform_onnx(model, plan, live(model, values))}
+    RemoveUnusedOpsetsPass()(model)
+    _refuse_foreign(model)
+    model.graph.name = "graph"
+    model.ir_version = IR_VERSION
+    write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
+    made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
+    return Facts(
+        "onnx",
+        precision,
+        passes,
+        stages,
+        {},
+        MINIMUM_RUNTIME,
+        owners=owners(inside, made),
+    )
+
+
+def to_onnx(captured: Captured) -> ir.Model:
+    """PyTorch's ONNX exporter, its optimizer off: it would delete small constants."""
+    tag(captured.program, position=0)
+    try:
+        converted = torch.onnx.export(
+            captured.program,
+            (),
+            kwargs=sample_inputs(captured.signature),
+            dynamo=True,
+            optimize=False,
+            opset_version=OPSET,
+            input_names=[spec.name for spec in captured.signature.inputs],
+            output_names=[spec.name for spec in captured.signature.outputs],
+            verbose=False,
+        )
+    except Exception as error:
+        cause = one_line(error.__cause__ or error)
+        raise ExportError(
+            f"PyTorch cannot write the model as ONNX: {cause}", hint=ADVICE
+        ) from error
+    assert converted is not None
+    return converted.model
+
+
+def _refuse_foreign(model: ir.Model) -> None:
+    foreign = sorted({f"{n.domain}::{n.op_type}" for n in model.graph if n.domain})
+    if foreign:
+        raise ExportError(
+            f"the model needs operators outside of ONNX's own set: {', '.join(foreign)}",
+            hint=ADVICE,
+        )
+
+
+if __name__ == "__main__":
+    run_writer(write, sys.argv[1:])

@@ -1,0 +1,1 @@
+"""The TFLite format, LiteRT's."""

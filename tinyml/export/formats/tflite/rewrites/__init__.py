@@ -1,0 +1,36 @@
+"""Rewrites of the flatbuffer's objects, in the order applied. Each returns how often it fired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_by_depthwise
+from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
+from tinyml.export.formats.tflite.rewrites.drop_unused import drop_unused
+from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
+from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
+from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.export.formats.tflite.rewrites.strip_metadata import strip_metadata
+
+REWRITES: dict[str, Callable[[Any], int]] = {
+    "strip_metadata": strip_metadata,
+    "store_sparse": store_sparse,
+    "pad_explicitly": pad_explicitly,
+    "average_by_mean": average_by_mean,
+    "average_by_depthwise": average_by_depthwise,
+    "drop_unused": drop_unused,
+    "share_buffers": share_buffers,
+}
+
+# What a precision's plan asks for: `tinyml.export.precision`.
+ON_REQUEST = ("cast_weights_to_float16",)
+
+# Left out by ``--sparse off``: the storage, and what lets a runtime compute with it.
+SPARSE = ("store_sparse", "pad_explicitly", "average_by_mean", "average_by_depthwise")
+
+
+def rewrite(model: Any, *, sparse: bool = True) -> dict[str, int]:
+    """Apply every pass to ``model``, a ``schema.ModelT``, in place; returns the counts."""
+    chosen = {name: apply for name, apply in REWRITES.items() if sparse or name not in SPARSE}
+    return {name: apply(model) for name, apply in chosen.items()}

@@ -1,0 +1,118 @@
+"""Captured program -> TFLite, through LiteRT's converter.
+
+``python -m tinyml.export.formats.tflite.write PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``
+
+``--plan PLAN.json`` and ``--twin TWIN.tflite``: see `tinyml.export.twin.run_writer`.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import litert_torch
+
+from tinyml.core.errors import ExportError
+from tinyml.core.files import write_bytes
+from tinyml.core.scratch import scratch
+from tinyml.export import flatbuffer
+from tinyml.export.capture.module_stack import innermost, owners
+from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
+from tinyml.export.facts import Facts
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
+from tinyml.export.formats.tflite.names import (
+    computing_parts,
+    made_from,
+    name_stages,
+    parts_of_tensors,
+)
+from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.precision import of
+from tinyml.export.precision.plan import PrecisionPlan
+from tinyml.export.rewrites.average_over_space import average_over_space
+from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
+from tinyml.export.twin import run_writer
+
+# Rewrites of the copy that goes to the converter.
+FOR_LITERT = (conv1d_to_conv2d, average_over_space)
+
+
+def write(
+    captured: Captured, path: Path, plan: PrecisionPlan | None = None, *, sparse: bool = True
+) -> Facts:
+    """Write ``path``; the same capture gives the same bytes.
+
+    Without ``plan`` it is float32; ``sparse``: weights with zeros may be stored without them.
+    Raises `ExportError` when LiteRT cannot convert the model or
+    needs an operator that is not built into its runtime.
+    """
+    inside = innermost(captured.program.graph.nodes, captured.stages)
+    module, rewritten = _for_litert(captured)
+    model = flatbuffer.unpack(to_tflite(captured, module))
+    _refuse_foreign(model)
+    if len(model.subgraphs) != 1:
+        raise ExportError("the model needs loops or branches, which are not supported")
+    parts = parts_of_tensors(model)
+    stages, layouts = name_stages(model, captured)
+    made = made_from(model, parts)
+    computing = made_from(model, computing_parts(captured, parts))
+    precision, cast = plan.precision if plan else "fp32", {}
+    if plan and plan.precision != "fp32":
+        model, count = of(precision).perform_tflite(model, plan, made)
+        cast = {f"to_{precision}": count}
+    passes = rewritten | cast | rewrite(model, sparse=sparse)
+    write_bytes(path, flatbuffer.pack(model))
+    codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    return Facts(
+        "tflite",
+        precision,
+        passes,
+        stages,
+        layouts,
+        minimum_runtime(codes),
+        owners=owners(inside, computing),
+    )
+
+
+def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
+    """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
+    tag(captured.program, position=1)
+    module: Any = captured.program.module()
+    counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
+    module.recompile()
+    return module, counts
+
+
+def to_tflite(captured: Captured, module: Any = None) -> bytes:
+    """LiteRT's converter. 64-bit inputs and outputs stay so where the signature has them."""
+    signature = captured.signature
+    wide = any(spec.dtype == "int64" for spec in (*signature.inputs, *signature.outputs))
+    try:
+        converted = litert_torch.convert(
+            module or _for_litert(captured)[0],
+            sample_kwargs=sample_inputs(signature),
+            enable_x64=wide,
+        )
+    except Exception as error:
+        cause = one_line(error)
+        raise ExportError(f"LiteRT cannot convert the model: {cause}", hint=ADVICE) from error
+    with scratch("convert") as folder:
+        file = folder / "model.tflite"
+        converted.export(str(file))
+        return file.read_bytes()
+
+
+def _refuse_foreign(model: Any) -> None:
+    names = sorted({flatbuffer.operator_name(code) for code in model.operatorCodes})
+    foreign = [name for name in names if name.startswith("CUSTOM:")]
+    if foreign:
+        raise ExportError(
+            f"the model needs operators outside of TFLite's own set: {', '.join(foreign)}",
+            hint=ADVICE,
+        )
+
+
+if __name__ == "__main__":
+    run_writer(write, sys.argv[1:], dense=partial(write, sparse=False))

@@ -1,0 +1,42 @@
+"""``prelu(x, a)`` with one slope for all channels -> ``leaky_relu(x, a)``.
+
+A PReLU may hold one learned slope, or one a channel that are all alike; both are the same
+function as a leaky ReLU. LiteRT's converter writes a PReLU as RELU, MUL, MUL and SUB, and a
+leaky ReLU as one operator, which XNNPACK's sparse path takes as well (a SUB or PRELU ends
+it); onnxruntime fuses a leaky ReLU into the convolution in front, and no PReLU.
+
+Refused when the slope is computed, or differs between channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from tinyml.export.capture.constants import value_of
+from tinyml.export.nodes import Writer
+
+_aten = torch.ops.aten
+
+
+def use_leaky_relu(program: ExportedProgram, stages: dict[str, str | None]) -> int:
+    """Return the number of PReLUs replaced."""
+    replaced = 0
+    for node in list(program.graph.nodes):
+        slope = _one_slope(program, node)
+        if slope is None:
+            continue
+        write = Writer(program, node)
+        write.replace(write.call(_aten.leaky_relu.default, node.args[0], slope))
+        replaced += 1
+    return replaced
+
+
+def _one_slope(program: ExportedProgram, node: Node) -> float | None:
+    if node.target is not _aten.prelu.default:
+        return None
+    slopes = value_of(program, node.args[1])
+    if slopes is None or bool((slopes != slopes.flatten()[0]).any()):
+        return None
+    return float(slopes.flatten()[0])

@@ -1,0 +1,57 @@
+"""A model file that is missing, broken or lacks a tensor, as an error that a user can fix."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import struct
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tinyml.core.errors import InputError
+from tinyml.modelfile.verify_flatbuffer import UnsoundError
+
+# What the generated reader raises on bytes that are not what the schema says.
+BROKEN = (
+    struct.error,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+)
+
+
+def check_file(path: Path) -> None:
+    """Raise `InputError` unless ``path`` is a file that can be read and is not empty."""
+    if not path.is_file():
+        raise InputError(f"no model file at {path}")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read", hint="check the file's permissions")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty", hint="copy or export it again")
+
+
+@contextmanager
+def reading(path: Path, kind: str = "TFLite") -> Iterator[None]:
+    """Turn what reading a broken file of ``kind`` raises into `InputError`."""
+    try:
+        yield
+    except UnsoundError as error:
+        raise InputError(
+            f"{path} is not a whole {kind} file: {error}",
+            hint="it may be truncated or made up: copy or export it again",
+        ) from error
+    except BROKEN as error:
+        raise InputError(
+            f"{path} is not a whole {kind} file ({type(error).__name__})",
+            hint="it may be truncated: copy or export it again",
+        ) from error
+
+
+def unknown_tensor(path: Path, name: str, known: Collection[str]) -> InputError:
+    """The error for a tensor that the file does not have."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"it has {len(known)} named tensors"
+    return InputError(f"{path} has no tensor '{name}'", hint=hint)
