@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
 
 
@@ -266,9 +266,9 @@ def command(
 def _show(bundle: Bundle, out: Path) -> None:
     from tinyml.pipeline.summary import harm_rows, parity_rows
 
-    put(table(*parity_rows(bundle.parity)))
+    put_table(*parity_rows(bundle.parity))
     if "harm" in bundle.facts:
-        put(table(*harm_rows(bundle.facts["harm"])))
+        put_table(*harm_rows(bundle.facts["harm"]))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:

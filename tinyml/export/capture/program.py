@@ -24,14 +24,9 @@ from torch.fx import Node
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
-<<<<<<< HEAD:tinyml/export/capture.py
 from tinyml.core.typed_json import from_json, to_json
-from tinyml.export.custom_operators import refuse_custom
-from tinyml.export.module_stack import MODULE
-=======
 from tinyml.export.capture.custom_operators import refuse_custom
 from tinyml.export.capture.module_stack import MODULE
->>>>>>> main:tinyml/export/capture/program.py
 
 PROGRAM = "program.pt2"
 NAMES = "capture.json"

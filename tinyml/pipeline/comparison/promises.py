@@ -10,11 +10,8 @@ from typing import Any
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import TensorSpec
-<<<<<<< HEAD
 from tinyml.core.typed_json import to_json
-=======
 from tinyml.modelfile.summary import TensorSummary
->>>>>>> main
 from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.comparison.files import Both, Contents, both
 
