@@ -96,7 +96,7 @@ def test_other_labels_and_a_set_without_the_persons_are_refused(
 
 def test_ranges_are_not_chosen_on_data_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may hold what was held out, under another name."""
-    saved = Checkpoint("m", {}, SIGNATURE, PROCESSOR, RECIPE, {**FACTS, "left_out": []})
+    saved = Checkpoint("m", SIGNATURE, PROCESSOR, RECIPE, {**FACTS, "left_out": []}, {})
     monkeypatch.setattr(calibration, "recording_set", lambda *_: seen)
     seen = replace(HEARD, recordings=(*HEARD.recordings, recording("c", 1, 0)))
     assert len(calibration.of_training(saved, None, 4, print)) == 2

@@ -51,7 +51,7 @@ def to_json(value: Any) -> Any:
 
     `TypeError` for anything else, as NumPy's numbers: a bug.
     """
-    return msgspec.to_builtins(value, enc_hook=_encode)
+    return _plain(msgspec.to_builtins(value, enc_hook=_encode))
 
 
 def from_json(
@@ -158,7 +158,15 @@ def _placed(message: str) -> str:
     places = _PLACE.findall(message)
     reason = _PLACE.sub("", message)
     place = "".join(reversed(places)).removeprefix(".")  # of a variant: its own, then the outer
-    return f"{place}: {reason[:1].lower()}{reason[1:]}" if place else reason
+    reason = f"{reason[:1].lower()}{reason[1:]}"
+    return f"{place}: {reason}" if place else reason
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as the lists that JSON reads back."""
+    if isinstance(value, dict):
+        return {name: _plain(own) for name, own in value.items()}
+    return [_plain(own) for own in value] if isinstance(value, list | tuple) else value
 
 
 def _encode(value: Any) -> Any:
