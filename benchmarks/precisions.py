@@ -23,7 +23,7 @@ from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
 from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.export.precision import integers_of
+from tinyml.export.quantization.precisions import integers_of
 
 SEED = 0
 SAMPLES = 4

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.integers import Integers
 from tinyml.core.paired_difference import Difference
 from tinyml.core.processor import Processor
+from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
 from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
@@ -49,7 +49,7 @@ class ModelFile:
     layouts   stage -> the order that brings its tensor into PyTorch's axes (see `in_order`);
               only for stages that the format keeps in another one
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
-    plan      what the precision decided: a `tinyml.export.precision` plan's JSON; fp32: empty
+    plan      what the precision decided: a plan of `tinyml.export.quantization`, JSON; fp32: empty
     note      what measurement says of such files, one line
     twin      stages that another file showed, made for it: they have no tensor in this one
     twin_note why there was no such file
@@ -71,7 +71,7 @@ class ModelFile:
     note: str = ""
     twin: tuple[str, ...] = ()
     twin_note: str = ""
-    ends: Mapping[str, Integers] = field(default_factory=dict)
+    ends: Mapping[str, QuantParams] = field(default_factory=dict)
     float_mac_share: float | None = None
 
     @property

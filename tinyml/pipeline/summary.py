@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
-from tinyml.core.diagnosis import EXACT, Explained, decibels, ranked
+from tinyml.core.diagnosis import EXACT, SensitivityAnalysis, decibels, ranked
 from tinyml.pages.tables import paragraph, records, table
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
@@ -22,15 +22,15 @@ def parity_rows(parity: Parity) -> Table:
     return head, [_parity_row(engine, stage, rows) for (engine, stage), rows in grouped.items()]
 
 
-def harm_rows(found: Mapping[str, Any]) -> Table:
-    """Per format and layer, the most harmful first: SQNR of it alone and of all the others."""
+def sensitivity_rows(found: Mapping[str, Any]) -> Table:
+    """Per format and layer, the most sensitive first: SQNR of it alone and of all the others."""
     head = ("format", "layer", "alone dB", "all the others dB", "operators")
     rows: list[tuple[object, ...]] = []
     for fmt, own in found.items():
-        for harm in ranked(Explained.from_json(own)):
-            noise = (harm.alone_db, harm.without_db)
+        for layer in ranked(SensitivityAnalysis.from_json(own)):
+            noise = (layer.alone_db, layer.without_db)
             alone, rest = (decibels(db).removesuffix(" dB") for db in noise)
-            rows.append((fmt, harm.layer, alone, rest, harm.operators))
+            rows.append((fmt, layer.layer, alone, rest, layer.operators))
     return head, rows
 
 

@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import tinyml
+from tinyml import board_scripts
 from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ListedFile, ModelFile, Parity
 from tinyml.core.files import sha256, write_json, write_text
-from tinyml.core.image_processor import ImageProcessor
-from tinyml.core.recording_processor import recording_processor
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.pages.card import model_card
-from tinyml.pages.run_script import (
-    ARRAYS_SCRIPT,
-    IMAGES_SCRIPT,
-    RUN_SCRIPT,
-    board_script,
-)
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.sources.source import Subject
 
@@ -48,10 +42,9 @@ def assemble(
     """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
-    script = _script(subject)
-    board = [model for model in models if model.format == "tflite"]
-    if script and board:
-        write_text(folder / RUN, board_script(script, integer_ends=bool(board[0].ends)))
+    on_board = any(model.format == "tflite" for model in models)
+    if on_board and _takes_files(subject):
+        write_text(folder / RUN, board_scripts.RUN.read_text(encoding="utf-8"))
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
@@ -77,13 +70,10 @@ def assemble(
     return replace(bundle, digest=sha256(folder / MANIFEST))
 
 
-def _script(subject: Subject) -> str | None:
-    """The ``run.py`` for what the model takes: arrays, images, waveforms, or none."""
-    if subject.processor is None:
-        return ARRAYS_SCRIPT
-    if isinstance(subject.processor, ImageProcessor):
-        return IMAGES_SCRIPT
-    return None if recording_processor(subject.processor).whole else RUN_SCRIPT
+def _takes_files(subject: Subject) -> bool:
+    """Whether `run.py` can feed the model: it squeezes no recording to a number of points."""
+    processor = subject.processor
+    return not (isinstance(processor, RecordingProcessor) and processor.whole)
 
 
 def _files(folder: Path) -> dict[str, ListedFile]:

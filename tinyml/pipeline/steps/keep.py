@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml import board_scripts
 from tinyml.core import checkpoint
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.core.errors import InputError, MissingExtraError
@@ -29,15 +30,14 @@ from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.cut import cut_file
 from tinyml.pages.divergence import divergence_plot
-from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.steps.twins import SUFFIX, twin_file
+from tinyml.pipeline.steps.instrumented import SUFFIX, instrumented_file
 
 PROGRAM, NAMES = "program.pt2", "capture.json"
-KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")
+KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "instrumented.onnx", "instrumented.tflite")
 PICTURE, SCRIPT = "divergence.png", "repro.py"
 REPRO = "repro"
 
@@ -87,6 +87,7 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
     arrays["__want__"] = repro.want
     np.savez(folder / f"{REPRO}.npz", **arrays)
     job: dict[str, Any] = {
+        "runtime": repro.runtime,
         "engine": row.engine,
         "stage": row.stage,
         "case": row.case,
@@ -99,8 +100,7 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
         "inputs": _input_order(folder),
     }
     write_json(folder / f"{REPRO}.json", job)
-    what = f"{row.engine} differs from PyTorch at '{row.stage}' on '{row.case}'"
-    write_text(folder / SCRIPT, repro_script(repro.runtime, what))
+    write_text(folder / SCRIPT, board_scripts.REPRO.read_text(encoding="utf-8"))
 
 
 def _part(known: Reference, row: StageParity) -> tuple[int, tuple[int, ...]] | None:
@@ -123,7 +123,7 @@ def _repro(
         return _Repro(runtime, model.path, row.stage, want, optimised=True)
     want = known.stages[row.case][row.stage]
     if row.engine.endswith(SUFFIX):
-        return _Repro(runtime, twin_file(folder, model.format).name, row.stage, want)
+        return _Repro(runtime, instrumented_file(folder, model.format).name, row.stage, want)
     tensor = model.stages[row.stage]
     assert tensor is not None, "a stage that was fused away has no divergence"
     small = f"{REPRO}.{model.format}"

@@ -11,17 +11,18 @@ from typing import Any
 from tinyml.core import registry, subprocesses
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
 from tinyml.export.capture.failure_location import locate_conversion_failure
-from tinyml.export.precision.plan import load as load_plan
+from tinyml.export.quantization.fp16_plan import load as load_plan
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.instrumented import instrumented_file
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
-from tinyml.pipeline.steps.twins import twin_file
 
 
 def plan_floats(plan: Plan, work: Path, report: Report) -> None:
@@ -52,7 +53,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if "tflite" in names and plan.sparse != "off" and plan.quantize is None:
+    if "tflite" in names and plan.settings.sparse != OFF and plan.quantize is None:
         store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
@@ -102,7 +103,7 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
         child.module,
         [*child.arguments],
         log=child.log,
-        timeout_s=plan.job.timeout_s,
+        timeout_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )
 
@@ -113,15 +114,15 @@ def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
 
 def run_children(plan: Plan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
-    plan.worker.run(children, plan.job.timeout_s)
+    plan.worker.run(children, plan.settings.timeout_s)
 
 
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
     if plan.quantize is None:
-        arguments += ["--twin", twin_file(work, fmt)]
-    if plan.sparse == "off" or plan.quantize is not None:
+        arguments += ["--instrumented", instrumented_file(work, fmt)]
+    if plan.settings.sparse == OFF or plan.quantize is not None:
         arguments += ["--dense"]
     if plan.precision in ("fp32", *registry.INTEGER):
         return arguments
@@ -139,6 +140,6 @@ def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
         failed[0],
         work,
         log=log,
-        budget_s=plan.job.timeout_s,
+        budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )
