@@ -103,4 +103,4 @@ def test_ranges_are_not_chosen_on_data_that_has_changed(monkeypatch: pytest.Monk
     seen = replace(seen, sha256="another")
     with pytest.raises(DataError, match="'hearts' has changed") as caught:
         calibration.of_training(saved, None, 4, print)
-    assert "--calibration" in caught.value.hint
+    assert "calibration=" in caught.value.hint

@@ -25,6 +25,7 @@ from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.typed_json import to_json
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.answers.predict_images import answer_images
@@ -139,7 +140,7 @@ def test_run_py_takes_and_gives_real_numbers(made: Bundle, user: Path) -> None:
 
 def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> None:
     processor = ImageProcessor(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    manifest = {**made.manifest(), "decision": processor.to_json()}
+    manifest = {**made.manifest(), "decision": to_json(processor)}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     shutil.copy(board_scripts.RUN, tmp_path)
     engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
