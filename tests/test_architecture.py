@@ -31,8 +31,6 @@ MAY_USE: dict[str, set[str]] = {
 CYCLES = {
     ("export", "export.quantization"),
     ("pipeline", "pipeline.comparison"),
-    ("pipeline", "pipeline.steps"),
-    ("pipeline.answers", "pipeline.sources"),
     ("pipeline.quantization", "pipeline.steps"),
 }
 

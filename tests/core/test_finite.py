@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tinyml.cli.main import app
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, recipe
+from tinyml.core.arrays import check_inputs
 from tinyml.core.decision import Decision
 from tinyml.core.errors import (
     BundleError,
@@ -35,7 +36,6 @@ from tinyml.models.data.audio import read_audio
 from tinyml.models.training.run import answer_windows
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
-from tinyml.pipeline.sources.arrays import check_inputs
 from tinyml.pipeline.sources.user_model import Asked
 from tinyml.pipeline.verify import verify
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.arrays import check_inputs, rows_of
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.decision import of_recordings
 from tinyml.core.errors import UsageError
@@ -16,7 +17,6 @@ from tinyml.core.image_decision import ImageDecision
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
-from tinyml.pipeline.sources.arrays import check_inputs, rows_of
 
 Report = Callable[[Mapping[str, Any]], None]
 SAMPLES = 200
