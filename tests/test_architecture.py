@@ -111,6 +111,13 @@ def test_runtimes_equal_their_folder() -> None:
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
 
 
+def test_links_equal_their_folder() -> None:
+    """But for the emulated board's: a tool builds the board that it starts commands on."""
+    modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.LINKS.values()}
+    shared = {"__init__", "link", "measure", "emulated"}
+    assert {p.stem for p in (PACKAGE / "device").glob("*.py")} - shared == modules
+
+
 @pytest.mark.parametrize("kind", registry.TABLES)
 def test_every_name_in_a_table_loads(kind: str) -> None:
     for name in registry.TABLES[kind]:

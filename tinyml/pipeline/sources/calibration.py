@@ -95,9 +95,9 @@ def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
     left_out = set(saved.facts["left_out"])
     loaded = recording_set(saved.recipe, root)
     check_same(saved, loaded, INSTEAD)
-    seen = [r for r in loaded.recordings if r.person not in held_out and r.id not in left_out]
+    seen = [r for r in loaded.recordings if r.subject not in held_out and r.id not in left_out]
     decision = of_recordings(saved.decision)
-    # A window each, from as many persons as can be: to cut all of them adds hours, not ranges.
+    # A window each, from as many subjects as can be: to cut all of them adds hours, not ranges.
     chosen = [seen[place] for place in spread(len(seen), count)]
     windows = np.concatenate([cut_windows(decision, recording) for recording in chosen])
     return np.asarray(windows[spread(len(windows), count)])
