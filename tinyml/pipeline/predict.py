@@ -55,8 +55,8 @@ def predict(
         _check_plot(files)
     engine = choose(bundle, runtime)
     check_bundle(bundle)
-    answer_windows = windows_through(engine)
-    answers = [_answer(file, processor, answer_windows) for file in files]
+    classify_windows = windows_through(engine)
+    answers = [_answer(file, processor, classify_windows) for file in files]
     if plot is not None:
         _plot(bundle, engine, files[0], answers[0], plot)
     return answers
@@ -102,11 +102,11 @@ def _processor(bundle: Bundle) -> RecordingProcessor:
 
 
 def _answer(
-    file: Path, processor: RecordingProcessor, answer_windows: Callable[[Floats], Floats]
+    file: Path, processor: RecordingProcessor, classify_windows: Callable[[Floats], Floats]
 ) -> Answer:
     windows = _windows(file, processor)
     with named(str(file)):
-        probabilities = processor.aggregate(answer_windows(windows))
+        probabilities = processor.aggregate(classify_windows(windows))
     return Answer(
         file=str(file),
         label=processor.labels[processor.postprocess(probabilities)],
@@ -116,7 +116,7 @@ def _answer(
 
 
 def _windows(file: Path, processor: RecordingProcessor) -> Floats:
-    unlabelled = Recording(str(file), person="", label=0, load=lambda: read_audio(file))
+    unlabelled = Recording(str(file), subject="", label=0, load=lambda: read_audio(file))
     return cut_windows(processor, unlabelled)
 
 

@@ -149,15 +149,15 @@ def processor_of(entry: ModelEntry, recipe: Recipe, data: ImageSet) -> ImageProc
     check_train(recipe.train, len(data.labels))
     if recipe.threads <= 0:
         raise RecipeError(f"threads is {recipe.threads}: it must be positive")
-    own = entry.processor
-    if not isinstance(own, ImageProcessor):
+    processor = entry.processor
+    if not isinstance(processor, ImageProcessor):
         raise RecipeError(f"'{entry.name}' takes recordings, '{data.name}' is a set of images")
-    if (own.side, own.channels) != (data.side, data.channels):
+    if (processor.side, processor.channels) != (data.side, data.channels):
         raise RecipeError(
-            f"'{entry.name}' takes {own.side} px with {own.channels} channels, "
+            f"'{entry.name}' takes {processor.side} px with {processor.channels} channels, "
             f"'{data.name}' has {data.side} px with {data.channels}"
         )
-    return replace(own, labels=data.labels)
+    return replace(processor, labels=data.labels)
 
 
 def classify_images(module: Any, part: ImageSplit, processor: ImageProcessor) -> Tensor:
@@ -179,14 +179,14 @@ def _new(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
 def _facts(
     data: ImageSet, processor: ImageProcessor, module: Any, learner: Learner
 ) -> dict[str, Any]:
-    answers = classify_images(module, data.test, processor).argmax(1).numpy()
+    predictions = classify_images(module, data.test, processor).argmax(1).numpy()
     return {
         "data_set": data.name,
         "data_sha256": data.sha256,
         "warnings": list(data.warnings),
         "threads": torch.get_num_threads(),
         "instruction_set": instruction_set(),
-        "validation": image_metrics(data.labels, data.test.labels, answers),
+        "validation": image_metrics(data.labels, data.test.labels, predictions),
         "curve": learner.state.curves[learner.state.part],
         "curves": learner.state.curves,
         "parameters": sum(p.numel() for p in module.parameters()),

@@ -1,4 +1,4 @@
-"""The thresholds of a `RecordingProcessor`, chosen on persons that the asked model has not seen."""
+"""A processor's thresholds, chosen on subjects that the model was not trained on."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def choose_thresholds(
 ) -> tuple[float, ...]:
     """One threshold per label but the last, from a coarse grid.
 
-    Maximizes the mean of weighted accuracy and UAR over the persons of ``probabilities``,
-    smoothed over neighbouring thresholds: with few persons the score is ragged, and a
+    Maximizes the mean of weighted accuracy and UAR over the subjects of ``probabilities``,
+    smoothed over neighbouring thresholds: with few subjects the score is ragged, and a
     single peak is mostly chance where a plateau is not. Of equals, the middle one.
     """
     count = len(processor.labels) - 1
@@ -56,6 +56,8 @@ def _score(
     probabilities: Mapping[str, Floats],
 ) -> float:
     chosen = replace(processor, thresholds=thresholds)
-    answers = [chosen.postprocess(own) for own in probabilities.values()]
-    counts = confusion([truths[person] for person in probabilities], answers, len(processor.labels))
+    predictions = [chosen.postprocess(row) for row in probabilities.values()]
+    counts = confusion(
+        [truths[subject] for subject in probabilities], predictions, len(processor.labels)
+    )
     return (weighted_accuracy(counts, processor.labels) + unweighted_average_recall(counts)) / 2
