@@ -8,11 +8,11 @@ from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.quant_params import IO
-from tinyml.core.recipe import QAT, ExportRecipe
+from tinyml.core.recipe import ExportRecipe
 from tinyml.core.recipe import read as read_recipe
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import all_precisions, find_precision
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.sources.export_job import ExportJob
@@ -21,13 +21,6 @@ from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.steps.delegation import check_requirement
 
 SPARSE = ("auto", "off")
-NO_INT8_ENDS = {
-    "fp32": "fp32 has no integers",
-    "fp16": "fp16 has no integers",
-    "w8-dynamic": "w8-dynamic finds its ranges at each call, from inputs in float32",
-    "w8a16": "the activations of w8a16 have 16 bits",
-    "w8": "the activations of w8 stay float32",
-}
 OF_RANGES = ("--ranges", "--calibration", "--calibration-samples")
 EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
@@ -78,14 +71,19 @@ def checked(job: ExportJob, source: Source) -> Plan:
     if job.require_delegate:
         check_requirement(wanted)
     precision = _chosen(job.precision, default.precision)
-    if precision not in registry.PRECISIONS:
-        raise registry.unknown_name("precision", precision, registry.PRECISIONS)
-    if precision == QAT and not _is_trained_rounded(source):
+    traits = find_precision(precision)
+    if traits.quantization_aware and not _is_trained_rounded(source):
         raise UsageError(
-            f"{QAT} is for weights that were trained in eight bits, and these were not",
+            f"{precision} is for weights that were trained in eight bits, and these were not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
+    for name in wanted:
+        if name not in traits.formats:
+            raise UsageError(
+                f"{name} cannot be written in {precision}",
+                hint=f"formats of {precision}: {', '.join(traits.formats)}",
+            )
     sparse = _chosen(job.sparse, default.sparse)
     if sparse not in SPARSE:
         raise registry.unknown_name("way to store zeros", sparse, SPARSE)
@@ -125,9 +123,11 @@ def _io(job: ExportJob, default: ExportRecipe, precision: str) -> str:
     io = _chosen(job.io, default.io)
     if io not in IO:
         raise registry.unknown_name("kind of inputs and outputs", io, IO)
-    if io == "int8" and precision in NO_INT8_ENDS:
+    traits = find_precision(precision)
+    if io not in traits.io:
+        able = ", ".join(own.name for own in all_precisions() if io in own.io)
         raise UsageError(
-            f"--io int8 is for w8a8-static, qat-w8a8: {NO_INT8_ENDS[precision]}",
+            f"--io {io} is for {able}: {traits.float_io}",
             hint="leave --io at float",
         )
     return io
@@ -151,17 +151,20 @@ def _quantize_job(
         "--auto-precision": job.auto_precision,
     }
     asked = [option for option, value in given.items() if value not in (None, (), False)]
-    if precision not in registry.INTEGER:
+    traits = find_precision(precision)
+    if not traits.quantized:
+        quantized = [own.name for own in all_precisions() if own.quantized]
         for option in asked:
-            known = ", ".join(registry.INTEGER)
+            known = ", ".join(quantized)
             raise UsageError(
                 f"{option} is for integers: {known}; this is {precision}",
-                hint=f"add --precision {registry.INTEGER[0]}, or leave {option} away",
+                hint=f"add --precision {quantized[0]}, or leave {option} away",
             )
         return None
-    if not integers_of(precision).CALIBRATED:
-        none = integers_of(precision).WEIGHTS_ONLY
-        why = "leaves activations in float32" if none else "finds its own at each call"
+    if not traits.calibrated:
+        why = (
+            "leaves activations in float32" if traits.weights_only else "finds its own at each call"
+        )
         for option in (own for own in asked if own in OF_RANGES):
             raise UsageError(
                 f"{option} is for ranges that are fixed: {precision} {why}",
