@@ -22,7 +22,7 @@ from tinyml.core import registry
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.export.quantization.precision import find_precision
-from tinyml.models.prune.mask import apply, block_scores, expand, lowest
+from tinyml.models.pruning.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
 
 MODELS = ("mbv1-1.0-sparse90", "funnelnet")

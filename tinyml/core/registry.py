@@ -53,6 +53,12 @@ DATA_SETS = {
     "synthetic": "tinyml.models.data.synthetic:load",
 }
 
+PRUNING_METHODS = {
+    "gradual": "tinyml.models.pruning.gradual:GRADUAL",
+    "lottery": "tinyml.models.pruning.lottery:LOTTERY",
+    "magnitude": "tinyml.models.pruning.magnitude:MAGNITUDE",
+}
+
 RUNTIMES = {
     "litert": "tinyml.runtimes.litert:LITERT",
     "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
@@ -82,6 +88,7 @@ QUANTIZERS = {
 TABLES: dict[str, dict[str, str]] = {
     "model": MODELS,
     "data set": DATA_SETS,
+    "pruning method": PRUNING_METHODS,
     "runtime": RUNTIMES,
     "format": WRITERS,
     "precision": PRECISIONS,

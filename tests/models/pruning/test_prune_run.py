@@ -13,16 +13,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tinyml.core import registry
 from tinyml.core.errors import RecipeError
 from tinyml.core.recipe import PruneRecipe, Recipe, TrainRecipe
 from tinyml.core.spec import Array
-from tinyml.models.prune.gradual import cubic
-from tinyml.models.prune.hooks import Scheduled
-from tinyml.models.prune.lottery import rounds
-from tinyml.models.prune.mask import sparsity
-from tinyml.models.prune.prune import plan, prune
-from tinyml.models.prune.table import METHODS
-from tinyml.models.training.fit import Fit, Hook
+from tinyml.models.pruning.gradual import cubic
+from tinyml.models.pruning.hooks import Scheduled
+from tinyml.models.pruning.lottery import rounds
+from tinyml.models.pruning.mask import sparsity
+from tinyml.models.pruning.plan import PruningPlan, plan_pruning
+from tinyml.models.pruning.prune import Pruning
+from tinyml.models.training.fit import Fit
+from tinyml.models.training.hook import Hook
 from tinyml.models.training.learner import Learner
 from tinyml.models.training.state import Identity, TrainState, load_state
 
@@ -86,8 +88,12 @@ def learner(
     )
 
 
-def pruned(asked: PruneRecipe, parent: Mapping[str, Array] | None = None) -> Any:
-    return prune(learner(asked), plan(Net(), asked), parent)
+def plan(settings: PruneRecipe) -> PruningPlan:
+    return plan_pruning(Net(), settings, registry.load("pruning method", settings.method))
+
+
+def pruned(settings: PruneRecipe, parent: Mapping[str, Array] | None = None) -> Any:
+    return Pruning(plan(settings)).train(learner(settings), parent)
 
 
 def arrays(module: nn.Module) -> dict[str, Array]:
@@ -122,7 +128,7 @@ def test_masks_while_training_have_the_schedules_sparsity() -> None:
             seen.append((step, sparsity(self.masks)))
 
     asked, module = GRADUAL, initial("")
-    chosen = plan(module, asked)
+    chosen = plan(asked)
     hook = Watched(
         module, chosen.layers, torch.abs, lambda t: cubic(asked, t, 12), asked.every, steps=12
     )
@@ -139,7 +145,7 @@ def test_masks_while_training_have_the_schedules_sparsity() -> None:
 def test_masked_weights_train_on_unseen_and_may_come_back() -> None:
     module = initial("")
     asked = replace(GRADUAL, every=1)
-    chosen = plan(module, asked)
+    chosen = plan(asked)
     lost: set[int] = set()
     back: set[int] = set()
 
@@ -160,7 +166,7 @@ def test_masked_weights_train_on_unseen_and_may_come_back() -> None:
 def test_no_mask_changes_after_the_schedules_end() -> None:
     asked = replace(GRADUAL, every=1, end=0.5)
     module = initial("")
-    chosen = plan(module, asked)
+    chosen = plan(asked)
     seen: dict[int, Tensor] = {}
 
     class Watched(Scheduled):
@@ -177,7 +183,7 @@ def test_no_mask_changes_after_the_schedules_end() -> None:
 @pytest.mark.parametrize("asked", [GRADUAL, LOTTERY, MAGNITUDE], ids=lambda a: a.method)
 def test_the_result_has_exact_zeros_at_the_asked_share(asked: PruneRecipe) -> None:
     module = pruned(asked)
-    exponent = METHODS[asked.method].last_exponent(asked)
+    exponent = plan(asked).method.last_exponent(asked)
     want = (128 * asked.sparsity + 64 * (1 - (1 - asked.sparsity) ** exponent)) / 192
     assert zero_share(module) == pytest.approx(want, abs=1.01 / 192)
 
@@ -199,7 +205,7 @@ def test_a_run_stopped_after_any_epoch_ends_in_the_same_weights(
             raise StopError
 
         try:
-            module = prune(learner(asked, state, save), plan(Net(), asked))
+            module = Pruning(plan(asked)).train(learner(asked, state, save))
         except StopError:
             continue
         assert all(np.array_equal(value, whole[name]) for name, value in arrays(module).items())
@@ -216,9 +222,6 @@ def test_survivors_start_every_round_with_their_early_values(step: int, monkeypa
     class Watch(Hook):
         def __init__(self, inner: Hook, module: nn.Module) -> None:
             self.inner, self.module = inner, module
-
-        def before_forward(self) -> None:
-            self.inner.before_forward()
 
         def before_update(self) -> None:
             self.inner.before_update()
@@ -297,7 +300,7 @@ def test_a_run_that_needs_an_early_step_of_its_parent_continues_to_the_same_byte
     dense = initial("")
     learner(LOTTERY).fit(dense)
     whole = learner(asked)
-    prune(whole, plan(Net(), asked), arrays(dense))
+    Pruning(plan(asked)).train(whole, arrays(dense))
     path = tmp_path / "state.safetensors"
     for _ in range(100):
         state, _ = load_state(path, IDENTITY)
@@ -307,7 +310,7 @@ def test_a_run_that_needs_an_early_step_of_its_parent_continues_to_the_same_byte
             raise StopError
 
         try:
-            prune(learner(asked, state, save), plan(Net(), asked), arrays(dense))
+            Pruning(plan(asked)).train(learner(asked, state, save), arrays(dense))
         except StopError:
             continue
         assert state.curves == whole.state.curves
@@ -320,20 +323,20 @@ def test_a_rewound_tickets_random_mask_starts_from_the_same_early_step(monkeypat
     dense = initial("")
     learner(LOTTERY).fit(dense)
     run = learner(asked)
-    ticket = arrays(prune(run, plan(Net(), asked), arrays(dense)))
+    ticket = arrays(Pruning(plan(asked)).train(run, arrays(dense)))
     early = {n.removeprefix("origin/"): v for n, v in run.state.kept.items() if "origin/" in n}
     control = replace(asked, control="random-mask")
     other = learner(control)
-    prune(other, plan(Net(), control), ticket)
+    Pruning(plan(control)).train(other, ticket)
     start = {n.removeprefix("start/"): v for n, v in other.state.kept.items() if "start/" in n}
     kept = start["first.weight"] != 0
     assert np.array_equal(start["first.weight"][kept], early["first.weight"][kept])
 
 
 def test_only_the_networks_last_layer_is_pruned_at_half_the_rate() -> None:
-    chosen = plan(Net(), replace(LOTTERY, layers="first")).layers.layers
+    chosen = plan(replace(LOTTERY, layers="first")).layers.layers
     assert [layer.exponent for layer in chosen] == [1.0]
-    both = plan(Net(), LOTTERY).layers.layers
+    both = plan(LOTTERY).layers.layers
     assert both[0].exponent == 1.0
     assert both[1].exponent < 1.0
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from tinyml.core.errors import InputError, RecipeError
 from tinyml.core.recipe import PruneRecipe
 from tinyml.core.spec import LayerSparsity
-from tinyml.models.prune.mask import Masks, block_scores, check_block, expand, lowest
+from tinyml.models.pruning.mask import Masks, block_scores, check_block, expand, lowest
 
 POINTWISE, ALL, EVERY = "pointwise", "all", "every"
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class PrunedLayer:
     """One layer to prune: its parameter's name, the final share of zeros, its blocks.
 
     ``exponent`` below 1 prunes it slower: of its weights (1 - share) ** exponent stay.
@@ -37,62 +37,66 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
+class PrunedLayers:
     """All layers to prune; ``global`` ranks their blocks together, all shares being equal."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[PrunedLayer, ...]
     scope: Literal["layer", "global"] = "layer"
 
     def masks(self, scores: Mapping[str, Tensor], done: float) -> Masks:
         """Masks at ``done`` (0 to 1) of every layer's share, from ``scores`` by weight."""
-        blocks = [block_scores(scores[own.weight], own.block, own.axis) for own in self.layers]
+        blocks = [
+            block_scores(scores[layer.weight], layer.block, layer.axis) for layer in self.layers
+        ]
         if self.scope == "global":
             total = sum(part.numel() for part in blocks)
             kept = lowest(blocks, round(self.layers[0].zeros(done) * total))
         else:
             kept = [
-                lowest([part], round(own.zeros(done) * part.numel()))[0]
-                for part, own in zip(blocks, self.layers, strict=True)
+                lowest([part], round(layer.zeros(done) * part.numel()))[0]
+                for part, layer in zip(blocks, self.layers, strict=True)
             ]
         return {
-            own.weight: expand(part, own.block, own.axis)
-            for own, part in zip(self.layers, kept, strict=True)
+            layer.weight: expand(part, layer.block, layer.axis)
+            for layer, part in zip(self.layers, kept, strict=True)
         }
 
 
 def choose_layers(
     module: nn.Module,
-    asked: PruneRecipe,
+    settings: PruneRecipe,
     default: str,
     preset: Sequence[LayerSparsity] = (),
     last_exponent: float = 1.0,
-) -> Layers:
-    """The layers that ``asked`` means; ``default`` where it names none.
+) -> PrunedLayers:
+    """The layers that ``settings`` selects; ``default`` where it names none.
 
     ``last_exponent`` is the last layer's, where each layer has a share of its own.
-    Without a sparsity asked for, a sparse ``preset``'s own. Raises `RecipeError` for a
+    Without a sparsity in ``settings``, a sparse ``preset``'s. Raises `RecipeError` for a
     sparsity outside (0, 1), `InputError` when there is nothing to prune or a block does
     not divide a layer's channels.
     """
-    if asked.scope not in ("layer", "global"):
-        raise RecipeError(f"[prune] scope '{asked.scope}' is neither layer nor global")
-    if preset and not asked.sparsity:
-        _check_preset(asked)
+    if settings.scope not in ("layer", "global"):
+        raise RecipeError(f"[prune] scope '{settings.scope}' is neither layer nor global")
+    if preset and not settings.sparsity:
+        _check_preset(settings)
         layers = _of_preset(module, preset)
-    elif not 0 < asked.sparsity < 1:
+    elif not 0 < settings.sparsity < 1:
         raise RecipeError(
-            f"sparsity is {asked.sparsity:g}: above 0 and below 1",
+            f"sparsity is {settings.sparsity:g}: above 0 and below 1",
             hint="0.9 leaves one weight in ten",
         )
     else:
-        names = _named(module, asked.layers or default)
-        layers = [Layer(n, asked.sparsity, asked.block, asked.block_axis) for n in names]
+        names = _named(module, settings.layers or default)
+        layers = [
+            PrunedLayer(n, settings.sparsity, settings.block, settings.block_axis) for n in names
+        ]
         last = f"{list(_candidates(module))[-1]}.weight" if layers else ""
-        if last in names and asked.scope == "layer":
+        if last in names and settings.scope == "layer":
             layers[-1] = replace(layers[-1], exponent=last_exponent)
     if not layers:
         raise InputError(
-            f"there is no layer to prune among '{asked.layers or default}'",
+            f"there is no layer to prune among '{settings.layers or default}'",
             hint="--layers all takes every convolution and linear layer but the first and last",
         )
     weights = dict(module.named_parameters())
@@ -100,26 +104,26 @@ def choose_layers(
         check_block(
             layer.weight.removesuffix(".weight"), weights[layer.weight], layer.block, layer.axis
         )
-    return Layers(tuple(layers), "global" if asked.scope == "global" else "layer")
+    return PrunedLayers(tuple(layers), "global" if settings.scope == "global" else "layer")
 
 
-def _check_preset(asked: PruneRecipe) -> None:
+def _check_preset(settings: PruneRecipe) -> None:
     """A sparse preset chooses layers and blocks by itself, each with a share of its own."""
-    own = PruneRecipe()
+    default = PruneRecipe()
     for name in ("block", "block_axis", "layers", "scope"):
-        if getattr(asked, name) != getattr(own, name):
+        if getattr(settings, name) != getattr(default, name):
             raise RecipeError(
-                f"[prune] {name} is the sparse preset's own",
-                hint="leave it out, or give a sparsity and choose all of it",
+                f"[prune] {name} is set by the sparse preset",
+                hint="remove it, or give a sparsity and choose all of it",
             )
 
 
-def _of_preset(module: nn.Module, preset: Sequence[LayerSparsity]) -> list[Layer]:
+def _of_preset(module: nn.Module, preset: Sequence[LayerSparsity]) -> list[PrunedLayer]:
     found = []
     for name in _candidates(module):
         rule = next((r for r in preset if fnmatchcase(name, r.layers)), None)
         if rule is not None and rule.share > 0:
-            found.append(Layer(f"{name}.weight", rule.share, rule.block))
+            found.append(PrunedLayer(f"{name}.weight", rule.share, rule.block))
     return found
 
 

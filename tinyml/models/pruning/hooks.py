@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tinyml.core.spec import Array
-from tinyml.models.prune.layers import Layers
-from tinyml.models.prune.mask import Masks, apply, sparsity
-from tinyml.models.training.fit import Hook
+from tinyml.models.pruning.layers import PrunedLayers
+from tinyml.models.pruning.mask import Masks, apply, sparsity
+from tinyml.models.training.hook import Hook
 
 
 class Masked(Hook):
@@ -47,7 +47,7 @@ class Scheduled(Hook):
     def __init__(
         self,
         module: Any,
-        layers: Layers,
+        layers: PrunedLayers,
         score: Callable[[Tensor], Tensor],
         done: Callable[[int], float],
         every: int,

@@ -5,13 +5,13 @@ The baseline that every other method is compared with (Han et al. 2015, arXiv 15
 
 from __future__ import annotations
 
-from tinyml.models.prune.method import Method
+from tinyml.models.pruning.method import PruningMethod
 
-MAGNITUDE = Method(
+MAGNITUDE = PruningMethod(
     name="magnitude",
     paper="arXiv 1506.02626",
     summary="smallest weights go at once, then the survivors train on",
     score=lambda weight: weight.abs(),
-    rounds=lambda _asked: (1.0,),
+    rounds=lambda _settings: (1.0,),
     layers="all",
 )

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tinyml.core import registry
 from tinyml.core.errors import InputError, RecipeError, UsageError
 from tinyml.core.recipe import PruneRecipe
 from tinyml.core.spec import LayerSparsity
-from tinyml.models.prune.layers import Layer, Layers, choose_layers
-from tinyml.models.prune.mask import apply, block_scores, expand, lowest, random_like, sparsity
-from tinyml.models.prune.prune import plan
+from tinyml.models.pruning.gradual import GRADUAL
+from tinyml.models.pruning.layers import PrunedLayer, PrunedLayers, choose_layers
+from tinyml.models.pruning.mask import apply, block_scores, expand, lowest, random_like, sparsity
+from tinyml.models.pruning.plan import plan_pruning
 
 
 @given(
@@ -28,7 +30,7 @@ def test_a_layers_zeros_are_exactly_the_lowest_blocks(
     share: float, block: int, axis: str, seed: int
 ) -> None:
     scores = torch.rand(8, 12, 1, 1, generator=torch.Generator().manual_seed(seed))
-    layers = Layers((Layer("w", share, block, axis),))
+    layers = PrunedLayers((PrunedLayer("w", share, block, axis),))
     mask = layers.masks({"w": scores}, 1.0)["w"]
     blocks = 96 // block
     assert int((~mask).sum()) == round(share * blocks) * block
@@ -52,17 +54,17 @@ def test_equal_scores_still_give_the_exact_count() -> None:
 
 def test_global_scope_ranks_all_layers_together() -> None:
     scores = {"a": torch.full((4, 4), 0.1), "b": torch.full((4, 4), 9.0)}
-    both = (Layer("a", 0.5), Layer("b", 0.5))
-    together = Layers(both, "global").masks(scores, 1.0)
+    both = (PrunedLayer("a", 0.5), PrunedLayer("b", 0.5))
+    together = PrunedLayers(both, "global").masks(scores, 1.0)
     assert not together["a"].any()
     assert together["b"].all()
-    apart = Layers(both, "layer").masks(scores, 1.0)
+    apart = PrunedLayers(both, "layer").masks(scores, 1.0)
     assert apart["a"].sum() == apart["b"].sum() == 8
 
 
 def test_a_random_mask_keeps_counts_and_blocks() -> None:
     scores = torch.rand(16, 6, generator=torch.Generator().manual_seed(1))
-    mask = Layers((Layer("w", 0.75, 4, "output"),)).masks({"w": scores}, 1.0)["w"]
+    mask = PrunedLayers((PrunedLayer("w", 0.75, 4, "output"),)).masks({"w": scores}, 1.0)["w"]
     other = random_like({"w": mask}, 4, "output", seed=3)["w"]
     assert other.sum() == mask.sum()
     assert not torch.equal(other, mask)
@@ -108,9 +110,9 @@ def test_layers_are_chosen_by_kind_or_name_and_depthwise_never(
 def test_a_presets_own_shares_and_blocks_hold_unless_a_sparsity_is_asked_for() -> None:
     preset = (LayerSparsity("wide", 0.75, 4), LayerSparsity("*", 0.0))
     own = choose_layers(Net(), PruneRecipe("gradual"), "pointwise", preset)
-    assert own.layers == (Layer("wide.weight", 0.75, 4),)
+    assert own.layers == (PrunedLayer("wide.weight", 0.75, 4),)
     asked = choose_layers(Net(), PruneRecipe("gradual", 0.5), "pointwise", preset)
-    assert asked.layers == (Layer("pointwise.weight", 0.5),)
+    assert asked.layers == (PrunedLayer("pointwise.weight", 0.5),)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_presets_own_shares_and_blocks_hold_unless_a_sparsity_is_asked_for() -
 )
 def test_options_that_a_preset_settles_are_refused(more: dict[str, Any]) -> None:
     preset = (LayerSparsity("wide", 0.75, 4),)
-    with pytest.raises(RecipeError, match="is the sparse preset's own"):
+    with pytest.raises(RecipeError, match="is set by the sparse preset"):
         choose_layers(Net(), PruneRecipe("gradual", **more), "pointwise", preset)
 
 
@@ -148,13 +150,15 @@ def test_what_cannot_be_pruned_is_refused_in_one_line(
     asked: PruneRecipe, kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words.replace("*", r"\*")) as caught:
-        plan(Net(), asked)
+        plan_pruning(Net(), asked, registry.load("pruning method", asked.method))
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_without_pointwise_layers_is_refused_with_the_cure() -> None:
     with pytest.raises(InputError, match="no layer to prune") as caught:
-        plan(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), PruneRecipe("gradual", 0.5))
+        plan_pruning(
+            nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), PruneRecipe("gradual", 0.5), GRADUAL
+        )
     assert "--layers" in caught.value.hint
 
 

@@ -1,4 +1,7 @@
-"""What a pruning method is: what it scores, when, and how it treats the survivors."""
+"""What a pruning method is: what it scores, when, and how it treats the survivors.
+
+A method is one file with one `PruningMethod` and a row in ``tinyml/core/registry.py``.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from tinyml.core.recipe import PruneRecipe
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """One row of the table of methods.
+class PruningMethod:
+    """Declares one pruning method.
 
     score      a layer's weight -> how much each weight matters, same shape
     rounds     how much of the final sparsity each training begins with, 0 to 1, rising;
@@ -24,7 +27,7 @@ class Method:
                and may return
     survivors  ``keep`` their trained values, or ``rewind`` to those of ``rewind_step``
     layers     those pruned unless the recipe names others
-    last_rate  how fast the last layer is pruned beside the others
+    last_rate  how fast the last layer is pruned, relative to the others
     """
 
     name: str
@@ -37,6 +40,6 @@ class Method:
     layers: str = "pointwise"
     last_rate: float = 1.0
 
-    def last_exponent(self, asked: PruneRecipe) -> float:
-        """The last layer's `Layer.exponent`: (1 - rate * last_rate) a round, not 1 - rate."""
-        return math.log(1 - asked.rate * self.last_rate) / math.log(1 - asked.rate)
+    def last_exponent(self, settings: PruneRecipe) -> float:
+        """The last layer's `PrunedLayer.exponent`: (1 - rate * last_rate) a round, not 1 - rate."""
+        return math.log(1 - settings.rate * self.last_rate) / math.log(1 - settings.rate)

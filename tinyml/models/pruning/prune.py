@@ -1,4 +1,4 @@
-"""Prune while training: any method of the table, resumable after every epoch.
+"""Prune while training: any method, resumable after every epoch.
 
 The rounds of a method are stages of one part of the run. What a round needs of those
 before it (its masks, the survivors' starting values) is kept in the state when it begins.
@@ -14,101 +14,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyml.core.errors import RecipeError
-from tinyml.core.recipe import PruneRecipe
-from tinyml.core.spec import Array, LayerSparsity
-from tinyml.models.prune.hooks import Masked, Scheduled, Snapshot
-from tinyml.models.prune.layers import Layers, choose_layers
-from tinyml.models.prune.mask import Masks, apply, random_like
-from tinyml.models.prune.method import Method
-from tinyml.models.prune.table import find_method
+from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.spec import Array
+from tinyml.models.pruning.facts import pruning_facts
+from tinyml.models.pruning.hooks import Masked, Scheduled, Snapshot
+from tinyml.models.pruning.mask import Masks, apply, random_like
+from tinyml.models.pruning.plan import PruningPlan, check_run
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.learner import Learner
 
 Weights = Mapping[str, Array]
-CONTROLS = ("none", "reinit", "random-mask")
 ORIGIN, START, MASK = "origin/", "start/", "mask/"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What will be pruned, decided before anything is trained."""
+class Pruning:
+    """Training that prunes by ``plan``: a `Procedure`."""
 
-    method: Method
-    asked: PruneRecipe
-    layers: Layers
+    plan: PruningPlan
 
-    @property
-    def rounds(self) -> tuple[float, ...]:
-        """Share of the final sparsity that each training begins with."""
-        return self.method.rounds(self.asked)
+    def check(self, steps: int, *, from_parent: bool) -> None:
+        check_run(self.plan, steps, from_parent=from_parent)
 
+    def train(self, learner: Learner, parent: Weights | None = None) -> Any:
+        """The pruned module, trained; masked weights are exact zeros.
 
-def plan(module: Any, asked: PruneRecipe, preset: tuple[LayerSparsity, ...] = ()) -> Plan:
-    """Check ``asked`` against ``module``; `UsageError`, `RecipeError`, `InputError`.
+        ``parent`` are trained weights to begin with; without them a method that needs any
+        trains them first. A control takes a ticket's masks from its ``parent``, and raises
+        `RecipeError` without one.
+        """
+        self.check(learner.steps, from_parent=parent is not None)
+        return _Rounds(learner, self.plan, parent).run()
 
-    The module's weights are not looked at, but its layers are.
-    """
-    method = find_method(asked.method)
-    _check(asked)
-    exponent = method.last_exponent(asked)
-    layers = choose_layers(module, asked, method.layers, preset, exponent)
-    return Plan(method, asked, layers)
+    def facts(self, module: Any, parent: Checkpoint | None) -> dict[str, Any] | None:
+        return pruning_facts(module, self.plan)
 
 
-def prune(learner: Learner, chosen: Plan, parent: Weights | None = None) -> Any:
-    """The pruned module, trained; masked weights are exact zeros.
-
-    ``parent`` are trained weights to begin with; without them a method that needs any
-    trains them first. A control takes a ticket's masks from its
-    ``parent``, and raises `RecipeError` without one.
-    """
-    check_run(chosen, learner.steps, alone=parent is None)
-    return _Pruning(learner, chosen, parent).run()
-
-
-def check_run(chosen: Plan, steps: int, *, alone: bool) -> None:
-    """Raise `RecipeError` for what a training of ``steps`` steps without a parent lacks."""
-    if chosen.asked.rewind_step >= steps:
-        raise RecipeError(
-            f"rewind_step {chosen.asked.rewind_step} is not within a training of {steps} steps"
-        )
-    if chosen.asked.control != "none" and alone:
-        raise RecipeError(
-            "a control needs a lottery ticket whose masks it takes",
-            hint="tinyml prune TICKET --method lottery --control reinit",
-        )
-
-
-def _check(asked: PruneRecipe) -> None:
-    if asked.control not in CONTROLS:
-        raise RecipeError(f"[prune] control '{asked.control}' is none of {', '.join(CONTROLS)}")
-    if asked.control != "none" and asked.method != "lottery":
-        raise RecipeError(f"[prune] control '{asked.control}' is for the lottery method")
-    if asked.method == "lottery" and not asked.sparsity:
-        raise RecipeError("[prune] sparsity is missing: a lottery's rounds follow from it")
-    if not 0 < asked.rate < 1:
-        raise RecipeError(f"[prune] rate is {asked.rate:g}: above 0 and below 1")
-    if not 0 <= asked.begin < asked.end <= 1:
-        raise RecipeError(
-            f"[prune] begin {asked.begin:g} and end {asked.end:g}: shares of the training steps, "
-            "begin before end"
-        )
-    if not 0 <= asked.initial < 1 or 0 < asked.sparsity < asked.initial:
-        raise RecipeError(f"[prune] initial is {asked.initial:g}: at least 0 and below sparsity")
-    if asked.every < 1 or asked.rewind_step < 0:
-        raise RecipeError("[prune] every is at least 1, rewind_step at least 0")
-
-
-class _Pruning:
+class _Rounds:
     """The rounds of one pruned part."""
 
-    def __init__(self, learner: Learner, chosen: Plan, parent: Weights | None) -> None:
-        self.learner, self.plan, self.parent = learner, chosen, parent
+    def __init__(self, learner: Learner, plan: PruningPlan, parent: Weights | None) -> None:
+        self.learner, self.plan, self.parent = learner, plan, parent
         self.kept = learner.state.kept
 
     def run(self) -> Any:
-        rounds = self.plan.rounds if self.plan.asked.control == "none" else (1.0,)
+        rounds = self.plan.rounds if self.plan.settings.control == "none" else (1.0,)
         first = self._resumed(rounds)
         module = self._dense() if first is None and rounds[0] > 0 else None
         for number, done in enumerate(rounds[first or 0 :], first or 0):
@@ -131,7 +81,7 @@ class _Pruning:
         """
         if self.plan.method.schedule is not None:
             return "pruning"
-        return f"sparsity {self.plan.asked.sparsity * done:.6f}" if done else ""
+        return f"sparsity {self.plan.settings.sparsity * done:.6f}" if done else ""
 
     def _dense(self) -> Any:
         """A module with trained weights: the parent's, or trained here."""
@@ -144,7 +94,7 @@ class _Pruning:
 
         A parent is what this training would give: then only the early step is trained for.
         """
-        step, rewinds = self.plan.asked.rewind_step, self.plan.method.survivors == "rewind"
+        step, rewinds = self.plan.settings.rewind_step, self.plan.method.survivors == "rewind"
         if rewinds and step == 0:
             self._keep(ORIGIN, module.state_dict())
         if self.parent is None or (rewinds and step):
@@ -171,7 +121,7 @@ class _Pruning:
         return module
 
     def _hook(self, module: Any, done: float) -> Masked | Scheduled:
-        schedule, asked = self.plan.method.schedule, self.plan.asked
+        schedule, settings = self.plan.method.schedule, self.plan.settings
         if schedule is None:
             return Masked(module, {n: _truth(v) for n, v in self._take(MASK).items()})
         steps = self.learner.steps
@@ -179,9 +129,9 @@ class _Pruning:
             module=module,
             layers=self.plan.layers,
             score=self.plan.method.score,
-            done=lambda step: schedule(asked, step, steps),
+            done=lambda step: schedule(settings, step, steps),
             # A short training gets at least four masks.
-            every=min(asked.every, max(1, int((asked.end - asked.begin) * steps / 4))),
+            every=min(settings.every, max(1, int((settings.end - settings.begin) * steps / 4))),
             steps=steps,
         )
 
@@ -189,7 +139,7 @@ class _Pruning:
         """Choose the masks of a round and the values that its survivors start with."""
         weights = {name: value.detach() for name, value in trained.state_dict().items()}
         names = [layer.weight for layer in self.plan.layers.layers]
-        if self.plan.asked.control != "none":
+        if self.plan.settings.control != "none":
             masks = {name: weights[name] != 0 for name in names}
         else:
             scores = {name: self.plan.method.score(weights[name]) for name in names}
@@ -197,7 +147,7 @@ class _Pruning:
         start: Mapping[str, Tensor] = weights
         if self.plan.method.survivors == "rewind":
             start = {name: torch.from_numpy(value) for name, value in self._take(ORIGIN).items()}
-        if done == 1.0 and self.plan.asked.control != "none":
+        if done == 1.0 and self.plan.settings.control != "none":
             start, masks = self._controlled(start, masks)
         self._keep(MASK, masks)
         values = {name: value.clone() for name, value in start.items()}
@@ -208,11 +158,11 @@ class _Pruning:
         self, start: Mapping[str, Tensor], masks: Masks
     ) -> tuple[Mapping[str, Tensor], Masks]:
         """The paper's controls: other initial values, or the zeros at other places."""
-        asked = self.plan.asked
-        if asked.control == "reinit":
+        settings = self.plan.settings
+        if settings.control == "reinit":
             return self.learner.initial("reinit").state_dict(), masks
         seed = seed_of(self.learner.recipe.seed, self.learner.part, "random mask")
-        return start, random_like(masks, asked.block, asked.block_axis, seed)
+        return start, random_like(masks, settings.block, settings.block_axis, seed)
 
     def _keep(self, prefix: str, tensors: Mapping[str, Tensor]) -> None:
         arrays = {f"{prefix}{n}": v.detach().numpy().copy() for n, v in tensors.items()}

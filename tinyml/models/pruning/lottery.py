@@ -11,23 +11,23 @@ from __future__ import annotations
 import math
 
 from tinyml.core.recipe import PruneRecipe
-from tinyml.models.prune.method import Method
+from tinyml.models.pruning.method import PruningMethod
 
 
-def rounds(asked: PruneRecipe) -> tuple[float, ...]:
-    """0 for the training that is there, then each round's share of the final sparsity.
+def rounds(settings: PruneRecipe) -> tuple[float, ...]:
+    """0 for the dense training, then each round's share of the final sparsity.
 
     Every round prunes ``rate`` of the survivors, beginning with those that ``initial``
     leaves; the last round as much as is left to do.
     """
-    first, keep = 1 - asked.initial, 1 - asked.rate
-    count = math.log((1 - asked.sparsity) / first) / math.log(keep)
+    first, keep = 1 - settings.initial, 1 - settings.rate
+    count = math.log((1 - settings.sparsity) / first) / math.log(keep)
     # A sliver of a round, from rounding the sparsity, is no training of its own.
     whole = [1 - first * keep**number for number in range(1, math.ceil(count - 0.01))]
-    return (0.0, *(share / asked.sparsity for share in whole), 1.0)
+    return (0.0, *(share / settings.sparsity for share in whole), 1.0)
 
 
-LOTTERY = Method(
+LOTTERY = PruningMethod(
     name="lottery",
     paper="arXiv 1803.03635, 1903.01611",
     summary="rounds of training and pruning; survivors go back to their early values",
