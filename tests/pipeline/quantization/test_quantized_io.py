@@ -20,6 +20,7 @@ from tinyml import board_scripts
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
+from tinyml.core.export_job import ExportJob
 from tinyml.core.image_decision import ImageDecision
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Signature, StatePair, TensorSpec
@@ -32,7 +33,6 @@ from tinyml.pipeline.export import export
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.quantization.write_quantized import check_ends
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
@@ -164,7 +164,7 @@ def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
         ({"precision": "fp16"}, "fp16 has no integers"),
         ({"precision": "w8-dynamic"}, "finds its ranges at each call"),
         ({"precision": "w8a16"}, "have 16 bits"),
-        ({"io": "int4"}, "unknown kind of inputs and outputs 'int4'"),
+        ({"io": "int4"}, "unknown value 'int4' of `io`"),
     ],
 )
 def test_integers_that_cannot_be_are_refused_before_any_work(

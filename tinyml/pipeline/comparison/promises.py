@@ -10,7 +10,7 @@ from typing import Any
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import TensorSpec
-from tinyml.modelfile.summary import TensorSummary
+from tinyml.modelfile.read import TensorSummary
 from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.comparison.files import Both, Contents, both
 

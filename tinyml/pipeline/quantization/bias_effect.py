@@ -17,7 +17,7 @@ from tinyml.export.quantization.findings.evidence import Bias
 from tinyml.export.quantization.joins import PROBABILITIES
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
-from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.quantization.bias_shift import bias_shifts, editor_of
 from tinyml.pipeline.quantization.quantize import read_operators
 

@@ -55,10 +55,10 @@ def summary(found: Delegation) -> str:
 
 
 def check_requirement(formats: Sequence[str]) -> None:
-    """`UsageError` where --require-delegate has nothing to ask."""
+    """`UsageError` where ``require_delegate`` has nothing to ask."""
     if "tflite" not in formats:
         raise UsageError(
-            f"--require-delegate is for TFLite: {NO_DELEGATE}", hint="add --formats tflite"
+            f"`require_delegate` is for TFLite: {NO_DELEGATE}", hint="choose `formats=tflite`"
         )
 
 

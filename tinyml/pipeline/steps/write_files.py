@@ -10,6 +10,7 @@ from pathlib import Path
 from tinyml.core import registry, subprocesses
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
@@ -52,7 +53,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if "tflite" in names and plan.sparse != "off" and plan.quantize is None:
+    if "tflite" in names and plan.settings.sparse != OFF and plan.quantize is None:
         store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
@@ -101,7 +102,7 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
         child.module,
         [*child.arguments],
         log=child.log,
-        timeout_s=plan.job.timeout_s,
+        timeout_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )
 
@@ -112,7 +113,7 @@ def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
 
 def run_children(plan: Plan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
-    plan.worker.run(children, plan.job.timeout_s)
+    plan.worker.run(children, plan.settings.timeout_s)
 
 
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
@@ -120,7 +121,7 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path 
     arguments += [work / f"{fmt}.json"]
     if plan.quantize is None:
         arguments += ["--instrumented", instrumented_file(work, fmt)]
-    if plan.sparse == "off" or plan.quantize is not None:
+    if plan.settings.sparse == OFF or plan.quantize is not None:
         arguments += ["--dense"]
     if not find_precision(plan.precision).half:
         return arguments
@@ -138,6 +139,6 @@ def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
         failed[0],
         work,
         log=log,
-        budget_s=plan.job.timeout_s,
+        budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )

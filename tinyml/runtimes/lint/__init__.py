@@ -13,8 +13,8 @@ from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
 from tinyml.modelfile import lint as of_graph
 from tinyml.modelfile.broken_file import reading
-from tinyml.modelfile.graph import read_graph
 from tinyml.modelfile.lint import Rule
+from tinyml.modelfile.read import read_graph
 from tinyml.runtimes.lint.xnnpack_leftovers import xnnpack_leftovers
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 
@@ -32,5 +32,5 @@ def lint(path: Path, target: Target | None = None) -> tuple[Finding, ...]:
     without its reader.
     """
     graph = read_graph(path)
-    with reading(path, graph.format):
+    with reading(path):
         return tuple(finding for rule in RULES.values() for finding in rule(graph, target))
