@@ -85,6 +85,11 @@ QUANTIZERS = {
     "tflite": "tinyml.export.formats.tflite.quantize",
 }
 
+# How a target's ``link`` is opened: a function from a target to a context manager.
+LINKS = {
+    "local": "tinyml.device.local:open_link",
+}
+
 TABLES: dict[str, dict[str, str]] = {
     "model": MODELS,
     "data set": DATA_SETS,
@@ -92,6 +97,7 @@ TABLES: dict[str, dict[str, str]] = {
     "runtime": RUNTIMES,
     "format": WRITERS,
     "precision": PRECISIONS,
+    "link": LINKS,
 }
 
 
