@@ -58,9 +58,9 @@ RUNTIMES = {
     "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
 }
 
-WRITERS = {
-    "onnx": "tinyml.export.formats.onnx.write",
-    "tflite": "tinyml.export.formats.tflite.write",
+FORMATS = {
+    "onnx": "tinyml.export.formats.onnx:ONNX",
+    "tflite": "tinyml.export.formats.tflite:TFLITE",
 }
 
 RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
@@ -85,7 +85,7 @@ TABLES: dict[str, dict[str, str]] = {
     "model": MODELS,
     "data set": DATA_SETS,
     "runtime": RUNTIMES,
-    "format": WRITERS,
+    "format": FORMATS,
     "precision": PRECISIONS,
 }
 

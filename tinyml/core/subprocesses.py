@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 # Children that run a user's code or many conversions: there garbage may add up.
-LONG = ("tinyml.pipeline.", "tinyml.export.capture.bisect_program")
+LONG = ("tinyml.pipeline.",)
 POLL_S = 0.02
 LAST_WORDS = 4096
 _FAILED = 70

@@ -21,6 +21,7 @@ from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
+from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.integers.draw import draw
 from tinyml.pipeline.integers.write_integers import Written, write_integers
 from tinyml.pipeline.sources import capture
@@ -108,7 +109,7 @@ def _gate(
     job: ExportJob, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
-        parity.gate(proof, job.accepted_loss, job.remedies)
+        parity.gate(proof, job.accepted_loss, job.remedies, by_runtime())
     except ValidationError as error:
         if job.keep_failed is None:
             hint = f"{error.hint}; --keep-failed DIR leaves a reproduction and a picture"

@@ -19,7 +19,7 @@ from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.spec import Signature
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed
+from tinyml.pipeline.answers.engines import Engine, engines, installed
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.declared_rows import (
@@ -29,6 +29,7 @@ from tinyml.pipeline.declared_rows import (
     program_rows,
     twin_rows,
 )
+from tinyml.pipeline.formats import by_runtime
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -76,7 +77,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
         check_signature(engine, bundle.signature)
     rows = prove(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
-    parity.gate(checked)
+    parity.gate(checked, formats=by_runtime())
     repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
     check_rows(rows, repeated, "this run")
     check_parts(rows, bundle.parity.stages)
@@ -146,7 +147,7 @@ def prove(
                     engine.name, case, wanted, inside, [stage], policy, step, parts
                 )
             outputs = expected.outputs[case]
-            name, got = OPTIMISED[engine.name], session.run(inputs)
+            name, got = engine.optimised, session.run(inputs)
             for output in outputs:
                 step = engine.step_of(output)
                 mine += parity.compare(
@@ -163,7 +164,7 @@ def _require_judged(found: Sequence[Engine], rows: Sequence[StageParity]) -> Non
     """`ValidationError` for a file of which no output was compared: that must never pass."""
     judged = {row.engine for row in rows if row.verdict in JUDGED}
     for engine in found:
-        if OPTIMISED[engine.name] not in judged:
+        if engine.optimised not in judged:
             raise ValidationError(
                 f"{engine.model.path}: no output was compared with PyTorch's",
                 hint="the reference holds no case with outputs: export the model again",

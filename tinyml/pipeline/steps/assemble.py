@@ -19,6 +19,7 @@ from tinyml.pages.run_script import (
     board_script,
 )
 from tinyml.pipeline.doctor import version_of
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources.source import Subject
 
 MAKERS = (
@@ -48,7 +49,7 @@ def assemble(
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
     script = _script(subject)
-    board = [model for model in models if model.format == "tflite"]
+    board = [model for model in models if named(model.format).has_script]
     if script and board:
         write_text(folder / RUN, board_script(script, integer_ends=bool(board[0].ends)))
     packages = {name: version_of(name) for name in MAKERS}

@@ -14,6 +14,7 @@ from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.precision import integers_of
 from tinyml.pipeline.answers.engines import require as require_runtime
+from tinyml.pipeline.formats import named, runtime_of
 from tinyml.pipeline.integers.quantize import QuantizeJob
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Source
@@ -29,10 +30,6 @@ NO_INT8_ENDS = {
     "w8": "the activations of w8 stay float32",
 }
 OF_RANGES = ("--ranges", "--calibration", "--calibration-samples")
-EXTRAS = {
-    "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
-    "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +65,8 @@ def checked(job: ExportJob, source: Source) -> Plan:
     default = _recipe(job, source)
     wanted = job.formats or default.formats
     for name in wanted:
-        if name not in registry.WRITERS:
-            raise registry.unknown_name("format", name, registry.WRITERS)
+        if name not in registry.FORMATS:
+            raise registry.unknown_name("format", name, registry.FORMATS)
         if name not in target.formats:
             raise UsageError(
                 f"no runtime on {target.name} reads {name}",
@@ -89,10 +86,10 @@ def checked(job: ExportJob, source: Source) -> Plan:
     sparse = _chosen(job.sparse, default.sparse)
     if sparse not in SPARSE:
         raise registry.unknown_name("way to store zeros", sparse, SPARSE)
-    for name in wanted:
-        for module, package in EXTRAS[name]:
-            require(module, package, name)
-        require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
+    for known in map(named, wanted):
+        for module, package in known.needs:
+            require(module, package, known.extra)
+        require_runtime(runtime_of(known))
     formats = tuple(dict.fromkeys(wanted))
     quantize = _quantize_job(job, source, default, precision, _io(job, default, precision))
     worker = Worker(job.memory_mb or machine_memory_mb())
