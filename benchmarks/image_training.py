@@ -24,9 +24,9 @@ from tinyml.core import registry
 from tinyml.core.image_decision import ImageDecision
 from tinyml.core.recipe import PruneRecipe
 from tinyml.models.data.augment import augment
-from tinyml.models.prune.gradual import cubic
-from tinyml.models.prune.hooks import Scheduled
-from tinyml.models.prune.prune import plan
+from tinyml.models.pruning.gradual import GRADUAL, cubic
+from tinyml.models.pruning.hooks import Scheduled
+from tinyml.models.pruning.plan import plan_pruning
 from tinyml.models.training.average import Average
 
 ROUNDS = 25
@@ -101,7 +101,7 @@ def _step(
 
 def _hook(module: Any) -> Scheduled:
     asked = PruneRecipe("gradual", 0.9, begin=0.0, end=1.0)
-    chosen = plan(module, asked)
+    chosen = plan_pruning(module, asked, GRADUAL)
     return Scheduled(
         module,
         chosen.layers,

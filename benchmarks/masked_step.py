@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tinyml.core import registry
 from tinyml.core.recipe import TrainRecipe
-from tinyml.models.prune.hooks import Masked
-from tinyml.models.prune.mask import Masks
-from tinyml.models.training.fit import Hook
+from tinyml.models.pruning.hooks import Masked
+from tinyml.models.pruning.mask import Masks
+from tinyml.models.training.hook import Hook
 from tinyml.models.training.optimize import make_optimizer
 
 ROUNDS = 300

@@ -21,8 +21,8 @@ from torch import nn
 from tinyml.core import registry
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import LayerSparsity, ModelEntry
-from tinyml.export.precision import integers_of
-from tinyml.models.prune.mask import apply, block_scores, expand, lowest
+from tinyml.export.quantization.precisions import integers_of
+from tinyml.models.pruning.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
 
 MODELS = ("mbv1-1.0-sparse90", "funnelnet")

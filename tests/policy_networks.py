@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyml.core import bundle as bundles
 from tinyml.core import registry
-from tinyml.core.integers import step
+from tinyml.core.quant_params import step
 from tinyml.core.spec import Array, Signature, TensorSpec
 from tinyml.core.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION
 from tinyml.export.capture.stage_values import eager_values

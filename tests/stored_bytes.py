@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tinyml.export import flatbuffer
+from tinyml.modelfile import tflite_file
 
 
 def unread_bytes(model: Any) -> dict[str, int]:
@@ -16,7 +16,7 @@ def unread_bytes(model: Any) -> dict[str, int]:
 def read_model(path: Path) -> Any:
     """A file as `unread_bytes` takes it."""
     if path.suffix == ".tflite":
-        return flatbuffer.unpack(path.read_bytes())
+        return tflite_file.unpack(path.read_bytes())
     import onnx
 
     return onnx.load(path)
@@ -39,7 +39,7 @@ def _of_tflite(model: Any) -> dict[str, int]:
         operands = {int(i) for operator in graph.operators for i in operator.inputs if i >= 0}
         operands |= {int(i) for i in graph.outputs}
         for index, tensor in enumerate(graph.tensors):
-            names[tensor.buffer] = flatbuffer.text(tensor.name)
+            names[tensor.buffer] = tflite_file.text(tensor.name)
             if index in operands:
                 read.add(tensor.buffer)
     return {names[i]: size for i, size in enumerate(sizes) if size and i not in read}

@@ -11,10 +11,10 @@ from policy_networks import WRONG, Values, accepted, of_bundle, of_keywords
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION, PolicyName, is_rotated
-from tinyml.export.choose_range import Range
 from tinyml.export.operators import FileOperator
-from tinyml.export.plan import QuantPlan, plan_tensors
-from tinyml.export.precision import integers_of
+from tinyml.export.quantization.plan import QuantPlan, plan_tensors
+from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.ranges import Range
 from tinyml.pipeline.answers.engines import Engine
 
 

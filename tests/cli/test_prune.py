@@ -14,7 +14,7 @@ import pytest
 
 from tinyml.core import checkpoint
 from tinyml.core.recipe import DataRecipe
-from tinyml.models.prune.table import METHODS
+from tinyml.core.registry import PRUNING_METHODS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GRADUAL = ("--method", "gradual", "--sparsity", "0.75")
@@ -202,7 +202,7 @@ def test_a_model_of_recordings_is_pruned_too_and_keeps_its_thresholds(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(PRUNING_METHODS))
 def test_every_method_goes_through_the_parity_gate(
     method: str, image_run: Path, cli: Cli, tmp_path: Path
 ) -> None:

@@ -12,68 +12,87 @@ import numpy as np
 import pytest
 
 from tinyml.core.bundle import Parity, StageParity
-from tinyml.core.diagnosis import Explained, Harm, decibels, ranked, sensitivity
+from tinyml.core.diagnosis import (
+    LayerSensitivity,
+    SensitivityAnalysis,
+    decibels,
+    ranked,
+    sensitivity,
+)
 from tinyml.core.errors import ValidationError
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export.diagnose.biased_error import biased_error
-from tinyml.export.diagnose.evidence import Bias, Evidence
-from tinyml.export.harm import lines
 from tinyml.export.parity import gate
-from tinyml.export.plan import QuantPlan
-from tinyml.pipeline.integers import diagnose, write_integers
-from tinyml.pipeline.integers.explain import next_layer
+from tinyml.export.quantization.findings.biased_error import biased_error
+from tinyml.export.quantization.findings.evidence import Bias, Evidence
+from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.quantization.sensitivity import lines
+from tinyml.pipeline.quantization import diagnose, write_quantized
+from tinyml.pipeline.quantization.sensitivity import next_layer
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Subject
-from tinyml.pipeline.summary import harm_rows, parity_rows
+from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
 INF = math.inf
+Layer = LayerSensitivity
 # As a log-mel front end in integers was: NaN by itself, and what is left without it is good.
-NAN = Harm("fe", -INF, 38.0, 9)
-FC, B2, EXACT = Harm("fc", 40.6, -4.7, 1), Harm("b2", 46.4, -2.8, 2), Harm("relu", INF, -2.8, 1)
-KEYWORD = Explained((EXACT, B2, FC, NAN), -2.8)
+NAN = Layer("fe", -INF, 38.0, 9)
+FC, B2, EXACT = (
+    Layer("fc", 40.6, -4.7, 1),
+    Layer("b2", 46.4, -2.8, 2),
+    Layer("relu", INF, -2.8, 1),
+)
+KEYWORD = SensitivityAnalysis((EXACT, B2, FC, NAN), -2.8)
 
 
 def test_the_layer_that_makes_nan_comes_first_and_the_exact_one_last() -> None:
-    assert [harm.layer for harm in ranked(KEYWORD)] == ["fe", "fc", "b2", "relu"]
+    assert [layer.layer for layer in ranked(KEYWORD)] == ["fe", "fc", "b2", "relu"]
     assert next_layer({"tflite": KEYWORD}, {}, ["fc", "fe", "b2", "relu"]) == "fe"
 
 
 def test_a_layer_that_makes_the_others_finite_comes_before_those_that_are_noisy_alone() -> None:
     """None of them gives NaN alone; two do together."""
-    found = Explained(
-        (Harm("noisy", 3.0, -INF, 1), Harm("log", 50.0, 40.0, 1), Harm("mel", 60.0, 20.0, 1)), -INF
+    found = SensitivityAnalysis(
+        (
+            Layer("noisy", 3.0, -INF, 1),
+            Layer("log", 50.0, 40.0, 1),
+            Layer("mel", 60.0, 20.0, 1),
+        ),
+        -INF,
     )
-    assert [harm.layer for harm in ranked(found)] == ["log", "mel", "noisy"]
+    assert [layer.layer for layer in ranked(found)] == ["log", "mel", "noisy"]
 
 
 def test_harm_that_shows_only_beside_others_counts() -> None:
     """Alone both leave as much; leaving the second in float32 mends the file."""
-    first, second = Harm("first", 30.0, 5.0, 1), Harm("second", 30.0, 25.0, 1)
-    assert ranked(Explained((first, second), 5.0)) == [second, first]
+    first, second = (
+        Layer("first", 30.0, 5.0, 1),
+        Layer("second", 30.0, 25.0, 1),
+    )
+    assert ranked(SensitivityAnalysis((first, second), 5.0)) == [second, first]
     assert sensitivity(second, 5.0) > sensitivity(first, 5.0)
 
 
 def test_formats_are_ranked_together_each_by_its_own_file() -> None:
-    other = Explained((Harm("fe", 50.0, 31.0, 1), Harm("b2", 20.0, 40.0, 1)), 30.0)
-    assert [harm.layer for harm in ranked(KEYWORD, other)][:2] == ["fe", "b2"]
+    other = SensitivityAnalysis((Layer("fe", 50.0, 31.0, 1), Layer("b2", 20.0, 40.0, 1)), 30.0)
+    assert [layer.layer for layer in ranked(KEYWORD, other)][:2] == ["fe", "b2"]
     assert next_layer({"tflite": KEYWORD, "onnx": other}, {"fe": ""}, ["fe", "b2"]) == "b2"
 
 
 def test_what_changes_nothing_is_not_kept_in_float() -> None:
-    exact = Explained((EXACT, Harm("t", INF, INF, 1)), INF)
+    exact = SensitivityAnalysis((EXACT, Layer("t", INF, INF, 1)), INF)
     assert next_layer({"tflite": exact}, {}, ["relu", "t"]) is None
-    worse_without = Explained((Harm("relu", INF, -5.0, 1),), -2.8)
+    worse_without = SensitivityAnalysis((Layer("relu", INF, -5.0, 1),), -2.8)
     assert next_layer({"tflite": worse_without}, {}, ["relu"]) is None
     assert next_layer({"tflite": KEYWORD}, {"fe": ""}, ["fe"]) is None
 
 
 def test_infinities_come_back_from_json_which_has_none() -> None:
-    found = Explained((*KEYWORD.harms, Harm("t", INF, -INF, 1)), -INF)
+    found = SensitivityAnalysis((*KEYWORD.layers, Layer("t", INF, -INF, 1)), -INF)
     text = json.dumps(found.to_json(), allow_nan=False)
     assert '"whole_db": "-inf"' in text
-    assert Explained.from_json(json.loads(text)) == found
+    assert SensitivityAnalysis.from_json(json.loads(text)) == found
     older = {"layer": "t", "alone_db": None, "without_db": 3.0, "operators": 1}
-    assert Harm.from_json(older) == Harm("t", INF, 3.0, 1)
+    assert Layer.from_json(older) == Layer("t", INF, 3.0, 1)
 
 
 def test_the_hint_of_a_refusal_does_not_advise_what_was_used() -> None:
@@ -113,11 +132,11 @@ def test_an_output_that_is_not_finite_on_the_data_is_a_proof_that_fails(
     def refuse(*_: object) -> Parity:
         raise ValidationError("litert on input 3 of the persons: not finite")
 
-    monkeypatch.setattr(write_integers, "prove_files", refuse)
-    found = write_integers._proof()
-    assert not write_integers._holds(found, 0.5)
+    monkeypatch.setattr(write_quantized, "prove_files", refuse)
+    found = write_quantized._proof()
+    assert not write_quantized._holds(found, 0.5)
     with pytest.raises(ValidationError, match="input 3"):
-        write_integers._or_raise(found)
+        write_quantized._or_raise(found)
 
 
 def test_classes_of_outputs_that_are_not_finite_are_not_counted() -> None:
@@ -148,6 +167,6 @@ def test_a_person_reads_exact_and_minus_infinity() -> None:
     assert head.startswith("all layers in integers: -2.8 dB")
     assert rest[0] == "  fe: alone -inf dB; all the others without it 38.0 dB"
     assert rest[-1] == "  relu: alone exact; all the others without it -2.8 dB"
-    _, rows = harm_rows({"tflite": KEYWORD.to_json()})
+    _, rows = sensitivity_rows({"tflite": KEYWORD.to_json()})
     assert rows[0] == ("tflite", "fe", "-inf", "38.0", 9)
     assert rows[-1] == ("tflite", "relu", "exact", "-2.8", 1)

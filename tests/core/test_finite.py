@@ -29,7 +29,7 @@ from tinyml.core.errors import (
 from tinyml.core.files import sha256
 from tinyml.core.finite import check_finite, is_finite
 from tinyml.core.image_decision import ImageDecision
-from tinyml.core.integers import Integers
+from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.audio import read_audio
 from tinyml.models.training.run import answer_windows
@@ -87,7 +87,7 @@ def test_a_recording_that_overflows_is_refused(tmp_path: Path) -> None:
 def test_an_integer_does_not_hide_what_is_not_finite() -> None:
     for bad in (NAN, np.inf):
         with pytest.raises(InputError, match="becomes int8 holds NaN"):
-            Integers("int8", 0.1, 0).of(np.array([0.0, bad], np.float32))
+            QuantParams("int8", 0.1, 0).of(np.array([0.0, bad], np.float32))
 
 
 @pytest.mark.parametrize("bad", [NAN, np.inf])

@@ -124,7 +124,7 @@ def _convert(fmt: str, folder: Path) -> tuple[float, str]:
     try:
         run_child(
             f"tinyml.export.formats.{fmt}.write",
-            [*(str(p) for p in paths), "--twin", str(folder / f"twin.{fmt}")],
+            [*(str(p) for p in paths), "--instrumented", str(folder / f"instrumented.{fmt}")],
             log=log,
             timeout_s=TIMEOUT_S,
         )
@@ -186,7 +186,7 @@ def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Itera
     """Stages that have no tensor in the file, out of its twin."""
     runtime, parts = RUNTIMES[fmt], ready.parts
     for case, given in ready.inputs.items() if noted.twin else ():
-        got = runtime.read_tensors(folder / f"twin.{fmt}", noted.twin, given)
+        got = runtime.read_tensors(folder / f"instrumented.{fmt}", noted.twin, given)
         yield from parity.compare(
             f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin, parts=parts[STAGE]
         )

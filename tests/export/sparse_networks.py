@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.core.spec import Array, Signature, TensorSpec
-from tinyml.export import flatbuffer, quantizer_rules
+from tinyml.export import quantizer_rules
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.write import to_tflite
-from tinyml.export.precision.w8a8_static import WEIGHT
+from tinyml.export.quantization.precisions.w8a8_static import WEIGHT
 from tinyml.export.rewrites import rewrite
+from tinyml.modelfile import tflite_file
 
 SIDE = 16
 FP16 = 1
@@ -73,7 +74,7 @@ def converted(network: nn.Module) -> bytes:
 
 def halved(data: bytes) -> bytes:
     """The same with weights in float16."""
-    return flatbuffer.pack(cast_weights_to_float16(flatbuffer.unpack(data))[0])
+    return tflite_file.pack(cast_weights_to_float16(tflite_file.unpack(data))[0])
 
 
 def eight_bits(data: bytes) -> bytes:
@@ -87,7 +88,7 @@ def eight_bits(data: bytes) -> bytes:
     }
     rules = [quantizer_rules.rule(".*", "min_max_uniform_quantize", config)]
     made = quantizer.Quantizer(bytearray(data), rules).quantize()
-    return flatbuffer.pack(flatbuffer.unpack(bytes(made.quantized_model)))
+    return tflite_file.pack(tflite_file.unpack(bytes(made.quantized_model)))
 
 
 def answers(data: bytes) -> Answers:

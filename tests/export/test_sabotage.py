@@ -20,10 +20,11 @@ from small_networks import CHANNELS, SIGNATURE, STAGES, network
 
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import ValidationError
-from tinyml.export import flatbuffer, rewrites
+from tinyml.export import rewrites
 from tinyml.export.capture.program import Captured, capture
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import cases, gate
+from tinyml.modelfile import tflite_file
 
 CASES = cases(SIGNATURE, seed=0)
 # One weight between channels that are not silenced by their ReLU.
@@ -127,14 +128,14 @@ def nudge_onnx(path: Path, weight: np.ndarray[Any, Any]) -> None:
 
 def nudge_tflite(path: Path, weight: np.ndarray[Any, Any]) -> None:
     """Add 0.01 to one value of the buffer that holds ``weight``, channels last."""
-    model = flatbuffer.unpack(path.read_bytes())
+    model = tflite_file.unpack(path.read_bytes())
     wanted = weight.transpose(0, 2, 3, 1).tobytes()
     for buffer in model.buffers:
         if buffer.data is not None and bytes(buffer.data) == wanted:
             values = np.frombuffer(wanted, np.float32).copy().reshape(CHANNELS, 1, 3, CHANNELS)
             values[OUT, 0, TAP, IN] += 0.01
             buffer.data = values.reshape(-1).view(np.uint8)
-            path.write_bytes(flatbuffer.pack(model))
+            path.write_bytes(tflite_file.pack(model))
             return
     raise AssertionError("no such weight")
 

@@ -282,12 +282,12 @@ def test_two_formats_of_one_network_have_the_same_layers(small_bundle: Path) -> 
 
 
 def test_what_a_tflite_file_stores_sparse_is_shown(small_bundle: Path, tmp_path: Path) -> None:
-    from tinyml.export import flatbuffer
     from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
     from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+    from tinyml.modelfile import tflite_file
 
     dense = next(small_bundle.glob("*.tflite"))
-    model = flatbuffer.unpack(dense.read_bytes())
+    model = tflite_file.unpack(dense.read_bytes())
     for tensor in model.subgraphs[0].tensors:
         held = model.buffers[tensor.buffer]
         if list(tensor.shape)[1:3] == [1, 1] and held.data is not None and len(tensor.shape) == 4:
@@ -297,7 +297,7 @@ def test_what_a_tflite_file_stores_sparse_is_shown(small_bundle: Path, tmp_path:
     stored = store_sparse(model)
     share_buffers(model)
     sparse = tmp_path / "sparse.tflite"
-    sparse.write_bytes(flatbuffer.pack(model))
+    sparse.write_bytes(tflite_file.pack(model))
     found = compared(dense, sparse)
     told = sizes(found)
     assert stored > 2

@@ -12,7 +12,7 @@ import pytest
 from tinyml.core import recipe as recipes
 from tinyml.core.errors import RecipeError
 from tinyml.core.recipe import ExportRecipe, Recipe
-from tinyml.pipeline.integers.instruction_set import instruction_set
+from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.user_model import Asked, FactorySource
 from tinyml.pipeline.steps.export_plan import checked

@@ -13,7 +13,7 @@ from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationEr
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import metric_bound
 from tinyml.export.parity import gate
-from tinyml.pipeline.integers.explain import settled
+from tinyml.pipeline.quantization.sensitivity import settled
 from tinyml.pipeline.sources.arrays import check_data, read_npz, rows_of
 from tinyml.pipeline.sources.metric import Measuring, judged, predictions, value
 from tinyml.pipeline.sources.metric_kind import sounds_like_loss

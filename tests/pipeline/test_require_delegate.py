@@ -79,11 +79,11 @@ def test_a_manifest_says_what_is_taken_and_inspection_measures_the_same(small_bu
     assert (taken_of["node_share"], taken_of["mac_share"], taken_of["parts"]) == (1.0, 1.0, 1)
 
 
-def test_what_is_left_is_a_table_of_the_text() -> None:
-    text = inspection_text({"delegation": taken(2).to_json()})
+def test_what_is_left_is_part_of_the_text() -> None:
+    text = inspection_text({"delegation": delegation.to_json(taken(2))})
     assert "  delegated                  18\n" in text
     assert "  undelegated                2\n" in text
-    assert "delegation, undelegated:\n  op    name  macs  cure\n  SIGN  s0    0 " in text
+    assert "delegation, undelegated:\n  op    SIGN\n  name  s0\n  macs  0\n  cure  write " in text
 
 
 def test_a_delegate_cannot_be_required_of_onnx_alone(user: Path) -> None:

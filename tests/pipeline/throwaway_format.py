@@ -39,6 +39,7 @@ class Npz:
     refusal: str = "npz cannot hold {}"
     writer: str = "throwaway_format"
     quantizer: str = ""
+    one_scale: tuple[str, ...] = ()
     stores_sparse: bool = False
     has_script: bool = False
 
@@ -100,6 +101,6 @@ class Matmul:
 NPZ, MATMUL = Npz(), Matmul()
 
 if __name__ == "__main__":
-    from tinyml.export.twin import run_writer
+    from tinyml.export.formats.instrumented import run_writer
 
     run_writer(write, sys.argv[1:])

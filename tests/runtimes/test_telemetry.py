@@ -11,7 +11,7 @@ import numpy as np
 from sources import calls, imports, sources
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
-ALLOWED = {"runtimes/ort.py", "runtimes/runner.py", "export/quantize_onnx.py"}
+ALLOWED = {"runtimes/ort.py", "runtimes/runner.py", "export/formats/onnx/quantize.py"}
 
 WATCH = """
 import os, sys
@@ -53,8 +53,8 @@ ONNXRUNTIME.open(Path({str(onnx_file)!r}))
 def test_is_off_when_the_quantizer_opens_a_model(onnx_file: Path) -> None:
     script = f"""
 import onnx
-from tinyml.export.plan import QuantPlan
-from tinyml.export.quantize_onnx import quantize
+from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.formats.onnx.quantize import quantize
 quantize(onnx.load({str(onnx_file)!r}), QuantPlan("w8-dynamic", "onnx", "each call", 0, "none"))
 """
     assert imported_with(script) == ["1"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_file import import_schema
 
 SAME, VALID = 0, 1
@@ -228,11 +228,11 @@ class SparseNetwork:
         self.graph.inputs = np.array([names.index(self.input)], np.int32)
         self.graph.outputs = np.array([names.index(end) for end in ends], np.int32)
         dense = folder / f"{name}-dense.tflite"
-        dense.write_bytes(flatbuffer.pack(self.model))
-        model = flatbuffer.unpack(dense.read_bytes())
+        dense.write_bytes(tflite_file.pack(self.model))
+        model = tflite_file.unpack(dense.read_bytes())
         store_sparse(model)
         sparse = folder / f"{name}-sparse.tflite"
-        sparse.write_bytes(flatbuffer.pack(model))
+        sparse.write_bytes(tflite_file.pack(model))
         return sparse, dense
 
 

@@ -12,13 +12,13 @@ from sparse_network import SAME, VALID, SparseNetwork
 
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
-from tinyml.export import flatbuffer
-from tinyml.export.flatbuffer_edit import name_of
 from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_by_depthwise
 from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
 from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import name_of
 
 Build = Callable[[SparseNetwork, str], str]
 INT8 = 9
@@ -39,7 +39,7 @@ def sparse_model(
     network = SparseNetwork(1, side, side, channels)
     end = network.convolution(build(network, network.input), 64, zeros=zeros)
     sparse, dense = network.write(folder, "network", end)
-    return flatbuffer.unpack((sparse if stored else dense).read_bytes())
+    return tflite_file.unpack((sparse if stored else dense).read_bytes())
 
 
 def answer(model: Any, *, delegated: bool) -> Array:
@@ -48,7 +48,7 @@ def answer(model: Any, *, delegated: bool) -> Array:
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     engine = Interpreter(
-        model_content=flatbuffer.pack(model),
+        model_content=tflite_file.pack(model),
         experimental_op_resolver_type=OpResolverType.AUTO if delegated else plain,
         num_threads=1,
     )
@@ -62,7 +62,7 @@ def answer(model: Any, *, delegated: bool) -> Array:
 
 
 def copied(model: Any) -> Any:
-    return flatbuffer.unpack(flatbuffer.pack(model))
+    return tflite_file.unpack(tflite_file.pack(model))
 
 
 def assert_fires(rewrite: Callable[[Any], int], model: Any) -> list[str]:
@@ -71,7 +71,7 @@ def assert_fires(rewrite: Callable[[Any], int], model: Any) -> list[str]:
     assert rewrite(written) == 1
     again = copied(written)
     assert rewrite(again) == 0
-    assert flatbuffer.pack(again) == flatbuffer.pack(copied(written))
+    assert tflite_file.pack(again) == tflite_file.pack(copied(written))
     for delegated in (False, True):
         want, got = answer(model, delegated=delegated), answer(written, delegated=delegated)
         assert POLICIES["engine"].accepts(got, want)
@@ -81,7 +81,7 @@ def assert_fires(rewrite: Callable[[Any], int], model: Any) -> list[str]:
 def assert_refuses(rewrite: Callable[[Any], int], model: Any) -> None:
     kept = copied(model)
     assert rewrite(kept) == 0
-    assert flatbuffer.pack(kept) == flatbuffer.pack(copied(model))
+    assert tflite_file.pack(kept) == tflite_file.pack(copied(model))
 
 
 def pool(
@@ -123,7 +123,7 @@ def rectangle(folder: Path) -> Any:
     """Alike on all sides along the rows, not along the columns."""
     network = SparseNetwork(1, SIDE, SIDE + 1, CHANNELS)
     end = network.convolution(network.depthwise(network.input, 3, 2), 64, zeros=0.9)
-    return flatbuffer.unpack(network.write(folder, "network", end)[0].read_bytes())
+    return tflite_file.unpack(network.write(folder, "network", end)[0].read_bytes())
 
 
 NOT_PADDED: dict[str, tuple[Build, int, int]] = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.cli.terminal import progress, put_json, put_table, say
 
 
 def command(
@@ -36,5 +36,5 @@ def command(
     if as_json:
         put_json(result.to_json())
         return
-    put(table(*result.rows()))
+    put_table(*result.rows())
     say(f"label: host; raw samples: {result.path}")

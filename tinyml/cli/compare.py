@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, table
+from tinyml.cli.terminal import progress, put, put_json, put_table
 
 
 def command(
@@ -32,6 +32,7 @@ def command(
 
     Example: tinyml compare demo-bundle int8-bundle --bench
     """
+    from tinyml.pages.tables import paragraph
     from tinyml.pipeline.compare import compare
     from tinyml.pipeline.comparison.latency import Timing
     from tinyml.pipeline.comparison.text import sections
@@ -45,10 +46,6 @@ def command(
     for section in sections(found):
         put(section.title)
         if section.rows:
-            put(_indented(table(section.head, section.rows)))
+            put_table(section.head, section.rows, indent=2)
         for line in section.lines:
-            put(f"  {line}")
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+            put(paragraph("", line, indent=2))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, table
+from tinyml.cli.terminal import put, put_json, put_table
 
 
 def command(
@@ -26,6 +26,6 @@ def command(
         put(f"{name:<12} {value}")
     put("")
     rows = [(p["extra"], p["package"], p["version"] or "missing") for p in found["packages"]]
-    put(table(("extra", "package", "version"), rows))
+    put_table(("extra", "package", "version"), rows)
     for hint in found["hints"]:
         put(f"\nhint: {hint}")

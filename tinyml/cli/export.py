@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
 
 
@@ -89,7 +89,7 @@ def command(
         bool,
         typer.Option(
             "--equalize",
-            help="For integers: first even out the channels of consecutive layers; the answers in "
+            help="For integers: first equalize the channels of consecutive layers; the answers in "
             "float32 stay the same.",
         ),
     ] = False,
@@ -111,14 +111,14 @@ def command(
     ] = None,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="For integers: rank layers by the harm each does alone."),
+        typer.Option("--explain", help="For integers: rank layers by what each costs alone."),
     ] = False,
     auto_precision: Annotated[
         bool,
         typer.Option(
             "--auto-precision",
-            help="For integers: keep the most harmful layers in float32 until the gate passes and "
-            "at most --max-drop-points of the labels move.",
+            help="For integers: keep the most sensitive layers in float32 until the gate passes "
+            "and at most --max-drop-points of the labels move.",
         ),
     ] = False,
     max_drop_points: Annotated[
@@ -264,11 +264,11 @@ def command(
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import harm_rows, parity_rows
+    from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
-    put(table(*parity_rows(bundle.parity)))
+    put_table(*parity_rows(bundle.parity))
     if "harm" in bundle.facts:
-        put(table(*harm_rows(bundle.facts["harm"])))
+        put_table(*sensitivity_rows(bundle.facts["harm"]))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:

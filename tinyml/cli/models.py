@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, table
+from tinyml.cli.terminal import put_json, put_table
 
 
 def command(
@@ -14,9 +14,10 @@ def command(
 ) -> None:
     """List the models and what they cost.
 
-    macs counts convolutions and linear layers of the network; the front end is apart.
-    nonzero is what a sparse preset leaves of the parameters. --json also has the options of
-    a recipe's [architecture], and what recalibration (SE, scSE) would add.
+    MACs counts convolutions and linear layers of the network, without the front end; nonzero is
+    how many parameters a sparse preset keeps. --json also has the exact count, the front end's
+    cost, the paper, the options of a recipe's [architecture], and what recalibration (SE, scSE)
+    would add.
     """
     from tinyml.pipeline.models import models
 
@@ -24,25 +25,15 @@ def command(
     if as_json:
         put_json(rows)
         return
-    head = ("name", "parameters", "nonzero", "macs", "front end MAC/s", "input", "paper")
-    put(
-        table(
-            head,
-            [
-                (
-                    row["name"],
-                    f"{row['parameters']:,}",
-                    _count(row, "nonzero"),
-                    f"{row['macs']:,}",
-                    _count(row, "front_end_macs_per_second"),
-                    row["input"],
-                    row["paper"],
-                )
-                for row in rows
-            ],
+    head = ("name", "parameters", "nonzero", "MACs", "input")
+    cells = [
+        (
+            row["name"],
+            f"{row['parameters']:,}",
+            f"{row['nonzero']:,}" if row.get("nonzero") else "-",
+            f"{row['macs'] / 1e6:,.1f} M",
+            row["input"].replace(" x ", "x"),
         )
-    )
-
-
-def _count(row: dict[str, Any], key: str) -> str:
-    return f"{row[key]:,.0f}" if row.get(key) else "-"
+        for row in rows
+    ]
+    put_table(head, cells, whole=("name",))

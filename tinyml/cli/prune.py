@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say, table
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.errors import UsageError
 
 
@@ -97,7 +97,7 @@ def _show(result: dict[str, Any]) -> None:
         (row["name"], f"{row['weights']:,}", f"{row['zeros'] / row['weights']:.3f}")
         for row in result["pruning"]["layers"]
     ]
-    put(table(("layer", "weights", "sparsity"), rows))
+    put_table(("layer", "weights", "sparsity"), rows)
     for what in ("written", "page"):
         if result[what]:
             say(f"{what}: {result[what]}")
@@ -118,7 +118,7 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         )
         for row in plan["layers"]
     ]
-    put(table(("layer", "weights", "sparsity", "block", "MACs", "effective"), rows))
+    put_table(("layer", "weights", "sparsity", "block", "MACs", "effective"), rows)
     put(f"MACs {plan['macs']:,}, effective {plan['effective_macs']:,}")
     put(f"nonzero parameters {plan['nonzero']:,}")
     put(f"float32 file {plan['file_bytes']:,} bytes, with zeros left out {plan['packed_bytes']:,}")

@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, table
+from tinyml.cli.terminal import put_json, put_table
 from tinyml.core.target import all_targets
 
 
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the boards there are.
+    """List the available boards.
 
-    With CPU, memory, formats and the newest runtimes that exist there.
+    Shows CPU, memory and the newest version of each runtime for the board; --json also shows
+    the formats.
     """
     found = list(all_targets().values())
     if as_json:
@@ -28,10 +29,9 @@ def command(
             target.board,
             target.cpu,
             f"{target.memory_mb:,}" if target.memory_mb else "-",
-            ", ".join(target.formats),
-            ", ".join(f"{name} {version}" for name, version in target.runtimes.items()),
+            "\n".join(f"{name} {version}" for name, version in target.runtimes.items()),
         )
         for target in found
     ]
-    head = ("name", "alias", "board", "cpu", "memory MB", "formats", "runtimes")
-    put(table(head, rows))
+    head = ("name", "alias", "board", "cpu", "memory MB", "runtimes")
+    put_table(head, rows, whole=("name", "alias", "cpu", "runtimes"))

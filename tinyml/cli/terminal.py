@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,19 +27,17 @@ def put_json(data: Any, *, indent: int | None = 2) -> None:
     print(json.dumps(data, indent=indent, allow_nan=False), flush=True)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns aligned by spaces; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
-    right = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if aligned else cell.ljust(width)
-            for cell, width, aligned in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in [list(head), *cells]
-    ]
-    return "\n".join(lines)
+def put_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    whole: Collection[str] = (),
+    indent: int = 0,
+) -> None:
+    """A table of the answer; columns with the heads ``whole`` are not shortened."""
+    from tinyml.pages.tables import table
+
+    put(table(head, rows, whole=whole, indent=indent))
 
 
 def metric_lines(metrics: Mapping[str, Any]) -> str:
@@ -63,10 +61,6 @@ def _metric(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _is_number(cell: str) -> bool:
-    return cell in ("", "-") or cell.replace(",", "").lstrip("-+").replace(".", "", 1)[:1].isdigit()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, table
+from tinyml.cli.terminal import progress, put, put_json, put_table
 
 
 def command(
@@ -42,7 +42,7 @@ def command(
     if as_json:
         put_json(checked.to_json())
         return
-    put(table(*parity_rows(checked.parity)))
+    put_table(*parity_rows(checked.parity))
     for skipped in checked.skipped:
         put(f"not checked: {skipped}")
     put(f"digest: {checked.digest}")

@@ -21,8 +21,8 @@ from typing import Any, Literal, get_args
 from tinyml.core.decision import AnyDecision, read_decision
 from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.integers import Integers, read_ends
 from tinyml.core.paired_difference import Difference
+from tinyml.core.quant_params import QuantParams, read_quant_params
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
 from tinyml.core.typed_json import check_values
@@ -48,7 +48,7 @@ class ModelFile:
     layouts   stage -> the order that brings its tensor into PyTorch's axes (see `in_order`);
               only for stages that the format keeps in another one
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
-    plan      what the precision decided: a `tinyml.export.precision` plan's JSON; fp32: empty
+    plan      what the precision decided: a plan of `tinyml.export.quantization`, JSON; fp32: empty
     note      what measurement says of such files, one line
     twin      stages that another file showed, made for it: they have no tensor in this one
     twin_note why there was no such file
@@ -70,7 +70,7 @@ class ModelFile:
     note: str = ""
     twin: tuple[str, ...] = ()
     twin_note: str = ""
-    ends: Mapping[str, Integers] = field(default_factory=dict)
+    ends: Mapping[str, QuantParams] = field(default_factory=dict)
     float_mac_share: float | None = None
 
     @property
@@ -336,7 +336,7 @@ def read(folder: Path, digest: str = "") -> Bundle:
 def _model_file(data: Mapping[str, Any]) -> ModelFile:
     layouts = {stage: tuple(order) for stage, order in data["layouts"].items()}
     twin = tuple(data.get("twin", ()))
-    ends = read_ends(data.get("ends", {}))
+    ends = read_quant_params(data.get("ends", {}))
     return ModelFile(**{**data, "layouts": layouts, "twin": twin, "ends": ends})
 
 

@@ -39,8 +39,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Harm:
-    """One layer of a file.
+class LayerSensitivity:
+    """What quantizing one layer of a file costs.
 
     alone_db    SQNR of the outputs when nothing else is in integers, in dB; ``inf``: it changes
                 nothing; ``-inf``: outputs are not finite
@@ -58,43 +58,43 @@ class Harm:
         return {**asdict(self), **noise}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Harm:
+    def from_json(cls, data: Mapping[str, Any]) -> LayerSensitivity:
         noise = {name: _from_json(data[name]) for name in ("alone_db", "without_db")}
         return cls(**{**data, **noise})
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """Harm by layer in the file's order, and SQNR in dB with all of them in integers."""
+class SensitivityAnalysis:
+    """Sensitivity by layer in the file's order, and SQNR in dB with all layers quantized."""
 
-    harms: tuple[Harm, ...]
+    layers: tuple[LayerSensitivity, ...]
     whole_db: float
 
     def to_json(self) -> dict[str, Any]:
-        harms = [harm.to_json() for harm in self.harms]
-        return {"harms": harms, "whole_db": _to_json(self.whole_db)}
+        layers = [layer.to_json() for layer in self.layers]
+        return {"harms": layers, "whole_db": _to_json(self.whole_db)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Explained:
-        harms = tuple(Harm.from_json(row) for row in data["harms"])
-        return cls(harms, _from_json(data["whole_db"]))
+    def from_json(cls, data: Mapping[str, Any]) -> SensitivityAnalysis:
+        layers = tuple(LayerSensitivity.from_json(row) for row in data["harms"])
+        return cls(layers, _from_json(data["whole_db"]))
 
 
-def ranked(*found: Explained) -> list[Harm]:
-    """The layers of every file in ``found``, the one whose integers do most harm first."""
-    layers = [(sensitivity(harm, own.whole_db), harm) for own in found for harm in own.harms]
-    return [harm for _, harm in sorted(layers, key=lambda layer: layer[0], reverse=True)]
+def ranked(*found: SensitivityAnalysis) -> list[LayerSensitivity]:
+    """The layers of every file in ``found``, the most sensitive first."""
+    rows = [(sensitivity(layer, own.whole_db), layer) for own in found for layer in own.layers]
+    return [layer for _, layer in sorted(rows, key=lambda row: row[0], reverse=True)]
 
 
-def sensitivity(harm: Harm, whole_db: float) -> tuple[int, float]:
+def sensitivity(layer: LayerSensitivity, whole_db: float) -> tuple[int, float]:
     """What a layer is ranked by: whether its integers make outputs not finite, then their noise.
 
     The noise, over the signal's power, is what the layer adds to a file in float32, and also
     what goes with it from the whole file where that is most of the noise: ``alone_db`` by itself
-    would rank a layer last that does harm only next to others. Less than half does not count:
+    would rank a layer last that costs something only next to others. Less than half does not count:
     such differences between two noisy files are chance.
     """
-    alone, without, whole = map(_noise, (harm.alone_db, harm.without_db, whole_db))
+    alone, without, whole = map(_noise, (layer.alone_db, layer.without_db, whole_db))
     terms = [alone]
     if without < whole / 2:
         terms.append(whole - without)

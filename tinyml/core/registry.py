@@ -53,6 +53,12 @@ DATA_SETS = {
     "synthetic": "tinyml.models.data.synthetic:load",
 }
 
+PRUNING_METHODS = {
+    "gradual": "tinyml.models.pruning.gradual:GRADUAL",
+    "lottery": "tinyml.models.pruning.lottery:LOTTERY",
+    "magnitude": "tinyml.models.pruning.magnitude:MAGNITUDE",
+}
+
 RUNTIMES = {
     "litert": "tinyml.runtimes.litert:LITERT",
     "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
@@ -63,27 +69,22 @@ FORMATS = {
     "tflite": "tinyml.export.formats.tflite:TFLITE",
 }
 
-RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
-
 PRECISIONS = {
-    "fp32": "tinyml.export.precision.fp32",
-    "fp16": "tinyml.export.precision.fp16",
-    "w8a8-static": "tinyml.export.precision.w8a8_static",
-    "w8-dynamic": "tinyml.export.precision.w8_dynamic",
-    "w8a16": "tinyml.export.precision.w8a16",
-    "w8": "tinyml.export.precision.w8",
-    "qat-w8a8": "tinyml.export.precision.qat_w8a8",
+    "fp32": "tinyml.export.quantization.precisions.fp32",
+    "fp16": "tinyml.export.quantization.precisions.fp16",
+    "w8a8-static": "tinyml.export.quantization.precisions.w8a8_static",
+    "w8-dynamic": "tinyml.export.quantization.precisions.w8_dynamic",
+    "w8a16": "tinyml.export.quantization.precisions.w8a16",
+    "w8": "tinyml.export.quantization.precisions.w8",
+    "qat-w8a8": "tinyml.export.quantization.precisions.qat_w8a8",
 }
 # Those that are performed on a float32 file, after it is written.
 INTEGER = ("w8a8-static", "w8-dynamic", "w8a16", "w8", "qat-w8a8")
-QUANTIZERS = {
-    "onnx": "tinyml.export.quantize_onnx",
-    "tflite": "tinyml.export.quantize_tflite",
-}
 
 TABLES: dict[str, dict[str, str]] = {
     "model": MODELS,
     "data set": DATA_SETS,
+    "pruning method": PRUNING_METHODS,
     "runtime": RUNTIMES,
     "format": FORMATS,
     "precision": PRECISIONS,

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from tinyml.core.integers import QuantizedType
-from tinyml.core.integers import step as step_of
 from tinyml.core.parts import Part
+from tinyml.core.quant_params import QuantizedType
+from tinyml.core.quant_params import step as step_of
 from tinyml.core.spec import Array
 
 PolicyName = Literal["bitwise", "rewrite", "engine", "fp16", "w8", "w8a16", "int8"]

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tinyml.core.files import write_json
-from tinyml.core.integers import Integers, read_ends
+from tinyml.core.quant_params import QuantParams, read_quant_params
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The writer's part of a `ModelFile`; fields as there.
 
-    twin       stages that a twin beside the file has as outputs: those without a tensor in it
-    twin_note  why there is no twin for them
+    twin       stages that an instrumented model has as outputs: those without a tensor in the file
+    twin_note  why there is no instrumented model of them
     ends       input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
     """
@@ -30,7 +30,7 @@ class Facts:
     twin: tuple[str, ...] = ()
     twin_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
-    ends: Mapping[str, Integers] = field(default_factory=dict)
+    ends: Mapping[str, QuantParams] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -41,5 +41,5 @@ def load(path: Path) -> Facts:
     """Read what `Facts.save` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
     layouts = {stage: tuple(order) for stage, order in data.pop("layouts").items()}
-    own = {"twin": tuple(data["twin"]), "ends": read_ends(data["ends"])}
+    own = {"twin": tuple(data["twin"]), "ends": read_quant_params(data["ends"])}
     return Facts(**{**data, **own}, layouts=layouts)

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tinyml.export.operators import WEIGHT, onnx_weight
-from tinyml.export.weight_rounding import rounded
+from tinyml.export.quantization.weight_rounding import rounded
 
 # Ends of the names of what stands for a weight.
 INTEGERS, SCALES, CAST, FLOATS = "_quantized", "_scale", "_cast", "_floats"

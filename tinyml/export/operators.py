@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyml.export import flatbuffer
+from tinyml.modelfile import tflite_file
 
 # What TFLite's operators have built in, in the words of ONNX.
 ACTIVATIONS = ("Relu", "Clip")
@@ -46,12 +46,12 @@ class FileGraph:
 def of_tflite(model: Any) -> FileGraph:
     """Of a ``schema.ModelT``."""
     (graph,) = model.subgraphs
-    names = [flatbuffer.text(tensor.name) for tensor in graph.tensors]
+    names = [tflite_file.text(tensor.name) for tensor in graph.tensors]
     computed = {int(i) for i in graph.inputs}
     computed |= {int(i) for operator in graph.operators for i in operator.outputs}
     operators = [
         _operator(
-            flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]),
+            tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex]),
             [names[i] for i in map(int, operator.inputs) if i in computed],
             [names[int(i)] for i in operator.outputs],
             _tflite_weight(model, operator),
@@ -98,14 +98,14 @@ def _tflite_weight(model: Any, operator: Any) -> str:
     """As `onnx_weight`."""
     from ai_edge_litert import schema_py_generated as schema
 
-    op = flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex])
+    op = tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex])
     if op not in TFLITE_WEIGHTED:
         return ""
     tensor = model.subgraphs[0].tensors[int(operator.inputs[WEIGHT])]
     data = model.buffers[tensor.buffer].data
     is_stored = data is not None and len(data) > 0
     is_float = int(tensor.type) == schema.TensorType.FLOAT32
-    return flatbuffer.text(tensor.name) if is_stored and is_float else ""
+    return tflite_file.text(tensor.name) if is_stored and is_float else ""
 
 
 def activations(graph: FileGraph) -> dict[str, str]:

@@ -46,7 +46,7 @@ CAPTURED_POLICY: PolicyName = "rewrite"
 STAGE = "stages before it agree: look at what this stage computes"
 OF_FLOATS: tuple[PolicyName, ...] = ("bitwise", "rewrite", "engine", "fp16")
 INTEGERS = (
-    "--auto-precision keeps the layers that do most harm in float32, --explain ranks them; "
+    "--auto-precision keeps the most sensitive layers in float32, --explain ranks them; "
     "or try another --ranges"
 )
 

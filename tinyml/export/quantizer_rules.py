@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tinyml.export import flatbuffer
+from tinyml.modelfile import tflite_file
 
 # The algorithm that leaves an operator as it is.
 NOT = "no_quantize"
@@ -43,7 +43,7 @@ def _own_constants(model: Any, keep: Collection[str]) -> None:
         computed = {int(index) for operator in graph.operators for index in operator.outputs}
         computed |= {int(index) for index in graph.inputs}
         for operator in graph.operators:
-            if not any(flatbuffer.text(graph.tensors[i].name) in keep for i in operator.outputs):
+            if not any(tflite_file.text(graph.tensors[i].name) in keep for i in operator.outputs):
                 continue
             operator.inputs = [
                 index if index < 0 or index in computed else _copied(model, graph, index)
@@ -53,7 +53,7 @@ def _own_constants(model: Any, keep: Collection[str]) -> None:
 
 def _copied(model: Any, graph: Any, index: int) -> int:
     tensor = copy.copy(graph.tensors[index])
-    tensor.name = f"{flatbuffer.text(tensor.name)}~{len(graph.tensors)}"
+    tensor.name = f"{tflite_file.text(tensor.name)}~{len(graph.tensors)}"
     model.buffers.append(copy.copy(model.buffers[tensor.buffer]))
     tensor.buffer = len(model.buffers) - 1
     graph.tensors.append(tensor)

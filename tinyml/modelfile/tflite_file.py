@@ -1,7 +1,12 @@
-"""A TFLite file as the schema's objects, and back; nothing is run."""
+"""A TFLite file as the schema's objects, and back: the same objects give the same bytes.
+
+Constants lie on multiples of 16 bytes, as the schema of TFLite demands and Python's
+generated packer does not see to: vector instructions of some boards trap otherwise.
+"""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import numpy as np
 
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.files import write_bytes
+from tinyml.core.spec import Array
 from tinyml.modelfile.broken_file import check_file, reading
 from tinyml.modelfile.limits import LARGEST_RANK, VISITED_LEAST, VISITED_PER_BYTE
 from tinyml.modelfile.verify_flatbuffer import UnsoundError, unions, verify_flatbuffer
@@ -35,14 +41,22 @@ def read_tflite(path: Path) -> Any:
         raise InputError(f"{path} is not a TFLite file: it lacks the mark {IDENTIFIER.decode()}")
     with reading(path):
         verify_flatbuffer(data, unions(schema))
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
-        _take_in(model, data)
+        model = unpack(data)
         _check_indices(model)
     return model
 
 
-def _take_in(model: Any, data: bytes) -> None:
-    """Buffers that lie behind the flatbuffer, as ai-edge-quantizer writes them."""
+def write_tflite(path: Path, model: Any) -> None:
+    """Write ``model``."""
+    write_bytes(path, pack(model))
+
+
+def unpack(data: bytes) -> Any:
+    """The file's ``schema.ModelT``.
+
+    Buffers that lie behind the flatbuffer, as ai-edge-quantizer writes them, are taken in.
+    """
+    model = import_schema().ModelT.InitFromPackedBuf(data, 0)
     left = max(VISITED_LEAST, VISITED_PER_BYTE * len(data))
     for buffer in model.buffers or ():
         if buffer.data is None and buffer.offset > 1:
@@ -53,30 +67,56 @@ def _take_in(model: Any, data: bytes) -> None:
                 raise UnsoundError("many buffers in one place")
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
         buffer.offset = buffer.size = 0
+    return model
 
 
-def write_tflite(path: Path, model: Any) -> None:
-    """Write ``model``, its constants on multiples of 16 bytes as the schema demands."""
-    import flatbuffers
+def pack(model: Any) -> bytes:
+    """The bytes of ``model``."""
+    from flatbuffers import Builder
 
-    class Aligned(flatbuffers.Builder):  # type: ignore[misc]
-        def CreateNumpyVector(self, array: Any) -> Any:  # noqa: N802
-            """As in the base class, which aligns to the size of an element only."""
-            if array.dtype != np.uint8:
-                return super().CreateNumpyVector(array)
-            self.StartVector(1, array.size, ALIGNMENT)
-            self.head -= array.size
-            self.Bytes[self.head : self.head + array.size] = array.tobytes()
-            self.vectorNumElems = array.size
-            return self.EndVector()
+    class Aligned(Builder):  # type: ignore[misc]
+        def CreateNumpyVector(self, x: Array) -> int:  # noqa: N802
+            if x.dtype == np.uint8:
+                self.Prep(ALIGNMENT, x.size)
+            return int(super().CreateNumpyVector(x))
 
-    builder = Aligned(1024)
+    builder = Aligned(1 << 16)
     builder.Finish(model.Pack(builder), IDENTIFIER)
-    write_bytes(path, bytes(builder.Output()))
+    return bytes(builder.Output())
+
+
+def array(model: Any, tensor: Any, dtype: type[np.generic]) -> Array:
+    """A constant's values, [the tensor's shape], ``dtype`` being what the file says of it."""
+    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    return data.view(dtype).reshape([int(size) for size in tensor.shape])
+
+
+def operator_name(code: Any) -> str:
+    """Name of an operator code.
+
+    A Flex operator keeps TensorFlow's name; another custom one is ``CUSTOM:name``.
+    """
+    # Files from before operator 127 existed have the code in the old byte only.
+    name = _names("BuiltinOperator").get(max(code.builtinCode, code.deprecatedBuiltinCode))
+    if name != "CUSTOM":
+        return name or "UNKNOWN"
+    custom = text(code.customCode)
+    return custom if custom.startswith("Flex") else f"CUSTOM:{custom}"
+
+
+def dtype_of(tensor: Any) -> str:
+    """``float32`` and so on."""
+    return _names("TensorType").get(int(tensor.type), "unknown").lower()
+
+
+@functools.cache
+def _names(enumeration: str) -> dict[int, str]:
+    members = vars(getattr(import_schema(), enumeration))
+    return {number: name for name, number in members.items() if isinstance(number, int)}
 
 
 def text(name: Any) -> str:
-    """A name, which the reader hands out as bytes."""
+    """A name, which the generated reader returns as bytes."""
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
 
 

@@ -180,6 +180,6 @@ for name in [model] + [name for name in manifest["files"] if name == "labels.txt
 """
 
 
-def board_script(script: str, *, integer_ends: bool) -> str:
-    """``script`` as it lies in a bundle; ``integer_ends``: inputs and outputs are integers."""
-    return script.replace(RUNNER, CHECK + (REAL_RUNNER if integer_ends else RUNNER))
+def board_script(script: str, *, quantized_io: bool) -> str:
+    """``script`` as it lies in a bundle; ``quantized_io``: inputs and outputs are integers."""
+    return script.replace(RUNNER, CHECK + (REAL_RUNNER if quantized_io else RUNNER))

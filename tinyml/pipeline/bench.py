@@ -13,8 +13,8 @@ from tinyml.core.bundle import Bundle
 from tinyml.core.bundle_folder import bundle_around, check_outside
 from tinyml.core.errors import DeviceError, InputError
 from tinyml.core.files import resolved, write_json
-from tinyml.core.integers import to_integers
 from tinyml.core.measurement import WHOLE, Difference, Measurement
+from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.device.local import local_link
@@ -174,7 +174,7 @@ def _of_file(file: Path, _work: Path) -> tuple[list[Job], tuple[str, ...]]:
 
 
 def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:
-    inputs = to_integers(inputs, engine.model.ends)
+    inputs = quantize_arrays(inputs, engine.model.ends)
     states = {pair.input: pair.output for pair in bundle.signature.states} or None
     whole = Job(engine.path, engine.name, inputs, WHOLE, states)
     tensor = engine.model.stages.get(bundle.front_end or "")

@@ -14,7 +14,7 @@ from tinyml.core.bundle import JUDGED, REFERENCE, Bundle, StageParity, Verdict
 from tinyml.core.errors import ValidationError
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.steps.twins import SUFFIX
+from tinyml.pipeline.steps.instrumented import SUFFIX
 
 Key = tuple[str, str, str]
 MOST_SHOWN = 3
@@ -63,8 +63,8 @@ def engine_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator
             yield DeclaredRow(engine.optimised, case, output, verdict)
 
 
-def twin_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator[DeclaredRow]:
-    """The rows that only an export can judge, see `tinyml.pipeline.steps.twins`."""
+def instrumented_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator[DeclaredRow]:
+    """The rows that only an export can judge, see `tinyml.pipeline.steps.instrumented`."""
     for case, stages, _ in _cases(bundle, expected):
         for stage in stages:
             if stage in engine.model.twin:

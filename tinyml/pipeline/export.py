@@ -22,8 +22,8 @@ from tinyml.core.target import find_target
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
-from tinyml.pipeline.integers.draw import draw
-from tinyml.pipeline.integers.write_integers import Written, write_integers
+from tinyml.pipeline.quantization.draw import draw
+from tinyml.pipeline.quantization.write_quantized import Written, write_quantized
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.export_job import ExportJob, source_of
 from tinyml.pipeline.sources.source import Report, Source
@@ -59,16 +59,16 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
         run = run_alone if source.runs_user_code else run_child
         subject = source.capture(work, partial(run, plan, work), report)
         if plan.quantize is not None and plan.quantize.equalize:
-            report({"text": "evening out the channels of consecutive layers"})
+            report({"text": "equalizing the channels of consecutive layers"})
             run_child(plan, work, equalize.__name__, [str(work)])
-            if not equalize.evened(work):
+            if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)
             made = Written(models, prove_files(plan, subject, models, draft, work, report))
         else:
-            made = write_integers(plan, plan.quantize, subject, work, draft, report)
+            made = write_quantized(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)
         made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)

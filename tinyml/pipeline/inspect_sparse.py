@@ -10,6 +10,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.target import Target, find_target
+from tinyml.pages.tables import paragraph, table
 from tinyml.runtimes.file_read import engagement_of
 from tinyml.runtimes.sparse_support import Engagement
 from tinyml.runtimes.sparse_support.versions import VERSIONS, default_runtime, newest_for
@@ -104,31 +105,32 @@ def _headline(found: Engagement) -> list[str]:
     else:
         said = f"{name} runs it dense"
     saved = f"{found.stored_bytes:,} bytes stored, {found.dense_bytes:,} dense"
-    return [said + (" (unchecked)" if found.unchecked else ""), saved]
+    return [paragraph("", said + (" (unchecked)" if found.unchecked else "")), saved]
 
 
 def _reasons(found: Engagement) -> list[str]:
     lines = []
     for reason in found.reasons:
         lines += [
-            f"{reason.headed}: {reason.value}",
-            f"    needed: {reason.needed}",
-            f"    cure:   {reason.cure}",
+            paragraph(f"{reason.condition}: ", reason.value),
+            *([paragraph("    layer:  ", reason.node)] if reason.node else []),
+            paragraph("    needed: ", reason.needed),
+            paragraph("    cure:   ", reason.cure),
         ]
     return lines
 
 
 def _drawn(found: Engagement) -> list[str]:
     """The network from top to bottom: ``|`` inside the switched part, ``x`` what broke it."""
-    blamed = {reason.node for reason in found.reasons}
+    broken = {reason.node for reason in found.reasons}
     inside = set(found.cluster)
-    weights = {layer.name: layer for layer in found.layers}
-    lines = []
+    weights = {layer.name: layer for layer in found.layers if layer.sparsity > 0}
+    rows = []
     for name, op in found.operators:
-        mark = "x" if name in blamed else "|" if name in inside else " "
-        line = f"  {mark} {op:<20} {name}"
-        if name in weights and weights[name].sparsity > 0:
-            layer = weights[name]
-            line += f"  {layer.sparsity:.0%} zero, {layer.kernel}, {layer.mac_share:.1%} of MACs"
-        lines.append(line)
-    return lines
+        mark = "x" if name in broken else "|" if name in inside else ""
+        layer = weights.get(name)
+        told = (f"{layer.sparsity:.0%}", layer.kernel, f"{layer.mac_share:.1%}") if layer else ()
+        rows.append((mark, op, name, *(told or ("", "", ""))))
+    head = ("", "operator", "layer", "zero", "kernel", "MACs")
+    shown = len(head) if weights else 3
+    return [table(head[:shown], [row[:shown] for row in rows], indent=2)]

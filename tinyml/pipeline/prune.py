@@ -14,10 +14,10 @@ from tinyml.core.recipe import PruneRecipe, Recipe
 from tinyml.core.spec import ModelEntry
 from tinyml.pages.pruning import PAGE
 from tinyml.pipeline.sources.entries import entry_of
-from tinyml.pipeline.train import train_recipe
+from tinyml.pipeline.train import plan_pruning, train_recipe
 
 if TYPE_CHECKING:
-    from tinyml.models.prune.prune import Plan
+    from tinyml.models.pruning.plan import PruningPlan
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -88,7 +88,7 @@ def dry_run(job: PruneJob) -> dict[str, Any]:
     return {"method": recipe.prune.method, "layers": rows, **_totals(rows, total)}
 
 
-def _masks(parent: Checkpoint, chosen: Plan) -> dict[str, int]:
+def _masks(parent: Checkpoint, chosen: PruningPlan) -> dict[str, int]:
     """Zeros of each layer under masks made from the parent's weights."""
     import torch
 
@@ -116,16 +116,14 @@ def _totals(rows: list[dict[str, Any]], parameters: int) -> dict[str, Any]:
     }
 
 
-def plan_of(parent: Checkpoint, recipe: Recipe) -> Plan:
+def plan_of(parent: Checkpoint, recipe: Recipe) -> PruningPlan:
     """The checked plan of ``recipe`` for the parent's model; refuses what cannot be pruned."""
     require("torch", "torch", "train")
-    from tinyml.models.training.learn import plan_pruning
     from tinyml.models.training.run import load_module
 
     entry: ModelEntry = entry_of(parent)
     load_module(entry, parent)
     chosen = plan_pruning(entry, recipe, len(parent.decision.labels))
-    assert chosen is not None
     if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
         raise RecipeError(
             "survivors are rewound to a step of the parent's own training, and this one differs",
@@ -198,7 +196,7 @@ def _check_parent(parent: Checkpoint, asked: PruneRecipe) -> None:
         )
 
 
-def _check_layers(parent: Checkpoint, chosen: Plan) -> None:
+def _check_layers(parent: Checkpoint, chosen: PruningPlan) -> None:
     """Raise `CheckpointError` for zeros outside of the plan, or more than it has."""
     pruning = parent.facts.get("pruning")
     if not pruning:

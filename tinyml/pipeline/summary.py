@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
-from tinyml.core.diagnosis import EXACT, Explained, decibels, ranked
+from tinyml.core.diagnosis import EXACT, SensitivityAnalysis, decibels, ranked
+from tinyml.pages.tables import paragraph, records, table
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
@@ -21,15 +22,15 @@ def parity_rows(parity: Parity) -> Table:
     return head, [_parity_row(engine, stage, rows) for (engine, stage), rows in grouped.items()]
 
 
-def harm_rows(found: Mapping[str, Any]) -> Table:
-    """Per format and layer, the most harmful first: SQNR of it alone and of all the others."""
+def sensitivity_rows(found: Mapping[str, Any]) -> Table:
+    """Per format and layer, the most sensitive first: SQNR of it alone and of all the others."""
     head = ("format", "layer", "alone dB", "all the others dB", "operators")
     rows: list[tuple[object, ...]] = []
     for fmt, own in found.items():
-        for harm in ranked(Explained.from_json(own)):
-            noise = (harm.alone_db, harm.without_db)
+        for layer in ranked(SensitivityAnalysis.from_json(own)):
+            noise = (layer.alone_db, layer.without_db)
             alone, rest = (decibels(db).removesuffix(" dB") for db in noise)
-            rows.append((fmt, harm.layer, alone, rest, harm.operators))
+            rows.append((fmt, layer.layer, alone, rest, layer.operators))
     return head, rows
 
 
@@ -73,13 +74,14 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     lines: list[str] = []
     for section, value in found.items():
         if isinstance(value, Mapping):
-            lines += [f"{section}:", *(f"  {name:<26} {_value(v)}" for name, v in value.items())]
+            lines.append(f"{section}:")
+            lines += [paragraph(f"  {name:<26} ", _value(v)) for name, v in value.items()]
             for name, rows in value.items():
-                lines += [f"{section}, {name}:", *_indented(rows)] if _is_table(rows) else []
+                lines += [f"{section}, {name}:", _rows(rows)] if _is_table(rows) else []
         elif _is_table(value):
-            lines += [f"{section}:", *_indented(value)]
+            lines += [f"{section}:", _rows(value)]
         else:
-            lines.append(f"{section:<28} {_value(value)}")
+            lines.append(paragraph(f"{section:<28} ", _value(value)))
     return "\n".join(lines)
 
 
@@ -89,20 +91,15 @@ def _is_table(value: object) -> bool:
 
 def parity_table(parity: Parity) -> str:
     """`parity_rows` as aligned lines."""
-    head, rows = parity_rows(parity)
-    return "\n".join(_indented([dict(zip(head, row, strict=True)) for row in rows]))
+    return table(*parity_rows(parity), indent=2)
 
 
-def _indented(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Mappings with the same keys as a table, two spaces in."""
-    keys = tuple(rows[0])
-    cells = [[_value(row[key]) for key in keys] for row in rows]
-    widths = [max(len(line[i]) for line in [list(keys), *cells]) for i in range(len(keys))]
-    return [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [list(keys), *cells]
-    ]
+def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Mappings with the same keys as a table, or line by line where they hold sentences."""
+    shown = [{key: _value(value) for key, value in row.items()} for row in rows]
+    if "cure" in shown[0]:
+        return records(shown, indent=2)
+    return table(tuple(shown[0]), [tuple(row.values()) for row in shown], indent=2)
 
 
 def _value(value: object) -> str:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinyml.core import checkpoint, recipe
+from tinyml.core import checkpoint, recipe, registry
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import DataError, RecipeError, UsageError
 from tinyml.core.image_decision import ImageDecision
 from tinyml.core.recipe import QAT, Recipe
+from tinyml.core.spec import ModelEntry
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.pipeline.sources.entries import entry_of_recipe
+
+if TYPE_CHECKING:
+    from tinyml.models.pruning.plan import PruningPlan
+    from tinyml.models.training.procedure import Procedure
 
 Report = Callable[[Mapping[str, Any]], None]
 DENSE_RUNTIMES = "onnxruntime always, LiteRT on x86 with AVX"
@@ -66,19 +71,45 @@ def train_recipe(
         found = image_set(wanted, data, entry.decision, report=report)
         _check_same(found.labels, found.sha256, parent)
         _warn(found.warnings, report)
-        saved = images.train(entry, wanted, found, out, report, parent)
+        procedure = _procedure(entry, wanted, len(found.labels))
+        saved = images.train(entry, wanted, found, out, report, parent, procedure)
     else:
         from tinyml.models.training import recordings
 
         heard = recording_set(wanted, data, strict=strict)
         _check_same(heard.labels, heard.sha256, parent)
         _warn(heard.warnings, report)
-        saved = recordings.train(entry, wanted, heard, out, report, parent)
+        procedure = _procedure(entry, wanted, len(heard.labels))
+        saved = recordings.train(entry, wanted, heard, out, report, parent, procedure)
     if wanted.prune.method and find_spec("matplotlib") is not None:
         from tinyml.pages.pruning import pruning_page
 
         pruning_page(saved, out)
     return saved
+
+
+def plan_pruning(entry: ModelEntry, recipe: Recipe, classes: int) -> PruningPlan:
+    """What ``recipe`` prunes of ``entry``'s model, checked.
+
+    Raises `UsageError` for an unknown method, `RecipeError`, `InputError`.
+    """
+    from tinyml.models.pruning import plan
+
+    method = registry.load("pruning method", recipe.prune.method)
+    return plan.plan_pruning(entry.build(classes), recipe.prune, method, entry.sparsity)
+
+
+def _procedure(entry: ModelEntry, recipe: Recipe, classes: int) -> Procedure | None:
+    """How ``recipe`` trains: pruning, quantization-aware fine-tuning, or ``None`` for dense."""
+    if recipe.prune.method:
+        from tinyml.models.pruning.prune import Pruning
+
+        return Pruning(plan_pruning(entry, recipe, classes))
+    if recipe.quantization_aware:
+        from tinyml.models.qat.fine_tune import FineTuning
+
+        return FineTuning(entry.front_end)
+    return None
 
 
 def _check_same(labels: Sequence[str], sha256: str, parent: Checkpoint | None) -> None:
@@ -112,7 +143,8 @@ def _folds(
 
     found = recording_set(wanted, data, strict=strict)
     _warn(found.warnings, report)
-    pooled = cross_validate(entry, wanted, found, folds, out, report)
+    procedure = _procedure(entry, wanted, len(found.labels))
+    pooled = cross_validate(entry, wanted, found, folds, out, report, procedure)
     return {"metrics": pooled["pooled"], "written": str(out / "folds.json")}
 
 

@@ -26,8 +26,8 @@ from tinyml.pipeline.declared_rows import (
     check_parts,
     check_rows,
     engine_rows,
+    instrumented_rows,
     program_rows,
-    twin_rows,
 )
 from tinyml.pipeline.formats import by_runtime
 
@@ -99,7 +99,7 @@ def _check_manifest_rows(bundle: Bundle, expected: Reference) -> None:
     declared = [*program_rows(bundle, expected)]
     for engine in engines(bundle.folder, bundle.models):
         declared += engine_rows(engine, bundle, expected)
-        declared += twin_rows(engine, bundle, expected)
+        declared += instrumented_rows(engine, bundle, expected)
     check_rows(bundle.parity.stages, declared, "the manifest")
 
 

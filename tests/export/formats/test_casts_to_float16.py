@@ -11,7 +11,6 @@ from onnx.reference import ReferenceEvaluator
 from small_networks import SIGNATURE, STAGES, network, noise
 
 from tinyml.core.errors import ExportError
-from tinyml.export import flatbuffer
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx.rewrites.cast_to_float16 import cast_to_float16
 from tinyml.export.formats.onnx.rewrites.drop_unused import drop_unused
@@ -20,6 +19,7 @@ from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_w
 from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.parity import cases
 from tinyml.export.rewrites import rewrite
+from tinyml.modelfile import tflite_file
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 HEAD = '<ir_version: 8, opset_import: ["" : 18]> graph (float[1, 2, 4] x) => (float[1, 2, 4] y) '
@@ -160,9 +160,9 @@ def test_onnxruntime_takes_what_is_written(tmp_path) -> None:
 def converted() -> bytes:
     """The small network in TFLite, named."""
     captured = rewrite(capture(network(), SIGNATURE, STAGES))[0]
-    model = flatbuffer.unpack(to_tflite(captured))
+    model = tflite_file.unpack(to_tflite(captured))
     name_stages(model, captured)
-    return flatbuffer.pack(model)
+    return tflite_file.pack(model)
 
 
 def answers(data: bytes) -> dict[str, np.ndarray]:
@@ -174,30 +174,30 @@ def answers(data: bytes) -> dict[str, np.ndarray]:
 
 
 def test_weights_become_float16_and_the_numbers_hold(converted: bytes) -> None:
-    model, count = cast_weights_to_float16(flatbuffer.unpack(converted))
-    packed = flatbuffer.pack(model)
+    model, count = cast_weights_to_float16(tflite_file.unpack(converted))
+    packed = tflite_file.pack(model)
     assert count == 6
     assert len(packed) < len(converted)
     for name, want in answers(converted).items():
         got = answers(packed)[name]
         np.testing.assert_allclose(got, want, atol=2.0**-6 * np.abs(want).max())
         assert np.any(got != want)
-    versions = {flatbuffer.operator_name(c): c.version for c in model.operatorCodes}
+    versions = {tflite_file.operator_name(c): c.version for c in model.operatorCodes}
     assert versions["DEQUANTIZE"] == 3
-    again, count = cast_weights_to_float16(flatbuffer.unpack(packed))
+    again, count = cast_weights_to_float16(tflite_file.unpack(packed))
     assert count == 0
-    assert flatbuffer.pack(again) == packed
+    assert tflite_file.pack(again) == packed
 
 
 def test_weights_of_what_is_kept_stay(converted: bytes) -> None:
-    _, all_of_them = cast_weights_to_float16(flatbuffer.unpack(converted))
-    model, fewer = cast_weights_to_float16(flatbuffer.unpack(converted), {"logits"})
+    _, all_of_them = cast_weights_to_float16(tflite_file.unpack(converted))
+    model, fewer = cast_weights_to_float16(tflite_file.unpack(converted), {"logits"})
     assert fewer == all_of_them - 1
-    model, none = cast_weights_to_float16(flatbuffer.unpack(converted), set(STAGES) - {"second#2"})
+    model, none = cast_weights_to_float16(tflite_file.unpack(converted), set(STAGES) - {"second#2"})
     assert 0 < none < fewer  # one weight, two calls: one of them kept
-    names = {flatbuffer.text(t.name) for t in model.subgraphs[0].tensors}
+    names = {tflite_file.text(t.name) for t in model.subgraphs[0].tensors}
     assert set(STAGES) & names == set(STAGES) & {
-        flatbuffer.text(t.name) for t in flatbuffer.unpack(converted).subgraphs[0].tensors
+        tflite_file.text(t.name) for t in tflite_file.unpack(converted).subgraphs[0].tensors
     }
 
 

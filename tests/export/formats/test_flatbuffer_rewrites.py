@@ -10,9 +10,7 @@ from small_networks import SIGNATURE, STAGES, network
 from stored_bytes import unread_bytes
 
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
 from tinyml.export.capture.program import capture
-from tinyml.export.flatbuffer_edit import add_constant, operator_code
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.formats.tflite.minimum_runtime import NEWER, minimum_runtime
 from tinyml.export.formats.tflite.rewrites.drop_unused import drop_unused
@@ -21,6 +19,8 @@ from tinyml.export.formats.tflite.rewrites.strip_metadata import strip_metadata
 from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.parity import cases
 from tinyml.export.rewrites import rewrite
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import add_constant, operator_code
 
 
 @pytest.fixture(scope="module")
@@ -45,32 +45,32 @@ FIRES_LATER = (*rewrites.SPARSE, "drop_unused")
 
 @pytest.mark.parametrize("name", [name for name in rewrites.REWRITES if name not in FIRES_LATER])
 def test_a_pass_fires_once_and_the_numbers_hold(name: str, converted: bytes) -> None:
-    model = flatbuffer.unpack(converted)
+    model = tflite_file.unpack(converted)
     assert rewrites.REWRITES[name](model) > 0
-    again = flatbuffer.unpack(flatbuffer.pack(model))
+    again = tflite_file.unpack(tflite_file.pack(model))
     assert rewrites.REWRITES[name](again) == 0
-    before, after = answers(converted), answers(flatbuffer.pack(again))
+    before, after = answers(converted), answers(tflite_file.pack(again))
     for output, want in before.items():
         np.testing.assert_array_equal(after[output], want)
 
 
 def test_unpacking_and_packing_changes_nothing_that_is_computed(converted: bytes) -> None:
-    packed = flatbuffer.pack(flatbuffer.unpack(converted))
-    assert flatbuffer.pack(flatbuffer.unpack(packed)) == packed
+    packed = tflite_file.pack(tflite_file.unpack(converted))
+    assert tflite_file.pack(tflite_file.unpack(packed)) == packed
     before, after = answers(converted), answers(packed)
     for output, want in before.items():
         np.testing.assert_array_equal(after[output], want)
 
 
 def test_metadata_is_gone_and_the_signature_is_not(converted: bytes) -> None:
-    model = flatbuffer.unpack(converted)
+    model = tflite_file.unpack(converted)
     strip_metadata(model)
     assert (model.metadata, model.description) == ([], "")
     assert len(model.signatureDefs) == 1
 
 
 def test_a_variables_buffer_is_not_shared(converted: bytes) -> None:
-    model = flatbuffer.unpack(converted)
+    model = tflite_file.unpack(converted)
     share_buffers(model)
     tensors = model.subgraphs[0].tensors
     constant = next(t for t in tensors if model.buffers[t.buffer].data is not None)
@@ -83,9 +83,9 @@ def test_a_variables_buffer_is_not_shared(converted: bytes) -> None:
 
 
 def test_what_nothing_reads_is_dropped_and_the_numbers_hold(converted: bytes) -> None:
-    model = flatbuffer.unpack(converted)
+    model = tflite_file.unpack(converted)
     rewrites.rewrite(model)
-    clean = flatbuffer.pack(model)
+    clean = tflite_file.pack(model)
     graph = model.subgraphs[0]
     add_constant(model, "unread", np.ones(4096, np.float32))
     operator_code(model, "AVERAGE_POOL_2D")
@@ -97,7 +97,7 @@ def test_what_nothing_reads_is_dropped_and_the_numbers_hold(converted: bytes) ->
     share_buffers(model)
     assert drop_unused(model) == 0
     assert unread_bytes(model) == {}
-    assert flatbuffer.pack(model) == clean
+    assert tflite_file.pack(model) == clean
     for output, want in answers(converted).items():
         np.testing.assert_array_equal(answers(clean)[output], want)
 
@@ -113,7 +113,7 @@ def _move(model: Any, by: int) -> None:
 
 
 def test_nothing_is_dropped_of_a_file_with_several_subgraphs(converted: bytes) -> None:
-    model = flatbuffer.unpack(converted)
+    model = tflite_file.unpack(converted)
     add_constant(model, "unread", np.ones(4, np.float32))
     model.subgraphs.append(model.subgraphs[0])
     assert drop_unused(model) == 0

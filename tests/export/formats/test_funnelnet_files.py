@@ -8,13 +8,13 @@ from shipped import FORMATS, Shipped, ship
 from small_networks import randomised
 
 from tinyml.core.spec import Signature
-from tinyml.export import flatbuffer
 from tinyml.export import rewrites as torch_rewrites
 from tinyml.export.capture.program import capture
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.formats.onnx import rewrites as onnx_rewrites
 from tinyml.export.formats.tflite import rewrites as tflite_rewrites
 from tinyml.export.parity import cases, compare
+from tinyml.modelfile import tflite_file
 from tinyml.models.funnelnet import FUNNELNET
 
 SIGNATURE: Signature = FUNNELNET.signature(3)
@@ -44,14 +44,14 @@ def test_every_pass_of_both_formats_has_work(files: dict[str, Shipped]) -> None:
         assert list(counts) == list(passes)
         for pruned in tflite_rewrites.SPARSE if fmt == "tflite" else ():
             assert counts.pop(pruned) == 0  # it has no zeros: test_store_sparse.py
-        # Of a converted file everything is read: tests/export/test_quantize_files.py.
+        # Of a converted file everything is read: tests/export/formats/test_quantize_files.py.
         assert fmt == "onnx" or counts.pop("drop_unused") == 0
         assert all(counts.values())
 
 
 def test_the_tflite_file_transposes_nothing(files: dict[str, Shipped]) -> None:
-    model = flatbuffer.unpack(files["tflite"].path.read_bytes())
-    names = [flatbuffer.operator_name(code) for code in model.operatorCodes]
+    model = tflite_file.unpack(files["tflite"].path.read_bytes())
+    names = [tflite_file.operator_name(code) for code in model.operatorCodes]
     assert "TRANSPOSE" not in names
     assert not [name for name in names if name.startswith("CUSTOM")]
 

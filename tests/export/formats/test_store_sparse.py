@@ -23,11 +23,10 @@ from sparse_networks import (
 
 from tinyml.core.errors import InputError
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer, sparse_encoding
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
-from tinyml.modelfile import sparse_storage
+from tinyml.modelfile import sparse_encoding, sparse_storage, tflite_file
 from tinyml.pipeline.inspect import inspect_file
 
 
@@ -85,17 +84,17 @@ def test_a_spatial_weight_is_no_matrix() -> None:
 @pytest.mark.parametrize("block", [1, 2, 4])
 def test_it_fires_once_the_file_is_smaller_and_every_bit_stays(block: int) -> None:
     dense = converted(pointwise(block=block))
-    model = flatbuffer.unpack(dense)
+    model = tflite_file.unpack(dense)
     assert store_sparse(model) == 3
     assert store_sparse(model) == 0
     share_buffers(model)
-    sparse = flatbuffer.pack(model)
+    sparse = tflite_file.pack(model)
     assert len(sparse) < 0.5 * len(dense)
-    assert store_sparse(flatbuffer.unpack(sparse)) == 0
+    assert store_sparse(tflite_file.unpack(sparse)) == 0
     want, got = answers(dense), answers(sparse)
     np.testing.assert_array_equal(got.plain, want.plain)
     np.testing.assert_array_equal(got.delegated, want.delegated)
-    found = list(sparse_storage.sparse_tensors(flatbuffer.unpack(sparse)))
+    found = list(sparse_storage.sparse_tensors(tflite_file.unpack(sparse)))
     assert [sparse_storage.describe(Path("x"), model, t).block[0] for t in found] == [block] * 3
 
 
@@ -104,27 +103,27 @@ def test_shorter_weights_keep_their_dequantize_behind_the_densify(
     stored: Callable[[bytes], bytes], kind: int
 ) -> None:
     dense = stored(converted(pointwise(block=1)))
-    model = flatbuffer.unpack(dense)
+    model = tflite_file.unpack(dense)
     assert store_sparse(model) == 3
     share_buffers(model)
-    sparse = flatbuffer.pack(model)
+    sparse = tflite_file.pack(model)
     assert len(sparse) < 0.6 * len(dense)
-    assert {t.type for t in sparse_storage.sparse_tensors(flatbuffer.unpack(sparse))} == {kind}
+    assert {t.type for t in sparse_storage.sparse_tensors(tflite_file.unpack(sparse))} == {kind}
     _same(answers(dense), answers(sparse))
 
 
 def test_a_weight_without_enough_zeros_is_left_alone() -> None:
-    assert store_sparse(flatbuffer.unpack(converted(pointwise(kept=0.9)))) == 0
-    assert store_sparse(flatbuffer.unpack(converted(pointwise(channels=2)))) == 0
+    assert store_sparse(tflite_file.unpack(converted(pointwise(kept=0.9)))) == 0
+    assert store_sparse(tflite_file.unpack(converted(pointwise(channels=2)))) == 0
 
 
 def test_a_weight_that_something_else_reads_is_left_alone() -> None:
-    model = flatbuffer.unpack(converted(pointwise()))
+    model = tflite_file.unpack(converted(pointwise()))
     graph = model.subgraphs[0]
     weight = next(
         int(operator.inputs[1])
         for operator in graph.operators
-        if flatbuffer.operator_name(model.operatorCodes[operator.opcodeIndex]) == "CONV_2D"
+        if tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex]) == "CONV_2D"
         and graph.tensors[int(operator.inputs[1])].shape[1] == 1
     )
     given_out = copy.deepcopy(model)
@@ -140,7 +139,7 @@ def test_a_weight_that_something_else_reads_is_left_alone() -> None:
 
 
 def test_the_pass_can_be_left_out() -> None:
-    model = flatbuffer.unpack(converted(pointwise()))
+    model = tflite_file.unpack(converted(pointwise()))
     assert "store_sparse" not in rewrites.rewrite(copy.deepcopy(model), sparse=False)
     assert rewrites.rewrite(model)["store_sparse"] == 3
 
@@ -211,10 +210,10 @@ def _same(want: Answers, got: Answers) -> None:
 
 
 def test_inspection_shows_what_is_stored_sparse_and_lint_sees_its_zeros(tmp_path: Path) -> None:
-    model = flatbuffer.unpack(converted(pointwise(block=2)))
+    model = tflite_file.unpack(converted(pointwise(block=2)))
     rewrites.rewrite(model)
     path = tmp_path / "sparse.tflite"
-    path.write_bytes(flatbuffer.pack(model))
+    path.write_bytes(tflite_file.pack(model))
     dense = tmp_path / "dense.tflite"
     dense.write_bytes(converted(pointwise(block=2)))
     found, before = inspect_file(path), inspect_file(dense)
@@ -232,19 +231,19 @@ def test_inspection_shows_what_is_stored_sparse_and_lint_sees_its_zeros(tmp_path
 
 def test_buffers_behind_the_flatbuffer_are_read(tmp_path: Path) -> None:
     """As ai-edge-quantizer writes them, and none that would lie behind the file."""
-    model = flatbuffer.unpack(converted(pointwise()))
+    model = tflite_file.unpack(converted(pointwise()))
     rewrites.rewrite(model)
-    whole, path = flatbuffer.pack(model), tmp_path / "behind.tflite"
+    whole, path = tflite_file.pack(model), tmp_path / "behind.tflite"
     path.write_bytes(whole)
     want = sparse_storage.read_sparse(path)
     for buffer in model.buffers[1:]:
         buffer.offset, buffer.size = 1 << 20, len(buffer.data)
-    behind, offset = b"", -(-len(flatbuffer.pack(model)) // 16) * 16
+    behind, offset = b"", -(-len(tflite_file.pack(model)) // 16) * 16
     for buffer in model.buffers[1:]:
         buffer.offset = offset + len(behind)
         behind += bytes(buffer.data) + bytes(-len(buffer.data) % 16)
         buffer.data = None
-    head = flatbuffer.pack(model)
+    head = tflite_file.pack(model)
     path.write_bytes(head + bytes(offset - len(head)) + behind)
     assert sparse_storage.read_sparse(path) == want
     path.write_bytes(head)

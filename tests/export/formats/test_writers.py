@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
-from tinyml.export import facts, flatbuffer
+from tinyml.export import facts
 from tinyml.export.capture.program import NAMES, PROGRAM, Captured, capture
 from tinyml.export.capture.stage_values import eager_values
+from tinyml.export.formats.instrumented import add_outputs
 from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.parity import cases, compare
 from tinyml.export.rewrites import rewrite
-from tinyml.export.twin import add_outputs
+from tinyml.modelfile import tflite_file
 
 IMAGE = Signature((TensorSpec("x", (1, 4, 8, 8)),), (TensorSpec("y", (1, 4, 8, 8)),))
 
@@ -86,14 +87,14 @@ def test_inputs_and_outputs_have_the_signatures_names_order_and_types(shipped: S
         graph = onnx.load(shipped.path).graph
         found = [[v.name for v in graph.input], [v.name for v in graph.output]]
     else:
-        model = flatbuffer.unpack(shipped.path.read_bytes())
+        model = tflite_file.unpack(shipped.path.read_bytes())
         signature, graph = model.signatureDefs[0], model.subgraphs[0]
         found = [
-            [flatbuffer.text(entry.name) for entry in ends]
+            [tflite_file.text(entry.name) for entry in ends]
             for ends in (signature.inputs, signature.outputs)
         ]
         indices = [*graph.inputs, *graph.outputs]
-        assert [flatbuffer.text(graph.tensors[i].name) for i in indices] == [*found[0], *found[1]]
+        assert [tflite_file.text(graph.tensors[i].name) for i in indices] == [*found[0], *found[1]]
     specs = (SIGNATURE.inputs, SIGNATURE.outputs)
     assert found == [[spec.name for spec in part] for part in specs]
 
@@ -120,7 +121,7 @@ def test_constants_of_the_tflite_file_lie_on_16_bytes(files: dict[str, Shipped])
     buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
     starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
     assert len(starts) > 5
-    assert {start % flatbuffer.ALIGNMENT for start in starts} == {0}
+    assert {start % tflite_file.ALIGNMENT for start in starts} == {0}
 
 
 @pytest.mark.slow  # of whole exports: tests/pipeline/test_export_pipeline.py
@@ -181,10 +182,10 @@ def test_a_custom_operator_is_refused_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_tflite.to_tflite(rewritten())
-    model = flatbuffer.unpack(data)
+    model = tflite_file.unpack(data)
     model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = 32
     model.operatorCodes[0].customCode = "FlexSomething"
-    monkeypatch.setattr(write_tflite, "to_tflite", lambda *_: flatbuffer.pack(model))
+    monkeypatch.setattr(write_tflite, "to_tflite", lambda *_: tflite_file.pack(model))
     with pytest.raises(ExportError, match="CUSTOM:FlexSomething") as caught:
         ship(rewritten(), "tflite", tmp_path)
     assert "real convolutions" in caught.value.hint

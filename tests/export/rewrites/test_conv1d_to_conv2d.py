@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.export import flatbuffer
 from tinyml.export.capture.program import Captured, capture
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import cases, compare
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
+from tinyml.modelfile import tflite_file
 
 # torch 2.13 warns about its own use of LeafSpec
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
@@ -124,9 +124,9 @@ def test_the_file_has_no_transposes_between_and_every_stage_holds(tmp_path: Path
     captured, signature = taken(module)
     shipped = ship(captured, "tflite", tmp_path)
     assert shipped.facts.passes["conv1d_to_conv2d"] == 3
-    model = flatbuffer.unpack(shipped.path.read_bytes())
+    model = tflite_file.unpack(shipped.path.read_bytes())
     codes = [model.operatorCodes[op.opcodeIndex] for op in model.subgraphs[0].operators]
-    moves = [flatbuffer.operator_name(code) for code in codes]
+    moves = [tflite_file.operator_name(code) for code in codes]
     assert moves.count("TRANSPOSE") <= 2
     assert moves.count("RESHAPE") <= 2
     for case, inputs in cases(signature, seed=0).items():

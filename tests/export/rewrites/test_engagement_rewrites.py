@@ -15,12 +15,12 @@ from torch.fx import GraphModule
 
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.core.tolerance import POLICIES
-from tinyml.export import flatbuffer
 from tinyml.export.capture.program import Captured, capture
 from tinyml.export.capture.stage_values import captured_values, eager_values
-from tinyml.export.flatbuffer_edit import name_of
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.use_leaky_relu import use_leaky_relu
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import name_of
 
 Function = Callable[[Tensor], Tensor]
 SHAPE = (2, 3, 6, 5)
@@ -198,7 +198,7 @@ def test_the_shipped_file_holds_the_stages_and_no_image_is_moved(fmt: str, tmp_p
         assert found is not None
         assert POLICIES["engine"].accepts(found, want[stage])
     if fmt == "tflite":
-        model = flatbuffer.unpack(shipped.path.read_bytes())
+        model = tflite_file.unpack(shipped.path.read_bytes())
         names = [name_of(model, operator) for operator in model.subgraphs[0].operators]
         assert shipped.facts.passes["average_over_space"] == 1
         assert names.count("TRANSPOSE") == 1  # of the input

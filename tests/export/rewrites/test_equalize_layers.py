@@ -98,7 +98,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_pairs_are_evened_out_once_and_every_bit_stays(kind: str) -> None:
+def test_pairs_are_equalized_once_and_every_bit_stays(kind: str) -> None:
     parts, shape, pairs = PAIRS[kind]
     module = Named(*parts)
     made = captured(module, shape)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from tinyml.core.recipe import QAT, ExportRecipe, Recipe, TrainRecipe
 from tinyml.core.spec import Array
-from tinyml.models.qat.fine_tune import STAGE, fine_tune
-from tinyml.models.training.fit import Fit, Hook
+from tinyml.models.qat.fine_tune import STAGE, FineTuning
+from tinyml.models.training.fit import Fit
+from tinyml.models.training.hook import Hook
 from tinyml.models.training.learner import Learner
 from tinyml.models.training.state import Identity, TrainState, load_state
 
@@ -93,7 +94,7 @@ def parent() -> dict[str, Array]:
 
 
 def tuned(parent: Mapping[str, Array], state: TrainState | None = None) -> dict[str, Array]:
-    module = fine_tune(learner(state), parent, "level")
+    module = FineTuning("level").train(learner(state), parent)
     assert not module.training
     return {name: value.numpy() for name, value in module.state_dict().items()}
 
@@ -130,7 +131,7 @@ def test_the_same_seed_gives_the_same_bytes_also_after_an_interruption(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(learner(state, save), parent, "level")
+        FineTuning("level").train(learner(state, save), parent)
     resumed, _ = load_state(path, IDENTITY)
     assert resumed.epoch == 2
     again = tuned(parent, resumed)

@@ -13,14 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.core import checkpoint
+from tinyml.core import checkpoint, registry
 from tinyml.core.checkpoint import FILE, Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, TinymlError
 from tinyml.core.recipe import PruneRecipe, Recipe, TrainRecipe
 from tinyml.core.spec import ModelEntry
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.data.images import ImageSet, ImageSplit
-from tinyml.models.training.images import ImageBatches, decision_of, train
+from tinyml.models.pruning.plan import plan_pruning
+from tinyml.models.pruning.prune import Pruning
+from tinyml.models.training import images as training
+from tinyml.models.training.images import ImageBatches, decision_of
 
 Event = Mapping[str, Any]
 SIDE = 8
@@ -74,6 +77,23 @@ def recipe(**changes: Any) -> Recipe:
 
 def quiet(_event: Event) -> None:
     pass
+
+
+def train(
+    entry: ModelEntry,
+    wanted: Recipe,
+    data: ImageSet,
+    out: Path,
+    report: training.Report,
+    parent: Checkpoint | None = None,
+) -> Checkpoint:
+    """Train densely, or by the recipe's pruning method."""
+    procedure = None
+    if wanted.prune.method:
+        method = registry.load("pruning method", wanted.prune.method)
+        module = entry.build(len(data.labels))
+        procedure = Pruning(plan_pruning(module, wanted.prune, method))
+    return training.train(entry, wanted, data, out, report, parent, procedure)
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +219,12 @@ def test_a_refused_pruning_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(TinymlError):
             train(ENTRY, recipe(prune=asked), images(), tmp_path / "run", quiet)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_prunes_is_not_trained_densely(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give its procedure"):
+        training.train(ENTRY, recipe(prune=GRADUAL), images(), tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_parent_is_another_run(whole: Path, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
-    from tinyml.export.precision.plan import PrecisionPlan
+    from tinyml.export.operators import FileGraph
+    from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
 
@@ -29,6 +31,7 @@ class Format(Protocol):
     refusal        how its converter refuses a part, with ``{}`` for the part
     writer         the module that a child process runs to write a float file
     quantizer      the module that a child process runs to quantize one
+    one_scale      precisions for which its engine takes one scale a weight, not one a channel
     stores_sparse  whether weights can be stored without their zeros
     has_script     whether ``run.py`` of a bundle runs it on a board
     """
@@ -52,6 +55,8 @@ class Format(Protocol):
     @property
     def quantizer(self) -> str: ...
     @property
+    def one_scale(self) -> tuple[str, ...]: ...
+    @property
     def stores_sparse(self) -> bool: ...
     @property
     def has_script(self) -> bool: ...
@@ -73,11 +78,17 @@ class Format(Protocol):
     def read_graph(self, path: Path) -> Graph:
         """The operators and tensors of a file that we wrote; `InputError` if it is not whole."""
 
+    def read_operators(self, path: Path) -> FileGraph:
+        """The operators of a float32 file that we wrote, as quantization looks at them."""
+
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         """Apply the format's rewrites to its own model object in place; how often each fired."""
 
     def quantize(self, path: Path, plan: Any) -> bytes:
         """The float32 file at ``path`` quantized as ``plan``, a `QuantPlan`, decides."""
+
+    def bias_editor(self) -> ModuleType:
+        """The module that reads and changes weights and biases of a float32 file."""
 
     def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:
         """Write to ``out`` what of the file computes ``tensor``; the names of its inputs."""

@@ -1,37 +1,60 @@
-"""Train a finished network on with eight bits in its forward pass: one more stage of a run."""
+"""Quantization-aware fine-tuning: train a finished network on with fake-quantized int8 values."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.spec import Array
-from tinyml.models.prune.hooks import Masked
-from tinyml.models.training.fit import Hook
+from tinyml.models.pruning.hooks import Masked
+from tinyml.models.training.hook import Hook
 from tinyml.models.training.learner import Learner
 
 STAGE = "quantized"
 
 
-def fine_tune(learner: Learner, parent: Mapping[str, Array], front_end: str | None) -> Any:
-    """The network with ``parent``'s weights, trained on; zeros of pruning stay zeros.
+Weights = Mapping[str, Array]
 
-    What comes back computes in float32 again: only its weights have changed, so that
-    rounding them and the activations costs less. ``front_end``: see `FakeQuantized`.
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """Quantization-aware fine-tuning of a trained network: a `Procedure`.
+
+    ``front_end``: the last submodule that stays in float32, see `FakeQuantized`.
     """
-    with _quiet():
-        from tinyml.models.qat.fake_quantized import FakeQuantized
 
-        network = learner.initial("")
-        network.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in parent.items()})
-        inputs, _ = next(iter(learner.batches.epoch()))
-        twin = FakeQuantized(network, inputs, front_end)
-    learner.fit(twin, STAGE, _keeping_zeros(network))
-    return network.eval()
+    front_end: str | None
+
+    def check(self, steps: int, *, from_parent: bool) -> None:
+        """Nothing is needed but a parent."""
+
+    def train(self, learner: Learner, parent: Weights | None = None) -> Any:
+        """The network with ``parent``'s weights, trained on; zeros of pruning stay zeros.
+
+        The network that is returned computes in float32 again: only its weights have changed,
+        so that rounding them and the activations costs less.
+        """
+        if parent is None:
+            raise ValueError("quantization-aware fine-tuning begins with trained weights")
+        with _quiet():
+            from tinyml.models.qat.fake_quantized import FakeQuantized
+
+            network = learner.initial("")
+            network.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in parent.items()})
+            inputs, _ = next(iter(learner.batches.epoch()))
+            quantized = FakeQuantized(network, inputs, self.front_end)
+        learner.fit(quantized, STAGE, _keeping_zeros(network))
+        return network.eval()
+
+    def facts(self, module: Any, parent: Checkpoint | None) -> dict[str, Any] | None:
+        """Those of ``parent``: its zeros are kept."""
+        return parent.facts.get("pruning") if parent else None
 
 
 def _keeping_zeros(network: Any) -> Hook:

@@ -19,6 +19,7 @@ from tinyml.core.finite import is_finite
 from tinyml.core.recipe import TrainRecipe
 from tinyml.core.spec import Array
 from tinyml.models.training.average import Average
+from tinyml.models.training.hook import Hook
 from tinyml.models.training.optimize import learning_rate, make_optimizer
 from tinyml.models.training.state import TrainState
 
@@ -38,41 +39,6 @@ class Batches(Protocol):
 
     def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
         """What the curve says of examples that are not trained on; empty without any."""
-
-
-class Hook:
-    """What else happens around an optimizer step; this one does nothing.
-
-    Steps are counted over the whole fit; ``step`` many are finished in `after_update`.
-    """
-
-    def before_forward(self) -> None:
-        """The module is about to compute a batch."""
-
-    def before_update(self) -> None:
-        """Gradients are there, weights are about to change."""
-
-    def after_update(self, step: int) -> None:
-        """``step`` updates are finished."""
-
-    def mask(self) -> None:
-        """The module computes with other weights for a while: hold them to the same."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the fit may end with this epoch."""
-        return False
-
-    def row(self) -> dict[str, float]:
-        """More columns of the epoch's row of the curve."""
-        return {}
-
-    def tensors(self) -> dict[str, Array]:
-        """What `restore` needs after an interruption."""
-        return {}
-
-    def restore(self, tensors: Mapping[str, Array]) -> None:
-        """Continue where `tensors` was taken."""
 
 
 def seed_of(seed: int, *names: object) -> int:
@@ -133,7 +99,6 @@ class Fit:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, self.batches.steps, self.recipe)
             optimizer.zero_grad()
-            self.hook.before_forward()
             loss = self._loss(inputs, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             self.hook.before_update()

@@ -26,13 +26,11 @@ from tinyml.core.recipe import Recipe, TrainRecipe
 from tinyml.core.spec import ModelEntry
 from tinyml.models.data.augment import augment, normalise
 from tinyml.models.data.images import ImageSet, ImageSplit
-from tinyml.models.prune.facts import pruning_facts
-from tinyml.models.prune.prune import check_run
 from tinyml.models.training.fit import EVALUATION_BATCH, Criterion
 from tinyml.models.training.image_metrics import image_metrics
-from tinyml.models.training.learn import learn, plan_pruning
 from tinyml.models.training.learner import Learner
 from tinyml.models.training.optimize import check_train
+from tinyml.models.training.procedure import Procedure, procedure_of
 from tinyml.models.training.run import (
     STATE,
     check_teacher,
@@ -103,19 +101,20 @@ def train(
     out: Path,
     report: Report,
     parent: Checkpoint | None = None,
+    procedure: Procedure | None = None,
 ) -> Checkpoint:
     """Train one model; write ``checkpoint.safetensors`` and ``curve.json`` into ``out``.
 
-    Continues a run that was stopped; a finished one is returned as it is. ``parent`` is
-    the trained model that pruning or rounding begins with, and the teacher of a distillation.
-    Raises `RecipeError`, `DataError`, `CheckpointError`, `UsageError`.
+    Continues a run that was stopped; a finished one is returned as it is. ``parent`` is the
+    trained model that a ``procedure`` begins with, and the teacher of a distillation. Without
+    a ``procedure`` every weight is trained. Raises `RecipeError`, `DataError`,
+    `CheckpointError`, `UsageError`.
     """
     decision = decision_of(entry, recipe, data)
     batches = ImageBatches(data, decision, recipe.train)
     check_teacher(recipe, parent)
-    chosen = plan_pruning(entry, recipe, len(decision.labels))
-    if chosen is not None:
-        check_run(chosen, recipe.train.epochs * batches.steps, alone=parent is None)
+    procedure = procedure_of(recipe, procedure)
+    procedure.check(recipe.train.epochs * batches.steps, from_parent=parent is not None)
     with owned_folder(out), deterministic(recipe.threads):
         done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
@@ -132,10 +131,10 @@ def train(
             initial=lambda name: _new(entry, recipe, len(decision.labels), f"{FINAL}{name}"),
             teacher=teacher_of(entry, recipe, parent),
         )
-        module = learn(learner, chosen, parent.weights if parent else None, entry.front_end)
+        module = procedure.train(learner, parent.weights if parent else None)
         facts = {
             **_facts(data, decision, module, learner),
-            "pruning": pruning_facts(module, chosen, parent),
+            "pruning": procedure.facts(module, parent),
             "parent_sha256": parent.weights_sha256 if parent else None,
         }
         saved = _checkpoint(entry, recipe, decision, module, facts)

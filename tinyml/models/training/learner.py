@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from tinyml.core.recipe import Recipe
-from tinyml.models.training.fit import Batches, Fit, Hook
+from tinyml.models.training.fit import Batches, Fit
+from tinyml.models.training.hook import Hook
 from tinyml.models.training.state import TrainState
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -17,7 +18,7 @@ Report = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """What dense training and every pruning method are given.
+    """What a `Procedure` is given.
 
     ``initial`` makes a module in the part's own initial state, its statistics set:
     always the same one, or with a name, another one that follows from that name.
@@ -61,7 +62,7 @@ class Learner:
 
     def _progress(self, title: str, done: int, row: Mapping[str, float]) -> None:
         names = {"loss": "loss", "validation_accuracy": "accuracy", "sparsity": "sparsity"}
-        said = [f"{name} {row[key]:.3f}" for key, name in names.items() if key in row]
+        values = [f"{name} {row[key]:.3f}" for key, name in names.items() if key in row]
         event = {"event": "epoch", "title": title, "done": done, "loss": row["loss"]}
         total = self.recipe.train.epochs
-        self.report({**event, "total": total, "note": ", ".join(said)})
+        self.report({**event, "total": total, "note": ", ".join(values)})

@@ -15,11 +15,10 @@ from tinyml.core.errors import DataError
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array, ModelEntry
 from tinyml.models.data.recordings import folds_by_person
-from tinyml.models.prune.prune import Plan
 from tinyml.models.training.examples import Examples, classify
 from tinyml.models.training.fit import Criterion, seed_of
-from tinyml.models.training.learn import learn
 from tinyml.models.training.learner import Learner
+from tinyml.models.training.procedure import Procedure
 from tinyml.models.training.run import new_module
 from tinyml.models.training.state import TrainState
 from tinyml.models.training.thresholds import choose_thresholds
@@ -66,7 +65,7 @@ class Run:
 
     truths     person -> label, over all of their recordings
     state      what is finished; written to ``path`` after every epoch
-    chosen     what is pruned; ``parent`` are the trained weights it begins with, and
+    procedure  how each part is trained, beginning with the weights ``parent``
     teacher    takes features to the logits that are distilled
     """
 
@@ -78,7 +77,7 @@ class Run:
     state: TrainState
     path: Path
     report: Report
-    chosen: Plan | None = None
+    procedure: Procedure
     parent: Weights | None = None
     teacher: Callable[[Tensor], Tensor] | None = None
 
@@ -117,7 +116,7 @@ class Run:
             initial=initial,
             teacher=self.teacher,
         )
-        return learn(learner, self.chosen, self.parent, self.entry.front_end)
+        return self.procedure.train(learner, self.parent)
 
     def held_out(
         self,

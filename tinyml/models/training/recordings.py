@@ -31,12 +31,11 @@ from tinyml.models.data.recordings import (
     person_labels,
     split_by_person,
 )
-from tinyml.models.prune.facts import pruning_facts
 from tinyml.models.training.examples import compute_examples
-from tinyml.models.training.learn import plan_pruning
 from tinyml.models.training.metrics import label_metrics, person_metrics
 from tinyml.models.training.optimize import check_train
 from tinyml.models.training.persons import Run, check_truths
+from tinyml.models.training.procedure import Procedure, procedure_of
 from tinyml.models.training.run import (
     STATE,
     check_teacher,
@@ -64,6 +63,7 @@ def train(
     out: Path,
     report: Report,
     parent: Checkpoint | None = None,
+    procedure: Procedure | None = None,
 ) -> Checkpoint:
     """Train one model on a split by person; write ``checkpoint.safetensors`` and ``curve.json``.
 
@@ -71,7 +71,8 @@ def train(
     `RecipeError`, `DataError`, `CheckpointError` when ``out`` holds another run's files,
     `UsageError` when another process works there.
 
-    ``parent`` is the trained model that pruning or rounding begins with. It holds out whom its
+    Without a ``procedure`` every weight is trained. ``parent`` is the trained model that a
+    procedure begins with. It holds out whom its
     parent held out, be that a fold; its thresholds stay, since its weights have seen the persons of
     every inner fold.
     """
@@ -81,7 +82,7 @@ def train(
         done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
             return done
-        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent)
+        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent, procedure)
         training, validation = _split(run.examples.data, recipe, parent)
         check_truths(run.truths, decision.labels, training)
         if parent is None:
@@ -104,6 +105,7 @@ def cross_validate(
     folds: int,
     out: Path,
     report: Report,
+    procedure: Procedure | None = None,
 ) -> dict[str, Any]:
     """Answer every person by a model that has not seen them; write ``folds.json``.
 
@@ -118,7 +120,8 @@ def cross_validate(
         done = _finished_folds(out, recipe, data, folds, report)
         if done is not None:
             return done
-        run = _open(entry, recipe, decision, data, out / f"folds-{STATE}", job, report)
+        path = out / f"folds-{STATE}"
+        run = _open(entry, recipe, decision, data, path, job, report, procedure=procedure)
         groups = folds_by_person(run.examples.data, folds, recipe.seed)
         rows, persons = [], {}
         for number, held_out in enumerate(groups, 1):
@@ -220,9 +223,9 @@ def _open(
     job: str,
     report: Report,
     parent: Checkpoint | None = None,
+    procedure: Procedure | None = None,
 ) -> Run:
     """Read or begin the state, and compute the features."""
-    chosen = plan_pruning(entry, recipe, len(decision.labels))
     state = open_state(path, job_of(job, parent), recipe, data.sha256, report)
     fixed = new_module(entry, recipe, len(decision.labels), "front end")
     examples = compute_examples(fixed, decision, data, report)
@@ -238,7 +241,7 @@ def _open(
         state=state,
         path=path,
         report=report,
-        chosen=chosen,
+        procedure=procedure_of(recipe, procedure),
         parent=parent.weights if parent else None,
         teacher=teacher_of(entry, recipe, parent),
     )
@@ -340,7 +343,7 @@ def _facts(
         "validation": dict(metrics),
         "curve": run.state.curves[run.state.part],
         "curves": run.state.curves,
-        "pruning": pruning_facts(module, run.chosen, parent),
+        "pruning": run.procedure.facts(module, parent),
         "parameters": sum(p.numel() for p in module.parameters()),
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 from tinyml.core import registry
 from tinyml.core.bundle import Bundle, ModelFile, in_order
 from tinyml.core.errors import MissingExtraError, UsageError
-from tinyml.core.integers import step, to_integers, to_real
+from tinyml.core.quant_params import dequantize_arrays, quantize_arrays, step
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import POLICY_OF_PRECISION, PolicyName
 from tinyml.export.parity import GENERATED
@@ -72,11 +72,11 @@ class Engine:
     def stages(self, inputs: Arrays) -> dict[str, Array | None]:
         """Stage -> value in the shipped file without optimisation; ``None``: fused away."""
         names = [tensor for tensor in self.model.stages.values() if tensor is not None]
-        given = to_integers(inputs, self.model.ends)
+        given = quantize_arrays(inputs, self.model.ends)
         values = self.runtime.read_tensors(self.path, names, given)
         # onnxruntime hands out an output as it is; LiteRT's reader knows what it stands for.
         whole = {n: v for n, v in values.items() if v.dtype.kind in "iu"}
-        values = {**values, **to_real(whole, self.model.ends)}
+        values = {**values, **dequantize_arrays(whole, self.model.ends)}
         return {
             stage: None if tensor is None else self._in_order(stage, values[tensor])
             for stage, tensor in self.model.stages.items()

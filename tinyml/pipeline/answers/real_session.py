@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tinyml.core.integers import Integers, to_integers, to_real
+from tinyml.core.quant_params import QuantParams, dequantize_arrays, quantize_arrays
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.runtimes.base import Session
 
@@ -15,7 +15,7 @@ class RealSession:
     """``ends``: input or output -> the integers that the file has there."""
 
     session: Session
-    ends: Mapping[str, Integers]
+    ends: Mapping[str, QuantParams]
 
     @property
     def signature(self) -> Signature:
@@ -28,7 +28,7 @@ class RealSession:
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """As `Session.run`; quantized on the way in, dequantized on the way out."""
         self.signature.check_inputs(inputs)
-        return to_real(self.session.run(to_integers(inputs, self.ends)), self.ends)
+        return dequantize_arrays(self.session.run(quantize_arrays(inputs, self.ends)), self.ends)
 
     def _spec(self, spec: TensorSpec) -> TensorSpec:
         return replace(spec, dtype="float32") if spec.name in self.ends else spec

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyml.core.time_ratio import LEVEL
+from tinyml.pages.tables import shorten_all
 from tinyml.pipeline.compare import Comparison, Side
 from tinyml.pipeline.comparison.files import Both, FileComparison, LayerPair, Value
 from tinyml.pipeline.comparison.latency import LatencyPair
 from tinyml.pipeline.comparison.promises import EngineParity
 
 NAMED = 6  # Of layers that change alike so many are named.
+NAME_COLUMNS = 34
 Rows = list[tuple[object, ...]]
 
 
@@ -111,7 +113,8 @@ def _share(layers: Sequence[LayerPair], every: Sequence[LayerPair]) -> str:
 
 
 def _named(layers: Sequence[LayerPair]) -> str:
-    names = [layer.name_a or layer.name_b or "?" for layer in layers[:NAMED]]
+    every = tuple(layer.name_a or layer.name_b or "?" for layer in layers)
+    names = shorten_all(every, NAME_COLUMNS)[:NAMED]
     rest = len(layers) - len(names)
     return " ".join(names) + (f" and {rest} more" if rest else "")
 
@@ -137,7 +140,7 @@ def _engine(side: EngineParity | None) -> tuple[str, str, str]:
 def _latency(pairs: tuple[LatencyPair, ...]) -> Section:
     how = "tinyml bench measures one, tinyml compare --bench both in turns"
     if not any(pair.a or pair.b for pair in pairs):
-        return Section(f"latency: not measured ({how})")
+        return Section("latency: not measured", lines=(how,))
     rows = [row for row in map(_latency_row, pairs) if row]
     lines = [f"no verdict: {pair.result.why}" for pair in pairs if pair.result.why]
     if any(pair.a is None or pair.b is None for pair in pairs):

@@ -36,10 +36,10 @@ class ExportJob:
     ``recipe``: a recipe file whose [export] is taken; ``io``: ``float`` or ``int8``.
     ranges, calibration, calibration_samples and keep_float are for integer precisions: the
     method, an .npz of inputs, how many of them, stages that stay in float32; weight_scales is
-    ``per-channel`` or ``per-tensor``; front_end ``float`` or ``int8``; equalize evens out
+    ``per-channel`` or ``per-tensor``; front_end ``float`` or ``int8``; equalize balances
     channels of consecutive layers first; correct_bias takes from each bias what rounding the
     weights adds to the mean of its layer; rounding is ``nearest`` or ``adaptive``; explain
-    ranks the layers by harm, auto_precision keeps the worst in float32 until at most
+    ranks the layers by sensitivity, auto_precision keeps the worst in float32 until at most
     ``max_drop_points`` percent of the labels move.
     ``require_delegate``: XNNPACK must take every operator of the .tflite file.
     ``memory_mb`` is what one child may use; ``None``: all that the machine has.
@@ -94,7 +94,7 @@ class ExportJob:
             return SEARCHED
         ranking = "" if self.explain else ", --explain ranks them"
         return (
-            "--auto-precision keeps the layers that do most harm in float32"
+            "--auto-precision keeps the most sensitive layers in float32"
             f"{ranking}; or try another --ranges"
         )
 

@@ -51,7 +51,7 @@ def assemble(
     script = _script(subject)
     board = [model for model in models if named(model.format).has_script]
     if script and board:
-        write_text(folder / RUN, board_script(script, integer_ends=bool(board[0].ends)))
+        write_text(folder / RUN, board_script(script, quantized_io=bool(board[0].ends)))
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,

@@ -1,4 +1,4 @@
-"""``--equalize``: the child that evens out the captured program's channels before it is written.
+"""``--equalize``: the child that equalizes the captured program before it is written.
 
 ``python -m tinyml.pipeline.steps.equalize FOLDER``: FOLDER holds what
 `tinyml.pipeline.sources.capture` left; program, counts and parity in it are those after the pass.
@@ -17,11 +17,11 @@ from tinyml.pipeline.answers import reference
 from tinyml.pipeline.sources.capture import FACTS, rows_of
 
 NOTHING = (
-    "nothing was evened out: no two consecutive layers whose scales differ let a factor through"
+    "nothing was equalized: no two consecutive layers whose scales differ let a factor through"
 )
 
 
-def evened(folder: Path) -> int:
+def equalized(folder: Path) -> int:
     """How many pairs of layers the child scaled."""
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return int(facts["passes"].get("equalize_layers", 0))

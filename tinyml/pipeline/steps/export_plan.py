@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
-from tinyml.core.integers import IO
 from tinyml.core.process import machine_memory_mb
+from tinyml.core.quant_params import IO
 from tinyml.core.recipe import QAT, ExportRecipe
 from tinyml.core.recipe import read as read_recipe
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
-from tinyml.export.precision import integers_of
+from tinyml.export.quantization.precisions import integers_of
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.formats import named, runtime_of
-from tinyml.pipeline.integers.quantize import QuantizeJob
+from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource

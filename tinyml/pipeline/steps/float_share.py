@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
-from tinyml.export.precision import integers_of
+from tinyml.export.quantization.precisions import integers_of
 from tinyml.runtimes.file_read import read_summary
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinyml.core.files import write_text
 from tinyml.core.recipe import ExportRecipe
-from tinyml.pipeline.integers.quantize import QuantizeJob
+from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.steps.export_plan import Plan
 
 

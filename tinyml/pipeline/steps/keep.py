@@ -31,10 +31,10 @@ from tinyml.pipeline import formats
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.steps.twins import SUFFIX, twin_file
+from tinyml.pipeline.steps.instrumented import SUFFIX, instrumented_file
 
 PROGRAM, NAMES = "program.pt2", "capture.json"
-KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "twin.onnx", "twin.tflite")
+KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "instrumented.onnx", "instrumented.tflite")
 PICTURE, SCRIPT = "divergence.png", "repro.py"
 REPRO = "repro"
 
@@ -120,7 +120,7 @@ def _repro(
         return _Repro(runtime, model.path, row.stage, want, optimised=True)
     want = known.stages[row.case][row.stage]
     if row.engine.endswith(SUFFIX):
-        return _Repro(runtime, twin_file(folder, model.format).name, row.stage, want)
+        return _Repro(runtime, instrumented_file(folder, model.format).name, row.stage, want)
     tensor = model.stages[row.stage]
     assert tensor is not None, "a stage that was fused away has no divergence"
     small = f"{REPRO}.{model.format}"

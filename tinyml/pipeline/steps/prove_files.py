@@ -14,7 +14,7 @@ from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.steps.export_plan import Plan
-from tinyml.pipeline.steps.twins import prove_twins
+from tinyml.pipeline.steps.instrumented import compare_instrumented
 from tinyml.pipeline.steps.write_files import run_alone
 from tinyml.pipeline.verify import prove
 
@@ -36,7 +36,7 @@ def prove_files(
     rows = (
         *(StageParity(**row) for row in captured),
         *prove(found, expected, subject.stages, report),
-        *prove_twins(found, expected, work),
+        *compare_instrumented(found, expected, work),
     )
     run: RunChild = partial(run_alone, plan, work)
     try:

@@ -14,15 +14,15 @@ from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
-from tinyml.export.precision.plan import load as load_plan
+from tinyml.export.quantization.fp16_plan import load as load_plan
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.instrumented import instrumented_file
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
-from tinyml.pipeline.steps.twins import twin_file
 
 
 def plan_floats(plan: Plan, work: Path, report: Report) -> None:
@@ -123,7 +123,7 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path 
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
     if plan.quantize is None:
-        arguments += ["--twin", twin_file(work, fmt)]
+        arguments += ["--instrumented", instrumented_file(work, fmt)]
     if plan.sparse == "off" or plan.quantize is not None:
         arguments += ["--dense"]
     if plan.precision in ("fp32", *registry.INTEGER):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
     from tinyml.export.formats.base import Format
-    from tinyml.export.precision.plan import PrecisionPlan
+    from tinyml.export.operators import FileGraph
+    from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
 
@@ -31,7 +33,8 @@ class Onnx:
     )
     refusal: str = "PyTorch cannot write {} as ONNX"
     writer: str = "tinyml.export.formats.onnx.write"
-    quantizer: str = "tinyml.export.quantize_onnx"
+    quantizer: str = "tinyml.export.formats.onnx.quantize"
+    one_scale: tuple[str, ...] = ("w8-dynamic",)  # ConvInteger
     stores_sparse: bool = False
     has_script: bool = False
 
@@ -52,15 +55,27 @@ class Onnx:
 
         return read_graph(path)
 
+    def read_operators(self, path: Path) -> FileGraph:
+        import onnx
+
+        from tinyml.export.operators import of_onnx
+
+        return of_onnx(onnx.load(path))
+
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         from tinyml.export.formats.onnx.rewrites import rewrite
 
         return rewrite(model)
 
     def quantize(self, path: Path, plan: Any) -> bytes:
-        from tinyml.export.quantize_onnx import quantized_bytes
+        from tinyml.export.formats.onnx.quantize import quantized_bytes
 
         return quantized_bytes(path, plan)
+
+    def bias_editor(self) -> ModuleType:
+        from tinyml.export.formats.onnx import correct_biases
+
+        return correct_biases
 
     def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:
         from tinyml.modelfile.cut import cut_file

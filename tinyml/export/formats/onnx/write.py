@@ -2,7 +2,7 @@
 
 ``python -m tinyml.export.formats.onnx.write PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``
 
-``--plan PLAN.json`` and ``--twin TWIN.onnx``: see `tinyml.export.twin.run_writer`.
+Further arguments: see `tinyml.export.formats.instrumented.run_writer`.
 
 Opset 18 is the oldest that PyTorch's exporter writes without converting versions: it
 serves the old runtimes of boards best. PyTorch stamps IR version 10 for the metadata
@@ -23,11 +23,11 @@ from tinyml.core.files import write_bytes
 from tinyml.export.capture.module_stack import innermost, owners
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
+from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
-from tinyml.export.precision import of
-from tinyml.export.precision.plan import PrecisionPlan
-from tinyml.export.twin import run_writer
+from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization.precisions import of
 
 OPSET = 18
 IR_VERSION = 8

@@ -25,9 +25,9 @@ from torch.fx import Node
 
 from tinyml.core.errors import ExportError
 from tinyml.export.capture.program import Captured
-from tinyml.export.flatbuffer import operator_name, text
 from tinyml.export.formats.free_name import free_name
 from tinyml.export.formats.tflite.layouts import MOVES, Produced, Shape, layout
+from tinyml.modelfile.tflite_file import operator_name, text
 
 _Holder = tuple[int, Shape]
 SIGNATURE = "serving_default"

@@ -2,7 +2,7 @@
 
 ``python -m tinyml.export.formats.tflite.write PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``
 
-``--plan PLAN.json`` and ``--twin TWIN.tflite``: see `tinyml.export.twin.run_writer`.
+Further arguments: see `tinyml.export.formats.instrumented.run_writer`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import litert_torch
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.scratch import scratch
-from tinyml.export import flatbuffer
 from tinyml.export.capture.module_stack import innermost, owners
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
+from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.names import (
     computing_parts,
@@ -29,11 +29,11 @@ from tinyml.export.formats.tflite.names import (
     parts_of_tensors,
 )
 from tinyml.export.formats.tflite.rewrites import rewrite
-from tinyml.export.precision import of
-from tinyml.export.precision.plan import PrecisionPlan
+from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization.precisions import of
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
-from tinyml.export.twin import run_writer
+from tinyml.modelfile import tflite_file
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
@@ -50,7 +50,7 @@ def write(
     """
     inside = innermost(captured.program.graph.nodes, captured.stages)
     module, rewritten = _for_litert(captured)
-    model = flatbuffer.unpack(to_tflite(captured, module))
+    model = tflite_file.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
         raise ExportError("the model needs loops or branches, which are not supported")
@@ -63,8 +63,8 @@ def write(
         model, count = of(precision).perform_tflite(model, plan, made)
         cast = {f"to_{precision}": count}
     passes = rewritten | cast | rewrite(model, sparse=sparse)
-    write_bytes(path, flatbuffer.pack(model))
-    codes = [(flatbuffer.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    write_bytes(path, tflite_file.pack(model))
+    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts(
         "tflite",
         precision,
@@ -105,7 +105,7 @@ def to_tflite(captured: Captured, module: Any = None) -> bytes:
 
 
 def _refuse_foreign(model: Any) -> None:
-    names = sorted({flatbuffer.operator_name(code) for code in model.operatorCodes})
+    names = sorted({tflite_file.operator_name(code) for code in model.operatorCodes})
     foreign = [name for name in names if name.startswith("CUSTOM:")]
     if foreign:
         raise ExportError(

@@ -18,7 +18,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from tinyml.core.errors import ExportError
 from tinyml.export.formats.free_name import free_name
-from tinyml.export.precision.findings import findings_of
+from tinyml.export.quantization.fp16_values import findings_of
 
 HALF, SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 

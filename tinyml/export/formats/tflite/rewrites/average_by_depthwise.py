@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export import flatbuffer
-from tinyml.export.flatbuffer_edit import (
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import (
     add_constant,
     computes_sparse,
     is_float32,
@@ -79,7 +79,7 @@ def _replace(model: Any, operator: Any, kernel: Array) -> None:
 
     told, source = operator.builtinOptions, int(operator.inputs[0])
     channels = shape_of(model, source)[-1]
-    name = flatbuffer.text(model.subgraphs[0].tensors[int(operator.outputs[0])].name)
+    name = tflite_file.text(model.subgraphs[0].tensors[int(operator.outputs[0])].name)
     weight = np.repeat(kernel[None, :, :, None], channels, 3)
     padded = pad_space(model, operator, 1) if told.filterHeight == 2 else source
     constants = [

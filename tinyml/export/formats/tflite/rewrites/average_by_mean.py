@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.export import flatbuffer
-from tinyml.export.flatbuffer_edit import (
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import (
     add_constant,
     computes_sparse,
     is_float32,
@@ -52,7 +52,7 @@ def _replace(model: Any, operator: Any) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     image, average = int(operator.inputs[0]), int(operator.outputs[0])
-    name = flatbuffer.text(model.subgraphs[0].tensors[average].name)
+    name = tflite_file.text(model.subgraphs[0].tensors[average].name)
     axes = add_constant(model, f"{name}/axes", np.array([1, 2], np.int32))
     operator.opcodeIndex = operator_code(model, "MEAN")
     operator.inputs = np.array([image, axes], np.int32)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tinyml.export import flatbuffer
 from tinyml.export.quantizer_rules import keeping, rule
+from tinyml.modelfile import tflite_file
 
 # The version of DEQUANTIZE that takes float16: tensorflow/lite/tools/versioning/op_version.cc.
 FROM_FLOAT16 = 3
@@ -27,10 +27,10 @@ def cast_weights_to_float16(model: Any, keep: Collection[str] = ()) -> tuple[Any
     from ai_edge_quantizer import quantizer
 
     recipe = [rule(".*", "float_casting", _CAST), *keeping(model, keep)]
-    cast = quantizer.Quantizer(bytearray(flatbuffer.pack(model)), recipe).quantize()
-    made = flatbuffer.unpack(bytes(cast.quantized_model))
+    cast = quantizer.Quantizer(bytearray(tflite_file.pack(model)), recipe).quantize()
+    made = tflite_file.unpack(bytes(cast.quantized_model))
     for code in made.operatorCodes:
-        if flatbuffer.operator_name(code) == "DEQUANTIZE":
+        if tflite_file.operator_name(code) == "DEQUANTIZE":
             code.version = max(code.version, FROM_FLOAT16)
     return made, _halves(made) - _halves(model)
 

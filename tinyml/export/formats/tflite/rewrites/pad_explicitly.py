@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.export.flatbuffer_edit import (
+from tinyml.modelfile.tflite_edit import (
     WEIGHT,
     computes_sparse,
     is_float32,

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.export import flatbuffer, sparse_encoding
-from tinyml.export.flatbuffer_edit import WEIGHT, name_of, operator_code
+from tinyml.modelfile import sparse_encoding, tflite_file
+from tinyml.modelfile.tflite_edit import WEIGHT, name_of, operator_code
 
 CONSUMERS = ("CONV_2D", "FULLY_CONNECTED")
 # What the tensor, the operator and the description of the dimensions take in the file:
@@ -35,7 +35,7 @@ def store_sparse(model: Any) -> int:
     stored = 0
     for index in _weights(model, graph):
         tensor = graph.tensors[index]
-        weight = flatbuffer.array(model, tensor, _types()[int(tensor.type)])
+        weight = tflite_file.array(model, tensor, _types()[int(tensor.type)])
         encoded = sparse_encoding.encode(weight)
         if encoded.size_bytes + DESCRIPTION_BYTES < weight.nbytes:
             _store(model, graph, index, encoded)
@@ -88,7 +88,7 @@ def _store(model: Any, graph: Any, index: int, encoded: sparse_encoding.SparseWe
 
     dense = graph.tensors[index]
     sparse = copy.copy(dense)
-    sparse.name = f"{flatbuffer.text(dense.name)}/sparse"
+    sparse.name = f"{tflite_file.text(dense.name)}/sparse"
     sparse.sparsity = sparse_encoding.parameters(encoded)
     buffer = schema.BufferT()
     buffer.data = encoded.values.view(np.uint8)

@@ -1,0 +1,233 @@
+"""``--io int8`` from a module to a bundle: integers in and out, real numbers for users."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import quantized_user
+from quantized_user import silent, write_user
+from shared_folder import shared_folder
+
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import UsageError
+from tinyml.core.image_decision import ImageDecision
+from tinyml.core.quant_params import QuantParams
+from tinyml.core.spec import Signature, StatePair, TensorSpec
+from tinyml.core.tolerance import sqnr_db
+from tinyml.pages.run_script import (
+    ARRAYS_SCRIPT,
+    IMAGES_SCRIPT,
+    RUN_SCRIPT,
+    board_script,
+)
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.engines import engines
+from tinyml.pipeline.answers.predict_images import answer_images
+from tinyml.pipeline.bench import bench
+from tinyml.pipeline.export import export
+from tinyml.pipeline.predict import windows_through
+from tinyml.pipeline.quantization.quantize import QuantizeJob
+from tinyml.pipeline.quantization.write_quantized import check_ends
+from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.sources.source import Subject
+from tinyml.pipeline.verify import verify
+from tinyml.runtimes.litert import LITERT
+from tinyml.runtimes.ort import ONNXRUNTIME
+
+
+def job(folder: Path, **asked: Any) -> ExportJob:
+    """An export of the network in ``folder``, integers in and out."""
+    return quantized_user.job(folder, **{"io": "int8", **asked})
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network, its sample, its calibration data and its bundle in ``out``."""
+
+    def make(folder: Path) -> None:
+        write_user(folder)
+        made = export(job(folder), silent)
+        assert bundles.read(made.folder).models == made.models
+
+    return shared_folder(tmp_path_factory, "quantized_io", make)
+
+
+@pytest.fixture(scope="module")
+def made(user: Path) -> Bundle:
+    """Its bundle."""
+    return bundles.read(user / "out")
+
+
+def test_files_take_and_give_integers_whose_meaning_is_in_the_manifest(made: Bundle) -> None:
+    for model, runtime in zip(made.models, (ONNXRUNTIME, LITERT), strict=True):
+        signature = runtime.open(made.file(model)).signature
+        (taken,), (given,) = signature.inputs, signature.outputs
+        assert (taken.dtype, given.dtype) == ("int8", "int8")
+        assert set(model.ends) == {taken.name, given.name}
+        # 256 levels over what the calibration data spans, about four times its deviation.
+        assert 6 < model.ends[taken.name].scale * 255 < 12
+        assert model.ends[given.name].zero_point == -128
+        assert 1 / 256 <= model.ends[given.name].scale <= 1 / 254.9
+        assert model.plan["kept"] == {}
+        assert model.plan["io"] == "int8"
+    assert {spec.dtype for spec in made.signature.inputs} == {"float32"}
+
+
+def test_the_softmax_of_integers_is_not_delegated_and_the_bundle_says_so(made: Bundle) -> None:
+    taken = made.facts["delegation"]["build-w8a8-static.tflite"]
+    (left,) = taken["undelegated"]
+    assert (left["op"], taken["nodes"] - taken["delegated"]) == ("SOFTMAX", 1)
+    assert "leave --io at float" in left["cure"]
+    rules = [found["cost"] for found in made.facts["lint"]["build-w8a8-static.tflite"]]
+    assert any("SOFTMAX of int8" in cost for cost in rules)
+
+
+def test_the_files_themselves_say_what_their_integers_stand_for(made: Bundle) -> None:
+    import onnx
+
+    onnx_model, tflite_model = made.models
+    (detail,) = LITERT.open(made.file(tflite_model)).engine.get_input_details()
+    (end,) = [tflite_model.ends[spec.name] for spec in made.signature.inputs]
+    assert detail["quantization"] == pytest.approx((end.scale, end.zero_point))
+    graph = onnx.load(made.file(onnx_model)).graph
+    told = {own.tensor_name: own for own in graph.quantization_annotation}
+    assert set(told) == set(onnx_model.ends)
+    constants = {own.name: onnx.numpy_helper.to_array(own) for own in graph.initializer}
+    for name, end in onnx_model.ends.items():
+        scale, zero = (constants[e.value] for e in told[name].quant_parameter_tensor_names)
+        assert (float(scale), int(zero)) == (end.scale, end.zero_point)
+
+
+def test_parity_is_judged_on_the_real_numbers_that_the_integers_stand_for(made: Bundle) -> None:
+    rows = [row for row in made.parity.stages if row.case == "sample"]
+    assert {row.verdict for row in rows} <= {"pass", "fused away"}
+    (output,) = made.signature.outputs
+    mine = [row for row in rows if row.stage == output.name and row.policy == "int8"]
+    assert {row.engine for row in mine} == {"onnxruntime+fusion", "litert+xnnpack"}
+    assert all(row.sqnr_db is not None and row.sqnr_db > 30 for row in mine)
+    assert verify(made.folder, silent).parity.passed
+
+
+def test_wrong_integers_do_not_pass(made: Bundle) -> None:
+    """The scale counts: with another one the answers are not PyTorch's."""
+    known = reference.load(made.folder / bundles.REFERENCE)
+    want, inputs = known.outputs["sample"], known.inputs["sample"]
+    for engine in engines(made.folder, made.models):
+        (name,) = want
+        good = engine.open().run(inputs)[name]
+        ends = {n: replace(own, scale=2 * own.scale) for n, own in engine.model.ends.items()}
+        bad = replace(engine, model=replace(engine.model, ends=ends)).open().run(inputs)[name]
+        noise = [sqnr_db(value, want[name]) for value in (good, bad)]
+        assert noise[0] is not None
+        assert noise[1] is not None
+        assert noise[0] > 30 > 10 > noise[1]
+
+
+def test_run_py_takes_and_gives_real_numbers(made: Bundle, user: Path) -> None:
+    command = [sys.executable, str(made.folder / "run.py"), str(user / "s.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (output,) = made.signature.outputs
+    known = reference.load(made.folder / bundles.REFERENCE)
+    engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
+    want = engine.open().run(known.inputs["sample"])[output.name]
+    assert json.loads(done.stdout)["outputs"][output.name] == want.tolist()
+
+
+@pytest.mark.parametrize("script", [ARRAYS_SCRIPT, IMAGES_SCRIPT, RUN_SCRIPT])
+def test_every_script_can_have_integer_ends(script: str) -> None:
+    changed = board_script(script, quantized_io=True)
+    assert changed.count("ends = next(") == 1
+    compile(changed, "run.py", "exec")
+
+
+def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> None:
+    decision = ImageDecision(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    manifest = {**made.manifest(), "decision": decision.to_json()}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "run.py").write_text(board_script(IMAGES_SCRIPT, quantized_io=True))
+    engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
+    shutil.copy(engine.path, tmp_path)
+    pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
+    np.save(tmp_path / "i.npy", pixels)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (want,) = answer_images([tmp_path / "i.npy"], decision, windows_through(engine))
+    assert json.loads(done.stdout) == want.to_json()
+
+
+def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
+    found = bench(made.folder, repeats=1, runs=2, threads=1, out=tmp_path / "b.json", report=silent)
+    assert len(found.measurements) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"precision": "fp32"}, "fp32 has no integers"),
+        ({"precision": "fp16"}, "fp16 has no integers"),
+        ({"precision": "w8-dynamic"}, "finds its ranges at each call"),
+        ({"precision": "w8a16"}, "have 16 bits"),
+        ({"io": "int4"}, "unknown kind of inputs and outputs 'int4'"),
+    ],
+)
+def test_integers_that_cannot_be_are_refused_before_any_work(
+    user: Path, tmp_path: Path, asked: dict[str, Any], said: str
+) -> None:
+    asked = {"calibration": None, "out": tmp_path / "none", **asked}
+    with pytest.raises(UsageError, match=said):
+        export(job(user, **asked), silent)
+
+
+def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path, tmp_path: Path) -> None:
+    asked = {"keep_float": ("entry",), "formats": ("onnx",), "out": tmp_path / "none"}
+    with pytest.raises(UsageError, match=r"'image' stays in float32, beside it Conv .*asked for"):
+        export(job(user, **asked), silent)
+    assert not (tmp_path / "none").exists()
+
+
+def subject(signature: Signature, front_end: str | None = None) -> Subject:
+    """A captured model."""
+    return Subject("funnelnet", signature, ("a",), None, (), {}, front_end)
+
+
+def test_a_float_front_end_takes_its_input_as_it_is() -> None:
+    asked = QuantizeJob("w8a8-static", io="int8")
+    plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
+    check_ends(asked, subject(plain))
+    with pytest.raises(
+        UsageError, match="front end of funnelnet stays in float32, up to 'level'"
+    ) as caught:
+        check_ends(asked, subject(plain, "level"))
+    assert "--front-end int8" in caught.value.hint
+    check_ends(replace(asked, front_end="int8"), subject(plain, "level"))
+    check_ends(replace(asked, io="float"), subject(plain, "level"))
+
+
+def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
+    asked = QuantizeJob("w8a8-static", front_end="int8")
+    plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
+    check_ends(asked, subject(plain, "level"))
+    with pytest.raises(UsageError, match="--front-end int8: funnelnet has no front end"):
+        check_ends(asked, subject(plain))
+
+
+def test_a_state_is_not_rounded_at_each_call() -> None:
+    state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
+    with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):
+        check_ends(QuantizeJob("w8a8-static", io="int8"), subject(state))
+
+
+def test_integers_are_the_nearest_and_cut_off_at_their_ends() -> None:
+    own = QuantParams("int8", 0.5, 10)
+    taken = own.of(np.array([0.0, 0.25, 0.75, -100.0, 100.0, 1.2], np.float32))
+    assert taken.tolist() == [10, 10, 12, -128, 127, 12]
+    assert own.real(taken).tolist() == [0.0, 0.0, 1.0, -69.0, 58.5, 1.0]

@@ -1,0 +1,121 @@
+"""An instrumented model: the same program with stages as extra outputs, for stages fused away.
+
+It is another file, fused differently where a value must come out: it checks the stage, not the
+shipped file, and is never shipped itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.export.graph_signature import OutputKind, OutputSpec, TensorArgument
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Signature, TensorSpec
+from tinyml.export.capture.program import Captured, load
+from tinyml.export.facts import Facts
+from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization.fp16_plan import load as load_plan
+
+Write = Callable[[Captured, Path, PrecisionPlan | None], Facts]
+# Every one more is one more value that the runtime holds to the end.
+MOST_INSTRUMENTED = 64
+# What the copy of a node is called after it.
+COPY = "_shown"
+
+
+def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
+    """``captured`` with each of ``stages`` as an output of its name; changed in place.
+
+    What is given out is a copy made at once: what follows may write into the original.
+    Raises `ExportError` for a stage that has no node: a rewrite took it.
+    """
+    program, signature = captured.program, captured.signature
+    nodes = {node.name: node for node in program.graph.nodes}
+    added = []
+    for stage in stages:
+        name = captured.stages[stage]
+        if name is None:
+            raise ExportError(
+                f"stage '{stage}' is not computed any more: no instrumented model can show it"
+            )
+        added.append(_copied(nodes[name]))
+    output = program.graph.output_node()
+    output.args = ((*output.args[0], *added),)
+    for node in added:
+        argument = TensorArgument(node.name)
+        spec = OutputSpec(OutputKind.USER_OUTPUT, argument, None)
+        program.graph_signature.output_specs.append(spec)
+        program.module_call_graph[0].signature.outputs.append(argument)
+    specs = [_spec(stage, node) for stage, node in zip(stages, added, strict=True)]
+    wider = Signature(signature.inputs, (*signature.outputs, *specs), signature.states)
+    names = {spec.name: 0 for spec in wider.outputs}
+    program.module_call_graph[0].signature.out_spec = pytree.tree_structure(names)
+    program.graph_module.recompile()
+    return Captured(program, captured.stages, wider)
+
+
+def _copied(node: Node) -> Node:
+    with node.graph.inserting_after(node):
+        copy = node.graph.create_node(
+            "call_function", torch.ops.aten.clone.default, (node,), name=f"{node.name}{COPY}"
+        )
+    copy.meta = dict(node.meta)
+    return copy
+
+
+def _spec(stage: str, node: Node) -> TensorSpec:
+    value = node.meta["val"]
+    return TensorSpec(stage, tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
+
+
+def run_writer(write: Write, given: Sequence[str], *, dense: Write | None = None) -> None:
+    """A writer as a program: ``PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``.
+
+    Converts what `Captured.save` wrote; the facts are written after the model. Stages
+    named after the four files become outputs. ``--plan`` is the precision's, written by
+    `PrecisionPlan.save`; ``--instrumented`` takes the file that is to show the stages which have
+    no tensor in OUT, `MOST_INSTRUMENTED` of them at most. With ``--dense`` it is ``dense`` that
+    writes, where a format has more than one way to store a weight.
+    """
+    parser = argparse.ArgumentParser()
+    for name in ("program", "names", "out", "facts", "--plan", "--instrumented"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--dense", action="store_true")
+    parser.add_argument("stages", nargs="*")
+    asked = parser.parse_args(given)
+    write = dense or write if asked.dense else write
+    planned = load_plan(asked.plan) if asked.plan else None
+    captured = load(asked.program, asked.names)
+    written = write(add_outputs(captured, asked.stages), asked.out, planned)
+    if asked.instrumented is not None:
+        lost = [s for s, tensor in written.stages.items() if tensor is None and captured.stages[s]]
+        shown, note = _write_instrumented(write, asked, lost[:MOST_INSTRUMENTED], planned)
+        written = replace(written, twin=shown, twin_note=note)
+    written.save(asked.facts)
+
+
+def _write_instrumented(
+    write: Write, asked: argparse.Namespace, stages: list[str], planned: PrecisionPlan | None
+) -> tuple[tuple[str, ...], str]:
+    """The stages that the instrumented model shows, and why it does not show them."""
+    if not stages:
+        return (), ""
+    try:
+        wider = add_outputs(load(asked.program, asked.names), stages)
+        write(wider, asked.instrumented, planned and _with_copies(planned))
+    except ExportError as error:
+        return (), f"no instrumented model shows {', '.join(stages)}: {error.message}"
+    return tuple(stages), ""
+
+
+def _with_copies(planned: PrecisionPlan) -> PrecisionPlan:
+    """A value that stays in float32 is given out in float32."""
+    copies = {f"{node}{COPY}": why for node, why in planned.kept.items()}
+    return replace(planned, kept={**planned.kept, **copies})

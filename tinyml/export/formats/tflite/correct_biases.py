@@ -1,0 +1,148 @@
+"""``CONV_2D(x, w, b)`` -> ``CONV_2D(x, w, b - shift)``, and what the shift is measured with.
+
+Of a ``schema.ModelT`` in float32; `tinyml.export.formats.onnx.correct_biases` does the same to its
+format. Also ``DEPTHWISE_CONV_2D`` and ``FULLY_CONNECTED``. Refused where the weight or the
+bias is no stored float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyml.core.spec import Array
+from tinyml.export.quantization.adaptive_rounding import Product, Window
+from tinyml.export.quantization.weight_ranges import CHANNEL_AXIS as WEIGHT_AXIS
+from tinyml.export.quantization.weight_ranges import is_stored
+from tinyml.export.quantization.weight_rounding import rounding_error
+from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_edit import add_computed, add_constant, name_of, shape_of
+
+# Where a product's output has its channels.
+CHANNEL_AXIS = -1
+WEIGHT, BIAS = 1, 2
+# Of a weight: outputs, inputs of a group, rows, columns.
+AXES = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (0, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A product; ``axis``: of its weight's output channels; ``bias``: [channels]."""
+
+    operator: Any
+    output: str
+    weight: Array
+    axis: int
+    bias: Array
+
+
+def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
+    """The file with one more layer beside each, and what those compute: (W_q - W) x.
+
+    W_q is W in eight bits, ``scales`` ``per-channel`` or ``per-tensor``. Names of the new
+    tensors are by those of the layers' outputs. No activation is built into the new layers.
+    """
+    model, found = tflite_file.unpack(data), {}
+    for layer in list(_layers(model)):
+        name = found[layer.output] = f"{layer.output}~error"
+        error = rounding_error(layer.weight, layer.axis, scales)
+        beside = copy.copy(layer.operator)
+        beside.builtinOptions = copy.copy(layer.operator.builtinOptions)
+        beside.builtinOptions.fusedActivationFunction = 0
+        weight = add_constant(model, f"{layer.output}~weight_error", error)
+        nothing = add_constant(model, f"{layer.output}~no_bias", np.zeros_like(layer.bias))
+        beside.inputs = np.array([int(layer.operator.inputs[0]), weight, nothing], np.int32)
+        made = int(layer.operator.outputs[0])
+        beside.outputs = np.array(
+            [add_computed(model, made, name, shape_of(model, made))], np.int32
+        )
+        model.subgraphs[0].operators.append(beside)
+    return tflite_file.pack(model), found
+
+
+def with_rounded_weights(
+    data: bytes, scales: str, shifts: Mapping[str, Array], *, corrected: bool
+) -> bytes:
+    """The file, still in float32, with W_q for W in the layers of ``shifts``."""
+    model = tflite_file.unpack(data)
+    layers = [layer for layer in _layers(model) if layer.output in shifts]
+    errors = ((own, rounding_error(own.weight, own.axis, scales)) for own in layers)
+    set_weights(model, {own.output: own.weight + error for own, error in errors})
+    if corrected:
+        correct_biases(model, shifts)
+    return tflite_file.pack(model)
+
+
+def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
+    """Subtract ``shifts``, [channels] by layer's output, from the biases; returns how many."""
+    layers = [layer for layer in _layers(model) if layer.output in shifts]
+    for layer in layers:
+        bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
+        _set_operand(model, layer.operator, BIAS, f"{layer.output}~bias", bias)
+    return len(layers)
+
+
+def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
+    """Other values for the weights of the layers, by output, that ``weights`` names."""
+    for layer in [layer for layer in _layers(model) if layer.output in weights]:
+        name = f"{layer.output}~weight"
+        _set_operand(model, layer.operator, WEIGHT, name, weights[layer.output])
+
+
+def products(data: bytes) -> Iterator[Product]:
+    """The file's convolutions and linear layers."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = tflite_file.unpack(data)
+    tensors = model.subgraphs[0].tensors
+    for layer in _layers(model):
+        op, source = name_of(model, layer.operator), int(layer.operator.inputs[0])
+        axes = AXES[op]
+        named = (layer.output, tflite_file.text(tensors[source].name), layer.weight, axes)
+        if op == "FULLY_CONNECTED":
+            yield Product(*named, groups=1, channels=-1, window=None)
+            continue
+        own = layer.operator.builtinOptions
+        window = Window(
+            kernel=layer.weight.shape[1:3],
+            strides=(own.strideH, own.strideW),
+            dilations=(own.dilationHFactor, own.dilationWFactor),
+            pads="same" if own.padding == schema.Padding.SAME else ((0, 0), (0, 0)),
+        )
+        groups = shape_of(model, source)[-1] // layer.weight.shape[axes[1]]
+        yield Product(*named, groups=groups, channels=-1, window=window)
+
+
+def _set_operand(model: Any, operator: Any, place: int, name: str, values: Array) -> None:
+    """A new constant in ``place``, where the one before it was in the file if none reads that."""
+    (graph,) = model.subgraphs
+    before = [int(i) for i in operator.inputs]
+    made = add_constant(model, name, values)
+    operator.inputs = np.array([*before[:place], made, *before[place + 1 :]], np.int32)
+    old = before[place] if len(before) > place else -1
+    if old < 0 or any(old in map(int, own.inputs) for own in graph.operators):
+        return
+    gone, graph.tensors[old] = graph.tensors[old], graph.tensors.pop()
+    operator.inputs[place] = old
+    if all(own.buffer != gone.buffer for own in graph.tensors):
+        model.buffers[gone.buffer].data = None
+
+
+def _layers(model: Any) -> Iterator[_Layer]:
+    (graph,) = model.subgraphs
+    for operator in graph.operators:
+        op = name_of(model, operator)
+        if op not in WEIGHT_AXIS:
+            continue
+        operands = [graph.tensors[int(i)] for i in operator.inputs[1:3] if i >= 0]
+        if not all(is_stored(model, operand) for operand in operands):
+            continue
+        weight, *bias = (tflite_file.array(model, operand, np.float32) for operand in operands)
+        axis = WEIGHT_AXIS[op]
+        name = tflite_file.text(graph.tensors[int(operator.outputs[0])].name)
+        offsets = bias[0] if bias else np.zeros(weight.shape[axis], np.float32)
+        yield _Layer(operator, name, weight, axis, offsets)

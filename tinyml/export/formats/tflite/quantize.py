@@ -1,0 +1,119 @@
+"""A float32 .tflite and its `QuantPlan` -> the same in integers, by ai-edge-quantizer.
+
+A program, see `tinyml.export.quantization.run_quantizer`.
+
+Ranges are the plan's: the quantizer's own calibration is never run. Inputs and outputs stay
+float32, unless the plan has them in integers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.core.errors import ExportError
+from tinyml.core.spec import Array
+from tinyml.export.facts import Facts
+from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
+from tinyml.export.formats.tflite.quantized_io import read_quantized_io
+from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
+from tinyml.export.quantization.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
+from tinyml.export.quantizer_rules import NOT, keeping, rule
+from tinyml.modelfile import tflite_file
+
+# ai-edge-quantizer's word for one scale a weight.
+ONE_SCALE = {"granularity": "TENSORWISE"}
+# Of int8: tensorflow/lite/tools/versioning/op_version.cc.
+DEQUANTIZE_VERSION = {"per-tensor": 2, "per-channel": 5}
+
+
+def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None = None) -> Any:
+    """A new ``schema.ModelT``; `ExportError` when the quantizer refuses.
+
+    ``adapted``: weights of layers, by output, that lie on their grid of integers already.
+    """
+    from ai_edge_quantizer import quantizer
+
+    set_weights(model, adapted or {})
+    correct_biases(model, planned.shifts)
+    precision = integers_of(planned.precision)
+    config = dict(precision.TFLITE)
+    if planned.weight_scales == "per-tensor":
+        config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
+    rules = [rule(".*", "min_max_uniform_quantize", config)]
+    if planned.io == "float":
+        rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
+    rules += keeping(model, planned.kept)
+    ranges = {} if precision.WEIGHTS_ONLY else _ranges(model, planned)
+    try:
+        made = quantizer.Quantizer(bytearray(tflite_file.pack(model)), rules).quantize(ranges)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ExportError(f"ai-edge-quantizer refuses the model: {error}") from error
+    quantized = tflite_file.unpack(bytes(made.quantized_model))
+    if precision.WEIGHTS_ONLY:
+        _tell_version(quantized, planned.weight_scales)
+    return quantized
+
+
+def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
+    """Of activations as planned, and wider ones where a bias or XNNPACK needs them."""
+    layers = list(layers_of_tflite(model))
+    dtype = integers_of(planned.precision).ACTIVATIONS
+    widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
+    planned_ranges = {
+        **planned.quantized,
+        **output_ranges(layers, planned.quantized, widened),
+    }
+    ranges = {
+        name: {"min": np.array([own.low], np.float32), "max": np.array([own.high], np.float32)}
+        for name, own in planned_ranges.items()
+    }
+    return ranges | {name: {"min": -top, "max": top} for name, top in widened.items()}
+
+
+def _tell_version(model: Any, scales: str) -> None:
+    """The quantizer leaves DEQUANTIZE at version 1, which takes no int8."""
+    for code in model.operatorCodes:
+        if tflite_file.operator_name(code) == "DEQUANTIZE":
+            code.version = max(code.version, DEQUANTIZE_VERSION[scales])
+
+
+def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
+    """The float32 file at ``path`` in integers, not rewritten any further."""
+    model = tflite_file.unpack(path.read_bytes())
+    return tflite_file.pack(quantize(model, planned, planned.adapted(path)))
+
+
+def integers(model: Any) -> int:
+    """Tensors of eight or sixteen bits."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = (schema.TensorType.INT8, schema.TensorType.INT16)
+    return sum(tensor.type in kinds for graph in model.subgraphs for tensor in graph.tensors)
+
+
+def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
+    model = quantize(tflite_file.unpack(path.read_bytes()), planned, planned.adapted(path))
+    passes = {f"to_{planned.precision}": integers(model), **planned.passes}
+    passes |= {name: count for name, count in rewrite(model, sparse=not dense).items() if count}
+    names = {tflite_file.text(tensor.name) for tensor in model.subgraphs[0].tensors}
+    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    return Quantized(
+        tflite_file.pack(model),
+        passes,
+        {stage: name if name in names else None for stage, name in known.stages.items()},
+        minimum_runtime(codes),
+        read_quantized_io(model) if planned.io == "int8" else {},
+    )
+
+
+if __name__ == "__main__":
+    run_quantizer(_quantized, sys.argv[1:])

@@ -1,0 +1,94 @@
+"""What values a file's tensors take on samples: arrays in, ranges out. Runs nothing.
+
+Two passes over the samples where a method looks at the distribution: the first finds the
+ends, the second fills histograms between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyml.core.errors import InputError
+from tinyml.core.finite import is_finite
+from tinyml.core.spec import Array
+from tinyml.export.quantization.ranges import METHODS, Histogram, Range
+
+BINS = 2048
+Sample = Mapping[str, Array]
+
+
+@dataclass(slots=True)
+class Ends:
+    """The first pass: smallest and largest value of every float tensor."""
+
+    samples: int = 0
+    low: dict[str, float] = field(default_factory=dict)
+    high: dict[str, float] = field(default_factory=dict)
+
+    def see(self, sample: Sample) -> None:
+        """Take in one sample's tensors; `InputError` names one that is not finite."""
+        self.samples += 1
+        for name, value in sample.items():
+            if value.dtype.kind != "f" or not value.size:
+                continue
+            low, high = float(value.min()), float(value.max())
+            if not is_finite((low, high)):
+                raise InputError(
+                    f"calibration sample {self.samples} makes '{name}' not finite",
+                    hint="the samples are finite: float32 overflows in the model on this one",
+                )
+            self.low[name] = min(low, self.low.get(name, low))
+            self.high[name] = max(high, self.high.get(name, high))
+
+    def ranges(self) -> dict[str, Range]:
+        """Min and max as they were seen."""
+        return {name: Range(low, self.high[name]) for name, low in self.low.items()}
+
+
+@dataclass(slots=True)
+class Counts:
+    """The second pass: a histogram of each tensor between its ends."""
+
+    ends: Ends
+    counts: dict[str, Array] = field(default_factory=dict)
+
+    def see(self, sample: Sample) -> None:
+        """Take in one sample's tensors."""
+        for name, value in sample.items():
+            if name in self.ends.low and self.ends.low[name] < self.ends.high[name]:
+                between = (self.ends.low[name], self.ends.high[name])
+                # Between nearly equal ends float32 has fewer numbers than there are bins.
+                found = np.histogram(value.astype(np.float64), BINS, between)[0]
+                self.counts[name] = self.counts.get(name, np.zeros(BINS, np.int64)) + found
+
+    def histograms(self) -> dict[str, Histogram]:
+        """Of every tensor that takes more than one value."""
+        return {
+            name: Histogram(self.ends.low[name], self.ends.high[name], counts)
+            for name, counts in self.counts.items()
+        }
+
+
+def choose_ranges(
+    method: str, first: Iterable[Sample], second: Iterable[Sample]
+) -> dict[str, Range]:
+    """Tensor -> range by ``method``; ``second`` gives the same samples again if it is asked.
+
+    Raises `InputError` without samples, or for values that are not finite.
+    """
+    ends = Ends()
+    for sample in first:
+        ends.see(sample)
+    if not ends.samples:
+        raise InputError("there are no calibration samples")
+    found = ends.ranges()
+    choose = METHODS[method]
+    if choose is None:
+        return found
+    counts = Counts(ends)
+    for sample in second:
+        counts.see(sample)
+    return found | {name: choose(own) for name, own in counts.histograms().items()}

@@ -1,0 +1,32 @@
+"""Values that float16 cannot hold, in an array of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinyml.core.spec import Array
+from tinyml.export.quantization.fp16_plan import Finding
+
+LARGEST = 65504.0
+# Below it every value has the same spacing, `SMALLEST`: eleven bits become fewer.
+SMALLEST_NORMAL = 2.0**-14
+SMALLEST = 2.0**-24
+
+
+def findings_of(value: Array) -> Iterator[Finding]:
+    """At most one overflow and one underflow of ``value``, nameless."""
+    if value.dtype != np.float32 or not value.size:
+        return
+    sizes = np.abs(value[np.isfinite(value)]).ravel()
+    sizes = sizes[sizes > 0]
+    if not sizes.size:
+        return
+    peak, least = float(sizes.max()), float(sizes.min())
+    if peak > LARGEST:
+        yield Finding("overflow", "", "", "", peak)
+    # A number alone may lose bits, not vanish: the usual epsilon of 1e-5 loses 0.3% of itself.
+    needed = SMALLEST_NORMAL if value.ndim else SMALLEST
+    if peak < needed or least < SMALLEST:
+        yield Finding("underflow", "", "", "", least, harmless=peak >= needed)

@@ -1,0 +1,132 @@
+"""Which operators of a file stay in float32, and why: decided before anything is quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from tinyml.core.errors import UsageError
+from tinyml.core.parts import UNEVEN
+from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
+from tinyml.export.quantization.joins import (
+    OF_ORDERS,
+    PROBABILITIES,
+    kept_at_the_end,
+    kept_inside,
+    makers_of,
+    tail,
+    uneven,
+)
+from tinyml.export.quantization.ranges import Range
+
+# onnxruntime computes a normalisation that could not be folded in float32 only: rounding its
+# statistics would cost accuracy and save nothing.
+FLOAT_ONLY = ("BatchNormalization",)
+NO_KERNEL = "has no integer kernel"
+
+
+def kept_operators(
+    graph: FileGraph,
+    stages: Mapping[str, str | None],
+    owners: Mapping[str, str],
+    front_end: str | None,
+    keep: Mapping[str, str],
+    *,
+    io: str = "float",
+    weights_only: bool = False,
+    ranges: Mapping[str, Range] | None = None,
+    uneven_outputs: Collection[str] = (),
+) -> dict[str, str]:
+    """Operator -> why it stays in float32.
+
+    The front end to its last stage, which ``front_end`` names; the stages in ``keep``, with
+    their reasons and all that they hold, with the activations behind. Unless activations stay
+    in float32 anyway (``weights_only``): joins of operands whose ``ranges`` are too unlike; and
+    unless ``io`` asks for quantized outputs: what makes probabilities, or joins the parts of an
+    output, and what makes ``uneven_outputs``, whose channels differ by orders of magnitude.
+    ``owners``: tensor -> the innermost stage that computes it.
+    """
+    kept: dict[str, str] = {}
+    if front_end is not None:
+        why = f"front end, up to '{front_end}'"
+        kept |= dict.fromkeys(sorted(feeding(graph.operators, stages.get(front_end))), why)
+    for stage, why in keep.items():
+        kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
+    if not weights_only:
+        float_only = {o.name: NO_KERNEL for o in graph.operators if o.op in FLOAT_ONLY}
+        kept = {**float_only, **kept_inside(graph, ranges or {}), **kept}
+    if not weights_only and io == "float":
+        last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
+        kept = {**last, **kept_at_the_end(graph), **kept}
+    kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
+    return kept
+
+
+def _makes_probabilities(operator: FileOperator, graph: FileGraph) -> bool:
+    return operator.op in PROBABILITIES and bool(set(operator.outputs) & set(graph.outputs))
+
+
+def probabilities(graph: FileGraph) -> dict[str, Range]:
+    """Outputs that are probabilities: both formats quantize them over 0 to 1, whatever was seen."""
+    ends = [operator for operator in graph.operators if _makes_probabilities(operator, graph)]
+    return {name: Range(0.0, 1.0) for operator in ends for name in operator.outputs}
+
+
+def check_quantized_io(
+    graph: FileGraph,
+    kept: Mapping[str, str],
+    ranges: Mapping[str, Range],
+    uneven_outputs: Collection[str] = (),
+) -> None:
+    """`UsageError` for an input or output that cannot be an integer.
+
+    One that is float in ``ranges`` next to an operator in ``kept``, or an output that one
+    scale cannot serve: it joins parts, or has channels, of very different size.
+    """
+    _check_one_scale(graph, ranges, uneven_outputs)
+    for operator in graph.operators:
+        ends = {*operator.inputs} & {*graph.inputs} | {*operator.outputs} & {*graph.outputs}
+        for name in sorted(ends & ranges.keys()):
+            if operator.name in kept:
+                raise UsageError(
+                    f"--io int8: '{name}' stays in float32, beside it {operator.op} "
+                    f"'{operator.name}' does ({kept[operator.name]})",
+                    hint="leave --io at float",
+                )
+
+
+def stays_float(name: str) -> UsageError:
+    """The error for an input or output that cannot be quantized."""
+    return UsageError(f"--io int8: '{name}' stays in float32", hint="leave --io at float")
+
+
+def _check_one_scale(
+    graph: FileGraph, ranges: Mapping[str, Range], uneven_outputs: Collection[str]
+) -> None:
+    last = tail(graph)
+    joins = {op.name: uneven(op, ranges) for op in graph.operators if op.name in last}
+    bad = [
+        f"'{name}' joins parts whose ranges differ 1 : {ratio:,.0f}"
+        for name, ratio in joins.items()
+        if ratio > UNEVEN
+    ]
+    bad += [f"the channels of '{name}' differ by orders of magnitude" for name in uneven_outputs]
+    if bad:
+        raise UsageError(
+            f"--io int8: {bad[0]}: one scale would lose the small ones",
+            hint="return each part as an output of its own, or omit --io int8",
+        )
+
+
+def _is_within(owner: str | None, stage: str) -> bool:
+    return owner is not None and (owner == stage or owner.startswith(f"{stage}."))
+
+
+def exact_stages(
+    graph: FileGraph, stages: Mapping[str, str | None], kept: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Those that depend on kept operators alone."""
+    return tuple(
+        stage
+        for stage, tensor in stages.items()
+        if tensor is not None and feeding(graph.operators, tensor) <= kept.keys()
+    )

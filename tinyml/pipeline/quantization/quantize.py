@@ -1,0 +1,250 @@
+"""Float32 files -> integer files: run on samples, planned by ranges, performed in children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyml.core import registry
+from tinyml.core.errors import UsageError
+from tinyml.core.spec import Array
+from tinyml.export.facts import load as load_facts
+from tinyml.export.operators import FileGraph
+from tinyml.export.quantization.calibration import choose_ranges
+from tinyml.export.quantization.keep_float import (
+    check_quantized_io,
+    exact_stages,
+    kept_operators,
+    probabilities,
+)
+from tinyml.export.quantization.plan import (
+    EACH_CALL,
+    NEW_RANGES,
+    NO_RANGES,
+    NO_WEIGHT,
+    SEEN,
+    QuantPlan,
+    packed,
+    plan_tensors,
+    plan_weights,
+)
+from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.ranges import METHODS, Range
+from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
+from tinyml.pipeline.formats import format_of, named, runtime_for
+from tinyml.pipeline.quantization.calibration_cache import cached
+from tinyml.pipeline.quantization.instruction_set import instruction_set
+from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
+from tinyml.pipeline.sources.source import Report
+from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.runtimes.base import READER_THREADS
+
+# A larger share of the float32 file than this is not worth the trouble.
+WORTH = 0.8
+FRONT_ENDS = ("float", "int8")
+SCALES = ("per-channel", "per-tensor")
+BY_USER = "asked for"
+NO_CORRECTION = {
+    "w8": "it takes no calibration samples, on which a mean could be seen",
+    "w8-dynamic": "it takes no calibration samples, on which a mean could be seen",
+    "qat-w8a8": "its biases were trained beside rounded weights",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeJob:
+    """How integers are chosen.
+
+    keep             stages that stay in float32
+    weight_scales    ``per-channel`` or ``per-tensor``
+    equalize         equalize the channels of consecutive layers first
+    explain          look at each layer alone
+    front_end        ``float``: it stays so up to its last stage; ``int8``
+    correct_bias     take from each bias what rounding the weights adds to the layer's mean
+    rounding         of weights: ``nearest``, or ``adaptive``, which corrects biases too
+    io               ``int8``: inputs and outputs become integers too
+    max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
+    """
+
+    precision: str
+    ranges: str = "min-max"
+    samples: int = SAMPLES
+    keep: tuple[str, ...] = ()
+    explain: bool = False
+    max_drop_points: float | None = None
+    io: str = "float"
+    weight_scales: str = "per-channel"
+    equalize: bool = False
+    front_end: str = "float"
+    correct_bias: bool = False
+    rounding: str = NEAREST
+
+    def __post_init__(self) -> None:
+        if self.ranges not in METHODS:
+            raise registry.unknown_name("method for ranges", self.ranges, METHODS)
+        if self.weight_scales not in SCALES:
+            raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
+        if self.front_end not in FRONT_ENDS:
+            raise registry.unknown_name("kind of front end", self.front_end, FRONT_ENDS)
+        if self.correct_bias and self.precision in NO_CORRECTION:
+            raise UsageError(
+                f"--correct-bias is not for {self.precision}: {NO_CORRECTION[self.precision]}",
+                hint="leave it away (a recipe calls it correct_bias), or take w8a8-static or w8a16",
+            )
+        if self.rounding not in ROUNDINGS:
+            raise registry.unknown_name("kind of rounding", self.rounding, ROUNDINGS)
+        if self.rounding == ADAPTIVE and self.precision in NO_CORRECTION:
+            raise UsageError(
+                f"--rounding adaptive is not for {self.precision}: {NO_CORRECTION[self.precision]}",
+                hint="leave it away, or take w8a8-static or w8a16",
+            )
+        if self.rounding == ADAPTIVE and self.correct_bias:
+            raise UsageError(
+                "--correct-bias beside --rounding adaptive: biases are corrected already",
+                hint="leave --correct-bias away (a recipe calls it correct_bias)",
+            )
+        if self.samples < 1:
+            raise UsageError(f"{self.samples} calibration samples: at least one is needed")
+
+
+def float_facts(work: Path, fmt: str) -> Path:
+    """Where the facts of the float32 file lie."""
+    return work / f"float-{fmt}.json"
+
+
+def plan_quantized(
+    path: Path,
+    job: QuantizeJob,
+    keep: Mapping[str, str],
+    ranges: Mapping[str, Range],
+    calibration: Calibration | None,
+    front_end: str | None,
+    shifts: Mapping[str, Array] | None = None,
+    uneven: Sequence[str] = (),
+) -> QuantPlan:
+    """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
+
+    ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
+    `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
+    ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
+    """
+    known = load_facts(float_facts(path.parent, format_of(path).name))
+    graph = read_operators(path)
+    alone = integers_of(job.precision).WEIGHTS_ONLY
+    kept = kept_operators(
+        graph,
+        known.stages,
+        known.owners,
+        front_end,
+        keep,
+        io=job.io,
+        weights_only=alone,
+        ranges=ranges,
+        uneven_outputs=uneven,
+    )
+    if job.io == "int8":
+        check_quantized_io(graph, kept, ranges, uneven)
+        ranges = {**ranges, **probabilities(graph)}
+    return QuantPlan(
+        precision=job.precision,
+        format=known.format,
+        ranges=job.ranges if calibration else NO_RANGES if alone else NEW_RANGES,
+        samples=len(calibration) if calibration else 0,
+        data=calibration.what if calibration else "none",
+        tensors=plan_weights(graph.operators, kept)
+        if alone
+        else plan_tensors(
+            graph.operators,
+            ranges,
+            kept,
+            reason=SEEN if calibration else EACH_CALL,
+            scheme=integers_of(job.precision).ACTIVATIONS,
+        ),
+        kept=kept,
+        operations=len(graph.operators),
+        stages=known.stages,
+        exact=exact_stages(graph, known.stages, {**kept, **_unweighted(graph, alone)}),
+        io=job.io,
+        instructions=instruction_set() if calibration else "",
+        threads=READER_THREADS if calibration else 0,
+        weight_scales=weight_scales(job, known.format),
+        bias_shifts={name: packed(own) for name, own in (shifts or {}).items() if name not in kept},
+        rounding=job.rounding if shifts else NEAREST,
+    )
+
+
+def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
+    """Operators that integers have no part in where weights ``alone`` are such."""
+    return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
+
+
+def weight_scales(job: QuantizeJob, fmt: str) -> str:
+    """`QuantizeJob.weight_scales`, where the format has kernels for that."""
+    return "per-tensor" if job.precision in named(fmt).one_scale else job.weight_scales
+
+
+def size_line(before: Path, after: Path, precision: str) -> str:
+    """What to say when integers save little of the file; empty otherwise."""
+    share = after.stat().st_size / before.stat().st_size
+    if share < WORTH:
+        return ""
+    alone = integers_of(precision).WEIGHTS_ONLY
+    faster = "tinyml bench says whether it is faster"
+    return (
+        f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
+        f"it much smaller; {'it computes in float32, no faster' if alone else faster}"
+    )
+
+
+def read_operators(path: Path) -> FileGraph:
+    """The operators of one of our files."""
+    return format_of(path).read_operators(path)
+
+
+def _tensors(graph: FileGraph) -> list[str]:
+    named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
+    return list(dict.fromkeys(named))
+
+
+def seen(
+    path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
+) -> dict[str, Range]:
+    """Tensor of the file -> its range on the samples; anything without calibration."""
+    names = _tensors(read_operators(path))
+    if calibration is None:
+        return dict.fromkeys(names, Range(0.0, 0.0))
+    runtime = runtime_for(path)
+    read = runtime.reader(path, names)
+
+    def values(title: str) -> Iterator[Mapping[str, Array]]:
+        for inputs in calibration.told(title, report):
+            yield read(inputs)
+
+    title = f"calibrating {format_of(path).name}"
+    conditions: dict[str, str | int] = {
+        "ranges": job.ranges,
+        "runtime": f"{runtime.name} {runtime.version()}",
+        "instructions": instruction_set(),
+        "threads": READER_THREADS,
+    }
+    return cached(
+        path,
+        calibration,
+        conditions,
+        lambda: choose_ranges(job.ranges, values(title), values(f"{title}, histograms")),
+        report,
+    )
+
+
+def children(
+    floats: Sequence[Path], work: Path, draft: Path, *, sparse: str
+) -> Iterator[tuple[str, Sequence[Path | str]]]:
+    """(module, arguments) of the child that performs the plan of each file of ``floats``."""
+    dense = ["--dense"] if sparse == "off" else []
+    for path in floats:
+        known = format_of(path)
+        fmt = known.name
+        given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
+        given += [draft / path.name, work / f"{fmt}.json", *dense]
+        yield known.quantizer, given

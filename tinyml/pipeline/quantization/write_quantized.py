@@ -1,0 +1,264 @@
+"""Float32 files -> integer files that hold, each layer that does not in float32 again."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinyml.core.bundle import REFERENCE, ModelFile, Parity
+from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
+from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.spec import Array
+from tinyml.export.facts import load as load_facts
+from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.quantization.plan import load as load_plan
+from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.sensitivity import lines
+from tinyml.export.quantization.weight_rounding import ADAPTIVE
+from tinyml.pipeline.answers import reference
+from tinyml.pipeline.formats import format_of
+from tinyml.pipeline.quantization import bias_shift, sensitivity
+from tinyml.pipeline.quantization.adaptive_rounding import adapt
+from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
+from tinyml.pipeline.quantization.quantize import (
+    BY_USER,
+    QuantizeJob,
+    children,
+    float_facts,
+    plan_quantized,
+    read_operators,
+    seen,
+    size_line,
+)
+from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
+from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
+from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.calibration import Calibration
+from tinyml.pipeline.sources.source import Report, Subject
+from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.lint import Findings, lint_lines
+from tinyml.pipeline.steps.prove_files import prove_files
+from tinyml.pipeline.steps.write_files import (
+    conversion_child,
+    run_children,
+    store_safely,
+    write_files,
+    written_file,
+)
+
+# Of a model's stages, in a hint.
+MOST_TOLD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Proven files, and by file what was found of their integers.
+
+    sensitivities  format -> the sensitivity of each layer, where it was asked for
+    kept           stages that stay in float32
+    """
+
+    models: tuple[ModelFile, ...]
+    proof: Parity
+    findings: Findings = field(default_factory=dict)
+    classes: Mapping[str, Confusion] = field(default_factory=dict)
+    sensitivities: Mapping[str, SensitivityAnalysis] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest; nothing of floats."""
+        classes = {name: own.to_json() for name, own in self.classes.items()}
+        layers = {fmt: own.to_json() for fmt, own in self.sensitivities.items()}
+        kinds = {"classes": classes, "harm": layers}
+        return {kind: found for kind, found in kinds.items() if found}
+
+
+def write_quantized(
+    plan: Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
+) -> Written:
+    """Float32 files in ``work``, looked at on samples, and their proven integer forms.
+
+    With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
+    that were kept come last.
+    """
+    check_ends(job, subject)
+    check_kept(job.keep, subject.stages)
+    calibration = _calibration(plan, job, subject, report)
+    floats = [work / model.path for model in write_files(plan, work, work, report)]
+    for path in floats:
+        fmt = format_of(path).name
+        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    ranges = {path: seen(path, job, calibration, report) for path in floats}
+    keep = dict.fromkeys(job.keep, BY_USER)
+    front_end = subject.front_end if job.front_end == "float" else None
+
+    uneven = {
+        path: uneven_outputs(path, read_operators(path).outputs, calibration) for path in floats
+    }
+
+    def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
+        return plan_quantized(
+            path, job, keep, ranges[path], calibration, front_end, shifts, uneven[path]
+        )
+
+    shifts = {path: _shifts(path, job, planned_for, calibration, report) for path in floats}
+    found: Mapping[str, SensitivityAnalysis] | None = None
+    while True:
+        for path in floats:
+            planned = planned_for(path, shifts[path])
+            planned.save(plan_precision.plan_file(work, planned.format))
+            for line in planned.lines():
+                report({"text": line})
+        if found is None and (job.explain or job.max_drop_points is not None):
+            found = _sensitivities(plan, floats, calibration, subject, work, report)
+        models = _perform(plan, floats, work, draft, report)
+        proof = _proof(plan, subject, models, draft, work, report)
+        more = None
+        if job.max_drop_points is not None and not _holds(proof, job.max_drop_points):
+            more = next_layer(found or {}, keep, subject.stages)
+        findings, classes = _diagnose(floats, calibration, subject, work, draft)
+        if more is None:
+            return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
+        for line in lint_lines(findings):
+            report({"text": line})
+        keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
+        report({"text": f"{more} stays in float32 from here on"})
+
+
+def _proof(*arguments: Any) -> Parity | ValidationError:
+    """`prove_files`; its error, an output that is not finite, is a proof that fails."""
+    try:
+        return prove_files(*arguments)
+    except ValidationError as error:
+        return error
+
+
+def _or_raise(proof: Parity | ValidationError) -> Parity:
+    if isinstance(proof, ValidationError):
+        raise proof
+    return proof
+
+
+def _holds(proof: Parity | ValidationError, max_drop_points: float) -> bool:
+    return isinstance(proof, Parity) and settled(proof, max_drop_points)
+
+
+def _shifts(
+    path: Path,
+    job: QuantizeJob,
+    planned_for: Callable[[Path], QuantPlan],
+    calibration: Calibration | None,
+    report: Report,
+) -> Mapping[str, Array]:
+    """What is taken from the biases; with adaptive rounding the weights are chosen beside it."""
+    if calibration is not None and job.rounding == ADAPTIVE:
+        return adapt(path, job, planned_for(path).kept, calibration, report)
+    return bias_shift.asked_for(path, job, calibration, report)
+
+
+def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
+    """`UsageError` for a stage that the model does not have: the nearest are told first."""
+    for name in keep:
+        if name not in stages:
+            near = difflib.get_close_matches(name, stages, n=MOST_TOLD, cutoff=0.0)
+            more = f" and {len(stages) - len(near)} more" if len(stages) > len(near) else ""
+            raise UsageError(
+                f"no stage '{name}' to keep in float32",
+                hint=f"stages, the nearest first: {', '.join(near) or 'none'}{more}",
+            )
+
+
+def check_ends(job: QuantizeJob, subject: Subject) -> None:
+    """`UsageError` for integer ends or an integer front end that the model cannot have."""
+    if job.front_end == "int8" and subject.front_end is None:
+        raise UsageError(
+            f"--front-end int8: {subject.name} has no front end", hint="leave --front-end away"
+        )
+    if job.io == "float":
+        return
+    hint = "leave --io at float"
+    if subject.front_end is not None and job.front_end == "float":
+        raise UsageError(
+            f"--io int8: the front end of {subject.name} stays in float32, up to "
+            f"'{subject.front_end}', and takes its input as it is",
+            hint=f"{hint}; or round it too, --front-end int8, if the gate lets it pass",
+        )
+    if subject.signature.states:
+        raise UsageError(
+            f"--io int8: the state of {subject.name} would be rounded at each call, in and out "
+            "over different ranges",
+            hint=hint,
+        )
+
+
+def _perform(
+    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
+    report({"text": f"quantizing to {plan.precision}"})
+    jobs = children(floats, work, draft, sparse=plan.sparse)
+    made = [conversion_child(*own, work) for own in jobs]
+    run_children(plan, made)
+    for path, child in zip(floats, made, strict=True):
+        if format_of(path).stores_sparse and plan.sparse != "off":
+            store_safely(plan, child, draft / path.name, report)
+        if line := size_line(path, draft / path.name, plan.precision):
+            report({"text": line})
+    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
+
+
+def _diagnose(
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    draft: Path,
+) -> tuple[Findings, dict[str, Confusion]]:
+    """By file: what is wrong with its integers, and its predicted classes."""
+    samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
+    findings, classes = {}, {}
+    for path in floats:
+        fmt = format_of(path).name
+        planned = load_plan(plan_precision.plan_file(work, fmt))
+        owners = load_facts(float_facts(work, fmt)).owners
+        out = draft / path.name
+        ends = load_facts(work / f"{fmt}.json").ends
+        found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
+        findings[path.name] = [finding.to_json() for finding in found]
+        if own is not None:
+            classes[path.name] = own
+    return findings, classes
+
+
+def _sensitivities(
+    plan: Plan,
+    floats: Sequence[Path],
+    calibration: Calibration | None,
+    subject: Subject,
+    work: Path,
+    report: Report,
+) -> dict[str, SensitivityAnalysis]:
+    """Format -> the sensitivity of each layer, reported."""
+    report({"text": "quantizing each layer alone"})
+    save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
+    arguments = [[str(work), format_of(path).name, str(path)] for path in floats]
+    made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
+    run_children(plan, made)
+    found = {format_of(path).name: sensitivity.load(work, format_of(path).name) for path in floats}
+    for fmt, own in found.items():
+        for line in lines(own):
+            report({"text": f"{fmt}: {line}"})
+    return found
+
+
+def _calibration(
+    plan: Plan, job: QuantizeJob, subject: Subject, report: Report
+) -> Calibration | None:
+    if not integers_of(job.precision).CALIBRATED:
+        return None
+    path = plan.job.calibration
+    arrays = read_npz(path) if path is not None else None
+    return plan.source.calibration(subject.signature, arrays, job.samples, report)

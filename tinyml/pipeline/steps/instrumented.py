@@ -1,0 +1,39 @@
+"""Stages that have no tensor in a shipped file, read from an instrumented model instead.
+
+It lies in the export's scratch folder and is gone with it: the rows stay in the manifest under
+an engine of their own, ``onnxruntime+twin`` or ``litert+twin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyml.core.bundle import StageParity
+from tinyml.core.parts import STAGE
+from tinyml.export import parity
+from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.answers.reference import Reference
+
+SUFFIX = "+twin"
+
+
+def instrumented_file(folder: Path, fmt: str) -> Path:
+    """Where the instrumented model of the ``fmt`` file lies."""
+    return folder / f"instrumented.{fmt}"
+
+
+def compare_instrumented(
+    found: Sequence[Engine], expected: Reference, folder: Path
+) -> tuple[StageParity, ...]:
+    """Every stage that an instrumented model in ``folder`` shows, on every case, unoptimised."""
+    rows: list[StageParity] = []
+    parts = expected.parts(STAGE)
+    for engine in found:
+        file, model = instrumented_file(folder, engine.model.format), engine.model
+        for case, inputs in expected.inputs.items() if model.twin else ():
+            kept = [stage for stage in model.twin if stage in expected.stages[case]]
+            got = engine.runtime.read_tensors(file, kept, inputs)
+            name, wanted = engine.name + SUFFIX, expected.stages[case]
+            rows += parity.compare(name, case, wanted, got, kept, engine.policy, parts=parts)
+    return tuple(rows)
