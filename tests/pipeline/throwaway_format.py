@@ -16,6 +16,7 @@ from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export.capture.program import Captured
 from tinyml.export.facts import Facts
 from tinyml.modelfile.graph import Graph, Operator, Tensor
+from tinyml.runtimes.base import Reader
 
 
 def write(captured: Captured, path: Path, plan: Any = None, *, sparse: bool = True) -> Facts:
@@ -23,7 +24,7 @@ def write(captured: Captured, path: Path, plan: Any = None, *, sparse: bool = Tr
     stream = io.BytesIO()
     np.savez(stream, weight=weight, bias=bias)
     write_bytes(path, stream.getvalue())
-    return Facts("npz", "fp32", {}, dict.fromkeys(captured.stages), {}, "numpy>=2")
+    return Facts("npz", "fp32", {}, dict.fromkeys(captured.stages, "output"), {}, "numpy>=2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ class Npz:
 
     def read_graph(self, path: Path) -> Graph:
         weight = np.load(path)["weight"]
-        shapes = {"x": (1, weight.shape[1]), "w": weight.shape, "y": (1, weight.shape[0])}
+        shapes = {"x": (1, weight.shape[1]), "w": weight.shape, "output": (1, weight.shape[0])}
         tensors = {name: Tensor(name, shape, "float32") for name, shape in shapes.items()}
         tensors["w"] = replace(tensors["w"], constant=lambda: weight)
-        operator = Operator("y", "MatMul", ("x", "w"), ("y",))
-        return Graph("npz", path.stat().st_size, (operator,), tensors, ("x",), ("y",))
+        operator = Operator("output", "MatMul", ("x", "w"), ("output",))
+        return Graph("npz", path.stat().st_size, (operator,), tensors, ("x",), ("output",))
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         return {}
@@ -84,18 +85,20 @@ class Matmul:
     @property
     def signature(self) -> Signature:
         outputs, inputs = np.load(self.path)["weight"].shape
-        return Signature((TensorSpec("x", (1, inputs)),), (TensorSpec("y", (1, outputs)),))
+        return Signature((TensorSpec("x", (1, inputs)),), (TensorSpec("output", (1, outputs)),))
 
     def open(self, path: Path, *, threads: int = 1) -> Matmul:
         return Matmul(path)
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         stored = np.load(self.path)
-        return {"y": inputs["x"] @ stored["weight"].T + stored["bias"]}
+        return {"output": inputs["x"] @ stored["weight"].T + stored["bias"]}
+
+    def reader(self, path: Path, names: Sequence[str]) -> Reader:
+        return lambda inputs: {name: self.open(path).run(inputs)[name] for name in names}
 
     def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
-        assert not names
-        return {}
+        return self.reader(path, names)(inputs)
 
 
 NPZ, MATMUL = Npz(), Matmul()
