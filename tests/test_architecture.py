@@ -13,9 +13,10 @@ from tinyml.core.target import all_targets
 from tinyml.core.tolerance import POLICY_OF_PRECISION
 
 ROOMS = {"core", "modelfile", "models", "export", "runtimes", "device", "pages"}
-ROOMS |= {"pipeline", "cli"}
+ROOMS |= {"board_scripts", "pipeline", "cli"}
 MAY_USE: dict[str, set[str]] = {
     "": {"core", "pipeline"},
+    "board_scripts": set(),
     "core": set(),
     "modelfile": {"core"},
     "models": {"core"},

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyml.core.export_job import export_job
 from tinyml.pipeline.export import export
-from tinyml.pipeline.sources.export_job import ExportJob
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -30,7 +30,7 @@ def test_a_mobilenet_that_one_scale_a_weight_ruins_is_found_ranked_and_cured(
 ) -> None:
     collapse.write_data(tmp_path)
     told: list[str] = []
-    job = ExportJob(
+    job = export_job(
         model=f"{EXAMPLES / 'collapse.py'}:uneven_weights",
         target="rpi",
         out=tmp_path / "out",

@@ -144,8 +144,14 @@ def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: 
     ("arguments", "words"),
     [
         (("--target", "rpi6"), ("unknown target 'rpi6'", "did you mean 'rpi")),
-        (("--target", "rpi", "--formats", "tflight"), ("unknown format", "'tflite'")),
-        (("--target", "rpi", "--precision", "fp17"), ("unknown precision", "did you mean 'fp16'?")),
+        (
+            ("--target", "rpi", "--formats", "tflight"),
+            ("'tflight' of --formats", "'tflite'"),
+        ),
+        (
+            ("--target", "rpi", "--precision", "fp17"),
+            ("'fp17' of --precision", "'fp16'?"),
+        ),
         (
             ("--target", "rpi", "--precision", "w8a8-static", "--max-drop-points", "0.5"),
             ("--max-drop-points is for --auto-precision", "hint: add --auto-precision"),

@@ -11,10 +11,10 @@ import pytest
 
 from tinyml.core import checkpoint
 from tinyml.core.errors import CheckpointError
+from tinyml.core.export_job import export_job
 from tinyml.pipeline.export import export
 from tinyml.pipeline.prune import PruneJob, prune
 from tinyml.pipeline.qat import QatJob, train_rounded
-from tinyml.pipeline.sources.export_job import ExportJob
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -44,7 +44,7 @@ def test_a_run_goes_on_from_its_parent_and_says_so(tuned: Path, small_run: Path)
 
 @pytest.mark.parametrize("fmt", ["onnx", pytest.param("tflite", marks=pytest.mark.slow)])
 def test_its_files_are_integers_planned_like_others(tuned: Path, fmt: str, tmp_path: Path) -> None:
-    job = ExportJob(str(tuned), "rpi", tmp_path / "bundle", formats=(fmt,))
+    job = export_job(str(tuned), "rpi", tmp_path / "bundle", formats=(fmt,))
     (model,) = export(job, lambda event: None).models
     assert model.precision == "qat-w8a8"
     assert model.plan["data"] == "the training part of synthetic"

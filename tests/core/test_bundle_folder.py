@@ -10,13 +10,13 @@ import pytest
 
 from tinyml.core.bundle_folder import bundle_around, check_outside, foreign_files
 from tinyml.core.errors import UsageError
+from tinyml.core.export_job import export_job
 from tinyml.models.training.run import owned_folder
 from tinyml.pipeline import export
 from tinyml.pipeline.bench import bench, beside
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.scale import ScaleJob
 from tinyml.pipeline.scale import run as run_scale
-from tinyml.pipeline.sources.export_job import ExportJob
 
 
 def bundle(folder: Path) -> Path:
@@ -64,19 +64,22 @@ def test_no_command_writes_at_any_level_of_a_bundle(tmp_path: Path) -> None:
 def test_an_export_replaces_bundles_only_and_writes_into_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "checked", lambda job, source: None)
+    monkeypatch.setattr(export, "checked", lambda job, source, settings: None)
     own = bundle(tmp_path / "own")
     (tmp_path / "thesis.md").touch()
     refused = [
-        (ExportJob("net", "rpi", own), "--force to replace it"),
-        (ExportJob("net", "rpi", tmp_path, force=True), "did not write: own, thesis.md"),
-        (ExportJob("net", "rpi", own / "inner"), "lies in the bundle"),
-        (ExportJob("net", "rpi", tmp_path / "new", keep_failed=own / "kept"), "lies in the bundle"),
+        (export_job("net", "rpi", own), "--force to replace it"),
+        (export_job("net", "rpi", tmp_path, force=True), "did not write: own, thesis.md"),
+        (export_job("net", "rpi", own / "inner"), "lies in the bundle"),
+        (
+            export_job("net", "rpi", tmp_path / "new", keep_failed=own / "kept"),
+            "lies in the bundle",
+        ),
     ]
     source: Any = None
     for job, words in refused:
         with pytest.raises(UsageError) as caught:
-            export.bundle_from(job, source, lambda _: None)
+            export.bundle_from(job, source, job.settings, lambda _: None)
         assert words in f"{caught.value.message}; {caught.value.hint}"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["own", "thesis.md"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from tinyml.core.diagnosis import (
     sensitivity,
 )
 from tinyml.core.errors import ValidationError
+from tinyml.core.export_settings import ExportSettings
+from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.parity import gate
 from tinyml.export.quantization.findings.biased_error import biased_error
@@ -28,8 +29,8 @@ from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.pipeline.quantization import diagnose, write_quantized
 from tinyml.pipeline.quantization.sensitivity import next_layer
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Subject
+from tinyml.pipeline.steps.export_plan import accepted_loss, remedies
 from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
 INF = math.inf
@@ -96,18 +97,19 @@ def test_infinities_come_back_from_json_which_has_none() -> None:
 
 
 def test_the_hint_of_a_refusal_does_not_advise_what_was_used() -> None:
-    job = ExportJob("net.py:build", "rpi", Path("out"))
-    assert "--auto-precision keeps" in job.remedies
-    assert "--explain ranks" in job.remedies
-    assert "--explain" not in replace(job, explain=True).remedies
-    searched = replace(job, auto_precision=True)
-    assert "--auto-precision keeps" not in searched.remedies
+    plain = complete(ExportSettings())
+    assert "`auto_precision` keeps" in remedies(plain)
+    assert "`explain` ranks" in remedies(plain)
+    assert "`explain`" not in remedies(replace(plain, explain=True))
+    searched = replace(plain, auto_precision=True)
+    assert "`auto_precision` keeps" not in remedies(searched)
+    assert (accepted_loss(plain), accepted_loss(searched)) == (None, 0.005)
     failed = StageParity("litert", "sample", "fe", "fail", "int8")
-    for used, hint in ((job, "--auto-precision keeps"), (searched, "another --ranges")):
+    for used, hint in ((plain, "`auto_precision` keeps"), (searched, "another `ranges`")):
         with pytest.raises(ValidationError) as caught:
-            gate(Parity((failed,)), used.accepted_loss, used.remedies)
+            gate(Parity((failed,)), accepted_loss(used), remedies(used))
         assert hint in caught.value.hint
-        assert caught.value.hint == used.remedies
+        assert caught.value.hint == remedies(used)
 
 
 def test_a_row_that_is_not_finite_is_the_worst_of_its_stage_and_never_exact() -> None:

@@ -24,8 +24,7 @@ from tinyml.export.capture.stage_values import captured_values, eager_values
 from tinyml.export.facts import Facts
 from tinyml.export.joined import joined
 from tinyml.export.rewrites import rewrite
-from tinyml.modelfile.summarize_onnx import summarize_onnx
-from tinyml.modelfile.summarize_tflite import summarize_tflite
+from tinyml.modelfile.summary import summarize
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
@@ -33,7 +32,7 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 FORMATS = ("onnx", "tflite")
 RUNTIMES = {"onnx": ONNXRUNTIME, "tflite": LITERT}
 OPTIMISED = {"onnx": "onnxruntime+fusion", "tflite": "litert+xnnpack"}
-INSPECT = {"onnx": summarize_onnx, "tflite": summarize_tflite}
+INSPECT = {"onnx": summarize, "tflite": summarize}
 TIMEOUT_S = 300.0
 
 

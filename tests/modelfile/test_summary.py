@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tinyml.core.errors import InputError, MissingExtraError
-from tinyml.modelfile.summarize_onnx import summarize_onnx
-from tinyml.modelfile.summarize_tflite import summarize_tflite
-from tinyml.modelfile.summary import Summary, TensorSummary, size_bytes
+from tinyml.modelfile.graph import size_bytes
+from tinyml.modelfile.read import TensorSummary
+from tinyml.modelfile.summary import Summary, summarize
 from tinyml.modelfile.tflite_file import read_tflite, write_tflite
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
@@ -22,11 +21,11 @@ def onnx_facts(path: Path, text: str) -> Summary:
     from onnx import parser
 
     path.write_bytes(parser.parse_model(HEADER + text).SerializeToString())
-    return summarize_onnx(path)
+    return summarize(path)
 
 
 def test_reads_an_onnx_file(onnx_file: Path) -> None:
-    facts = summarize_onnx(onnx_file)
+    facts = summarize(onnx_file)
     assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
     assert facts.inputs[2] == TensorSummary("count", (2,), "int64")
     assert [tensor.name for tensor in facts.outputs] == ["p", "h_out", "next"]
@@ -42,7 +41,7 @@ def test_reads_an_onnx_file(onnx_file: Path) -> None:
 
 
 def test_reads_a_tflite_file(tflite_file: Path) -> None:
-    facts = summarize_tflite(tflite_file)
+    facts = summarize(tflite_file)
     assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
     assert facts.inputs[2].dtype == "int32"
     assert {tensor.name for tensor in facts.outputs} == {"p", "h_out", "next"}
@@ -77,7 +76,7 @@ def test_counts_the_macs_of_onnx(tmp_path: Path, text: str, macs: int | None) ->
     model.graph.output[0].type.tensor_type.ClearField("shape")
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    assert summarize_onnx(path).macs == macs
+    assert summarize(path).macs == macs
 
 
 def test_sees_the_stored_precision_through_quantization(tmp_path: Path) -> None:
@@ -129,30 +128,22 @@ def test_names_custom_operators_of_tflite(
     found.customCode = code
     path = tmp_path / "custom.tflite"
     write_tflite(path, model)
-    assert summarize_tflite(path).custom_ops == (name,)
+    assert summarize(path).custom_ops == (name,)
 
 
 def test_json_has_totals_and_layers(onnx_file: Path) -> None:
-    data = summarize_onnx(onnx_file).to_json()
+    data = summarize(onnx_file).to_json()
     assert data["macs"] == 36
     assert data["layers"][0]["op"] == "Conv"
     assert {"ops", "parameters", "largest_activation_bytes"} <= set(data)
 
 
-Inspect = Callable[[Path], Summary]
-
-
-@pytest.fixture(params=["onnx", "tflite"])
-def file_and_reader(request: pytest.FixtureRequest) -> tuple[bytes, Inspect]:
-    path: Path = request.getfixturevalue(f"{request.param}_file")
-    return path.read_bytes(), summarize_onnx if request.param == "onnx" else summarize_tflite
-
-
+@pytest.mark.parametrize("format_", ["onnx", "tflite"])
 def test_a_broken_file_is_one_line_or_still_readable(
-    file_and_reader: tuple[bytes, Inspect], tmp_path: Path
+    request: pytest.FixtureRequest, format_: str, tmp_path: Path
 ) -> None:
-    whole, inspect = file_and_reader
-    rng, path, refusals = random.Random(4), tmp_path / "broken", list[str]()
+    whole = request.getfixturevalue(f"{format_}_file").read_bytes()
+    rng, path, refusals = random.Random(4), tmp_path / f"broken.{format_}", list[str]()
     for trial in range(200):
         data = bytearray(whole)
         if trial % 2:
@@ -162,31 +153,30 @@ def test_a_broken_file_is_one_line_or_still_readable(
                 data[rng.randrange(len(data))] = rng.randrange(256)
         path.write_bytes(data)
         try:
-            inspect(path)
+            summarize(path)
         except InputError as error:
             refusals.append(error.message)
     assert len(refusals) > 100
     assert all("\n" not in message and str(path) in message for message in refusals)
 
 
-def test_refuses_what_is_another_format(onnx_file: Path) -> None:
+def test_refuses_what_is_another_format(onnx_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(onnx_file.read_bytes())
     with pytest.raises(InputError, match="not a TFLite file"):
-        summarize_tflite(onnx_file)
+        summarize(path)
 
 
 @pytest.mark.parametrize(
-    ("module", "inspect", "extra"),
-    [
-        ("onnx", summarize_onnx, "onnx"),
-        ("ai_edge_litert", summarize_tflite, "tflite"),
-    ],
+    ("module", "ending", "extra"),
+    [("onnx", "onnx", "onnx"), ("ai_edge_litert", "tflite", "tflite")],
 )
 def test_names_the_extra_that_reads_the_format(
-    onnx_file: Path, monkeypatch: pytest.MonkeyPatch, module: str, inspect: Inspect, extra: str
+    onnx_file: Path, monkeypatch: pytest.MonkeyPatch, module: str, ending: str, extra: str
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(MissingExtraError) as caught:
-        inspect(onnx_file)
+        summarize(onnx_file.rename(onnx_file.with_suffix(f".{ending}")))
     assert caught.value.extra == extra
 
 

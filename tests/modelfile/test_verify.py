@@ -14,7 +14,7 @@ import pytest
 
 from tinyml.core.errors import InputError
 from tinyml.modelfile.onnx_file import read_onnx, tensor_array
-from tinyml.modelfile.summarize_onnx import summarize_onnx
+from tinyml.modelfile.summary import summarize
 from tinyml.modelfile.tflite_file import import_schema, read_tflite, write_tflite
 from tinyml.modelfile.tflite_schema import TABLES
 from tinyml.runtimes import file_read
@@ -133,7 +133,7 @@ def test_refuses_a_function_that_calls_itself(tmp_path: Path) -> None:
     function = '<domain: "mine", opset_import: ["" : 18, "mine" : 1]> F0 (i) => (o) '
     path = onnx_model(tmp_path / "loop.onnx", BODY + function + "{ o = mine.F0(i) }")
     with pytest.raises(InputError, match="'F0' calls itself"):
-        summarize_onnx(path)
+        summarize(path)
 
 
 def test_refuses_functions_that_double_at_each_level(tmp_path: Path) -> None:
@@ -144,13 +144,13 @@ def test_refuses_functions_that_double_at_each_level(tmp_path: Path) -> None:
     last = f"{head} F40 (i) => (o) {{ o = Exp(i) }}"
     path = onnx_model(tmp_path / "laughs.onnx", BODY + "\n".join([*levels, last]))
     with pytest.raises(InputError, match="nodes with its functions written out"):
-        summarize_onnx(path)
+        summarize(path)
 
 
 def test_values_made_of_themselves_are_read_to_an_end(tmp_path: Path) -> None:
     steps = "{ a = Identity(b) b = Identity(a) y = MatMul(x, a) }"
     path = onnx_model(tmp_path / "cycle.onnx", f"g (float[1, 4] x) => (float[1, 4] y) {steps}")
-    assert summarize_onnx(path).ops == {"Identity": 2, "MatMul": 1}
+    assert summarize(path).ops == {"Identity": 2, "MatMul": 1}
     assert lint(path) == ()
 
 
@@ -196,7 +196,7 @@ def test_reads_weights_that_lie_beside_the_file(tmp_path: Path) -> None:
     path = outside(tmp_path / "m.onnx", "w.bin", offset="8", length="16")
     (weight,) = read_onnx(path).graph.initializer
     assert tensor_array(path, weight).tolist() == [2, 3, 4, 5]
-    assert summarize_onnx(path).parameters == 4
+    assert summarize(path).parameters == 4
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_refuses_weights_anywhere_else(
     os.mkfifo(folder / "pipe")
     path = outside(folder / "m.onnx", location, **told)
     with pytest.raises(InputError, match=match) as caught:
-        summarize_onnx(path)
+        summarize(path)
     assert str(path) in caught.value.message
     assert "\n" not in caught.value.message
 

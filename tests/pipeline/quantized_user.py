@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.core.export_job import ExportJob, export_job
 
 NET = """
 import torch
@@ -120,4 +120,4 @@ def job(user: Path, **asked: Any) -> ExportJob:
         "calibration": user / "c.npz",
         "precision": "w8a8-static",
     }
-    return ExportJob(**{**chosen, **asked})
+    return export_job(**{**chosen, **asked})

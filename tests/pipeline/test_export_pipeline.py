@@ -12,9 +12,9 @@ import pytest
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, tolerance
 from tinyml.core.errors import DataError, UsageError, ValidationError
+from tinyml.core.export_job import export_job
 from tinyml.core.tolerance import Tolerance
 from tinyml.pipeline.export import export
-from tinyml.pipeline.sources.export_job import ExportJob
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
 
@@ -46,7 +46,7 @@ def test_out_of_tolerance_there_is_no_bundle_but_what_failed_can_be_kept(
     exact = Tolerance(0.0, 0.0, "nothing but the same bits, which no other engine gives")
     monkeypatch.setitem(tolerance.POLICIES, "engine", exact)
     out, kept = tmp_path / "out", tmp_path / "kept"
-    job = ExportJob(
+    job = export_job(
         str(small_run), "xnnpack", out, formats=("tflite",), without_data=True, keep_failed=kept
     )
     with pytest.raises(
@@ -72,7 +72,7 @@ def test_weights_alone_make_a_bundle_that_says_nobody_measured(
 
     saved = checkpoint.load(small_run)
     save_file(dict(saved.weights), tmp_path / "w.safetensors")
-    job = ExportJob(
+    job = export_job(
         "funnelnet",
         "host",
         tmp_path / "out",
@@ -88,7 +88,7 @@ def test_weights_alone_make_a_bundle_that_says_nobody_measured(
 
 def test_validation_data_that_is_gone_stops_the_export(small_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="generated"):
-        export(ExportJob(str(small_run), "rpi", tmp_path / "o", data=tmp_path), silent)
+        export(export_job(str(small_run), "rpi", tmp_path / "o", data=tmp_path), silent)
 
 
 def test_validation_data_that_changed_stops_the_export(small_run: Path, tmp_path: Path) -> None:
@@ -98,4 +98,4 @@ def test_validation_data_that_changed_stops_the_export(small_run: Path, tmp_path
     changed = replace(saved, facts={**saved.facts, "data_sha256": "0" * 64})
     changed.save(tmp_path / "c.safetensors")
     with pytest.raises(DataError, match="not the data"):
-        export(ExportJob(str(tmp_path / "c.safetensors"), "rpi", tmp_path / "o"), silent)
+        export(export_job(str(tmp_path / "c.safetensors"), "rpi", tmp_path / "o"), silent)

@@ -44,7 +44,7 @@ def test_a_bundle_says_how_many_weights_are_stored_sparse(
 
 
 def test_another_way_to_store_zeros_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown way to store zeros 'on'"):
+    with pytest.raises(UsageError, match="unknown value 'on' of `sparse`"):
         build_bundle(pruned(), SAMPLE, out=tmp_path / "b", sparse="on")
 
 

@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 
 from tinyml.core import recipe as recipes
-from tinyml.core.errors import RecipeError
-from tinyml.core.recipe import ExportRecipe, Recipe
+from tinyml.core.errors import RecipeError, UsageError
+from tinyml.core.export_job import ExportJob, export_job
+from tinyml.core.export_settings import ExportSettings
+from tinyml.core.recipe import Recipe
+from tinyml.core.settings import complete, given
 from tinyml.pipeline.quantization.instruction_set import instruction_set
-from tinyml.pipeline.sources.export_job import ExportJob
+from tinyml.pipeline.sources.choose import settings_over
 from tinyml.pipeline.sources.user_model import Asked, FactorySource
-from tinyml.pipeline.steps.export_plan import checked
+from tinyml.pipeline.steps.export_plan import Plan, checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
 
-FOUND = ExportRecipe(
+FOUND = ExportSettings(
     formats=("tflite",),
     precision="w8a8-static",
     sparse="off",
@@ -40,7 +43,12 @@ def source() -> FactorySource:
 
 def job(tmp_path: Path, **asked: object) -> ExportJob:
     """An export of it."""
-    return replace(ExportJob("net:build", "rpi", tmp_path / "out"), **asked)  # type: ignore[arg-type]
+    return export_job("net:build", "rpi", tmp_path / "out", **asked)
+
+
+def planned(job: ExportJob) -> Plan:
+    """Its plan."""
+    return checked(job, source(), settings_over(job, ExportSettings()))
 
 
 def test_a_found_recipe_reads_back_as_it_was(tmp_path: Path) -> None:
@@ -54,41 +62,42 @@ def test_a_found_recipe_reads_back_as_it_was(tmp_path: Path) -> None:
 def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(toml("net", FOUND))
-    taken = checked(job(tmp_path, recipe=path), source())
-    assert (taken.formats, taken.precision, taken.sparse) == (("tflite",), "w8a8-static", "off")
-    assert taken.quantize is not None
-    own = taken.quantize
-    assert (own.ranges, own.samples, own.keep, own.io) == ("entropy", 7, FOUND.keep_float, "int8")
-    assert (own.weight_scales, own.equalize, own.front_end) == ("per-tensor", True, "int8")
-    assert own.correct_bias
+    given_too = {"calibration": path}  # read later, but there
+    taken = planned(job(tmp_path, recipe=path, **given_too))
+    assert taken.formats == ("tflite",)
+    assert taken.settings == complete(FOUND)
     options = {"ranges": "mse", "calibration_samples": 9, "keep_float": ("head",), "io": "float"}
-    options["calibration"] = path  # looked at later, but there
-    over = checked(job(tmp_path, recipe=path, **options), source()).quantize
-    assert over is not None
-    assert (over.ranges, over.samples, over.keep, over.io) == ("mse", 9, ("head",), "float")
-    scales = checked(job(tmp_path, recipe=path, weight_scales="per-channel"), source()).quantize
-    assert scales is not None
-    assert scales.weight_scales == "per-channel"
+    over = planned(job(tmp_path, recipe=path, **given_too, **options)).settings
+    assert over == replace(complete(FOUND), **options)
+    scales = planned(job(tmp_path, recipe=path, **given_too, weight_scales="per-channel"))
+    assert scales.settings == replace(complete(FOUND), weight_scales="per-channel")
+
+
+def test_every_setting_of_a_recipe_can_be_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(toml("net", FOUND))
+    names = tuple(given(FOUND))
+    assert settings_over(job(tmp_path, recipe=path, unset=names), FOUND) == ExportSettings()
+    both = job(tmp_path, recipe=path, unset=("io",), io="float")
+    with pytest.raises(UsageError, match="`io` and `io=None` exclude each other"):
+        settings_over(both, FOUND)
 
 
 @pytest.mark.parametrize("option", [{"correct_bias": True}, {"rounding": "adaptive"}])
 def test_a_search_leaves_all_that_it_was_given_in_its_recipe(
     tmp_path: Path, option: dict[str, Any]
 ) -> None:
-    asked = {"equalize": True, "weight_scales": "per-tensor", **option}
-    searched = job(tmp_path, precision="w8a8-static", **asked)
-    plan = checked(replace(searched, auto_precision=True), source())
-    assert plan.quantize is not None
-    found = save_found(plan, plan.quantize, ("head",))
-    again = checked(job(tmp_path, recipe=found), source()).quantize
-    assert again == replace(plan.quantize, keep=("head",), max_drop_points=None)
+    asked = {"equalize": True, "weight_scales": "per-tensor", "precision": "w8a8-static", **option}
+    plan = planned(job(tmp_path, auto_precision=True, max_drop_points=1.0, **asked))
+    again = planned(job(tmp_path, recipe=save_found(plan, ("head",))))
+    assert again.settings == complete(ExportSettings(keep_float=("head",), **asked))
 
 
 def test_a_key_of_the_wrong_type_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text('model = "net"\n[export]\ncalibration_samples = "many"\n')
-    with pytest.raises(RecipeError, match=r"r.toml:3: 'calibration_samples' is 'many'"):
-        checked(job(tmp_path, recipe=path), source())
+    with pytest.raises(RecipeError, match=r"r.toml:3: `calibration_samples` is 'many'"):
+        planned(job(tmp_path, recipe=path))
 
 
 def test_new_keys_change_a_recipes_id_only_where_they_are_used() -> None:

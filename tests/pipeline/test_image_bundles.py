@@ -222,7 +222,7 @@ def test_other_data_is_noticed(image_run: Path) -> None:
     changed = replace(saved, facts={**saved.facts, "data_sha256": "0" * 64})
     with pytest.raises(DataError, match="'shapes' has changed"):
         held.held_out(changed, None, silent)
-    with pytest.raises(UsageError, match="takes no --data"):
+    with pytest.raises(UsageError, match="takes no `data`"):
         held.held_out(saved, Path(), silent)
 
 

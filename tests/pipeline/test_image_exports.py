@@ -17,6 +17,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core import registry
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import CheckpointError, InputError
+from tinyml.core.export_job import export_job
 from tinyml.core.spec import ModelEntry
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
 from tinyml.models.mobilenet_v2 import MOBILENET_V2
@@ -24,7 +25,6 @@ from tinyml.models.resnet_cifar import RESNET_20
 from tinyml.models.timm_names import from_timm
 from tinyml.models.tinynet import TINYNET, TINYNET_D, TINYNET_E
 from tinyml.pipeline.export import export
-from tinyml.pipeline.sources.export_job import ExportJob
 
 NARROW = MOBILENET_V1.configured({"width": 0.25, "resolution": 32, "stem_stride": 1})
 ENGINES = {"captured", "rewritten", "onnxruntime", "litert"}
@@ -59,7 +59,7 @@ def exported(
     sample = np.random.default_rng(1).standard_normal(spec.shape).astype(np.float32)
     np.savez(folder / "s.npz", image=sample)
     save_file(weights, folder / "w.safetensors")
-    job = ExportJob(
+    job = export_job(
         model=name,
         target="rpi",
         out=folder / "bundle",
@@ -137,7 +137,7 @@ def test_weights_of_another_variant_are_one_line_and_nothing_is_written(tmp_path
 def test_a_sample_of_another_size_is_refused_before_any_work(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", image=np.zeros((1, 3, 224, 224), np.float32))
     save_file(TINYNET_E.build(2).state_dict(), tmp_path / "w.safetensors")
-    job = ExportJob(
+    job = export_job(
         model="tinynet-e",
         target="rpi",
         out=tmp_path / "bundle",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tinyml.core.bundle import Parity, StageParity
-from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
+from tinyml.core.errors import InputError, UsageError, ValidationError
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import metric_bound
 from tinyml.export.parity import gate
@@ -136,7 +137,7 @@ def test_the_tolerance_that_is_given_judges_alone() -> None:
 def test_a_loss_without_a_direction_is_refused_before_any_work(name: str) -> None:
     with pytest.raises(UsageError, match=f"'{name}' sounds like a loss") as caught:
         Measuring(f"nowhere.py:{name}", {})
-    assert "--metric-direction lower" in caught.value.hint
+    assert "`metric_direction=lower`" in caught.value.hint
     assert Measuring(f"nowhere.py:{name}", {}, "lower").name == name
 
 
@@ -158,30 +159,30 @@ def test_some_names_say_which_way_is_better(name: str, better: str | None) -> No
 def test_what_is_no_share_of_samples_needs_a_direction(value: float) -> None:
     with pytest.raises(InputError, match="not a share of 12 samples") as caught:
         rows(asked(), value, value)
-    assert "--metric-direction" in caught.value.hint
+    assert "`metric_direction=" in caught.value.hint
     with pytest.raises(InputError, match="not a share of 12 samples"):
         rows(asked(), 0.0, 0.084)
     assert rows(asked("higher"), value, value) == [(True, "relative")]
 
 
 @pytest.mark.parametrize(
-    ("direction", "tolerance", "error", "words"),
+    ("settings", "words"),
     [
-        ("up", None, UsageError, "unknown direction of a metric 'up'"),
-        ("lower", -1.0, UsageError, "0 or more"),
-        ("lower", float("nan"), InputError, "'metric_tolerance' is nan"),
+        ({"metric_direction": "up"}, "unknown value 'up' of `metric_direction`"),
+        ({"metric_tolerance": -1.0}, "`metric_tolerance` is -1: it takes 0 or more"),
+        ({"metric_tolerance": float("nan")}, "`metric_tolerance` is nan"),
     ],
 )
 def test_directions_and_tolerances_that_cannot_be_are_refused(
-    direction: str, tolerance: float, error: type[TinymlError], words: str
+    settings: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(error, match=words):
-        asked(direction, tolerance)
+    with pytest.raises(UsageError, match=words):
+        ExportSettings(**settings)
 
 
 def test_what_is_said_of_a_metric_needs_one() -> None:
     for said in ({"direction": "lower"}, {"tolerance": 0.1}):
-        with pytest.raises(UsageError, match="is for --metric, which is not given"):
+        with pytest.raises(UsageError, match="is for `metric`, which is not given"):
             read_measuring(None, None, **said)  # type: ignore[arg-type]
 
 
@@ -207,7 +208,7 @@ def test_the_gate_says_by_how_much_a_metric_is_worse() -> None:
     gate(proof(asked("lower"), 0.001, 0.0))
     with pytest.raises(ValidationError, match=r"worse by 0\.083, at most 1e-05 allowed") as caught:
         gate(proof(asked("lower"), 0.001, 0.084))
-    assert "--metric-tolerance" in caught.value.hint
+    assert "`metric_tolerance`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 
 from tinyml import build_bundle
 from tinyml.core import bundle as bundles
+from tinyml.core.export_job import export_job
 from tinyml.core.spec import Array
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed
 from tinyml.pipeline.export import export
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.trained import saved_model
 
 CHANNELS = 1
@@ -42,7 +42,7 @@ def test_rotated_channels_of_a_real_file_are_rejected_at_every_stage(
 
 def _funnelnet(run: Path, out: Path, precision: str) -> bundles.Bundle:
     """Both formats, calibrated on what it was trained on."""
-    job = ExportJob(model=str(run), target="rpi", out=out, precision=precision)
+    job = export_job(model=str(run), target="rpi", out=out, precision=precision)
     return export(job, lambda event: None)
 
 

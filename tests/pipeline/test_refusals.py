@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.core.errors import ExportError
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.process import machine_memory_mb
+from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import capture
 from tinyml.pipeline import export
@@ -51,9 +53,8 @@ def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
         source=SimpleNamespace(name="net"),
         formats=("tflite",),
         precision="fp32",
-        sparse="auto",
         quantize=None,
-        job=SimpleNamespace(timeout_s=240.0),
+        settings=complete(ExportSettings(timeout_s=240.0)),
         memory_mb=machine_memory_mb(),
     )
     with pytest.raises(ExportError) as caught:

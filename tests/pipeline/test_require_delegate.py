@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tinyml.core.errors import InputError, UsageError, ValidationError
+from tinyml.core.export_job import ExportJob, export_job
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.steps import delegation
 from tinyml.pipeline.steps.delegation import NO_DELEGATE, require_all, summary
 from tinyml.pipeline.summary import inspection_text
@@ -53,7 +53,7 @@ def job(user: Path, **asked: Any) -> ExportJob:
     """Its export to TFLite alone."""
     chosen: dict[str, Any] = {"formats": ("tflite",), "sample": user / "s.npz"}
     chosen |= {"model": f"{user / 'net.py'}:build", "target": "rpi", "out": user / "out"}
-    return ExportJob(**{**chosen, **asked})
+    return export_job(**{**chosen, **asked})
 
 
 def test_an_export_that_requires_a_delegate_leaves_no_bundle_without_it(user: Path) -> None:

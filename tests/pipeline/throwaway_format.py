@@ -55,7 +55,8 @@ class Npz:
         tensors = {name: Tensor(name, shape, "float32") for name, shape in shapes.items()}
         tensors["w"] = replace(tensors["w"], constant=lambda: weight)
         operator = Operator("output", "MatMul", ("x", "w"), ("output",))
-        return Graph("npz", path.stat().st_size, (operator,), tensors, ("x",), ("output",))
+        size = path.stat().st_size
+        return Graph((operator,), ("output",), ("x",), tensors, format="npz", file_bytes=size)
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         return {}

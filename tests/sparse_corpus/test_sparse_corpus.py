@@ -9,7 +9,7 @@ from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
 
 from tinyml.core.target import all_targets
-from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.read import read_graph
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 from tinyml.runtimes.sparse_support import Engagement, engagement
 

@@ -31,7 +31,10 @@ from tinyml.cli import (
     train,
     verify,
 )
-from tinyml.core.errors import INTERRUPTED, InputError, TinymlError
+from tinyml.cli.settings import PanelCommand, with_flags
+from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
 
 HELP = """Deploy compact PyTorch models to boards, checked against PyTorch on the way.
@@ -81,9 +84,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             _check_numbers(options)
             command(*arguments, **options)
         except TinymlError as error:
-            print(f"error: {error.message}", file=sys.stderr)
+            print(f"error: {_shown(error.message, error)}", file=sys.stderr)
             if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
+                print(f"hint: {_shown(error.hint, error)}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             print("interrupted: the same command again continues", file=sys.stderr)
@@ -96,15 +99,26 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _shown(text: str, error: TinymlError) -> str:
+    """Settings as options of the command line, but in what is said of a recipe's text."""
+    return text if isinstance(error, RecipeError) else with_flags(text, ExportSettings, ExportJob)
+
+
+def _flag(name: str) -> str:
+    named = f"`{name}`"
+    flag = with_flags(named, ExportSettings, ExportJob)
+    return f"--{name.replace('_', '-')}" if flag == named else flag
+
+
 def _check_numbers(options: Mapping[str, Any]) -> None:
     """Raise `InputError` for a number that is not finite: it passes every limit."""
     for name, value in options.items():
         if isinstance(value, float) and not is_finite(value):
-            raise InputError(f"--{name.replace('_', '-')} is {value}", hint="give a finite number")
+            raise InputError(f"{_flag(name)} is {value}", hint="give a finite number")
 
 
 for verb, function in VERBS.items():
-    app.command(verb)(guarded(function))
+    app.command(verb, cls=PanelCommand)(guarded(function))
 
 
 def _version(value: bool) -> None:

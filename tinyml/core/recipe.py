@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core.errors import RecipeError
+from tinyml.core.export_settings import QAT, ExportSettings
 from tinyml.core.files import canonical_json
+from tinyml.core.settings import complete, from_table, settings_of, to_table
 from tinyml.core.spec import Options
 from tinyml.core.typed_json import check_values
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-# The precision that a training, not the export alone, makes.
-QAT = "qat-w8a8"
+# Settings of an export that recipes always had: they count in a recipe's id, default or not.
+_ALWAYS = ("formats", "precision", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +109,6 @@ class PruneRecipe:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRecipe:
-    """Formats and precision of the bundle; ``sparse``: ``auto`` or ``off``.
-
-    For integers: ``io`` (``float`` or ``int8`` inputs and outputs), ``ranges`` (the method that
-    chooses them), ``calibration_samples``, the stages that stay in float32 as ``keep_float``,
-    ``weight_scales`` (``per-channel`` or ``per-tensor``), whether to ``equalize`` first,
-    ``front_end`` (``float`` or ``int8``), whether to ``correct_bias``, and the ``rounding`` of
-    weights (``nearest`` or ``adaptive``).
-    """
-
-    formats: tuple[str, ...] = ("onnx", "tflite")
-    precision: str = "fp32"
-    sparse: str = "auto"
-    io: str = "float"
-    ranges: str = "min-max"
-    calibration_samples: int = 200
-    keep_float: tuple[str, ...] = ()
-    weight_scales: str = "per-channel"
-    equalize: bool = False
-    front_end: str = "float"
-    correct_bias: bool = False
-    rounding: str = "nearest"
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """The whole of one run; its hash is the run's id."""
 
@@ -144,7 +121,7 @@ class Recipe:
     decision: DecisionRecipe = field(default_factory=DecisionRecipe)
     train: TrainRecipe = field(default_factory=TrainRecipe)
     prune: PruneRecipe = field(default_factory=PruneRecipe)
-    export: ExportRecipe = field(default_factory=ExportRecipe)
+    export: ExportSettings = field(default_factory=ExportSettings)
 
     @property
     def quantization_aware(self) -> bool:
@@ -155,17 +132,21 @@ class Recipe:
     def id(self) -> str:
         """First 16 hex digits of the hash of everything in the recipe.
 
-        Keys that recipes did not always have count where they are not at their default, so
-        that a recipe keeps its id.
+        Settings of the export count where they are not at their default, so that a recipe
+        keeps its id when new ones come.
         """
-        told = self.to_json()
-        for name in _LATER:
-            if getattr(self.export, name) == getattr(ExportRecipe(), name):
-                del told["export"][name]
-        return hashlib.sha256(canonical_json(told).encode()).hexdigest()[:16]
+        data, plain = self.to_json(), to_table(complete(ExportSettings()))
+        chosen = to_table(complete(self.export))
+        data["export"] = {
+            name: value
+            for name, value in chosen.items()
+            if name in _ALWAYS or value != plain.get(name)
+        }
+        return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON values; of the export, what is set."""
+        return {**asdict(self), "export": to_table(self.export)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
@@ -224,6 +205,8 @@ class _Source:
 
 
 def _build(kind: Any, data: Mapping[str, Any], source: _Source, section: str) -> Any:
+    if settings_of(kind):
+        return from_table(kind, data, lambda key: source.line(section, key))
     known = {f.name: f for f in fields(kind)}
     for key in data:
         if key not in known:
@@ -278,18 +261,6 @@ def _misspelt(source: _Source, section: str, key: str, known: list[str]) -> Reci
     return RecipeError(f"{where}: {inside}has no key '{key}'", hint=hint)
 
 
-# Of [export].
-_LATER = (
-    "io",
-    "ranges",
-    "calibration_samples",
-    "keep_float",
-    "weight_scales",
-    "equalize",
-    "front_end",
-    "correct_bias",
-    "rounding",
-)
 _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -301,5 +272,5 @@ _SECTIONS: dict[str, Any] = {
     "decision": DecisionRecipe,
     "train": TrainRecipe,
     "prune": PruneRecipe,
-    "export": ExportRecipe,
+    "export": ExportSettings,
 }

@@ -46,8 +46,8 @@ CAPTURED_POLICY: PolicyName = "rewrite"
 STAGE = "stages before it agree: look at what this stage computes"
 OF_FLOATS: tuple[PolicyName, ...] = ("bitwise", "rewrite", "engine", "fp16")
 INTEGERS = (
-    "--auto-precision keeps the most sensitive layers in float32, --explain ranks them; "
-    "or try another --ranges"
+    "`auto_precision` keeps the most sensitive layers in float32, `explain` ranks them; "
+    "or try another `ranges`"
 )
 
 PARTS = "its parts are of different size: return each as an output of its own; "
@@ -203,7 +203,7 @@ def _gate_metrics(parity: Parity) -> None:
                 f"{metric.engine}: {metric.name} is {metric.value:.6g} on {metric.samples} "
                 f"samples, {want:.6g} in PyTorch: worse by {metric.worse_by(want):.3g}{allowed}",
                 hint="every stage agrees: some input of the data is out of the cases' range; or "
-                "allow more with --metric-tolerance",
+                "allow more with `metric_tolerance`",
             )
 
 

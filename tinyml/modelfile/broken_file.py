@@ -12,6 +12,7 @@ from pathlib import Path
 from tinyml.core.errors import InputError
 from tinyml.modelfile.verify_flatbuffer import UnsoundError
 
+KINDS = {".onnx": "ONNX", ".tflite": "TFLite"}
 # What the generated reader raises on bytes that are not what the schema says.
 BROKEN = (
     struct.error,
@@ -34,8 +35,9 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path, kind: str = "TFLite") -> Iterator[None]:
-    """Turn what reading a broken file of ``kind`` raises into `InputError`."""
+def reading(path: Path) -> Iterator[None]:
+    """Turn what reading a broken file raises into `InputError`."""
+    kind = KINDS.get(path.suffix, "model")
     try:
         yield
     except UnsoundError as error:
@@ -48,6 +50,14 @@ def reading(path: Path, kind: str = "TFLite") -> Iterator[None]:
             f"{path} is not a whole {kind} file ({type(error).__name__})",
             hint="it may be truncated: copy or export it again",
         ) from error
+
+
+def unknown_format(path: Path) -> InputError:
+    """The error for a file whose name ends in neither format's."""
+    return InputError(
+        f"{path} is not a model file that can be read: its name ends in none of {', '.join(KINDS)}",
+        hint="give a bundle, a .tflite or an .onnx",
+    )
 
 
 def unknown_tensor(path: Path, name: str, known: Collection[str]) -> InputError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinyml.core.errors import InputError
 from tinyml.core.files import write_bytes
-from tinyml.modelfile.broken_file import reading, unknown_tensor
+from tinyml.modelfile.broken_file import reading, unknown_format, unknown_tensor
 from tinyml.modelfile.infer_shapes import inferred
 from tinyml.modelfile.onnx_file import read_onnx, refuse_outside_data
 from tinyml.modelfile.tflite_file import indices, read_tflite, text, write_tflite
@@ -23,8 +23,8 @@ def cut_file(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
     """`cut_onnx` or `cut_tflite`, by the name's ending."""
     ways = {".onnx": cut_onnx, ".tflite": cut_tflite}
     if path.suffix not in ways:
-        raise InputError(f"{path} ends in none of {', '.join(ways)}")
-    with reading(path, path.suffix.removeprefix(".")):
+        raise unknown_format(path)
+    with reading(path):
         return ways[path.suffix](path, tensor, out)
 
 

@@ -1,80 +1,110 @@
-"""A model file as operators and values, one view for both formats; nothing is run."""
+"""A model file as operators over tensors, one view for both formats; nothing is run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyml.core.errors import InputError
 from tinyml.core.spec import Array
-from tinyml.modelfile.broken_file import reading
-from tinyml.modelfile.infer_shapes import inferred
-from tinyml.modelfile.limits import FARTHEST
-from tinyml.modelfile.onnx_file import import_onnx, read_onnx, tensor_array
-from tinyml.modelfile.sparse_storage import check_sum, dense
-from tinyml.modelfile.summary import BITS, WEIGHT_INTEGERS, size_bytes
-from tinyml.modelfile.tflite_file import import_schema, indices, read_tflite, text
+from tinyml.modelfile.ops import WEIGHTED, Product, Shape, elements, product_of
 
-Shape = tuple[int, ...] | None
-# Through these a constant is still the same one.
-CARRIERS = ("DENSIFY", "DEQUANTIZE", "DequantizeLinear", "Identity", "Cast", "Transpose")
-PRODUCTS = (
-    *("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"),
-    *("BATCH_MATMUL", "Conv", "ConvTranspose", "MatMul", "Gemm"),
-)
+BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}
+# What a weight may be stored in, with a scale.
+WEIGHT_INTEGERS = ("int8", "uint8", "int4", "uint4")
+# What unpacks a constant (float16, sparse, quantized), or only moves its values.
+DEQUANTIZE = ("DequantizeLinear", "com.microsoft:DequantizeLinear")
+UNPACKING = ("DENSIFY", "DEQUANTIZE")
+CARRIERS = (*UNPACKING, *DEQUANTIZE, "Identity", "Cast", "Transpose", "Reshape")
+# Activations that runtimes compute with the layer in front; TFLite's operators have them built in.
+ACTIVATIONS = ("Relu", "Clip")
+# Operators that only carry a weight, between it and what multiplies by it: a broken file may
+# have a circle of them.
+FARTHEST = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor.
 
+    shape     ``None`` where a size is not known; of a .tflite file as stored
     constant  gives its array, if it is stored, with the zeros of one that is stored sparse
     key       where it is stored, once if shared
     sparse    whether it is stored without its zeros
+    stored    bytes in the file
+    scaled    whether the file gives a scale for it
+    fixed     whether no size but the first, the batch, may change
     """
 
     name: str
-    shape: Shape
+    shape: tuple[int, ...] | None
     dtype: str
     constant: Callable[[], Array] | None = None
     key: str = ""
     sparse: bool = False
+    stored: int = 0
+    scaled: bool = False
+    fixed: bool = True
 
     @property
     def size(self) -> int:
-        """Bytes; 0 when a size is not fixed."""
+        """Bytes in memory; 0 when a size is not known."""
         return size_bytes(self.shape, self.dtype) or 0
+
+    @property
+    def known_shape(self) -> Shape | None:
+        """``None`` also when a size may change."""
+        return self.shape if self.fixed else None
+
+    @property
+    def count(self) -> int:
+        """Number of values; 0 when it is not known."""
+        return elements(self.shape) or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator; inputs and outputs are keys of `Graph.tensors`, absent ones left out."""
+    """One operator; its tensors are keys of `Graph.tensors`, absent operands left out.
+
+    name      its first output
+    op        as the format has it: ``CONV_2D``, ``Conv``, ``com.microsoft:FusedConv``
+    inputs    operands that are computed or given
+    weight    the stored float32 matrix or kernel that it multiplies by; empty without one
+    operands  all, in place
+    label     the name that the file gives it, else that of its first output
+    """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weight: str = ""
+    operands: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.operands:
+            object.__setattr__(self, "operands", self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The main graph of a file; branches and loops are not entered.
+    """The main graph of a file in the order run; branches and loops are not entered.
 
-    ``producers``: tensor -> the operator that computes it; ``consumers``: -> those that read it.
+    ``outputs`` and ``inputs``: what it gives out and takes. ``producers``: tensor -> the operator
+    that computes it; ``consumers``: -> those that read it.
     """
 
-    format: str
-    file_bytes: int
     operators: tuple[Operator, ...]
-    tensors: Mapping[str, Tensor]
-    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    format: str = ""
+    file_bytes: int = 0
     producers: Mapping[str, Operator] = field(init=False)
     consumers: Mapping[str, Sequence[Operator]] = field(init=False)
 
@@ -82,154 +112,94 @@ class Graph:
         producers = {out: operator for operator in self.operators for out in operator.outputs}
         consumers: dict[str, list[Operator]] = {}
         for operator in self.operators:
-            for name in dict.fromkeys(operator.inputs):
+            for name in dict.fromkeys(operator.operands):
                 consumers.setdefault(name, []).append(operator)
         object.__setattr__(self, "producers", producers)
         object.__setattr__(self, "consumers", consumers)
 
+    def stored(self, name: str) -> Tensor | None:
+        """The constant behind ``name``, found through what carries it, if there is one."""
+        tensor = self.tensors[self._back(name, self.carries)]
+        return tensor if tensor.constant is not None else None
+
     def constants(self, operator: Operator) -> list[Tensor]:
-        """The stored values that ``operator`` reads, found through what carries them."""
-        found = []
-        for name in operator.inputs:
-            value = self.tensors[self._back(name, self.carries)]
-            if value.constant is not None:
-                found.append(value)
-        return found
+        """The stored tensors that ``operator`` reads, found through what carries them."""
+        return [found for name in operator.operands if (found := self.stored(name)) is not None]
+
+    def layers(self) -> Iterator[tuple[Operator, Product, Tensor]]:
+        """Every operator that multiplies by a stored weight, its row of the table, the weight."""
+        for operator in self.operators:
+            own = WEIGHTED.get(operator.op)
+            if own is None or len(operator.operands) <= own.weight:
+                continue
+            weight = self.stored(operator.operands[own.weight])
+            if weight is not None:
+                row = product_of(operator.op, operator.attributes, len(weight.shape or ()))
+                assert row is not None
+                yield operator, row, weight
 
     def carries(self, operator: Operator) -> bool:
         """Whether a constant that goes through it is still the same one.
 
         Besides `CARRIERS` a Mul does, of integers and their scale.
         """
-        if operator.op != "Mul" or len(operator.inputs) != 2:
+        if operator.op != "Mul" or len(operator.operands) != 2:
             return operator.op in CARRIERS
-        integers, scale = (self.tensors[self.before(name, ("Cast",))] for name in operator.inputs)
-        stored = integers.constant is not None and scale.constant is not None
-        return stored and integers.dtype in WEIGHT_INTEGERS
+        integers, scale = (self.tensors[self.before(n, ("Cast",))] for n in operator.operands)
+        is_stored = integers.constant is not None and scale.constant is not None
+        return is_stored and integers.dtype in WEIGHT_INTEGERS
 
     def before(self, name: str, through: Collection[str]) -> str:
-        """The value that ``name`` is made of, seen through the operators ``through``."""
-        return self._back(name, lambda maker: maker.op in through)
+        """The tensor that ``name`` is made of, seen through the operators ``through``."""
+        return self._back(name, lambda producer: producer.op in through)
 
     def _back(self, name: str, through: Callable[[Operator], bool]) -> str:
-        for _ in range(FARTHEST):  # a file may say that a value is made of itself
-            maker = self.producers.get(name)
-            if maker is None or not maker.inputs or not through(maker):
+        for _ in range(FARTHEST):
+            producer = self.producers.get(name)
+            if producer is None or not producer.operands or not through(producer):
                 break
-            name = maker.inputs[0]
+            name = producer.operands[0]
         return name
 
     def written(self, operator: Operator) -> int:
         """Bytes that ``operator`` writes."""
         return sum(self.tensors[name].size for name in operator.outputs)
 
+    def fused_activations(self) -> dict[str, str]:
+        """Activation -> the operator in front, where that has no other reader.
 
-def read_graph(path: Path) -> Graph:
-    """By the name's ending; `InputError` when it is no whole model, or of another format."""
-    readers = {".onnx": _read_onnx, ".tflite": _read_tflite}
-    if path.suffix not in readers:
-        raise InputError(f"{path} ends in none of {', '.join(readers)}")
-    with reading(path, path.suffix.removeprefix(".")):
-        return readers[path.suffix](path)
-
-
-def _read_onnx(path: Path) -> Graph:
-    onnx = import_onnx()
-    read_onnx(path)
-    graph = inferred(path).graph
-    kinds = {kind: name.lower() for name, kind in onnx.TensorProto.DataType.items()}
-    names = {"float": "float32", "double": "float64"}
-
-    def dtype(kind: int) -> str:
-        name = str(kinds.get(kind, "unknown"))
-        return names.get(name, name)
-
-    def stored(name: str, tensor: Any) -> Tensor:
-        shape, kind = tuple(tensor.dims), dtype(tensor.data_type)
-        return Tensor(name, shape, kind, partial(tensor_array, path, tensor), name)
-
-    values: dict[str, Tensor] = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
-        values[value.name] = Tensor(value.name, _onnx_shape(tensor), dtype(tensor.elem_type))
-    values |= {tensor.name: stored(tensor.name, tensor) for tensor in graph.initializer}
-    operators = []
-    for node in graph.node:
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "Constant" and "value" in attributes:
-            values[node.output[0]] = stored(node.output[0], attributes["value"])
-            continue
-        for name in (*node.input, *node.output):
-            values.setdefault(name, Tensor(name, None, "unknown"))
-        inputs = tuple(name for name in node.input if name)
-        outputs = tuple(name for name in node.output if name)
-        label = node.name or (outputs[0] if outputs else "")
-        operators.append(Operator(label, str(node.op_type), inputs, outputs, attributes))
-    given = tuple(v.name for v in graph.input if values[v.name].constant is None)
-    ends = tuple(v.name for v in graph.output)
-    return Graph("onnx", path.stat().st_size, tuple(operators), values, given, ends)
+        Runtimes compute both as one, and so does TFLite's own file: neither of them alone is
+        quantized, since what lies between has the range from before it was cut.
+        """
+        readers = Counter(name for operator in self.operators for name in operator.inputs)
+        readers.update(self.outputs)
+        return {
+            operator.name: self.producers[operator.inputs[0]].name
+            for operator in self.operators
+            if operator.op in ACTIVATIONS
+            and operator.inputs[0] in self.producers
+            and readers[operator.inputs[0]] == 1
+        }
 
 
-def _onnx_shape(tensor: Any) -> Shape:
-    """A free first size, the batch, counts as 1."""
-    if not tensor.HasField("shape"):
+def feeding(operators: Iterable[Operator], tensor: str | None) -> set[str]:
+    """Names of the operators that ``tensor`` depends on, its own included."""
+    producers = {out: operator for operator in operators for out in operator.outputs}
+    found: set[str] = set()
+    left = [tensor] if tensor in producers else []
+    while left:
+        operator = producers[str(left.pop())]
+        if operator.name not in found:
+            found.add(operator.name)
+            left += [name for name in operator.inputs if name in producers]
+    return found
+
+
+def size_bytes(shape: Sequence[int | str] | None, dtype: str) -> int | None:
+    """Bytes of a tensor; ``None`` when its shape is not fixed or its type has no size."""
+    count = elements(shape)
+    try:
+        bits = BITS[dtype] if dtype in BITS else 8 * np.dtype(dtype).itemsize
+    except TypeError:
         return None
-    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
-    if sizes and sizes[0] is None:
-        sizes[0] = 1
-    fixed = tuple(size for size in sizes if size is not None)
-    return fixed if len(fixed) == len(sizes) else None
-
-
-def _read_tflite(path: Path) -> Graph:
-    model, schema = read_tflite(path), import_schema()
-    check_sum(path, model)
-    with reading(path):
-        return _tflite_graph(path, model, schema)
-
-
-def _tflite_graph(path: Path, model: Any, schema: Any) -> Graph:
-    ops = {n: name for name, n in vars(schema.BuiltinOperator).items() if isinstance(n, int)}
-    kinds = {n: name.lower() for name, n in vars(schema.TensorType).items() if isinstance(n, int)}
-    graph = model.subgraphs[0]
-    values = {
-        str(i): _tflite_value(path, model, tensor, kinds.get(tensor.type, "unknown"))
-        for i, tensor in enumerate(graph.tensors or ())
-    }
-    operators = []
-    for operator in graph.operators or ():
-        code = model.operatorCodes[operator.opcodeIndex]
-        op = ops.get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
-        outputs = tuple(str(i) for i in indices(operator.outputs))
-        inputs = tuple(str(i) for i in indices(operator.inputs) if i >= 0)
-        label = values[outputs[0]].name if outputs else ""
-        name = text(code.customCode) if op == "CUSTOM" else op
-        options = vars(operator.builtinOptions) if operator.builtinOptions else {}
-        operators.append(Operator(label, name, inputs, outputs, options))
-    return Graph(
-        format="tflite",
-        file_bytes=path.stat().st_size,
-        operators=tuple(operators),
-        tensors=values,
-        inputs=tuple(str(i) for i in indices(graph.inputs)),
-        outputs=tuple(str(i) for i in indices(graph.outputs)),
-    )
-
-
-def _tflite_value(path: Path, model: Any, tensor: Any, dtype: str) -> Tensor:
-    data = model.buffers[tensor.buffer].data
-    shape = tuple(indices(tensor.shape))
-    name, key = text(tensor.name), str(int(tensor.buffer))
-    if tensor.sparsity is not None:
-        return Tensor(name, shape, dtype, partial(dense, path, model, tensor), key, sparse=True)
-    if data is None or len(data) == 0:
-        return Tensor(name, shape, dtype)
-
-    def array() -> Array:
-        # Packed types (int4) and strings stay the bytes that they are.
-        plain = dtype not in BITS and dtype not in ("string", "resource", "variant")
-        with reading(path):
-            raw = np.frombuffer(bytes(data), np.dtype(dtype) if plain else np.uint8)
-            return raw.reshape(shape) if plain else raw
-
-    return Tensor(name, shape, dtype, array, key)
+    return None if count is None or not bits else -(-count * bits // 8)

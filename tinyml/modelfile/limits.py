@@ -11,14 +11,10 @@ MOST_TABLES = 1_000_000
 # What a file's offsets may lead to, counted each time: more is many pointers to one place.
 VISITED_PER_BYTE = 8
 VISITED_LEAST = MEBIBYTE
-# numpy has 64; a product over more sizes than that is no shape.
-LARGEST_RANK = 64
 # A dense tensor larger than this is a claim of the file, not a weight; and so are all
 # weights that it stores sparse together.
 LARGEST_ELEMENTS = 1 << 26
 LARGEST_SPARSE = 1 << 28
-# Operators that only carry a weight, between it and what multiplies by it.
-FARTHEST = 32
 # Nodes of an ONNX graph with its functions written out.
 MOST_NODES = 1_000_000
 # Fields of an ONNX model, message by message; messages, or functions, within each other.

@@ -12,7 +12,8 @@ from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.spec import Array
 from tinyml.modelfile.broken_file import check_file
 from tinyml.modelfile.external_data import place_of, read_place
-from tinyml.modelfile.limits import DEEPEST, LARGEST_MESSAGE, LARGEST_RANK, MOST_NODES
+from tinyml.modelfile.limits import DEEPEST, LARGEST_MESSAGE, MOST_NODES
+from tinyml.modelfile.ops import LARGEST_RANK
 from tinyml.modelfile.verify_protobuf import UnsoundError, verify_protobuf
 
 

@@ -1,30 +1,26 @@
-"""What a model file says of itself, in one vocabulary for every format."""
+"""What a model file holds, in one vocabulary for every format."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.graph import (
+    DEQUANTIZE,
+    WEIGHT_INTEGERS,
+    Graph,
+    Operator,
+    Tensor,
+    size_bytes,
+)
+from tinyml.modelfile.ops import PRODUCTS
+from tinyml.modelfile.read import Contents, TensorSummary, read_contents, read_graph
 
-from tinyml.modelfile.limits import LARGEST_RANK
-
-BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}
-# What a weight may be stored in, with a scale.
-WEIGHT_INTEGERS = ("int8", "uint8", "int4", "uint4")
-Shape = tuple[int | str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSummary:
-    """An input or output; a size that is not fixed is its name or ``?``."""
-
-    name: str
-    shape: Shape
-    dtype: str
+QUANTIZE = ("QuantizeLinear", "com.microsoft:QuantizeLinear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +89,114 @@ class Summary:
         return {**facts, "macs": self.macs, "float_macs": self.float_macs, "layers": layers}
 
 
-def counted(ops: Iterable[str]) -> dict[str, int]:
+def summarize(path: Path) -> Summary:
+    """Of the model file ``path``, whose shapes are inferred and nothing is run.
+
+    A free first size of an input (the batch) counts as 1 in MACs and activations. Raises
+    `InputError` when it is not a whole .onnx or .tflite, `MissingExtraError` without the package
+    that reads its format.
+    """
+    found = read_contents(path)
+    with reading(path):
+        return _summary(found)
+
+
+def _summary(found: Contents) -> Summary:
+    every = [layer_of(graph, own) for graph in found.graphs for own in graph.operators]
+    weights = {own.key: own for graph in found.graphs for own in _weights_in(graph)}
+    return Summary(
+        format=found.format,
+        inputs=found.inputs,
+        outputs=found.outputs,
+        ops=_counted(found.ops),
+        layers=tuple(layer for layer in every if layer.parameters or layer.macs != 0),
+        parameters=sum(weight.count for weight in weights.values()),
+        weight_bytes=sum(weight.stored for weight in weights.values()),
+        largest_activation_bytes=_largest_activation(found.graphs),
+        versions=found.versions,
+        custom_ops=found.custom,
+    )
+
+
+def read_operators(path: Path) -> tuple[Layer, ...]:
+    """Every operator of the main graph in its order, those without parameters too.
+
+    Raises as `summarize`.
+    """
+    graph = read_graph(path)
+    with reading(path):
+        return tuple(layer_of(graph, operator) for operator in graph.operators)
+
+
+def layer_of(graph: Graph, operator: Operator) -> Layer:
+    """What ``operator`` multiplies, and how much."""
+    weights = _weights(graph, operator)
+    largest = max(weights, key=lambda own: own.count, default=None)
+    flowing = [name for name in operator.operands if graph.stored(name) is None]
+    return Layer(
+        name=operator.label,
+        op=operator.op,
+        weight=largest.dtype if largest is not None else "",
+        activation=_dtype(graph, flowing[0]) if flowing else "",
+        parameters=sum(own.count for own in weights),
+        macs=macs(graph, operator),
+    )
+
+
+def macs(graph: Graph, operator: Operator) -> int | None:
+    """Multiply-accumulates of one call; ``None`` when a shape is not known."""
+    row = PRODUCTS.get(operator.op)
+    if row is None:
+        return 0
+    shapes = [graph.tensors[name].known_shape for name in operator.operands]
+    output = graph.tensors[operator.outputs[0]].known_shape if operator.outputs else None
+    return row.macs(operator.attributes, shapes, output)
+
+
+def _weights(graph: Graph, operator: Operator) -> list[Tensor]:
+    """The constants that are weights of ``operator``, found through what carries them."""
+    if graph.carries(operator) or operator.op in QUANTIZE:
+        return []
+    found = {}
+    for name in operator.operands:
+        own = graph.stored(name)
+        if own is not None and _is_weight(graph, operator, own):
+            found[own.name] = own
+    return list(found.values())
+
+
+def _is_weight(graph: Graph, operator: Operator, tensor: Tensor) -> bool:
+    """A float, or an integer that a scale belongs to."""
+    if "float" in tensor.dtype or tensor.scaled or graph.format == "tflite":
+        return "float" in tensor.dtype or tensor.scaled
+    is_scaled = operator.op in PRODUCTS or tensor.name not in operator.operands
+    return is_scaled and tensor.dtype in (*WEIGHT_INTEGERS, "int32")
+
+
+def _weights_in(graph: Graph) -> Iterator[Tensor]:
+    for operator in graph.operators:
+        yield from _weights(graph, operator)
+
+
+def _dtype(graph: Graph, name: str) -> str:
+    """dtype of a tensor, seen through the operator that dequantizes it."""
+    producer = graph.producers.get(name)
+    if producer is not None and producer.op in DEQUANTIZE:
+        name = producer.operands[0]
+    return graph.tensors[name].dtype
+
+
+def _largest_activation(graphs: Iterable[Graph]) -> int | None:
+    sizes = [
+        size_bytes(own.known_shape, own.dtype)
+        for graph in graphs
+        for name, own in graph.tensors.items()
+        if own.dtype != "unknown" and graph.stored(name) is None
+    ]
+    known = [size for size in sizes if size is not None]
+    return max(known) if known and len(known) == len(sizes) else None
+
+
+def _counted(ops: Iterable[str]) -> dict[str, int]:
     """Operators by name, the most frequent first, then by name."""
     return dict(sorted(Counter(ops).items(), key=lambda item: (-item[1], item[0])))
-
-
-def elements(shape: Sequence[int | str] | None) -> int | None:
-    """Number of elements; ``None`` when a size is not fixed, or they are too many for a shape."""
-    if shape is None or len(shape) > LARGEST_RANK:
-        return None
-    if any(not isinstance(size, int) or size < 0 for size in shape):
-        return None
-    return math.prod(int(size) for size in shape)
-
-
-def product(shape: Sequence[int | str] | None, *factors: int | str | None) -> int | None:
-    """Elements of ``shape`` times ``factors``; ``None`` when one of them is not known."""
-    return elements([*shape, *("?" if f is None else f for f in factors)]) if shape else None
-
-
-def size_bytes(shape: Sequence[int | str] | None, dtype: str) -> int | None:
-    """Bytes of a tensor; ``None`` when its shape is not fixed or its type has no size."""
-    count = elements(shape)
-    try:
-        bits = BITS[dtype] if dtype in BITS else 8 * np.dtype(dtype).itemsize
-    except TypeError:
-        return None
-    return None if count is None or not bits else -(-count * bits // 8)

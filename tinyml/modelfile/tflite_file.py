@@ -16,7 +16,8 @@ from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array
 from tinyml.modelfile.broken_file import check_file, reading
-from tinyml.modelfile.limits import LARGEST_RANK, VISITED_LEAST, VISITED_PER_BYTE
+from tinyml.modelfile.limits import VISITED_LEAST, VISITED_PER_BYTE
+from tinyml.modelfile.ops import LARGEST_RANK
 from tinyml.modelfile.verify_flatbuffer import UnsoundError, unions, verify_flatbuffer
 
 IDENTIFIER = b"TFL3"

@@ -1,18 +1,22 @@
-"""``tinyml.build_bundle``: the door for a module that a program holds."""
+"""``tinyml.build_bundle``: an export of a module that a program holds."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyml.core.bundle import Bundle
+from tinyml.core.errors import UsageError
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import NCHW, ExportSettings
+from tinyml.core.settings import settings_of, types_of
 from tinyml.core.spec import Arrays
 from tinyml.pipeline.export import bundle_from
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.metric import Function, Measuring
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.user_model import Asked, ModuleSource, check_metric_given
+from tinyml.pipeline.sources.user_model import Asked, ModuleSource, check_metric_given, read_states
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,79 +26,85 @@ def build_bundle(
     module: nn.Module,
     sample_inputs: Mapping[str, Any],
     target: str = "rpi",
-    formats: Sequence[str] = ("onnx", "tflite"),
     *,
     out: str | Path,
     name: str | None = None,
-    states: Mapping[str, str] | None = None,
     labels: Sequence[str] = (),
-    input_layout: str = "nchw",
-    precision: str = "fp32",
-    sparse: str = "auto",
-    io: str = "float",
+    calibration: Arrays | None = None,
     metric: str | Function | None = None,
     data: Arrays | None = None,
-    metric_direction: str | None = None,
-    metric_tolerance: float | None = None,
     force: bool = False,
-    keep_failed: Path | None = None,
-    timeout_s: float = 600.0,
-    memory_mb: int | None = None,
+    keep_failed: str | Path | None = None,
     report: Report | None = None,
+    **settings: Any,
 ) -> Bundle:
-    """Convert ``module``, check it against PyTorch and write a bundle.
-
-    The module is captured in eval mode in this process, and unchanged afterwards.
+    """Convert, check and bundle ``module``, which is captured here in eval mode, unchanged after.
 
     sample_inputs  arrays or tensors by input name: shapes and types become the signature
-    states         input -> output that is that input at the next call
     labels         names along the last axis of an output
-    input_layout   ``nhwc``: 4-D inputs come channels last, in the sample too
-    precision      as in ``tinyml export``, as are ``sparse`` and ``io``
+    calibration    inputs by name with a leading axis of samples, for a quantized precision
     metric         ``metric(predictions, targets) -> float``, with ``data``: inputs by name
                    with a leading axis of samples, and ``targets``
-    metric_direction  ``higher`` or ``lower`` is better; needed unless the metric is a share of
-                   samples, or its name says it, as accuracy does
-    metric_tolerance  how much worse than PyTorch's it may be; default: one sample of all or 1% of
-                   a share, 1% of any other
-    report         is told of progress, as mappings with ``text`` or ``title``, ``done``, ``total``
+    report         receives progress: mappings with ``text``, or ``title``, ``done``, ``total``
+    settings       those of `tinyml.core.export_settings.ExportSettings`, the options of
+                   ``tinyml export``; ``states`` may be a mapping from input to output
 
     Raises `UsageError`, `InputError`, `ExportError`, or `ValidationError` out of
     tolerance; then there is no bundle.
     """
     import numpy as np
 
-    from tinyml.core.errors import UsageError
-
+    if isinstance(states := settings.get("states"), Mapping):
+        settings["states"] = tuple(f"{into}={out_of}" for into, out_of in states.items())
+    chosen = ExportSettings(**settings)
+    _check_applicable(chosen)
     if (metric is None) != (data is None):
         raise UsageError("metric and data need each other")
-    check_metric_given(metric, metric_direction, metric_tolerance)
+    direction, tolerance = chosen.metric_direction, chosen.metric_tolerance
+    check_metric_given(metric, direction, tolerance)
     measuring = None
     if metric is not None and data is not None:
         arrays = {n: np.asarray(a) for n, a in data.items()}
-        measuring = Measuring(metric, arrays, metric_direction, metric_tolerance)
+        measuring = Measuring(metric, arrays, direction, tolerance)
     asked = Asked(
         sample={name: np.asarray(array) for name, array in sample_inputs.items()},
-        states=dict(states or {}),
+        states=read_states(chosen.states or ()),
         labels=tuple(labels),
-        layout=input_layout,
+        layout=chosen.input_layout or NCHW,
         measuring=measuring,
     )
-    called = name or type(module).__name__
-    job = ExportJob(
-        model=called,
-        target=target,
-        out=Path(out),
-        formats=tuple(formats),
-        precision=precision,
-        sparse=sparse,
-        io=io,
-        force=force,
-        keep_failed=keep_failed,
-        timeout_s=timeout_s,
-        memory_mb=memory_mb,
-    )
-    return bundle_from(job, ModuleSource(module, called, asked), report or _silent)
+    model = name or type(module).__name__
+    kept = Path(keep_failed) if keep_failed is not None else None
+    job = ExportJob(model, target, Path(out), force=force, keep_failed=kept, settings=chosen)
+    samples = None
+    if calibration is not None:
+        samples = {name: np.asarray(array) for name, array in calibration.items()}
+    source = ModuleSource(module, model, asked, samples)
+    return bundle_from(job, source, chosen, report or _silent)
 
+
+def _check_applicable(chosen: ExportSettings) -> None:
+    """`UsageError` for what a module in memory has no use for."""
+    for name in ("without_data", "strip_prefix"):
+        if getattr(chosen, name):
+            raise UsageError(
+                f"`{name}` is for a model that comes from files", hint=f"omit `{name}`"
+            )
+
+
+def _with_settings(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature with a parameter for each setting, for `help` and editors."""
+    own = inspect.signature(function)
+    fixed = [one for one in own.parameters.values() if one.kind != inspect.Parameter.VAR_KEYWORD]
+    kinds = types_of(ExportSettings)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(name, keyword, default=None, annotation=kinds[name])
+        for name in settings_of(ExportSettings)
+    ]
+    return own.replace(parameters=[*fixed, *options])
+
+
+build_bundle.__signature__ = _with_settings(build_bundle)  # type: ignore[attr-defined]
 
 _silent: Callable[[Mapping[str, Any]], None] = lambda event: None  # noqa: E731

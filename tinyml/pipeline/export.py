@@ -1,7 +1,7 @@
 """A model in, a checked bundle out: capture, convert, compare, write.
 
 Everything that can be refused is refused before anything is run. The bundle appears by
-one rename, after parity; out of tolerance there is none. The doors differ only in their
+one rename, after parity; out of tolerance there is none. The ways in differ only in their
 `Source`: a checkpoint, a registered name, a user's factory, a module in memory.
 """
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.folders import new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
@@ -25,12 +27,12 @@ from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import Written, write_quantized
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.export_job import ExportJob, source_of
+from tinyml.pipeline.sources.choose import source_of
 from tinyml.pipeline.sources.source import Report, Source
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
-from tinyml.pipeline.steps.export_plan import checked
+from tinyml.pipeline.steps.export_plan import Plan, checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
@@ -46,15 +48,16 @@ def export(job: ExportJob, report: Report) -> Bundle:
     `ExportError` when a converter refuses the model; `ValidationError` out of tolerance.
     """
     find_target(job.target)
-    return bundle_from(job, source_of(job), report)
+    source, settings = source_of(job)
+    return bundle_from(job, source, settings, report)
 
 
-def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
+def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report: Report) -> Bundle:
     """`export` of whatever ``source`` brings in."""
-    plan = checked(job, source)
+    plan = checked(job, source, settings)
     check_outside(job.out)
     check_outside(job.keep_failed)
-    making = new_folder(job.out, force=job.force, foreign=foreign_files)
+    making = new_folder(job.out, force=bool(job.force), foreign=foreign_files)
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
         subject = source.capture(work, partial(run, plan, work), report)
@@ -76,8 +79,8 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
             report({"text": line})
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        _gate(job, made.proof, made.models, draft, work)
-        if job.require_delegate:
+        _gate(plan, made.proof, made.models, draft, work)
+        if plan.settings.require_delegate:
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
@@ -87,9 +90,9 @@ def bundle_from(job: ExportJob, source: Source, report: Report) -> Bundle:
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.proof, facts
             )
-    if plan.quantize is not None and job.auto_precision:
-        found = save_found(plan, plan.quantize, made.kept)
-        report({"text": f"the same export without the search: --recipe {found}"})
+    if plan.settings.auto_precision:
+        found = save_found(plan, made.kept)
+        report({"text": f"the recipe of the same export, without the search: {found}"})
     return replace(bundle, folder=job.out)
 
 
@@ -106,15 +109,16 @@ def _scratch() -> Iterator[Path]:
 
 
 def _gate(
-    job: ExportJob, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+    plan: Plan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
-        parity.gate(proof, job.accepted_loss, job.remedies, by_runtime())
+        parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())
     except ValidationError as error:
-        if job.keep_failed is None:
-            hint = f"{error.hint}; --keep-failed DIR leaves a reproduction and a picture"
+        kept = plan.job.keep_failed
+        if kept is None:
+            hint = f"{error.hint}; `keep_failed=FOLDER` leaves a reproduction and a picture"
             raise ValidationError(error.message, hint=hint) from error
         with machine_errors("keeping the failed export"):
-            keep_failed(job.keep_failed, proof, models, draft, work)
-        hint = f"{error.hint}; python {job.keep_failed / SCRIPT} shows it again"
+            keep_failed(kept, proof, models, draft, work)
+        hint = f"{error.hint}; python {kept / SCRIPT} shows it again"
         raise ValidationError(error.message, hint=hint) from error

@@ -10,7 +10,8 @@ from typing import Any
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, require
-from tinyml.core.recipe import QAT, PruneRecipe, Recipe
+from tinyml.core.export_settings import QAT
+from tinyml.core.recipe import PruneRecipe, Recipe
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
 

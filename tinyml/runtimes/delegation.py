@@ -23,8 +23,7 @@ from typing import Any
 from tinyml.core.errors import InputError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile.summarize_tflite import read_operators
-from tinyml.modelfile.summary import Layer
+from tinyml.modelfile.summary import Layer, read_operators
 from tinyml.runtimes import in_child
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT

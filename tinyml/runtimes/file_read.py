@@ -21,7 +21,7 @@ from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.cut import cut_file
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
-from tinyml.modelfile.summary import Summary
+from tinyml.modelfile.summary import Summary, summarize
 from tinyml.runtimes import in_child
 from tinyml.runtimes.lint import lint
 from tinyml.runtimes.sparse_support import Engagement, engagement
@@ -50,24 +50,9 @@ class Cut:
     inputs: tuple[str, ...]
 
 
-def read_summary(path: Path) -> Summary:
-    """One model file by its suffix; `InputError` for any other, or one that is not whole."""
-    if path.suffix == ".tflite":
-        from tinyml.modelfile.summarize_tflite import summarize_tflite
-
-        return summarize_tflite(path)
-    if path.suffix == ".onnx":
-        from tinyml.modelfile.summarize_onnx import summarize_onnx
-
-        return summarize_onnx(path)
-    raise InputError(
-        f"{path} is not a model file that can be read", hint="give a bundle, a .tflite or an .onnx"
-    )
-
-
 def read_report(path: Path, target: str = "") -> FileReport:
     """`report_of`, in this process."""
-    summary = read_summary(path)
+    summary = summarize(path)
     found = lint(path, find_target(target) if target else None)
     return FileReport(summary, found, read_sparse(path) if path.suffix == ".tflite" else ())
 

@@ -10,7 +10,7 @@ from recorded import recorded
 from scipy.optimize import nnls
 from sparse_cases import CASES
 
-from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.read import read_graph
 from tinyml.runtimes.sparse_support.cluster import clusters
 from tinyml.runtimes.sparse_support.kernels import INSTRUCTIONS, features
 from tinyml.runtimes.sparse_support.nodes import nodes

@@ -14,15 +14,15 @@ from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import ValidationError
+from tinyml.core.export_job import export_job
+from tinyml.core.export_settings import QAT
 from tinyml.core.files import write_json
-from tinyml.core.recipe import QAT
 from tinyml.export.parity import GENERATED
 from tinyml.pipeline.answers.engines import Engine, choose
 from tinyml.pipeline.export import export
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.qat import QatJob, train_rounded
-from tinyml.pipeline.sources.export_job import ExportJob
 
 Report = Callable[[Mapping[str, Any]], None]
 ADAPTED: Mapping[str, Any] = {"rounding": "adaptive", "calibration_samples": 1000}
@@ -108,7 +108,7 @@ def _bundle(
     out.parent.mkdir(parents=True, exist_ok=True)
     weights = _trained_on(case, runs, report) if precision == QAT else case.checkpoint
     asked, options = ROWS[precision]
-    job = ExportJob(
+    job = export_job(
         model=str(weights),
         target="host",
         out=out,

@@ -24,8 +24,7 @@ from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.modelfile import sparse_storage, tflite_file
-from tinyml.modelfile.summarize_onnx import summarize_onnx
-from tinyml.modelfile.summarize_tflite import summarize_tflite
+from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -238,7 +237,7 @@ def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     out = tmp_path / f"q.{fmt}"
     out.write_bytes(quantized(path, planned(path, precision, kept)))
     assert unread_bytes(read_model(out)) == {}
-    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
+    facts = summarize(out)
     # 16 channels of 8 x 8 pixels, 27 taps each: the entry alone is quantized.
     assert facts.macs is not None
     assert facts.float_macs == facts.macs - 16 * 64 * 27
@@ -320,7 +319,7 @@ def test_macs_are_counted_through_integers(
 ) -> None:
     out = tmp_path / "q.onnx"
     out.write_bytes(quantized(floats["onnx"], planned(floats["onnx"], precision)))
-    facts = summarize_onnx(out)
-    assert facts.macs == summarize_onnx(floats["onnx"]).macs
+    facts = summarize(out)
+    assert facts.macs == summarize(floats["onnx"]).macs
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert "unknown" not in {layer.activation for layer in facts.layers}

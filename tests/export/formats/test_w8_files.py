@@ -23,9 +23,8 @@ from tinyml.export.formats.tflite import rewrites
 from tinyml.export.onnx_weights import channel_axis, weights_to_int8
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_weights
 from tinyml.modelfile import sparse_storage, tflite_file
-from tinyml.modelfile.graph import read_graph
-from tinyml.modelfile.summarize_onnx import summarize_onnx
-from tinyml.modelfile.summarize_tflite import summarize_tflite
+from tinyml.modelfile.read import read_graph
+from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 # ai-edge-quantizer opens a file like this itself.
@@ -74,7 +73,9 @@ def written(path: Path, plan: QuantPlan, out: Path) -> Path:
 
 def stored_weights(path: Path) -> list[Array]:
     """The int8 tensors of a file."""
-    values = (value.constant for value in read_graph(path).values.values() if value.dtype == "int8")
+    values = (
+        value.constant for value in read_graph(path).tensors.values() if value.dtype == "int8"
+    )
     return [np.asarray(constant()) for constant in values if constant is not None]
 
 
@@ -124,7 +125,7 @@ def test_the_weights_of_every_layer_are_stored_in_eight_bits(
     network = Many()
     assert sizes == sorted(p.numel() for p in network.parameters() if p.ndim > 1)
     assert len(sizes) == sum(own.scheme == "int8" for own in plan.tensors.values())
-    facts = summarize_onnx(out) if fmt == "onnx" else summarize_tflite(out)
+    facts = summarize(out)
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert {layer.activation for layer in facts.layers if layer.macs} == {"float32"}
 

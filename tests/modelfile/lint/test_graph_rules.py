@@ -13,10 +13,10 @@ from tiny_files import array, chain, onnx_file, product, single, tflite
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target, find_target
 from tinyml.modelfile import lint as package
-from tinyml.modelfile.graph import read_graph
 from tinyml.modelfile.lint import RULES
 from tinyml.modelfile.lint.large_activations import peak_bytes
 from tinyml.modelfile.lint.wording import in_bytes, many
+from tinyml.modelfile.read import read_graph
 
 F32 = "float32"
 

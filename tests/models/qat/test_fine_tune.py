@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.recipe import QAT, ExportRecipe, Recipe, TrainRecipe
+from tinyml.core.export_settings import QAT, ExportSettings
+from tinyml.core.recipe import Recipe, TrainRecipe
 from tinyml.core.spec import Array
 from tinyml.models.qat.fine_tune import STAGE, FineTuning
 from tinyml.models.training.fit import Fit
@@ -74,7 +75,7 @@ def learner(
 ) -> Learner:
     train = TrainRecipe(epochs=epochs, optimizer="adam", schedule="constant", learning_rate=0.05)
     return Learner(
-        recipe=Recipe("t", "net", train=train, export=ExportRecipe(precision=QAT)),
+        recipe=Recipe("t", "net", train=train, export=ExportSettings(precision=QAT)),
         part="final",
         title="t",
         batches=Stripes(),

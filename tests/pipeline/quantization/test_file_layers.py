@@ -20,7 +20,7 @@ def graph(*operators: Operator, weights: dict[str, Array] | None = None) -> Grap
     values = {name: Tensor(name, (1, 8, 4, 4), "float32") for name in names}
     for name, array in (weights or {}).items():
         values[name] = Tensor(name, array.shape, "float32", lambda array=array: array, name)
-    return Graph("onnx", 0, operators, values, ("x",), (operators[-1].outputs[0],))
+    return Graph(operators, (operators[-1].outputs[0],), ("x",), values)
 
 
 WEIGHTS: dict[str, tuple[tuple[int, ...], dict[str, Any], int, int]] = {
@@ -39,7 +39,9 @@ WEIGHTS: dict[str, tuple[tuple[int, ...], dict[str, Any], int, int]] = {
 def test_a_weight_is_read_along_its_own_axes(op: str) -> None:
     shape, attributes, outputs, inputs = WEIGHTS[op]
     weight = RANDOM.standard_normal(shape)
-    made = graph(Operator("n", op, ("x", "w"), ("y",), attributes), weights={"w": weight})
+    made = graph(
+        Operator("n", op, ("x", "w"), ("y",), attributes=attributes), weights={"w": weight}
+    )
     (own,) = layers(made, {"y": "body"})
     assert (own.name, own.source, own.output) == ("body", "x", "y")
     assert own.peaks.shape == (outputs,)
@@ -52,7 +54,7 @@ def test_a_weight_is_read_along_its_own_axes(op: str) -> None:
 def test_a_grouped_convolution_has_the_channels_of_its_groups(groups: int) -> None:
     weight = RANDOM.standard_normal((8, 8 // groups, 3, 3))
     weight[0] *= 100  # an output of the first group
-    conv = Operator("n", "Conv", ("x", "w"), ("y",), {"group": groups})
+    conv = Operator("n", "Conv", ("x", "w"), ("y",), attributes={"group": groups})
     (own,) = layers(graph(conv, weights={"w": weight}), {})
     first = own.norms[: 8 // groups]
     assert own.norms.shape == (8,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.pipeline.export import export
 from tinyml.pipeline.quantization.write_quantized import check_kept
 from tinyml.pipeline.sources.calibration import given
+from tinyml.pipeline.sources.choose import source_of
 
 
 @pytest.fixture
@@ -51,33 +53,33 @@ def test_an_export_with_such_data_writes_nothing(user: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"ranges": "min"}, "unknown method for ranges 'min'"),
-        ({"ranges": ""}, "unknown method for ranges ''"),
+        ({"ranges": "min"}, "unknown value 'min' of `ranges`"),
+        ({"ranges": ""}, "unknown value '' of `ranges`"),
         ({"calibration": Path("nowhere.npz")}, "no calibration data at nowhere.npz"),
-        ({"calibration_samples": 0}, "at least one is needed"),
-        ({"precision": "fp32", "ranges": "mse"}, "--ranges is for integers"),
-        ({"precision": "fp16", "keep_float": ("head",)}, "--keep-float is for integers"),
-        ({"precision": "fp32", "explain": True}, "--explain is for integers"),
-        ({"precision": "fp16", "equalize": True}, "--equalize is for integers"),
-        ({"precision": "fp32", "correct_bias": True}, "--correct-bias is for integers"),
+        ({"calibration_samples": 0}, "it takes 1 or more"),
+        ({"precision": "fp32", "ranges": "mse"}, "`ranges` is for quantized"),
+        ({"precision": "fp16", "keep_float": ("head",)}, "`keep_float` is for quantized"),
+        ({"precision": "fp32", "explain": True}, "`explain` is for quantized"),
+        ({"precision": "fp16", "equalize": True}, "`equalize` is for quantized"),
+        ({"precision": "fp32", "correct_bias": True}, "`correct_bias` is for quantized"),
         ({"precision": "w8-dynamic", "correct_bias": True}, "--correct-bias is not for w8-dynamic"),
-        ({"weight_scales": "per-row"}, "unknown kind of weight scales 'per-row'"),
-        ({"front_end": "int16"}, "unknown kind of front end 'int16'"),
-        ({"precision": "fp32", "front_end": "int8"}, "--front-end is for integers"),
-        ({"precision": "int8"}, "unknown precision 'int8'"),
-        ({"precision": "fp32", "ranges": ""}, "--ranges is for integers"),
-        ({"max_drop_points": 1.0}, "--max-drop-points is for --auto-precision"),
-        ({"precision": "fp32", "max_drop_points": 1.0}, "--max-drop-points is for --auto"),
-        ({"precision": "w8-dynamic", "ranges": "mse"}, "--ranges is for ranges that are fixed"),
+        ({"weight_scales": "per-row"}, "unknown value 'per-row' of `weight_scales`"),
+        ({"front_end": "int16"}, "unknown value 'int16' of `front_end`"),
+        ({"precision": "fp32", "front_end": "int8"}, "`front_end` is for quantized"),
+        ({"precision": "int8"}, "unknown value 'int8' of `precision`"),
+        ({"precision": "fp32", "ranges": "entropy"}, "`ranges` is for quantized"),
+        ({"max_drop_points": 1.0}, "`max_drop_points` is for `auto_precision`"),
+        ({"precision": "fp32", "max_drop_points": 1.0}, "`max_drop_points` is for `auto"),
+        ({"precision": "w8-dynamic", "ranges": "mse"}, "`ranges` is for ranges that are fixed"),
         ({"precision": "w8-dynamic", "calibration": Path("c.npz")}, "w8-dynamic finds its own"),
-        ({"precision": "w8-dynamic", "calibration_samples": 9}, "--calibration-samples is for"),
+        ({"precision": "w8-dynamic", "calibration_samples": 9}, "`calibration_samples` is for"),
         ({"precision": "w8", "ranges": "mse"}, "w8 leaves activations in float32"),
         ({"precision": "w8", "correct_bias": True}, "--correct-bias is not for w8: it takes no"),
-        ({"precision": "fp32", "rounding": "adaptive"}, "--rounding is for integers"),
-        ({"rounding": "stochastic"}, "unknown kind of rounding 'stochastic'"),
+        ({"precision": "fp32", "rounding": "adaptive"}, "`rounding` is for quantized"),
+        ({"rounding": "stochastic"}, "unknown value 'stochastic' of `rounding`"),
         ({"precision": "w8", "rounding": "adaptive"}, "adaptive is not for w8: it takes no"),
         ({"rounding": "adaptive", "correct_bias": True}, "biases are corrected already"),
-        ({"calibration_samples": 9}, "how many of --calibration's are taken"),
+        ({"calibration_samples": 9}, "how many of `calibration` are used"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
@@ -85,6 +87,27 @@ def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         export(job(user, **{"calibration": None, **asked}), silent)
+
+
+@pytest.mark.parametrize(
+    ("export_section", "asked", "said"),
+    [
+        ('precision = "fp32"\nranges = "mse"', {}, "`ranges` is for quantized precisions"),
+        ("equalize = true", {}, "`equalize` is for quantized precisions"),
+        ('precision = "w8"\nranges = "mse"', {}, "w8 leaves activations in float32"),
+        ('precision = "w8a8-static"\nio = "int8"', {"precision": "fp16"}, "fp16 has no integers"),
+    ],
+)
+def test_a_recipes_setting_is_refused_like_the_option_unless_it_is_taken_back(
+    user: Path, export_section: str, asked: dict[str, Any], said: str
+) -> None:
+    (user / "r.toml").write_text(f'model = "net"\n[export]\n{export_section}\n')
+    called = {"calibration": None, "precision": None, "recipe": user / "r.toml", **asked}
+    with pytest.raises(UsageError, match=said) as caught:
+        export(job(user, **called), silent)
+    (name,) = re.findall("take back what the recipe sets: `([a-z_]+)=None`", caught.value.hint)
+    _source, settings = source_of(job(user, unset=(name,), **called))
+    assert getattr(settings, name) is None
 
 
 def test_an_unknown_stage_to_keep_is_refused_before_any_conversion(user: Path) -> None:

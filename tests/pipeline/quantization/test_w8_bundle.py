@@ -17,10 +17,10 @@ from torch import nn
 from tinyml import build_bundle
 from tinyml.core.bundle import Bundle, read
 from tinyml.core.errors import ExportError, UsageError
+from tinyml.core.export_job import ExportJob, export_job
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect_sparse import inspect_sparse
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.trained import saved_model
 from tinyml.pipeline.verify import verify
 
@@ -46,7 +46,7 @@ def job(user: Path, **asked: Any) -> ExportJob:
         "sample": user / "s.npz",
         "precision": "w8",
     }
-    return ExportJob(**{**chosen, **asked})
+    return export_job(**{**chosen, **asked})
 
 
 def test_a_users_network_needs_no_calibration(user: Path) -> None:

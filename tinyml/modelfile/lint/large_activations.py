@@ -28,15 +28,15 @@ def large_activations(graph: Graph, target: Target | None) -> Iterator[Finding]:
 
 def peak_bytes(graph: Graph) -> tuple[int, str]:
     """(largest sum of the values alive at once, the operator at which that is)."""
-    last = {name: place for place, o in enumerate(graph.operators) for name in o.inputs}
+    last = {name: place for place, o in enumerate(graph.operators) for name in o.operands}
     last |= dict.fromkeys(graph.outputs, len(graph.operators))
     alive = sum(graph.tensors[name].size for name in graph.inputs)
     peak, node = alive, graph.inputs[0] if graph.inputs else ""
     for place, operator in enumerate(graph.operators):
         alive += graph.written(operator)
         if alive > peak:
-            peak, node = alive, operator.name
-        for name in {*operator.inputs, *operator.outputs}:
+            peak, node = alive, operator.label
+        for name in {*operator.operands, *operator.outputs}:
             if graph.tensors[name].constant is None and last.get(name, place) == place:
                 alive -= graph.tensors[name].size
     return peak, node

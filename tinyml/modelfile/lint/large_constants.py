@@ -15,13 +15,13 @@ import numpy as np
 from tinyml.core.diagnosis import Finding
 from tinyml.core.spec import Array
 from tinyml.core.target import Target
-from tinyml.modelfile.graph import PRODUCTS, Graph, Tensor
+from tinyml.modelfile.graph import Graph, Tensor
 from tinyml.modelfile.lint.wording import in_bytes
+from tinyml.modelfile.ops import WEIGHTED
 
 SHARE = 0.1
 LEAST_BYTES = 4096
 ZEROS = 0.75
-WEIGHED = (*PRODUCTS, "GATHER", "Gather", "EMBEDDING_LOOKUP")
 REPEATED = "store one slice and expand it when it is used"
 SPARSE = "compute it from what is not zero, or split it: grouped or block-wise products"
 TABLE = "compute it in the graph, store it smaller, or drop the buffer if it is not needed"
@@ -41,7 +41,7 @@ def large_constants(graph: Graph, target: Target | None) -> Iterator[Finding]:
     for value in sorted(large, key=lambda value: -value.size):
         assert value.constant is not None
         readers = users[value.key]
-        why, cure = _reason(value.constant(), bool(readers) and readers <= set(WEIGHED))
+        why, cure = _reason(value.constant(), bool(readers) and readers <= WEIGHTED.keys())
         if why:
             share = value.size / graph.file_bytes
             cost = f"{in_bytes(value.size)}, {share:.0%} of the file, {why}"

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
-from tinyml.modelfile.graph import Graph, Operator
-from tinyml.modelfile.limits import FARTHEST
+from tinyml.modelfile.graph import FARTHEST, Graph, Operator
 from tinyml.modelfile.lint.wording import in_bytes, many
+from tinyml.modelfile.ops import PRODUCTS
 
 SHARE = 0.01
 LAYOUTS = ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 3, 4, 1), (0, 4, 1, 2, 3))
-CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "Conv", "ConvTranspose")
 THROUGH = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "PAD", "Reshape", "Unsqueeze", "Squeeze", "Pad")
 CURES = {
     "tflite": "give the input channels last: --input-layout nhwc; between layers, use operators "
@@ -35,13 +34,13 @@ def layout_transposes(graph: Graph, target: Target | None) -> Iterator[Finding]:
     if moving and size > SHARE * total:
         most = max(moving, key=graph.written)
         cost = f"{many(len(moving), 'layout transpose')}, {in_bytes(size)} moved a call"
-        yield Finding("layout_transposes", most.name, cost, CURES[graph.format])
+        yield Finding("layout_transposes", most.label, cost, CURES[graph.format])
 
 
 def _moves_layout(graph: Graph, operator: Operator) -> bool:
     if operator.op not in ("TRANSPOSE", "Transpose"):
         return False
-    source = graph.tensors[operator.inputs[0]]
+    source = graph.tensors[operator.operands[0]]
     order = _order(graph, operator)
     if source.constant is not None or source.shape is None or not order:
         return False
@@ -54,21 +53,25 @@ def _moves_layout(graph: Graph, operator: Operator) -> bool:
 def _order(graph: Graph, operator: Operator) -> tuple[int, ...]:
     if graph.format == "onnx":
         return tuple(operator.attributes.get("perm", ()))
-    constant = graph.tensors[operator.inputs[1]].constant
+    constant = graph.tensors[operator.operands[1]].constant
     return tuple(int(axis) for axis in constant().reshape(-1)) if constant else ()
 
 
 def _near_convolution(graph: Graph, operator: Operator) -> bool:
     """Whether a convolution makes or takes its value, seen through reshaping."""
-    maker = graph.producers.get(graph.before(operator.inputs[0], THROUGH))
-    if maker is not None and maker.op in CONVOLUTIONS:
+    maker = graph.producers.get(graph.before(operator.operands[0], THROUGH))
+    if maker is not None and _is_convolution(maker):
         return True
     front, seen = list(operator.outputs), set(operator.outputs)
     while front and len(seen) < FARTHEST:
         for user in graph.consumers.get(front.pop(), ()):
-            if user.op in CONVOLUTIONS:
+            if _is_convolution(user):
                 return True
             if user.op in THROUGH:
                 front += [name for name in user.outputs if name not in seen]
                 seen.update(user.outputs)
     return False
+
+
+def _is_convolution(operator: Operator) -> bool:
+    return operator.op in PRODUCTS and PRODUCTS[operator.op].is_convolution

@@ -25,8 +25,8 @@ def slice_forests(graph: Graph, target: Target | None) -> Iterator[Finding]:
     roots: dict[str, str] = {}
     trees: dict[str, list[Operator]] = {}
     for operator in graph.operators:
-        if operator.op in OPS and graph.tensors[operator.inputs[0]].constant is None:
-            root = roots.get(operator.inputs[0], operator.inputs[0])
+        if operator.op in OPS and graph.tensors[operator.operands[0]].constant is None:
+            root = roots.get(operator.operands[0], operator.operands[0])
             roots |= dict.fromkeys(operator.outputs, root)
             trees.setdefault(root, []).append(operator)
     for root, slices in trees.items():

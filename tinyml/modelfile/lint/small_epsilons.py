@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
 from tinyml.modelfile.graph import Graph, Operator
-from tinyml.modelfile.summary import elements
 
 LEAST = 1e-7
 GUARDS = ("ADD", "MAXIMUM", "Add", "Max", "Clip")
@@ -33,7 +32,7 @@ def small_epsilons(graph: Graph, target: Target | None) -> Iterator[Finding]:
         if epsilon is not None and 0.0 < epsilon < LEAST:
             yield Finding(
                 "small_epsilons",
-                operator.name,
+                operator.label,
                 f"{epsilon:.3g} is lost beside values near 1, and is 0 in float16: "
                 "a logarithm or division by zero on silence",
                 CURE,
@@ -46,7 +45,7 @@ def _epsilon(graph: Graph, operator: Operator) -> float | None:
     if operator.op not in GUARDS or not _is_guard(graph, operator):
         return None
     for value in graph.constants(operator):
-        single = elements(value.shape) == 1
+        single = value.count == 1
         if value.constant is not None and single and value.dtype.startswith("float"):
             array = value.constant()
             return float(array.reshape(-1)[0])

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
-from tinyml.modelfile.graph import PRODUCTS, Graph, Operator
+from tinyml.modelfile.graph import Graph, Operator
 from tinyml.modelfile.lint.wording import in_bytes, many
+from tinyml.modelfile.ops import PRODUCTS
 
 STEPS = 6
 # Each is looked for in the whole graph.
@@ -35,7 +36,7 @@ def unrolled_recurrences(graph: Graph, target: Target | None) -> Iterator[Findin
         name = _weight(graph, users[0], key)
         cost = f"{many(steps, 'step')} of '{name}' in {len(between) + 2:,} of "
         cost += f"{many(len(graph.operators), 'operator')}, {in_bytes(size)} written"
-        yield Finding("unrolled_recurrences", users[0].name, cost, CURE)
+        yield Finding("unrolled_recurrences", users[0].label, cost, CURE)
 
 
 def _users(graph: Graph) -> dict[str, list[Operator]]:
@@ -56,7 +57,7 @@ def _reached(
     """The operators that the values ``start`` lead to, or come from."""
     reached, found = set(start), []
     for operator in operators if forwards else reversed(operators):
-        near, far = (operator.inputs, operator.outputs)[:: 1 if forwards else -1]
+        near, far = (operator.operands, operator.outputs)[:: 1 if forwards else -1]
         if reached.intersection(near):
             reached.update(far)
             found.append(operator)

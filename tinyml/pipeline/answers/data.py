@@ -70,14 +70,14 @@ def check_same(saved: Checkpoint, found: ImageSet | RecordingSet, otherwise: str
     if not is_same(saved.facts, found):
         raise DataError(
             f"this is not the data that the model was trained on: '{found.name}' has changed",
-            hint=f"give the same data with --data, or {otherwise}",
+            hint=f"give the same data with `data`, or {otherwise}",
         )
 
 
 def _options(recipe: Recipe, root: Path | None) -> dict[str, str | int | float | bool]:
     options = dict(recipe.data.options)
     if root is not None and recipe.data.set in GENERATED:
-        raise UsageError(f"the {recipe.data.set} set is generated: it takes no --data")
+        raise UsageError(f"the {recipe.data.set} set is generated: it takes no `data`")
     if root is not None:
         options["root"] = str(root)
     return options

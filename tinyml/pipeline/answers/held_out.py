@@ -138,7 +138,7 @@ def _images(
     saved: Checkpoint, decision: ImageDecision, data: Path | None, report: Report
 ) -> Images:
     loaded = image_set(saved.recipe, data, decision, report)
-    check_same(saved, loaded, "judge parity alone with --without-data")
+    check_same(saved, loaded, "check parity alone with `without_data`")
     count = len(loaded.test.labels)
     spread = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int)
     pixels, labels = np.array(loaded.test.images[spread]), loaded.test.labels[spread]
@@ -148,7 +148,7 @@ def _images(
 def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
     persons = set(saved.facts["split"]["validation"])
     loaded = recording_set(saved.recipe, data)
-    check_same(saved, loaded, "judge parity alone with --without-data")
+    check_same(saved, loaded, "check parity alone with `without_data`")
     left_out = set(saved.facts["left_out"])
     found = [r for r in loaded.recordings if r.person in persons and r.id not in left_out]
     decision = of_recordings(saved.decision)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
 from tinyml.core.spec import TensorSpec
-from tinyml.modelfile.summary import TensorSummary
+from tinyml.modelfile.read import TensorSummary
 from tinyml.pipeline import formats
 from tinyml.pipeline.comparison.files import Both, Contents, both
 

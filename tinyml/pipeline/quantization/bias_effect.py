@@ -14,7 +14,7 @@ from tinyml.export.formats.onnx.quantized_io import DEQUANTIZED
 from tinyml.export.quantization.findings.evidence import Bias
 from tinyml.export.quantization.joins import PROBABILITIES
 from tinyml.export.quantization.plan import QuantPlan
-from tinyml.modelfile.graph import read_graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.quantization.bias_shift import bias_shifts, editor_of
 from tinyml.pipeline.quantization.quantize import NO_CORRECTION, read_operators

@@ -20,7 +20,8 @@ from tinyml.export.quantization.findings.evidence import Evidence, Watched
 from tinyml.export.quantization.joins import JOINS
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precisions import integers_of
-from tinyml.modelfile.graph import Graph, read_graph
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.quantization.bias_effect import bias_effect

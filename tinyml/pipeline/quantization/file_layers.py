@@ -10,7 +10,8 @@ import numpy as np
 from tinyml.core.spec import Array
 from tinyml.export.operators import ACTIVATIONS
 from tinyml.export.quantization.findings.evidence import Layer
-from tinyml.modelfile.graph import PRODUCTS, Graph, Operator, Tensor
+from tinyml.modelfile.graph import Graph, Operator, Tensor
+from tinyml.modelfile.ops import PRODUCTS
 
 # Where a product's output has its channels.
 AXES = {

@@ -11,6 +11,7 @@ from typing import Any
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.export_settings import OFF
 from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
@@ -199,11 +200,11 @@ def _perform(
     plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
 ) -> tuple[ModelFile, ...]:
     report({"text": f"quantizing to {plan.precision}"})
-    jobs = children(floats, work, draft, sparse=plan.sparse)
+    jobs = children(floats, work, draft, sparse=plan.settings.sparse)
     made = [conversion_child(*own, work) for own in jobs]
     run_children(plan, made)
     for path, child in zip(floats, made, strict=True):
-        if format_of(path).stores_sparse and plan.sparse != "off":
+        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
             store_safely(plan, child, draft / path.name, report)
         if line := size_line(path, draft / path.name, plan.precision):
             report({"text": line})

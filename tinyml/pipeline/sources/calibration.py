@@ -20,7 +20,7 @@ from tinyml.pipeline.sources.arrays import check_inputs, rows_of
 
 Report = Callable[[Mapping[str, Any]], None]
 SAMPLES = 200
-INSTEAD = "give inputs with --calibration samples.npz"
+INSTEAD = "give inputs with `calibration=samples.npz`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Calibration:
 
 
 def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
-    """A user's ``--calibration``; `InputError` where it is empty or does not fit."""
+    """A user's ``calibration``; `InputError` where it is empty or does not fit."""
     samples = check_inputs(signature, arrays, "the calibration data")
     chosen = spread(samples, count)
     rows = {
@@ -69,7 +69,7 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
     if not saved.facts:
         raise UsageError(
             "integers need calibration, and these weights come without a data set",
-            hint="give inputs with --calibration samples.npz",
+            hint="give inputs with `calibration=samples.npz`",
         )
     name = saved.signature.inputs[0].name
     rows = (

@@ -54,7 +54,7 @@ class Measuring:
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        check_direction(self.name, self.direction, self.tolerance)
+        check_direction(self.name, self.direction)
 
     @property
     def better(self) -> str | None:

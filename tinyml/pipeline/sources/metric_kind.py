@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal, get_args
 
-from tinyml.core import registry
 from tinyml.core.errors import InputError, UsageError
-from tinyml.core.finite import check_finite
 
-Direction = Literal["higher", "lower"]
-DIRECTIONS: tuple[str, ...] = get_args(Direction)
-HINT = (
-    "say which is better: --metric-direction lower, or higher "
-    "(in build_bundle metric_direction='lower')"
-)
+HINT = "say which is better: `metric_direction=lower`, or higher"
 # Of a function's name in words; those of the first are found inside of words too.
 LOSS_PARTS = ("loss", "error", "perplexity", "distance", "divergence", "deviation")
 LOSS_WORDS = (
@@ -31,17 +23,8 @@ GAIN_WORDS = {"accuracy", "acc", "recall", "precision", "auc", "auroc", "iou", "
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
-def check_direction(name: str, direction: str | None, tolerance: float | None) -> None:
-    """Before any work: `UsageError` for the metric ``name`` where nobody says which way is worse.
-
-    Also for an unknown direction or a negative tolerance; `InputError` for one that is not finite.
-    """
-    if direction is not None and direction not in DIRECTIONS:
-        raise registry.unknown_name("direction of a metric", direction, DIRECTIONS)
-    if tolerance is not None:
-        check_finite("the setting", {"metric_tolerance": tolerance})
-        if tolerance < 0:
-            raise UsageError(f"the metric's tolerance is {tolerance:g}: 0 or more is needed")
+def check_direction(name: str, direction: str | None) -> None:
+    """Before any work: `UsageError` where it is unknown which value of ``name`` is better."""
     if direction is None and sounds_like_loss(name):
         raise UsageError(
             f"the metric '{name}' sounds like a loss: whether lower is better is not given",

@@ -126,7 +126,7 @@ def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry
         raise registry.unknown_name("model", name, registry.MODELS)
     if weights is None:
         raise UsageError(
-            f"'{name}' is a model's name: it needs --weights",
+            f"'{name}' is a model's name: it needs `weights`",
             hint="give a safetensors state dict, or a checkpoint of tinyml train",
         )
     require("torch", "torch", "train")
@@ -143,7 +143,7 @@ def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry
 
 
 def sample_for(entry: ModelEntry, path: Path | None) -> Arrays | None:
-    """The arrays of ``--sample``; `InputError` unless they are the model's inputs."""
+    """The arrays of ``sample``; `InputError` unless they are the model's inputs."""
     if path is None:
         return None
     sample = read_npz(path)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.core.export_settings import NCHW
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature
@@ -24,7 +25,6 @@ from tinyml.pipeline.sources.user_code import check_code
 
 NOTE = "nobody measured accuracy: parity was judged on the sample and on generated inputs"
 SAMPLE, DATA = "sample.npz", "data.npz"
-LAYOUTS = ("nchw", "nhwc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,11 @@ class Asked:
     sample: Arrays
     states: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
-    layout: str = "nchw"
+    layout: str = NCHW
     measuring: Measuring | None = None
 
     def __post_init__(self) -> None:
         check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
-        if self.layout not in LAYOUTS:
-            raise UsageError(
-                f"unknown input layout '{self.layout}'", hint=f"known: {', '.join(LAYOUTS)}"
-            )
 
     def write(self, work: Path) -> None:
         """Put the arrays where `tinyml.pipeline.sources.user_capture` reads them."""
@@ -73,7 +69,7 @@ class FactorySource:
         if self.weights is not None and not self.weights.is_file():
             raise UsageError(f"no weights at {self.weights}", hint="give a state dict's file")
         if self.strip_prefix and self.weights is None:
-            raise UsageError("--strip-prefix is about names in --weights, which is not given")
+            raise UsageError("`strip_prefix` is about names in `weights`, which is not given")
 
     @property
     def name(self) -> str:
@@ -115,11 +111,15 @@ class FactorySource:
 
 @dataclass(slots=True)
 class ModuleSource:
-    """A module of the calling process: it cannot be sent elsewhere, so it is captured here."""
+    """A module of the calling process: it cannot be sent elsewhere, so it is captured here.
+
+    samples  inputs by name with a leading axis, to calibrate on
+    """
 
     module: Any
     name: str
     asked: Asked
+    samples: Arrays | None = None
 
     @property
     def runs_user_code(self) -> bool:
@@ -136,7 +136,8 @@ class ModuleSource:
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report
     ) -> Calibration:
-        return _calibration(self.asked, signature, arrays, count)
+        given_samples = self.samples if arrays is None else arrays
+        return _calibration(self.asked, signature, given_samples, count)
 
     def accuracy(
         self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
@@ -206,15 +207,15 @@ def read_measuring(
     direction: str | None = None,
     tolerance: float | None = None,
 ) -> Measuring | None:
-    """``--metric`` and ``--data``, which need each other, and what is said of the metric."""
+    """The metric and its data, which need each other, and what is said of the metric."""
     check_metric_given(metric, direction, tolerance)
     if metric is None and data is None:
         return None
     if metric is None:
-        raise UsageError("--data is for --metric, which is not given")
+        raise UsageError("`data` is for `metric`, which is not given")
     check_code(metric)
     if data is None:
-        raise UsageError("--metric needs --data", hint=f"an .npz of inputs and '{TARGETS}'")
+        raise UsageError("`metric` needs `data`", hint=f"an .npz of inputs and '{TARGETS}'")
     arrays = read_npz(data)
     if TARGETS not in arrays:
         raise InputError(f"{data} has no '{TARGETS}'", hint=f"it has: {', '.join(arrays)}")
@@ -226,8 +227,8 @@ def check_metric_given(metric: object, direction: str | None, tolerance: float |
     for name, value in (("direction", direction), ("tolerance", tolerance)):
         if metric is None and value is not None:
             raise UsageError(
-                f"--metric-{name} is for --metric, which is not given",
-                hint=f"omit --metric-{name}, or add --metric my_eval.py:FUNCTION",
+                f"`metric_{name}` is for `metric`, which is not given",
+                hint=f"omit `metric_{name}`, or add `metric=my_eval.py:FUNCTION`",
             )
 
 
@@ -250,5 +251,5 @@ def read_states(pairs: Sequence[str]) -> dict[str, str]:
     split = [pair.partition("=") for pair in pairs]
     for pair, (into, _, out) in zip(pairs, split, strict=True):
         if not into or not out:
-            raise UsageError(f"--state {pair} is not IN=OUT")
+            raise UsageError(f"`states={pair}` is not IN=OUT")
     return {into: out for into, _, out in split}

@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import tinyml
+from tinyml import board_scripts
 from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
 from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.image_decision import ImageDecision
 from tinyml.pages.card import model_card
-from tinyml.pages.run_script import (
-    ARRAYS_SCRIPT,
-    IMAGES_SCRIPT,
-    RUN_SCRIPT,
-    board_script,
-)
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources.source import Subject
@@ -48,10 +43,9 @@ def assemble(
     """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
-    script = _script(subject)
-    board = [model for model in models if named(model.format).has_script]
-    if script and board:
-        write_text(folder / RUN, board_script(script, quantized_io=bool(board[0].ends)))
+    on_board = any(named(model.format).has_script for model in models)
+    if on_board and _takes_files(subject):
+        write_text(folder / RUN, board_scripts.RUN.read_text(encoding="utf-8"))
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
@@ -77,13 +71,10 @@ def assemble(
     return replace(bundle, digest=sha256(folder / MANIFEST))
 
 
-def _script(subject: Subject) -> str | None:
-    """The ``run.py`` for what the model takes: arrays, images, waveforms, or none."""
-    if subject.decision is None:
-        return ARRAYS_SCRIPT
-    if isinstance(subject.decision, ImageDecision):
-        return IMAGES_SCRIPT
-    return None if subject.decision.whole else RUN_SCRIPT
+def _takes_files(subject: Subject) -> bool:
+    """Whether `run.py` can feed the model: it squeezes no recording to a number of points."""
+    decision = subject.decision
+    return decision is None or isinstance(decision, ImageDecision) or not decision.whole
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -56,12 +56,12 @@ def summary(found: Delegation) -> str:
 
 
 def check_requirement(formats: Sequence[str]) -> None:
-    """`UsageError` where --require-delegate has nothing to ask."""
+    """`UsageError` where ``require_delegate`` has nothing to ask."""
     able = [known.name for known in all_formats() if runtime_of(known).has_delegate]
     if not set(able) & set(formats):
         raise UsageError(
-            f"--require-delegate is for {' and '.join(able)}: {NO_DELEGATE}",
-            hint=f"add --formats {able[0]}",
+            f"`require_delegate` is for {' and '.join(able)}: {NO_DELEGATE}",
+            hint=f"choose `formats={able[0]}`",
         )
 
 

@@ -1,27 +1,27 @@
-"""An export's job, checked against what there is, before anything is run."""
+"""An export's job and settings, checked against what is available, before anything runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import INT8, QAT, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
-from tinyml.core.quant_params import IO
-from tinyml.core.recipe import QAT, ExportRecipe
-from tinyml.core.recipe import read as read_recipe
+from tinyml.core.settings import asked_for, complete, given, settings_of
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precisions import integers_of
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.formats import named, runtime_of
 from tinyml.pipeline.quantization.quantize import QuantizeJob
-from tinyml.pipeline.sources.export_job import ExportJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
+from tinyml.pipeline.sources.user_model import ModuleSource
 from tinyml.pipeline.steps.delegation import check_requirement
 
-SPARSE = ("auto", "off")
 NO_INT8_ENDS = {
     "fp32": "fp32 has no integers",
     "fp16": "fp16 has no integers",
@@ -29,12 +29,16 @@ NO_INT8_ENDS = {
     "w8a16": "the activations of w8a16 have 16 bits",
     "w8": "the activations of w8 stay float32",
 }
-OF_RANGES = ("--ranges", "--calibration", "--calibration-samples")
+OF_RANGES = ("ranges", "calibration", "calibration_samples")
+SEARCHED = (
+    "`auto_precision` kept every layer in float32 that it found to help: try another `ranges`, "
+    "more samples with `calibration`, or `precision=fp16`"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The job, checked: nothing in it is unknown any more; ``quantize``: for integers.
+    """The job and its settings, checked and complete; ``quantize``: for quantized precisions.
 
     ``worker`` runs the steps that are ours.
     """
@@ -42,63 +46,97 @@ class Plan:
     job: ExportJob
     source: Source
     target: Target
-    formats: tuple[str, ...]
-    precision: str
-    sparse: str
+    settings: ExportSettings
     quantize: QuantizeJob | None
     worker: Worker
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Formats of the model files, each once."""
+        return tuple(dict.fromkeys(self.settings.formats))
+
+    @property
+    def precision(self) -> str:
+        """Registered name of the precision."""
+        return self.settings.precision
 
     @property
     def memory_mb(self) -> int:
         """What one child may use."""
         return self.worker.memory_mb
 
+    @property
+    def accepted_loss(self) -> float | None:
+        """Accepted loss of the metric of the validation set, a fraction of 1; ``None``: default."""
+        return accepted_loss(self.settings)
 
-def checked(job: ExportJob, source: Source) -> Plan:
-    """`UsageError` or `MissingExtraError` for what cannot be done, before any work."""
-    target = find_target(job.target)
-    if job.max_drop_points is not None and not job.auto_precision:
+    @property
+    def remedies(self) -> str:
+        """What a quantized export that is refused can try and has not tried yet."""
+        return remedies(self.settings)
+
+
+def accepted_loss(settings: ExportSettings) -> float | None:
+    """See `Plan.accepted_loss`."""
+    return settings.max_drop_points / 100 if settings.auto_precision else None
+
+
+def remedies(settings: ExportSettings) -> str:
+    """See `Plan.remedies`."""
+    if settings.auto_precision:
+        return SEARCHED
+    ranking = "" if settings.explain else ", `explain` ranks them"
+    return (
+        f"`auto_precision` keeps the most sensitive layers in float32{ranking}; "
+        "or try another `ranges`"
+    )
+
+
+def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
+    """`UsageError` or `MissingExtraError` for what cannot be done, before any work.
+
+    ``settings`` are those of the recipe and of ``job`` together.
+    """
+    target, chosen = find_target(job.target), complete(settings)
+    asked = _asked(job, settings)
+    if "max_drop_points" in asked and not chosen.auto_precision:
         raise UsageError(
-            "--max-drop-points is for --auto-precision, which is not given",
-            hint="add --auto-precision, or leave --max-drop-points away",
+            "`max_drop_points` is for `auto_precision`, which is not given",
+            hint=f"add `auto_precision`, or {_without('max_drop_points', job)}",
         )
-    default = _recipe(job, source)
-    wanted = job.formats or default.formats
-    for name in wanted:
-        if name not in registry.FORMATS:
-            raise registry.unknown_name("format", name, registry.FORMATS)
-        if name not in target.formats:
-            raise UsageError(
-                f"no runtime on {target.name} reads {name}",
-                hint=f"formats there: {', '.join(target.formats)}",
-            )
-    if job.require_delegate:
-        check_requirement(wanted)
-    precision = _chosen(job.precision, default.precision)
-    if precision not in registry.PRECISIONS:
-        raise registry.unknown_name("precision", precision, registry.PRECISIONS)
-    if precision == QAT and not _is_trained_rounded(source):
+    _check_formats(chosen.formats, target)
+    if chosen.require_delegate:
+        check_requirement(chosen.formats)
+    if chosen.precision == QAT and not _is_trained_rounded(source):
         raise UsageError(
             f"{QAT} is for weights that were trained in eight bits, and these were not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
-    sparse = _chosen(job.sparse, default.sparse)
-    if sparse not in SPARSE:
-        raise registry.unknown_name("way to store zeros", sparse, SPARSE)
-    for known in map(named, wanted):
+    for known in map(named, chosen.formats):
         for module, package in known.needs:
             require(module, package, known.extra)
         require_runtime(runtime_of(known))
-    formats = tuple(dict.fromkeys(wanted))
-    quantize = _quantize_job(job, source, default, precision, _io(job, default, precision))
-    worker = Worker(job.memory_mb or machine_memory_mb())
-    return Plan(job, source, target, formats, precision, sparse, quantize, worker)
+    if chosen.io == INT8 and chosen.precision in NO_INT8_ENDS:
+        raise UsageError(
+            f"`io=int8` is for w8a8-static, qat-w8a8: {NO_INT8_ENDS[chosen.precision]}",
+            hint=_without("io", job),
+        )
+    _check_quantization(job, source, asked, chosen.precision)
+    quantize = _quantize_job(chosen) if chosen.precision in registry.INTEGER else None
+    worker = Worker(chosen.memory_mb or machine_memory_mb())
+    return Plan(job, source, target, chosen, quantize, worker)
 
 
-def _chosen(given: str | None, default: str) -> str:
-    """An option that is there counts, an empty one too: it is a name that nothing has."""
-    return default if given is None else given
+def _check_formats(formats: Sequence[str], target: Target) -> None:
+    if not formats:
+        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.FORMATS)}")
+    for name in formats:
+        if name not in target.formats:
+            raise UsageError(
+                f"no runtime on {target.name} reads {name}",
+                hint=f"formats there: {', '.join(target.formats)}",
+            )
 
 
 def _is_trained(source: Source) -> bool:
@@ -106,84 +144,79 @@ def _is_trained(source: Source) -> bool:
     return isinstance(source, TrainedSource) and bool(source.checkpoint.facts)
 
 
+def _holds_samples(source: Source) -> bool:
+    return isinstance(source, ModuleSource) and source.samples is not None
+
+
 def _is_trained_rounded(source: Source) -> bool:
     return isinstance(source, TrainedSource) and source.checkpoint.recipe.quantization_aware
 
 
-def _recipe(job: ExportJob, source: Source) -> ExportRecipe:
-    """The [export] that options override: of the file given, else of the checkpoint."""
-    if job.recipe is not None:
-        return read_recipe(job.recipe).export
-    return source.checkpoint.recipe.export if isinstance(source, TrainedSource) else ExportRecipe()
+def _asked(job: ExportJob, settings: ExportSettings) -> tuple[str, ...]:
+    """Names of the settings that ask for something: a recipe may write down a default."""
+    plain, call = complete(ExportSettings()), asked_for(job.settings)
+    return tuple(
+        name
+        for name, value in asked_for(settings).items()
+        if name in call or value != getattr(plain, name)
+    )
 
 
-def _io(job: ExportJob, default: ExportRecipe, precision: str) -> str:
-    """`UsageError` where inputs and outputs cannot be what is asked for."""
-    io = _chosen(job.io, default.io)
-    if io not in IO:
-        raise registry.unknown_name("kind of inputs and outputs", io, IO)
-    if io == "int8" and precision in NO_INT8_ENDS:
-        raise UsageError(
-            f"--io int8 is for w8a8-static, qat-w8a8: {NO_INT8_ENDS[precision]}",
-            hint="leave --io at float",
-        )
-    return io
+def _without(name: str, job: ExportJob) -> str:
+    """The hint that takes ``name`` back, from the call or from the recipe that sets it."""
+    if name in given(job.settings) or name not in settings_of(ExportSettings):
+        return f"omit `{name}`"
+    return f"take back what the recipe sets: `{name}=None`"
 
 
-def _quantize_job(
-    job: ExportJob, source: Source, default: ExportRecipe, precision: str, io: str
-) -> QuantizeJob | None:
-    """`UsageError` for an option that the precision has no use for."""
-    given = {
-        "--ranges": job.ranges,
-        "--calibration": job.calibration,
-        "--calibration-samples": job.calibration_samples,
-        "--keep-float": job.keep_float,
-        "--weight-scales": job.weight_scales,
-        "--front-end": job.front_end,
-        "--equalize": job.equalize,
-        "--correct-bias": job.correct_bias,
-        "--rounding": job.rounding,
-        "--explain": job.explain,
-        "--auto-precision": job.auto_precision,
-    }
-    asked = [option for option, value in given.items() if value not in (None, (), False)]
-    if precision not in registry.INTEGER:
-        for option in asked:
+def _check_quantization(
+    job: ExportJob, source: Source, asked: Sequence[str], precision: str
+) -> None:
+    """`UsageError` for a setting, of the call or of the recipe, that the precision cannot use."""
+    of_quantization = [
+        name
+        for name in asked
+        if settings_of(ExportSettings)[name].panel == QUANTIZATION
+        and name not in ("io", "max_drop_points")
+    ]
+    calibrated = job.calibration is not None or _holds_samples(source)
+    if calibrated:
+        of_quantization.append("calibration")
+    for name in of_quantization:
+        if precision not in registry.INTEGER:
             known = ", ".join(registry.INTEGER)
             raise UsageError(
-                f"{option} is for integers: {known}; this is {precision}",
-                hint=f"add --precision {registry.INTEGER[0]}, or leave {option} away",
+                f"`{name}` is for quantized precisions: {known}; this is {precision}",
+                hint=f"choose `precision={registry.INTEGER[0]}`, or {_without(name, job)}",
             )
-        return None
-    if not integers_of(precision).CALIBRATED:
-        none = integers_of(precision).WEIGHTS_ONLY
-        why = "leaves activations in float32" if none else "finds its own at each call"
-        for option in (own for own in asked if own in OF_RANGES):
+        if name in OF_RANGES and not integers_of(precision).CALIBRATED:
+            none = integers_of(precision).WEIGHTS_ONLY
+            why = "leaves activations in float32" if none else "finds its own at each call"
             raise UsageError(
-                f"{option} is for ranges that are fixed: {precision} {why}",
-                hint=f"leave {option} away",
+                f"`{name}` is for ranges that are fixed: {precision} {why}",
+                hint=_without(name, job),
             )
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
-    samples = job.calibration_samples
-    made = QuantizeJob(
-        precision,
-        _chosen(job.ranges, default.ranges),
-        default.calibration_samples if samples is None else samples,
-        job.keep_float or default.keep_float,
-        job.explain,
-        job.max_drop if job.auto_precision else None,
-        io,
-        _chosen(job.weight_scales, default.weight_scales),
-        job.equalize or default.equalize,
-        _chosen(job.front_end, default.front_end),
-        job.correct_bias or default.correct_bias,
-        _chosen(job.rounding, default.rounding),
-    )
-    if samples is not None and job.calibration is None and not _is_trained(source):
+    if "calibration_samples" in asked and not calibrated and not _is_trained(source):
         raise UsageError(
-            "--calibration-samples says how many of --calibration's are taken, which is not given",
+            "`calibration_samples` is how many of `calibration` are used, which is not given",
             hint="an .npz of inputs",
         )
-    return made
+
+
+def _quantize_job(chosen: ExportSettings) -> QuantizeJob:
+    return QuantizeJob(
+        precision=chosen.precision,
+        ranges=chosen.ranges,
+        samples=chosen.calibration_samples,
+        keep=chosen.keep_float,
+        explain=chosen.explain,
+        max_drop_points=chosen.max_drop_points if chosen.auto_precision else None,
+        io=chosen.io,
+        weight_scales=chosen.weight_scales,
+        equalize=chosen.equalize,
+        front_end=chosen.front_end,
+        correct_bias=chosen.correct_bias,
+        rounding=chosen.rounding,
+    )

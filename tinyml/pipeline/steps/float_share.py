@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.export.quantization.precisions import integers_of
-from tinyml.runtimes.file_read import read_summary
+from tinyml.modelfile.summary import summarize
 
 
 def with_float_share(folder: Path, models: Iterable[ModelFile]) -> tuple[ModelFile, ...]:
@@ -28,7 +28,7 @@ def with_float_share(folder: Path, models: Iterable[ModelFile]) -> tuple[ModelFi
 
 def _share(path: Path) -> float | None:
     """``None`` for a file without MACs, or where a shape is not known."""
-    facts = read_summary(path)
+    facts = summarize(path)
     return facts.float_macs / facts.macs if facts.macs and facts.float_macs is not None else None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml import board_scripts
 from tinyml.core import checkpoint
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.core.errors import InputError, MissingExtraError
@@ -26,7 +27,6 @@ from tinyml.core.folders import new_folder
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.spec import Array
 from tinyml.pages.divergence import divergence_plot
-from tinyml.pages.repro_script import repro_script
 from tinyml.pipeline import formats
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.reference import Reference
@@ -84,6 +84,7 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
     arrays["__want__"] = repro.want
     np.savez(folder / f"{REPRO}.npz", **arrays)
     job: dict[str, Any] = {
+        "runtime": repro.runtime,
         "engine": row.engine,
         "stage": row.stage,
         "case": row.case,
@@ -96,8 +97,7 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
         "inputs": _input_order(folder),
     }
     write_json(folder / f"{REPRO}.json", job)
-    what = f"{row.engine} differs from PyTorch at '{row.stage}' on '{row.case}'"
-    write_text(folder / SCRIPT, repro_script(repro.runtime, what))
+    write_text(folder / SCRIPT, board_scripts.REPRO.read_text(encoding="utf-8"))
 
 
 def _part(known: Reference, row: StageParity) -> tuple[int, tuple[int, ...]] | None:

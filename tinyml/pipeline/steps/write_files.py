@@ -11,6 +11,7 @@ from typing import Any
 from tinyml.core import registry, subprocesses
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
@@ -53,7 +54,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if plan.sparse != "off" and plan.quantize is None:
+    if plan.settings.sparse != OFF and plan.quantize is None:
         for writer, (fmt, name) in zip(writers, names.items(), strict=True):
             if named(fmt).stores_sparse:
                 store_safely(plan, writer, draft / name, report)
@@ -105,7 +106,7 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
         child.module,
         [*child.arguments],
         log=child.log,
-        timeout_s=plan.job.timeout_s,
+        timeout_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )
 
@@ -116,7 +117,7 @@ def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
 
 def run_children(plan: Plan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
-    plan.worker.run(children, plan.job.timeout_s)
+    plan.worker.run(children, plan.settings.timeout_s)
 
 
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
@@ -124,7 +125,7 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path 
     arguments += [work / f"{fmt}.json"]
     if plan.quantize is None:
         arguments += ["--instrumented", instrumented_file(work, fmt)]
-    if plan.sparse == "off" or plan.quantize is not None:
+    if plan.settings.sparse == OFF or plan.quantize is not None:
         arguments += ["--dense"]
     if plan.precision in ("fp32", *registry.INTEGER):
         return arguments
@@ -142,6 +143,6 @@ def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
         failed[0],
         work,
         log=log,
-        budget_s=plan.job.timeout_s,
+        budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )

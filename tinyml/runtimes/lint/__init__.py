@@ -13,8 +13,9 @@ from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
 from tinyml.modelfile import lint as of_graph
 from tinyml.modelfile.broken_file import reading
-from tinyml.modelfile.graph import Graph, read_graph
+from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.lint import Rule
+from tinyml.modelfile.read import read_graph
 from tinyml.runtimes.lint.xnnpack_leftovers import xnnpack_leftovers
 from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
 
@@ -34,5 +35,5 @@ def lint(
     without its reader.
     """
     graph = read(path)
-    with reading(path, graph.format):
+    with reading(path):
         return tuple(finding for rule in RULES.values() for finding in rule(graph, target))

@@ -55,12 +55,12 @@ def xnnpack_leftovers(graph: Graph, target: Target | None) -> Iterator[Finding]:
         cost = f"{many(len(operators), 'operator')} {why} outside of XNNPACK, {in_bytes(size)} "
         cost += "written; the graph is cut around each"
         cure = CURES.get(why) or FLOAT_ONLY.get(operators[0].op, CURE)
-        yield Finding("xnnpack_leftovers", operators[0].name, cost, cure)
+        yield Finding("xnnpack_leftovers", operators[0].label, cost, cure)
 
 
 def _why(graph: Graph, operator: Operator) -> str:
     """The operator, with what is wrong if it is not the operator itself; empty when taken."""
-    flowing = [v for v in (graph.tensors[n] for n in operator.inputs) if v.constant is None]
+    flowing = [v for v in (graph.tensors[n] for n in operator.operands) if v.constant is None]
     if operator.op not in TAKEN:
         # What depends on constants alone is computed once.
         return operator.op if flowing else ""

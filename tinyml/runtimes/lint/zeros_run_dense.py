@@ -12,8 +12,9 @@ import numpy as np
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
-from tinyml.modelfile.graph import PRODUCTS, Graph, Tensor
+from tinyml.modelfile.graph import Graph, Tensor
 from tinyml.modelfile.lint.wording import in_bytes
+from tinyml.modelfile.ops import PRODUCTS
 from tinyml.runtimes.sparse_support.engagement import judged
 
 ZEROS = 0.5

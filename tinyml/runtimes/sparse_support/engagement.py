@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core.errors import InputError
-from tinyml.modelfile.graph import Graph, read_graph
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.runtimes.sparse_support.cluster import Cluster, Clusters, clusters
 from tinyml.runtimes.sparse_support.conditions import Reason

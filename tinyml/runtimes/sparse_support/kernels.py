@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from tinyml.core.spec import Array
+from tinyml.modelfile.ops import PRODUCTS
 from tinyml.runtimes.sparse_support.conditions import AVERAGES
 from tinyml.runtimes.sparse_support.nodes import Node, Weight
 
@@ -70,10 +71,7 @@ def macs(node: Node) -> int:
     """Multiply-accumulates of one call; 0 for what multiplies no weight."""
     if node.weight is None:
         return 0
-    values, pixels = node.weight.values, int(np.prod(node.output_shape[:-1]))
-    if node.op == "DEPTHWISE_CONV_2D":
-        return int(np.prod(values.shape[1:3])) * int(np.prod(node.output_shape))
-    return values.size * pixels
+    return PRODUCTS[node.op].macs(node.options, node.shapes, node.output_shape) or 0
 
 
 def features(nodes: Sequence[Node], switched: Collection[int]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.modelfile.graph import CARRIERS, Graph, Operator, Tensor
+from tinyml.modelfile.graph import UNPACKING, Graph, Operator
 
 SAME = 0
 SAME_AT_STRIDE = "SAME"
@@ -96,42 +96,38 @@ def nodes(graph: Graph) -> list[Node]:
 def _carried(graph: Graph) -> Iterator[str]:
     """Values that are constants in another form."""
     for operator in graph.operators:
-        if operator.op not in CARRIERS[:2]:
+        if operator.op not in UNPACKING:
             continue
-        source = graph.producers.get(operator.inputs[0])
-        if graph.tensors[operator.inputs[0]].constant is not None or (
-            source is not None and source.op in CARRIERS[:2] and graph.constants(operator)
+        source = graph.producers.get(operator.operands[0])
+        if graph.tensors[operator.operands[0]].constant is not None or (
+            source is not None and source.op in UNPACKING and graph.constants(operator)
         ):
             yield from operator.outputs
 
 
 def _node(graph: Graph, operator: Operator) -> Node:
-    constants = [bool(_constant(graph, name)) for name in operator.inputs]
-    inputs = tuple(n for n, stored in zip(operator.inputs, constants, strict=True) if not stored)
-    values = [graph.tensors[name] for name in (*operator.inputs, *operator.outputs)]
+    constants = [graph.stored(name) is not None for name in operator.operands]
+    inputs = tuple(n for n, stored in zip(operator.operands, constants, strict=True) if not stored)
+    values = [graph.tensors[name] for name in (*operator.operands, *operator.outputs)]
     made = Node(
-        name=operator.name,
+        name=operator.label,
         op=operator.op,
         inputs=inputs,
         outputs=operator.outputs,
-        shapes=tuple(graph.tensors[name].shape or () for name in operator.inputs),
+        shapes=tuple(graph.tensors[name].shape or () for name in operator.operands),
         output_shape=(graph.tensors[operator.outputs[0]].shape or ()) if operator.outputs else (),
         dtypes=tuple(v.dtype for v in values if v.dtype not in ("int32", "int64", "bool")),
         constant_places=tuple(i for i, stored in enumerate(constants) if stored),
         options=dict(operator.attributes),
     )
-    if operator.op not in WEIGHTED or len(operator.inputs) < 2 or not constants[1]:
+    if operator.op not in WEIGHTED or len(operator.operands) < 2 or not constants[1]:
         return made
-    stored = _constant(graph, operator.inputs[1])[0]
+    stored = graph.stored(operator.operands[1])
+    assert stored is not None
     assert stored.constant is not None
     weight = Weight(stored.name, np.asarray(stored.constant()), stored.sparse)
     window = _window(made, weight) if operator.op in CONVOLUTIONS else None
     return replace(made, weight=weight, window=window)
-
-
-def _constant(graph: Graph, name: str) -> list[Tensor]:
-    """The constant behind ``name``, if there is one."""
-    return graph.constants(Operator("", "", (name,), ()))
 
 
 def _window(node: Node, weight: Weight) -> Window:
@@ -196,10 +192,10 @@ def _sum(own: Padding, more: tuple[int, int, int, int]) -> Padding:
 def _sides(graph: Graph, pad: Node) -> tuple[int, int, int, int] | None:
     """(top, right, bottom, left) of a padding of height and width by zeros."""
     operator = graph.producers[pad.outputs[0]]
-    sides = _constant(graph, operator.inputs[1])
-    if not sides or sides[0].constant is None or pad.op != "PAD":
+    sides = graph.stored(operator.operands[1])
+    if sides is None or sides.constant is None or pad.op != "PAD":
         return None
-    amounts = np.asarray(sides[0].constant())
+    amounts = np.asarray(sides.constant())
     if amounts.shape != (4, 2) or amounts[0].any() or amounts[3].any():
         return None
     (top, bottom), (left, right) = amounts[1].tolist(), amounts[2].tolist()

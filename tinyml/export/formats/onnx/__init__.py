@@ -51,7 +51,7 @@ class Onnx:
         return write(captured, path, plan)
 
     def read_graph(self, path: Path) -> Graph:
-        from tinyml.modelfile.graph import read_graph
+        from tinyml.modelfile.read import read_graph
 
         return read_graph(path)
 

@@ -47,7 +47,7 @@ class Tflite:
         return write(captured, path, plan, sparse=sparse)
 
     def read_graph(self, path: Path) -> Graph:
-        from tinyml.modelfile.graph import read_graph
+        from tinyml.modelfile.read import read_graph
 
         return read_graph(path)
 

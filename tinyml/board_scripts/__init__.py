@@ -1,0 +1,11 @@
+"""Scripts that are copied into bundles and failure reports: numpy and one runtime wheel only.
+
+Each is a file of its own here, and imports nothing of tinyml. What varies between bundles stands
+in the JSON file next to the copy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUN, REPRO = (Path(__file__).with_name(name) for name in ("run.py", "repro.py"))

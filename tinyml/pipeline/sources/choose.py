@@ -1,0 +1,120 @@
+"""Which source a model comes from, and the settings that its recipe and the call leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinyml.core.errors import UsageError
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import NCHW, ExportSettings
+from tinyml.core.recipe import read as read_recipe
+from tinyml.core.settings import given, overlay
+from tinyml.pipeline.sources.arrays import read_npz
+from tinyml.pipeline.sources.source import Source
+from tinyml.pipeline.sources.trained import TrainedSource, named_model, sample_for, saved_model
+from tinyml.pipeline.sources.user_code import is_code
+from tinyml.pipeline.sources.user_model import (
+    Asked,
+    FactorySource,
+    read_labels,
+    read_measuring,
+    read_states,
+)
+
+
+def source_of(job: ExportJob) -> tuple[Source, ExportSettings]:
+    """An existing path is a checkpoint, ``X:Y`` a factory, anything else a registered name.
+
+    The settings are those of ``job``, over those of its recipe or of the checkpoint's.
+    """
+    path = Path(job.model)
+    if is_code(job.model) and not path.exists():
+        return _factory(job)
+    if path.suffix == ".py":
+        raise UsageError(
+            f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
+        )
+    return _checkpoint(job, path) if path.exists() else _named(job)
+
+
+def settings_over(job: ExportJob, base: ExportSettings) -> ExportSettings:
+    """The settings of ``job`` over its recipe's [export], or over ``base`` without a recipe."""
+    if both := [name for name in job.unset if name in given(job.settings)]:
+        raise UsageError(
+            f"`{both[0]}` and `{both[0]}=None` exclude each other", hint="omit one of them"
+        )
+    recipe = base if job.recipe is None else read_recipe(job.recipe).export
+    return overlay(recipe, job.settings, job.unset)
+
+
+def _checkpoint(job: ExportJob, path: Path) -> tuple[Source, ExportSettings]:
+    whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
+    _refuse(whose, weights=job.weights, sample=job.sample)
+    _refuse_own_model(job, settings_over(job, ExportSettings()))
+    saved, entry = saved_model(path)
+    settings = settings_over(job, saved.recipe.export)
+    _refuse_own_model(job, settings)
+    _refuse(whose, strip_prefix=settings.strip_prefix)
+    if settings.without_data and job.data is not None:
+        raise UsageError(
+            "`data` and `without_data` exclude each other: is the data to be used or not?",
+            hint="omit one of them",
+        )
+    source = TrainedSource(saved, entry, data=job.data, without_data=bool(settings.without_data))
+    return source, settings
+
+
+def _named(job: ExportJob) -> tuple[Source, ExportSettings]:
+    settings = settings_over(job, ExportSettings())
+    _refuse_own_model(job, settings)
+    saved, entry = named_model(job.model, job.weights)
+    whose = f"a checkpoint; '{job.model}' with `weights` has no data set"
+    _refuse(whose, data=job.data, without_data=settings.without_data)
+    if job.weights is not None and not job.weights.is_file():
+        raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
+    source = TrainedSource(
+        saved,
+        entry,
+        weights=job.weights,
+        strip_prefix=settings.strip_prefix or "",
+        sample=sample_for(entry, job.sample),
+    )
+    return source, settings
+
+
+def _factory(job: ExportJob) -> tuple[Source, ExportSettings]:
+    settings = settings_over(job, ExportSettings())
+    _refuse(f"a checkpoint; '{job.model}' is none", without_data=settings.without_data)
+    if job.sample is None:
+        raise UsageError(
+            f"'{job.model}' needs `sample`",
+            hint="an .npz of the inputs by name: numpy.savez('sample.npz', x=array)",
+        )
+    direction, tolerance = settings.metric_direction, settings.metric_tolerance
+    asked = Asked(
+        sample=read_npz(job.sample),
+        states=read_states(settings.states or ()),
+        labels=read_labels(job.labels),
+        layout=settings.input_layout or NCHW,
+        measuring=read_measuring(job.metric, job.data, direction, tolerance),
+    )
+    return FactorySource(job.model, asked, job.weights, settings.strip_prefix or ""), settings
+
+
+def _refuse_own_model(job: ExportJob, settings: ExportSettings) -> None:
+    _refuse(
+        f"a model of your own, PATH.py:FACTORY; '{job.model}' is not one",
+        states=settings.states,
+        metric=job.metric,
+        labels=job.labels,
+        input_layout=settings.input_layout not in (None, NCHW),
+        metric_direction=settings.metric_direction,
+        metric_tolerance=settings.metric_tolerance is not None,
+    )
+
+
+def _refuse(whose: str, **given: object) -> None:
+    """`UsageError` for the first option in ``given`` that is there: it would do nothing."""
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"`{name}` is for {whose}", hint=f"omit `{name}`")
