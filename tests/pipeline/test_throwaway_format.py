@@ -63,7 +63,7 @@ def test_it_is_planned_written_linted_judged_and_verified(known: None, tmp_path:
 
 
 def test_without_its_row_it_is_not_known(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown format 'npz'"):
+    with pytest.raises(UsageError, match="unknown value 'npz' of `formats`"):
         build_bundle(Own(), SAMPLE, "rpi4", formats=("npz",), out=tmp_path / "b")
     with pytest.raises(InputError, match="is not a model file") as caught:
         format_of(tmp_path / "own-fp32.npz")
