@@ -21,10 +21,10 @@ from tinyml.core import bundle, registry
 from tinyml.core.bundle import Bundle
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
-from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export.quantization.precisions import integers_of
 from tinyml.pipeline.formats import named
+from tinyml.pipeline.links import open_link
 
 SEED = 0
 SAMPLES = 4
@@ -32,7 +32,7 @@ SAMPLES = 4
 
 def main(given: list[str]) -> None:
     """Print milliseconds a run and bytes, and the ratios to the first bundle, per runtime."""
-    with tempfile.TemporaryDirectory() as scratch, local_link() as link:
+    with tempfile.TemporaryDirectory() as scratch, open_link() as link:
         folders = given if len(given) > 1 else exported(Path(scratch), *given)
         rows = [(found, model) for found in map(_read, folders) for model in found.models]
         jobs = [_job(found, model) for found, model in rows]

@@ -31,8 +31,6 @@ MAY_USE: dict[str, set[str]] = {
 CYCLES = {
     ("export", "export.quantization"),
     ("pipeline", "pipeline.comparison"),
-    ("pipeline", "pipeline.steps"),
-    ("pipeline.answers", "pipeline.sources"),
     ("pipeline.quantization", "pipeline.steps"),
 }
 
@@ -114,6 +112,13 @@ def test_runtimes_equal_their_folder() -> None:
     shared = {"__init__", "base", "runner", "delegation", "in_child"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
+
+
+def test_links_equal_their_folder() -> None:
+    """But for the emulated board's: a tool builds the board that it starts commands on."""
+    modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.LINKS.values()}
+    shared = {"__init__", "link", "measure", "emulated"}
+    assert {p.stem for p in (PACKAGE / "device").glob("*.py")} - shared == modules
 
 
 @pytest.mark.parametrize("kind", registry.TABLES)

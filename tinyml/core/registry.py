@@ -81,6 +81,11 @@ PRECISIONS = {
 # Those that are performed on a float32 file, after it is written.
 INTEGER = ("w8a8-static", "w8-dynamic", "w8a16", "w8", "qat-w8a8")
 
+# How a target's ``link`` is opened: a function from a target to a context manager.
+LINKS = {
+    "local": "tinyml.device.local:open_link",
+}
+
 TABLES: dict[str, dict[str, str]] = {
     "model": MODELS,
     "data set": DATA_SETS,
@@ -88,6 +93,7 @@ TABLES: dict[str, dict[str, str]] = {
     "runtime": RUNTIMES,
     "format": FORMATS,
     "precision": PRECISIONS,
+    "link": LINKS,
 }
 
 

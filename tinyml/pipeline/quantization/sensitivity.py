@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import Parity
 from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked, sensitivity
 from tinyml.core.files import write_bytes, write_json
@@ -30,7 +31,6 @@ from tinyml.export.quantization.precisions import integers_of
 from tinyml.export.quantization.sensitivity import layers
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.quantize import float_facts, read_operators
-from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.steps.plan_precision import plan_file
 
