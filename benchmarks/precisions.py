@@ -22,7 +22,7 @@ from tinyml.core.bundle import Bundle
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.links import open_link
 
@@ -74,7 +74,7 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
         command = ["export", name, "--target", "rpi"]
         command += ["--weights", str(folder / "w.safetensors"), "--precision", precision]
         command += ["--sample", str(folder / "sample.npz"), "--out", out]
-        if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
+        if find_precision(precision).calibrated:
             command += ["--calibration", str(folder / "samples.npz")]
         ran = subprocess.run(
             tied(python_module("tinyml.cli.main", command)), capture_output=True, text=True

@@ -40,7 +40,6 @@ class Npz:
     refusal: str = "npz cannot hold {}"
     writer: str = "throwaway_format"
     quantizer: str = ""
-    one_scale: tuple[str, ...] = ()
     stores_sparse: bool = False
     has_script: bool = False
 

@@ -31,7 +31,6 @@ class Format(Protocol):
     refusal        how its converter refuses a part, with ``{}`` for the part
     writer         the module that a child process runs to write a float file
     quantizer      the module that a child process runs to quantize one
-    one_scale      precisions for which its engine takes one scale a weight, not one a channel
     stores_sparse  whether weights can be stored without their zeros
     has_script     whether ``run.py`` of a bundle runs it on a board
     """
@@ -54,8 +53,6 @@ class Format(Protocol):
     def writer(self) -> str: ...
     @property
     def quantizer(self) -> str: ...
-    @property
-    def one_scale(self) -> tuple[str, ...]: ...
     @property
     def stores_sparse(self) -> bool: ...
     @property

@@ -34,7 +34,6 @@ class Onnx:
     refusal: str = "PyTorch cannot write {} as ONNX"
     writer: str = "tinyml.export.formats.onnx.write"
     quantizer: str = "tinyml.export.formats.onnx.quantize"
-    one_scale: tuple[str, ...] = ("w8-dynamic",)  # ConvInteger
     stores_sparse: bool = False
     has_script: bool = False
 

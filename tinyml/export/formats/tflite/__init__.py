@@ -30,7 +30,6 @@ class Tflite:
     refusal: str = "LiteRT cannot convert {}"
     writer: str = "tinyml.export.formats.tflite.write"
     quantizer: str = "tinyml.export.formats.tflite.quantize"
-    one_scale: tuple[str, ...] = ()
     stores_sparse: bool = True
     has_script: bool = True
 
