@@ -14,6 +14,7 @@ from tinyml.core.errors import ValidationError
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.pages.card import differing_lines
+from tinyml.pipeline import formats
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -45,7 +46,7 @@ def _models(bundle: Bundle) -> Iterator[str]:
         path = bundle.folder / name
         if path.is_file() and path.stat().st_size != entry.size:
             yield f"{name} has {path.stat().st_size} bytes, files give {entry.size}"
-        if PurePath(name).suffix.removeprefix(".") in RUNTIME_OF_FORMAT and name not in known:
+        if formats.find(PurePath(name)) and name not in known:
             yield f"{name} is among the files, but not among the models"
     for model in bundle.models:
         yield from _model(bundle, model)
