@@ -30,7 +30,7 @@ from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import layers
 from tinyml.pipeline.quantization.quantize import float_facts, read_operators
 from tinyml.pipeline.sources.calibration import Calibration, spread
@@ -125,7 +125,7 @@ class _Tried:
         if len(kept) == len(self.graph.operators):
             return math.inf
         seen = self.planned.quantized
-        scheme = integers_of(self.planned.precision).ACTIVATIONS
+        scheme = find_precision(self.planned.precision).activations
         tensors = (
             plan_tensors(self.graph.operators, seen, kept, scheme=scheme)
             if seen

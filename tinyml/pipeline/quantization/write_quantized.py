@@ -17,7 +17,7 @@ from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.export.quantization.weight_rounding import ADAPTIVE
 from tinyml.pipeline.answers import reference
@@ -257,7 +257,7 @@ def _sensitivities(
 def _calibration(
     plan: Plan, job: QuantizeJob, subject: Subject, report: Report
 ) -> Calibration | None:
-    if not integers_of(job.precision).CALIBRATED:
+    if not find_precision(job.precision).calibrated:
         return None
     path = plan.job.calibration
     arrays = read_npz(path) if path is not None else None
