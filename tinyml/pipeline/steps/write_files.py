@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
@@ -104,7 +103,7 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
         conversion_child(module, arguments, work),
         plan.settings.timeout_s,
         imports="tinyml.pipeline.sources.capture_imports",
-        meanwhile=[registry.WRITERS[fmt] for fmt in plan.formats],
+        meanwhile=[named(fmt).writer for fmt in plan.formats],
     )
 
 
