@@ -156,8 +156,9 @@ def test_nobody_else_asks_which_format_a_file_has() -> None:
 
 def _asks(node: ast.AST) -> bool:
     """``fmt == "onnx"``, ``path.suffix in (".onnx", ...)``, ``path.suffix[1:]`` and the like."""
-    if isinstance(node, ast.Subscript | ast.Attribute):
-        return isinstance(node.value, ast.Attribute) and node.value.attr == "suffix"
+    of_suffix = isinstance(node, ast.Subscript | ast.Attribute) and ast.unparse(node.value)
+    if of_suffix and of_suffix.endswith(".suffix"):
+        return isinstance(node, ast.Subscript) or "prefix" in ast.unparse(node)
     if not isinstance(node, ast.Compare | ast.MatchValue):
         return False
     names = set(registry.FORMATS) | {f".{name}" for name in registry.FORMATS}
@@ -172,6 +173,7 @@ def _asks(node: ast.AST) -> bool:
         ("path.suffix[1:]", True),
         ('path.suffix.removeprefix(".")', True),
         ('path.suffix == ".safetensors"', False),
+        ("path.suffix.lower()", False),
         ('path.with_suffix(".onnx")', False),
     ],
 )
