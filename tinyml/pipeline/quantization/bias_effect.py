@@ -18,7 +18,7 @@ from tinyml.export.quantization.joins import PROBABILITIES
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.quantization.bias_shift import bias_shifts, editor_of
-from tinyml.pipeline.quantization.quantize import NO_CORRECTION, read_operators
+from tinyml.pipeline.quantization.quantize import NO_CORRECTION
 
 
 def bias_effect(
@@ -59,7 +59,7 @@ def _power(values: Array) -> float:
 
 def answers(path: Path) -> list[str]:
     """What the float32 file at ``path`` gives, before it is made probabilities."""
-    graph = read_operators(path)
+    graph = read_graph(path, infer_shapes=False)
     read = {own.outputs[0]: own.inputs[0] for own in graph.operators if own.op in PROBABILITIES}
     return list(dict.fromkeys(read.get(name, name) for name in graph.outputs))
 

@@ -10,9 +10,7 @@ from typing import Any
 from tinyml.core import registry
 from tinyml.core.errors import UsageError
 from tinyml.core.spec import Array
-from tinyml.export import operators
 from tinyml.export.facts import load as load_facts
-from tinyml.export.operators import FileGraph
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
@@ -34,7 +32,8 @@ from tinyml.export.quantization.plan import (
 from tinyml.export.quantization.precisions import integers_of
 from tinyml.export.quantization.ranges import METHODS, Range
 from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
-from tinyml.modelfile import tflite_file
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
@@ -132,7 +131,7 @@ def plan_quantized(
     ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
-    graph = read_operators(path)
+    graph = read_graph(path, infer_shapes=False)
     alone = integers_of(job.precision).WEIGHTS_ONLY
     kept = kept_operators(
         graph,
@@ -176,7 +175,7 @@ def plan_quantized(
     )
 
 
-def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
+def _unweighted(graph: Graph, alone: bool) -> dict[str, str]:
     """Operators that integers have no part in where weights ``alone`` are such."""
     return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
 
@@ -200,16 +199,7 @@ def size_line(before: Path, after: Path, precision: str) -> str:
     )
 
 
-def read_operators(path: Path) -> FileGraph:
-    """The operators of one of our files."""
-    if path.suffix == ".tflite":
-        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
-    import onnx
-
-    return operators.of_onnx(onnx.load(path))
-
-
-def _tensors(graph: FileGraph) -> list[str]:
+def _tensors(graph: Graph) -> list[str]:
     named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
     return list(dict.fromkeys(named))
 
@@ -218,7 +208,7 @@ def seen(
     path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
     """Tensor of the file -> its range on the samples; anything without calibration."""
-    names = _tensors(read_operators(path))
+    names = _tensors(read_graph(path, infer_shapes=False))
     if calibration is None:
         return dict.fromkeys(names, Range(0.0, 0.0))
     runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])

@@ -10,9 +10,9 @@ import numpy as np
 from tinyml.core.diagnosis import Confusion
 from tinyml.core.quant_params import step
 from tinyml.core.spec import Array
-from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.ranges import Histogram, Range
+from tinyml.modelfile.graph import Operator
 
 BINS = 2048
 
@@ -131,7 +131,7 @@ class Evidence:
     stages: Mapping[str, str] = field(default_factory=dict)
     classes: Confusion | None = None
     bias: Bias | None = None
-    joins: Sequence[FileOperator] = ()
+    joins: Sequence[Operator] = ()
 
     def stage(self, tensor: str) -> str:
         """What a person knows ``tensor`` by."""

@@ -29,5 +29,5 @@ TFLITE: Mapping[str, Any] = {
     "compute_precision": "FLOAT",
     "explicit_dequantize": True,
 }
-# No activation has a type of integers: the weights are rounded by `tinyml.export.onnx_weights`.
+# No activation is quantized; `tinyml.export.formats.onnx.weights_to_int8` rounds the weights.
 ONNX: tuple[str, bool] = ("", True)
