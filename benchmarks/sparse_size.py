@@ -21,7 +21,7 @@ from torch import nn
 from tinyml.core import registry
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import LayerSparsity, ModelEntry
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.models.pruning.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
 
@@ -88,7 +88,7 @@ def _size(folder: Path, name: str, precision: str, sparse: str) -> int:
     command += ["--weights", str(folder / "weights.safetensors"), "--formats", "tflite"]
     command += ["--sample", str(folder / "sample.npz"), "--precision", precision]
     command += ["--sparse", sparse, "--out", str(out), "--keep-failed", str(failed)]
-    if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
+    if find_precision(precision).calibrated:
         command += ["--calibration", str(folder / "samples.npz")]
     ran = subprocess.run(
         tied(python_module("tinyml.cli.main", command)), capture_output=True, text=True

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tinyml.cli.main import app
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, recipe
+from tinyml.core.arrays import check_inputs
 from tinyml.core.decision import Decision
 from tinyml.core.errors import (
     BundleError,
@@ -32,10 +33,9 @@ from tinyml.core.image_decision import ImageDecision
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.audio import read_audio
-from tinyml.models.training.run import answer_windows
+from tinyml.models.training.run import classify_windows
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
-from tinyml.pipeline.sources.arrays import check_inputs
 from tinyml.pipeline.sources.user_model import Asked
 from tinyml.pipeline.verify import verify
 
@@ -137,9 +137,9 @@ class Constant(nn.Module):
 
 def test_pytorch_answers_with_finite_numbers_or_not_at_all() -> None:
     windows = np.zeros((2, 4), np.float32)
-    assert answer_windows(Constant(0.5))(windows).shape == (2, 3)
+    assert classify_windows(Constant(0.5))(windows).shape == (2, 3)
     with pytest.raises(ValidationError, match="PyTorch: the output 'probabilities' holds NaN"):
-        answer_windows(Constant(NAN))(windows)
+        classify_windows(Constant(NAN))(windows)
 
 
 # From here on what a trained run and its bundle say.

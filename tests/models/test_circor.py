@@ -1,4 +1,4 @@
-"""CirCor as downloaded: persons merged, labels by location, contradictions reported."""
+"""CirCor as downloaded: subjects merged, labels by location, contradictions reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import soundfile
 
 from tinyml.core.errors import DataError
 from tinyml.models.data.circor import load
-from tinyml.models.data.recordings import RecordingSet, folds_by_person, person_labels
+from tinyml.models.data.recordings import RecordingSet, folds_by_subject, subject_labels
 
 HEAD = "Patient ID,Locations,Murmur,Murmur locations,Additional ID"
 ROWS = [
@@ -52,19 +52,19 @@ def test_a_murmur_is_present_only_where_it_was_heard(tmp_path: Path, kind: str) 
     np.testing.assert_allclose(samples, 0.02, atol=2**-15)
 
 
-def test_ids_of_one_person_are_merged_over_any_chain(tmp_path: Path) -> None:
+def test_ids_of_one_subject_are_merged_over_any_chain(tmp_path: Path) -> None:
     data = load({"root": str(write_set(tmp_path / "c"))}, 0)
-    persons = {recording.id: recording.person for recording in data.recordings}
-    assert persons["11_AV"] == persons["12_AV"]
-    assert persons["13_AV"] == persons["14_AV"] == persons["15_AV"]
-    assert len(set(persons.values())) == 4
+    subjects = {recording.id: recording.subject for recording in data.recordings}
+    assert subjects["11_AV"] == subjects["12_AV"]
+    assert subjects["13_AV"] == subjects["14_AV"] == subjects["15_AV"]
+    assert len(set(subjects.values())) == 4
 
 
 def test_ids_that_disagree_are_reported_and_the_worst_is_taken(tmp_path: Path) -> None:
     root = str(write_set(tmp_path / "c"))
     data = load({"root": root}, 0)
     assert any("11 Absent, 12 Unknown" in warning for warning in data.warnings)
-    assert person_labels(data)["11"] == 1
+    assert subject_labels(data)["11"] == 1
     with pytest.raises(DataError, match="disagree"):
         load({"root": root, "strict": True}, 0)
 
@@ -132,10 +132,10 @@ def test_a_table_or_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     not os.environ.get("TINYML_DATA"), reason="TINYML_DATA does not say where CirCor lies"
 )
-def test_the_real_set_keeps_every_person_in_one_fold() -> None:
+def test_the_real_set_keeps_every_subject_in_one_fold() -> None:
     data = load({}, 0)
-    labels = person_labels(data)
-    folds = folds_by_person(data, 5, 0)
+    labels = subject_labels(data)
+    folds = folds_by_subject(data, 5, 0)
     assert sorted(p for fold in folds for p in fold) == sorted(labels)
     assert len({recording.id.split("_")[0] for recording in data.recordings}) > len(labels)
     assert set(labels.values()) == {0, 1, 2}

@@ -1,4 +1,4 @@
-"""No person is on both sides of a split, labels are spread evenly, and chance is seeded."""
+"""No subject is on both sides of a split, labels are spread evenly, and chance is seeded."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import (
     Recording,
     RecordingSet,
-    folds_by_person,
-    person_labels,
-    split_by_person,
+    folds_by_subject,
+    split_by_subject,
+    subject_labels,
 )
 
 RATE = 4000
 LABELS = ("Present", "Unknown", "Absent")
 
 
-def a_set(persons: int = 40) -> RecordingSet:
-    """Two recordings a person; of a Present person only the first is Present."""
+def a_set(subjects: int = 40) -> RecordingSet:
+    """Two recordings a subject; of a Present subject only the first is Present."""
     recordings = []
-    for person in range(persons):
-        worst = 0 if person % 4 == 0 else 1 if person % 10 == 1 else 2
+    for subject in range(subjects):
+        worst = 0 if subject % 4 == 0 else 1 if subject % 10 == 1 else 2
         for number, label in enumerate((worst, 2 if worst == 0 else worst)):
-            name = f"p{person:02d}"
+            name = f"p{subject:02d}"
             recordings.append(
                 Recording(f"{name}-{number}", name, label, lambda: (np.ones(9, np.float32), RATE))
             )
     return RecordingSet("made", LABELS, tuple(recordings), (), "0" * 64)
 
 
-def test_a_person_has_the_worst_label_of_their_recordings() -> None:
-    labels = person_labels(a_set())
+def test_a_subject_has_the_worst_label_of_their_recordings() -> None:
+    labels = subject_labels(a_set())
     assert labels["p00"] == 0
     assert labels["p01"] == 1
     assert labels["p02"] == 2
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_folds_hold_every_person_once_and_each_label_evenly(count: int) -> None:
+def test_folds_hold_every_subject_once_and_each_label_evenly(count: int) -> None:
     data = a_set()
-    labels = person_labels(data)
-    folds = folds_by_person(data, count, seed=1)
-    assert sorted(person for fold in folds for person in fold) == sorted(labels)
+    labels = subject_labels(data)
+    folds = folds_by_subject(data, count, seed=1)
+    assert sorted(subject for fold in folds for subject in fold) == sorted(labels)
     for label in range(3):
         sizes = [Counter(labels[p] for p in fold)[label] for fold in folds]
         assert max(sizes) - min(sizes) <= 1
@@ -54,32 +54,32 @@ def test_folds_hold_every_person_once_and_each_label_evenly(count: int) -> None:
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_the_same_seed_gives_the_same_persons_and_another_others() -> None:
+def test_the_same_seed_gives_the_same_subjects_and_another_others() -> None:
     data = a_set()
-    assert folds_by_person(data, 4, 7) == folds_by_person(data, 4, 7)
-    assert folds_by_person(data, 4, 7) != folds_by_person(data, 4, 8)
-    assert split_by_person(data, 0.25, 7) == split_by_person(data, 0.25, 7)
-    assert split_by_person(data, 0.25, 7) != split_by_person(data, 0.25, 8)
+    assert folds_by_subject(data, 4, 7) == folds_by_subject(data, 4, 7)
+    assert folds_by_subject(data, 4, 7) != folds_by_subject(data, 4, 8)
+    assert split_by_subject(data, 0.25, 7) == split_by_subject(data, 0.25, 7)
+    assert split_by_subject(data, 0.25, 7) != split_by_subject(data, 0.25, 8)
 
 
 def test_a_split_holds_out_the_fraction_of_every_label() -> None:
     data = a_set()
-    labels = person_labels(data)
-    training, validation = split_by_person(data, 0.25, 0)
+    labels = subject_labels(data)
+    training, validation = split_by_subject(data, 0.25, 0)
     assert not set(training) & set(validation)
     assert set(training) | set(validation) == set(labels)
     for label, count in Counter(labels.values()).items():
-        held_out = sum(labels[p] == label for p in validation)
-        assert held_out == max(1, round(0.25 * count))
+        chosen = sum(labels[p] == label for p in validation)
+        assert chosen == max(1, round(0.25 * count))
 
 
 def test_what_cannot_be_split_is_said() -> None:
-    with pytest.raises(DataError, match="2 persons"):
-        folds_by_person(a_set(2), 3, 0)
+    with pytest.raises(DataError, match="2 subjects"):
+        folds_by_subject(a_set(2), 3, 0)
     with pytest.raises(DataError, match="validation_fraction"):
-        split_by_person(a_set(), 1.0, 0)
-    with pytest.raises(DataError, match="too few persons"):
-        split_by_person(a_set(2), 0.9, 0)
+        split_by_subject(a_set(), 1.0, 0)
+    with pytest.raises(DataError, match="too few subjects"):
+        split_by_subject(a_set(2), 0.9, 0)
     doubled = a_set(2).recordings * 2
     with pytest.raises(DataError, match="twice"):
         RecordingSet("made", LABELS, doubled, (), "")

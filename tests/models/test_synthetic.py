@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from tinyml.core.errors import DataError
 from tinyml.core.recipe import DataRecipe, Recipe, TrainRecipe
-from tinyml.models.data.recordings import person_labels
-from tinyml.models.data.synthetic import RATE_HZ, load, make_person, make_recording
+from tinyml.models.data.recordings import subject_labels
+from tinyml.models.data.synthetic import RATE_HZ, load, make_recording, make_subject
 from tinyml.models.funnelnet import FUNNELNET
 from tinyml.models.training.metrics import confusion, unweighted_average_recall
-from tinyml.models.training.predict import by_person, predict_recordings
+from tinyml.models.training.predict import by_subject, predict_recordings
 from tinyml.models.training.recordings import train
-from tinyml.models.training.run import answer_windows, load_module
+from tinyml.models.training.run import classify_windows, load_module
 
 Reals = NDArray[np.float64]
 
@@ -71,8 +71,8 @@ def test_loudness_and_bandwidth_do_not_tell_the_labels() -> None:
     assert unweighted_average_recall(confusion(labels, told, 3)) > 0.6
 
 
-def recall_on_unseen_persons(folder: Path, seed: int) -> float:
-    """Unweighted average recall on 60 generated persons that training did not see."""
+def recall_on_unseen_subjects(folder: Path, seed: int) -> float:
+    """Unweighted average recall on 60 generated subjects that training did not see."""
     options = {"persons": 72, "recordings": 1, "seconds": 12.0}
     recipe = Recipe(
         name="unseen",
@@ -83,17 +83,17 @@ def recall_on_unseen_persons(folder: Path, seed: int) -> float:
     )
     saved = train(FUNNELNET, recipe, load(options, 0), folder / f"run{seed}", lambda event: None)
     others = load({"persons": 60, "recordings": 1, "seconds": 12.0}, 99)
-    answer = answer_windows(load_module(FUNNELNET, saved))
+    answer = classify_windows(load_module(FUNNELNET, saved))
     found = predict_recordings(answer, saved.decision, others.recordings)
-    persons = by_person(saved.decision, [r.person for r in others.recordings], found)
-    truths = person_labels(others)
-    answers = [saved.decision.label(own) for own in persons.values()]
-    return unweighted_average_recall(confusion([truths[p] for p in persons], answers, 3))
+    subjects = by_subject(saved.decision, [r.subject for r in others.recordings], found)
+    truths = subject_labels(others)
+    answers = [saved.decision.label(own) for own in subjects.values()]
+    return unweighted_average_recall(confusion([truths[p] for p in subjects], answers, 3))
 
 
-def test_funnelnet_tells_the_labels_of_unseen_persons(tmp_path: Path) -> None:
+def test_funnelnet_tells_the_labels_of_unseen_subjects(tmp_path: Path) -> None:
     """The mean of three seeds: where one training ends depends on the instruction set."""
-    recalls = [recall_on_unseen_persons(tmp_path, seed) for seed in range(3)]
+    recalls = [recall_on_unseen_subjects(tmp_path, seed) for seed in range(3)]
     assert sum(recalls) / len(recalls) >= 0.9
 
 
@@ -118,14 +118,14 @@ def test_samples_are_16_bit_never_clipped_and_of_many_levels() -> None:
     assert max(peaks) / min(peaks) > 5
 
 
-def test_labels_are_even_and_traits_belong_to_the_person() -> None:
+def test_labels_are_even_and_traits_belong_to_the_subject() -> None:
     data = load({"persons": 30, "recordings": 2, "seconds": 4.0}, 1)
-    assert set(Counter(person_labels(data).values()).values()) == {10}
+    assert set(Counter(subject_labels(data).values()).values()) == {10}
     assert len(data.recordings) == 60
-    traits = [make_person(np.random.default_rng((1, person)), 0) for person in range(60)]
-    assert len({person.beat_s for person in traits}) == 60
-    assert {person.murmur_phase for person in traits} == {"systole", "diastole"}
-    assert len({person.murmur_shape for person in traits}) == 4
+    traits = [make_subject(np.random.default_rng((1, subject)), 0) for subject in range(60)]
+    assert len({subject.beat_s for subject in traits}) == 60
+    assert {subject.murmur_phase for subject in traits} == {"systole", "diastole"}
+    assert len({subject.murmur_shape for subject in traits}) == 4
 
 
 def test_the_digest_names_options_and_seed() -> None:
@@ -151,7 +151,7 @@ GOLDEN = (0.048824, 0.049384, 0.042551, 0.046033)
     ("options", "word"),
     [
         ({"person": 3}, "no option 'person'"),
-        ({"persons": 2}, "2 persons"),
+        ({"persons": 2}, "2 subjects"),
         ({"persons": 1.5}, "takes int"),
         ({"seconds": 0.5}, "0.5 s"),
         ({"recordings": 0}, "0 recordings"),

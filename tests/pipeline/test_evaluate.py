@@ -14,7 +14,7 @@ from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
+from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.pipeline import evaluate
 from tinyml.pipeline.sources import calibration
 
@@ -71,7 +71,7 @@ def evaluated(
 def test_a_persons_truth_is_the_one_that_training_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over all of their recordings, those too that are left out."""
     result, told = evaluated(monkeypatch, HEARD)
-    assert person_labels(HEARD) == {"a": 0, "b": 1}
+    assert subject_labels(HEARD) == {"a": 0, "b": 1}
     assert result["metrics"]["recall"] == {"Present": 1.0, "Absent": 0.0}
     assert result["metrics"]["persons"] == 2
     assert [row["id"] for row in result["recordings"]] == ["a 1", "b 1"]
@@ -83,13 +83,13 @@ def test_data_that_training_did_not_see_is_told(monkeypatch: pytest.MonkeyPatch)
     assert told == ["warning: this is not the data that the model was trained on"]
 
 
-def test_other_labels_and_a_set_without_the_persons_are_refused(
+def test_other_labels_and_a_set_without_the_subjects_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(DataError, match="'hearts' has the classes Absent, Present"):
         evaluated(monkeypatch, replace(HEARD, labels=("Absent", "Present")))
-    strangers = tuple(replace(own, person=f"other {own.person}") for own in HEARD.recordings)
-    with pytest.raises(DataError, match="none of the 2 persons that training held out"):
+    strangers = tuple(replace(own, subject=f"other {own.subject}") for own in HEARD.recordings)
+    with pytest.raises(DataError, match="none of the 2 subjects of the validation set"):
         evaluated(monkeypatch, replace(HEARD, recordings=strangers))
 
 

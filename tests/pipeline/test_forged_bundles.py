@@ -19,13 +19,14 @@ from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.export import parity
+from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.comparison.promises import compare_parity
 from tinyml.pipeline.declared_rows import check_rows, program_rows
 from tinyml.pipeline.inspect import inspect
-from tinyml.pipeline.verify import check_signature, prove, verify
+from tinyml.pipeline.verify import check_signature, verify
 
 Json = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -310,7 +311,7 @@ def test_nothing_compared_never_passes(small_bundle: Path, tmp_path: Path) -> No
             parity.gate(nothing)
     ready = list(engines(small_bundle, bundle.models))
     with pytest.raises(ValidationError, match="no output was compared"):
-        prove(ready, Reference({}, {}, {}), bundle.stages, silent)
+        compare_engines(ready, Reference({}, {}, {}), bundle.stages, silent)
     with pytest.raises(InputError, match="nothing can be compared"):
         assert_parity(small_bundle / "funnelnet-fp32.onnx", {}, {})
     bare = replace(bundle, parity=Parity(()))

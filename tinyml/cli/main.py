@@ -6,7 +6,9 @@ Exit codes: 0 ok; 1 the machine's fault; 2 usage; 3 bad input; 4 device; 5 valid
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import os
 import signal
 import sys
@@ -36,6 +38,9 @@ from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
+
+# New objects before garbage is looked for.
+GARBAGE = 10_000
 
 HELP = """Deploy compact PyTorch models to boards, checked against PyTorch on the way.
 
@@ -139,6 +144,9 @@ def _options(
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
     signal.signal(signal.SIGTERM, _terminate)
+    # Imports make a command's objects, and hardly any of them become garbage.
+    gc.set_threshold(GARBAGE)
+    atexit.register(gc.freeze)
     app()
 
 

@@ -47,7 +47,10 @@ ENVIRONMENT = {
 }
 # Children that run a user's code or many conversions: there garbage may add up.
 LONG = ("tinyml.pipeline.", "tinyml.export.capture.bisect_program")
-POLL_S = 0.02
+# New objects before garbage is looked for there: Python's 700 cost a quarter of the time.
+GARBAGE = 10_000
+# How often a child is looked at while it runs.
+LOOK_S = 0.5
 LAST_WORDS = 4096
 _FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
@@ -119,14 +122,19 @@ def _wait(
     memory_mb: int,
 ) -> None:
     until, stuck = time.monotonic() + timeout_s, Stuck(process.pid, memory_mb)
-    while process.poll() is None:
+    while not _ended(process, min(LOOK_S, until - time.monotonic())):
         if stuck.now():
             raise out_of_memory(child.module, memory_mb)
         if time.monotonic() > until:
             raise late(child, timeout_s)
-        time.sleep(POLL_S)
     if process.returncode:
         raise failure(child, process.returncode, report, memory_mb)
+
+
+def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(within_s, 0.0))
+    return process.returncode is not None
 
 
 def late(child: Child, timeout_s: float) -> MachineError:
@@ -170,6 +178,7 @@ def main(arguments: list[str]) -> None:
     report, parent, memory_mb, module, *rest = arguments
     begin(parent, int(memory_mb))
     code = run_module(module, rest, Path(report), int(memory_mb))
+    gc.freeze()  # else the end of the process looks for garbage, for a second
     if code:
         raise SystemExit(code)
 
@@ -184,6 +193,7 @@ def begin(parent: str, memory_mb: int) -> None:
 def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) -> int:
     """Run ``module`` as a program in this process; its exit code, and for an error a report."""
     if module.startswith(LONG):
+        gc.set_threshold(GARBAGE)
         gc.enable()
     else:
         gc.disable()  # a fifth of the time of a conversion; it would free little

@@ -26,10 +26,16 @@ from tinyml.core.errors import machine_errors
 from tinyml.core.memory_limit import Stuck, out_of_memory
 from tinyml.core.process import python_module
 from tinyml.core.scratch import scratch
-from tinyml.core.subprocesses import Child, begin, end, environment, failure, late, run_module
-
-# How often a step is looked at while it runs.
-LOOK_S = 0.5
+from tinyml.core.subprocesses import (
+    LOOK_S,
+    Child,
+    begin,
+    end,
+    environment,
+    failure,
+    late,
+    run_module,
+)
 
 
 class Worker(AbstractContextManager["Worker"]):

@@ -1,6 +1,6 @@
 """ResNet for CIFAR: "Deep Residual Learning", arXiv 1512.03385, section 4.2.
 
-A block that changes its shape has a 1x1 convolution beside it, the paper's option B: its
+A block that changes its shape has a 1x1 convolution next to it, the paper's option B: its
 option A, padding with zero channels, would be a slice and a concatenation in every format.
 """
 
@@ -32,7 +32,7 @@ class Architecture:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; ReLU after their sum."""
+    """Two 3x3 convolutions next to a shortcut; ReLU after their sum."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

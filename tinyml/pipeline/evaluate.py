@@ -16,10 +16,10 @@ from tinyml.core.errors import DataError, InputError, UsageError, require
 from tinyml.core.image_decision import ImageDecision
 from tinyml.core.recipe import Recipe
 from tinyml.models.data.images import ImageSet, ImageSplit
-from tinyml.models.data.recordings import RecordingSet, person_labels
+from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.training.image_metrics import image_metrics
-from tinyml.models.training.metrics import person_metrics
-from tinyml.models.training.predict import by_person, predict_recordings
+from tinyml.models.training.metrics import subject_metrics
+from tinyml.models.training.predict import by_subject, predict_recordings
 from tinyml.pipeline.answers.data import image_set, is_same, recording_set
 from tinyml.pipeline.answers.engines import choose
 from tinyml.pipeline.cross_check import check_bundle
@@ -44,7 +44,7 @@ class _Opened:
 def evaluate(
     what: Path, *, part: str, data: Path | None, runtime: str | None, report: Report
 ) -> dict[str, Any]:
-    """``metrics`` over persons or images.
+    """``metrics`` over subjects or images.
 
     Of recordings also ``recordings``: ``id``, ``person`` and ``probabilities`` of each.
     Raises `DataError` when the data cannot be used or has other labels, `CheckpointError` for
@@ -57,28 +57,28 @@ def evaluate(
     model = opened(what, runtime)
     if isinstance(model.decision, ImageDecision):
         return {"metrics": _of_images(model, model.decision, part, data, report)}
-    return _of_persons(model, part, data, report)
+    return _of_subjects(model, part, data, report)
 
 
-def _of_persons(model: _Opened, part: str, data: Path | None, report: Report) -> dict[str, Any]:
+def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -> dict[str, Any]:
     decision, facts = of_recordings(model.decision), model.facts
     found = recording_set(model.recipe, data)
     _check_data(found, model, report)
     held_out = set(facts["split"]["validation"])
     left_out = set(facts["left_out"])
     usable = [r for r in found.recordings if r.id not in left_out]
-    chosen = [r for r in usable if part == "all" or r.person in held_out]
+    chosen = [r for r in usable if part == "all" or r.subject in held_out]
     if not chosen:
         raise DataError(
-            f"'{found.name}' has none of the {len(held_out)} persons that training held out",
+            f"'{found.name}' has none of the {len(held_out)} subjects of the validation set",
             hint="give the data that the model was trained on, or --part all",
         )
     answers = predict_recordings(model.answer, decision, chosen, report)
-    persons = by_person(decision, [r.person for r in chosen], answers)
+    subjects = by_subject(decision, [r.subject for r in chosen], answers)
     return {
-        "metrics": person_metrics(decision, person_labels(found), persons),
+        "metrics": subject_metrics(decision, subject_labels(found), subjects),
         "recordings": [
-            {"id": r.id, "person": r.person, "probabilities": [float(p) for p in answer]}
+            {"id": r.id, "person": r.subject, "probabilities": [float(p) for p in answer]}
             for r, answer in zip(chosen, answers, strict=True)
         ],
     }
@@ -133,7 +133,7 @@ def _checkpoint(path: Path, runtime: str | None) -> _Opened:
         raise UsageError("--runtime chooses among a bundle's files; this is a checkpoint")
     saved = checkpoint.load(path)
     require("torch", "torch", "train")
-    from tinyml.models.training.run import answer_windows, load_module
+    from tinyml.models.training.run import classify_windows, load_module
 
     module = load_module(entry_of(saved), saved)
-    return _Opened(saved.decision, saved.recipe, saved.facts, answer_windows(module))
+    return _Opened(saved.decision, saved.recipe, saved.facts, classify_windows(module))

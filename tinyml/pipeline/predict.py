@@ -54,8 +54,8 @@ def predict(
         _check_plot(files)
     engine = choose(bundle, runtime)
     check_bundle(bundle)
-    answer_windows = windows_through(engine)
-    answers = [_answer(file, decision, answer_windows) for file in files]
+    classify_windows = windows_through(engine)
+    answers = [_answer(file, decision, classify_windows) for file in files]
     if plot is not None:
         _plot(bundle, engine, files[0], answers[0], plot)
     return answers
@@ -100,10 +100,10 @@ def _decision(bundle: Bundle) -> Decision:
     return of_recordings(bundle.decision)
 
 
-def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], Floats]) -> Answer:
+def _answer(file: Path, decision: Decision, classify_windows: Callable[[Floats], Floats]) -> Answer:
     windows = _windows(file, decision)
     with named(str(file)):
-        probabilities = decision.aggregate(answer_windows(windows))
+        probabilities = decision.aggregate(classify_windows(windows))
     return Answer(
         file=str(file),
         label=decision.labels[decision.label(probabilities)],
@@ -113,7 +113,7 @@ def _answer(file: Path, decision: Decision, answer_windows: Callable[[Floats], F
 
 
 def _windows(file: Path, decision: Decision) -> Floats:
-    unlabelled = Recording(str(file), person="", label=0, load=lambda: read_audio(file))
+    unlabelled = Recording(str(file), subject="", label=0, load=lambda: read_audio(file))
     return cut_windows(decision, unlabelled)
 
 

@@ -30,7 +30,7 @@ def train(
 ) -> dict[str, Any]:
     """Train ``name``'s recipe into ``out``; returns ``metrics`` and what was ``written``.
 
-    With ``folds`` the persons are held out in turn and the pooled metrics are returned.
+    With ``folds`` it cross-validates by subject and returns the pooled metrics.
     Raises `RecipeError`, `DataError`, `CheckpointError` (a run of another recipe in
     ``out``), `MachineError`.
     """

@@ -9,7 +9,7 @@ from tinyml.core.decision import Decision
 from tinyml.models.training.metrics import (
     area_under_curve,
     confusion,
-    person_metrics,
+    subject_metrics,
     unweighted_average_recall,
     weighted_accuracy,
 )
@@ -47,17 +47,17 @@ def test_auc_counts_ties_half_and_needs_both_sides() -> None:
     assert area_under_curve(np.array([]), np.array([0.9])) is None
 
 
-def test_persons_are_judged_by_the_decisions_thresholds() -> None:
+def test_subjects_are_judged_by_the_decisions_thresholds() -> None:
     probabilities = {
         "a": np.array([0.3, 0.1, 0.6], np.float32),
         "b": np.array([0.1, 0.3, 0.6], np.float32),
         "c": np.array([0.1, 0.1, 0.8], np.float32),
     }
     truths = {"a": 0, "b": 1, "c": 2, "not asked": 0}
-    plain = person_metrics(DECISION, truths, probabilities)
+    plain = subject_metrics(DECISION, truths, probabilities)
     assert plain["uar"] == pytest.approx(1 / 3)
     tuned = Decision(LABELS, 10, 10, 10, thresholds=(0.2, 0.2))
-    found = person_metrics(tuned, truths, probabilities)
+    found = subject_metrics(tuned, truths, probabilities)
     assert (found["persons"], found["uar"], found["weighted_accuracy"]) == (3, 1.0, 1.0)
     assert found["auc_present"] == 1.0
     assert found["recall"] == {"Present": 1.0, "Unknown": 1.0, "Absent": 1.0}
@@ -67,28 +67,28 @@ def test_persons_are_judged_by_the_decisions_thresholds() -> None:
 def test_chosen_thresholds_part_what_argmax_does_not(classes: int) -> None:
     random = np.random.default_rng(classes)
     truths, probabilities = {}, {}
-    for person in range(20 * classes):
-        label = person % classes
+    for subject in range(20 * classes):
+        label = subject % classes
         row = random.uniform(0.0, 0.08, classes)
         if label < classes - 1:
             row[label] = random.uniform(0.3, 0.34)
         row[-1] = 1 - row[:-1].sum()
-        truths[str(person)], probabilities[str(person)] = label, row.astype(np.float32)
+        truths[str(subject)], probabilities[str(subject)] = label, row.astype(np.float32)
     labels = tuple("abcde"[:classes])
     plain = Decision(labels, 10, 10, 10)
     thresholds = choose_thresholds(plain, truths, probabilities)
     tuned = Decision(labels, 10, 10, 10, thresholds=thresholds)
-    assert person_metrics(plain, truths, probabilities)["uar"] < 0.9
-    assert person_metrics(tuned, truths, probabilities)["uar"] == 1.0
+    assert subject_metrics(plain, truths, probabilities)["uar"] < 0.9
+    assert subject_metrics(tuned, truths, probabilities)["uar"] == 1.0
     assert thresholds == choose_thresholds(plain, truths, probabilities)
 
 
 def test_a_chosen_threshold_is_the_middle_of_its_plateau() -> None:
     plain = Decision(("bad", "good"), 10, 10, 10)
-    truths = {str(person): person % 2 for person in range(20)}
+    truths = {str(subject): subject % 2 for subject in range(20)}
     probabilities = {
-        person: np.array([0.9, 0.1] if label == 0 else [0.1, 0.9], np.float32)
-        for person, label in truths.items()
+        subject: np.array([0.9, 0.1] if label == 0 else [0.1, 0.9], np.float32)
+        for subject, label in truths.items()
     }
     (threshold,) = choose_thresholds(plain, truths, probabilities)
     assert threshold == pytest.approx(0.5, abs=0.05)

@@ -1,4 +1,4 @@
-"""From windows to recordings to persons, in one way."""
+"""From windows to recordings to subjects, in one way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
 from tinyml.models.data.recordings import Recording
-from tinyml.models.training.predict import by_person, by_recording, predict_recordings
+from tinyml.models.training.predict import by_recording, by_subject, predict_recordings
 
 DECISION = Decision(("bad", "good"), window=4, hop=2, rate_hz=4)
 
@@ -44,9 +44,9 @@ def test_windows_in_a_row_are_parted_by_their_counts() -> None:
     np.testing.assert_allclose(by_recording(DECISION, windows, [2, 1]), [[0.5, 0.5], [0, 1]])
 
 
-def test_a_person_is_the_aggregate_of_their_recordings_in_first_order() -> None:
+def test_a_subject_is_the_aggregate_of_their_recordings_in_first_order() -> None:
     rows = [np.array(row, np.float32) for row in ([1, 0], [0, 1], [0, 1])]
-    found = by_person(DECISION, ["z", "a", "z"], rows)
+    found = by_subject(DECISION, ["z", "a", "z"], rows)
     assert list(found) == ["z", "a"]
     np.testing.assert_allclose(found["z"], [0.5, 0.5])
     np.testing.assert_allclose(found["a"], [0, 1])

@@ -1,4 +1,4 @@
-"""A run stopped anywhere ends in the same bytes; what it learned comes from its own persons."""
+"""A run stopped anywhere ends in the same bytes; what it learned comes from its own subjects."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tinyml.core.files import temporary
 from tinyml.core.folders import lock
 from tinyml.core.recipe import DecisionRecipe, Recipe, TrainRecipe
 from tinyml.core.spec import ModelEntry, Signature, TensorSpec
-from tinyml.models.data.recordings import Recording, RecordingSet, person_labels
-from tinyml.models.training.metrics import person_metrics
+from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
+from tinyml.models.training.metrics import subject_metrics
 from tinyml.models.training.optimize import one_cycle
-from tinyml.models.training.predict import by_person, predict_recordings
+from tinyml.models.training.predict import by_subject, predict_recordings
 from tinyml.models.training.recordings import cross_validate, fold_file, train
-from tinyml.models.training.run import answer_windows, load_module
+from tinyml.models.training.run import classify_windows, load_module
 
 LABELS = ("Present", "Unknown", "Absent")
 RATE = 100
@@ -84,21 +84,21 @@ RECIPE = Recipe(
 )
 
 
-def tones(persons: int = 24, offset: int = 0) -> RecordingSet:
+def tones(subjects: int = 24, offset: int = 0) -> RecordingSet:
     """Each label a tone of its own in noise."""
 
-    def sound(person: int, number: int) -> tuple[np.ndarray, int]:
-        random = np.random.default_rng((person + offset, number))
+    def sound(subject: int, number: int) -> tuple[np.ndarray, int]:
+        random = np.random.default_rng((subject + offset, number))
         time_s = np.arange(500) / RATE
-        tone = np.sin(2 * np.pi * (6 + 12 * (person % 3)) * time_s + random.uniform(0, 6))
+        tone = np.sin(2 * np.pi * (6 + 12 * (subject % 3)) * time_s + random.uniform(0, 6))
         return (0.2 * tone + 0.1 * random.standard_normal(500)).astype(np.float32), RATE
 
     recordings = tuple(
         Recording(f"p{p:02d}-{n}", f"p{p:02d}", p % 3, lambda p=p, n=n: sound(p, n))
-        for p in range(persons)
+        for p in range(subjects)
         for n in range(2)
     )
-    return RecordingSet("tones", LABELS, recordings, (), f"{persons}-{offset}")
+    return RecordingSet("tones", LABELS, recordings, (), f"{subjects}-{offset}")
 
 
 DATA = tones()
@@ -264,18 +264,18 @@ def test_two_runs_in_one_folder_at_once_are_refused(tmp_path: Path) -> None:
         train(SMALL, RECIPE, DATA, tmp_path / "file", quiet)
 
 
-def test_statistics_thresholds_and_weights_see_training_persons_only(
+def test_statistics_thresholds_and_weights_see_training_subjects_only(
     whole: Path, tmp_path: Path
 ) -> None:
     saved = checkpoint.load(whole)
-    held_out = set(saved.facts["split"]["validation"])
-    assert held_out
+    validation = set(saved.facts["split"]["validation"])
+    assert validation
 
     def other_sound(recording: Recording) -> Recording:
         samples, rate_hz = recording.load()
         return replace(recording, load=lambda: (samples[::-1] * 3, rate_hz))
 
-    changed = tuple(other_sound(r) if r.person in held_out else r for r in DATA.recordings)
+    changed = tuple(other_sound(r) if r.subject in validation else r for r in DATA.recordings)
     other = train(SMALL, RECIPE, replace(DATA, recordings=changed), tmp_path / "run", quiet)
     assert other.decision == saved.decision
     for name, value in saved.weights.items():
@@ -286,12 +286,12 @@ def test_statistics_thresholds_and_weights_see_training_persons_only(
 def test_predicting_the_recordings_gives_the_validation_metrics_of_training(tmp_path: Path) -> None:
     recipe = replace(RECIPE, train=replace(RECIPE.train, epochs=20))
     saved = train(SMALL, recipe, DATA, tmp_path / "run", quiet)
-    held_out = set(saved.facts["split"]["validation"])
-    recordings = [r for r in DATA.recordings if r.person in held_out]
-    answer = answer_windows(load_module(SMALL, saved))
+    validation = set(saved.facts["split"]["validation"])
+    recordings = [r for r in DATA.recordings if r.subject in validation]
+    answer = classify_windows(load_module(SMALL, saved))
     found = predict_recordings(answer, saved.decision, recordings)
-    persons = by_person(saved.decision, [r.person for r in recordings], found)
-    metrics = person_metrics(saved.decision, person_labels(DATA), persons)
+    subjects = by_subject(saved.decision, [r.subject for r in recordings], found)
+    metrics = subject_metrics(saved.decision, subject_labels(DATA), subjects)
     assert metrics == saved.facts["validation"]
     assert metrics["uar"] > 0.9
 
@@ -305,9 +305,9 @@ def test_what_begins_with_a_folds_model_holds_out_that_fold(tmp_path: Path) -> N
         assert made.decision.thresholds == parent.decision.thresholds
 
 
-def test_folds_answer_every_person_once_and_continue_after_a_stop(tmp_path: Path) -> None:
+def test_folds_answer_every_subject_once_and_continue_after_a_stop(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
-    assert set(result["persons"]) == set(person_labels(DATA))
+    assert set(result["persons"]) == set(subject_labels(DATA))
     assert {row["fold"] for row in result["persons"].values()} == {1, 2, 3}
     assert sum(row["persons"] for row in result["folds"]) == result["pooled"]["persons"] == 24
     assert all(len(row["thresholds"]) == 2 for row in result["folds"])
@@ -324,20 +324,20 @@ def test_folds_answer_every_person_once_and_continue_after_a_stop(tmp_path: Path
     assert len(said) == 1
 
 
-def test_each_folds_model_stays_and_gives_what_its_persons_were_answered(tmp_path: Path) -> None:
+def test_each_folds_model_stays_and_gives_what_its_subjects_were_answered(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path, quiet)
     for number, row in enumerate(result["folds"], 1):
         saved = checkpoint.load(tmp_path / fold_file(number))
         own = {p: told for p, told in result["persons"].items() if told["fold"] == number}
         assert set(saved.facts["split"]["validation"]) == set(own)
         assert list(saved.decision.thresholds) == row["thresholds"]
-        recordings = [r for r in DATA.recordings if r.person in own]
-        answer = answer_windows(load_module(SMALL, saved))
+        recordings = [r for r in DATA.recordings if r.subject in own]
+        answer = classify_windows(load_module(SMALL, saved))
         found = predict_recordings(answer, saved.decision, recordings)
-        persons = by_person(saved.decision, [r.person for r in recordings], found)
-        for person, told in own.items():
-            assert persons[person].tolist() == pytest.approx(told["probabilities"], abs=1e-6)
-            assert saved.decision.label(persons[person]) == told["answer"]
+        subjects = by_subject(saved.decision, [r.subject for r in recordings], found)
+        for subject, told in own.items():
+            assert subjects[subject].tolist() == pytest.approx(told["probabilities"], abs=1e-6)
+            assert saved.decision.label(subjects[subject]) == told["answer"]
 
 
 def test_a_finished_cross_validation_is_not_replaced_by_another(tmp_path: Path) -> None:
@@ -369,11 +369,11 @@ def _until(title: str) -> Callable[[Event], None]:
     return report
 
 
-def test_a_persons_own_label_does_not_move_the_model_that_judges_them(tmp_path: Path) -> None:
+def test_a_subjects_own_label_does_not_move_the_model_that_judges_them(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
-    judged = [person for person, row in result["persons"].items() if row["fold"] == 1]
+    judged = [subject for subject, row in result["persons"].items() if row["fold"] == 1]
     relabelled = tuple(
-        replace(r, load=lambda: (np.ones(500, np.float32), RATE)) if r.person in judged else r
+        replace(r, load=lambda: (np.ones(500, np.float32), RATE)) if r.subject in judged else r
         for r in DATA.recordings
     )
     other = cross_validate(

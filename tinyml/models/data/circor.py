@@ -4,9 +4,9 @@ Oliveira et al., "The CirCor DigiScope Dataset", IEEE JBHI 26(6), 2022; PhysioNe
 A folder holds ``training_data.csv``, one row per patient id, and ``training_data/`` with
 ``<id>_<location>[_<n>].wav`` (flac too), 4 kHz.
 
-A person may have two ids, tied by ``Additional ID``: they are one person here, so that no
+A subject may have two ids, tied by ``Additional ID``: they are one subject here, so that no
 split can part them. A recording of a patient whose murmur is present is Present only at
-the ``Murmur locations``. Two ids of one person may disagree; then the worst label stands.
+the ``Murmur locations``. Two ids of one subject may disagree; then the worst label stands.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ class _Patient:
 def load(options: Options, seed: int) -> RecordingSet:
     """Read the set below option ``root``, or ``$TINYML_DATA/circor``; ``seed`` changes nothing.
 
-    Option ``strict`` makes contradicting labels of one person an error. Raises `DataError`
+    Option ``strict`` makes contradicting labels of one subject an error. Raises `DataError`
     when the folder is missing, of another layout, or a file in it cannot be used.
     """
     del seed
     check_options("circor", options, OPTIONS)
     root = _root(options)
     patients = _read_table(root / TABLE)
-    persons = _persons(patients)
+    subjects = _subjects(patients)
     files = _audio_files(root / FOLDER, patients)
-    warnings = _conflicts(patients, persons)
+    warnings = _conflicts(patients, subjects)
     if warnings and options.get("strict", False):
         raise DataError(
             f"{root / TABLE}: {'; '.join(warnings)}", hint="leave out --strict to take the worst"
         )
-    recordings, unheard = _recordings(patients, persons, files)
+    recordings, unheard = _recordings(patients, subjects, files)
     digest = _digest(recordings, files)
     return RecordingSet("circor", LABELS, recordings, (*warnings, *unheard), digest)
 
@@ -116,8 +116,8 @@ def _value(text: str | None) -> str:
     return "" if text.lower() == "nan" else text
 
 
-def _persons(patients: Mapping[str, _Patient]) -> dict[str, str]:
-    """Patient id -> person: the smallest of all ids that are tied, over any chain of ties."""
+def _subjects(patients: Mapping[str, _Patient]) -> dict[str, str]:
+    """Patient id -> subject: the smallest of all ids that are tied, over any chain of ties."""
     leader: dict[str, str] = {}
 
     def find(one: str) -> str:
@@ -131,15 +131,17 @@ def _persons(patients: Mapping[str, _Patient]) -> dict[str, str]:
     return {patient_id: find(patient_id) for patient_id in patients}
 
 
-def _conflicts(patients: Mapping[str, _Patient], persons: Mapping[str, str]) -> tuple[str, ...]:
+def _conflicts(patients: Mapping[str, _Patient], subjects: Mapping[str, str]) -> tuple[str, ...]:
     ids: dict[str, list[str]] = {}
     for patient_id in sorted(patients):
-        ids.setdefault(persons[patient_id], []).append(patient_id)
+        ids.setdefault(subjects[patient_id], []).append(patient_id)
     found = []
-    for person, own in sorted(ids.items()):
-        if len({patients[patient_id].murmur for patient_id in own}) > 1:
-            said = ", ".join(f"{patient_id} {patients[patient_id].murmur}" for patient_id in own)
-            found.append(f"person {person}: the ids disagree ({said}), the worst is taken")
+    for subject, patient_ids in sorted(ids.items()):
+        if len({patients[patient_id].murmur for patient_id in patient_ids}) > 1:
+            text = ", ".join(
+                f"{patient_id} {patients[patient_id].murmur}" for patient_id in patient_ids
+            )
+            found.append(f"subject {subject}: the ids disagree ({text}), the worst is taken")
     return tuple(found)
 
 
@@ -160,7 +162,7 @@ def _audio_files(folder: Path, patients: Mapping[str, _Patient]) -> list[Path]:
 
 
 def _recordings(
-    patients: Mapping[str, _Patient], persons: Mapping[str, str], files: Iterable[Path]
+    patients: Mapping[str, _Patient], subjects: Mapping[str, str], files: Iterable[Path]
 ) -> tuple[tuple[Recording, ...], tuple[str, ...]]:
     """The recordings, and a warning per Present patient without a recording to show it."""
     named = [(path.stem.split("_")[0], path.stem.split("_")[1], path) for path in files]
@@ -169,20 +171,20 @@ def _recordings(
         places.setdefault(patient_id, set()).add(location)
     unheard = {
         patient_id
-        for patient_id, own in places.items()
-        if patients[patient_id].murmur == "Present" and not own & patients[patient_id].locations
+        for patient_id, heard in places.items()
+        if patients[patient_id].murmur == "Present" and not heard & patients[patient_id].locations
     }
     recordings = tuple(
         Recording(
             id=path.stem,
-            person=persons[patient_id],
+            subject=subjects[patient_id],
             label=_label(patients[patient_id], location, patient_id in unheard),
             load=functools.partial(read_audio, path),
         )
         for patient_id, location, path in named
     )
-    said = "no recording of its murmur locations, so all count as Present"
-    return recordings, tuple(f"patient {patient_id}: {said}" for patient_id in sorted(unheard))
+    text = "no recording of its murmur locations, so all count as Present"
+    return recordings, tuple(f"patient {patient_id}: {text}" for patient_id in sorted(unheard))
 
 
 def _label(patient: _Patient, location: str, everywhere: bool) -> int:
@@ -191,9 +193,9 @@ def _label(patient: _Patient, location: str, everywhere: bool) -> int:
 
 
 def _digest(recordings: Iterable[Recording], files: Iterable[Path]) -> str:
-    """Hash of every recording's id, person, label and bytes."""
+    """Hash of every recording's id, subject, label and bytes."""
     digest = hashlib.sha256()
     for recording, path in zip(recordings, files, strict=True):
-        facts = f"{recording.id} {recording.person} {recording.label} {sha256(path)}\n"
+        facts = f"{recording.id} {recording.subject} {recording.label} {sha256(path)}\n"
         digest.update(facts.encode())
     return digest.hexdigest()

@@ -61,42 +61,42 @@ def files_below(root: Path) -> tuple[Files, list[str]]:
     if not root.is_dir():
         raise DataError(f"{root} is no folder", hint=LAYOUT)
     found: dict[str, dict[str, list[ImageFile]]] = {}
-    strangers: list[str] = []
+    skipped: list[str] = []
     for part in (TRAIN, TEST):
         if not (root / part).is_dir():
             raise DataError(f"no folder {root / part}", hint=LAYOUT)
         found[part] = {}
         for folder in _visible(root / part):
             if folder.is_dir():
-                found[part][folder.name] = _images(folder, strangers)
+                found[part][folder.name] = _images(folder, skipped)
             else:
-                strangers.append(str(folder))
-    return found, _said(strangers)
+                skipped.append(str(folder))
+    return found, _skipped_files(skipped)
 
 
 def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _images(folder: Path, strangers: list[str]) -> list[ImageFile]:
+def _images(folder: Path, skipped: list[str]) -> list[ImageFile]:
     files = _visible(folder)
     images = [path for path in files if path.suffix.lower() in decode.SUFFIXES and path.is_file()]
-    strangers += [str(path) for path in files if path not in set(images)]
+    skipped += [str(path) for path in files if path not in set(images)]
     return [ImageFile(str(path), path.read_bytes) for path in images]
 
 
-def _said(strangers: Sequence[str]) -> list[str]:
-    if not strangers:
+def _skipped_files(skipped: Sequence[str]) -> list[str]:
+    if not skipped:
         return []
-    return [f"{len(strangers)} files are no jpg, png or bmp and are left out: {strangers[0]} ..."]
+    return [f"{len(skipped)} files are no jpg, png or bmp and are left out: {skipped[0]} ..."]
 
 
 def class_names(files: Files, where: str) -> tuple[str, ...]:
     """The classes in order of name; `DataError` unless both parts have the same, none empty."""
     train, test = files[TRAIN], files[TEST]
     for part in (TRAIN, TEST):
-        for name, own in files[part].items():
-            if not own:
+        for name, images in files[part].items():
+            if not images:
                 raise DataError(f"{where}: class '{name}' of {part} has no image", hint=LAYOUT)
     if len(train) < 2:
         raise DataError(f"{where}: {len(train)} classes to train on, at least 2", hint=LAYOUT)
@@ -141,7 +141,7 @@ def made(
     warnings: Sequence[str] = (),
 ) -> Made:
     """``files`` as a set of (side, channels) ``shape``, at most ``limit`` a class of each part."""
-    labels, said = class_names(files, where), list(warnings)
+    labels, notes = class_names(files, where), list(warnings)
     parts, digest = [], hashlib.sha256(canonical_json([decode.VERSION, *shape, labels]).encode())
     hashes: dict[str, list[str]] = {}
     for part, most in zip((TRAIN, TEST), limit, strict=True):
@@ -151,11 +151,11 @@ def made(
         hashes[part] = [hashlib.sha256(file.read()).hexdigest() for _, file in pairs]
         for (label, _), content in zip(pairs, hashes[part], strict=True):
             digest.update(f"{part} {label} {content}\n".encode())
-        images = _decoded([file for _, file in pairs], part, shape, said)
+        images = _decoded([file for _, file in pairs], part, shape, notes)
         parts.append(Part([label for label, _ in pairs], images))
     if shared := len(set(hashes[TRAIN]) & set(hashes[TEST])):
-        said.append(f"{shared} images are in {TRAIN}/ and in {TEST}/: accuracy will flatter")
-    return Made(labels, parts[0], parts[1], said, digest.hexdigest())
+        notes.append(f"{shared} images are in {TRAIN}/ and in {TEST}/: accuracy will flatter")
+    return Made(labels, parts[0], parts[1], notes, digest.hexdigest())
 
 
 def _decoded(

@@ -79,8 +79,8 @@ def _content(files: Files) -> str:
     """Hash of every file's part, class, name and bytes."""
     digest = hashlib.sha256()
     for part, classes in files.items():
-        for label, own in classes.items():
-            for file in own:
+        for label, class_files in classes.items():
+            for file in class_files:
                 content = hashlib.sha256(file.read()).hexdigest()
                 digest.update(f"{part} {label} {Path(file.name).name} {content}\n".encode())
     return digest.hexdigest()

@@ -68,7 +68,7 @@ def _made(
     for (images, labels), most in zip(FILES.values(), limit, strict=True):
         pixels, digits = _pair(root / images, root / labels)
         among = [np.flatnonzero(digits == digit) for digit in range(len(LABELS))]
-        counts = {label: len(own) for label, own in zip(LABELS, among, strict=True)}
+        counts = {label: len(places) for label, places in zip(LABELS, among, strict=True)}
         places = chosen(counts, most, seed)
         order = sorted(int(at) for own, kept in zip(among, places, strict=True) for at in own[kept])
         parts.append(Part([int(digits[at]) for at in order], _fitted(pixels, order, shape)))

@@ -1,4 +1,4 @@
-"""What a data set is to training: labelled recordings of persons, split by person."""
+"""What a data set is to training: labelled recordings of subjects, split by subject."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Recording:
     """One recording; ``label`` indexes the set's labels, ``load`` gives samples and rate."""
 
     id: str
-    person: str
+    subject: str
     label: int
     load: Callable[[], tuple[Floats, int]]
 
@@ -42,66 +42,66 @@ class RecordingSet:
             raise DataError(f"data set '{self.name}' names a recording twice")
 
 
-def person_labels(data: RecordingSet) -> dict[str, int]:
-    """Each person's label: the worst, so the lowest index, of their recordings."""
+def subject_labels(data: RecordingSet) -> dict[str, int]:
+    """Each subject's label: the worst, so the lowest index, of their recordings."""
     labels: dict[str, int] = {}
     for recording in data.recordings:
-        labels[recording.person] = min(
-            recording.label, labels.get(recording.person, recording.label)
+        labels[recording.subject] = min(
+            recording.label, labels.get(recording.subject, recording.label)
         )
     return labels
 
 
-def folds_by_person(data: RecordingSet, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
-    """``count`` groups of persons, sorted; each label is spread evenly over the groups.
+def folds_by_subject(data: RecordingSet, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """``count`` groups of subjects, sorted; each label is spread evenly over the groups.
 
     The same set, count and seed give the same groups. Raises `DataError` when there are
-    fewer persons than groups.
+    fewer subjects than groups.
     """
-    labels = person_labels(data)
+    labels = subject_labels(data)
     if count < 2 or len(labels) < count:
         raise DataError(
-            f"{len(labels)} persons of '{data.name}' cannot make {count} folds",
-            hint="take at least 2 folds and as many persons as folds",
+            f"{len(labels)} subjects of '{data.name}' cannot make {count} folds",
+            hint="take at least 2 folds and as many subjects as folds",
         )
     groups: list[list[str]] = [[] for _ in range(count)]
-    for place, person in enumerate(_shuffled_within_label(labels, seed)):
-        groups[place % count].append(person)
+    for place, subject in enumerate(_shuffled_within_label(labels, seed)):
+        groups[place % count].append(subject)
     return tuple(tuple(sorted(group)) for group in groups)
 
 
-def split_by_person(
+def split_by_subject(
     data: RecordingSet, fraction: float, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(training, validation) persons, sorted: ``fraction`` of each label, at least one, held out.
+    """(training, validation) subjects, sorted: ``fraction`` of each label, at least one, validate.
 
     Raises `DataError` when the fraction is not between 0 and 1 or nobody is left to train on.
     """
     if not 0 < fraction < 1:
         raise DataError(f"validation_fraction is {fraction:g}, it lies between 0 and 1")
-    labels = person_labels(data)
+    labels = subject_labels(data)
     validation: list[str] = []
     for label in sorted(set(labels.values())):
-        among = {person: own for person, own in labels.items() if own == label}
-        held_out = max(1, round(fraction * len(among)))
-        validation += _shuffled_within_label(among, seed)[:held_out]
+        among = {subject: other for subject, other in labels.items() if other == label}
+        count = max(1, round(fraction * len(among)))
+        validation += _shuffled_within_label(among, seed)[:count]
     training = sorted(set(labels) - set(validation))
     if not training:
-        raise DataError(f"'{data.name}' has too few persons to hold some out")
+        raise DataError(f"'{data.name}' has too few subjects for a validation set")
     return tuple(training), tuple(sorted(validation))
 
 
-def of_persons(data: RecordingSet, persons: Collection[str]) -> list[int]:
-    """Indices of the recordings of ``persons``, in order."""
-    wanted = set(persons)
-    return [i for i, recording in enumerate(data.recordings) if recording.person in wanted]
+def of_subjects(data: RecordingSet, subjects: Collection[str]) -> list[int]:
+    """Indices of the recordings of ``subjects``, in order."""
+    wanted = set(subjects)
+    return [i for i, recording in enumerate(data.recordings) if recording.subject in wanted]
 
 
 def _shuffled_within_label(labels: Mapping[str, int], seed: int) -> list[str]:
-    """Persons grouped by label, in random order within each."""
+    """Subjects grouped by label, in random order within each."""
     ordered: list[str] = []
     for label in sorted(set(labels.values())):
-        among = sorted(person for person, own in labels.items() if own == label)
+        among = sorted(subject for subject, other in labels.items() if other == label)
         np.random.default_rng((seed, label)).shuffle(among)
         ordered += among
     return ordered

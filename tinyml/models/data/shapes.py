@@ -141,8 +141,8 @@ def make_image(name: str, random: Generator, side: int, channels: int) -> Bytes:
     """uint8 [side, side, channels]; what is drawn does not depend on ``side``."""
     x, y = _grid(side)
     inside = _share(SHAPES[name](*_placed(random, x, y)), side)
-    ground, own = _colours(random)
-    colour = ground + inside[..., None] * (own - ground)
+    ground, colour = _colours(random)
+    colour = ground + inside[..., None] * (colour - ground)
     for _ in range(random.integers(0, 2)):
         stroke = _share(_stroke(random, x, y), side)[..., None]
         colour = colour + stroke * (random.uniform(0, 1, 3) - colour)
@@ -183,9 +183,9 @@ def _share(distance: Reals, side: int) -> Reals:
 def _colours(random: Generator) -> tuple[Reals, Reals]:
     """(ground, shape): any two colours that differ enough in luminance to be told apart."""
     while True:
-        ground, own = random.uniform(0, 1, 3), random.uniform(0, 1, 3)
-        if abs(float((ground - own) @ LUMINANCE)) > 0.3:
-            return ground, own
+        ground, colour = random.uniform(0, 1, 3), random.uniform(0, 1, 3)
+        if abs(float((ground - colour) @ LUMINANCE)) > 0.3:
+            return ground, colour
 
 
 def _stroke(random: Generator, x: Reals, y: Reals) -> Reals:

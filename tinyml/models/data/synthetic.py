@@ -12,14 +12,14 @@ else on average:
     Unknown   friction at irregular times,   in episodes that know nothing of the beats
               the heart weak beneath
 
-Friction has the spectrum and energy that the person's heart sounds would have; the
+Friction has the spectrum and energy that the subject's heart sounds would have; the
 noise's energy, pitch and share of time are drawn alike for all labels; gain and band of
 the sensor are drawn for each recording. So no loudness, spectrum or crest factor tells
 the labels apart: only timing does.
 
-Persons have traits of their own: heart rate and its variability, breathing, duration and
+Subjects have traits of their own: heart rate and its variability, breathing, duration and
 pitch of S1 and S2, and the murmur's phase, shape (crescendo, decrescendo, diamond,
-plateau), pitch and loudness. All follows from (seed, person, recording).
+plateau), pitch and loudness. All follows from (seed, subject, recording).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ SHAPES = ("crescendo", "decrescendo", "diamond", "plateau")
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """What stays the same from one recording of a person to the next. Seconds, Hz, dB."""
+class Subject:
+    """What stays the same from one recording of a subject to the next. Seconds, Hz, dB."""
 
     label: int
     beat_s: float
@@ -74,37 +74,37 @@ class Person:
 
 
 def load(options: Options, seed: int) -> RecordingSet:
-    """``persons`` persons, a third of each label, ``recordings`` each of ``seconds``, at 4 kHz.
+    """``persons`` subjects, a third of each label, ``recordings`` each of ``seconds``, at 4 kHz.
 
     Raises `DataError` for an unknown option or a value that makes no recording.
     """
     check_options("synthetic", options, OPTIONS)
-    asked = {**DEFAULTS, **options}
-    persons, count, seconds = int(asked["persons"]), int(asked["recordings"]), asked["seconds"]
-    if persons < len(LABELS) or count < 1 or float(seconds) < 2:
+    values = {**DEFAULTS, **options}
+    subjects, count, seconds = int(values["persons"]), int(values["recordings"]), values["seconds"]
+    if subjects < len(LABELS) or count < 1 or float(seconds) < 2:
         raise DataError(
-            f"data set 'synthetic': {persons} persons with {count} recordings of {seconds} s",
-            hint="at least 3 persons, 1 recording and 2 seconds",
+            f"data set 'synthetic': {subjects} subjects with {count} recordings of {seconds} s",
+            hint="at least 3 subjects, 1 recording and 2 seconds",
         )
     recordings = tuple(
         Recording(
-            id=f"person-{person:03d}-{number}",
-            person=f"person-{person:03d}",
-            label=person % len(LABELS),
-            load=functools.partial(make_recording, seed, person, number, float(seconds)),
+            id=f"person-{subject:03d}-{number}",
+            subject=f"person-{subject:03d}",
+            label=subject % len(LABELS),
+            load=functools.partial(make_recording, seed, subject, number, float(seconds)),
         )
-        for person in range(persons)
+        for subject in range(subjects)
         for number in range(count)
     )
-    made_from = canonical_json([VERSION, seed, persons, count, float(seconds)])
+    made_from = canonical_json([VERSION, seed, subjects, count, float(seconds)])
     digest = hashlib.sha256(made_from.encode()).hexdigest()
     return RecordingSet("synthetic", LABELS, recordings, (), digest)
 
 
-def make_recording(seed: int, person: int, number: int, seconds: float) -> tuple[Floats, int]:
+def make_recording(seed: int, subject: int, number: int, seconds: float) -> tuple[Floats, int]:
     """Samples [time] of one recording, rounded to 16 bit, and their rate."""
-    traits = make_person(np.random.default_rng((seed, person)), person % len(LABELS))
-    random = np.random.default_rng((seed, person, number + 1))
+    traits = make_subject(np.random.default_rng((seed, subject)), subject % len(LABELS))
+    random = np.random.default_rng((seed, subject, number + 1))
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     starts = _beats(random, traits, seconds)
     heart = _heart_sounds(random, traits, starts, time_s)
@@ -119,9 +119,9 @@ def make_recording(seed: int, person: int, number: int, seconds: float) -> tuple
     return _record(random, heart), RATE_HZ
 
 
-def make_person(random: Generator, label: int) -> Person:
-    """Draw a person's traits; only ``label`` is not drawn."""
-    return Person(
+def make_subject(random: Generator, label: int) -> Subject:
+    """Draw a subject's traits; only ``label`` is not drawn."""
+    return Subject(
         label=label,
         beat_s=60 / random.uniform(62, 125),
         beat_spread=random.uniform(0.01, 0.05),
@@ -141,7 +141,7 @@ def make_person(random: Generator, label: int) -> Person:
     )
 
 
-def _beats(random: Generator, traits: Person, seconds: float) -> Reals:
+def _beats(random: Generator, traits: Subject, seconds: float) -> Reals:
     """Starts of S1 in s, from before the recording to after it: breathing speeds the heart."""
     count = int(seconds / traits.beat_s * 1.5) + 6
     phase = 2 * np.pi * (np.arange(count) * traits.beat_s / traits.breath_s + random.uniform())
@@ -150,14 +150,14 @@ def _beats(random: Generator, traits: Person, seconds: float) -> Reals:
     return np.cumsum(intervals) - 2 * traits.beat_s - random.uniform() * traits.beat_s
 
 
-def _irregular(random: Generator, traits: Person, seconds: float) -> Reals:
+def _irregular(random: Generator, traits: Subject, seconds: float) -> Reals:
     """Starts as many as the heart's, at intervals from a third to three times as long."""
     count = int(seconds / traits.beat_s * 3) + 12
     intervals = traits.beat_s * np.exp(random.uniform(-1.1, 1.1, count)) / 1.21
     return np.cumsum(intervals) - 3 * traits.beat_s * random.uniform(1, 2)
 
 
-def _heart_sounds(random: Generator, traits: Person, starts: Reals, time_s: Reals) -> Reals:
+def _heart_sounds(random: Generator, traits: Subject, starts: Reals, time_s: Reals) -> Reals:
     """S1 at ``starts`` and S2 after each systole, louder and softer with breathing."""
     swing = 1 + 0.25 * np.sin(2 * np.pi * (starts / traits.breath_s + random.uniform()))
     levels = swing * np.exp(0.1 * random.standard_normal(starts.size))
@@ -167,7 +167,7 @@ def _heart_sounds(random: Generator, traits: Person, starts: Reals, time_s: Real
     return first + traits.s2_gain * second
 
 
-def _systoles(traits: Person, starts: Reals) -> Reals:
+def _systoles(traits: Subject, starts: Reals) -> Reals:
     """From S1 to S2 in s: a short beat shortens diastole more than systole (Bazett's root)."""
     return np.asarray(traits.systole * np.sqrt(np.diff(starts) * traits.beat_s))
 
@@ -199,7 +199,7 @@ def _band_noise(random: Generator, size: int, pitch_hz: float, width: float) -> 
     return np.fft.irfft(spectrum * np.exp(-0.5 * (octaves / width) ** 2), size)
 
 
-def _murmur_envelope(traits: Person, starts: Reals, time_s: Reals) -> Reals:
+def _murmur_envelope(traits: Subject, starts: Reals, time_s: Reals) -> Reals:
     """The murmur's level: its shape between the sounds of every cycle of ``starts``."""
     systoles = _systoles(traits, starts)
     if traits.murmur_phase == "systole":

@@ -1,8 +1,8 @@
 """Where a graph is rounded to eight bits in training: a quantizer for PT2E, after XNNPACK's.
 
-A convolution or matrix takes its input, its weight and its answer in eight bits; batch
+A convolution or matrix takes its input, its weight and its output in eight bits; batch
 normalization and a ReLU behind it belong to it. Other operators that compute give a
-rounded answer, those that only move values keep the scale of what they move. What
+rounded output, those that only move values keep the scale of what they move. What
 `annotate` marks, ``torchao``'s ``prepare_qat_pt2e`` turns into fake-quantizing modules.
 
 Schemes are those of ``w8a8-static``: weights symmetric per output channel by their present
@@ -121,23 +121,23 @@ class NetworkQuantizer(Quantizer):  # type: ignore[misc]
         return nodes[inside[-1] + 1 :] if inside else nodes
 
     def _annotate_layer(self, layer: Node) -> None:
-        own = self.global_config
+        scheme = self.global_config
         value, weight = layer.args[:2]
         assert isinstance(value, Node)
         assert isinstance(weight, Node)
-        inputs: dict[Node, Any] = {value: own.activation, weight: own.weight}
+        inputs: dict[Node, Any] = {value: scheme.activation, weight: scheme.weight}
         layer.meta[_KEY] = QuantizationAnnotation(input_qspec_map=inputs, _annotated=True)
         last = layer
         for kinds in (_NORMS, _CLAMPS):
             last = _only_user(last, kinds) or last
         if last is layer:
-            layer.meta[_KEY].output_qspec = own.activation
+            layer.meta[_KEY].output_qspec = scheme.activation
             return
         between = layer
         while between is not last:
             between = next(iter(between.users))
             between.meta[_KEY] = QuantizationAnnotation(_annotated=True)
-        last.meta[_KEY].output_qspec = own.activation
+        last.meta[_KEY].output_qspec = scheme.activation
 
     def _rounding(self, node: Node) -> QuantizationAnnotation:
         """All that ``node`` reads and gives."""

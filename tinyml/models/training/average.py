@@ -39,12 +39,12 @@ class Average:
     @contextlib.contextmanager
     def in_place_of(self, module: nn.Module) -> Iterator[None]:
         """The module computes with the average until the block ends."""
-        own = {name: value.clone() for name, value in module.state_dict().items()}
+        current = {name: value.clone() for name, value in module.state_dict().items()}
         self.copy_to(module)
         try:
             yield
         finally:
-            module.load_state_dict(own)
+            module.load_state_dict(current)
 
     def tensors(self) -> dict[str, Tensor]:
         """What `load` needs."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
-from tinyml.models.data.recordings import RecordingSet, of_persons
+from tinyml.models.data.recordings import RecordingSet, of_subjects
 from tinyml.models.training.fit import EVALUATION_BATCH
-from tinyml.models.training.predict import by_person, by_recording
+from tinyml.models.training.predict import by_recording, by_subject
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -37,29 +37,29 @@ class Examples:
     left_out: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def windows(self, persons: Collection[str]) -> Tensor:
-        """Indices of the windows of ``persons``."""
-        ranges = [self._range(index) for index in of_persons(self.data, persons)]
+    def windows(self, subjects: Collection[str]) -> Tensor:
+        """Indices of the windows of ``subjects``."""
+        ranges = [self._range(index) for index in of_subjects(self.data, subjects)]
         return torch.cat(ranges) if ranges else torch.zeros(0, dtype=torch.int64)
 
     def _range(self, index: int) -> Tensor:
         return torch.arange(self.starts[index], self.starts[index + 1])
 
-    def answers(self, module: Any, decision: Decision, persons: Collection[str]) -> Floats:
-        """Probabilities [recordings, classes] of the recordings of ``persons``, in order."""
-        logits = classify(module, self.features, self.windows(persons))
+    def outputs(self, module: Any, decision: Decision, subjects: Collection[str]) -> Floats:
+        """Probabilities [recordings, classes] of the recordings of ``subjects``, in order."""
+        logits = classify(module, self.features, self.windows(subjects))
         probabilities = torch.softmax(logits, dim=1).numpy()
-        chosen = of_persons(self.data, persons)
+        chosen = of_subjects(self.data, subjects)
         counts = [self.starts[index + 1] - self.starts[index] for index in chosen]
         return np.stack(by_recording(decision, probabilities, counts))
 
-    def of_persons(
-        self, decision: Decision, persons: Collection[str], answers: Floats
+    def of_subjects(
+        self, decision: Decision, subjects: Collection[str], outputs: Floats
     ) -> dict[str, Floats]:
-        """`answers` of the recordings of ``persons`` -> person -> [classes]."""
-        chosen = of_persons(self.data, persons)
-        owners = [self.data.recordings[index].person for index in chosen]
-        return by_person(decision, owners, list(answers))
+        """`outputs` of the recordings of ``subjects`` -> subject -> [classes]."""
+        chosen = of_subjects(self.data, subjects)
+        owners = [self.data.recordings[index].subject for index in chosen]
+        return by_subject(decision, owners, list(outputs))
 
 
 def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:

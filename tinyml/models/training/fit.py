@@ -126,11 +126,11 @@ class Fit:
         if self.teacher is None or not self.recipe.distill_weight:
             return loss
         with torch.no_grad():
-            told = self.teacher(inputs)
+            taught = self.teacher(inputs)
         weight, heat = self.recipe.distill_weight, self.recipe.distill_temperature
         soft = nn.functional.kl_div(
             nn.functional.log_softmax(logits / heat, dim=1),
-            nn.functional.log_softmax(told / heat, dim=1),
+            nn.functional.log_softmax(taught / heat, dim=1),
             reduction="batchmean",
             log_target=True,
         )

@@ -17,15 +17,15 @@ Z = 1.959963984540054
 def image_metrics(
     labels: Sequence[str],
     truths: Sequence[int] | NDArray[Any],
-    answers: Sequence[int] | NDArray[Any],
+    predictions: Sequence[int] | NDArray[Any],
 ) -> dict[str, Any]:
     """Metrics of images, in order, as JSON values.
 
     Keys: ``images``, ``accuracy``, ``interval`` (95%, of the images alone: another seed's
     training spreads wider), ``recall`` by label (``None`` when no image has it) and
-    ``confusion`` [truth][answer].
+    ``confusion`` [truth][prediction].
     """
-    counts = confusion(truths, answers, len(labels))
+    counts = confusion(truths, predictions, len(labels))
     right, total = int(counts.trace()), int(counts.sum())
     return {
         "images": total,

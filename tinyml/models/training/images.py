@@ -149,15 +149,15 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: ImageSet) -> ImageDecis
     check_train(recipe.train, len(data.labels))
     if recipe.threads <= 0:
         raise RecipeError(f"threads is {recipe.threads}: it must be positive")
-    own = entry.decision
-    if not isinstance(own, ImageDecision):
+    decision = entry.decision
+    if not isinstance(decision, ImageDecision):
         raise RecipeError(f"'{entry.name}' takes recordings, '{data.name}' is a set of images")
-    if (own.side, own.channels) != (data.side, data.channels):
+    if (decision.side, decision.channels) != (data.side, data.channels):
         raise RecipeError(
-            f"'{entry.name}' takes {own.side} px with {own.channels} channels, "
+            f"'{entry.name}' takes {decision.side} px with {decision.channels} channels, "
             f"'{data.name}' has {data.side} px with {data.channels}"
         )
-    return replace(own, labels=data.labels)
+    return replace(decision, labels=data.labels)
 
 
 def classify_images(module: Any, part: ImageSplit, decision: ImageDecision) -> Tensor:
@@ -179,14 +179,14 @@ def _new(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
 def _facts(
     data: ImageSet, decision: ImageDecision, module: Any, learner: Learner
 ) -> dict[str, Any]:
-    answers = classify_images(module, data.test, decision).argmax(1).numpy()
+    predictions = classify_images(module, data.test, decision).argmax(1).numpy()
     return {
         "data_set": data.name,
         "data_sha256": data.sha256,
         "warnings": list(data.warnings),
         "threads": torch.get_num_threads(),
         "instruction_set": instruction_set(),
-        "validation": image_metrics(data.labels, data.test.labels, answers),
+        "validation": image_metrics(data.labels, data.test.labels, predictions),
         "curve": learner.state.curves[learner.state.part],
         "curves": learner.state.curves,
         "parameters": sum(p.numel() for p in module.parameters()),

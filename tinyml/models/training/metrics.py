@@ -20,16 +20,16 @@ CHALLENGE_WEIGHTS = {"Present": 5.0, "Unknown": 3.0, "Absent": 1.0}
 
 
 def confusion(
-    truths: Sequence[int] | NDArray[Any], answers: Sequence[int] | NDArray[Any], classes: int
+    truths: Sequence[int] | NDArray[Any], predictions: Sequence[int] | NDArray[Any], classes: int
 ) -> Counts:
-    """Counts [truth, answer]."""
+    """Counts [truth, prediction]."""
     counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (np.asarray(truths, int), np.asarray(answers, int)), 1)
+    np.add.at(counts, (np.asarray(truths, int), np.asarray(predictions, int)), 1)
     return counts
 
 
 def weighted_accuracy(counts: Counts, labels: Sequence[str]) -> float:
-    """The challenge's score: weight of the right answers over the weight of all."""
+    """The challenge's score: weight of the right predictions over the weight of all."""
     return float(weighted_share(np.diag(counts), counts.sum(axis=1), labels))
 
 
@@ -39,20 +39,20 @@ def unweighted_average_recall(counts: Counts) -> float:
 
 
 def weighted_share(right: Numbers, every: Numbers, labels: Sequence[str]) -> Reals:
-    """`weighted_accuracy` of right answers and all by class, [..., classes] each -> [...]."""
+    """`weighted_accuracy` of right predictions and all by class, [..., classes] each -> [...]."""
     weights = np.array([CHALLENGE_WEIGHTS.get(label, 1.0) for label in labels])
     return np.asarray((weights * right).sum(axis=-1) / (weights * every).sum(axis=-1))
 
 
 def average_recall(right: Numbers, every: Numbers) -> Reals:
-    """`unweighted_average_recall` of right answers and all by class, [..., classes] -> [...]."""
+    """`unweighted_average_recall` of right ones and all by class, [..., classes] -> [...]."""
     occurs = every > 0
     recalls = np.divide(right, every, out=np.zeros(every.shape), where=occurs)
     return np.asarray(recalls.sum(axis=-1) / occurs.sum(axis=-1))
 
 
 def share_right(right: Numbers, every: Numbers) -> Reals:
-    """Accuracy of right answers and all by class, [..., classes] each -> [...]."""
+    """Accuracy of right predictions and all by class, [..., classes] each -> [...]."""
     return np.asarray(right.sum(axis=-1) / every.sum(axis=-1))
 
 
@@ -67,28 +67,28 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float | None:
     return float(np.mean((differences > 0) + 0.5 * (differences == 0)))
 
 
-def person_metrics(
+def subject_metrics(
     decision: Decision, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
 ) -> dict[str, Any]:
-    """`label_metrics` of ``probabilities``, person -> [classes], under one decision."""
-    persons = list(probabilities)
+    """`label_metrics` of ``probabilities``, subject -> [classes], under one decision."""
+    subjects = list(probabilities)
     return label_metrics(
         decision.labels,
-        truths=[truths[person] for person in persons],
-        answers=[decision.label(probabilities[person]) for person in persons],
-        worst=[float(probabilities[person][0]) for person in persons],
+        truths=[truths[subject] for subject in subjects],
+        predictions=[decision.label(probabilities[subject]) for subject in subjects],
+        worst=[float(probabilities[subject][0]) for subject in subjects],
     )
 
 
 def label_metrics(
-    labels: Sequence[str], truths: Sequence[int], answers: Sequence[int], worst: Sequence[float]
+    labels: Sequence[str], truths: Sequence[int], predictions: Sequence[int], worst: Sequence[float]
 ) -> dict[str, Any]:
-    """Metrics of persons, in order, as JSON values; ``worst``: probabilities of the worst label.
+    """Metrics of subjects, in order, as JSON values; ``worst``: probabilities of the worst label.
 
-    Keys: ``persons``, ``weighted_accuracy``, ``uar``, ``auc_<worst label>``, ``recall`` by
-    label (``None`` when nobody has it) and ``confusion`` [truth][answer].
+    Keys: ``persons`` (how many), ``weighted_accuracy``, ``uar``, ``auc_<worst label>``,
+    ``recall`` by label (``None`` when nobody has it) and ``confusion`` [truth][prediction].
     """
-    counts = confusion(truths, answers, len(labels))
+    counts = confusion(truths, predictions, len(labels))
     scores, is_worst = np.asarray(worst, np.float64), np.asarray(truths, int) == 0
     recalls = {
         label: int(row[index]) / int(row.sum()) if row.sum() else None

@@ -1,4 +1,4 @@
-"""From windows to recordings to persons: the one way that training, evaluation and use share."""
+"""From windows to recordings to subjects: the one way that training, evaluation and use share."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def cut_windows(decision: Decision, recording: Recording) -> Floats:
 
 
 def predict_recordings(
-    answer_windows: Callable[[Floats], Floats],
+    classify_windows: Callable[[Floats], Floats],
     decision: Decision,
     recordings: Sequence[Recording],
     report: Report | None = None,
 ) -> list[Floats]:
     """Probabilities [classes] of each recording.
 
-    ``answer_windows`` takes windows [n, window] to probabilities [n, classes]. Raises
+    ``classify_windows`` takes windows [n, window] to probabilities [n, classes]. Raises
     `DataError` naming a recording that cannot be cut into windows, `ValidationError` one
     whose outputs are not finite.
     """
-    answers: list[Floats] = []
+    outputs: list[Floats] = []
     for done, recording in enumerate(recordings, 1):
         windows = cut_windows(decision, recording)
         with named(recording.id):
-            answers.append(decision.aggregate(answer_windows(windows)))
+            outputs.append(decision.aggregate(classify_windows(windows)))
         if report is not None:
             report({"title": "recordings", "done": done, "total": len(recordings)})
-    return answers
+    return outputs
 
 
 def by_recording(decision: Decision, windows: Floats, counts: Iterable[int]) -> list[Floats]:
@@ -61,14 +61,14 @@ def by_recording(decision: Decision, windows: Floats, counts: Iterable[int]) -> 
     return [decision.aggregate(part) for part in np.split(windows, ends[:-1])]
 
 
-def by_person(
-    decision: Decision, persons: Sequence[str], recordings: Sequence[Floats]
+def by_subject(
+    decision: Decision, subjects: Sequence[str], recordings: Sequence[Floats]
 ) -> dict[str, Floats]:
-    """Each recording's person and probabilities [classes] -> person -> [classes].
+    """Each recording's subject and probabilities [classes] -> subject -> [classes].
 
-    Persons keep the order of their first recording.
+    Subjects keep the order of their first recording.
     """
     parts: dict[str, list[Floats]] = {}
-    for person, probabilities in zip(persons, recordings, strict=True):
-        parts.setdefault(person, []).append(probabilities)
-    return {person: decision.aggregate(np.stack(own)) for person, own in parts.items()}
+    for subject, probabilities in zip(subjects, recordings, strict=True):
+        parts.setdefault(subject, []).append(probabilities)
+    return {subject: decision.aggregate(np.stack(rows)) for subject, rows in parts.items()}

@@ -1,8 +1,8 @@
 """Training: a recipe and a set of recordings in, one checkpoint or cross-validation out.
 
-Windows make a recording and recordings a person by the `Decision`. Statistics come from
-the training persons alone, thresholds from inner folds of them. The state of a run lies
-beside its results and goes when they are whole: stopped at any time, the same call
+Windows make a recording and recordings a subject by the `Decision`. Statistics come from
+the training subjects alone, thresholds from inner folds of them. The state of a run lies
+next to its results and is deleted when they are complete: stopped at any time, the same call
 continues and writes the same bytes.
 """
 
@@ -27,14 +27,14 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.spec import ModelEntry
 from tinyml.models.data.recordings import (
     RecordingSet,
-    folds_by_person,
-    person_labels,
-    split_by_person,
+    folds_by_subject,
+    split_by_subject,
+    subject_labels,
 )
 from tinyml.models.training.examples import compute_examples
-from tinyml.models.training.metrics import label_metrics, person_metrics
+from tinyml.models.training.metrics import label_metrics, subject_metrics
 from tinyml.models.training.optimize import check_train
-from tinyml.models.training.persons import Run, check_truths
+from tinyml.models.training.parts import Run, check_truths
 from tinyml.models.training.procedure import Procedure, procedure_of
 from tinyml.models.training.run import (
     STATE,
@@ -65,16 +65,15 @@ def train(
     parent: Checkpoint | None = None,
     procedure: Procedure | None = None,
 ) -> Checkpoint:
-    """Train one model on a split by person; write ``checkpoint.safetensors`` and ``curve.json``.
+    """Train one model on a split by subject; write ``checkpoint.safetensors`` and ``curve.json``.
 
     Continues a run that was stopped; a finished one is returned as it is. Raises
     `RecipeError`, `DataError`, `CheckpointError` when ``out`` holds another run's files,
     `UsageError` when another process works there.
 
     Without a ``procedure`` every weight is trained. ``parent`` is the trained model that a
-    procedure begins with. It holds out whom its
-    parent held out, be that a fold; its thresholds stay, since its weights have seen the persons of
-    every inner fold.
+    procedure begins with: its validation set stays the same (be that a fold), and so do its
+    thresholds, since its weights have seen the subjects of every inner fold.
     """
     decision = decision_of(entry, recipe, data)
     check_teacher(recipe, parent)
@@ -90,8 +89,8 @@ def train(
         else:
             decision = replace(decision, thresholds=of_recordings(parent.decision).thresholds)
         module = run.fit_part(FINAL, "training", training, validation)
-        answers = run.examples.answers(module, decision, validation)
-        saved = _checkpoint(run, module, decision, training, validation, answers, parent)
+        outputs = run.examples.outputs(module, decision, validation)
+        saved = _checkpoint(run, module, decision, training, validation, outputs, parent)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
@@ -107,10 +106,10 @@ def cross_validate(
     report: Report,
     procedure: Procedure | None = None,
 ) -> dict[str, Any]:
-    """Answer every person by a model that has not seen them; write ``folds.json``.
+    """Classify every subject by a model that was not trained on them; write ``folds.json``.
 
-    The models stay beside it: ``fold-1.safetensors`` and so on (`fold_file`).
-    Returns JSON values: metrics ``pooled`` over all persons, each judged with the
+    The models are kept next to it: ``fold-1.safetensors`` and so on (`fold_file`).
+    Returns JSON values: metrics ``pooled`` over all subjects, each judged with the
     thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
     and ``persons``. Continues, and raises, like `train`.
     """
@@ -122,19 +121,19 @@ def cross_validate(
             return done
         path = out / f"folds-{STATE}"
         run = _open(entry, recipe, decision, data, path, job, report, procedure=procedure)
-        groups = folds_by_person(run.examples.data, folds, recipe.seed)
-        rows, persons = [], {}
-        for number, held_out in enumerate(groups, 1):
-            row, own = _fold(run, number, groups, held_out)
+        groups = folds_by_subject(run.examples.data, folds, recipe.seed)
+        rows, subjects = [], {}
+        for number in range(1, folds + 1):
+            row, fold = _fold(run, number, groups)
             rows.append(row)
-            persons.update(own)
+            subjects.update(fold)
         result = {
             "recipe": json.loads(canonical_json(recipe.to_json())),
             "model": entry.name,
             **_data_facts(run),
-            "pooled": _pooled(decision.labels, list(persons.values())),
+            "pooled": _pooled(decision.labels, list(subjects.values())),
             "folds": rows,
-            "persons": persons,
+            "persons": subjects,
         }
         write_json(out / FOLDS, result)
         run.path.unlink()
@@ -149,33 +148,35 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     """
     _check_split(recipe)
     check_train(recipe.train, len(data.labels))
-    own, wanted = of_recordings(entry.decision), recipe.decision
-    window_s = own.window / own.rate_hz if own.rate_hz else 0.0
+    decision, wanted = of_recordings(entry.decision), recipe.decision
+    window_s = decision.window / decision.rate_hz if decision.rate_hz else 0.0
     if wanted.window_s and wanted.window_s != window_s:
-        takes = "the whole recording" if own.whole else f"{window_s:g} s"
+        takes = "the whole recording" if decision.whole else f"{window_s:g} s"
         raise RecipeError(
             f"[decision] window_s is {wanted.window_s:g}, '{entry.name}' takes {takes}",
-            hint="leave window_s out: the window belongs to the model",
+            hint="remove window_s: the window belongs to the model",
         )
-    if wanted.hop_s and (own.whole or wanted.hop_s < 0):
+    if wanted.hop_s and (decision.whole or wanted.hop_s < 0):
         raise RecipeError(
             f"[decision] hop_s is {wanted.hop_s:g}: '{entry.name}' takes "
-            + ("the whole recording at once" if own.whole else "a positive one")
+            + ("the whole recording at once" if decision.whole else "a positive one")
         )
     if wanted.aggregation not in ("mean", "max"):
         raise RecipeError(f"[decision] aggregation '{wanted.aggregation}' is neither mean nor max")
-    hop = max(1, round(wanted.hop_s * own.rate_hz)) if wanted.hop_s else own.hop
+    hop = max(1, round(wanted.hop_s * decision.rate_hz)) if wanted.hop_s else decision.hop
     aggregation: Literal["mean", "max"] = "max" if wanted.aggregation == "max" else "mean"
-    return replace(own, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
+    return replace(decision, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
 
 
 def _check_split(recipe: Recipe) -> None:
-    asked = recipe.train
-    if asked.threshold_folds == 1 or asked.threshold_folds < 0:
-        raise RecipeError(f"[train] threshold_folds is {asked.threshold_folds}: 0, or 2 and more")
-    if not 0 < asked.validation_fraction < 1:
+    settings = recipe.train
+    if settings.threshold_folds == 1 or settings.threshold_folds < 0:
         raise RecipeError(
-            f"[train] validation_fraction is {asked.validation_fraction:g}: between 0 and 1"
+            f"[train] threshold_folds is {settings.threshold_folds}: 0, or 2 and more"
+        )
+    if not 0 < settings.validation_fraction < 1:
+        raise RecipeError(
+            f"[train] validation_fraction is {settings.validation_fraction:g}: between 0 and 1"
         )
     if recipe.threads <= 0:
         raise RecipeError(f"threads is {recipe.threads}: it must be positive")
@@ -184,11 +185,11 @@ def _check_split(recipe: Recipe) -> None:
 def _split(
     data: RecordingSet, recipe: Recipe, parent: Checkpoint | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(training, validation) persons, sorted: a parent's weights have seen all but its own."""
+    """(training, validation) subjects, sorted: a parent's weights have seen all but its own."""
     if parent is None:
-        return split_by_person(data, recipe.train.validation_fraction, recipe.seed)
-    held_out = set(parent.facts["split"]["validation"])
-    return tuple(sorted(set(person_labels(data)) - held_out)), tuple(sorted(held_out))
+        return split_by_subject(data, recipe.train.validation_fraction, recipe.seed)
+    validation = set(parent.facts["split"]["validation"])
+    return tuple(sorted(set(subject_labels(data)) - validation)), tuple(sorted(validation))
 
 
 def _finished_folds(
@@ -231,7 +232,7 @@ def _open(
     examples = compute_examples(fixed, decision, data, report)
     for text in examples.warnings:
         report({"event": "warning", "text": f"warning: {text}"})
-    truths = person_labels(data)
+    truths = subject_labels(data)
     return Run(
         entry=entry,
         recipe=recipe,
@@ -253,13 +254,14 @@ def fold_file(number: int) -> str:
 
 
 def _fold(
-    run: Run, number: int, groups: Sequence[Sequence[str]], held_out: Sequence[str]
+    run: Run, number: int, groups: Sequence[Sequence[str]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One outer fold: its metrics, and what was said of each person held out.
+    """Outer fold ``number``, from 1: its metrics, and the prediction for each of its subjects.
 
-    Its model stays, as a checkpoint whose validation persons are those held out.
+    Its model stays, as a checkpoint whose validation set is this fold.
     """
-    training = sorted(person for group in groups if group is not held_out for person in group)
+    fold = groups[number - 1]
+    training = sorted(subject for group in groups if group is not fold for subject in group)
     check_truths(run.truths, run.decision.labels, training)
     part, title = f"fold {number}", f"fold {number}/{len(groups)}"
     decision = run.decide(f"{part} ", f"{title} ", training)
@@ -267,22 +269,22 @@ def _fold(
     if not path.is_file():
         run.state.finished.pop(part, None)
 
-    def keep(module: Any, answers: Floats) -> None:
-        saved = _checkpoint(run, module, decision, training, held_out, answers)
+    def keep(module: Any, outputs: Floats) -> None:
+        saved = _checkpoint(run, module, decision, training, fold, outputs)
         replace(saved, facts={**saved.facts, "curves": _curves(run, part)}).save(path)
 
-    found = run.held_out(part, title, training, held_out, keep)
-    metrics = person_metrics(decision, run.truths, found)
-    persons = {
-        person: {
+    outputs = run.out_of_fold(part, title, training, fold, keep)
+    metrics = subject_metrics(decision, run.truths, outputs)
+    subjects = {
+        subject: {
             "fold": number,
-            "label": run.truths[person],
+            "label": run.truths[subject],
             "answer": decision.label(probabilities),
             "probabilities": [float(p) for p in probabilities],
         }
-        for person, probabilities in found.items()
+        for subject, probabilities in outputs.items()
     }
-    return {"thresholds": list(decision.thresholds), **metrics}, persons
+    return {"thresholds": list(decision.thresholds), **metrics}, subjects
 
 
 def _curves(run: Run, part: str) -> dict[str, Any]:
@@ -295,7 +297,7 @@ def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[st
     return label_metrics(
         labels,
         truths=[row["label"] for row in rows],
-        answers=[row["answer"] for row in rows],
+        predictions=[row["answer"] for row in rows],
         worst=[row["probabilities"][0] for row in rows],
     )
 
@@ -306,12 +308,12 @@ def _checkpoint(
     decision: Decision,
     training: Sequence[str],
     validation: Sequence[str],
-    answers: Floats,
+    outputs: Floats,
     parent: Checkpoint | None = None,
 ) -> Checkpoint:
-    """``module`` as a file; ``answers`` [recordings, classes] are about ``validation``."""
-    found = run.examples.of_persons(decision, validation, answers)
-    metrics = person_metrics(decision, run.truths, found)
+    """``module`` as a file; ``outputs`` [recordings, classes] are those of ``validation``."""
+    by_subject = run.examples.of_subjects(decision, validation, outputs)
+    metrics = subject_metrics(decision, run.truths, by_subject)
     return Checkpoint(
         model=run.entry.name,
         weights={name: value.numpy() for name, value in module.state_dict().items()},

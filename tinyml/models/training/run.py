@@ -88,19 +88,19 @@ def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
     return module.eval()
 
 
-def answer_windows(module: nn.Module) -> Callable[[Floats], Floats]:
-    """A function windows [n, window] -> probabilities [n, classes] that asks ``module``.
+def classify_windows(module: nn.Module) -> Callable[[Floats], Floats]:
+    """A function windows [n, window] -> probabilities [n, classes] that runs ``module``.
 
     It raises `ValidationError` where a probability is not finite.
     """
 
-    def answer(windows: Floats) -> Floats:
+    def classify(windows: Floats) -> Floats:
         with torch.no_grad():
             probabilities: Floats = module(torch.from_numpy(windows))["probabilities"].numpy()
         check_outputs("PyTorch", {"probabilities": probabilities}, hint=LOUD)
         return probabilities
 
-    return answer
+    return classify
 
 
 def finished(
@@ -136,7 +136,7 @@ def job_of(name: str, parent: Checkpoint | None) -> str:
 
 
 def check_teacher(recipe: Recipe, parent: Checkpoint | None) -> None:
-    """Raise `RecipeError` for a distillation that has nobody to learn from."""
+    """Raise `RecipeError` for a distillation without a teacher."""
     if recipe.train.distill_weight and parent is None:
         raise RecipeError(
             "distill_weight needs a teacher", hint="tinyml prune CHECKPOINT --distill 0.5"
@@ -146,7 +146,7 @@ def check_teacher(recipe: Recipe, parent: Checkpoint | None) -> None:
 def teacher_of(
     entry: ModelEntry, recipe: Recipe, parent: Checkpoint | None
 ) -> Callable[[Tensor], Tensor] | None:
-    """The parent's own answers, if the recipe distils: inputs as trained on -> logits."""
+    """The parent's logits, if the recipe distils: inputs as trained on -> logits."""
     if parent is None or not recipe.train.distill_weight:
         return None
     module: Any = load_module(entry, parent)

@@ -2,7 +2,7 @@
 
 A run is a list of parts (each inner fold, the final fit), each a list of epochs. All that
 is random in an epoch follows from the recipe's seed, the part and the epoch's number, so
-the state is the weights, the optimizer's moments, and the answers of finished parts.
+the state is the weights, the optimizer's moments, and the outputs of finished parts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Identity:
 class TrainState:
     """The run so far.
 
-    finished  part -> probabilities [recordings, classes] of those that it held out
+    finished  part -> probabilities [recordings, classes] of its validation subjects
     curves    part -> one row per epoch
     part      the part in work; ``epoch`` counts its finished epochs
     tensors   the part's weights (``weights/<name>``) and moments (``optimizer/<i>/<key>``),
@@ -76,7 +76,7 @@ class TrainState:
             self.part, self.epoch, self.tensors, self.curves[part] = part, 0, {}, []
 
     def finish(self, part: str, values: Array) -> None:
-        """Keep the answers of ``part`` and forget its weights."""
+        """Keep the outputs of ``part`` and forget its weights."""
         self.finished[part] = values
         self.part, self.epoch, self.tensors = "", 0, {}
 

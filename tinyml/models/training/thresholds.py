@@ -1,4 +1,4 @@
-"""The thresholds of a `Decision`, chosen on persons that the asked model has not seen."""
+"""The thresholds of a `Decision`, chosen on subjects that the model was not trained on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def choose_thresholds(
 ) -> tuple[float, ...]:
     """One threshold per label but the last, from a coarse grid.
 
-    Maximizes the mean of weighted accuracy and UAR over the persons of ``probabilities``,
-    smoothed over neighbouring thresholds: with few persons the score is ragged, and a
+    Maximizes the mean of weighted accuracy and UAR over the subjects of ``probabilities``,
+    smoothed over neighbouring thresholds: with few subjects the score is ragged, and a
     single peak is mostly chance where a plateau is not. Of equals, the middle one.
     """
     count = len(decision.labels) - 1
@@ -55,6 +55,8 @@ def _score(
     probabilities: Mapping[str, Floats],
 ) -> float:
     chosen = replace(decision, thresholds=thresholds)
-    answers = [chosen.label(own) for own in probabilities.values()]
-    counts = confusion([truths[person] for person in probabilities], answers, len(decision.labels))
+    predictions = [chosen.label(row) for row in probabilities.values()]
+    counts = confusion(
+        [truths[subject] for subject in probabilities], predictions, len(decision.labels)
+    )
     return (weighted_accuracy(counts, decision.labels) + unweighted_average_recall(counts)) / 2

@@ -1,4 +1,4 @@
-"""What training held out, ready to be asked of any engine: windows of persons, or images."""
+"""What training held out, ready to be asked of any engine: windows of subjects, or images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.decision import AnyDecision, Decision, Floats, of_recordings
 from tinyml.core.image_decision import Bytes, ImageDecision
 from tinyml.core.spec import Array, Signature
-from tinyml.models.data.recordings import person_labels
-from tinyml.models.training.predict import by_person, by_recording, cut_windows
+from tinyml.models.data.recordings import subject_labels
+from tinyml.models.training.predict import by_recording, by_subject, cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -35,7 +35,7 @@ class HeldOut(Protocol):
 
     @property
     def truths(self) -> Mapping[str, int]:
-        """Name of a person or image -> its label."""
+        """Name of a subject or image -> its label."""
 
     def __len__(self) -> int:
         """How many inputs there are."""
@@ -47,7 +47,7 @@ class HeldOut(Protocol):
         """Write all inputs for the child that asks PyTorch; see `read_inputs`."""
 
     def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
-        """[inputs, classes] -> name of a person or image -> [classes]."""
+        """[inputs, classes] -> name of a subject or image -> [classes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class Recordings:
     """The windows of every validation recording, cut once.
 
     ``windows`` [n, samples]; ``counts`` says how many belong to each recording in turn;
-    ``persons`` is whose each recording is, ``truths`` what each person is.
+    ``subjects`` is whose each recording is, ``truths`` what each subject is.
     """
 
     decision: Decision
     windows: Floats
     counts: tuple[int, ...]
-    persons: tuple[str, ...]
+    subjects: tuple[str, ...]
     truths: Mapping[str, int]
     unit: str = "persons"
 
@@ -76,7 +76,7 @@ class Recordings:
 
     def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
         recordings = by_recording(self.decision, probabilities, self.counts)
-        return by_person(self.decision, self.persons, recordings)
+        return by_subject(self.decision, self.subjects, recordings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +146,11 @@ def _images(
 
 
 def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
-    persons = set(saved.facts["split"]["validation"])
+    subjects = set(saved.facts["split"]["validation"])
     loaded = recording_set(saved.recipe, data)
     check_same(saved, loaded, "check parity alone with `without_data`")
     left_out = set(saved.facts["left_out"])
-    found = [r for r in loaded.recordings if r.person in persons and r.id not in left_out]
+    found = [r for r in loaded.recordings if r.subject in subjects and r.id not in left_out]
     decision = of_recordings(saved.decision)
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
@@ -160,6 +160,6 @@ def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordi
         decision=decision,
         windows=np.concatenate(windows),
         counts=tuple(len(part) for part in windows),
-        persons=tuple(recording.person for recording in found),
-        truths=person_labels(loaded),
+        subjects=tuple(recording.subject for recording in found),
+        truths=subject_labels(loaded),
     )

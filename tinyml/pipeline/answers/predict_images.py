@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.arrays import UNREADABLE
 from tinyml.core.decision import Floats
 from tinyml.core.errors import DataError, machine_errors
 from tinyml.core.image_decision import Bytes, ImageDecision
 from tinyml.models.data.decode import decode
-from tinyml.pipeline.sources.arrays import UNREADABLE
 
 ARRAYS = (".npy", ".npz")
 

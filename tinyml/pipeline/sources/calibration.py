@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.arrays import check_inputs, rows_of
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.decision import of_recordings
 from tinyml.core.errors import UsageError
@@ -16,7 +17,6 @@ from tinyml.core.image_decision import ImageDecision
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
-from tinyml.pipeline.sources.arrays import check_inputs, rows_of
 
 Report = Callable[[Mapping[str, Any]], None]
 SAMPLES = 200
@@ -95,9 +95,9 @@ def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
     left_out = set(saved.facts["left_out"])
     loaded = recording_set(saved.recipe, root)
     check_same(saved, loaded, INSTEAD)
-    seen = [r for r in loaded.recordings if r.person not in held_out and r.id not in left_out]
+    seen = [r for r in loaded.recordings if r.subject not in held_out and r.id not in left_out]
     decision = of_recordings(saved.decision)
-    # A window each, from as many persons as can be: to cut all of them adds hours, not ranges.
+    # A window each, from as many subjects as can be: to cut all of them adds hours, not ranges.
     chosen = [seen[place] for place in spread(len(seen), count)]
     windows = np.concatenate([cut_windows(decision, recording) for recording in chosen])
     return np.asarray(windows[spread(len(windows), count)])

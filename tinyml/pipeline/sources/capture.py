@@ -160,10 +160,10 @@ def rows_of(
 
 def _probabilities(module: nn.Module, decision: AnyDecision, folder: Path) -> Array:
     """[inputs, classes] of the module in eval mode, in batches."""
-    from tinyml.models.training.run import answer_windows
+    from tinyml.models.training.run import classify_windows
     from tinyml.pipeline.answers.held_out import read_inputs
 
-    answer = answer_windows(module)
+    answer = classify_windows(module)
     return np.concatenate(
         [answer(part) for part in read_inputs(folder / HELD_OUT, decision, BATCH)]
     )

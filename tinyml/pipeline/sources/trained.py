@@ -10,6 +10,7 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from tinyml.core import checkpoint, registry
+from tinyml.core.arrays import FINITE_SAMPLE, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
 from tinyml.core.files import write_json
@@ -21,7 +22,6 @@ from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, of_training, sample_alone
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject

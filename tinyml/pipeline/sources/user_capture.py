@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE
 from tinyml.core.errors import ExportError
 from tinyml.core.finite import check_outputs, is_finite
@@ -33,7 +34,6 @@ from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.capture import capture_or_locate, finish
 from tinyml.pipeline.sources.metric import PREDICTIONS, predictions
 from tinyml.pipeline.sources.user_code import explained, make

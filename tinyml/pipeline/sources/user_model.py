@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, read_npz
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.core.export_settings import NCHW
 from tinyml.core.files import write_json
@@ -17,7 +18,6 @@ from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, TARGETS, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
 from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject

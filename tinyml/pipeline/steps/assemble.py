@@ -12,8 +12,8 @@ from tinyml import board_scripts
 from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
 from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.image_decision import ImageDecision
+from tinyml.core.versions import version_of
 from tinyml.pages.card import model_card
-from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.sources.source import Subject
 
 MAKERS = (

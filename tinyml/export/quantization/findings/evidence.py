@@ -11,6 +11,7 @@ from tinyml.core.diagnosis import Confusion
 from tinyml.core.quant_params import step
 from tinyml.core.spec import Array
 from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Histogram, Range
 from tinyml.modelfile.graph import Operator
 
@@ -140,7 +141,7 @@ class Evidence:
     @property
     def eight_bits(self) -> bool:
         """Whether activations have eight bits, not sixteen."""
-        return self.plan.precision != "w8a16"
+        return find_precision(self.plan.precision).activations != "int16"
 
     @property
     def quantized(self) -> list[Layer]:

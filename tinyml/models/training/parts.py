@@ -1,4 +1,4 @@
-"""The parts of a run over persons: modules that are fitted once, and their answers."""
+"""The parts of a run over subjects: modules that are fitted once, and their outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array, ModelEntry
-from tinyml.models.data.recordings import folds_by_person
+from tinyml.models.data.recordings import folds_by_subject
 from tinyml.models.training.examples import Examples, classify
 from tinyml.models.training.fit import Criterion, seed_of
 from tinyml.models.training.learner import Learner
@@ -63,7 +63,7 @@ class Windows:
 class Run:
     """What all parts of one run share.
 
-    truths     person -> label, over all of their recordings
+    truths     subject -> label, over all of their recordings
     state      what is finished; written to ``path`` after every epoch
     procedure  how each part is trained, beginning with the weights ``parent``
     teacher    takes features to the logits that are distilled
@@ -118,54 +118,53 @@ class Run:
         )
         return self.procedure.train(learner, self.parent)
 
-    def held_out(
+    def out_of_fold(
         self,
         part: str,
         title: str,
         training: Sequence[str],
-        held_out: Sequence[str],
+        fold: Sequence[str],
         keep: Callable[[Any, Floats], None] | None = None,
     ) -> dict[str, Floats]:
-        """Probabilities of the persons ``held_out`` from a module trained on ``training``.
+        """Probabilities of the subjects of ``fold`` from a module trained on ``training``.
 
-        ``keep`` is given a module that was trained now, and its answers [recordings, classes],
+        ``keep`` is given a module that was trained now, and its outputs [recordings, classes],
         before the state forgets it.
         """
         if part not in self.state.finished:
             module = self.fit_part(part, title, training)
-            answers = self.examples.answers(module, self.decision, held_out)
+            outputs = self.examples.outputs(module, self.decision, fold)
             if keep is not None:
-                keep(module, answers)
-            self.state.finish(part, answers)
+                keep(module, outputs)
+            self.state.finish(part, outputs)
             self.save()
-        answers = self.state.finished[part]
-        return self.examples.of_persons(self.decision, held_out, answers)
+        return self.examples.of_subjects(self.decision, fold, self.state.finished[part])
 
-    def decide(self, prefix: str, title: str, persons: Sequence[str]) -> Decision:
-        """The decision with thresholds chosen by inner folds of ``persons`` alone."""
+    def decide(self, prefix: str, title: str, subjects: Sequence[str]) -> Decision:
+        """The decision with thresholds chosen by inner folds of ``subjects`` alone."""
         count = self.recipe.train.threshold_folds
         if not count:
             return self.decision
-        among = set(persons)
-        kept = tuple(r for r in self.examples.data.recordings if r.person in among)
+        among = set(subjects)
+        kept = tuple(r for r in self.examples.data.recordings if r.subject in among)
         data = replace(self.examples.data, recordings=kept)
-        folds = folds_by_person(data, count, seed_of(self.recipe.seed, prefix) % 2**32)
+        folds = folds_by_subject(data, count, seed_of(self.recipe.seed, prefix) % 2**32)
         pooled: dict[str, Floats] = {}
         for number, fold in enumerate(folds, 1):
-            training = [person for person in persons if person not in set(fold)]
+            training = [subject for subject in subjects if subject not in set(fold)]
             part = f"{prefix}thresholds {number}"
-            said = f"{title}thresholds {number}/{count}"
-            pooled |= self.held_out(part, said, training, fold)
+            step = f"{title}thresholds {number}/{count}"
+            pooled |= self.out_of_fold(part, step, training, fold)
         thresholds = choose_thresholds(self.decision, self.truths, pooled)
         return replace(self.decision, thresholds=thresholds)
 
 
-def check_truths(truths: Mapping[str, int], labels: Sequence[str], persons: Sequence[str]) -> None:
-    """Raise `DataError` when a label has nobody among the ``persons`` that are trained on."""
-    present = {truths[person] for person in persons}
+def check_truths(truths: Mapping[str, int], labels: Sequence[str], subjects: Sequence[str]) -> None:
+    """Raise `DataError` when a label has nobody among the ``subjects`` that are trained on."""
+    present = {truths[subject] for subject in subjects}
     missing = [label for index, label in enumerate(labels) if index not in present]
     if missing:
         raise DataError(
-            f"no person to train on has the label '{missing[0]}'",
-            hint="use more persons, or a smaller validation_fraction",
+            f"no subject to train on has the label '{missing[0]}'",
+            hint="use more subjects, or a smaller validation_fraction",
         )
