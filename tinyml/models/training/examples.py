@@ -13,6 +13,7 @@ from torch import Tensor
 from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
 from tinyml.models.data.recordings import RecordingSet, of_subjects
+from tinyml.models.protocol import Classifier, RecordingClassifier
 from tinyml.models.training.fit import EVALUATION_BATCH
 from tinyml.models.training.predict import by_recording, by_subject
 
@@ -45,7 +46,7 @@ class Examples:
     def _range(self, index: int) -> Tensor:
         return torch.arange(self.starts[index], self.starts[index + 1])
 
-    def outputs(self, module: Any, decision: Decision, subjects: Collection[str]) -> Floats:
+    def outputs(self, module: Classifier, decision: Decision, subjects: Collection[str]) -> Floats:
         """Probabilities [recordings, classes] of the recordings of ``subjects``, in order."""
         logits = classify(module, self.features, self.windows(subjects))
         probabilities = torch.softmax(logits, dim=1).numpy()
@@ -62,7 +63,7 @@ class Examples:
         return by_subject(decision, owners, list(outputs))
 
 
-def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
+def classify(module: Classifier, features: Tensor, chosen: Tensor) -> Tensor:
     """Logits [n, classes] of the windows ``chosen``, in eval mode."""
     module.eval()
     with torch.no_grad():
@@ -73,7 +74,7 @@ def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
 
 
 def compute_examples(
-    module: Any, decision: Decision, data: RecordingSet, report: Report
+    module: RecordingClassifier, decision: Decision, data: RecordingSet, report: Report
 ) -> Examples:
     """Load, cut and transform every recording of ``data``.
 

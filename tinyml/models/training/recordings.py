@@ -24,13 +24,13 @@ from tinyml.core.decision import Decision, Floats, of_recordings
 from tinyml.core.errors import CheckpointError, RecipeError
 from tinyml.core.files import canonical_json, write_json
 from tinyml.core.recipe import Recipe
-from tinyml.core.spec import ModelEntry
 from tinyml.models.data.recordings import (
     RecordingSet,
     folds_by_subject,
     split_by_subject,
     subject_labels,
 )
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.examples import compute_examples
 from tinyml.models.training.metrics import label_metrics, subject_metrics
 from tinyml.models.training.optimize import check_train

@@ -13,6 +13,7 @@ from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, P
 from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.image_decision import ImageDecision
 from tinyml.pages.card import model_card
+from tinyml.pipeline.answers.data import caveat
 from tinyml.pipeline.doctor import version_of
 from tinyml.pipeline.sources.source import Subject
 
@@ -64,7 +65,8 @@ def assemble(
         },
         files=_files(folder),
     )
-    write_text(folder / CARD, model_card(bundle, domain=subject.domain))
+    trained_on = str((bundle.facts.get("training") or {}).get("data_set", ""))
+    write_text(folder / CARD, model_card(bundle, subject.domain, caveat(trained_on)))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return replace(bundle, digest=sha256(folder / MANIFEST))
