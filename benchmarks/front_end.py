@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from tinyml.core import registry
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
-from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
 from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW
+from tinyml.pipeline.links import open_link
 
 HOP = 8
 SIGNATURE = Signature(
@@ -59,7 +59,7 @@ class SingleRate(nn.Module):
 def main() -> None:
     """Print milliseconds per window and the ratio of medians, per runtime."""
     inputs = {"waveform": np.random.default_rng(0).standard_normal((1, 1, 1, WINDOW), np.float32)}
-    with tempfile.TemporaryDirectory() as folder, local_link() as link:
+    with tempfile.TemporaryDirectory() as folder, open_link() as link:
         jobs = []
         for module in (MultiRate().eval(), SingleRate().eval()):
             macs = count_macs(module, SIGNATURE) / WINDOW * RATE_HZ / 1e6

@@ -21,9 +21,9 @@ from tinyml.core import bundle, registry
 from tinyml.core.bundle import Bundle
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
-from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline.links import open_link
 
 SEED = 0
 SAMPLES = 4
@@ -31,7 +31,7 @@ SAMPLES = 4
 
 def main(given: list[str]) -> None:
     """Print milliseconds a run and bytes, and the ratios to the first bundle, per runtime."""
-    with tempfile.TemporaryDirectory() as scratch, local_link() as link:
+    with tempfile.TemporaryDirectory() as scratch, open_link() as link:
         folders = given if len(given) > 1 else exported(Path(scratch), *given)
         rows = [(found, model) for found in map(_read, folders) for model in found.models]
         jobs = [_job(found, model) for found, model in rows]
@@ -61,7 +61,7 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
     """A bundle a precision; a refusal is said on stderr."""
     torch.manual_seed(SEED)
     entry = registry.load("model", name)
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     save_file(entry.build(classes).state_dict(), folder / "w.safetensors")
     (spec,) = entry.signature(classes).inputs
     noise = np.random.default_rng(SEED).standard_normal((SAMPLES, *spec.shape)).astype(np.float32)
@@ -73,7 +73,7 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
         command = ["export", name, "--target", "rpi"]
         command += ["--weights", str(folder / "w.safetensors"), "--precision", precision]
         command += ["--sample", str(folder / "sample.npz"), "--out", out]
-        if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
+        if find_precision(precision).calibrated:
             command += ["--calibration", str(folder / "samples.npz")]
         ran = subprocess.run(
             tied(python_module("tinyml.cli.main", command)), capture_output=True, text=True

@@ -20,7 +20,7 @@ from torch import nn
 
 from tinyml.core import registry
 from tinyml.core.process import python_module, tied
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.models.protocol import LayerSparsity, ModelEntry
 from tinyml.models.pruning.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
@@ -49,7 +49,7 @@ def main(names: list[str]) -> None:
 def _prepare(entry: ModelEntry, folder: Path) -> None:
     """Pruned weights, a sample and samples to calibrate on."""
     torch.manual_seed(SEED)
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     network = entry.build(classes)
     _prune(network, _rules(entry, network))
     save_file(network.state_dict(), folder / "weights.safetensors")
@@ -88,7 +88,7 @@ def _size(folder: Path, name: str, precision: str, sparse: str) -> int:
     command += ["--weights", str(folder / "weights.safetensors"), "--formats", "tflite"]
     command += ["--sample", str(folder / "sample.npz"), "--precision", precision]
     command += ["--sparse", sparse, "--out", str(out), "--keep-failed", str(failed)]
-    if precision in registry.INTEGER and integers_of(precision).CALIBRATED:
+    if find_precision(precision).calibrated:
         command += ["--calibration", str(folder / "samples.npz")]
     ran = subprocess.run(
         tied(python_module("tinyml.cli.main", command)), capture_output=True, text=True

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from tinyml.core import bundle as bundles
-from tinyml.core import registry
 from tinyml.core.quant_params import step
 from tinyml.core.spec import Array, Signature, TensorSpec
-from tinyml.core.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION
+from tinyml.core.tolerance import LAYERS, POLICIES
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import GENERATED
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.answers import reference
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "keyword_spotting.py"
@@ -31,7 +31,7 @@ class Values:
 
     def judged(self, stage: str, precision: str) -> list[Array]:
         """Those that the gate judges: integers only on data."""
-        more = [] if precision in registry.INTEGER else self.generated.get(stage, [])
+        more = [] if find_precision(precision).quantized else self.generated.get(stage, [])
         return [*self.real[stage], *more]
 
 
@@ -92,7 +92,7 @@ WRONG: dict[str, Callable[[Array, Array], Array]] = {
 
 def accepted(values: Values, precision: str, wrong: Callable[[Array, Array], Array]) -> list[str]:
     """Stages where ``precision`` accepts ``wrong`` on every case."""
-    policy = POLICIES[POLICY_OF_PRECISION[precision]]
+    policy = POLICIES[find_precision(precision).policy]
     found = []
     for stage in values.real:
         cases = values.judged(stage, precision)
@@ -105,6 +105,6 @@ def accepted(values: Values, precision: str, wrong: Callable[[Array, Array], Arr
 
 def _noise(want: Array, precision: str) -> Array:
     """Of one layer whose output spans what ``want`` does."""
-    bound = POLICIES[POLICY_OF_PRECISION[precision]].bound(want)
+    bound = POLICIES[find_precision(precision).policy].bound(want)
     normal = np.random.default_rng(want.size).standard_normal(want.shape)
     return np.asarray(normal * bound / LAYERS, want.dtype)

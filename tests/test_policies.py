@@ -10,10 +10,10 @@ from policy_networks import WRONG, Values, accepted, of_bundle, of_keywords
 
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
-from tinyml.core.tolerance import LAYERS, POLICIES, POLICY_OF_PRECISION, PolicyName, is_rotated
+from tinyml.core.tolerance import LAYERS, POLICIES, PolicyName, is_rotated
 from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.pipeline.answers.engines import Engine
 
@@ -78,7 +78,7 @@ def test_noise_does_not_pass_for_a_rotation(layers: float) -> None:
 
 def test_sixteen_bits_are_judged_by_their_own_steps() -> None:
     """By what its weights of eight bits may do, not by what activations of eight bits may."""
-    assert POLICY_OF_PRECISION["w8a16"] == "w8a16"
+    assert find_precision("w8a16").policy == "w8a16"
     random = np.random.default_rng(0)
     want, noise = random.standard_normal((2, 4096)).astype(np.float32)
     ours, weights, int8 = (POLICIES[name] for name in ("w8a16", "w8", "int8"))
@@ -105,7 +105,7 @@ def test_a_step_is_that_of_the_tensors_own_integers(
 ) -> None:
     """Zero is among them, and int16 spans as much below it as above it."""
     operator = FileOperator("y", "Conv", ("x",), ("y",), "w")
-    scheme = integers_of(precision).ACTIVATIONS
+    scheme = find_precision(precision).activations
     tensors = plan_tensors([operator], {"y": Range(low, high)}, {}, scheme=scheme)
     plan = QuantPlan(precision, "onnx", "min-max", 8, "given", tensors).to_json()
     assert plan["tensors"]["y"]["scheme"] == ("int16" if precision == "w8a16" else "int8")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tinyml.core.errors import DeviceError, ValidationError
+from tinyml.core.target import find_target
 from tinyml.device.link import Answer, Link
-from tinyml.device.local import LocalLink, local_link
+from tinyml.device.local import LocalLink, open_link
 from tinyml.device.measure import Job, Plan, measure
 
 QUICK = Plan(runs=3, warmups=1)
@@ -21,7 +22,7 @@ QUICK = Plan(runs=3, warmups=1)
 
 @pytest.fixture
 def link() -> Iterator[LocalLink]:
-    with local_link() as opened:
+    with open_link(find_target("host")) as opened:
         yield opened
 
 
@@ -152,7 +153,7 @@ def test_the_local_link_copies_there_and_back(link: LocalLink, tmp_path: Path) -
 
 
 def test_the_local_folder_goes_with_the_link() -> None:
-    with local_link() as opened:
+    with open_link(find_target("host")) as opened:
         folder = opened.folder
         assert folder.is_dir()
     assert not folder.exists()

@@ -24,7 +24,7 @@ from tinyml.export.operators import FileGraph
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.rewrites import rewrite
 from tinyml.modelfile import tflite_file
 from tinyml.runtimes.litert import LITERT
@@ -64,11 +64,11 @@ def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> Q
         yield from (read({"image": image(seed)}) for seed in range(8))
 
     kept = kept_operators(graph, {}, {}, None, {}) if kept is None else kept
-    if integers_of(precision).WEIGHTS_ONLY:
+    if find_precision(precision).weights_only:
         weights = plan_weights(graph.operators, kept)
         return QuantPlan(precision, path.suffix[1:], NO_RANGES, 0, "none", weights, kept)
     found = choose_ranges("min-max", values(), values())
-    scheme = integers_of(precision).ACTIVATIONS
+    scheme = find_precision(precision).activations
     tensors = plan_tensors(graph.operators, found, kept, scheme=scheme)
     return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)
 

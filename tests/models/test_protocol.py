@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.core import registry
-from tinyml.core.decision import Decision
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Options, Signature, TensorSpec
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.cost import count_macs, macs_by_layer
@@ -68,7 +68,7 @@ PLAIN = ModelEntry(
     paper="none",
     summary="for this test",
     signature=signature,
-    decision=ImageDecision(("0", "1"), SIDE),
+    processor=ImageProcessor(("0", "1"), SIDE),
     build=Plain,
     stages=("stem", "mix"),
 )
@@ -129,8 +129,8 @@ def test_a_throw_away_model_is_counted() -> None:
 @pytest.mark.parametrize("name", registry.MODELS)
 def test_every_registered_module_is_what_its_entry_declares(name: str) -> None:
     entry: ModelEntry = registry.load("model", name)
-    classes = len(entry.decision.labels)
-    with torch.device("meta" if isinstance(entry.decision, ImageDecision) else "cpu"):
+    classes = len(entry.processor.labels)
+    with torch.device("meta" if isinstance(entry.processor, ImageProcessor) else "cpu"):
         check_module(entry, entry.build(classes))
     assert len(entry.signature(classes).outputs) >= 1
     assert entry.front_end is None or entry.front_end in entry.stages
@@ -143,6 +143,8 @@ def test_what_a_module_lacks_is_named() -> None:
     entry = image_entry("silent", "none", "", Silent, side=SIDE, stages=("stem",))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"'silent' lacks classify\(\), the stage 'stem' \(see"):
         check_module(entry, Silent())
-    heard = ModelEntry("heard", "", "", signature, Decision(("a", "b"), 8, 8, 8), Plain, ())
+    heard = ModelEntry(
+        "heard", "", "", signature, RecordingProcessor(("a", "b"), 8, 8, 8), Plain, ()
+    )
     with pytest.raises(TypeError, match=r"lacks features\(\), fit_statistics\(\)"):
         check_module(heard, Plain(CLASSES))

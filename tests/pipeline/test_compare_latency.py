@@ -98,7 +98,7 @@ def test_what_was_measured_otherwise_has_none_and_the_difference_is_named(
 
 def test_a_side_that_was_not_measured_is_named(pair: tuple[Path, Path]) -> None:
     a, b = pair
-    assert said(compare(a, b, None, silent)).startswith("latency: not measured (tinyml bench")
+    assert said(compare(a, b, None, silent)).startswith("latency: not measured\ntinyml bench")
     left(a, measured(a / "net.onnx", 100))
     assert latency(a, b).result.why == "B's net.onnx was not measured"
     text = said(compare(a, b, None, silent))

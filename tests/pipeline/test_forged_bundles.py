@@ -19,13 +19,14 @@ from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.export import parity
+from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.comparison.promises import compare_parity
 from tinyml.pipeline.declared_rows import check_rows, program_rows
 from tinyml.pipeline.inspect import inspect
-from tinyml.pipeline.verify import check_signature, prove, verify
+from tinyml.pipeline.verify import check_signature, verify
 
 Json = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -240,17 +241,17 @@ def test_a_manifest_that_contradicts_something_does_not_pass(bundle_copy: Path, 
 
 
 MALFORMED: dict[str, Callable[[Json], object]] = {
-    "verdict": lambda m: rows(m)[0].update(verdict="good"),
-    "error": lambda m: rows(m)[0].update(max_error="0"),
-    "hop": lambda m: m["decision"].update(hop=1.5),
-    "size": lambda m: m["files"]["labels.txt"].update(size="1"),
+    r"stages\[0\]\.verdict: invalid": lambda m: rows(m)[0].update(verdict="good"),
+    r"stages\[0\]\.max_error: expected": lambda m: rows(m)[0].update(max_error="0"),
+    r"hop: expected `int`": lambda m: m["decision"].update(hop=1.5),
+    r"size: expected `int`": lambda m: m["files"]["labels.txt"].update(size="1"),
 }
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_value_of_another_type_is_not_a_manifest(bundle_copy: Path, name: str) -> None:
-    forge(bundle_copy, manifest=MALFORMED[name])
-    with pytest.raises(InputError, match=r"not a whole manifest|'?1\.5'? is not a whole number"):
+@pytest.mark.parametrize("message", MALFORMED)
+def test_a_value_of_another_type_is_not_a_manifest(bundle_copy: Path, message: str) -> None:
+    forge(bundle_copy, manifest=MALFORMED[message])
+    with pytest.raises(InputError, match=f"manifest.json: .*{message}"):
         bundles.read(bundle_copy)
 
 
@@ -310,7 +311,7 @@ def test_nothing_compared_never_passes(small_bundle: Path, tmp_path: Path) -> No
             parity.gate(nothing)
     ready = list(engines(small_bundle, bundle.models))
     with pytest.raises(ValidationError, match="no output was compared"):
-        prove(ready, Reference({}, {}, {}), bundle.stages, silent)
+        compare_engines(ready, Reference({}, {}, {}), bundle.stages, silent)
     with pytest.raises(InputError, match="nothing can be compared"):
         assert_parity(small_bundle / "funnelnet-fp32.onnx", {}, {})
     bare = replace(bundle, parity=Parity(()))

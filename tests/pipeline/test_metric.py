@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyml.core.arrays import check_data, read_npz, rows_of
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import InputError, UsageError, ValidationError
 from tinyml.core.export_settings import ExportSettings
@@ -15,7 +16,6 @@ from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import metric_bound
 from tinyml.export.parity import gate
 from tinyml.pipeline.quantization.sensitivity import settled
-from tinyml.pipeline.sources.arrays import check_data, read_npz, rows_of
 from tinyml.pipeline.sources.metric import Measuring, judged, predictions, value
 from tinyml.pipeline.sources.metric_kind import sounds_like_loss
 from tinyml.pipeline.sources.user_model import read_measuring

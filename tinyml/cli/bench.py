@@ -37,4 +37,4 @@ def command(
         put_json(result.to_json())
         return
     put_table(*result.rows())
-    say(f"label: host; raw samples: {result.path}")
+    say(f"label: {result.label}; raw samples: {result.path}")

@@ -1,8 +1,8 @@
 """Every name a user can type, and the code behind it: one visible table per kind.
 
 A value is ``"module:attribute"``, imported only by `load`, and `load` is called in
-``pipeline`` and ``cli`` alone, so that a name in a table is no way around the import
-rules. A test holds each table equal to its folder.
+``pipeline`` and ``cli`` alone (and for precisions next to them), so that a name in a table is no
+way around the import rules. A test holds each table equal to its folder.
 """
 
 from __future__ import annotations
@@ -72,19 +72,22 @@ WRITERS = {
 RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
 
 PRECISIONS = {
-    "fp32": "tinyml.export.quantization.precisions.fp32",
-    "fp16": "tinyml.export.quantization.precisions.fp16",
-    "w8a8-static": "tinyml.export.quantization.precisions.w8a8_static",
-    "w8-dynamic": "tinyml.export.quantization.precisions.w8_dynamic",
-    "w8a16": "tinyml.export.quantization.precisions.w8a16",
-    "w8": "tinyml.export.quantization.precisions.w8",
-    "qat-w8a8": "tinyml.export.quantization.precisions.qat_w8a8",
+    "fp32": "tinyml.export.quantization.precisions.fp32:FP32",
+    "fp16": "tinyml.export.quantization.precisions.fp16:FP16",
+    "w8a8-static": "tinyml.export.quantization.precisions.w8a8_static:W8A8_STATIC",
+    "w8-dynamic": "tinyml.export.quantization.precisions.w8_dynamic:W8_DYNAMIC",
+    "w8a16": "tinyml.export.quantization.precisions.w8a16:W8A16",
+    "w8": "tinyml.export.quantization.precisions.w8:W8",
+    "qat-w8a8": "tinyml.export.quantization.precisions.qat_w8a8:QAT_W8A8",
 }
-# Those that are performed on a float32 file, after it is written.
-INTEGER = ("w8a8-static", "w8-dynamic", "w8a16", "w8", "qat-w8a8")
 QUANTIZERS = {
     "onnx": "tinyml.export.formats.onnx.quantize",
     "tflite": "tinyml.export.formats.tflite.quantize",
+}
+
+# How a target's ``link`` is opened: a function from a target to a context manager.
+LINKS = {
+    "local": "tinyml.device.local:open_link",
 }
 
 TABLES: dict[str, dict[str, str]] = {
@@ -94,6 +97,7 @@ TABLES: dict[str, dict[str, str]] = {
     "runtime": RUNTIMES,
     "format": WRITERS,
     "precision": PRECISIONS,
+    "link": LINKS,
 }
 
 

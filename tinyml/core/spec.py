@@ -53,25 +53,6 @@ class TensorSpec:
                 f"the model takes {self.dtype}{list(self.shape)}"
             )
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "shape": list(self.shape),
-            "axes": list(self.axes),
-            "dtype": self.dtype,
-            "rate_hz": self.rate_hz,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TensorSpec:
-        return cls(
-            name=data["name"],
-            shape=tuple(data["shape"]),
-            axes=tuple(data["axes"]),
-            dtype=data["dtype"],
-            rate_hz=data["rate_hz"],
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class StatePair:
@@ -119,21 +100,6 @@ class Signature:
             raise InputError(f"inputs {sorted(arrays)} given, the model takes {sorted(wanted)}")
         for spec in self.inputs:
             spec.check(arrays[spec.name])
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "inputs": [spec.to_json() for spec in self.inputs],
-            "outputs": [spec.to_json() for spec in self.outputs],
-            "states": [{"input": s.input, "output": s.output} for s in self.states],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Signature:
-        return cls(
-            inputs=tuple(TensorSpec.from_json(spec) for spec in data["inputs"]),
-            outputs=tuple(TensorSpec.from_json(spec) for spec in data["outputs"]),
-            states=tuple(StatePair(s["input"], s["output"]) for s in data["states"]),
-        )
 
 
 def _named(specs: tuple[TensorSpec, ...], name: str, kind: str) -> TensorSpec:

@@ -122,17 +122,6 @@ POLICIES: dict[PolicyName, Tolerance] = {
         sqnr_db=10.0,
     ),
 }
-# What the files of a precision are judged by.
-POLICY_OF_PRECISION: dict[str, PolicyName] = {
-    "fp32": "engine",
-    "fp16": "fp16",
-    "w8a8-static": "int8",
-    "w8-dynamic": "int8",
-    "w8a16": "w8a16",
-    "w8": "w8",
-    "qat-w8a8": "int8",
-}
-
 
 # A share of samples counts decisions: rounding may turn one that is on the fence. Any other
 # metric moves with every value, and has no scale but its own: what is allowed is relative alone.

@@ -14,6 +14,7 @@ from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.measurement import Label
 from tinyml.core.process import tied
 from tinyml.core.scratch import scratch
+from tinyml.core.target import Target
 from tinyml.device.link import Answer
 
 
@@ -57,7 +58,7 @@ class LocalLink:
 
 
 @contextmanager
-def local_link() -> Iterator[LocalLink]:
-    """A link to this machine; its folder goes when the block ends."""
+def open_link(target: Target) -> Iterator[LocalLink]:
+    """A link to this machine, which is ``target``; its folder goes when the block ends."""
     with scratch("run") as folder:
-        yield LocalLink(folder)
+        yield LocalLink(folder, target.board)

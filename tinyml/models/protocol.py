@@ -6,9 +6,9 @@ A model is one file with two things.
 read before any weight exists:
 
     name, paper, summary   ``tinyml models``
-    signature, decision    export and prediction: the inputs, the outputs, and what is computed
-                           around the network; an `ImageDecision` makes it a model of images,
-                           a `Decision` one of recordings
+    signature, processor   export and prediction: the inputs, the outputs, and what is computed
+                           around the network; an `ImageProcessor` makes it a model of
+                           images, a `RecordingProcessor` one of recordings
     build                  training and export: the module in its initial state
     stages, front_end      parity (the outputs that are compared), cost, quantization
     sparsity               pruning, for a sparse preset
@@ -27,9 +27,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinyml.core.decision import AnyDecision
 from tinyml.core.errors import RecipeError
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.processor import Processor
 from tinyml.core.spec import Options, Signature
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ RECORDING_CLASSIFIER = (*CLASSIFIER, "features", "fit_statistics")
 
 def check_module(entry: ModelEntry, module: Any) -> None:
     """Raise `TypeError` naming what ``module`` lacks to be what ``entry`` declares."""
-    images = isinstance(entry.decision, ImageDecision)
+    images = isinstance(entry.processor, ImageProcessor)
     methods = CLASSIFIER if images else RECORDING_CLASSIFIER
     lacking = [f"{name}()" for name in methods if not callable(getattr(module, name, None))]
     submodules = dict(module.named_modules())
@@ -118,7 +118,7 @@ class ModelEntry:
     """What the registry knows of one model of this package.
 
     signature   number of classes -> inputs and outputs
-    decision    what is computed around the network; its labels are the default classes
+    processor   what is computed around the network; its labels are the default classes
     build       number of classes -> the module in its initial state (see above)
     stages      submodules, in order, whose outputs parity compares
     front_end   the last stage of the fixed front end, if there is one
@@ -135,7 +135,7 @@ class ModelEntry:
     paper: str
     summary: str
     signature: Callable[[int], Signature]
-    decision: AnyDecision
+    processor: Processor
     build: Callable[[int], Any]
     stages: tuple[str, ...]
     front_end: str | None = None

@@ -13,16 +13,16 @@ from tinyml.core.bundle import Bundle
 from tinyml.core.bundle_folder import bundle_around, check_outside
 from tinyml.core.errors import DeviceError, InputError
 from tinyml.core.files import resolved, write_json
-from tinyml.core.measurement import WHOLE, Difference, Measurement
+from tinyml.core.measurement import WHOLE, Difference, Label, Measurement
 from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
-from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
 from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.links import HOST, open_link
 from tinyml.runtimes.file_read import cut_of
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -39,6 +39,11 @@ class Benchmark:
     skipped: tuple[str, ...]
 
     @property
+    def label(self) -> Label:
+        """What the link calls its measurements."""
+        return self.measurements[0].label
+
+    @property
     def networks(self) -> tuple[Difference, ...]:
         """What is left of each whole without its front end."""
         fronts = {m.model: m for m in self.measurements if m.part == FRONT_END}
@@ -51,7 +56,7 @@ class Benchmark:
     def to_json(self) -> dict[str, Any]:
         """Raw samples, and the differences that were formed from them."""
         return {
-            "label": "host",
+            "label": self.label,
             "measurements": [m.to_json() for m in self.measurements],
             "networks": [
                 {"runtime": d.whole.runtime, "part": NETWORK, "p50_ns": d.p50_ns}
@@ -85,9 +90,16 @@ def _ms(nanoseconds: float) -> str:
 
 
 def bench(
-    what: Path, *, repeats: int, runs: int, threads: int, out: Path | None, report: Report
+    what: Path,
+    *,
+    repeats: int,
+    runs: int,
+    threads: int,
+    out: Path | None,
+    report: Report,
+    target: str = HOST,
 ) -> Benchmark:
-    """Time every installed runtime on one of a bundle's own inputs.
+    """Time every installed runtime on one of a bundle's own inputs, on the machine of ``target``.
 
     A single model file is timed in its runtime, on random inputs. Raises
     `MissingExtraError` when no runtime is installed, `ValidationError` for a changed
@@ -95,7 +107,7 @@ def bench(
     bundle. The JSON file lies beside the bundle or file, never in a bundle.
     """
     check_outside(out)
-    with scratch("bench") as work, local_link() as link:
+    with scratch("bench") as work, open_link(target) as link:
         jobs, skipped = jobs_of(what, work)
         plan = Plan(runs=runs, threads=threads)
         measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import tinyml
+from tinyml.core.versions import version_of
 
 PACKAGES = {
     "core": ("numpy", "rich", "safetensors", "scipy", "soundfile", "typer"),
@@ -36,14 +36,6 @@ def examine() -> dict[str, Any]:
         if extra in lacking
     ]
     return {"machine": machine(), "packages": packages, "hints": hints}
-
-
-def version_of(package: str) -> str | None:
-    """The installed version, or ``None``."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def machine() -> dict[str, str]:

@@ -29,6 +29,7 @@ from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.choose import source_of
 from tinyml.pipeline.sources.source import Report, Source
 from tinyml.pipeline.steps import assemble, equalize
+from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import Plan, checked
@@ -36,7 +37,6 @@ from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
-from tinyml.pipeline.steps.prove_files import prove_files
 from tinyml.pipeline.steps.write_files import plan_floats, run_alone, run_child, write_files
 
 
@@ -68,7 +68,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         plan_floats(plan, work, report)
         if plan.quantize is None:
             models = write_files(plan, work, draft, report)
-            made = Written(models, prove_files(plan, subject, models, draft, work, report))
+            made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
             made = write_quantized(plan, plan.quantize, subject, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)

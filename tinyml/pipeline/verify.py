@@ -6,20 +6,21 @@ It passes only where the rows judged here are exactly those that its manifest de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyml.core import bundle as bundles
-from tinyml.core.bundle import JUDGED, Bundle, Parity, StageParity
+from tinyml.core.bundle import Bundle, Parity
 from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.finite import check_finite
-from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.spec import Signature
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine, engines, installed
+from tinyml.pipeline.answers.compare_engines import compare_engines
+from tinyml.pipeline.answers.engines import Engine, engines, installed
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.declared_rows import (
@@ -50,7 +51,7 @@ class Verified:
             "files": self.files,
             "digest": self.digest,
             "judged": self.parity.judged,
-            "parity": self.parity.to_json(),
+            "parity": to_json(self.parity),
             "skipped": list(self.skipped),
         }
 
@@ -74,7 +75,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     ready, skipped = installed(folder, bundle.models)
     for engine in ready:
         check_signature(engine, bundle.signature)
-    rows = prove(ready, expected, bundle.stages, report)
+    rows = compare_engines(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
     parity.gate(checked)
     repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
@@ -120,51 +121,3 @@ def check_signature(engine: Engine, signature: Signature) -> None:
 
 def _shown(tensors: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {text}" for name, text in sorted(tensors.items()))
-
-
-def prove(
-    found: Sequence[Engine], expected: Reference, order: Sequence[str], report: Report
-) -> tuple[StageParity, ...]:
-    """Every engine on every case: stages of the shipped file, then outputs as users get them.
-
-    A stage that the reference does not hold for a case is not judged there.
-    """
-    rows: list[StageParity] = []
-    total = len(found) * len(expected.inputs)
-    parts, output_parts = expected.parts(STAGE), expected.parts(OUTPUT)
-    for engine in found:
-        session = engine.open()
-        for case, inputs in expected.inputs.items():
-            kept = [stage for stage in order if stage in expected.stages[case]]
-            inside = engine.stages(inputs) if kept else {}
-            wanted = expected.stages[case]
-            mine: list[StageParity] = []
-            for stage in kept:
-                policy = engine.policy_of(stage)
-                step = engine.step_of(stage)
-                mine += parity.compare(
-                    engine.name, case, wanted, inside, [stage], policy, step, parts
-                )
-            outputs = expected.outputs[case]
-            name, got = OPTIMISED[engine.name], session.run(inputs)
-            for output in outputs:
-                step = engine.step_of(output)
-                mine += parity.compare(
-                    name, case, outputs, got, [output], engine.policy, step, output_parts
-                )
-            rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
-            done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
-            report({"title": "parity", "done": done + 1, "total": total})
-    _require_judged(found, rows)
-    return tuple(rows)
-
-
-def _require_judged(found: Sequence[Engine], rows: Sequence[StageParity]) -> None:
-    """`ValidationError` for a file of which no output was compared: that must never pass."""
-    judged = {row.engine for row in rows if row.verdict in JUDGED}
-    for engine in found:
-        if OPTIMISED[engine.name] not in judged:
-            raise ValidationError(
-                f"{engine.model.path}: no output was compared with PyTorch's",
-                hint="the reference holds no case with outputs: export the model again",
-            )

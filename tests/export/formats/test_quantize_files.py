@@ -17,17 +17,18 @@ from sparse_networks import answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 
 from tinyml.core.errors import InputError
-from tinyml.core.registry import INTEGER
 from tinyml.core.tolerance import sqnr_db
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.keep_float import kept_operators
+from tinyml.export.quantization.precision import all_precisions
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
+QUANTIZED = [own.name for own in all_precisions() if own.quantized]
 # ai-edge-quantizer opens a file like this itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors:UserWarning")
 LEAST_DB = {"w8a8-static": 25.0, "qat-w8a8": 25.0, "w8-dynamic": 25.0, "w8a16": 35.0, "w8": 35.0}
@@ -45,7 +46,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_floats(pointwise(kept=0.1), tmp_path_factory.mktemp("pruned"))
 
 
-@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("precision", QUANTIZED)
 @pytest.mark.parametrize("fmt", ["onnx", "tflite"])
 def test_a_quantized_file_answers_nearly_as_before_and_repeats_byte_for_byte(
     floats: dict[str, Path], tmp_path: Path, fmt: str, precision: str
@@ -224,7 +225,7 @@ def test_sums_of_large_products_do_not_overflow_when_onnxruntime_optimises(
     assert noise > 40.0
 
 
-@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("precision", QUANTIZED)
 @pytest.mark.parametrize("fmt", ["onnx", "tflite"])
 def test_a_file_whose_layers_stay_in_float_stores_nothing_that_is_not_read(
     pruned: dict[str, Path], tmp_path: Path, fmt: str, precision: str
@@ -298,7 +299,7 @@ def test_a_layer_that_is_kept_stays_in_float_when_onnxruntime_optimises(
     assert noise is None or noise > 30.0
 
 
-@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_each_node_of_quantized_onnx_comes_after_what_it_reads(
     floats: dict[str, Path], precision: str
 ) -> None:
@@ -313,7 +314,7 @@ def test_each_node_of_quantized_onnx_comes_after_what_it_reads(
         seen.update(node.output)
 
 
-@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_macs_are_counted_through_integers(
     floats: dict[str, Path], tmp_path: Path, precision: str
 ) -> None:

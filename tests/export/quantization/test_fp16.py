@@ -17,9 +17,10 @@ from tinyml.export import parity
 from tinyml.export.capture.program import Captured, capture
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.quantization import fp16_plan as plans
+from tinyml.export.quantization import plan_fp16
 from tinyml.export.quantization.fp16_plan import PrecisionPlan
 from tinyml.export.quantization.fp16_program import HalfProgram
-from tinyml.export.quantization.precisions import fp16
+from tinyml.export.quantization.fp16_values import findings_of
 from tinyml.export.rewrites import rewrite
 from tinyml.models.funnelnet import FUNNELNET, FunnelNet
 
@@ -43,7 +44,7 @@ def planned(
     generator = np.random.default_rng(0)
     given = {"noise": {"x": scale * generator.standard_normal((1, 16), np.float32)}}
     captured, *known = ready(module, SIGNATURE, stages, given)
-    return fp16.plan(captured, fmt, *known)
+    return plan_fp16.plan(captured, fmt, *known)
 
 
 class Floor(nn.Module):
@@ -79,7 +80,7 @@ class Quiet(nn.Module):
 
 def found(values: list[float]) -> list[tuple[str, float, bool]]:
     array = np.array(values, np.float32)
-    return [(f.kind, f.value, f.harmless) for f in fp16.findings_of(array)]
+    return [(f.kind, f.value, f.harmless) for f in findings_of(array)]
 
 
 def test_overflow_and_underflow_are_told_apart_and_from_what_is_harmless() -> None:
@@ -88,8 +89,8 @@ def test_overflow_and_underflow_are_told_apart_and_from_what_is_harmless() -> No
     assert found([1.0, 1e-9]) == [("underflow", pytest.approx(1e-9), True)]
     assert found([1e-5, 5e-5]) == [("underflow", pytest.approx(1e-5), False)]
     assert found([0.0, 0.0]) == []
-    assert list(fp16.findings_of(np.asarray(1e-5, np.float32))) == []
-    assert [f.harmless for f in fp16.findings_of(np.asarray(1e-8, np.float32))] == [False]
+    assert list(findings_of(np.asarray(1e-5, np.float32))) == []
+    assert [f.harmless for f in findings_of(np.asarray(1e-8, np.float32))] == [False]
 
 
 def test_an_epsilon_below_float16_is_named_with_stage_node_and_value() -> None:
@@ -181,7 +182,7 @@ class Made:
 
     def plan(self, fmt: str) -> PrecisionPlan:
         if fmt not in self.plans:
-            self.plans[fmt] = fp16.plan(self.captured, fmt, *self.known)
+            self.plans[fmt] = plan_fp16.plan(self.captured, fmt, *self.known)
         return self.plans[fmt]
 
     def write(self, fmt: str, plan: PrecisionPlan | None, name: str) -> Shipped:

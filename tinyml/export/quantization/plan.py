@@ -8,19 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_json
-from tinyml.core.quant_params import QuantizedType
 from tinyml.core.spec import Array
 from tinyml.export.operators import FileOperator
+from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, load_adapted
 
-Scheme = QuantizedType | Literal["float32"]
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
 A_WEIGHT = "a weight: its scales are its largest values"
@@ -38,7 +37,7 @@ class TensorPlan:
     Unused in float32 and of weights, whose channels span each their own.
     """
 
-    scheme: Scheme
+    scheme: ValueType
     low: float
     high: float
     reason: str
@@ -161,7 +160,7 @@ def plan_tensors(
     kept: Mapping[str, str],
     *,
     reason: str = SEEN,
-    scheme: Scheme = "int8",
+    scheme: ValueType = "int8",
 ) -> dict[str, TensorPlan]:
     """Every tensor that operators compute or read; ``scheme`` where one that is not kept does.
 

@@ -12,8 +12,9 @@ from tinyml.core.bundle import Bundle, ModelFile, in_order
 from tinyml.core.errors import InputError, MissingExtraError, UsageError
 from tinyml.core.quant_params import dequantize_arrays, quantize_arrays, step
 from tinyml.core.spec import Array, Arrays
-from tinyml.core.tolerance import POLICY_OF_PRECISION, PolicyName
+from tinyml.core.tolerance import PolicyName
 from tinyml.export.parity import GENERATED
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.runtimes.base import Session
 from tinyml.runtimes.file_session import ChildRuntime
@@ -39,7 +40,7 @@ class Engine:
     @property
     def policy(self) -> PolicyName:
         """What its answers are judged by: the file's precision says it."""
-        return POLICY_OF_PRECISION[self.model.precision]
+        return find_precision(self.model.precision).policy
 
     def policy_of(self, stage: str) -> PolicyName:
         """`policy`, but that of float32 for a stage that no integer has a part in."""
@@ -60,7 +61,8 @@ class Engine:
         are shown without a verdict where there are better ones.
         """
         better = any(other not in GENERATED for other in others)
-        return self.model.precision not in registry.INTEGER or case not in GENERATED or not better
+        quantized = find_precision(self.model.precision).quantized
+        return not quantized or case not in GENERATED or not better
 
     def open(self) -> Session:
         """The file as users get it, real numbers in and out even where it has integers."""

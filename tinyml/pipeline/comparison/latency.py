@@ -10,10 +10,10 @@ from typing import Any
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
-from tinyml.device.local import local_link
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
 from tinyml.pipeline.comparison.files import FileComparison
+from tinyml.pipeline.links import HOST, open_link
 
 Report = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what was measured of it
@@ -21,11 +21,12 @@ Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what wa
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How to measure: ``repeats`` fresh processes of each file, ``runs`` calls in each."""
+    """How and where to measure: ``repeats`` fresh processes a file, ``runs`` calls in each."""
 
     repeats: int = 7
     runs: int = 100
     threads: int = 1
+    target: str = HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def take(
     (measurements of A, of B, a line for each runtime that is not installed.) Both get the
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
-    with scratch("compare") as work, local_link() as link:
+    with scratch("compare") as work, open_link(timing.target) as link:
         of_a, lacks_a = jobs_of(a, work)
         of_b, lacks_b = jobs_of(b, work)
         of_a = _whole(of_a, {pair.a.path.absolute() for pair in files})

@@ -16,9 +16,10 @@ from tinyml.export.formats.onnx.quantized_io import DEQUANTIZED
 from tinyml.export.quantization.findings.evidence import Bias
 from tinyml.export.quantization.joins import PROBABILITIES
 from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.quantization.bias_shift import bias_shifts, editor_of
-from tinyml.pipeline.quantization.quantize import NO_CORRECTION, read_operators
+from tinyml.pipeline.quantization.quantize import read_operators
 
 
 def bias_effect(
@@ -33,7 +34,7 @@ def bias_effect(
     Judged before the last softmax or sigmoid. ``None`` where biases are corrected already,
     where they cannot be, and without layers or samples.
     """
-    if planned.precision in NO_CORRECTION or planned.bias_shifts or not samples:
+    if find_precision(planned.precision).fixed_biases or planned.bias_shifts or not samples:
         return None
     found = bias_shifts(floats, planned.weight_scales, samples)
     shifts = {name: own for name, own in found.items() if name not in planned.kept}

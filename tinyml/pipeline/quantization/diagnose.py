@@ -20,7 +20,7 @@ from tinyml.export.quantization.findings import diagnose
 from tinyml.export.quantization.findings.evidence import Evidence, Watched
 from tinyml.export.quantization.joins import JOINS
 from tinyml.export.quantization.plan import QuantPlan
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers.real_session import RealSession
@@ -94,7 +94,7 @@ def _watched(
     path: Path, graph: Graph, planned: QuantPlan, samples: Sequence[Arrays]
 ) -> dict[str, Watched]:
     """Tensor -> its values by channel in the float32 file at ``path``."""
-    axes, dtype = channel_axes(graph), integers_of(planned.precision).ACTIVATIONS
+    axes, dtype = channel_axes(graph), find_precision(planned.precision).activations
     ranges = planned.quantized
     found = {name: Watched(axes[name], own, dtype) for name, own in ranges.items() if name in axes}
     if not found:
@@ -134,10 +134,10 @@ def confusion(
 
 def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> list[int] | None:
     """The class of each sample, by the model's own decision where it has one."""
-    output, decision = subject.signature.outputs[0].name, subject.decision
+    output, processor = subject.signature.outputs[0].name, subject.processor
 
     def chosen(answer: Array) -> int:
-        return int(decision.label(answer) if decision else np.argmax(answer))
+        return int(processor.postprocess(answer) if processor else np.argmax(answer))
 
     found = [session.run(sample)[output][0] for sample in samples]
     return list(map(chosen, found)) if all(map(is_finite, found)) else None

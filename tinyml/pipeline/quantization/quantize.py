@@ -31,7 +31,7 @@ from tinyml.export.quantization.plan import (
     plan_tensors,
     plan_weights,
 )
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import METHODS, Range
 from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
 from tinyml.modelfile import tflite_file
@@ -47,11 +47,6 @@ WORTH = 0.8
 FRONT_ENDS = ("float", "int8")
 SCALES = ("per-channel", "per-tensor")
 BY_USER = "asked for"
-NO_CORRECTION = {
-    "w8": "it takes no calibration samples, on which a mean could be seen",
-    "w8-dynamic": "it takes no calibration samples, on which a mean could be seen",
-    "qat-w8a8": "its biases were trained beside rounded weights",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +84,17 @@ class QuantizeJob:
             raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
         if self.front_end not in FRONT_ENDS:
             raise registry.unknown_name("kind of front end", self.front_end, FRONT_ENDS)
-        if self.correct_bias and self.precision in NO_CORRECTION:
+        fixed = find_precision(self.precision).fixed_biases
+        if self.correct_bias and fixed:
             raise UsageError(
-                f"--correct-bias is not for {self.precision}: {NO_CORRECTION[self.precision]}",
+                f"--correct-bias is not for {self.precision}: {fixed}",
                 hint="leave it away (a recipe calls it correct_bias), or take w8a8-static or w8a16",
             )
         if self.rounding not in ROUNDINGS:
             raise registry.unknown_name("kind of rounding", self.rounding, ROUNDINGS)
-        if self.rounding == ADAPTIVE and self.precision in NO_CORRECTION:
+        if self.rounding == ADAPTIVE and fixed:
             raise UsageError(
-                f"--rounding adaptive is not for {self.precision}: {NO_CORRECTION[self.precision]}",
+                f"--rounding adaptive is not for {self.precision}: {fixed}",
                 hint="leave it away, or take w8a8-static or w8a16",
             )
         if self.rounding == ADAPTIVE and self.correct_bias:
@@ -133,7 +129,7 @@ def plan_quantized(
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
-    alone = integers_of(job.precision).WEIGHTS_ONLY
+    alone = find_precision(job.precision).weights_only
     kept = kept_operators(
         graph,
         known.stages,
@@ -161,7 +157,7 @@ def plan_quantized(
             ranges,
             kept,
             reason=SEEN if calibration else EACH_CALL,
-            scheme=integers_of(job.precision).ACTIVATIONS,
+            scheme=find_precision(job.precision).activations,
         ),
         kept=kept,
         operations=len(graph.operators),
@@ -182,8 +178,8 @@ def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
 
 
 def weight_scales(job: QuantizeJob, fmt: str) -> str:
-    """ConvInteger has one scale a weight, whatever is asked for."""
-    one = fmt == "onnx" and job.precision == "w8-dynamic"
+    """Those that ``job`` asks for, where the format's quantizer has a choice."""
+    one = fmt in find_precision(job.precision).one_scale
     return "per-tensor" if one else job.weight_scales
 
 
@@ -192,7 +188,7 @@ def size_line(before: Path, after: Path, precision: str) -> str:
     share = after.stat().st_size / before.stat().st_size
     if share < WORTH:
         return ""
-    alone = integers_of(precision).WEIGHTS_ONLY
+    alone = find_precision(precision).weights_only
     faster = "tinyml bench says whether it is faster"
     return (
         f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.core import registry
+from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import Parity
 from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked, sensitivity
 from tinyml.core.files import write_bytes, write_json
@@ -29,10 +30,9 @@ from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import layers
 from tinyml.pipeline.quantization.quantize import float_facts, read_operators
-from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.steps.plan_precision import plan_file
 
@@ -125,7 +125,7 @@ class _Tried:
         if len(kept) == len(self.graph.operators):
             return math.inf
         seen = self.planned.quantized
-        scheme = integers_of(self.planned.precision).ACTIVATIONS
+        scheme = find_precision(self.planned.precision).activations
         tensors = (
             plan_tensors(self.graph.operators, seen, kept, scheme=scheme)
             if seen

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
@@ -16,7 +17,7 @@ from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.export.quantization.weight_rounding import ADAPTIVE
 from tinyml.pipeline.answers import reference
@@ -35,13 +36,12 @@ from tinyml.pipeline.quantization.quantize import (
 )
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
-from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
 from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
-from tinyml.pipeline.steps.prove_files import prove_files
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
     run_children,
@@ -130,9 +130,9 @@ def write_quantized(
 
 
 def _proof(*arguments: Any) -> Parity | ValidationError:
-    """`prove_files`; its error, an output that is not finite, is a proof that fails."""
+    """`check_files`; its error, an output that is not finite, is a proof that fails."""
     try:
-        return prove_files(*arguments)
+        return check_files(*arguments)
     except ValidationError as error:
         return error
 
@@ -257,7 +257,7 @@ def _sensitivities(
 def _calibration(
     plan: Plan, job: QuantizeJob, subject: Subject, report: Report
 ) -> Calibration | None:
-    if not integers_of(job.precision).CALIBRATED:
+    if not find_precision(job.precision).calibrated:
         return None
     path = plan.job.calibration
     arrays = read_npz(path) if path is not None else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tinyml.core.arrays import read_npz
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.recipe import read as read_recipe
 from tinyml.core.settings import given, overlay
-from tinyml.pipeline.sources.arrays import read_npz
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource, named_model, sample_for, saved_model
 from tinyml.pipeline.sources.user_code import is_code

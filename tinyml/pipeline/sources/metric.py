@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinyml.core.arrays import TARGETS, check_data, rows_of
 from tinyml.core.bundle import Metric
 from tinyml.core.errors import InputError, TinymlError, ValidationError, machine_errors
 from tinyml.core.files import write_json
@@ -23,7 +24,6 @@ from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import metric_bound
 from tinyml.pipeline.answers.engines import OPTIMISED, Engine
-from tinyml.pipeline.sources.arrays import TARGETS, check_data, rows_of
 from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, direction_of, is_share
 from tinyml.pipeline.sources.source import Report, RunChild
 from tinyml.pipeline.sources.user_code import explained, load_code, place

@@ -10,19 +10,20 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from tinyml.core import checkpoint, registry
+from tinyml.core.arrays import FINITE_SAMPLE, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Arrays, Signature
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.arrays import FINITE_SAMPLE, read_npz
 from tinyml.pipeline.sources.calibration import Calibration, given, of_training, sample_alone
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
@@ -80,7 +81,7 @@ class TrainedSource:
     def _subject(self) -> Subject:
         saved, entry = self.checkpoint, self.entry
         facts: Mapping[str, Any] = {
-            "recipe": saved.recipe.to_json(),
+            "recipe": to_json(saved.recipe),
             "recipe_id": saved.recipe.id,
             "training": dict(saved.facts),
             "scalogram": entry.scalogram,
@@ -89,8 +90,8 @@ class TrainedSource:
             name=saved.model,
             signature=saved.signature,
             stages=entry.stages,
-            decision=saved.decision,
-            labels=saved.decision.labels,
+            processor=saved.processor,
+            labels=saved.processor.labels,
             facts=facts,
             front_end=entry.front_end,
             domain=entry.domain,
@@ -135,8 +136,8 @@ def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry
     empty = Checkpoint(
         model=name,
         weights={},
-        signature=entry.signature(len(entry.decision.labels)),
-        decision=entry.decision,
+        signature=entry.signature(len(entry.processor.labels)),
+        processor=entry.processor,
         recipe=Recipe(name=f"{name} with given weights", model=name),
         facts={},
     )
@@ -149,5 +150,5 @@ def sample_for(entry: ModelEntry, path: Path | None) -> Arrays | None:
         return None
     sample = read_npz(path)
     check_finite("the sample's", sample, hint=FINITE_SAMPLE)
-    entry.signature(len(entry.decision.labels)).check_inputs(sample)
+    entry.signature(len(entry.processor.labels)).check_inputs(sample)
     return sample

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import INT8, QAT, QUANTIZATION, ExportSettings
+from tinyml.core.export_settings import QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, given, settings_of
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.sources.source import Source
@@ -21,13 +21,6 @@ from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.sources.user_model import ModuleSource
 from tinyml.pipeline.steps.delegation import check_requirement
 
-NO_INT8_ENDS = {
-    "fp32": "fp32 has no integers",
-    "fp16": "fp16 has no integers",
-    "w8-dynamic": "w8-dynamic finds its ranges at each call, from inputs in float32",
-    "w8a16": "the activations of w8a16 have 16 bits",
-    "w8": "the activations of w8 stay float32",
-}
 OF_RANGES = ("ranges", "calibration", "calibration_samples")
 EXTRAS = {
     "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
@@ -107,12 +100,13 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             "`max_drop_points` is for `auto_precision`, which is not given",
             hint=f"add `auto_precision`, or {_without('max_drop_points', job)}",
         )
-    _check_formats(chosen.formats, target)
+    traits = find_precision(chosen.precision)
+    _check_formats(chosen.formats, target, traits)
     if chosen.require_delegate:
         check_requirement(chosen.formats)
-    if chosen.precision == QAT and not _is_trained_rounded(source):
+    if traits.quantization_aware and not _is_trained_rounded(source):
         raise UsageError(
-            f"{QAT} is for weights that were trained in eight bits, and these were not",
+            f"{traits.name} is for weights that were trained in eight bits, and these were not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
@@ -120,18 +114,19 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
         for module, package in EXTRAS[name]:
             require(module, package, name)
         require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
-    if chosen.io == INT8 and chosen.precision in NO_INT8_ENDS:
+    if chosen.io not in traits.io:
+        able = ", ".join(own.name for own in all_precisions() if chosen.io in own.io)
         raise UsageError(
-            f"`io=int8` is for w8a8-static, qat-w8a8: {NO_INT8_ENDS[chosen.precision]}",
+            f"`io={chosen.io}` is for {able}: {traits.float_io}",
             hint=_without("io", job),
         )
-    _check_quantization(job, source, asked, chosen.precision)
-    quantize = _quantize_job(chosen) if chosen.precision in registry.INTEGER else None
+    _check_quantization(job, source, asked, traits)
+    quantize = _quantize_job(chosen) if traits.quantized else None
     worker = Worker(chosen.memory_mb or machine_memory_mb())
     return Plan(job, source, target, chosen, quantize, worker)
 
 
-def _check_formats(formats: Sequence[str], target: Target) -> None:
+def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
     if not formats:
         raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.WRITERS)}")
     for name in formats:
@@ -139,6 +134,11 @@ def _check_formats(formats: Sequence[str], target: Target) -> None:
             raise UsageError(
                 f"no runtime on {target.name} reads {name}",
                 hint=f"formats there: {', '.join(target.formats)}",
+            )
+        if name not in precision.formats:
+            raise UsageError(
+                f"{name} cannot be written in {precision.name}",
+                hint=f"formats of {precision.name}: {', '.join(precision.formats)}",
             )
 
 
@@ -173,7 +173,7 @@ def _without(name: str, job: ExportJob) -> str:
 
 
 def _check_quantization(
-    job: ExportJob, source: Source, asked: Sequence[str], precision: str
+    job: ExportJob, source: Source, asked: Sequence[str], precision: Precision
 ) -> None:
     """`UsageError` for a setting, of the call or of the recipe, that the precision cannot use."""
     of_quantization = [
@@ -186,17 +186,18 @@ def _check_quantization(
     if calibrated:
         of_quantization.append("calibration")
     for name in of_quantization:
-        if precision not in registry.INTEGER:
-            known = ", ".join(registry.INTEGER)
+        if not precision.quantized:
+            known = [own.name for own in all_precisions() if own.quantized]
             raise UsageError(
-                f"`{name}` is for quantized precisions: {known}; this is {precision}",
-                hint=f"choose `precision={registry.INTEGER[0]}`, or {_without(name, job)}",
+                f"`{name}` is for quantized precisions: {', '.join(known)}; "
+                f"this is {precision.name}",
+                hint=f"choose `precision={known[0]}`, or {_without(name, job)}",
             )
-        if name in OF_RANGES and not integers_of(precision).CALIBRATED:
-            none = integers_of(precision).WEIGHTS_ONLY
+        if name in OF_RANGES and not precision.calibrated:
+            none = precision.weights_only
             why = "leaves activations in float32" if none else "finds its own at each call"
             raise UsageError(
-                f"`{name}` is for ranges that are fixed: {precision} {why}",
+                f"`{name}` is for ranges that are fixed: {precision.name} {why}",
                 hint=_without(name, job),
             )
     if job.calibration is not None and not job.calibration.is_file():

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.summary import summarize
 
 
@@ -33,4 +32,5 @@ def _share(path: Path) -> float | None:
 
 
 def _is_quantized(precision: str) -> bool:
-    return precision in registry.INTEGER and not integers_of(precision).WEIGHTS_ONLY
+    found = find_precision(precision)
+    return found.quantized and not found.weights_only

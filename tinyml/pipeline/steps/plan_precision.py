@@ -1,6 +1,6 @@
-"""The child that decides what a precision does to each file, before anything is converted.
+"""The child that decides what stays in float32 in each float16 file.
 
-``python -m tinyml.pipeline.steps.plan_precision FOLDER PRECISION FORMAT...``: FOLDER holds
+``python -m tinyml.pipeline.steps.plan_precision FOLDER FORMAT...``: FOLDER holds
 ``program.pt2``, ``capture.json`` and ``reference.safetensors``; into it go
 ``plan-FORMAT.json``, which the writers perform.
 """
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from tinyml.core import registry
 from tinyml.core.bundle import REFERENCE
 from tinyml.pipeline.answers import reference
 
@@ -24,14 +22,14 @@ def plan_file(folder: Path, fmt: str) -> Path:
 def main(arguments: list[str]) -> None:
     """Plan every format named."""
     from tinyml.export.capture import program
+    from tinyml.export.quantization import plan_fp16
 
-    folder, name = Path(arguments[0]), arguments[1]
-    precision: Any = registry.load("precision", name)
+    folder = Path(arguments[0])
     known = reference.load(folder / REFERENCE)
     captured = program.load(folder / program.PROGRAM, folder / program.NAMES)
-    for fmt in arguments[2:]:
-        plan = precision.plan(captured, fmt, known.inputs, known.stages, known.outputs)
-        plan.save(plan_file(folder, fmt))
+    for fmt in arguments[1:]:
+        made = plan_fp16.plan(captured, fmt, known.inputs, known.stages, known.outputs)
+        made.save(plan_file(folder, fmt))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tinyml.core import registry, subprocesses
 from tinyml.core.bundle import ModelFile
@@ -17,6 +16,7 @@ from tinyml.core.subprocesses import Child
 from tinyml.export import facts
 from tinyml.export.capture.failure_location import locate_conversion_failure
 from tinyml.export.quantization.fp16_plan import load as load_plan
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
@@ -26,10 +26,10 @@ from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
 def plan_floats(plan: Plan, work: Path, report: Report) -> None:
-    if plan.precision in ("fp32", *registry.INTEGER):
+    if not find_precision(plan.precision).half:
         return
     report({"text": f"choosing what can be {plan.precision}"})
-    run_child(plan, work, plan_precision.__name__, [str(work), plan.precision, *plan.formats])
+    run_child(plan, work, plan_precision.__name__, [str(work), *plan.formats])
     for fmt in plan.formats:
         for line in load_plan(plan_precision.plan_file(work, fmt)).lines():
             report({"text": line})
@@ -71,7 +71,6 @@ def file_names(plan: Plan) -> dict[str, str]:
 
 def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
     written = facts.load(work / f"{fmt}.json")
-    precision: Any = registry.load("precision", plan.precision)
     planned = plan_precision.plan_file(work, fmt)
     shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
     return ModelFile(
@@ -84,7 +83,7 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
         plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
-        note=precision.NOTES.get(fmt, ""),
+        note=find_precision(plan.precision).notes.get(fmt, ""),
         twin=written.twin,
         twin_note=written.twin_note,
         ends=written.ends,
@@ -124,7 +123,7 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path 
         arguments += ["--instrumented", instrumented_file(work, fmt)]
     if plan.settings.sparse == OFF or plan.quantize is not None:
         arguments += ["--dense"]
-    if plan.precision in ("fp32", *registry.INTEGER):
+    if not find_precision(plan.precision).half:
         return arguments
     return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
 

@@ -31,12 +31,10 @@ from tinyml.export.formats.onnx.quantized_io import (
 )
 from tinyml.export.onnx_weights import INTEGERS, weights_to_int8
 from tinyml.export.quantization.plan import QuantPlan
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
 from tinyml.export.quantization.weight_ranges import layers_of_onnx, weight_ranges
 
-# int8 QDQ is fused from here on: onnxruntime's release notes of 1.10; 16 bits need opset 21.
-MINIMUM_RUNTIME = {"w8a16": "onnxruntime>=1.17"}
 PAIRS = (QUANTIZE, DEQUANTIZE)
 
 
@@ -46,7 +44,7 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     ``adapted``: weights of layers, by output, that lie on their grid of integers already.
     """
     set_weights(model, adapted or {})
-    if integers_of(planned.precision).WEIGHTS_ONLY:
+    if find_precision(planned.precision).weights_only:
         made = _weights_only(model, planned)
     else:
         made = _quantized_by_onnxruntime(model, planned)
@@ -69,8 +67,8 @@ def _quantized_by_onnxruntime(model: Any, planned: QuantPlan) -> Any:
     _name_nodes(model)
     kept = [node.name for node in model.graph.node if node.output[0] in planned.kept]
     try:
-        if planned.precision == "w8-dynamic":
-            return _dynamic(model, kept)
+        if find_precision(planned.precision).dynamic:
+            return _dynamic(model, planned, kept)
         return _static(model, planned, kept)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ExportError(f"onnxruntime's quantizer refuses the model: {error}") from error
@@ -93,19 +91,19 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
     found = {
         name: (np.float32(own.low), np.float32(own.high)) for name, own in planned.quantized.items()
     }
-    kind, symmetric = integers_of(planned.precision).ONNX
+    settings = find_precision(planned.precision).quantizers["onnx"]
     quantizer = QDQQuantizer(
         _with_shapes(model),
         per_channel=planned.weight_scales == "per-channel",
         reduce_range=False,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType[kind],
+        activation_qType=QuantType[settings["activation_type"]],
         tensors_range=TensorsData(CalibrationMethod.MinMax, found),
         nodes_to_quantize=[],
         nodes_to_exclude=kept,
         op_types_to_quantize=list(QDQRegistry),
         extra_options={
-            "ActivationSymmetric": symmetric,
+            "ActivationSymmetric": settings["symmetric_activations"],
             "WeightSymmetric": True,
             "UseQDQContribOps": False,
             "DedicatedQDQPair": False,
@@ -121,7 +119,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
 def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     """The ranges of `weight_ranges` as onnxruntime's quantizer takes them: one a channel."""
     layers = {layer.weight: layer for layer in layers_of_onnx(model)}
-    dtype = integers_of(planned.precision).ACTIVATIONS
+    dtype = find_precision(planned.precision).activations
     found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
     whole = planned.weight_scales == "per-tensor"
     axes = {name: {} if whole else {"axis": layers[name].axis} for name in found}
@@ -131,10 +129,11 @@ def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _dynamic(model: Any, kept: list[str]) -> Any:
+def _dynamic(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
     from onnxruntime.quantization import QuantizationMode, QuantType
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 
+    settings = find_precision(planned.precision).quantizers["onnx"]
     quantizer = ONNXQuantizer(
         _with_shapes(model),
         per_channel=False,
@@ -142,7 +141,7 @@ def _dynamic(model: Any, kept: list[str]) -> Any:
         mode=QuantizationMode.IntegerOps,
         static=False,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        activation_qType=QuantType[settings["activation_type"]],
         tensors_range=None,
         nodes_to_quantize=[],
         # A Gemm becomes a MatMul of another name before names are looked at.
@@ -192,6 +191,7 @@ def _tidy(model: Any) -> None:
 def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
     import onnx
 
+    precision = find_precision(planned.precision)
     made = quantize(onnx.load(path), planned, planned.adapted(path))
     ends = quantize_io(made, planned.quantized) if planned.io == "int8" else {}
     graph = made.graph
@@ -201,14 +201,14 @@ def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Qua
         bytes(made.SerializeToString(deterministic=True)),
         {f"to_{planned.precision}": _changes(graph, planned), **planned.passes},
         {s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
-        MINIMUM_RUNTIME.get(planned.precision, known.minimum_runtime),
+        precision.minimum_runtimes.get("onnx", known.minimum_runtime),
         ends,
     )
 
 
 def _changes(graph: Any, planned: QuantPlan) -> int:
     """How many tensors have become integers, or pass between them and floats."""
-    if integers_of(planned.precision).WEIGHTS_ONLY:
+    if find_precision(planned.precision).weights_only:
         return sum(tensor.name.endswith(INTEGERS) for tensor in graph.initializer)
     return sum(node.op_type in (*PAIRS, "DynamicQuantizeLinear") for node in graph.node)
 

@@ -26,8 +26,8 @@ from tinyml.export.facts import Facts
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
+from tinyml.export.formats.onnx.rewrites.cast_to_float16 import cast_to_float16
 from tinyml.export.quantization.fp16_plan import PrecisionPlan
-from tinyml.export.quantization.precisions import of
 
 OPSET = 18
 IR_VERSION = 8
@@ -47,14 +47,16 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     passes = rewrite(model)
     stages = name_stages(model, captured, values)
     precision = plan.precision if plan else "fp32"
-    if plan and plan.precision != "fp32":
-        passes |= {f"to_{precision}": of(precision).perform_onnx(model, plan, live(model, values))}
+    if plan:
+        made = live(model, values)
+        keep = {str(value.name) for node in plan.kept for value in made.get(node, ())}
+        passes |= {f"to_{precision}": cast_to_float16(model, keep)}
     RemoveUnusedOpsetsPass()(model)
     _refuse_foreign(model)
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
     write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
-    made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
+    named = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
     return Facts(
         "onnx",
         precision,
@@ -62,7 +64,7 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
         stages,
         {},
         MINIMUM_RUNTIME,
-        owners=owners(inside, made),
+        owners=owners(inside, named),
     )
 
 

@@ -23,7 +23,7 @@ from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.plan import QuantPlan
-from tinyml.export.quantization.precisions import integers_of
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
 from tinyml.export.quantization.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
 from tinyml.export.quantizer_rules import NOT, keeping, rule
@@ -44,21 +44,21 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 
     set_weights(model, adapted or {})
     correct_biases(model, planned.shifts)
-    precision = integers_of(planned.precision)
-    config = dict(precision.TFLITE)
+    precision = find_precision(planned.precision)
+    config = dict(precision.quantizers["tflite"])
     if planned.weight_scales == "per-tensor":
         config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
     rules = [rule(".*", "min_max_uniform_quantize", config)]
     if planned.io == "float":
         rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
     rules += keeping(model, planned.kept)
-    ranges = {} if precision.WEIGHTS_ONLY else _ranges(model, planned)
+    ranges = {} if precision.weights_only else _ranges(model, planned)
     try:
         made = quantizer.Quantizer(bytearray(tflite_file.pack(model)), rules).quantize(ranges)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ExportError(f"ai-edge-quantizer refuses the model: {error}") from error
     quantized = tflite_file.unpack(bytes(made.quantized_model))
-    if precision.WEIGHTS_ONLY:
+    if precision.weights_only:
         _tell_version(quantized, planned.weight_scales)
     return quantized
 
@@ -66,7 +66,7 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
     """Of activations as planned, and wider ones where a bias or XNNPACK needs them."""
     layers = list(layers_of_tflite(model))
-    dtype = integers_of(planned.precision).ACTIVATIONS
+    dtype = find_precision(planned.precision).activations
     widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
     planned_ranges = {
         **planned.quantized,

@@ -29,8 +29,8 @@ from tinyml.export.formats.tflite.names import (
     parts_of_tensors,
 )
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.quantization.fp16_plan import PrecisionPlan
-from tinyml.export.quantization.precisions import of
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.modelfile import tflite_file
@@ -59,8 +59,9 @@ def write(
     made = made_from(model, parts)
     computing = made_from(model, computing_parts(captured, parts))
     precision, cast = plan.precision if plan else "fp32", {}
-    if plan and plan.precision != "fp32":
-        model, count = of(precision).perform_tflite(model, plan, made)
+    if plan:
+        keep = {tensor for node in plan.kept for tensor in made.get(node, ())}
+        model, count = cast_weights_to_float16(model, keep)
         cast = {f"to_{precision}": count}
     passes = rewritten | cast | rewrite(model, sparse=sparse)
     write_bytes(path, tflite_file.pack(model))

@@ -12,6 +12,7 @@ from tinyml.core.quant_params import step
 from tinyml.core.spec import Array
 from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.plan import QuantPlan
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Histogram, Range
 
 BINS = 2048
@@ -140,7 +141,7 @@ class Evidence:
     @property
     def eight_bits(self) -> bool:
         """Whether activations have eight bits, not sixteen."""
-        return self.plan.precision != "w8a16"
+        return find_precision(self.plan.precision).activations != "int16"
 
     @property
     def quantized(self) -> list[Layer]:

@@ -6,13 +6,13 @@ ranges, quantizers and gate are the same, for both formats (docs/adr/0006).
 
 from __future__ import annotations
 
-from tinyml.export.quantization.precisions.w8a8_static import (
-    ACTIVATIONS,
-    CALIBRATED,
-    NOTES,
-    ONNX,
-    TFLITE,
-    WEIGHTS_ONLY,
-)
+from dataclasses import replace
 
-__all__ = ["ACTIVATIONS", "CALIBRATED", "NOTES", "ONNX", "TFLITE", "WEIGHTS_ONLY"]
+from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
+
+QAT_W8A8 = replace(
+    W8A8_STATIC,
+    name="qat-w8a8",
+    fixed_biases="its biases were trained beside rounded weights",
+    quantization_aware=True,
+)

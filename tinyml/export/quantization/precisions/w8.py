@@ -7,27 +7,28 @@ onnxruntime folds when it loads the file. Symmetric: a pruned zero stays a zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
+from tinyml.export.quantization.precision import Precision
 from tinyml.export.quantization.precisions.w8a8_static import WEIGHT
 
-if TYPE_CHECKING:
-    from tinyml.export.quantization.plan import Scheme
-
-NOTES: Mapping[str, str] = {
-    "onnx": "smaller, not faster: onnxruntime computes in float32 and makes the float weights "
-    "once, when it loads the file",
-    "tflite": "smaller, not faster: LiteRT computes in float32 and makes the float weights once, "
-    "when it loads the file",
-}
-CALIBRATED = False
-WEIGHTS_ONLY = True
-ACTIVATIONS: Scheme = "float32"
-TFLITE: Mapping[str, Any] = {
-    "weight_tensor_config": WEIGHT,
-    "compute_precision": "FLOAT",
-    "explicit_dequantize": True,
-}
-# No activation has a type of integers: the weights are rounded by `tinyml.export.onnx_weights`.
-ONNX: tuple[str, bool] = ("", True)
+W8 = Precision(
+    name="w8",
+    policy="w8",
+    weights="int8",
+    activations="float32",
+    quantizers={
+        "onnx": {},
+        "tflite": {
+            "weight_tensor_config": WEIGHT,
+            "compute_precision": "FLOAT",
+            "explicit_dequantize": True,
+        },
+    },
+    notes={
+        "onnx": "smaller, not faster: onnxruntime computes in float32 and makes the float weights "
+        "once, when it loads the file",
+        "tflite": "smaller, not faster: LiteRT computes in float32 and makes the float weights "
+        "once, when it loads the file",
+    },
+    float_io="the activations of w8 stay float32",
+    fixed_biases="it takes no calibration samples, on which a mean could be seen",
+)

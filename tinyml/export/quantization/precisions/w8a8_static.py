@@ -6,23 +6,24 @@ compute in integers; XNNPACK has kernels for it on every board.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from tinyml.export.quantization.precision import Precision
 
-if TYPE_CHECKING:
-    from tinyml.export.quantization.plan import Scheme
-
-NOTES: Mapping[str, str] = {}
-CALIBRATED = True
-WEIGHTS_ONLY = False
-ACTIVATIONS: Scheme = "int8"
 # ai-edge-quantizer's configurations of tensors.
 WEIGHT = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
 ACTIVATION = {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"}
-TFLITE: Mapping[str, Any] = {
-    "weight_tensor_config": WEIGHT,
-    "activation_tensor_config": ACTIVATION,
-    "compute_precision": "INTEGER",
-}
-# onnxruntime's names of the activations' type and whether they are symmetric.
-ONNX: tuple[str, bool] = ("QInt8", False)
+
+W8A8_STATIC = Precision(
+    name="w8a8-static",
+    policy="int8",
+    weights="int8",
+    activations="int8",
+    ranges="calibration",
+    quantizers={
+        "onnx": {"activation_type": "QInt8", "symmetric_activations": False},
+        "tflite": {
+            "weight_tensor_config": WEIGHT,
+            "activation_tensor_config": ACTIVATION,
+            "compute_precision": "INTEGER",
+        },
+    },
+)

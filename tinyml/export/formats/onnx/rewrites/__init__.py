@@ -23,7 +23,7 @@ REWRITES: dict[str, Callable[[ir.Model], int]] = {
     "strip_metadata": strip_metadata,
 }
 
-# What a precision"s plan asks for: `tinyml.export.quantization.precisions`.
+# What fp16 asks for.
 ON_REQUEST = ("cast_to_float16",)
 
 

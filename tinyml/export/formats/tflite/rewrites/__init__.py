@@ -23,7 +23,7 @@ REWRITES: dict[str, Callable[[Any], int]] = {
     "share_buffers": share_buffers,
 }
 
-# What a precision's plan asks for: `tinyml.export.quantization.precisions`.
+# What fp16 asks for.
 ON_REQUEST = ("cast_weights_to_float16",)
 
 # Left out by ``--sparse off``: the storage, and what lets a runtime compute with it.

@@ -10,16 +10,16 @@ from pathlib import Path
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.core.errors import ValidationError
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.instrumented import compare_instrumented
 from tinyml.pipeline.steps.write_files import run_alone
-from tinyml.pipeline.verify import prove
 
 
-def prove_files(
+def check_files(
     plan: Plan,
     subject: Subject,
     models: tuple[ModelFile, ...],
@@ -35,7 +35,7 @@ def prove_files(
     found = list(engines(draft, models))
     rows = (
         *(StageParity(**row) for row in captured),
-        *prove(found, expected, subject.stages, report),
+        *compare_engines(found, expected, subject.stages, report),
         *compare_instrumented(found, expected, work),
     )
     run: RunChild = partial(run_alone, plan, work)

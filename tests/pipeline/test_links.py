@@ -1,0 +1,77 @@
+"""A link is its own file and a row of the registry: every caller gets it from the target."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from onnx import parser
+
+from tinyml.core import registry
+from tinyml.core.errors import UsageError
+from tinyml.core.target import Target, all_targets, find_target
+from tinyml.device.local import LocalLink
+from tinyml.pipeline.bench import bench
+from tinyml.pipeline.compare import compare
+from tinyml.pipeline.comparison.latency import Timing
+from tinyml.pipeline.links import open_link
+
+TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
+
+
+def silent(event: Mapping[str, Any]) -> None:
+    return
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "relu.onnx"
+    path.write_bytes(parser.parse_model(TEXT).SerializeToString())
+    return path
+
+
+@pytest.fixture
+def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A board that is reached over a link which only this test knows."""
+    module: Any = ModuleType("cable")
+
+    @contextmanager
+    def open_cable(target: Target) -> Iterator[LocalLink]:
+        folder = tmp_path / "board"
+        folder.mkdir(exist_ok=True)
+        yield LocalLink(folder, name=target.board, label="device")
+
+    module.open_cable = open_cable
+    monkeypatch.setitem(sys.modules, "cable", module)
+    monkeypatch.setitem(registry.LINKS, "cable", "cable:open_cable")
+    board = replace(find_target("host"), name="b1", aliases=(), board="Board 1", link="cable")
+    monkeypatch.setitem(all_targets(), "b1", board)
+    return board.name
+
+
+def test_a_new_link_is_a_file_and_a_row(model: Path, cable: str, tmp_path: Path) -> None:
+    out = tmp_path / "b.json"
+    found = bench(model, repeats=1, runs=2, threads=1, out=out, report=silent, target=cable)
+    assert found.label == found.to_json()["label"] == "device"
+    assert found.measurements[0].conditions["device"] == "Board 1"
+    assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.py"
+    (pair,) = compare(model, model, Timing(5, 5, target=cable), silent).latency
+    assert pair.a is not None
+    assert pair.a.label == "device"
+
+
+def test_this_machine_is_a_target_like_others() -> None:
+    with open_link() as link:
+        assert (link.name, link.label) == ("this machine", "host")
+        assert link.run([link.python, "-c", "print(1)"], timeout_s=60).stdout == "1\n"
+
+
+def test_a_link_that_is_not_supported_is_named() -> None:
+    with pytest.raises(UsageError, match="Raspberry Pi 5 is reached over ssh"):
+        open_link("rpi5")
