@@ -16,8 +16,8 @@ from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Measurement, Process
 from tinyml.device.measure import Job
-from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.comparison import latency as compare_latency
+from tinyml.pipeline.comparison.compare import Comparison, compare
 from tinyml.pipeline.comparison.latency import LatencyPair, Timing
 from tinyml.pipeline.comparison.text import sections
 

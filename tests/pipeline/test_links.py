@@ -18,7 +18,7 @@ from tinyml.core.errors import UsageError
 from tinyml.core.target import Target, all_targets, find_target
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
-from tinyml.pipeline.compare import compare
+from tinyml.pipeline.comparison.compare import compare
 from tinyml.pipeline.comparison.latency import Timing
 from tinyml.pipeline.links import open_link
 

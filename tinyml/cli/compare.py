@@ -33,7 +33,7 @@ def command(
     Example: tinyml compare demo-bundle int8-bundle --bench
     """
     from tinyml.pages.tables import paragraph
-    from tinyml.pipeline.compare import compare
+    from tinyml.pipeline.comparison.compare import compare
     from tinyml.pipeline.comparison.latency import Timing
     from tinyml.pipeline.comparison.text import sections
 

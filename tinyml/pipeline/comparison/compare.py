@@ -10,6 +10,14 @@ from typing import Any
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import BundleError, InputError
+from tinyml.pipeline.comparison.declared import (
+    ParityPair,
+    compare_about,
+    compare_agreements,
+    compare_parity,
+    compare_processors,
+    compare_signatures,
+)
 from tinyml.pipeline.comparison.files import Both, Contents, FileComparison, compare_files, contents
 from tinyml.pipeline.comparison.latency import (
     LatencyPair,
@@ -18,14 +26,6 @@ from tinyml.pipeline.comparison.latency import (
     compare_latency,
     stored,
     take,
-)
-from tinyml.pipeline.comparison.promises import (
-    ParityPair,
-    compare_about,
-    compare_agreements,
-    compare_parity,
-    compare_processors,
-    compare_signatures,
 )
 from tinyml.pipeline.cross_check import contradictions
 
