@@ -2,5 +2,5 @@
 
 ``sources``: the model sources (a run, a checkpoint, a module of the user). ``steps``: the steps
 of an export. ``quantization``: the steps that quantization adds. ``answers``: outputs of runtimes
-and of PyTorch. ``comparison``: ``tinyml compare``.
+and of PyTorch.
 """

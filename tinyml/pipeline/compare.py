@@ -1,4 +1,4 @@
-"""Two bundles or model files beside each other: what they hold, promise, and how long they take."""
+"""Two bundles or model files next to each other: contents, declared metadata, and latency."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import BundleError, InputError
-from tinyml.pipeline.comparison.declared import (
-    ParityPair,
-    compare_about,
-    compare_agreements,
-    compare_parity,
-    compare_processors,
-    compare_signatures,
-)
-from tinyml.pipeline.comparison.files import Both, Contents, FileComparison, compare_files, contents
-from tinyml.pipeline.comparison.latency import (
+from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
+from tinyml.pipeline.compare_latency import (
     LatencyPair,
     Timing,
     by_file,
     compare_latency,
     stored,
     take,
+)
+from tinyml.pipeline.compare_metadata import (
+    ParityPair,
+    compare_about,
+    compare_agreements,
+    compare_parity,
+    compare_processors,
+    compare_signatures,
 )
 from tinyml.pipeline.cross_check import contradictions
 
