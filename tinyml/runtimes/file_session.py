@@ -12,7 +12,6 @@ that fails or when its stdin ends.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import subprocess
@@ -30,6 +29,7 @@ import numpy as np
 from tinyml.core.child_errors import death, late
 from tinyml.core.errors import InputError, machine_errors
 from tinyml.core.process import machine_memory_mb
+from tinyml.core.registry import load_row
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, start
@@ -63,6 +63,22 @@ class ChildRuntime:
     @property
     def formats(self) -> tuple[str, ...]:
         return self.engine.formats
+
+    @property
+    def optimised(self) -> str:
+        return self.engine.optimised
+
+    @property
+    def package(self) -> str:
+        return self.engine.package
+
+    @property
+    def extra(self) -> str:
+        return self.engine.extra
+
+    @property
+    def has_delegate(self) -> bool:
+        return self.engine.has_delegate
 
     def version(self) -> str | None:
         return self.engine.version()
@@ -235,9 +251,7 @@ def main(arguments: list[str]) -> None:
     """The child."""
     path, row = arguments
     with answering() as answers:
-        module, _, attribute = row.partition(":")
-        runtime = getattr(importlib.import_module(module), attribute)
-        serve(_Server(runtime, Path(path)), sys.stdin.buffer, answers)
+        serve(_Server(load_row(row), Path(path)), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":
