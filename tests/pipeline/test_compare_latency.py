@@ -15,6 +15,7 @@ from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Measurement, Process
+from tinyml.core.typed_json import to_json
 from tinyml.device.measure import Job
 from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.comparison import latency as compare_latency
@@ -42,7 +43,7 @@ def measured(path: Path, us: int, **changes: Any) -> Measurement:
 
 def left(beside: Path, *found: Measurement) -> None:
     """What `tinyml bench` would have left beside a bundle or a file."""
-    rows = [m.to_json() for m in found]
+    rows = to_json(found)
     write_json(Path(f"{beside}.bench.json"), {"label": "host", "measurements": rows})
 
 

@@ -21,6 +21,7 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.folders import new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.quantization.draw import draw
@@ -84,7 +85,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         delegation = {path: delegation_report(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
         if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
-            facts["sparse"] = {path: own.to_json() for path, own in sparse.items()}
+            facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.proof, facts

@@ -14,6 +14,7 @@ from broken_networks import SAMPLES, SIGNATURE, Broken, Counter, Gate, Spectrum,
 from torch import Tensor, nn
 
 from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.typed_json import to_json
 from tinyml.export.capture import bisect_program, failure_location
 from tinyml.export.capture.bisect_module import locate_failure
 from tinyml.export.capture.failure_location import FailureLocation, locate_conversion_failure
@@ -150,7 +151,7 @@ def test_a_part_that_kills_the_converter_is_the_one_to_blame(
             raise MachineError("it was killed (SIGSEGV)")
         assert json.loads(tried.read_text()) == {"a..b+a..b": bisect_program.KILLED}
         located = FailureLocation("head", "Head", "net.py:3", bisect_program.KILLED)
-        found.write_text(json.dumps(located.to_json()))
+        found.write_text(json.dumps(to_json(located)))
 
     monkeypatch.setattr(failure_location, "run_child", child)
     error: TinymlError = locate_conversion_failure(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from tinyml.core.errors import ExportError, MachineError, TinymlError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.subprocesses import run_child
+from tinyml.core.typed_json import read_json
 from tinyml.export.capture.known_errors import fix_for
 
 BISECT = "tinyml.export.capture.bisect_program"
@@ -57,9 +57,6 @@ class FailureLocation:
         named = f"'{self.name}'" if self.name else "the module itself"
         return f"{named} ({inside})" if inside else named
 
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
-
 
 def refusal(
     sentence: str, location: FailureLocation, log: Path | None, *, cut_short: bool
@@ -98,7 +95,7 @@ def locate_conversion_failure(
     complete = _search([fmt, str(work), str(tried), str(found)], log, budget_s, memory_mb)
     if not found.exists():
         return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
-    location = FailureLocation(**json.loads(found.read_text(encoding="utf-8")))
+    location = read_json(FailureLocation, found)
     if not location.message:
         location = FailureLocation(
             location.name, location.kind, location.where, reason(error.message)

@@ -14,6 +14,7 @@ from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.export_settings import OFF
 from tinyml.core.spec import Array
+from tinyml.core.typed_json import to_json
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
@@ -227,7 +228,7 @@ def _diagnose(
         out = draft / path.name
         ends = load_facts(work / f"{fmt}.json").ends
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
-        findings[path.name] = [finding.to_json() for finding in found]
+        findings[path.name] = to_json(found)
         if own is not None:
             classes[path.name] = own
     return findings, classes

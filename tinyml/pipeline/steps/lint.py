@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
 from tinyml.core.target import Target
+from tinyml.core.typed_json import to_json
 from tinyml.runtimes.lint import lint
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
@@ -26,7 +27,7 @@ def lint_models(
     return {
         model.path: [
             *(known or {}).get(model.path, ()),
-            *(finding.to_json() for finding in lint(folder / model.path, target)),
+            *(to_json(finding) for finding in lint(folder / model.path, target)),
         ]
         for model in models
     }
