@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyml.core.code_digest import code_digest
-from tinyml.core.errors import MachineError
+from tinyml.core.errors import InputError, MachineError
 from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.core.typed_json import read_json
 from tinyml.export.quantization.ranges import Range
