@@ -17,6 +17,7 @@ from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Measurement, Process
 from tinyml.core.typed_json import to_json
 from tinyml.device.measure import Job
+from tinyml.pipeline.bench import BenchFile
 from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.comparison import latency as compare_latency
 from tinyml.pipeline.comparison.latency import LatencyPair, Timing
@@ -43,8 +44,7 @@ def measured(path: Path, us: int, **changes: Any) -> Measurement:
 
 def left(beside: Path, *found: Measurement) -> None:
     """What `tinyml bench` would have left beside a bundle or a file."""
-    rows = to_json(found)
-    write_json(Path(f"{beside}.bench.json"), {"label": "host", "measurements": rows})
+    write_json(Path(f"{beside}.bench.json"), to_json(BenchFile("host", found, (), ())))
 
 
 def latency(a: Path, b: Path) -> LatencyPair:
