@@ -11,6 +11,7 @@ from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.summary import Summary
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_read import FileReport, report_of
 
@@ -50,7 +51,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _as_json(path: Path, found: FileReport) -> dict[str, Any]:
     shown = summary_report(found.summary) | {"lint": to_json(found.lint)}
-    return shown | ({"sparse_weights": _sparse(found)} if path.suffix == ".tflite" else {})
+    return shown | ({"sparse_weights": _sparse(found)} if format_of(path).stores_sparse else {})
 
 
 def summary_report(summary: Summary) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What two bundles or files promise: signature, decision, and the evidence for them."""
+"""The declared metadata of two bundles or files: signature, processor, and their parity."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
-from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import TensorSpec
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.read import TensorSummary
-from tinyml.pipeline.answers.engines import OPTIMISED
-from tinyml.pipeline.comparison.files import Both, Contents, both
+from tinyml.pipeline import formats
+from tinyml.pipeline.compare_files import Both, Contents, both
 
-Promised = tuple[Bundle | None, Contents]
+Declared = tuple[Bundle | None, Contents]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def _about(bundle: Bundle | None) -> dict[str, str]:
     return {"model": bundle.model, "target": bundle.target, **told}
 
 
-def compare_signatures(a: Promised, b: Promised) -> tuple[Both, ...]:
+def compare_signatures(a: Declared, b: Declared) -> tuple[Both, ...]:
     """Each input and output, by name: shape and type; names of axes and rates of two bundles."""
     full = a[0] is not None and b[0] is not None
     return both(_signature(*a, full), _signature(*b, full))
@@ -112,7 +111,7 @@ def _engines(bundle: Bundle) -> Mapping[str, EngineParity]:
     for row in bundle.parity.stages:
         rows.setdefault(row.engine, []).append(row)
     for model in bundle.models:
-        rows.setdefault(OPTIMISED[RUNTIME_OF_FORMAT[model.format]], [])
+        rows.setdefault(formats.runtime_of(formats.named(model.format)).optimised, [])
     return {engine: _engine(mine) for engine, mine in rows.items()}
 
 
@@ -142,7 +141,7 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
     if bundle is None:
         return {}
     labels = {
-        f"{row.engine}, {row.unit} that keep their label": f"{row.agreeing:,} of {row.count:,}"
+        f"{row.engine}, label agreement of {row.unit}": f"{row.agreeing:,} of {row.count:,}"
         for row in bundle.parity.agreements
     }
     metrics = {
