@@ -31,7 +31,6 @@ MAY_USE: dict[str, set[str]] = {
 CYCLES = {
     ("export", "export.quantization"),
     ("pipeline", "pipeline.comparison"),
-    ("pipeline.quantization", "pipeline.steps"),
 }
 
 
