@@ -43,8 +43,8 @@ bench: setup ## interleaved timings on this machine: the front end, training on 
 wheel-test: setup ## build the wheel and use it alone in an empty environment
 	PYTHON="$(PYTHON)" BUILD="$(CURDIR)/$(BIN)/python" sh tools/wheel_test.sh
 
-tables: setup ## regenerate the tables of counts and of what is supported
-	$(BIN)/python -m tinyml.pipeline.models && $(BIN)/python tools/readme_tables.py
+tables: setup ## regenerate the tables of docs/models.md
+	$(BIN)/python -m tinyml.pipeline.models && $(BIN)/python tools/models_page.py
 
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python tools/corpus_table.py

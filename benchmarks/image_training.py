@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tinyml.core import registry
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import PruneRecipe
 from tinyml.models.data.augment import augment
 from tinyml.models.pruning.gradual import GRADUAL, cubic
@@ -73,11 +73,11 @@ def _step(
     """One optimizer step of a module of its own."""
     torch.manual_seed(0)
     module = entry.build(10).to(memory_format=layout).train()
-    decision = entry.decision
-    assert isinstance(decision, ImageDecision)
+    processor = entry.processor
+    assert isinstance(processor, ImageProcessor)
     random_bytes = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), np.uint8)
     images, labels = torch.from_numpy(random_bytes), torch.arange(BATCH) % 10
-    fixed = torch.from_numpy(decision.inputs(random_bytes)).to(memory_format=layout)
+    fixed = torch.from_numpy(processor.preprocess(random_bytes)).to(memory_format=layout)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
     average = Average(module, 0.999) if averaged else None
     hook = _hook(module) if pruned else None
@@ -85,7 +85,7 @@ def _step(
 
     def step() -> None:
         torch.set_num_threads(threads)
-        inputs = augment(images, decision, flip=True, shift=4) if augmented else fixed
+        inputs = augment(images, processor, flip=True, shift=4) if augmented else fixed
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(module.classify(inputs), labels).backward()
         if hook is not None:

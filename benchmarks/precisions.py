@@ -61,7 +61,7 @@ def exported(folder: Path, name: str = "funnelnet") -> list[str]:
     """A bundle a precision; a refusal is said on stderr."""
     torch.manual_seed(SEED)
     entry = registry.load("model", name)
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     save_file(entry.build(classes).state_dict(), folder / "w.safetensors")
     (spec,) = entry.signature(classes).inputs
     noise = np.random.default_rng(SEED).standard_normal((SAMPLES, *spec.shape)).astype(np.float32)

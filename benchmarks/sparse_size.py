@@ -49,7 +49,7 @@ def main(names: list[str]) -> None:
 def _prepare(entry: ModelEntry, folder: Path) -> None:
     """Pruned weights, a sample and samples to calibrate on."""
     torch.manual_seed(SEED)
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     network = entry.build(classes)
     _prune(network, _rules(entry, network))
     save_file(network.state_dict(), folder / "weights.safetensors")

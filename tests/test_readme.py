@@ -1,4 +1,4 @@
-"""README's commands exist as written, and do what README says (the long way: slow)."""
+"""The commands of README and docs exist as written; README's do what it says (slow)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import typer
 from tinyml.cli.main import app
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+PAGES = "".join(page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md")))
 COMMANDS = [
     line.split("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
+    for block in BLOCKS + re.findall(r"```sh\n(.*?)```", PAGES, re.S)
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("tinyml ")
 ]
 
@@ -33,11 +35,24 @@ def test_readme_names_what_ci_runs() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_in_readme_parses(command: str) -> None:
+def test_a_command_of_the_documentation_parses(command: str) -> None:
     verb, *arguments = shlex.split(command)[1:]
     group = typer.main.get_command(app)
     parsed = group.commands[verb].make_context(verb, arguments)  # type: ignore[attr-defined]
     assert parsed.params
+
+
+def test_every_page_of_the_documentation_is_in_its_index() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    linked = {(DOCS / link).resolve() for link in re.findall(r"\]\(([^)#]+)\)", index)}
+    pages = {page for page in DOCS.rglob("*.md") if page != DOCS / "README.md"}
+    assert pages <= linked
+
+
+def test_the_links_of_the_documentation_lead_somewhere() -> None:
+    for page in (*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_every_make_target_of_the_documents_exists() -> None:
@@ -49,7 +64,7 @@ def test_every_make_target_of_the_documents_exists() -> None:
 
 
 def test_the_files_that_readme_links_exist() -> None:
-    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXT):
         if not link.startswith("http"):
             assert (ROOT / link).exists(), link
 

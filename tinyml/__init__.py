@@ -19,7 +19,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 _LAZY = {
     "Bundle": "tinyml.core.bundle",
     "Checkpoint": "tinyml.core.checkpoint",
-    "Decision": "tinyml.core.decision",
+    "ImageProcessor": "tinyml.core.image_processor",
+    "RecordingProcessor": "tinyml.core.recording_processor",
     "Recipe": "tinyml.core.recipe",
     "Signature": "tinyml.core.spec",
     "Target": "tinyml.core.target",

@@ -125,9 +125,9 @@ def test_a_newer_or_broken_manifest_is_assert_refused(cli: Cli, bundle_copy: Pat
     path.write_text(json.dumps(manifest | {"schema": 99}))
     assert_refused(cli("verify", bundle_copy), 3, "schema 99", "upgrade")
     path.write_text(json.dumps({"schema": 1}))
-    assert_refused(cli("inspect", bundle_copy), 3, "not a whole manifest")
+    assert_refused(cli("inspect", bundle_copy), 3, "missing required field")
     path.write_text("{")
-    assert_refused(cli("inspect", bundle_copy), 3, "not a manifest")
+    assert_refused(cli("inspect", bundle_copy), 3, "is not JSON")
     path.unlink()
     assert_refused(cli("predict", bundle_copy, "a.wav"), 3, "no bundle")
 

@@ -76,6 +76,6 @@ def test_a_misspelt_verb_and_a_missing_option_are_usage_errors() -> None:
     assert "Traceback" not in missing.stderr
 
 
-def test_readme_tables_are_those_of_the_registries() -> None:
-    script = ROOT / "tools" / "readme_tables.py"
+def test_the_tables_of_the_models_page_are_those_of_the_registries() -> None:
+    script = ROOT / "tools" / "models_page.py"
     subprocess.run([sys.executable, str(script), "--check"], check=True)

@@ -27,6 +27,7 @@ from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import RANGES, ExportSettings
 from tinyml.core.registry import PRECISIONS, WRITERS
 from tinyml.core.settings import check, complete, flag_of, from_table, setting, settings_of
+from tinyml.core.typed_json import from_json
 from tinyml.export.quantization.ranges import METHODS
 from tinyml.pipeline.build import build_bundle
 
@@ -60,8 +61,8 @@ def invoke(*arguments: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_recipe_command_line_and_function_take_the_same_names() -> None:
-    written = recipe.Recipe.from_json(
-        {"name": "r", "model": "m", "export": dict.fromkeys(NAMES)}
+    written = from_json(
+        recipe.Recipe, {"name": "r", "model": "m", "export": dict.fromkeys(NAMES)}
     ).export
     assert {own.name for own in fields(written)} == NAMES
     of_command = set(inspect.signature(export.command).parameters)

@@ -197,7 +197,7 @@ def test_a_model_of_recordings_is_pruned_too_and_keeps_its_thresholds(
     )
     assert done.returncode == 0, done.stderr
     before, after = checkpoint.load(run), checkpoint.load(tmp_path / "out")
-    assert after.decision == before.decision
+    assert after.processor == before.processor
     assert after.facts["pruning"]["sparsity"] == pytest.approx(0.5, abs=0.01)
 
 

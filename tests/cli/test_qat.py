@@ -33,7 +33,7 @@ def test_a_run_goes_on_from_its_parent_and_says_so(tuned: Path, small_run: Path)
     assert after.facts["parent_sha256"] == before.weights_sha256
     assert after.recipe.export.precision == "qat-w8a8"
     assert after.recipe.train.epochs == 1
-    assert after.decision == before.decision
+    assert after.processor == before.processor
     moved = [n for n, v in before.weights.items() if np.any(v != after.weights[n])]
     assert any(name.startswith("squeeze") for name in moved)
     assert not any(name.startswith(("filter_bank", "normalization")) for name in moved)

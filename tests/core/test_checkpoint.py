@@ -10,9 +10,9 @@ from safetensors.numpy import save_file
 
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import Decision
 from tinyml.core.errors import CheckpointError
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 
 
@@ -22,7 +22,7 @@ def small() -> Checkpoint:
         model="funnelnet",
         weights={"b": np.arange(3.0), "a": np.ones((2, 2), np.float32)},
         signature=Signature((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1,)),)),
-        decision=Decision(("yes", "no"), 2, 1, 100, thresholds=(0.5,)),
+        processor=RecordingProcessor(("yes", "no"), 2, 1, 100, thresholds=(0.5,)),
         recipe=Recipe("r", "funnelnet"),
         facts={"uar": 0.5},
     )
@@ -32,10 +32,10 @@ def test_a_checkpoint_is_read_as_it_was_saved(small: Checkpoint, tmp_path: Path)
     small.save(tmp_path / checkpoint.FILE)
     for path in (tmp_path, tmp_path / checkpoint.FILE):
         read = checkpoint.load(path)
-        assert (read.model, read.signature, read.decision) == (
+        assert (read.model, read.signature, read.processor) == (
             small.model,
             small.signature,
-            small.decision,
+            small.processor,
         )
         assert (read.recipe, read.facts) == (small.recipe, small.facts)
         assert all(np.array_equal(read.weights[k], v) for k, v in small.weights.items())
@@ -79,15 +79,27 @@ def test_foreign_newer_and_missing_files_are_told_apart(
         checkpoint.load(tmp_path / "now")
 
 
-@pytest.mark.parametrize("cut", ["recipe", "schema", "signature", "half", "list", "deep"])
-def test_a_header_that_is_not_whole_is_told(small: Checkpoint, tmp_path: Path, cut: str) -> None:
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        ("recipe", "cut: object missing required field `recipe`"),
+        ("signature", "cut: object missing required field `signature`"),
+        ("schema", "cut has no schema number"),
+        ("list", "cut has no schema number"),
+        ("half", "cut is not JSON"),
+        ("deep", "cut: its values are nested too deeply"),
+    ],
+)
+def test_a_header_that_is_not_whole_is_told(
+    small: Checkpoint, tmp_path: Path, cut: str, message: str
+) -> None:
     small.save(tmp_path / "whole")
     metadata, weights = checkpoint.read_safetensors(tmp_path / "whole")
     header = json.loads(metadata[checkpoint.KEY])
     header.pop(cut, None)
     text = {"half": json.dumps(header)[:99], "list": "[]", "deep": "[" * 99_999}.get(cut)
     save_file(weights, tmp_path / "cut", {checkpoint.KEY: text or json.dumps(header)})
-    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+    with pytest.raises(CheckpointError, match=message):
         checkpoint.load(tmp_path / "cut")
 
 

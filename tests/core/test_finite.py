@@ -18,7 +18,6 @@ from tinyml.cli.main import app
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, recipe
 from tinyml.core.arrays import check_inputs
-from tinyml.core.decision import Decision
 from tinyml.core.errors import (
     BundleError,
     CheckpointError,
@@ -29,8 +28,9 @@ from tinyml.core.errors import (
 )
 from tinyml.core.files import sha256
 from tinyml.core.finite import check_finite, is_finite
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.quant_params import QuantParams
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.audio import read_audio
 from tinyml.models.training.run import classify_windows
@@ -41,7 +41,7 @@ from tinyml.pipeline.verify import verify
 
 NAN = float("nan")
 LABELS = ("Present", "Unknown", "Absent")
-HEARD = Decision(labels=LABELS, window=4, hop=2, rate_hz=4000, thresholds=(0.5, 0.5))
+HEARD = RecordingProcessor(labels=LABELS, window=4, hop=2, rate_hz=4000, thresholds=(0.5, 0.5))
 
 
 def silent(_: object) -> None:
@@ -65,13 +65,13 @@ def test_what_is_not_finite_is_named_and_counted() -> None:
 def test_a_decision_refuses_limits_and_probabilities_that_are_not_finite() -> None:
     with pytest.raises(InputError, match="the threshold of 'Unknown' is nan"):
         replace(HEARD, thresholds=(0.5, NAN))
-    pictures = ImageDecision(labels=LABELS, side=8)
-    for decision in (HEARD, replace(HEARD, thresholds=()), pictures):
+    pictures = ImageProcessor(labels=LABELS, side=8)
+    for processor in (HEARD, replace(HEARD, thresholds=()), pictures):
         with pytest.raises(ValidationError, match="the probability of 'Unknown' is nan"):
-            decision.label(np.array([0.1, NAN, 0.2], np.float32))
+            processor.postprocess(np.array([0.1, NAN, 0.2], np.float32))
     for asked in ({"mean": (NAN,), "std": (1.0,)}, {"mean": (0.5,), "std": (NAN,)}):
         with pytest.raises(InputError, match="mean and std of channel '0'"):
-            ImageDecision(labels=LABELS, side=8, **asked)
+            ImageProcessor(labels=LABELS, side=8, **asked)
 
 
 def test_a_recording_that_overflows_is_refused(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_recording_that_overflows_is_refused(tmp_path: Path) -> None:
         read_audio(tmp_path / "a.wav")
     loud = 3e38 * np.sign(np.sin(np.arange(400) / 9)).astype(np.float32)
     with pytest.raises(DataError, match="too loud to be resampled") as caught:
-        HEARD.windows(loud, 44_100)
+        HEARD.preprocess(loud, 44_100)
     assert "full scale 1" in caught.value.hint
 
 

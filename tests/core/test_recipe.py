@@ -7,6 +7,7 @@ import pytest
 
 from tinyml.core import recipe
 from tinyml.core.errors import RecipeError
+from tinyml.core.typed_json import from_json, to_json
 
 GOOD = """\
 model = "funnelnet"
@@ -31,7 +32,7 @@ def test_a_recipe_is_read_and_survives_json(tmp_path: Path) -> None:
     read = recipe.read(write(tmp_path, GOOD))
     assert (read.name, read.model, read.train.epochs) == ("mine", "funnelnet", 3)
     assert read.data.options == {"persons": 8}
-    assert recipe.Recipe.from_json(read.to_json()) == read
+    assert from_json(recipe.Recipe, to_json(read)) == read
 
 
 def test_the_id_changes_with_anything_in_it(tmp_path: Path) -> None:

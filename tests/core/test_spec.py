@@ -5,6 +5,7 @@ import pytest
 
 from tinyml.core.errors import InputError
 from tinyml.core.spec import Signature, StatePair, TensorSpec
+from tinyml.core.typed_json import from_json, to_json
 
 TOKENS = TensorSpec("tokens", (1, 8), ("batch", "time"), "int64")
 HIDDEN = TensorSpec("hidden", (1, 4))
@@ -14,7 +15,7 @@ RECURRENT = Signature((TOKENS, HIDDEN), (SCORES, NEXT), (StatePair("hidden", "ne
 
 
 def test_a_signature_survives_json() -> None:
-    assert Signature.from_json(RECURRENT.to_json()) == RECURRENT
+    assert from_json(Signature, to_json(RECURRENT)) == RECURRENT
 
 
 def test_inputs_are_checked_by_name_shape_and_dtype() -> None:

@@ -59,6 +59,7 @@ WANT = Outer((Inner("a", (1, "n")),), ("x", 1.0), {"Conv": 2}, None, True)
 
 def test_json_becomes_the_dataclass_that_it_was(tmp_path: Path) -> None:
     assert from_json(Outer, GOOD) == WANT
+    assert to_json(WANT)["pair"] == ["x", 1.0]
     path = tmp_path / "a.json"
     path.write_text(json.dumps(to_json(WANT)))
     assert read_json(Outer, path) == WANT
@@ -99,7 +100,7 @@ def test_json_of_another_form_is_refused_with_its_place(
 
 @pytest.mark.parametrize("data", [None, 1, "a", [], [GOOD]])
 def test_what_is_not_an_object_is_refused(data: object) -> None:
-    with pytest.raises(InputError, match="f: Expected `object`, got `"):
+    with pytest.raises(InputError, match="f: expected `object`, got `"):
         from_json(Outer, data, what="f")
 
 

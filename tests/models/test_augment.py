@@ -6,48 +6,50 @@ import numpy as np
 import pytest
 import torch
 
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.models.data.augment import augment, normalise
 
-COLOUR = ImageDecision(("a", "b"), 9)
-GREY = ImageDecision(("a", "b"), 9, (0.1307,), (0.3081,))
-DECISIONS = pytest.mark.parametrize("decision", [COLOUR, GREY], ids=["colour", "grey"])
+COLOUR = ImageProcessor(("a", "b"), 9)
+GREY = ImageProcessor(("a", "b"), 9, (0.1307,), (0.3081,))
+PROCESSORS = pytest.mark.parametrize("processor", [COLOUR, GREY], ids=["colour", "grey"])
 
 
-def batch(decision: ImageDecision, count: int = 64) -> torch.Tensor:
-    shape = (count, decision.side, decision.side, decision.channels)
+def batch(processor: ImageProcessor, count: int = 64) -> torch.Tensor:
+    shape = (count, processor.side, processor.side, processor.channels)
     return torch.from_numpy(np.random.default_rng(0).integers(1, 256, shape, np.uint8))
 
 
-@DECISIONS
-def test_normalised_is_bit_for_bit_what_prediction_gives(decision: ImageDecision) -> None:
-    images = batch(decision)
-    made = normalise(images, decision)
+@PROCESSORS
+def test_normalised_is_bit_for_bit_what_prediction_gives(processor: ImageProcessor) -> None:
+    images = batch(processor)
+    made = normalise(images, processor)
     assert made.is_contiguous(memory_format=torch.channels_last)
     assert made.dtype == torch.float32
-    np.testing.assert_array_equal(made.numpy(), decision.inputs(images.numpy()))
+    np.testing.assert_array_equal(made.numpy(), processor.preprocess(images.numpy()))
 
 
-@DECISIONS
-def test_nothing_to_do_is_normalise(decision: ImageDecision) -> None:
-    images = batch(decision)
-    assert torch.equal(augment(images, decision, flip=False, shift=0), normalise(images, decision))
+@PROCESSORS
+def test_nothing_to_do_is_normalise(processor: ImageProcessor) -> None:
+    images = batch(processor)
+    assert torch.equal(
+        augment(images, processor, flip=False, shift=0), normalise(images, processor)
+    )
 
 
-@DECISIONS
+@PROCESSORS
 @pytest.mark.parametrize("flip", [False, True])
 def test_each_image_is_one_of_the_moved_and_mirrored_ones(
-    decision: ImageDecision, flip: bool
+    processor: ImageProcessor, flip: bool
 ) -> None:
-    images, shift, side = batch(decision), 2, decision.side
-    made = augment(images, decision, flip=flip, shift=shift)
+    images, shift, side = batch(processor), 2, processor.side
+    made = augment(images, processor, flip=flip, shift=shift)
     assert made.is_contiguous(memory_format=torch.channels_last)
-    assert made.shape == (64, decision.channels, side, side)
+    assert made.shape == (64, processor.channels, side, side)
     seen: set[tuple[int, int, bool]] = set()
     for image, moved in zip(images.numpy(), made.numpy(), strict=True):
         padded = np.pad(image, ((shift, shift), (shift, shift), (0, 0)))
         wanted = {
-            (top, left, mirrored): decision.inputs(
+            (top, left, mirrored): processor.preprocess(
                 window[None, :, ::-1] if mirrored else window[None]
             )[0]
             for top in range(5)

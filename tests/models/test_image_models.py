@@ -7,7 +7,7 @@ import torch
 
 from tinyml.core import registry
 from tinyml.core.errors import RecipeError
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.spec import ModelEntry
 from tinyml.models.classifier import ImageClassifier
 from tinyml.models.cost import count_macs, count_parameters
@@ -17,7 +17,7 @@ from tinyml.models.resnet_cifar import RESNET_20
 ENTRIES: list[ModelEntry] = [
     entry
     for entry in (registry.load("model", name) for name in registry.MODELS)
-    if isinstance(entry.decision, ImageDecision)
+    if isinstance(entry.processor, ImageProcessor)
 ]
 
 
@@ -75,7 +75,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_layers_of_the_papers_add_up(name: str) -> None:
     entry: ModelEntry = registry.load("model", name)
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     with torch.device("meta"):
         module = entry.build(classes)
     macs = count_macs(module, entry.signature(classes))
@@ -85,7 +85,7 @@ def test_the_layers_of_the_papers_add_up(name: str) -> None:
 def test_options_make_the_same_architecture_in_another_size() -> None:
     other = MOBILENET_V1.configured({"width": 0.25, "resolution": 32, "stem_stride": 1})
     assert other.signature(10).inputs[0].shape == (1, 3, 32, 32)
-    assert other.decision.side == 32
+    assert other.processor.side == 32
     module = other.build(10)
     assert module.stem.conv.stride == (1, 1)
     assert module.stage5[1].pointwise.conv.weight.shape == (256, 256, 1, 1)

@@ -84,10 +84,10 @@ def recall_on_unseen_subjects(folder: Path, seed: int) -> float:
     saved = train(FUNNELNET, recipe, load(options, 0), folder / f"run{seed}", lambda event: None)
     others = load({"persons": 60, "recordings": 1, "seconds": 12.0}, 99)
     answer = classify_windows(load_module(FUNNELNET, saved))
-    found = predict_recordings(answer, saved.decision, others.recordings)
-    subjects = by_subject(saved.decision, [r.subject for r in others.recordings], found)
+    found = predict_recordings(answer, saved.processor, others.recordings)
+    subjects = by_subject(saved.processor, [r.subject for r in others.recordings], found)
     truths = subject_labels(others)
-    answers = [saved.decision.label(own) for own in subjects.values()]
+    answers = [saved.processor.postprocess(own) for own in subjects.values()]
     return unweighted_average_recall(confusion([truths[p] for p in subjects], answers, 3))
 
 

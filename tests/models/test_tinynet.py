@@ -39,7 +39,7 @@ def test_the_published_counts_to_the_last_digit(name: str) -> None:
     with torch.device("meta"):
         module = entry.build(1000)
     macs = count_macs(module, entry.signature(1000))
-    found = (entry.decision.side, round(count_parameters(module) / 1e6, 3), round(macs / 1e6, 2))
+    found = (entry.processor.side, round(count_parameters(module) / 1e6, 3), round(macs / 1e6, 2))
     assert found == PUBLISHED[name]
 
 
@@ -147,7 +147,7 @@ def test_a_network_computes_what_timms_does(entry: ModelEntry, tmp_path: Path) -
     save_file(weights, tmp_path / "w.safetensors")
     module = entry.build(5).eval()
     load_weights(module, tmp_path / "w.safetensors", rename=entry.rename)
-    image = torch.randn(2, 3, entry.decision.side - 1, 64)
+    image = torch.randn(2, 3, entry.processor.side - 1, 64)
     with torch.no_grad():
         got, want = module.classify(image), timm_forward(weights, image)
     assert want.std() > 1e-3

@@ -24,7 +24,7 @@ def random_weights(entry: ModelEntry, seed: int = 0) -> dict[str, Tensor]:
     A sparse preset has its zeros.
     """
     torch.manual_seed(seed)
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     module = entry.build(classes).eval()
     for name, rule in sparse_layers(module, entry.sparsity).items():
         weight = module.get_parameter(f"{name}.weight").detach()

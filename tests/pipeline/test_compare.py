@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from two_files import DECISION, FLOATS, HEADER, INTEGERS, SIGNATURE, row, write_bundle, write_onnx
+from two_files import FLOATS, HEADER, INTEGERS, PROCESSOR, SIGNATURE, row, write_bundle, write_onnx
 
 from tinyml.core.bundle import Agreement, Metric, Parity
 from tinyml.core.errors import BundleError, InputError, MissingExtraError
@@ -190,7 +190,7 @@ def test_what_surrounds_the_graph_is_compared_setting_by_setting(
     other = write_bundle(
         tmp_path / "other",
         FLOATS,
-        decision=replace(DECISION, hop=4, thresholds=(0.25,)),
+        processor=replace(PROCESSOR, hop=4, thresholds=(0.25,)),
         signature=replace(SIGNATURE, inputs=(TensorSpec("x", (1, 4), rate_hz=2000),)),
         target="rpi5",
         facts={"tinyml": "0.1.0", "recipe_id": "b"},
@@ -204,8 +204,8 @@ def test_what_surrounds_the_graph_is_compared_setting_by_setting(
 
 
 def test_a_bundle_without_a_decision_has_none(tmp_path: Path) -> None:
-    a = write_bundle(tmp_path / "a", FLOATS, decision=None)
-    b = write_bundle(tmp_path / "b", INTEGERS, decision=None)
+    a = write_bundle(tmp_path / "a", FLOATS, processor=None)
+    b = write_bundle(tmp_path / "b", INTEGERS, processor=None)
     assert "decision: none" in text(compared(a, b))
 
 

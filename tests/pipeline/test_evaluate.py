@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
+from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.pipeline import evaluate
 from tinyml.pipeline.sources import calibration
 
-DECISION = Decision(labels=("Present", "Absent"), window=4, hop=4, rate_hz=4000)
+PROCESSOR = RecordingProcessor(labels=("Present", "Absent"), window=4, hop=4, rate_hz=4000)
 RECIPE = Recipe(name="r", model="m")
 SIGNATURE = Signature((TensorSpec("audio", (1, 4)),), (TensorSpec("probabilities", (1, 2)),))
 FACTS = {
@@ -39,7 +40,7 @@ def recording(person: str, number: int, label: int) -> Recording:
 # Person a is Present by a recording that is too short to be used.
 HEARD = RecordingSet(
     name="hearts",
-    labels=DECISION.labels,
+    labels=PROCESSOR.labels,
     recordings=(recording("a", 1, 1), recording("a", 2, 0), recording("b", 1, 1)),
     warnings=(),
     sha256="as trained",
@@ -54,7 +55,7 @@ def evaluated(
     monkeypatch: pytest.MonkeyPatch, found: RecordingSet
 ) -> tuple[dict[str, Any], list[str]]:
     """The result, and what was reported."""
-    opened = evaluate._Opened(DECISION, RECIPE, FACTS, answer)
+    opened = evaluate._Opened(PROCESSOR, RECIPE, FACTS, answer)
     monkeypatch.setattr(evaluate, "_checkpoint", lambda *_: opened)
     monkeypatch.setattr(evaluate, "recording_set", lambda *_: found)
     told: list[str] = []
@@ -95,11 +96,11 @@ def test_other_labels_and_a_set_without_the_subjects_are_refused(
 
 def test_ranges_are_not_chosen_on_data_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may hold what was held out, under another name."""
-    saved = Checkpoint("m", {}, SIGNATURE, DECISION, RECIPE, {**FACTS, "left_out": []})
+    saved = Checkpoint("m", SIGNATURE, PROCESSOR, RECIPE, {**FACTS, "left_out": []}, {})
     monkeypatch.setattr(calibration, "recording_set", lambda *_: seen)
     seen = replace(HEARD, recordings=(*HEARD.recordings, recording("c", 1, 0)))
     assert len(calibration.of_training(saved, None, 4, print)) == 2
     seen = replace(seen, sha256="another")
     with pytest.raises(DataError, match="'hearts' has changed") as caught:
         calibration.of_training(saved, None, 4, print)
-    assert "--calibration" in caught.value.hint
+    assert "calibration=" in caught.value.hint

@@ -241,17 +241,17 @@ def test_a_manifest_that_contradicts_something_does_not_pass(bundle_copy: Path, 
 
 
 MALFORMED: dict[str, Callable[[Json], object]] = {
-    "verdict": lambda m: rows(m)[0].update(verdict="good"),
-    "error": lambda m: rows(m)[0].update(max_error="0"),
-    "hop": lambda m: m["decision"].update(hop=1.5),
-    "size": lambda m: m["files"]["labels.txt"].update(size="1"),
+    r"stages\[0\]\.verdict: invalid": lambda m: rows(m)[0].update(verdict="good"),
+    r"stages\[0\]\.max_error: expected": lambda m: rows(m)[0].update(max_error="0"),
+    r"hop: expected `int`": lambda m: m["decision"].update(hop=1.5),
+    r"size: expected `int`": lambda m: m["files"]["labels.txt"].update(size="1"),
 }
 
 
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_value_of_another_type_is_not_a_manifest(bundle_copy: Path, name: str) -> None:
-    forge(bundle_copy, manifest=MALFORMED[name])
-    with pytest.raises(InputError, match=r"not a whole manifest|'?1\.5'? is not a whole number"):
+@pytest.mark.parametrize("message", MALFORMED)
+def test_a_value_of_another_type_is_not_a_manifest(bundle_copy: Path, message: str) -> None:
+    forge(bundle_copy, manifest=MALFORMED[message])
+    with pytest.raises(InputError, match=f"manifest.json: .*{message}"):
         bundles.read(bundle_copy)
 
 

@@ -18,9 +18,10 @@ from PIL import Image
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint
 from tinyml.core.errors import DataError, UsageError
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.paired_difference import Difference
 from tinyml.core.recipe import Recipe
+from tinyml.core.typed_json import from_json
 from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
 from tinyml.pipeline.answers import held_out as held
@@ -49,17 +50,17 @@ def silent(_: object) -> None:
     """Nobody listens."""
 
 
-def decision_of(bundle: Path) -> ImageDecision:
-    decision = bundles.read(bundle).decision
-    assert isinstance(decision, ImageDecision)
-    return decision
+def processor_of(bundle: Path) -> ImageProcessor:
+    processor = bundles.read(bundle).processor
+    assert isinstance(processor, ImageProcessor)
+    return processor
 
 
 @pytest.fixture(scope="module")
 def shapes(image_run: Path) -> ImageSet:
     saved = checkpoint.load(image_run)
-    assert isinstance(saved.decision, ImageDecision)
-    return image_set(saved.recipe, None, saved.decision)
+    assert isinstance(saved.processor, ImageProcessor)
+    return image_set(saved.recipe, None, saved.processor)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_parity_is_judged_on_real_test_images(image_bundle: Path, shapes: ImageS
     assert len(real) == 4
     for name, given in real.items():
         place = int(name.removeprefix("validation-"))
-        want = decision_of(image_bundle).inputs(shapes.test.images[place][None])
+        want = processor_of(image_bundle).preprocess(shapes.test.images[place][None])
         np.testing.assert_array_equal(given["image"], want)
 
 
@@ -172,7 +173,7 @@ def test_arrays_need_neither_pillow_nor_torch(image_bundle: Path, files: list[Pa
 def test_files_that_cannot_be_predicted_are_named(
     image_bundle: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    decision = decision_of(image_bundle)
+    processor = processor_of(image_bundle)
     (tmp_path / "a.jpg").write_bytes(b"hello")
     (tmp_path / "a.npy").write_bytes(b"hello")
     np.save(tmp_path / "small.npy", np.zeros((8, 8, 3), np.uint8))
@@ -189,7 +190,7 @@ def test_files_that_cannot_be_predicted_are_named(
         ("folder", "no image at"),
     ):
         with pytest.raises(DataError, match=words):
-            read_pixels(tmp_path / name, decision)
+            read_pixels(tmp_path / name, processor)
     with pytest.raises(UsageError, match="no scalogram"):
         predict(image_bundle, [tmp_path / "a.jpg"], plot=tmp_path / "p.png", runtime=None)
     done = cli("predict", image_bundle, tmp_path / "a.jpg")
@@ -240,9 +241,11 @@ def test_evaluating_on_other_data_is_told(image_run: Path, tmp_path: Path) -> No
 
 def test_a_set_with_other_labels_is_not_evaluated(image_run: Path, tmp_path: Path) -> None:
     saved = checkpoint.load(image_run)
-    labels = ("x", *saved.decision.labels[1:])
-    assert isinstance(saved.decision, ImageDecision)
-    replace(saved, decision=replace(saved.decision, labels=labels)).save(tmp_path / checkpoint.FILE)
+    labels = ("x", *saved.processor.labels[1:])
+    assert isinstance(saved.processor, ImageProcessor)
+    replace(saved, processor=replace(saved.processor, labels=labels)).save(
+        tmp_path / checkpoint.FILE
+    )
     with pytest.raises(DataError, match="the classes checks"):
         evaluate(tmp_path, part="validation", data=None, runtime=None, report=silent)
 
@@ -260,7 +263,7 @@ def test_of_many_test_images_some_are_taken_from_all_over(
 def test_what_was_saved_for_the_child_is_what_is_asked(image_run: Path, tmp_path: Path) -> None:
     found = held.held_out(checkpoint.load(image_run), None, silent)
     found.save(tmp_path / "h.npy")
-    parts = list(held.read_inputs(tmp_path / "h.npy", found.decision, 16))
+    parts = list(held.read_inputs(tmp_path / "h.npy", found.processor, 16))
     assert [len(part) for part in parts] == [16, 16, 16, 12]
     np.testing.assert_array_equal(np.concatenate(parts), found.inputs(0, 60))
 
@@ -289,8 +292,8 @@ class Wrong:
 
 
 def test_an_image_whose_label_moved_is_named(tmp_path: Path) -> None:
-    decision = ImageDecision(("a", "b"), 2)
-    found = held.Images(decision, np.zeros((4, 2, 2, 3), np.uint8), (0, 5, 9, 12), (0, 1, 1, 0))
+    processor = ImageProcessor(("a", "b"), 2)
+    found = held.Images(processor, np.zeros((4, 2, 2, 3), np.uint8), (0, 5, 9, 12), (0, 1, 1, 0))
     answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.5, 0.5]], np.float32)
     np.save(tmp_path / "p.npy", answers)
     result = agreement(found, Wrong(answers), tmp_path / "p.npy", silent)  # type: ignore[arg-type]
@@ -317,9 +320,9 @@ def test_the_card_says_what_the_figures_are_of(image_bundle: Path) -> None:
 
 
 def test_a_set_of_the_other_kind_is_refused() -> None:
-    images = Recipe.from_json({"name": "x", "model": "m", "data": {"set": "shapes"}})
-    sounds = Recipe.from_json({"name": "x", "model": "m", "data": {"set": "synthetic"}})
+    images = from_json(Recipe, {"name": "x", "model": "m", "data": {"set": "shapes"}})
+    sounds = from_json(Recipe, {"name": "x", "model": "m", "data": {"set": "synthetic"}})
     with pytest.raises(DataError, match="'shapes' holds images"):
         recording_set(images, None)
     with pytest.raises(DataError, match="'synthetic' holds recordings"):
-        image_set(sounds, None, ImageDecision(("a", "b"), 8))
+        image_set(sounds, None, ImageProcessor(("a", "b"), 8))

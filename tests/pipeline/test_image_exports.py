@@ -55,7 +55,7 @@ def exported(
     formats: tuple[str, ...] | None = None,
 ) -> Bundle:
     entry: ModelEntry = registry.load("model", name)
-    (spec,) = entry.signature(len(entry.decision.labels)).inputs
+    (spec,) = entry.signature(len(entry.processor.labels)).inputs
     sample = np.random.default_rng(1).standard_normal(spec.shape).astype(np.float32)
     np.savez(folder / "s.npz", image=sample)
     save_file(weights, folder / "w.safetensors")
@@ -118,7 +118,7 @@ def test_a_trained_mobilenet_is_checked(image_bundle: Path) -> None:
     ids=["mobilenet-v1", "mobilenet-v2-scse", "tinynet", "resnet-8-se"],
 )
 def test_other_options_are_checked_too(entry: ModelEntry, tmp_path: Path) -> None:
-    module = entry.build(len(entry.decision.labels))
+    module = entry.build(len(entry.processor.labels))
     module.load_state_dict(random_weights(entry))
     (spec,) = entry.signature(2).inputs
     sample = {"image": torch.randn(spec.shape, generator=torch.Generator().manual_seed(1))}

@@ -16,6 +16,7 @@ from onnx import load, numpy_helper, save
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import StageParity
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.compare_engines import compare_engines
@@ -52,7 +53,7 @@ def nudged(bundle: Path) -> None:
 def signature_beside(folder: Path) -> bundles.Bundle:
     """The bundle, with the part of ``capture.json`` that a script needs."""
     bundle = bundles.read(folder)
-    text = json.dumps({"stages": {}, "signature": bundle.signature.to_json()})
+    text = json.dumps({"stages": {}, "signature": to_json(bundle.signature)})
     (folder / "capture.json").write_text(text)
     return bundle
 

@@ -49,7 +49,7 @@ def _funnelnet(run: Path, out: Path, precision: str) -> bundles.Bundle:
 def _mobilenet(_run: Path, out: Path, precision: str) -> bundles.Bundle:
     """The .tflite of the trained one, on colours of eight by eight pixels, not noise."""
     saved, entry = saved_model(CHECKPOINTS / "sparse-dense.safetensors")
-    network = entry.build(len(saved.decision.labels))
+    network = entry.build(len(saved.processor.labels))
     network.load_state_dict({k: torch.from_numpy(own.copy()) for k, own in saved.weights.items()})
     (spec,) = saved.signature.inputs
     coarse = np.random.default_rng(0).standard_normal((1, 3, 4, 4), np.float32)

@@ -80,7 +80,7 @@ def test_a_manifest_says_what_is_taken_and_inspection_measures_the_same(small_bu
 
 
 def test_what_is_left_is_part_of_the_text() -> None:
-    text = inspection_text({"delegation": delegation.to_json(taken(2))})
+    text = inspection_text({"delegation": delegation.report(taken(2))})
     assert "  delegated                  18\n" in text
     assert "  undelegated                2\n" in text
     assert "delegation, undelegated:\n  op    SIGN\n  name  s0\n  macs  0\n  cure  write " in text

@@ -16,6 +16,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.errors import ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.recipe import Recipe
+from tinyml.core.typed_json import from_json
 from tinyml.models.data.recordings import RecordingSet
 from tinyml.pipeline.answers.data import recording_set
 from tinyml.pipeline.bench import bench
@@ -82,7 +83,7 @@ def trained_weight(folder: Path) -> bytes:
 def test_predicting_a_file_equals_evaluating_it(
     small_bundle: Path, small_run: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe.from_json(bundles.read(small_bundle).facts["recipe"])
+    recipe = from_json(Recipe, bundles.read(small_bundle).facts["recipe"])
     data: RecordingSet = recording_set(recipe, None)
     evaluated = evaluate(small_bundle, part="validation", data=None, runtime=None, report=silent)
     oracle = evaluate(small_run, part="validation", data=None, runtime=None, report=silent)

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import onnx.parser
 
-from tinyml.core.bundle import LABELS, MANIFEST, REFERENCE, Bundle, ModelFile, Parity, StageParity
-from tinyml.core.decision import Decision
+from tinyml.core.bundle import (
+    LABELS,
+    MANIFEST,
+    REFERENCE,
+    Bundle,
+    ListedFile,
+    ModelFile,
+    Parity,
+    StageParity,
+)
 from tinyml.core.files import sha256, write_json
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.pipeline.answers.reference import Reference
 
@@ -37,7 +46,7 @@ g (float[1, 4] x) => (float[1, 2] y)
     y = MatMul(product, v)
 }"""
 )
-DECISION = Decision(labels=("sick", "well"), window=4, hop=2, rate_hz=4000)
+PROCESSOR = RecordingProcessor(labels=("sick", "well"), window=4, hop=2, rate_hz=4000)
 SIGNATURE = Signature((TensorSpec("x", (1, 4), rate_hz=4000),), (TensorSpec("y", (1, 2)),))
 
 
@@ -68,18 +77,16 @@ def write_bundle(folder: Path, text: str, precision: str = "fp32", **told: Any) 
     )
     ones = {"sample": {"x": np.ones((1, 4), np.float32)}}
     Reference(ones, {}, {"sample": {"y": np.ones((1, 2), np.float32)}}).save(folder / REFERENCE)
-    decision = told.get("decision", DECISION)
-    if decision is not None:
-        (folder / LABELS).write_text("".join(f"{label}\n" for label in decision.labels))
-    files = {
-        own.name: {"size": own.stat().st_size, "sha256": sha256(own)} for own in folder.iterdir()
-    }
+    processor = told.get("processor", PROCESSOR)
+    if processor is not None:
+        (folder / LABELS).write_text("".join(f"{label}\n" for label in processor.labels))
+    files = {own.name: ListedFile(own.stat().st_size, sha256(own)) for own in folder.iterdir()}
     facts = {"tinyml": "0.1.0", "recipe_id": "a"}
     says: dict[str, Any] = {
         "model": "net",
         "target": "rpi4",
         "signature": SIGNATURE,
-        "decision": DECISION,
+        "processor": PROCESSOR,
         "parity": Parity((row("y", 90.0),)),
         "facts": facts,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +15,9 @@ import pytest
 
 from tinyml.core import checkpoint, paired_difference
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import Decision
 from tinyml.core.files import write_json
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.training.metrics import average_recall, share_right
 
@@ -108,13 +108,13 @@ def test_several_seeds_tell_of_the_same_persons(modules: Any) -> None:
 def runs(modules: Any, tmp_path: Path) -> tuple[Path, Any]:
     """Folds of three persons each, and a file of integers that moves one of them."""
     entry = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("probabilities", (1, 3)),))
-    decision = Decision(LABELS, 4, 4, 1)
+    processor = RecordingProcessor(LABELS, 4, 4, 1)
     found = []
     for number in (1, 2):
         path = tmp_path / "circor-folds" / f"fold-{number}.safetensors"
         path.parent.mkdir(exist_ok=True)
         weights = {"w": np.full(2, number, np.float32)}
-        Checkpoint("funnelnet", weights, entry, decision, Recipe("r", "funnelnet"), {}).save(path)
+        Checkpoint("funnelnet", entry, processor, Recipe("r", "funnelnet"), {}, weights).save(path)
         found.append(modules["cases"].Case("funnelnet", number, path))
         keep(
             modules,
@@ -161,9 +161,7 @@ def test_answers_belong_to_the_weights_that_gave_them(modules: Any, runs: tuple[
     assert kept(case, "fp32", "onnx", folder) == answers(modules, [0, 1, 2], [0, 1, 2])
     saved = checkpoint.load(case.checkpoint)
     other = {"w": saved.weights["w"] + 1}
-    Checkpoint(saved.model, other, saved.signature, saved.decision, saved.recipe, saved.facts).save(
-        case.checkpoint
-    )
+    replace(saved, weights=other).save(case.checkpoint)
     assert kept(case, "fp32", "onnx", folder) is None
 
 
@@ -173,5 +171,5 @@ def test_all_test_images_are_asked_about_and_what_they_are_is_known(
     case = modules["cases"].Case("mobilenet-v1", 0, image_run / "checkpoint.safetensors")
     found = case.questions(lambda _event: None)
     assert len(found) == len(found.truths) == 60
-    assert set(found.truths.values()) <= set(range(len(found.decision.labels)))
+    assert set(found.truths.values()) <= set(range(len(found.processor.labels)))
     assert list(found.of_unit([[0.0]] * 60)) == list(found.truths)

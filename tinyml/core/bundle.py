@@ -12,20 +12,19 @@ Benchmarks are written beside a bundle, never into it.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from tinyml.core.decision import AnyDecision, read_decision
 from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.paired_difference import Difference
-from tinyml.core.quant_params import QuantParams, read_quant_params
+from tinyml.core.processor import Processor
+from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
-from tinyml.core.typed_json import check_values
+from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -33,6 +32,8 @@ REFERENCE = "reference.safetensors"
 LABELS = "labels.txt"
 CARD = "MODEL_CARD.md"
 RUN = "run.py"
+# Names in the file that are not those of `Manifest`.
+RENAMED = {"processor": "decision"}
 
 Verdict = Literal["pass", "fail", "fused away", "not judged"]
 # The verdicts of rows in which two values were compared.
@@ -212,52 +213,36 @@ class Parity:
         """Whether something was judged and no stage diverges."""
         return self.judged > 0 and self.first_divergence is None
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Parity:
-        return cls(
-            stages=tuple(_stage(row) for row in data["stages"]),
-            agreements=tuple(_agreement(row) for row in data["agreements"]),
-            accuracy_note=data["accuracy_note"],
-            metrics=tuple(Metric(**row) for row in data.get("metrics", ())),
-        )
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file of a bundle: its size in bytes and its content."""
 
-
-def _stage(row: Mapping[str, Any]) -> StageParity:
-    numbers = (row.get("max_error"), row.get("bound"), row.get("sqnr_db"))
-    if row["verdict"] not in get_args(Verdict) or not all(map(_is_number_or_none, numbers)):
-        raise TypeError(f"parity row {dict(row)}")
-    return StageParity(**row)
-
-
-def _is_number_or_none(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _agreement(row: Mapping[str, Any]) -> Agreement:
-    moved = tuple(Disagreement(**item) for item in row["disagreements"])
-    found = row.get("difference")
-    difference = None if found is None else Difference(**found)
-    return Agreement(**{**row, "disagreements": moved, "difference": difference})
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """A folder and what its manifest says; ``digest`` is the sha256 of the manifest's bytes."""
+class Manifest:
+    """What ``manifest.json`` holds, next to its schema number (docs/manifest.md)."""
 
-    folder: Path
     model: str
     target: str
     signature: Signature
-    decision: AnyDecision | None
+    processor: Processor | None
     models: tuple[ModelFile, ...]
-    parity: Parity
     stages: tuple[str, ...]
     front_end: str | None
+    parity: Parity
     facts: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, ListedFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle(Manifest):
+    """A folder and its manifest; ``digest`` is the sha256 of the manifest's bytes."""
+
+    folder: Path
     digest: str = ""
 
     def file(self, model: ModelFile) -> Path:
@@ -266,26 +251,17 @@ class Bundle:
 
     def manifest(self) -> dict[str, Any]:
         """The manifest as JSON values."""
-        return {
-            "schema": SCHEMA,
-            "model": self.model,
-            "target": self.target,
-            "signature": self.signature.to_json(),
-            "decision": self.decision.to_json() if self.decision else None,
-            "models": [asdict(model) for model in self.models],
-            "stages": list(self.stages),
-            "front_end": self.front_end,
-            "parity": self.parity.to_json(),
-            "facts": dict(self.facts),
-            "files": {name: dict(entry) for name, entry in sorted(self.files.items())},
-        }
+        held = {own.name: getattr(self, own.name) for own in fields(Manifest)}
+        held["files"] = dict(sorted(self.files.items()))
+        told = {"schema": SCHEMA, **to_json(held)}
+        return {RENAMED.get(name, name): value for name, value in told.items()}
 
     def check_files(self) -> None:
         """Re-hash every file; `ValidationError` names what was changed, lost or added."""
         wrong = [f"{name} is missing" for name in self.files if not self._has(name)]
         for name, entry in self.files.items():
             path = self.folder / name
-            if self._has(name) and sha256(path) != entry["sha256"]:
+            if self._has(name) and sha256(path) != entry.sha256:
                 wrong.append(f"{name} was changed")
         known = {MANIFEST, *self.files}
         extra = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
@@ -317,47 +293,16 @@ def read(folder: Path, digest: str = "") -> Bundle:
             f"{path} has the digest {found}, not {digest}",
             hint="this is not the bundle whose digest you noted: copy or export it again",
         )
-    try:
-        data = json.loads(content)
-        schema = data["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} is not a manifest: {error!r}") from error
-    check_values(data, what=f"{path}", error=BundleError)
-    if schema > SCHEMA:
-        raise BundleError(
-            f"{path} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
-        )
-    try:
-        return replace(_from_manifest(folder, data), digest=found)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path} is not a whole manifest: {error!r}") from error
+    data = parse_json(content, what=f"{path}", error=BundleError)
+    check_schema(data, SCHEMA, what=f"{path}", error=BundleError)
+    data = {**data, **{new: data[old] for new, old in RENAMED.items() if old in data}}
+    manifest = from_json(Manifest, data, what=f"{path}", error=BundleError)
+    _check_inside(folder, manifest)
+    held = {own.name: getattr(manifest, own.name) for own in fields(Manifest)}
+    return Bundle(**held, folder=folder, digest=found)
 
 
-def _model_file(data: Mapping[str, Any]) -> ModelFile:
-    layouts = {stage: tuple(order) for stage, order in data["layouts"].items()}
-    twin = tuple(data.get("twin", ()))
-    ends = read_quant_params(data.get("ends", {}))
-    return ModelFile(**{**data, "layouts": layouts, "twin": twin, "ends": ends})
-
-
-def _from_manifest(folder: Path, data: Mapping[str, Any]) -> Bundle:
-    decision = data["decision"]
-    for name in (*data["files"], *(model["path"] for model in data["models"])):
+def _check_inside(folder: Path, manifest: Manifest) -> None:
+    for name in (*manifest.files, *(model.path for model in manifest.models)):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(f"{folder}: the manifest names '{name}', outside the bundle")
-    for name, entry in data["files"].items():
-        if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
-            raise TypeError(f"files: {name}: {entry}")
-    return Bundle(
-        folder=folder,
-        model=data["model"],
-        target=data["target"],
-        signature=Signature.from_json(data["signature"]),
-        decision=read_decision(decision) if decision else None,
-        models=tuple(_model_file(model) for model in data["models"]),
-        parity=Parity.from_json(data["parity"]),
-        stages=tuple(data["stages"]),
-        front_end=data["front_end"],
-        facts=data["facts"],
-        files=data["files"],
-    )

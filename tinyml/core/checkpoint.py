@@ -7,43 +7,50 @@ written by one rename, read without torch, and never executes code.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyml.core.decision import AnyDecision, read_decision
 from tinyml.core.errors import CheckpointError
 from tinyml.core.files import canonical_json, write_bytes
 from tinyml.core.finite import check_finite
+from tinyml.core.processor import Processor
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array, Signature
-from tinyml.core.typed_json import check_values
+from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
 
 SCHEMA = 1
 FILE = "checkpoint.safetensors"
 KEY = "tinyml"
+# Names in the file that are not those of `Header`.
+RENAMED = {"processor": "decision"}
 DIVERGED = "the training that made it diverged: train again with a smaller learning_rate"
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Weights by parameter name, and all that is needed to use them.
+class Header:
+    """What the file's header holds, next to its schema number.
 
     ``facts`` are what training found: metrics, hashes of data and split, the persons
     held out, threads and instruction set.
     """
 
     model: str
-    weights: Mapping[str, Array]
     signature: Signature
-    decision: AnyDecision
+    processor: Processor
     recipe: Recipe
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Header):
+    """Weights by parameter name, and all that is needed to use them."""
+
+    weights: Mapping[str, Array]
 
     @property
     def weights_sha256(self) -> str:
@@ -59,13 +66,10 @@ class Checkpoint:
         """Write the checkpoint to ``path`` atomically; the same content gives the same bytes."""
         from safetensors.numpy import save
 
+        held = {own.name: getattr(self, own.name) for own in fields(Header)}
         header = {
-            "schema": SCHEMA,
-            "model": self.model,
-            "signature": self.signature.to_json(),
-            "decision": self.decision.to_json(),
-            "recipe": self.recipe.to_json(),
-            "facts": dict(self.facts),
+            RENAMED.get(name, name): value
+            for name, value in {"schema": SCHEMA, **to_json(held)}.items()
         }
         weights = {n: np.asarray(self.weights[n], order="C") for n in sorted(self.weights)}
         write_bytes(path, save(weights, {KEY: canonical_json(header)}))
@@ -90,36 +94,14 @@ def load(path: Path) -> Checkpoint:
     header, weights = read_safetensors(file)
     if KEY not in header:
         raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
-    try:
-        data = json.loads(header[KEY])
-        schema = data["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _not_whole(file, error) from error
-    check_values(data, what=f"{file}", error=CheckpointError)
+    what, broken = f"{file}", "copy or train it again"
+    data = parse_json(header[KEY], what=what, error=CheckpointError, hint=broken)
+    check_schema(data, SCHEMA, what=what, error=CheckpointError)
+    data = {**data, **{new: data[old] for new, old in RENAMED.items() if old in data}}
+    made = from_json(Header, data, what=what, error=CheckpointError, hint=broken)
     check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
-    if schema > SCHEMA:
-        raise CheckpointError(
-            f"{file} has checkpoint schema {schema}, this tinyml reads up to {SCHEMA}",
-            hint="upgrade tinyml",
-        )
-    try:
-        return Checkpoint(
-            model=data["model"],
-            weights=weights,
-            signature=Signature.from_json(data["signature"]),
-            decision=read_decision(data["decision"]),
-            recipe=Recipe.from_json(data["recipe"]),
-            facts=data["facts"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _not_whole(file, error) from error
-
-
-def _not_whole(file: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{file} is not a whole checkpoint: {error!r}",
-        hint="copy or train it again",
-    )
+    held = {own.name: getattr(made, own.name) for own in fields(Header)}
+    return Checkpoint(**held, weights=weights)
 
 
 def read_safetensors(file: Path) -> tuple[dict[str, str], dict[str, Array]]:

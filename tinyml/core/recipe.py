@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tinyml.core.export_settings import QAT, ExportSettings
 from tinyml.core.files import canonical_json
 from tinyml.core.settings import complete, from_table, settings_of, to_table
 from tinyml.core.spec import Options
-from tinyml.core.typed_json import check_values
+from tinyml.core.typed_json import check_values, to_json
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 # Settings of an export that recipes always had: they count in a recipe's id, default or not.
@@ -135,7 +135,7 @@ class Recipe:
         Settings of the export count where they are not at their default, so that a recipe
         keeps its id when new ones come.
         """
-        data, plain = self.to_json(), to_table(complete(ExportSettings()))
+        data, plain = to_json(self), to_table(complete(ExportSettings()))
         chosen = to_table(complete(self.export))
         data["export"] = {
             name: value
@@ -143,15 +143,6 @@ class Recipe:
             if name in _ALWAYS or value != plain.get(name)
         }
         return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:16]
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values; of the export, what is set."""
-        return {**asdict(self), "export": to_table(self.export)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
-        recipe: Recipe = _build(cls, data, _Source("a saved recipe", ""), "")
-        return recipe
 
 
 def read(path: Path) -> Recipe:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from tinyml.core.errors import RecipeError, UsageError
+from tinyml.core.typed_json import OMIT_NONE
 
 _KEY = "setting"
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Setting:
 
 def setting(help: str, default: Any = None, *, required: bool = False, **more: Any) -> Any:
     """A dataclass field with a `Setting`; ``more`` are its other fields."""
-    metadata = {_KEY: Setting(help, default, **more)}
+    metadata = {_KEY: Setting(help, default, **more), OMIT_NONE: True}
     return field(metadata=metadata) if required else field(default=None, metadata=metadata)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tinyml.core.errors import InputError, RecipeError
 
 if TYPE_CHECKING:
-    from tinyml.core.decision import AnyDecision
+    from tinyml.core.processor import Processor
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -55,25 +55,6 @@ class TensorSpec:
                 f"'{self.name}' is {array.dtype}{list(array.shape)}, "
                 f"the model takes {self.dtype}{list(self.shape)}"
             )
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "shape": list(self.shape),
-            "axes": list(self.axes),
-            "dtype": self.dtype,
-            "rate_hz": self.rate_hz,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TensorSpec:
-        return cls(
-            name=data["name"],
-            shape=tuple(data["shape"]),
-            axes=tuple(data["axes"]),
-            dtype=data["dtype"],
-            rate_hz=data["rate_hz"],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +104,6 @@ class Signature:
         for spec in self.inputs:
             spec.check(arrays[spec.name])
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "inputs": [spec.to_json() for spec in self.inputs],
-            "outputs": [spec.to_json() for spec in self.outputs],
-            "states": [{"input": s.input, "output": s.output} for s in self.states],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Signature:
-        return cls(
-            inputs=tuple(TensorSpec.from_json(spec) for spec in data["inputs"]),
-            outputs=tuple(TensorSpec.from_json(spec) for spec in data["outputs"]),
-            states=tuple(StatePair(s["input"], s["output"]) for s in data["states"]),
-        )
-
 
 def _named(specs: tuple[TensorSpec, ...], name: str, kind: str) -> TensorSpec:
     for spec in specs:
@@ -182,7 +148,7 @@ class ModelEntry:
     paper: str
     summary: str
     signature: Callable[[int], Signature]
-    decision: AnyDecision
+    processor: Processor
     build: Callable[[int], Any]
     stages: tuple[str, ...]
     front_end: str | None = None

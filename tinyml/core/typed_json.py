@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 DEEPEST = 64
 # Of JSON readers in other languages, which hold integers in 64 bits.
 LARGEST = 2**63
+# Metadata of a field: what is not set is not written.
+OMIT_NONE = "omit None"
 _PLACE = re.compile(r" - at `\$([^`]*)`")
 
 
@@ -49,9 +52,25 @@ class Variants:
 def to_json(value: Any) -> Any:
     """``value``, of dataclasses, tuples, mappings and plain values, as JSON values.
 
-    `TypeError` for anything else, as NumPy's numbers: a bug.
+    A field with the metadata `OMIT_NONE` is left out where it is ``None``. `TypeError` for
+    anything else, as NumPy's numbers: a bug.
     """
-    return msgspec.to_builtins(value, enc_hook=_encode)
+    if isinstance(value, Unbounded):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, Mapping):
+        return {name: to_json(own) for name, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(own) for own in value]
+    if not is_dataclass(value):
+        raise TypeError(f"a {type(value).__name__} is not a value of JSON")
+    held = ((own, getattr(value, own.name)) for own in fields(value))
+    return {
+        own.name: to_json(inner)
+        for own, inner in held
+        if inner is not None or OMIT_NONE not in own.metadata
+    }
 
 
 def from_json(
@@ -100,6 +119,19 @@ def read_json(
     return from_json(kind, data, what=f"{path}", error=error, hint=hint)
 
 
+def check_schema(
+    data: Any, newest: int, *, what: str, error: type[TinymlError] = InputError
+) -> None:
+    """Raise ``error`` unless ``data`` has a schema number that is at most ``newest``."""
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise error(f"{what} has no schema number: tinyml did not write it")
+    if schema > newest:
+        raise error(
+            f"{what} has schema {schema}, this tinyml reads up to {newest}", hint="upgrade tinyml"
+        )
+
+
 def check_values(
     data: Any, *, what: str, error: type[TinymlError] = InputError, hint: str = ""
 ) -> None:
@@ -145,13 +177,8 @@ def _placed(message: str) -> str:
     places = _PLACE.findall(message)
     reason = _PLACE.sub("", message)
     place = "".join(reversed(places)).removeprefix(".")  # of a variant: its own, then the outer
-    return f"{place}: {reason[:1].lower()}{reason[1:]}" if place else reason
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, Unbounded):
-        return float(value) if math.isfinite(value) else str(float(value))
-    raise TypeError(f"a {type(value).__name__} is not a value of JSON")
+    reason = f"{reason[:1].lower()}{reason[1:]}"
+    return f"{place}: {reason}" if place else reason
 
 
 def _decode(kind: type[Any], data: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.image_decision import IMAGENET_MEAN, IMAGENET_STD, ImageDecision
+from tinyml.core.image_processor import IMAGENET_MEAN, IMAGENET_STD, ImageProcessor
 from tinyml.core.spec import LayerSparsity, ModelEntry, Options, Signature, TensorSpec
 from tinyml.models.architecture import chosen, defaults
 
@@ -71,7 +71,7 @@ def image_entry(
         paper=paper,
         summary=summary,
         signature=signature,
-        decision=ImageDecision(tuple(map(str, range(classes))), side, mean, std),
+        processor=ImageProcessor(tuple(map(str, range(classes))), side, mean, std),
         build=build,
         stages=tuple(stages),
         configure=configure if rebuilt else None,

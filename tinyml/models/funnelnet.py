@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyml.core.decision import Decision
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import ModelEntry, Signature, TensorSpec
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
 
@@ -256,7 +256,7 @@ FUNNELNET = ModelEntry(
     paper=PAPER,
     summary="corrected: 6 s at 4 kHz, 32 scales 25-800 Hz as channels, multi-rate front end",
     signature=_signature(WINDOW, RATE_HZ),
-    decision=Decision(
+    processor=RecordingProcessor(
         labels=LABELS,
         window=WINDOW,
         hop=WINDOW // 2,
@@ -279,7 +279,7 @@ FUNNELNET_PAPER = ModelEntry(
     paper=PAPER,
     summary="as published: the whole recording at 1000 points, five of 32 scales above Nyquist",
     signature=_signature(POINTS, None),
-    decision=Decision(labels=LABELS, window=POINTS, hop=POINTS, rate_hz=0, whole=True),
+    processor=RecordingProcessor(labels=LABELS, window=POINTS, hop=POINTS, rate_hz=0, whole=True),
     build=PaperFunnelNet,
     stages=STAGES,
     front_end="normalization",

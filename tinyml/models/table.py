@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyml.core.files import write_json
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.spec import ModelEntry
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def table(entries: Iterable[ModelEntry]) -> list[dict[str, Any]]:
 def _row(entry: ModelEntry) -> dict[str, Any]:
     from tinyml.models.cost import count_parameters, front_end_children, macs_by_child
 
-    classes = len(entry.decision.labels)
+    classes = len(entry.processor.labels)
     module, signature = _built(entry, classes), entry.signature(classes)
     macs = macs_by_child(module, signature)
     front = sum(macs[name] for name in front_end_children(entry))
@@ -75,7 +75,7 @@ def _recalibrated(entry: ModelEntry, parameters: int, macs: int) -> dict[str, An
 
     if "recalibration" not in entry.options:
         return {}
-    classes, added = len(entry.decision.labels), {}
+    classes, added = len(entry.processor.labels), {}
     for kind in (SE, SCSE):
         other = entry.configured({"recalibration": kind})
         module = _built(other, classes)
@@ -90,7 +90,7 @@ def _built(entry: ModelEntry, classes: int) -> nn.Module:
     """The module; one for images has shapes alone, for that is all that counting needs."""
     import torch
 
-    with torch.device("meta" if isinstance(entry.decision, ImageDecision) else "cpu"):
+    with torch.device("meta" if isinstance(entry.processor, ImageProcessor) else "cpu"):
         module: nn.Module = entry.build(classes)
     return module
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tinyml.core.bundle import Bundle
-from tinyml.core.decision import AnyDecision
-from tinyml.core.image_decision import RESAMPLER, ImageDecision
+from tinyml.core.image_processor import RESAMPLER, ImageProcessor
+from tinyml.core.processor import Processor
+from tinyml.core.recording_processor import recording_processor
 
 INTENDED_USE = {
     "heart": (
@@ -77,22 +78,23 @@ def _signature(bundle: Bundle) -> str:
         )
         for spec in specs
     ]
-    decision = bundle.decision
-    if decision:
-        lines.append(f"- labels: {', '.join(decision.labels)}")
-        lines.append(f"- decision: {_surroundings(decision)}")
+    processor = bundle.processor
+    if processor:
+        lines.append(f"- labels: {', '.join(processor.labels)}")
+        lines.append(f"- decision: {_surroundings(processor)}")
     return "\n".join(lines) + "\n"
 
 
-def _surroundings(decision: AnyDecision) -> str:
-    if isinstance(decision, ImageDecision):
+def _surroundings(processor: Processor) -> str:
+    if isinstance(processor, ImageProcessor):
         return (
-            f"{decision.side} x {decision.side} pixels, (pixel - {list(decision.mean)}) / "
-            f"{list(decision.std)} at full scale 1, the most probable label; {RESAMPLER}"
+            f"{processor.side} x {processor.side} pixels, (pixel - {list(processor.mean)}) / "
+            f"{list(processor.std)} at full scale 1, the most probable label; {RESAMPLER}"
         )
+    own = recording_processor(processor)
     return (
-        f"windows of {decision.window} samples every {decision.hop}, "
-        f"{decision.aggregation} over windows, thresholds {list(decision.thresholds) or 'none'}"
+        f"windows of {own.window} samples every {own.hop}, "
+        f"{own.aggregation} over windows, thresholds {list(own.thresholds) or 'none'}"
     )
 
 
@@ -138,7 +140,7 @@ def _of_images(found: Mapping[str, Any]) -> list[str]:
 
 def _files(bundle: Bundle) -> str:
     rows = [
-        f"| {m.path} | {m.format} | {m.precision} | {bundle.files[m.path]['size']:,} "
+        f"| {m.path} | {m.format} | {m.precision} | {bundle.files[m.path].size:,} "
         f"| {m.minimum_runtime} |"
         for m in bundle.models
     ]

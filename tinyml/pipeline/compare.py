@@ -23,8 +23,8 @@ from tinyml.pipeline.comparison.promises import (
     ParityPair,
     compare_about,
     compare_agreements,
-    compare_decisions,
     compare_parity,
+    compare_processors,
     compare_signatures,
 )
 from tinyml.pipeline.cross_check import contradictions
@@ -90,7 +90,7 @@ def compare(a: Path, b: Path, timing: Timing | None, report: Report) -> Comparis
         about=compare_about(*owners),
         files=files,
         signature=compare_signatures((owners[0], files[0].a), (owners[1], files[0].b)),
-        decision=compare_decisions(*owners),
+        decision=compare_processors(*owners),
         parity=compare_parity(*owners),
         agreements=compare_agreements(*owners),
         latency=compare_latency(files, *measured),

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from tinyml.core.bundle import CARD, LABELS, Bundle, ModelFile
-from tinyml.core.decision import Decision
 from tinyml.core.errors import ValidationError
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.pages.card import differing_lines
 
@@ -44,8 +44,8 @@ def _models(bundle: Bundle) -> Iterator[str]:
     known = {model.path for model in bundle.models}
     for name, entry in bundle.files.items():
         path = bundle.folder / name
-        if path.is_file() and path.stat().st_size != entry["size"]:
-            yield f"{name} has {path.stat().st_size} bytes, files give {entry['size']}"
+        if path.is_file() and path.stat().st_size != entry.size:
+            yield f"{name} has {path.stat().st_size} bytes, files give {entry.size}"
         if PurePath(name).suffix.removeprefix(".") in RUNTIME_OF_FORMAT and name not in known:
             yield f"{name} is among the files, but not among the models"
     for model in bundle.models:
@@ -53,9 +53,10 @@ def _models(bundle: Bundle) -> Iterator[str]:
 
 
 def _model(bundle: Bundle, model: ModelFile) -> Iterator[str]:
-    listed = bundle.files.get(model.path, {}).get("sha256")
-    if listed != model.sha256:
-        yield f"models give {model.path} the sha256 {model.sha256}, files {listed}"
+    listed = bundle.files.get(model.path)
+    if listed is None or listed.sha256 != model.sha256:
+        found = listed.sha256 if listed else "none"
+        yield f"models give {model.path} the sha256 {model.sha256}, files {found}"
     if set(model.stages) != set(bundle.stages):
         odd = sorted(set(model.stages) ^ set(bundle.stages))
         yield f"{model.path} and the bundle do not have the same stages: {', '.join(odd)}"
@@ -64,8 +65,8 @@ def _model(bundle: Bundle, model: ModelFile) -> Iterator[str]:
 def _labels(bundle: Bundle) -> Iterator[str]:
     """labels.txt has the labels of the decision, or one for each value of an output."""
     listed, text = LABELS in bundle.files, _text(bundle, LABELS)
-    if bundle.decision is not None:
-        labels = bundle.decision.labels
+    if bundle.processor is not None:
+        labels = bundle.processor.labels
         if text != "".join(f"{label}\n" for label in labels):
             in_file = ", ".join(text.splitlines())
             yield f"{LABELS} holds '{in_file}', the decision has '{', '.join(labels)}'"
@@ -80,18 +81,18 @@ def _labels(bundle: Bundle) -> Iterator[str]:
 
 def _surroundings(bundle: Bundle) -> Iterator[str]:
     """The decision fits the input that it prepares."""
-    spec, decision = bundle.signature.inputs[0], bundle.decision
-    if isinstance(decision, ImageDecision):
-        wanted = (1, decision.channels, decision.side, decision.side)
+    spec, processor = bundle.signature.inputs[0], bundle.processor
+    if isinstance(processor, ImageProcessor):
+        wanted = (1, processor.channels, processor.side, processor.side)
         if spec.shape != wanted:
             yield f"the decision makes images {list(wanted)}, '{spec.name}' is {list(spec.shape)}"
-    elif isinstance(decision, Decision):
-        if spec.shape != (1, decision.window):
-            yield f"the window is {decision.window}, '{spec.name}' is {list(spec.shape)}"
-        if decision.rate_hz != (0 if decision.whole else spec.rate_hz):
-            yield f"the decision has {decision.rate_hz} Hz, '{spec.name}' {spec.rate_hz or 'none'}"
-        if decision.hop > decision.window:
-            yield f"the hop {decision.hop} skips samples: the window is {decision.window}"
+    elif isinstance(processor, RecordingProcessor):
+        if spec.shape != (1, processor.window):
+            yield f"the window is {processor.window}, '{spec.name}' is {list(spec.shape)}"
+        if processor.rate_hz != (0 if processor.whole else spec.rate_hz):
+            yield f"the decision has {processor.rate_hz} Hz, '{spec.name}' {spec.rate_hz or 'none'}"
+        if processor.hop > processor.window:
+            yield f"the hop {processor.hop} skips samples: the window is {processor.window}"
 
 
 def _card(bundle: Bundle) -> Iterator[str]:

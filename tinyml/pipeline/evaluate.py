@@ -11,10 +11,12 @@ import numpy as np
 
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, registry
-from tinyml.core.decision import AnyDecision, Floats, of_recordings
 from tinyml.core.errors import DataError, InputError, UsageError, require
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.processor import Floats, Processor
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import recording_processor
+from tinyml.core.typed_json import from_json
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.training.image_metrics import image_metrics
@@ -35,7 +37,7 @@ BATCH = 64
 class _Opened:
     """A checkpoint or bundle: ``answer`` takes graph inputs [n, ...] to [n, classes]."""
 
-    decision: AnyDecision
+    processor: Processor
     recipe: Recipe
     facts: Mapping[str, Any]
     answer: Callable[[Floats], Floats]
@@ -55,13 +57,13 @@ def evaluate(
         raise registry.unknown_name("part", part, PARTS)
     opened = _bundle if (what / bundles.MANIFEST).is_file() else _checkpoint
     model = opened(what, runtime)
-    if isinstance(model.decision, ImageDecision):
-        return {"metrics": _of_images(model, model.decision, part, data, report)}
+    if isinstance(model.processor, ImageProcessor):
+        return {"metrics": _of_images(model, model.processor, part, data, report)}
     return _of_subjects(model, part, data, report)
 
 
 def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -> dict[str, Any]:
-    decision, facts = of_recordings(model.decision), model.facts
+    processor, facts = recording_processor(model.processor), model.facts
     found = recording_set(model.recipe, data)
     _check_data(found, model, report)
     held_out = set(facts["split"]["validation"])
@@ -73,10 +75,10 @@ def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -
             f"'{found.name}' has none of the {len(held_out)} subjects of the validation set",
             hint="give the data that the model was trained on, or --part all",
         )
-    answers = predict_recordings(model.answer, decision, chosen, report)
-    subjects = by_subject(decision, [r.subject for r in chosen], answers)
+    answers = predict_recordings(model.answer, processor, chosen, report)
+    subjects = by_subject(processor, [r.subject for r in chosen], answers)
     return {
-        "metrics": subject_metrics(decision, subject_labels(found), subjects),
+        "metrics": subject_metrics(processor, subject_labels(found), subjects),
         "recordings": [
             {"id": r.id, "person": r.subject, "probabilities": [float(p) for p in answer]}
             for r, answer in zip(chosen, answers, strict=True)
@@ -85,24 +87,24 @@ def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -
 
 
 def _of_images(
-    model: _Opened, decision: ImageDecision, part: str, data: Path | None, report: Report
+    model: _Opened, processor: ImageProcessor, part: str, data: Path | None, report: Report
 ) -> dict[str, Any]:
-    found = image_set(model.recipe, data, decision, report)
+    found = image_set(model.recipe, data, processor, report)
     _check_data(found, model, report)
     parts = [found.test] if part == "validation" else [found.training, found.test]
     total, done = sum(len(own.labels) for own in parts), 0
     answers: list[int] = []
     for own in parts:
-        for inputs in _batches(own, decision):
+        for inputs in _batches(own, processor):
             answers += [int(label) for label in model.answer(inputs).argmax(axis=1)]
             done += len(inputs)
             report({"title": "images", "done": done, "total": total})
-    return image_metrics(decision.labels, np.concatenate([own.labels for own in parts]), answers)
+    return image_metrics(processor.labels, np.concatenate([own.labels for own in parts]), answers)
 
 
 def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) -> None:
     """`DataError` for a set of other labels; a warning for one that training did not see."""
-    labels = model.decision.labels
+    labels = model.processor.labels
     if found.labels != labels:
         raise DataError(
             f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
@@ -112,20 +114,20 @@ def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) 
         report({"text": "warning: this is not the data that the model was trained on"})
 
 
-def _batches(part: ImageSplit, decision: ImageDecision) -> Iterator[Floats]:
+def _batches(part: ImageSplit, processor: ImageProcessor) -> Iterator[Floats]:
     for start in range(0, len(part.labels), BATCH):
-        yield decision.inputs(part.images[start : start + BATCH])
+        yield processor.preprocess(part.images[start : start + BATCH])
 
 
 def _bundle(folder: Path, runtime: str | None) -> _Opened:
     bundle = bundles.read(folder)
     check_bundle(bundle)
     training = bundle.facts["training"]
-    if bundle.decision is None or not training:
+    if bundle.processor is None or not training:
         raise InputError(f"{folder} does not say which data it was trained on")
-    recipe = Recipe.from_json(bundle.facts["recipe"])
+    recipe = from_json(Recipe, bundle.facts["recipe"], what=f"{bundle.folder}: its recipe")
     answer = windows_through(choose(bundle, runtime))
-    return _Opened(bundle.decision, recipe, training, answer)
+    return _Opened(bundle.processor, recipe, training, answer)
 
 
 def _checkpoint(path: Path, runtime: str | None) -> _Opened:
@@ -136,4 +138,4 @@ def _checkpoint(path: Path, runtime: str | None) -> _Opened:
     from tinyml.models.training.run import classify_windows, load_module
 
     module = load_module(entry_of(saved), saved)
-    return _Opened(saved.decision, saved.recipe, saved.facts, classify_windows(module))
+    return _Opened(saved.processor, saved.recipe, saved.facts, classify_windows(module))

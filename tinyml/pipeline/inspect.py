@@ -10,6 +10,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
+from tinyml.core.typed_json import to_json
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_read import FileReport, report_of
 
@@ -53,20 +54,20 @@ def _as_json(path: Path, found: FileReport) -> dict[str, Any]:
 
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:
-    decision = bundle.decision
+    processor = bundle.processor
     found: dict[str, Any] = {
         "model": bundle.model,
         "target": bundle.target,
-        "inputs": [spec.to_json() for spec in bundle.signature.inputs],
-        "outputs": [spec.to_json() for spec in bundle.signature.outputs],
-        "decision": decision.to_json() if decision else {},
+        "inputs": [to_json(spec) for spec in bundle.signature.inputs],
+        "outputs": [to_json(spec) for spec in bundle.signature.outputs],
+        "decision": to_json(processor) if processor else {},
         "parity": {
             "verdict": _verdict(bundle.parity),
             "rows": len(bundle.parity.stages),
             "judged": bundle.parity.judged,
             **{a.unit: a.count for a in bundle.parity.agreements},
         },
-        "files": [{"name": name, **entry} for name, entry in sorted(bundle.files.items())],
+        "files": [{"name": name, **to_json(entry)} for name, entry in sorted(bundle.files.items())],
     }
     target = all_targets().get(bundle.target)
     found["lint"] = []

@@ -12,10 +12,11 @@ import numpy as np
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.bundle_folder import check_outside
-from tinyml.core.decision import Decision, Floats, of_recordings
 from tinyml.core.errors import InputError, UsageError, require
 from tinyml.core.finite import LOUD, check_outputs
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.processor import Floats
+from tinyml.core.recording_processor import RecordingProcessor, recording_processor
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows, named
@@ -47,15 +48,15 @@ def predict(
     """
     check_outside(plot)
     bundle = bundles.read(folder)
-    if isinstance(bundle.decision, ImageDecision):
-        return _images(bundle, bundle.decision, files, plot, runtime)
-    decision = _decision(bundle)
+    if isinstance(bundle.processor, ImageProcessor):
+        return _images(bundle, bundle.processor, files, plot, runtime)
+    processor = _processor(bundle)
     if plot is not None:
         _check_plot(files)
     engine = choose(bundle, runtime)
     check_bundle(bundle)
     classify_windows = windows_through(engine)
-    answers = [_answer(file, decision, classify_windows) for file in files]
+    answers = [_answer(file, processor, classify_windows) for file in files]
     if plot is not None:
         _plot(bundle, engine, files[0], answers[0], plot)
     return answers
@@ -63,7 +64,7 @@ def predict(
 
 def _images(
     bundle: Bundle,
-    decision: ImageDecision,
+    processor: ImageProcessor,
     files: Sequence[Path],
     plot: Path | None,
     runtime: str | None,
@@ -72,7 +73,7 @@ def _images(
         raise UsageError(f"{bundle.model} has no scalogram to draw: it takes images")
     engine = choose(bundle, runtime)
     check_bundle(bundle)
-    return answer_images(files, decision, windows_through(engine))
+    return answer_images(files, processor, windows_through(engine))
 
 
 def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
@@ -91,30 +92,32 @@ def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
     return answer
 
 
-def _decision(bundle: Bundle) -> Decision:
-    if bundle.decision is None:
+def _processor(bundle: Bundle) -> RecordingProcessor:
+    if bundle.processor is None:
         raise InputError(
             f"{bundle.folder} takes no files: it has no decision around its graph",
             hint="run its model file with arrays instead",
         )
-    return of_recordings(bundle.decision)
+    return recording_processor(bundle.processor)
 
 
-def _answer(file: Path, decision: Decision, classify_windows: Callable[[Floats], Floats]) -> Answer:
-    windows = _windows(file, decision)
+def _answer(
+    file: Path, processor: RecordingProcessor, classify_windows: Callable[[Floats], Floats]
+) -> Answer:
+    windows = _windows(file, processor)
     with named(str(file)):
-        probabilities = decision.aggregate(classify_windows(windows))
+        probabilities = processor.aggregate(classify_windows(windows))
     return Answer(
         file=str(file),
-        label=decision.labels[decision.label(probabilities)],
-        probabilities=dict(zip(decision.labels, map(float, probabilities), strict=True)),
+        label=processor.labels[processor.postprocess(probabilities)],
+        probabilities=dict(zip(processor.labels, map(float, probabilities), strict=True)),
         windows=len(windows),
     )
 
 
-def _windows(file: Path, decision: Decision) -> Floats:
+def _windows(file: Path, processor: RecordingProcessor) -> Floats:
     unlabelled = Recording(str(file), subject="", label=0, load=lambda: read_audio(file))
-    return cut_windows(decision, unlabelled)
+    return cut_windows(processor, unlabelled)
 
 
 def _check_plot(files: Sequence[Path]) -> None:
@@ -130,7 +133,7 @@ def _plot(bundle: Bundle, engine: Engine, file: Path, answer: Answer, path: Path
     picture = bundle.facts.get("scalogram")
     if picture is None:
         raise UsageError(f"{bundle.model} has no scalogram to draw")
-    first = _windows(file, _decision(bundle))[:1]
+    first = _windows(file, _processor(bundle))[:1]
     inputs = {bundle.signature.inputs[0].name: first}
     value = engine.stages(inputs)[picture["stage"]]
     if value is None:

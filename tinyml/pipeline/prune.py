@@ -62,7 +62,7 @@ def dry_run(job: PruneJob) -> dict[str, Any]:
 
     parent, recipe = _prepared(job)
     entry, chosen = entry_of(parent), plan_of(parent, recipe)
-    module = entry.build(len(parent.decision.labels))
+    module = entry.build(len(parent.processor.labels))
     masks = _masks(parent, chosen)
     blocks = {own.weight: own.block for own in chosen.layers.layers}
     weights = dict(module.named_parameters())
@@ -123,7 +123,7 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> PruningPlan:
 
     entry: ModelEntry = entry_of(parent)
     load_module(entry, parent)
-    chosen = plan_pruning(entry, recipe, len(parent.decision.labels))
+    chosen = plan_pruning(entry, recipe, len(parent.processor.labels))
     if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
         raise RecipeError(
             "survivors are rewound to a step of the parent's own training, and this one differs",

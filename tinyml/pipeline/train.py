@@ -11,7 +11,7 @@ from tinyml.core import checkpoint, recipe, registry
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import DataError, RecipeError, UsageError
 from tinyml.core.export_settings import QAT
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import ModelEntry
 from tinyml.pipeline.answers.data import image_set, recording_set
@@ -66,10 +66,10 @@ def train_recipe(
     entry = entry_of_recipe(wanted)
     if wanted.prune.method:
         _warn_dense(wanted.prune.block, report)
-    if isinstance(entry.decision, ImageDecision):
+    if isinstance(entry.processor, ImageProcessor):
         from tinyml.models.training import images
 
-        found = image_set(wanted, data, entry.decision, report=report)
+        found = image_set(wanted, data, entry.processor, report=report)
         _check_same(found.labels, found.sha256, parent)
         _warn(found.warnings, report)
         procedure = _procedure(entry, wanted, len(found.labels))
@@ -117,7 +117,7 @@ def _check_same(labels: Sequence[str], sha256: str, parent: Checkpoint | None) -
     """Raise `DataError` unless a parent, if there is one, was trained on this data."""
     if parent is None:
         return
-    if tuple(labels) != parent.decision.labels or sha256 != parent.facts["data_sha256"]:
+    if tuple(labels) != parent.processor.labels or sha256 != parent.facts["data_sha256"]:
         raise DataError(
             "this is not the data that the checkpoint was trained on",
             hint="give the same data with --data",
@@ -135,7 +135,7 @@ def _folds(
     wanted: Recipe, out: Path, folds: int, *, data: Path | None, strict: bool, report: Report
 ) -> dict[str, Any]:
     entry = entry_of_recipe(wanted)
-    if isinstance(entry.decision, ImageDecision):
+    if isinstance(entry.processor, ImageProcessor):
         raise UsageError(
             f"--folds holds persons out; '{entry.name}' takes images",
             hint="an image set has a test part of its own: leave --folds out",

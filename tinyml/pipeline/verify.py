@@ -16,6 +16,7 @@ from tinyml.core.bundle import Bundle, Parity
 from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.compare_engines import compare_engines
@@ -50,7 +51,7 @@ class Verified:
             "files": self.files,
             "digest": self.digest,
             "judged": self.parity.judged,
-            "parity": self.parity.to_json(),
+            "parity": to_json(self.parity),
             "skipped": list(self.skipped),
         }
 

@@ -30,6 +30,7 @@ import numpy as np
 from tinyml.core.errors import InputError, machine_errors
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.core.typed_json import from_json, to_json
 from tinyml.runtimes import in_child
 from tinyml.runtimes.base import Reader, Runtime
 
@@ -66,7 +67,7 @@ class ChildRuntime:
     def open(self, path: Path, *, threads: int = 1) -> ChildSession:
         told, _ = self.ask(path, {"do": "open", "threads": threads}, {})
         try:
-            signature = Signature.from_json(told["signature"])
+            signature = from_json(Signature, told["signature"])
         except (LookupError, TypeError) as error:
             raise in_child.unreadable(path, self.name, error) from error
         return ChildSession(path, signature, self, threads)
@@ -218,7 +219,7 @@ class _Server:
             self.sessions = {threads: self.runtime.open(self.path, threads=threads)}
         session = self.sessions[threads]
         if head["do"] == "open":
-            return {"signature": session.signature.to_json()}, {}
+            return {"signature": to_json(session.signature)}, {}
         return {}, session.run(arrays)
 
 

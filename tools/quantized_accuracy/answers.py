@@ -49,7 +49,7 @@ class Answers:
     """Of every person or image in turn: its name, what it is, what it is called, how surely.
 
     outputs   [inputs, classes] of the graph: windows, or images
-    margins   how far each unit is from another label (`Decision.margin`)
+    margins   how far each unit is from another label (`Processor.margin`)
     logits_db  SQNR in dB against PyTorch of the stage before the last softmax, one a real case of
               the bundle's parity
     refused   why the gate let no such file pass; everything else is empty then
@@ -145,7 +145,7 @@ def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -
         title = f"{engine.model.path} in {engine.name}"
         report({"title": title, "done": min(start + BATCH, total), "total": total})
     units = questions.of_unit(outputs)
-    decision = questions.decision
+    processor = questions.processor
     rows = [
         row.sqnr_db
         for row in bundle.parity.stages
@@ -154,8 +154,8 @@ def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -
     return Answers(
         names=list(units),
         truths=[questions.truths[name] for name in units],
-        labels=[decision.label(own) for own in units.values()],
-        margins=[decision.margin(own) for own in units.values()],
+        labels=[processor.postprocess(own) for own in units.values()],
+        margins=[processor.margin(own) for own in units.values()],
         outputs=outputs,
         logits_db=[db for db in rows if db is not None],
     )

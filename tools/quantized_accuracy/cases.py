@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tinyml.core import checkpoint
-from tinyml.core.decision import AnyDecision, Floats
 from tinyml.core.files import write_text
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.recordings import fold_file
 from tinyml.pipeline.answers.data import image_set
 from tinyml.pipeline.answers.held_out import HeldOut, Images, held_out
@@ -41,9 +41,9 @@ class Questions:
         return len(self.held_out)
 
     @property
-    def decision(self) -> AnyDecision:
+    def processor(self) -> Processor:
         """What surrounds the graph, the float model's thresholds with it."""
-        return self.held_out.decision
+        return self.held_out.processor
 
     def inputs(self, start: int, end: int) -> Floats:
         """Some of the graph's inputs, along a first axis."""
@@ -72,11 +72,13 @@ class Case:
     def questions(self, report: Report) -> Questions:
         """What the checkpoint has not seen; `DataError` without its data set."""
         saved = checkpoint.load(self.checkpoint)
-        if isinstance(saved.decision, ImageDecision):
+        if isinstance(saved.processor, ImageProcessor):
             # The gate takes 2,000 of them; here it is all.
-            test = image_set(saved.recipe, None, saved.decision, report).test
+            test = image_set(saved.recipe, None, saved.processor, report).test
             labels = tuple(map(int, test.labels))
-            return Questions(Images(saved.decision, test.images, tuple(range(len(labels))), labels))
+            return Questions(
+                Images(saved.processor, test.images, tuple(range(len(labels))), labels)
+            )
         return Questions(held_out(saved, None, report))
 
 

@@ -80,7 +80,7 @@ class Judged:
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names."""
-        return checkpoint.load(self.cases[0].checkpoint).decision.labels
+        return checkpoint.load(self.cases[0].checkpoint).processor.labels
 
 
 def write(found: Mapping[str, Sequence[Case]], runs: Path, docs: Path) -> Path:
@@ -102,7 +102,7 @@ def _ready(cases: Sequence[Case]) -> bool:
 
 
 def _judged(cases: Sequence[Case]) -> Judged:
-    labels = checkpoint.load(cases[0].checkpoint).decision.labels
+    labels = checkpoint.load(cases[0].checkpoint).processor.labels
     if cases[0].model != "funnelnet":
         return Judged(cases, {"accuracy": share_right})
     weighted = partial(weighted_share, labels=labels)

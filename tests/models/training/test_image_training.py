@@ -23,7 +23,7 @@ from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.pruning.plan import plan_pruning
 from tinyml.models.pruning.prune import Pruning
 from tinyml.models.training import images as training
-from tinyml.models.training.images import ImageBatches, decision_of
+from tinyml.models.training.images import ImageBatches, processor_of
 
 Event = Mapping[str, Any]
 SIDE = 8
@@ -187,13 +187,13 @@ def test_a_finished_run_is_returned_as_it_is(whole: Path) -> None:
     saved: Checkpoint = train(ENTRY, recipe(), images(), whole, said.append)
     assert (whole / FILE).read_bytes() == before
     assert [event["event"] for event in said] == ["finished"]
-    assert saved.decision.labels == ("dull", "red")
+    assert saved.processor.labels == ("dull", "red")
 
 
 def test_images_of_another_size_are_refused() -> None:
     entry = image_entry("other", "none", "", Small, side=16, stages=("conv",))
     with pytest.raises(RecipeError, match="takes 16 px with 3 channels, 'noise' has 8 px"):
-        decision_of(entry, recipe(), images())
+        processor_of(entry, recipe(), images())
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_images_of_another_size_are_refused() -> None:
 )
 def test_values_that_cannot_be_trained_with_are_named(bad: dict[str, Any], words: str) -> None:
     with pytest.raises(TinymlError, match=words):
-        decision_of(ENTRY, recipe(train=replace(TRAIN, **bad)), images())
+        processor_of(ENTRY, recipe(train=replace(TRAIN, **bad)), images())
 
 
 def test_a_refused_pruning_leaves_nothing(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_another_parent_is_another_run(whole: Path, tmp_path: Path) -> None:
 
 def test_a_lone_last_image_joins_the_batch_before_it() -> None:
     data = images(count=33)
-    decision = decision_of(ENTRY, recipe(), data)
-    batches = ImageBatches(data, decision, TRAIN)
+    processor = processor_of(ENTRY, recipe(), data)
+    batches = ImageBatches(data, processor, TRAIN)
     sizes = [len(labels) for _, labels in batches.epoch()]
     assert sizes == [16, 17]
     assert batches.steps == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyml.core.decision import Decision
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.training.metrics import (
     area_under_curve,
     confusion,
@@ -16,7 +16,7 @@ from tinyml.models.training.metrics import (
 from tinyml.models.training.thresholds import choose_thresholds
 
 LABELS = ("Present", "Unknown", "Absent")
-DECISION = Decision(labels=LABELS, window=10, hop=10, rate_hz=10)
+PROCESSOR = RecordingProcessor(labels=LABELS, window=10, hop=10, rate_hz=10)
 
 
 def test_rows_of_the_confusion_are_truths() -> None:
@@ -54,9 +54,9 @@ def test_subjects_are_judged_by_the_decisions_thresholds() -> None:
         "c": np.array([0.1, 0.1, 0.8], np.float32),
     }
     truths = {"a": 0, "b": 1, "c": 2, "not asked": 0}
-    plain = subject_metrics(DECISION, truths, probabilities)
+    plain = subject_metrics(PROCESSOR, truths, probabilities)
     assert plain["uar"] == pytest.approx(1 / 3)
-    tuned = Decision(LABELS, 10, 10, 10, thresholds=(0.2, 0.2))
+    tuned = RecordingProcessor(LABELS, 10, 10, 10, thresholds=(0.2, 0.2))
     found = subject_metrics(tuned, truths, probabilities)
     assert (found["persons"], found["uar"], found["weighted_accuracy"]) == (3, 1.0, 1.0)
     assert found["auc_present"] == 1.0
@@ -75,16 +75,16 @@ def test_chosen_thresholds_part_what_argmax_does_not(classes: int) -> None:
         row[-1] = 1 - row[:-1].sum()
         truths[str(subject)], probabilities[str(subject)] = label, row.astype(np.float32)
     labels = tuple("abcde"[:classes])
-    plain = Decision(labels, 10, 10, 10)
+    plain = RecordingProcessor(labels, 10, 10, 10)
     thresholds = choose_thresholds(plain, truths, probabilities)
-    tuned = Decision(labels, 10, 10, 10, thresholds=thresholds)
+    tuned = RecordingProcessor(labels, 10, 10, 10, thresholds=thresholds)
     assert subject_metrics(plain, truths, probabilities)["uar"] < 0.9
     assert subject_metrics(tuned, truths, probabilities)["uar"] == 1.0
     assert thresholds == choose_thresholds(plain, truths, probabilities)
 
 
 def test_a_chosen_threshold_is_the_middle_of_its_plateau() -> None:
-    plain = Decision(("bad", "good"), 10, 10, 10)
+    plain = RecordingProcessor(("bad", "good"), 10, 10, 10)
     truths = {str(subject): subject % 2 for subject in range(20)}
     probabilities = {
         subject: np.array([0.9, 0.1] if label == 0 else [0.1, 0.9], np.float32)

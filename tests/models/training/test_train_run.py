@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.core import checkpoint
-from tinyml.core.decision import Decision
 from tinyml.core.errors import CheckpointError, DataError, RecipeError, UsageError
 from tinyml.core.files import temporary
 from tinyml.core.folders import lock
 from tinyml.core.recipe import DecisionRecipe, Recipe, TrainRecipe
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import ModelEntry, Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.models.training.metrics import subject_metrics
@@ -72,7 +72,7 @@ SMALL = ModelEntry(
     paper="",
     summary="",
     signature=signature,
-    decision=Decision(LABELS, WINDOW, WINDOW // 2, RATE),
+    processor=RecordingProcessor(LABELS, WINDOW, WINDOW // 2, RATE),
     build=Small,
     stages=("normalization", "linear"),
 )
@@ -142,7 +142,7 @@ def test_a_run_leaves_its_checkpoint_and_curve(whole: Path) -> None:
     assert saved.facts["threads"] == 1
     assert saved.facts["instruction_set"] == torch.backends.cpu.get_cpu_capability()
     assert saved.facts["parameters"] == sum(p.numel() for p in Small(3).parameters())
-    assert len(saved.decision.thresholds) == 2
+    assert len(saved.processor.thresholds) == 2
 
 
 def test_a_run_interrupted_at_any_event_ends_in_the_same_bytes(whole: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_statistics_thresholds_and_weights_see_training_subjects_only(
 
     changed = tuple(other_sound(r) if r.subject in validation else r for r in DATA.recordings)
     other = train(SMALL, RECIPE, replace(DATA, recordings=changed), tmp_path / "run", quiet)
-    assert other.decision == saved.decision
+    assert other.processor == saved.processor
     for name, value in saved.weights.items():
         np.testing.assert_array_equal(value, other.weights[name], err_msg=name)
     assert other.facts["curve"][0]["validation_loss"] != saved.facts["curve"][0]["validation_loss"]
@@ -289,9 +289,9 @@ def test_predicting_the_recordings_gives_the_validation_metrics_of_training(tmp_
     validation = set(saved.facts["split"]["validation"])
     recordings = [r for r in DATA.recordings if r.subject in validation]
     answer = classify_windows(load_module(SMALL, saved))
-    found = predict_recordings(answer, saved.decision, recordings)
-    subjects = by_subject(saved.decision, [r.subject for r in recordings], found)
-    metrics = subject_metrics(saved.decision, subject_labels(DATA), subjects)
+    found = predict_recordings(answer, saved.processor, recordings)
+    subjects = by_subject(saved.processor, [r.subject for r in recordings], found)
+    metrics = subject_metrics(saved.processor, subject_labels(DATA), subjects)
     assert metrics == saved.facts["validation"]
     assert metrics["uar"] > 0.9
 
@@ -302,7 +302,7 @@ def test_what_begins_with_a_folds_model_holds_out_that_fold(tmp_path: Path) -> N
         parent = checkpoint.load(tmp_path / "folds" / fold_file(number))
         made = train(SMALL, RECIPE, DATA, tmp_path / f"from-{number}", quiet, parent)
         assert made.facts["split"] == parent.facts["split"]
-        assert made.decision.thresholds == parent.decision.thresholds
+        assert made.processor.thresholds == parent.processor.thresholds
 
 
 def test_folds_answer_every_subject_once_and_continue_after_a_stop(tmp_path: Path) -> None:
@@ -330,14 +330,14 @@ def test_each_folds_model_stays_and_gives_what_its_subjects_were_answered(tmp_pa
         saved = checkpoint.load(tmp_path / fold_file(number))
         own = {p: told for p, told in result["persons"].items() if told["fold"] == number}
         assert set(saved.facts["split"]["validation"]) == set(own)
-        assert list(saved.decision.thresholds) == row["thresholds"]
+        assert list(saved.processor.thresholds) == row["thresholds"]
         recordings = [r for r in DATA.recordings if r.subject in own]
         answer = classify_windows(load_module(SMALL, saved))
-        found = predict_recordings(answer, saved.decision, recordings)
-        subjects = by_subject(saved.decision, [r.subject for r in recordings], found)
+        found = predict_recordings(answer, saved.processor, recordings)
+        subjects = by_subject(saved.processor, [r.subject for r in recordings], found)
         for subject, told in own.items():
             assert subjects[subject].tolist() == pytest.approx(told["probabilities"], abs=1e-6)
-            assert saved.decision.label(subjects[subject]) == told["answer"]
+            assert saved.processor.postprocess(subjects[subject]) == told["answer"]
 
 
 def test_a_finished_cross_validation_is_not_replaced_by_another(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_weights_of_another_model_are_refused_by_name(whole: Path) -> None:
 def test_the_recipe_may_change_hop_and_aggregation_but_not_the_window(tmp_path: Path) -> None:
     recipe = replace(RECIPE, decision=DecisionRecipe(window_s=2.0, hop_s=0.5, aggregation="max"))
     saved = train(SMALL, recipe, DATA, tmp_path / "run", quiet)
-    assert (saved.decision.hop, saved.decision.aggregation) == (50, "max")
+    assert (saved.processor.hop, saved.processor.aggregation) == (50, "max")
     for bad in (
         DecisionRecipe(window_s=3.0),
         DecisionRecipe(hop_s=-1.0),

@@ -21,12 +21,12 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import ExportSettings
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.typed_json import to_json
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.answers.predict_images import answer_images
@@ -139,8 +139,8 @@ def test_run_py_takes_and_gives_real_numbers(made: Bundle, user: Path) -> None:
 
 
 def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> None:
-    decision = ImageDecision(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    manifest = {**made.manifest(), "decision": decision.to_json()}
+    processor = ImageProcessor(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    manifest = {**made.manifest(), "decision": to_json(processor)}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     shutil.copy(board_scripts.RUN, tmp_path)
     engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")
@@ -149,7 +149,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     np.save(tmp_path / "i.npy", pixels)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (want,) = answer_images([tmp_path / "i.npy"], decision, windows_through(engine))
+    (want,) = answer_images([tmp_path / "i.npy"], processor, windows_through(engine))
     assert json.loads(done.stdout) == want.to_json()
 
 

@@ -159,7 +159,7 @@ def test_funnelnet_holds_with_its_front_end_in_float(
 def test_a_trained_mobilenet_holds(tmp_path: Path, name: str) -> None:
     """Of 28 layers, on a coarse picture: colours of eight by eight pixels, not noise."""
     saved, entry = saved_model(CHECKPOINTS / f"sparse-{name}.safetensors")
-    network = entry.build(len(saved.decision.labels))
+    network = entry.build(len(saved.processor.labels))
     weights = {key: torch.from_numpy(array.copy()) for key, array in saved.weights.items()}
     network.load_state_dict(weights)
     (spec,) = saved.signature.inputs

@@ -24,6 +24,7 @@ from torch.fx import Node
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
+from tinyml.core.typed_json import from_json, to_json
 from tinyml.export.capture.custom_operators import refuse_custom
 from tinyml.export.capture.module_stack import MODULE
 
@@ -53,7 +54,7 @@ class Captured:
             warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)
             torch.export.save(self.program, stream)
         write_bytes(folder / PROGRAM, stream.getvalue())
-        names = {"stages": dict(self.stages), "signature": self.signature.to_json()}
+        names = {"stages": dict(self.stages), "signature": to_json(self.signature)}
         write_json(folder / NAMES, names)
 
     @property
@@ -79,7 +80,7 @@ def load(program: Path, names: Path) -> Captured:
     return Captured(
         program=torch.export.load(program),
         stages=data["stages"],
-        signature=Signature.from_json(data["signature"]),
+        signature=from_json(Signature, data["signature"]),
     )
 
 

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tinyml.core.decision import Floats
 from tinyml.core.errors import DataError, machine_errors
 from tinyml.core.finite import is_finite
+from tinyml.core.processor import Floats
 
 STREAMED_SIZES = (0, 0xFFFFFFFF)
 # What may follow a data chunk that is really empty.

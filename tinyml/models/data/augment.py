@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 
 
 def augment(
     images: Tensor,
-    decision: ImageDecision,
+    processor: ImageProcessor,
     *,
     flip: bool,
     shift: int,
@@ -29,22 +29,22 @@ def augment(
     """
     if shift or flip:
         images = _moved(images, *_draw(len(images), flip, shift, generator), shift)
-    return normalise(images, decision)
+    return normalise(images, processor)
 
 
-def normalise(images: Tensor, decision: ImageDecision) -> Tensor:
+def normalise(images: Tensor, processor: ImageProcessor) -> Tensor:
     """uint8 [B, H, W, C] -> float32 [B, C, H, W] in channels_last memory.
 
-    Bit for bit `ImageDecision.inputs`.
+    Bit for bit `ImageProcessor.preprocess`.
     """
-    scale, offset = _affine(decision, images.device)
+    scale, offset = _affine(processor, images.device)
     # Two operations in place: a fused one would round once and differ from numpy.
     return images.float().mul_(scale).add_(offset).permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=8)
-def _affine(decision: ImageDecision, device: torch.device) -> tuple[Tensor, Tensor]:
-    scale, offset = decision.affine()
+def _affine(processor: ImageProcessor, device: torch.device) -> tuple[Tensor, Tensor]:
+    scale, offset = processor.affine()
     return torch.from_numpy(scale).to(device), torch.from_numpy(offset).to(device)
 
 

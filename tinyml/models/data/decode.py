@@ -26,7 +26,7 @@ MODES = {1: "L", 3: "RGB"}
 def decode(content: bytes, side: int, channels: int, *, name: str = "the image") -> Bytes:
     """A jpg, png or bmp -> uint8 [side, side, channels]; `DataError` says that ``name`` is broken.
 
-    The camera's orientation is applied, then as `tinyml.core.image_decision.RESAMPLER` says.
+    The camera's orientation is applied, then as `tinyml.core.image_processor.RESAMPLER` says.
     Grey becomes colour and colour grey as ``channels`` (1 or 3) asks, CMYK and palettes too;
     transparency is dropped.
     """

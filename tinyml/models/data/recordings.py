@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyml.core.decision import Floats
 from tinyml.core.errors import DataError
+from tinyml.core.processor import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyml.core.decision import Floats
 from tinyml.core.errors import DataError
 from tinyml.core.files import canonical_json
+from tinyml.core.processor import Floats
 from tinyml.core.spec import Options
 from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import Recording, RecordingSet

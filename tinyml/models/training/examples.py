@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
+from tinyml.core.processor import Floats
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.data.recordings import RecordingSet, of_subjects
 from tinyml.models.training.fit import EVALUATION_BATCH
 from tinyml.models.training.predict import by_recording, by_subject
@@ -45,21 +46,23 @@ class Examples:
     def _range(self, index: int) -> Tensor:
         return torch.arange(self.starts[index], self.starts[index + 1])
 
-    def outputs(self, module: Any, decision: Decision, subjects: Collection[str]) -> Floats:
+    def outputs(
+        self, module: Any, processor: RecordingProcessor, subjects: Collection[str]
+    ) -> Floats:
         """Probabilities [recordings, classes] of the recordings of ``subjects``, in order."""
         logits = classify(module, self.features, self.windows(subjects))
         probabilities = torch.softmax(logits, dim=1).numpy()
         chosen = of_subjects(self.data, subjects)
         counts = [self.starts[index + 1] - self.starts[index] for index in chosen]
-        return np.stack(by_recording(decision, probabilities, counts))
+        return np.stack(by_recording(processor, probabilities, counts))
 
     def of_subjects(
-        self, decision: Decision, subjects: Collection[str], outputs: Floats
+        self, processor: RecordingProcessor, subjects: Collection[str], outputs: Floats
     ) -> dict[str, Floats]:
         """`outputs` of the recordings of ``subjects`` -> subject -> [classes]."""
         chosen = of_subjects(self.data, subjects)
         owners = [self.data.recordings[index].subject for index in chosen]
-        return by_subject(decision, owners, list(outputs))
+        return by_subject(processor, owners, list(outputs))
 
 
 def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
 
 
 def compute_examples(
-    module: Any, decision: Decision, data: RecordingSet, report: Report
+    module: Any, processor: RecordingProcessor, data: RecordingSet, report: Report
 ) -> Examples:
     """Load, cut and transform every recording of ``data``.
 
@@ -86,7 +89,7 @@ def compute_examples(
     for index, recording in enumerate(data.recordings):
         loaded = recording.load()
         try:
-            windows = decision.windows(*loaded)
+            windows = processor.preprocess(*loaded)
         except DataError as error:
             refused[index] = f"recording {recording.id}: {error.message}"
         else:

@@ -21,7 +21,7 @@ from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import RecipeError
 from tinyml.core.files import write_json
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe, TrainRecipe
 from tinyml.core.spec import ModelEntry
 from tinyml.models.data.augment import augment, normalise
@@ -55,7 +55,7 @@ class ImageBatches:
     """Batches of a set's training part; validation is its test part."""
 
     data: ImageSet
-    decision: ImageDecision
+    processor: ImageProcessor
     recipe: TrainRecipe
 
     @property
@@ -71,7 +71,7 @@ class ImageBatches:
             # Sorted, so that the mapped file is read forwards.
             chosen = np.sort(order[start:end])
             images = torch.from_numpy(part.images[chosen])
-            inputs = augment(images, self.decision, flip=self.recipe.flip, shift=self.recipe.shift)
+            inputs = augment(images, self.processor, flip=self.recipe.flip, shift=self.recipe.shift)
             yield inputs, torch.from_numpy(part.labels[chosen])
 
     def _starts(self) -> list[int]:
@@ -85,7 +85,7 @@ class ImageBatches:
 
     def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
         """Loss and accuracy of the test part."""
-        logits = classify_images(module, self.data.test, self.decision)
+        logits = classify_images(module, self.data.test, self.processor)
         labels = torch.from_numpy(self.data.test.labels)
         right = (logits.argmax(1) == labels).float().mean()
         return {
@@ -110,8 +110,8 @@ def train(
     a ``procedure`` every weight is trained. Raises `RecipeError`, `DataError`,
     `CheckpointError`, `UsageError`.
     """
-    decision = decision_of(entry, recipe, data)
-    batches = ImageBatches(data, decision, recipe.train)
+    processor = processor_of(entry, recipe, data)
+    batches = ImageBatches(data, processor, recipe.train)
     check_teacher(recipe, parent)
     procedure = procedure_of(recipe, procedure)
     procedure.check(recipe.train.epochs * batches.steps, from_parent=parent is not None)
@@ -128,46 +128,46 @@ def train(
             state=state,
             save=lambda: state.save(out / STATE),
             report=report,
-            initial=lambda name: _new(entry, recipe, len(decision.labels), f"{FINAL}{name}"),
+            initial=lambda name: _new(entry, recipe, len(processor.labels), f"{FINAL}{name}"),
             teacher=teacher_of(entry, recipe, parent),
         )
         module = procedure.train(learner, parent.weights if parent else None)
         facts = {
-            **_facts(data, decision, module, learner),
+            **_facts(data, processor, module, learner),
             "pruning": procedure.facts(module, parent),
             "parent_sha256": parent.weights_sha256 if parent else None,
         }
-        saved = _checkpoint(entry, recipe, decision, module, facts)
+        saved = _checkpoint(entry, recipe, processor, module, facts)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         (out / STATE).unlink()
         return saved
 
 
-def decision_of(entry: ModelEntry, recipe: Recipe, data: ImageSet) -> ImageDecision:
+def processor_of(entry: ModelEntry, recipe: Recipe, data: ImageSet) -> ImageProcessor:
     """The model's decision with the set's labels; `RecipeError` for another kind or size."""
     check_train(recipe.train, len(data.labels))
     if recipe.threads <= 0:
         raise RecipeError(f"threads is {recipe.threads}: it must be positive")
-    decision = entry.decision
-    if not isinstance(decision, ImageDecision):
+    processor = entry.processor
+    if not isinstance(processor, ImageProcessor):
         raise RecipeError(f"'{entry.name}' takes recordings, '{data.name}' is a set of images")
-    if (decision.side, decision.channels) != (data.side, data.channels):
+    if (processor.side, processor.channels) != (data.side, data.channels):
         raise RecipeError(
-            f"'{entry.name}' takes {decision.side} px with {decision.channels} channels, "
+            f"'{entry.name}' takes {processor.side} px with {processor.channels} channels, "
             f"'{data.name}' has {data.side} px with {data.channels}"
         )
-    return replace(decision, labels=data.labels)
+    return replace(processor, labels=data.labels)
 
 
-def classify_images(module: Any, part: ImageSplit, decision: ImageDecision) -> Tensor:
+def classify_images(module: Any, part: ImageSplit, processor: ImageProcessor) -> Tensor:
     """Logits [n, classes] of every image of ``part``, in eval mode."""
     module.eval()
     found = []
     with torch.no_grad():
         for start in range(0, len(part.labels), EVALUATION_BATCH):
             images = torch.from_numpy(part.images[start : start + EVALUATION_BATCH])
-            found.append(module.classify(normalise(images, decision)))
+            found.append(module.classify(normalise(images, processor)))
     return torch.cat(found)
 
 
@@ -177,9 +177,9 @@ def _new(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
 
 
 def _facts(
-    data: ImageSet, decision: ImageDecision, module: Any, learner: Learner
+    data: ImageSet, processor: ImageProcessor, module: Any, learner: Learner
 ) -> dict[str, Any]:
-    predictions = classify_images(module, data.test, decision).argmax(1).numpy()
+    predictions = classify_images(module, data.test, processor).argmax(1).numpy()
     return {
         "data_set": data.name,
         "data_sha256": data.sha256,
@@ -196,15 +196,15 @@ def _facts(
 def _checkpoint(
     entry: ModelEntry,
     recipe: Recipe,
-    decision: ImageDecision,
+    processor: ImageProcessor,
     module: Any,
     facts: Mapping[str, Any],
 ) -> Checkpoint:
     return Checkpoint(
         model=entry.name,
         weights={n: v.contiguous().numpy() for n, v in module.state_dict().items()},
-        signature=entry.signature(len(decision.labels)),
-        decision=decision,
+        signature=entry.signature(len(processor.labels)),
+        processor=processor,
         recipe=recipe,
         facts=facts,
     )

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.core.decision import Decision, Floats
+from tinyml.core.processor import Floats
+from tinyml.core.recording_processor import RecordingProcessor
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -68,14 +69,14 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float | None:
 
 
 def subject_metrics(
-    decision: Decision, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
+    processor: RecordingProcessor, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
 ) -> dict[str, Any]:
     """`label_metrics` of ``probabilities``, subject -> [classes], under one decision."""
     subjects = list(probabilities)
     return label_metrics(
-        decision.labels,
+        processor.labels,
         truths=[truths[subject] for subject in subjects],
-        predictions=[decision.label(probabilities[subject]) for subject in subjects],
+        predictions=[processor.postprocess(probabilities[subject]) for subject in subjects],
         worst=[float(probabilities[subject][0]) for subject in subjects],
     )
 

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError
+from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Array, ModelEntry
 from tinyml.models.data.recordings import folds_by_subject
 from tinyml.models.training.examples import Examples, classify
@@ -71,7 +72,7 @@ class Run:
 
     entry: ModelEntry
     recipe: Recipe
-    decision: Decision
+    processor: RecordingProcessor
     examples: Examples
     truths: Mapping[str, int]
     state: TrainState
@@ -91,7 +92,7 @@ class Run:
         """The module of ``part`` after its last epoch, continued where the state has it."""
         examples = self.examples
         chosen = examples.windows(training)
-        classes = len(self.decision.labels)
+        classes = len(self.processor.labels)
 
         def initial(name: str) -> Any:
             module = new_module(self.entry, self.recipe, classes, f"{part}{name}")
@@ -133,18 +134,18 @@ class Run:
         """
         if part not in self.state.finished:
             module = self.fit_part(part, title, training)
-            outputs = self.examples.outputs(module, self.decision, fold)
+            outputs = self.examples.outputs(module, self.processor, fold)
             if keep is not None:
                 keep(module, outputs)
             self.state.finish(part, outputs)
             self.save()
-        return self.examples.of_subjects(self.decision, fold, self.state.finished[part])
+        return self.examples.of_subjects(self.processor, fold, self.state.finished[part])
 
-    def decide(self, prefix: str, title: str, subjects: Sequence[str]) -> Decision:
+    def decide(self, prefix: str, title: str, subjects: Sequence[str]) -> RecordingProcessor:
         """The decision with thresholds chosen by inner folds of ``subjects`` alone."""
         count = self.recipe.train.threshold_folds
         if not count:
-            return self.decision
+            return self.processor
         among = set(subjects)
         kept = tuple(r for r in self.examples.data.recordings if r.subject in among)
         data = replace(self.examples.data, recordings=kept)
@@ -155,8 +156,8 @@ class Run:
             part = f"{prefix}thresholds {number}"
             step = f"{title}thresholds {number}/{count}"
             pooled |= self.out_of_fold(part, step, training, fold)
-        thresholds = choose_thresholds(self.decision, self.truths, pooled)
-        return replace(self.decision, thresholds=thresholds)
+        thresholds = choose_thresholds(self.processor, self.truths, pooled)
+        return replace(self.processor, thresholds=thresholds)
 
 
 def check_truths(truths: Mapping[str, int], labels: Sequence[str], subjects: Sequence[str]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.core.decision import Decision, Floats
 from tinyml.core.errors import DataError, ValidationError
+from tinyml.core.processor import Floats
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.data.recordings import Recording
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -27,15 +28,15 @@ def named(recording: str) -> Iterator[None]:
         raise type(error)(message, hint=error.hint) from error
 
 
-def cut_windows(decision: Decision, recording: Recording) -> Floats:
+def cut_windows(processor: RecordingProcessor, recording: Recording) -> Floats:
     """The windows [n, window] of ``recording``; a `DataError` names it."""
     with named(recording.id):
-        return decision.windows(*recording.load())
+        return processor.preprocess(*recording.load())
 
 
 def predict_recordings(
     classify_windows: Callable[[Floats], Floats],
-    decision: Decision,
+    processor: RecordingProcessor,
     recordings: Sequence[Recording],
     report: Report | None = None,
 ) -> list[Floats]:
@@ -47,22 +48,24 @@ def predict_recordings(
     """
     outputs: list[Floats] = []
     for done, recording in enumerate(recordings, 1):
-        windows = cut_windows(decision, recording)
+        windows = cut_windows(processor, recording)
         with named(recording.id):
-            outputs.append(decision.aggregate(classify_windows(windows)))
+            outputs.append(processor.aggregate(classify_windows(windows)))
         if report is not None:
             report({"title": "recordings", "done": done, "total": len(recordings)})
     return outputs
 
 
-def by_recording(decision: Decision, windows: Floats, counts: Iterable[int]) -> list[Floats]:
+def by_recording(
+    processor: RecordingProcessor, windows: Floats, counts: Iterable[int]
+) -> list[Floats]:
     """[n, classes] of the windows of recordings in turn, ``counts`` each -> [classes] each."""
     ends = np.cumsum(list(counts))
-    return [decision.aggregate(part) for part in np.split(windows, ends[:-1])]
+    return [processor.aggregate(part) for part in np.split(windows, ends[:-1])]
 
 
 def by_subject(
-    decision: Decision, subjects: Sequence[str], recordings: Sequence[Floats]
+    processor: RecordingProcessor, subjects: Sequence[str], recordings: Sequence[Floats]
 ) -> dict[str, Floats]:
     """Each recording's subject and probabilities [classes] -> subject -> [classes].
 
@@ -71,4 +74,4 @@ def by_subject(
     parts: dict[str, list[Floats]] = {}
     for subject, probabilities in zip(subjects, recordings, strict=True):
         parts.setdefault(subject, []).append(probabilities)
-    return {subject: decision.aggregate(np.stack(rows)) for subject, rows in parts.items()}
+    return {subject: processor.aggregate(np.stack(rows)) for subject, rows in parts.items()}

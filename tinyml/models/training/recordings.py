@@ -1,6 +1,6 @@
 """Training: a recipe and a set of recordings in, one checkpoint or cross-validation out.
 
-Windows make a recording and recordings a subject by the `Decision`. Statistics come from
+Windows make a recording and recordings a subject by the `RecordingProcessor`. Statistics come from
 the training subjects alone, thresholds from inner folds of them. The state of a run lies
 next to its results and is deleted when they are complete: stopped at any time, the same call
 continues and writes the same bytes.
@@ -20,11 +20,13 @@ from torch import nn
 
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import Decision, Floats, of_recordings
 from tinyml.core.errors import CheckpointError, RecipeError
 from tinyml.core.files import canonical_json, write_json
+from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
+from tinyml.core.recording_processor import RecordingProcessor, recording_processor
 from tinyml.core.spec import ModelEntry
+from tinyml.core.typed_json import to_json
 from tinyml.models.data.recordings import (
     RecordingSet,
     folds_by_subject,
@@ -75,22 +77,24 @@ def train(
     procedure begins with: its validation set stays the same (be that a fold), and so do its
     thresholds, since its weights have seen the subjects of every inner fold.
     """
-    decision = decision_of(entry, recipe, data)
+    processor = processor_of(entry, recipe, data)
     check_teacher(recipe, parent)
     with owned_folder(out), deterministic(recipe.threads):
         done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
             return done
-        run = _open(entry, recipe, decision, data, out / STATE, FINAL, report, parent, procedure)
+        run = _open(entry, recipe, processor, data, out / STATE, FINAL, report, parent, procedure)
         training, validation = _split(run.examples.data, recipe, parent)
-        check_truths(run.truths, decision.labels, training)
+        check_truths(run.truths, processor.labels, training)
         if parent is None:
-            decision = run.decide("", "", training)
+            processor = run.decide("", "", training)
         else:
-            decision = replace(decision, thresholds=of_recordings(parent.decision).thresholds)
+            processor = replace(
+                processor, thresholds=recording_processor(parent.processor).thresholds
+            )
         module = run.fit_part(FINAL, "training", training, validation)
-        outputs = run.examples.outputs(module, decision, validation)
-        saved = _checkpoint(run, module, decision, training, validation, outputs, parent)
+        outputs = run.examples.outputs(module, processor, validation)
+        saved = _checkpoint(run, module, processor, training, validation, outputs, parent)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
@@ -113,14 +117,14 @@ def cross_validate(
     thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
     and ``persons``. Continues, and raises, like `train`.
     """
-    decision = decision_of(entry, recipe, data)
+    processor = processor_of(entry, recipe, data)
     job = f"{folds} folds"
     with owned_folder(out), deterministic(recipe.threads):
         done = _finished_folds(out, recipe, data, folds, report)
         if done is not None:
             return done
         path = out / f"folds-{STATE}"
-        run = _open(entry, recipe, decision, data, path, job, report, procedure=procedure)
+        run = _open(entry, recipe, processor, data, path, job, report, procedure=procedure)
         groups = folds_by_subject(run.examples.data, folds, recipe.seed)
         rows, subjects = [], {}
         for number in range(1, folds + 1):
@@ -128,10 +132,10 @@ def cross_validate(
             rows.append(row)
             subjects.update(fold)
         result = {
-            "recipe": json.loads(canonical_json(recipe.to_json())),
+            "recipe": json.loads(canonical_json(to_json(recipe))),
             "model": entry.name,
             **_data_facts(run),
-            "pooled": _pooled(decision.labels, list(subjects.values())),
+            "pooled": _pooled(processor.labels, list(subjects.values())),
             "folds": rows,
             "persons": subjects,
         }
@@ -140,7 +144,7 @@ def cross_validate(
         return result
 
 
-def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decision:
+def processor_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> RecordingProcessor:
     """The model's decision with the set's labels and what the recipe may change of it.
 
     Raises `RecipeError` for a window that is not the model's, and for values of [train]
@@ -148,24 +152,24 @@ def decision_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> Decisi
     """
     _check_split(recipe)
     check_train(recipe.train, len(data.labels))
-    decision, wanted = of_recordings(entry.decision), recipe.decision
-    window_s = decision.window / decision.rate_hz if decision.rate_hz else 0.0
+    processor, wanted = recording_processor(entry.processor), recipe.decision
+    window_s = processor.window / processor.rate_hz if processor.rate_hz else 0.0
     if wanted.window_s and wanted.window_s != window_s:
-        takes = "the whole recording" if decision.whole else f"{window_s:g} s"
+        takes = "the whole recording" if processor.whole else f"{window_s:g} s"
         raise RecipeError(
             f"[decision] window_s is {wanted.window_s:g}, '{entry.name}' takes {takes}",
             hint="remove window_s: the window belongs to the model",
         )
-    if wanted.hop_s and (decision.whole or wanted.hop_s < 0):
+    if wanted.hop_s and (processor.whole or wanted.hop_s < 0):
         raise RecipeError(
             f"[decision] hop_s is {wanted.hop_s:g}: '{entry.name}' takes "
-            + ("the whole recording at once" if decision.whole else "a positive one")
+            + ("the whole recording at once" if processor.whole else "a positive one")
         )
     if wanted.aggregation not in ("mean", "max"):
         raise RecipeError(f"[decision] aggregation '{wanted.aggregation}' is neither mean nor max")
-    hop = max(1, round(wanted.hop_s * decision.rate_hz)) if wanted.hop_s else decision.hop
+    hop = max(1, round(wanted.hop_s * processor.rate_hz)) if wanted.hop_s else processor.hop
     aggregation: Literal["mean", "max"] = "max" if wanted.aggregation == "max" else "mean"
-    return replace(decision, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
+    return replace(processor, labels=data.labels, hop=hop, aggregation=aggregation, thresholds=())
 
 
 def _check_split(recipe: Recipe) -> None:
@@ -200,7 +204,7 @@ def _finished_folds(
         return None
     found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
     same = {
-        "recipe": canonical_json(found["recipe"]) == canonical_json(recipe.to_json()),
+        "recipe": canonical_json(found["recipe"]) == canonical_json(to_json(recipe)),
         "data": found["data_sha256"] == data.sha256,
         "number of folds": len(found["folds"]) == folds,
     }
@@ -218,7 +222,7 @@ def _finished_folds(
 def _open(
     entry: ModelEntry,
     recipe: Recipe,
-    decision: Decision,
+    processor: RecordingProcessor,
     data: RecordingSet,
     path: Path,
     job: str,
@@ -228,15 +232,15 @@ def _open(
 ) -> Run:
     """Read or begin the state, and compute the features."""
     state = open_state(path, job_of(job, parent), recipe, data.sha256, report)
-    fixed = new_module(entry, recipe, len(decision.labels), "front end")
-    examples = compute_examples(fixed, decision, data, report)
+    fixed = new_module(entry, recipe, len(processor.labels), "front end")
+    examples = compute_examples(fixed, processor, data, report)
     for text in examples.warnings:
         report({"event": "warning", "text": f"warning: {text}"})
     truths = subject_labels(data)
     return Run(
         entry=entry,
         recipe=recipe,
-        decision=decision,
+        processor=processor,
         examples=examples,
         truths=truths,
         state=state,
@@ -262,29 +266,29 @@ def _fold(
     """
     fold = groups[number - 1]
     training = sorted(subject for group in groups if group is not fold for subject in group)
-    check_truths(run.truths, run.decision.labels, training)
+    check_truths(run.truths, run.processor.labels, training)
     part, title = f"fold {number}", f"fold {number}/{len(groups)}"
-    decision = run.decide(f"{part} ", f"{title} ", training)
+    processor = run.decide(f"{part} ", f"{title} ", training)
     path = run.path.parent / fold_file(number)
     if not path.is_file():
         run.state.finished.pop(part, None)
 
     def keep(module: Any, outputs: Floats) -> None:
-        saved = _checkpoint(run, module, decision, training, fold, outputs)
+        saved = _checkpoint(run, module, processor, training, fold, outputs)
         replace(saved, facts={**saved.facts, "curves": _curves(run, part)}).save(path)
 
     outputs = run.out_of_fold(part, title, training, fold, keep)
-    metrics = subject_metrics(decision, run.truths, outputs)
+    metrics = subject_metrics(processor, run.truths, outputs)
     subjects = {
         subject: {
             "fold": number,
             "label": run.truths[subject],
-            "answer": decision.label(probabilities),
+            "answer": processor.postprocess(probabilities),
             "probabilities": [float(p) for p in probabilities],
         }
         for subject, probabilities in outputs.items()
     }
-    return {"thresholds": list(decision.thresholds), **metrics}, subjects
+    return {"thresholds": list(processor.thresholds), **metrics}, subjects
 
 
 def _curves(run: Run, part: str) -> dict[str, Any]:
@@ -305,20 +309,20 @@ def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[st
 def _checkpoint(
     run: Run,
     module: nn.Module,
-    decision: Decision,
+    processor: RecordingProcessor,
     training: Sequence[str],
     validation: Sequence[str],
     outputs: Floats,
     parent: Checkpoint | None = None,
 ) -> Checkpoint:
     """``module`` as a file; ``outputs`` [recordings, classes] are those of ``validation``."""
-    by_subject = run.examples.of_subjects(decision, validation, outputs)
-    metrics = subject_metrics(decision, run.truths, by_subject)
+    by_subject = run.examples.of_subjects(processor, validation, outputs)
+    metrics = subject_metrics(processor, run.truths, by_subject)
     return Checkpoint(
         model=run.entry.name,
         weights={name: value.numpy() for name, value in module.state_dict().items()},
-        signature=run.entry.signature(len(decision.labels)),
-        decision=decision,
+        signature=run.entry.signature(len(processor.labels)),
+        processor=processor,
         recipe=run.recipe,
         facts={
             **_facts(run, module, training, validation, metrics, parent),

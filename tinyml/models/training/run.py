@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from tinyml.core import checkpoint
 from tinyml.core.bundle_folder import check_outside
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import Floats
 from tinyml.core.errors import CheckpointError, RecipeError, UsageError, machine_errors
 from tinyml.core.files import resolved, sweep_files
 from tinyml.core.finite import LOUD, check_outputs
 from tinyml.core.folders import lock
+from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import ModelEntry
 from tinyml.models.training.fit import seed_of
@@ -68,7 +68,7 @@ def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
 
     Raises `CheckpointError` naming some of what does not fit.
     """
-    module: nn.Module = entry.build(len(saved.decision.labels))
+    module: nn.Module = entry.build(len(saved.processor.labels))
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in saved.weights.items()}
     wrong = [f"{name} is missing" for name in wanted if name not in found]

@@ -1,4 +1,4 @@
-"""The thresholds of a `Decision`, chosen on subjects that the model was not trained on."""
+"""A processor's thresholds, chosen on subjects that the model was not trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.core.decision import Decision, Floats
+from tinyml.core.processor import Floats
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.training.metrics import confusion, unweighted_average_recall, weighted_accuracy
 
 CANDIDATES = 2000
@@ -18,7 +19,7 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def choose_thresholds(
-    decision: Decision, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
+    processor: RecordingProcessor, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
 ) -> tuple[float, ...]:
     """One threshold per label but the last, from a coarse grid.
 
@@ -26,11 +27,11 @@ def choose_thresholds(
     smoothed over neighbouring thresholds: with few subjects the score is ragged, and a
     single peak is mostly chance where a plateau is not. Of equals, the middle one.
     """
-    count = len(decision.labels) - 1
+    count = len(processor.labels) - 1
     steps = max(2, min(FINEST, int(CANDIDATES ** (1 / count))))
     values = np.arange(1, steps + 1) / (steps + 1)
     candidates = list(itertools.product(values.tolist(), repeat=count))
-    scores = np.array([_score(decision, row, truths, probabilities) for row in candidates])
+    scores = np.array([_score(processor, row, truths, probabilities) for row in candidates])
     smooth = _smooth(scores.reshape((steps,) * count)).ravel()
     best = np.array(candidates)[smooth >= smooth.max() - 1e-9]
     distance = np.square(best - best.mean(axis=0)).sum(axis=1)
@@ -49,14 +50,14 @@ def _smooth(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _score(
-    decision: Decision,
+    processor: RecordingProcessor,
     thresholds: tuple[float, ...],
     truths: Mapping[str, int],
     probabilities: Mapping[str, Floats],
 ) -> float:
-    chosen = replace(decision, thresholds=thresholds)
-    predictions = [chosen.label(row) for row in probabilities.values()]
+    chosen = replace(processor, thresholds=thresholds)
+    predictions = [chosen.postprocess(row) for row in probabilities.values()]
     counts = confusion(
-        [truths[subject] for subject in probabilities], predictions, len(decision.labels)
+        [truths[subject] for subject in probabilities], predictions, len(processor.labels)
     )
-    return (weighted_accuracy(counts, decision.labels) + unweighted_average_recall(counts)) / 2
+    return (weighted_accuracy(counts, processor.labels) + unweighted_average_recall(counts)) / 2

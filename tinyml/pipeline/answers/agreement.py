@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.bundle import Agreement, Disagreement
-from tinyml.core.decision import AnyDecision, Floats
 from tinyml.core.finite import check_outputs
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.paired_difference import Difference, Metric, paired_difference
+from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.metrics import average_recall, share_right
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.held_out import HeldOut
@@ -27,21 +27,21 @@ def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report
     """
     wanted = np.load(reference)
     got = np.concatenate(list(_answers(held_out, engine, report)))
-    decision = held_out.decision
+    processor = held_out.processor
     want_units = held_out.of_unit(wanted)
-    wants = {name: decision.label(own) for name, own in want_units.items()}
-    gots = {name: decision.label(own) for name, own in held_out.of_unit(got).items()}
+    wants = {name: processor.postprocess(own) for name, own in want_units.items()}
+    gots = {name: processor.postprocess(own) for name, own in held_out.of_unit(got).items()}
     moved = tuple(
         Disagreement(
             name=name,
-            want=decision.labels[want],
-            got=decision.labels[gots[name]],
-            margin=decision.margin(want_units[name]),
+            want=processor.labels[want],
+            got=processor.labels[gots[name]],
+            margin=processor.margin(want_units[name]),
         )
         for name, want in wants.items()
         if want != gots[name]
     )
-    metric, measure = metric_of(decision)
+    metric, measure = metric_of(processor)
     return Agreement(
         engine=engine.name,
         unit=held_out.unit,
@@ -54,11 +54,11 @@ def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report
     )
 
 
-def metric_of(decision: AnyDecision) -> tuple[str, Metric]:
+def metric_of(processor: Processor) -> tuple[str, Metric]:
     """What labels are judged by: of images accuracy, of persons UAR, and how it is computed."""
     return (
         ("accuracy", share_right)
-        if isinstance(decision, ImageDecision)
+        if isinstance(processor, ImageProcessor)
         else ("UAR", average_recall)
     )
 
@@ -68,7 +68,7 @@ def _difference(
 ) -> Difference:
     rows = [(held_out.truths[name], want, gots[name]) for name, want in wants.items()]
     truths, before, after = np.array(rows).T
-    return paired_difference(metric, truths, before, after, len(held_out.decision.labels))
+    return paired_difference(metric, truths, before, after, len(held_out.processor.labels))
 
 
 def _answers(held_out: HeldOut, engine: Engine, report: Report) -> Iterator[Floats]:

@@ -12,7 +12,7 @@ from tinyml.core.recipe import Recipe
 
 if TYPE_CHECKING:
     from tinyml.core.checkpoint import Checkpoint
-    from tinyml.core.image_decision import ImageDecision
+    from tinyml.core.image_processor import ImageProcessor
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
 
@@ -37,9 +37,9 @@ def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) ->
 
 
 def image_set(
-    recipe: Recipe, root: Path | None, decision: ImageDecision, report: Report | None = None
+    recipe: Recipe, root: Path | None, processor: ImageProcessor, report: Report | None = None
 ) -> ImageSet:
-    """Load ``recipe``'s set as ``decision`` takes images: its side and channels.
+    """Load ``recipe``'s set as ``processor`` takes images: its side and channels.
 
     ``root`` and the errors as in `recording_set`; `DataError` for a set of recordings.
     """
@@ -53,8 +53,8 @@ def image_set(
     found: ImageSet = load(
         _options(recipe, root),
         recipe.seed,
-        side=decision.side,
-        channels=decision.channels,
+        side=processor.side,
+        channels=processor.channels,
         report=report,
     )
     return found

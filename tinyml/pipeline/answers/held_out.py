@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import AnyDecision, Decision, Floats, of_recordings
-from tinyml.core.image_decision import Bytes, ImageDecision
+from tinyml.core.image_processor import Bytes, ImageProcessor
+from tinyml.core.processor import Floats, Processor
+from tinyml.core.recording_processor import RecordingProcessor, recording_processor
 from tinyml.core.spec import Array, Signature
 from tinyml.models.data.recordings import subject_labels
 from tinyml.models.training.predict import by_recording, by_subject, cut_windows
@@ -30,7 +31,7 @@ class HeldOut(Protocol):
         """What is labelled: ``persons`` or ``images``."""
 
     @property
-    def decision(self) -> AnyDecision:
+    def processor(self) -> Processor:
         """What surrounds the graph."""
 
     @property
@@ -58,7 +59,7 @@ class Recordings:
     ``subjects`` is whose each recording is, ``truths`` what each subject is.
     """
 
-    decision: Decision
+    processor: RecordingProcessor
     windows: Floats
     counts: tuple[int, ...]
     subjects: tuple[str, ...]
@@ -75,8 +76,8 @@ class Recordings:
         np.save(path, self.windows)
 
     def of_unit(self, probabilities: Floats) -> dict[str, Floats]:
-        recordings = by_recording(self.decision, probabilities, self.counts)
-        return by_subject(self.decision, self.subjects, recordings)
+        recordings = by_recording(self.processor, probabilities, self.counts)
+        return by_subject(self.processor, self.subjects, recordings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Images:
     ``labels`` [n] of each.
     """
 
-    decision: ImageDecision
+    processor: ImageProcessor
     pixels: Bytes
     places: tuple[int, ...]
     labels: tuple[int, ...]
@@ -100,7 +101,7 @@ class Images:
         return len(self.pixels)
 
     def inputs(self, start: int, end: int) -> Floats:
-        return self.decision.inputs(self.pixels[start:end])
+        return self.processor.preprocess(self.pixels[start:end])
 
     def save(self, path: Path) -> None:
         np.save(path, self.pixels)
@@ -112,12 +113,12 @@ class Images:
         return [f"test image {place}" for place in self.places]
 
 
-def read_inputs(path: Path, decision: AnyDecision, batch: int) -> Iterator[Floats]:
+def read_inputs(path: Path, processor: Processor, batch: int) -> Iterator[Floats]:
     """The inputs that `HeldOut.save` wrote, in batches that are made when they are taken."""
     saved = np.load(path, mmap_mode="r")
     for start in range(0, len(saved), batch):
         part = np.array(saved[start : start + batch])
-        yield decision.inputs(part) if isinstance(decision, ImageDecision) else part
+        yield processor.preprocess(part) if isinstance(processor, ImageProcessor) else part
 
 
 def cases(held_out: HeldOut, signature: Signature, count: int) -> dict[str, dict[str, Array]]:
@@ -129,20 +130,20 @@ def cases(held_out: HeldOut, signature: Signature, count: int) -> dict[str, dict
 
 def held_out(saved: Checkpoint, data: Path | None, report: Report) -> HeldOut:
     """What ``saved`` was not trained on; `DataError` when the data is not there, or another."""
-    if isinstance(saved.decision, ImageDecision):
-        return _images(saved, saved.decision, data, report)
+    if isinstance(saved.processor, ImageProcessor):
+        return _images(saved, saved.processor, data, report)
     return _recordings(saved, data, report)
 
 
 def _images(
-    saved: Checkpoint, decision: ImageDecision, data: Path | None, report: Report
+    saved: Checkpoint, processor: ImageProcessor, data: Path | None, report: Report
 ) -> Images:
-    loaded = image_set(saved.recipe, data, decision, report)
+    loaded = image_set(saved.recipe, data, processor, report)
     check_same(saved, loaded, "check parity alone with `without_data`")
     count = len(loaded.test.labels)
     spread = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(int)
     pixels, labels = np.array(loaded.test.images[spread]), loaded.test.labels[spread]
-    return Images(decision, pixels, tuple(map(int, spread)), tuple(map(int, labels)))
+    return Images(processor, pixels, tuple(map(int, spread)), tuple(map(int, labels)))
 
 
 def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
@@ -151,13 +152,13 @@ def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordi
     check_same(saved, loaded, "check parity alone with `without_data`")
     left_out = set(saved.facts["left_out"])
     found = [r for r in loaded.recordings if r.subject in subjects and r.id not in left_out]
-    decision = of_recordings(saved.decision)
+    processor = recording_processor(saved.processor)
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
-        windows.append(cut_windows(decision, recording))
+        windows.append(cut_windows(processor, recording))
         report({"title": "validation recordings", "done": done, "total": len(found)})
     return Recordings(
-        decision=decision,
+        processor=processor,
         windows=np.concatenate(windows),
         counts=tuple(len(part) for part in windows),
         subjects=tuple(recording.subject for recording in found),

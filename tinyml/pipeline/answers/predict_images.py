@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.arrays import UNREADABLE
-from tinyml.core.decision import Floats
 from tinyml.core.errors import DataError, machine_errors
-from tinyml.core.image_decision import Bytes, ImageDecision
+from tinyml.core.image_processor import Bytes, ImageProcessor
+from tinyml.core.processor import Floats
 from tinyml.models.data.decode import decode
 
 ARRAYS = (".npy", ".npz")
@@ -31,25 +31,25 @@ class ImageAnswer:
 
 
 def answer_images(
-    files: Sequence[Path], decision: ImageDecision, answer: Callable[[Floats], Floats]
+    files: Sequence[Path], processor: ImageProcessor, answer: Callable[[Floats], Floats]
 ) -> list[ImageAnswer]:
     """One `ImageAnswer` per file, in order, after all of them were read; `DataError`."""
-    pixels = [read_pixels(file, decision) for file in files]
+    pixels = [read_pixels(file, processor) for file in files]
     return [
-        _answer(str(file), decision, answer(decision.inputs(image[None]))[0])
+        _answer(str(file), processor, answer(processor.preprocess(image[None]))[0])
         for file, image in zip(files, pixels, strict=True)
     ]
 
 
-def _answer(file: str, decision: ImageDecision, probabilities: Floats) -> ImageAnswer:
+def _answer(file: str, processor: ImageProcessor, probabilities: Floats) -> ImageAnswer:
     return ImageAnswer(
         file=file,
-        label=decision.labels[decision.label(probabilities)],
-        probabilities=dict(zip(decision.labels, map(float, probabilities), strict=True)),
+        label=processor.labels[processor.postprocess(probabilities)],
+        probabilities=dict(zip(processor.labels, map(float, probabilities), strict=True)),
     )
 
 
-def read_pixels(file: Path, decision: ImageDecision) -> Bytes:
+def read_pixels(file: Path, processor: ImageProcessor) -> Bytes:
     """uint8 [side, side, channels] of a photo, or of an array that has this shape already.
 
     Raises `DataError` naming a file that is missing, broken, or of another shape.
@@ -57,14 +57,14 @@ def read_pixels(file: Path, decision: ImageDecision) -> Bytes:
     if not file.is_file():
         raise DataError(f"no image at {file}", hint="give a jpg, png or bmp")
     if file.suffix.lower() in ARRAYS:
-        return _read_array(file, decision)
+        return _read_array(file, processor)
     with machine_errors(f"reading {file.name}"):
         content = file.read_bytes()
-    return decode(content, decision.side, decision.channels, name=str(file))
+    return decode(content, processor.side, processor.channels, name=str(file))
 
 
-def _read_array(file: Path, decision: ImageDecision) -> Bytes:
-    shape = (decision.side, decision.side, decision.channels)
+def _read_array(file: Path, processor: ImageProcessor) -> Bytes:
+    shape = (processor.side, processor.side, processor.channels)
     try:
         with file.open("rb") as stream:  # np.load leaves a file open that it cannot read
             loaded = np.load(stream, allow_pickle=False)

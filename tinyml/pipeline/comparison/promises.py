@@ -10,6 +10,7 @@ from typing import Any
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import TensorSpec
+from tinyml.core.typed_json import to_json
 from tinyml.modelfile.read import TensorSummary
 from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.comparison.files import Both, Contents, both
@@ -82,13 +83,13 @@ def _tensor(spec: TensorSpec | TensorSummary, full: bool) -> str:
     return text
 
 
-def compare_decisions(a: Bundle | None, b: Bundle | None) -> tuple[Both, ...]:
+def compare_processors(a: Bundle | None, b: Bundle | None) -> tuple[Both, ...]:
     """Every setting of what surrounds the graph."""
-    return both(_decision(a), _decision(b))
+    return both(_processor(a), _processor(b))
 
 
-def _decision(bundle: Bundle | None) -> dict[str, str]:
-    data = bundle.decision.to_json() if bundle is not None and bundle.decision else {}
+def _processor(bundle: Bundle | None) -> dict[str, str]:
+    data = to_json(bundle.processor) if bundle is not None and bundle.processor else {}
     return {name: _text(value) for name, value in data.items()}
 
 

@@ -134,10 +134,10 @@ def confusion(
 
 def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> list[int] | None:
     """The class of each sample, by the model's own decision where it has one."""
-    output, decision = subject.signature.outputs[0].name, subject.decision
+    output, processor = subject.signature.outputs[0].name, subject.processor
 
     def chosen(answer: Array) -> int:
-        return int(decision.label(answer) if decision else np.argmax(answer))
+        return int(processor.postprocess(answer) if processor else np.argmax(answer))
 
     found = [session.run(sample)[output][0] for sample in samples]
     return list(map(chosen, found)) if all(map(is_finite, found)) else None

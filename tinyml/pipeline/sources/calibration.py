@@ -11,9 +11,9 @@ import numpy as np
 
 from tinyml.core.arrays import check_inputs, rows_of
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.decision import of_recordings
 from tinyml.core.errors import UsageError
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.image_processor import ImageProcessor
+from tinyml.core.recording_processor import recording_processor
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
@@ -72,8 +72,8 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
         )
     name = saved.signature.inputs[0].name
     rows = (
-        _images(saved, saved.decision, data, count, report)
-        if isinstance(saved.decision, ImageDecision)
+        _images(saved, saved.processor, data, count, report)
+        if isinstance(saved.processor, ImageProcessor)
         else _windows(saved, data, count)
     )
     what = f"the training part of {saved.recipe.data.set}"
@@ -81,12 +81,12 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
 
 
 def _images(
-    saved: Checkpoint, decision: ImageDecision, root: Path | None, count: int, report: Report
+    saved: Checkpoint, processor: ImageProcessor, root: Path | None, count: int, report: Report
 ) -> Array:
-    loaded = image_set(saved.recipe, root, decision, report)
+    loaded = image_set(saved.recipe, root, processor, report)
     check_same(saved, loaded, INSTEAD)
     images = loaded.training.images
-    return decision.inputs(np.array(images[spread(len(images), count)]))
+    return processor.preprocess(np.array(images[spread(len(images), count)]))
 
 
 def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
@@ -95,10 +95,10 @@ def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
     loaded = recording_set(saved.recipe, root)
     check_same(saved, loaded, INSTEAD)
     seen = [r for r in loaded.recordings if r.subject not in held_out and r.id not in left_out]
-    decision = of_recordings(saved.decision)
+    processor = recording_processor(saved.processor)
     # A window each, from as many subjects as can be: to cut all of them adds hours, not ranges.
     chosen = [seen[place] for place in spread(len(seen), count)]
-    windows = np.concatenate([cut_windows(decision, recording) for recording in chosen])
+    windows = np.concatenate([cut_windows(processor, recording) for recording in chosen])
     return np.asarray(windows[spread(len(windows), count)])
 
 

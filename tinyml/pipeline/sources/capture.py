@@ -21,10 +21,10 @@ import numpy as np
 
 from tinyml.core import checkpoint
 from tinyml.core.bundle import REFERENCE, StageParity
-from tinyml.core.decision import AnyDecision
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_json
 from tinyml.core.parts import OUTPUT, STAGE
+from tinyml.core.processor import Processor
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
@@ -98,12 +98,12 @@ def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
     if job["weights"] is None:
         module = load_module(entry, saved)
     else:
-        module = entry.build(len(saved.decision.labels)).eval()
+        module = entry.build(len(saved.processor.labels)).eval()
         load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
     captured = capture_or_locate(module, saved.signature, entry.stages, folder)
     finish(captured, answers(module, captured, entry.stages, folder), folder)
     if (folder / HELD_OUT).exists():
-        np.save(folder / PROBABILITIES, _probabilities(module, saved.decision, folder))
+        np.save(folder / PROBABILITIES, _probabilities(module, saved.processor, folder))
 
 
 def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
@@ -158,14 +158,14 @@ def rows_of(
     return rows
 
 
-def _probabilities(module: nn.Module, decision: AnyDecision, folder: Path) -> Array:
+def _probabilities(module: nn.Module, processor: Processor, folder: Path) -> Array:
     """[inputs, classes] of the module in eval mode, in batches."""
     from tinyml.models.training.run import classify_windows
     from tinyml.pipeline.answers.held_out import read_inputs
 
     answer = classify_windows(module)
     return np.concatenate(
-        [answer(part) for part in read_inputs(folder / HELD_OUT, decision, BATCH)]
+        [answer(part) for part in read_inputs(folder / HELD_OUT, processor, BATCH)]
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tinyml.core.bundle import Agreement, Metric
-from tinyml.core.decision import AnyDecision
+from tinyml.core.processor import Processor
 from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources.calibration import Calibration
@@ -31,7 +31,7 @@ class Subject:
     name: str
     signature: Signature
     stages: tuple[str, ...]
-    decision: AnyDecision | None
+    processor: Processor | None
     labels: tuple[str, ...]
     facts: Mapping[str, Any]
     front_end: str | None = None

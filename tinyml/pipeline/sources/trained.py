@@ -17,6 +17,7 @@ from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Arrays, ModelEntry, Signature
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
@@ -79,7 +80,7 @@ class TrainedSource:
     def _subject(self) -> Subject:
         saved, entry = self.checkpoint, self.entry
         facts: Mapping[str, Any] = {
-            "recipe": saved.recipe.to_json(),
+            "recipe": to_json(saved.recipe),
             "recipe_id": saved.recipe.id,
             "training": dict(saved.facts),
             "scalogram": entry.scalogram,
@@ -88,8 +89,8 @@ class TrainedSource:
             name=saved.model,
             signature=saved.signature,
             stages=entry.stages,
-            decision=saved.decision,
-            labels=saved.decision.labels,
+            processor=saved.processor,
+            labels=saved.processor.labels,
             facts=facts,
             front_end=entry.front_end,
             domain=entry.domain,
@@ -134,8 +135,8 @@ def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry
     empty = Checkpoint(
         model=name,
         weights={},
-        signature=entry.signature(len(entry.decision.labels)),
-        decision=entry.decision,
+        signature=entry.signature(len(entry.processor.labels)),
+        processor=entry.processor,
         recipe=Recipe(name=f"{name} with given weights", model=name),
         facts={},
     )
@@ -148,5 +149,5 @@ def sample_for(entry: ModelEntry, path: Path | None) -> Arrays | None:
         return None
     sample = read_npz(path)
     check_finite("the sample's", sample, hint=FINITE_SAMPLE)
-    entry.signature(len(entry.decision.labels)).check_inputs(sample)
+    entry.signature(len(entry.processor.labels)).check_inputs(sample)
     return sample

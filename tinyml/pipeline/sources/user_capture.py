@@ -26,6 +26,7 @@ from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.parts import OUTPUT, STAGE, Joined, Key, Part, parts_of
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import POLICIES, largest_error
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
@@ -76,7 +77,7 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
         judged = _Judged(module, exact, signature, tuple(captured.stages), joined(captured))
         judged.add_cases(sample)
         judged.reference.save(folder / REFERENCE)
-        more = {"signature": signature.to_json(), "stages": list(captured.stages)}
+        more = {"signature": to_json(signature), "stages": list(captured.stages)}
         finish(captured, judged.reference, folder, **more, not_judged=judged.left_out)
         if (folder / DATA).exists():
             _predict(module, signature, folder)

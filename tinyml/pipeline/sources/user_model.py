@@ -16,6 +16,7 @@ from tinyml.core.export_settings import NCHW
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature
+from tinyml.core.typed_json import from_json
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
@@ -161,7 +162,7 @@ def _subject(name: str, asked: Asked, work: Path, run: RunChild) -> Subject:
             hint="the user's code must not end its process (os._exit)",
         )
     captured = json.loads(path.read_text(encoding="utf-8"))
-    signature = Signature.from_json(captured["signature"])
+    signature = from_json(Signature, captured["signature"])
     _check_labels(asked.labels, signature)
     if asked.measuring is not None:
         check_pytorch(asked.measuring, work, run)
@@ -169,7 +170,7 @@ def _subject(name: str, asked: Asked, work: Path, run: RunChild) -> Subject:
         name=name,
         signature=signature,
         stages=tuple(captured["stages"]),
-        decision=None,
+        processor=None,
         labels=asked.labels,
         facts={
             "recipe": None,
@@ -195,8 +196,8 @@ def _accuracy(
 ) -> Accuracy:
     if asked.measuring is None:
         return Accuracy(note=NOTE)
-    signature = Signature.from_json(
-        json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["signature"]
+    signature = from_json(
+        Signature, json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["signature"]
     )
     return Accuracy(metrics=measure(asked.measuring, signature, engines, work, run, report))
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import tinyml
 from tinyml import board_scripts
-from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ModelFile, Parity
+from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ListedFile, ModelFile, Parity
 from tinyml.core.files import sha256, write_json, write_text
-from tinyml.core.image_decision import ImageDecision
+from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.versions import version_of
 from tinyml.pages.card import model_card
 from tinyml.pipeline.sources.source import Subject
@@ -51,7 +51,7 @@ def assemble(
         model=subject.name,
         target=target,
         signature=subject.signature,
-        decision=subject.decision,
+        processor=subject.processor,
         models=models,
         parity=parity,
         stages=subject.stages,
@@ -72,13 +72,13 @@ def assemble(
 
 def _takes_files(subject: Subject) -> bool:
     """Whether `run.py` can feed the model: it squeezes no recording to a number of points."""
-    decision = subject.decision
-    return decision is None or isinstance(decision, ImageDecision) or not decision.whole
+    processor = subject.processor
+    return not (isinstance(processor, RecordingProcessor) and processor.whole)
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
+def _files(folder: Path) -> dict[str, ListedFile]:
     return {
-        path.name: {"size": path.stat().st_size, "sha256": sha256(path)}
+        path.name: ListedFile(path.stat().st_size, sha256(path))
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }

@@ -27,6 +27,7 @@ from tinyml.core.folders import new_folder
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import Array
+from tinyml.core.typed_json import to_json
 from tinyml.modelfile.cut import cut_file
 from tinyml.pages.divergence import divergence_plot
 from tinyml.pipeline.answers import reference
@@ -66,7 +67,7 @@ def keep_failed(
         for path in (*(work / name for name in KEPT), *(work / capture.LOGS).iterdir()):
             if path.exists():
                 shutil.copy(path, kept)
-        text = json.dumps(proof.to_json(), indent=2)
+        text = json.dumps(to_json(proof), indent=2)
         (kept / "parity.json").write_text(text, encoding="utf-8")
         try:
             divergence_plot(proof, kept / PICTURE)

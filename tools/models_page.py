@@ -1,4 +1,4 @@
-"""Write README's tables from the registries: ``python tools/readme_tables.py [--check]``."""
+"""Write the tables of docs/models.md: ``python tools/models_page.py [--check]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyml.core import registry
 from tinyml.core.target import all_targets
 from tinyml.models.table import read_table
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 
 
 def models() -> str:
@@ -55,8 +55,8 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    before = README.read_text(encoding="utf-8")
+    before = PAGE.read_text(encoding="utf-8")
     after = filled(before)
     if "--check" in sys.argv and after != before:
-        sys.exit("README's tables are stale: make tables")
-    README.write_text(after, encoding="utf-8")
+        sys.exit("the tables of docs/models.md are stale: make tables")
+    PAGE.write_text(after, encoding="utf-8")

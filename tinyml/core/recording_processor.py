@@ -1,31 +1,23 @@
-"""All that surrounds the graph: how a recording becomes windows, and windows an answer.
-
-Training, evaluation, prediction and the board go through one `Decision`, so no step
-outside the graph can differ between them.
-"""
+"""How a recording becomes windows, and the probabilities of windows a label."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinyml.core.errors import DataError, InputError
 from tinyml.core.finite import check_finite, is_finite
-from tinyml.core.image_decision import KIND as IMAGE
-from tinyml.core.image_decision import ImageDecision, check_probabilities
+from tinyml.core.processor import Floats, Processor, check_probabilities
 
-Floats = NDArray[np.float32]
 FULL_SCALE = "samples have full scale 1: divide them by the largest value of their format"
 RESAMPLER = "polyphase windowed sinc, Kaiser beta 5 (scipy.signal.resample_poly)"
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RecordingProcessor(Processor):
     """From samples to a label.
 
     labels         class names, worst first
@@ -38,6 +30,7 @@ class Decision:
     thresholds     one per label but the last: the first label, worst first, whose
                    probability reaches its threshold is the answer, else the last;
                    empty means the most probable label
+    resampler      how samples come to ``rate_hz``, in words
     """
 
     labels: tuple[str, ...]
@@ -48,6 +41,8 @@ class Decision:
     whole: bool = False
     aggregation: Literal["mean", "max"] = "mean"
     thresholds: tuple[float, ...] = ()
+    resampler: str = RESAMPLER
+    kind: Literal["recording"] = "recording"
 
     def __post_init__(self) -> None:
         if self.thresholds and len(self.thresholds) != len(self.labels) - 1:
@@ -61,7 +56,7 @@ class Decision:
         if self.aggregation not in ("mean", "max"):
             raise InputError(f"aggregation '{self.aggregation}' is neither mean nor max")
 
-    def windows(self, samples: Floats, rate_hz: int) -> Floats:
+    def preprocess(self, samples: Floats, rate_hz: int) -> Floats:
         """Cut ``samples`` [time], full scale 1, into windows [n, window].
 
         Raises `DataError` for a recording that is too short, too slow, silent or not finite.
@@ -106,11 +101,8 @@ class Decision:
         pool = np.mean if self.aggregation == "mean" else np.max
         return np.asarray(pool(probabilities.astype(np.float64), axis=0), np.float32)
 
-    def label(self, probabilities: Floats) -> int:
-        """The index in ``labels`` that ``probabilities`` [classes] stand for.
-
-        Raises `ValidationError` where one is not finite: no label follows from that.
-        """
+    def postprocess(self, probabilities: Floats) -> int:
+        """As `Processor.postprocess`, by the thresholds."""
         check_probabilities(self.labels, probabilities)
         for index, threshold in enumerate(self.thresholds):
             if probabilities[index] >= threshold:
@@ -122,42 +114,16 @@ class Decision:
         if not self.thresholds:
             ordered = np.sort(probabilities)
             return float(ordered[-1] - ordered[-2])
-        until = min(self.label(probabilities) + 1, len(self.thresholds))
+        until = min(self.postprocess(probabilities) + 1, len(self.thresholds))
         gaps = [abs(float(probabilities[i]) - self.thresholds[i]) for i in range(until)]
         return min(gaps)
 
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        return data | {
-            "labels": list(self.labels),
-            "thresholds": list(self.thresholds),
-            "resampler": RESAMPLER,
-        }
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Decision:
-        fields = {name: data[name] for name in cls.__slots__}
-        for name in ("window", "hop", "rate_hz", "min_rate_hz"):
-            if not isinstance(fields[name], int):
-                raise InputError(f"{name} {fields[name]!r} is not a whole number")
-        fields["labels"] = tuple(fields["labels"])
-        fields["thresholds"] = tuple(fields["thresholds"])
-        return cls(**fields)
-
-
-AnyDecision = Decision | ImageDecision
-
-
-def read_decision(data: Mapping[str, Any]) -> AnyDecision:
-    """The decision that ``to_json`` of either kind gave."""
-    return ImageDecision.from_json(data) if data.get("kind") == IMAGE else Decision.from_json(data)
-
-
-def of_recordings(decision: AnyDecision) -> Decision:
-    """``decision``, when it is about recordings; `InputError` when it is about images."""
-    if isinstance(decision, ImageDecision):
+def recording_processor(processor: Processor) -> RecordingProcessor:
+    """``processor``, when it is of recordings; `InputError` when it is of images."""
+    if not isinstance(processor, RecordingProcessor):
         raise InputError("the model takes images, not recordings")
-    return decision
+    return processor
 
 
 def window_starts(size: int, window: int, hop: int) -> list[int]:

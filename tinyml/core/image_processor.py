@@ -1,44 +1,39 @@
-"""All that surrounds an image classifier's graph: from pixels to its input, and to a label."""
+"""How pixels become an image classifier's input, and its probabilities a label."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.core.errors import DataError, InputError, ValidationError
+from tinyml.core.errors import DataError, InputError
 from tinyml.core.finite import check_finite
+from tinyml.core.processor import Floats, Processor, check_probabilities
 
-Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-KIND = "image"
 RESAMPLER = "shorter side to the side by Pillow's antialiased bilinear filter, centre cropped"
 # Mean and standard deviation of ImageNet's pixels, as its published weights expect them.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def check_probabilities(labels: Sequence[str], probabilities: Floats) -> None:
-    """Raise `ValidationError` for the first of ``labels`` whose probability is not finite."""
-    named = dict(zip(labels, probabilities, strict=False))
-    check_finite("the probability of", named, error=ValidationError)
-
-
 @dataclass(frozen=True, slots=True)
-class ImageDecision:
+class ImageProcessor(Processor):
     """From pixels to a label: the most probable one.
 
     labels     class names
     side       height and width of the graph's input in pixels
     mean, std  per channel, of pixels at full scale 1: the graph takes (pixel - mean) / std
+    resampler  how images come to ``side``, in words
     """
 
     labels: tuple[str, ...]
     side: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    resampler: str = RESAMPLER
+    kind: Literal["image"] = "image"
 
     def __post_init__(self) -> None:
         for channel, pair in enumerate(zip(self.mean, self.std, strict=False)):
@@ -51,7 +46,7 @@ class ImageDecision:
         """Colour channels: 1 or 3."""
         return len(self.mean)
 
-    def inputs(self, images: Bytes) -> Floats:
+    def preprocess(self, images: Bytes) -> Floats:
         """uint8 [n, side, side, channels] -> float32 [n, channels, side, side]; `DataError`."""
         if images.dtype != np.uint8 or images.shape[1:] != (self.side, self.side, self.channels):
             raise DataError(
@@ -67,11 +62,8 @@ class ImageDecision:
         scale, offset = 1 / (255 * std), -np.asarray(self.mean) / std
         return scale.astype(np.float32), offset.astype(np.float32)
 
-    def label(self, probabilities: Floats) -> int:
-        """The index in ``labels`` of the largest of ``probabilities`` [classes].
-
-        Raises `ValidationError` where one is not finite: no label follows from that.
-        """
+    def postprocess(self, probabilities: Floats) -> int:
+        """As `Processor.postprocess`: the most probable label."""
         check_probabilities(self.labels, probabilities)
         return int(np.argmax(probabilities))
 
@@ -79,18 +71,3 @@ class ImageDecision:
         """By how much the first label is more probable than the second."""
         ordered = np.sort(probabilities)
         return float(ordered[-1] - ordered[-2])
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": KIND,
-            "labels": list(self.labels),
-            "side": self.side,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "resampler": RESAMPLER,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ImageDecision:
-        lists = {name: tuple(data[name]) for name in ("labels", "mean", "std")}
-        return cls(side=data["side"], **lists)
