@@ -156,3 +156,72 @@ def test_no_process_is_started_without_a_step(monkeypatch: pytest.MonkeyPatch) -
         own.run([], 60)
     own.close()
     assert not started
+
+
+def apart(worker: Worker, folder: Path, source: str, timeout_s: float = 60) -> Child:
+    """A step in a fork of a process that imported the module ``loaded``."""
+    if not (folder / "loaded.py").exists():
+        (folder / "loaded.py").write_text("", encoding="utf-8")
+    made = step(folder, "apart", source)
+    worker.run_apart(made, timeout_s, imports="loaded", meanwhile=["meanwhile"])
+    return made
+
+
+def test_a_step_apart_is_a_fork_whose_changes_no_other_step_sees(
+    worker: Worker, tmp_path: Path
+) -> None:
+    (tmp_path / "meanwhile.py").write_text("", encoding="utf-8")
+    source = "import os, sys\nprint('loaded' in sys.modules)\nsys.path = os.path = None"
+    own = apart(worker, tmp_path, source)
+    assert own.log.read_text(encoding="utf-8") == "True\n"
+    names = "[name in sys.modules for name in ('loaded', 'meanwhile', 'apart')]"
+    after = step(tmp_path, "after", f"import os, sys\nprint(bool(os.path and sys.path), {names})")
+    worker.run([after], 60)
+    assert after.log.read_text(encoding="utf-8") == "True [True, True, False]\n"
+
+
+@pytest.mark.parametrize("why", ["a step before it", "a thread", "an import that fails"])
+def test_a_step_apart_is_a_new_process_where_a_fork_is_not_safe(
+    worker: Worker, tmp_path: Path, why: str
+) -> None:
+    if why == "a step before it":
+        worker.run([step(tmp_path, "first", PID)], 60)
+    elif why == "a thread":
+        waiting = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True)"
+        (tmp_path / "loaded.py").write_text(f"{waiting}.start()", encoding="utf-8")
+    else:
+        (tmp_path / "loaded.py").write_text("raise OSError", encoding="utf-8")
+    own = apart(worker, tmp_path, "import os, sys\nprint('loaded' in sys.modules, os.getppid())")
+    assert own.log.read_text(encoding="utf-8") == f"False {os.getpid()}\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("import os\nos.abort()", MachineError, "SIGABRT"),
+        ("raise ValueError('no such layer')", ExportError, "ValueError: no such layer"),
+        ("raise SystemExit('no such layer')", ExportError, "failed: no such layer"),
+        ("import time\ntime.sleep(600)", MachineError, "did not finish within 5 s"),
+    ],
+    ids=["crash", "exception", "words", "hang"],
+)
+def test_a_step_apart_that_fails_is_told_and_nothing_is_left(
+    worker: Worker, tmp_path: Path, source: str, kind: type[Exception], message: str
+) -> None:
+    started = "import os, subprocess\nwith open('{}', 'w') as out:\n    print(os.getpid(), "
+    started += "subprocess.Popen(['sleep', '600']).pid, file=out)\n"
+    pids = tmp_path / "pids"
+    with pytest.raises(kind, match=message):
+        apart(worker, tmp_path, started.format(pids) + source, timeout_s=5)
+    for own in pids.read_text(encoding="utf-8").split():
+        assert_gone(int(own))
+
+
+def test_a_step_apart_keeps_to_the_limit_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(memory_limit, "STUCK_S", 1.0)
+    for source in ("bytearray(1 << 30)", STUCK):
+        with Worker(256) as own, pytest.raises(MachineError, match="may use 256 MB"):
+            apart(own, tmp_path, source)

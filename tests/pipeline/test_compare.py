@@ -15,9 +15,9 @@ from tinyml.core.bundle import Agreement, Metric, Parity
 from tinyml.core.errors import BundleError, InputError, MissingExtraError
 from tinyml.core.paired_difference import Difference
 from tinyml.core.spec import TensorSpec
+from tinyml.pipeline import compare_files
 from tinyml.pipeline.compare import Comparison, compare
-from tinyml.pipeline.comparison import files as compare_files
-from tinyml.pipeline.comparison.text import sections
+from tinyml.pipeline.compare_text import sections
 
 
 def silent(_: object) -> None:

@@ -16,10 +16,10 @@ from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Measurement, Process
 from tinyml.device.measure import Job
+from tinyml.pipeline import compare_latency
 from tinyml.pipeline.compare import Comparison, compare
-from tinyml.pipeline.comparison import latency as compare_latency
-from tinyml.pipeline.comparison.latency import LatencyPair, Timing
-from tinyml.pipeline.comparison.text import sections
+from tinyml.pipeline.compare_latency import LatencyPair, Timing
+from tinyml.pipeline.compare_text import sections
 
 CONDITIONS = {"device": "this machine", "threads": 1, "governor": "performance"}
 

@@ -23,7 +23,7 @@ from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.assert_parity import assert_parity
-from tinyml.pipeline.comparison.promises import compare_parity
+from tinyml.pipeline.compare_metadata import compare_parity
 from tinyml.pipeline.declared_rows import check_rows, program_rows
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.verify import check_signature, verify

@@ -19,7 +19,7 @@ from tinyml.core.target import Target, all_targets, find_target
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
-from tinyml.pipeline.comparison.latency import Timing
+from tinyml.pipeline.compare_latency import Timing
 from tinyml.pipeline.links import open_link
 
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'

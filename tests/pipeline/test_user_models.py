@@ -20,7 +20,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.bench import bench
-from tinyml.pipeline.comparison.latency import stored
+from tinyml.pipeline.compare_latency import stored
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify

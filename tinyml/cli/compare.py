@@ -34,8 +34,8 @@ def command(
     """
     from tinyml.pages.tables import paragraph
     from tinyml.pipeline.compare import compare
-    from tinyml.pipeline.comparison.latency import Timing
-    from tinyml.pipeline.comparison.text import sections
+    from tinyml.pipeline.compare_latency import Timing
+    from tinyml.pipeline.compare_text import sections
 
     timing = Timing(repeats, runs, threads) if bench else None
     with progress(as_json=False) as report:

@@ -1,26 +1,31 @@
 """One child process for all of an export's own steps: each package is imported once.
 
 A step is a module that is run as a program, as in `tinyml.core.subprocesses`; importing torch and
-the converters takes longer than most steps. A user's code is never run here.
+the converters takes longer than most steps. A user's code is never run here, but in a fork of this
+process that is made before its first step (`Worker.run_apart`).
 
-The parent sends one line of JSON a step and reads the step's exit code from the other pipe.
+The parent sends one line of JSON a step and reads the step's exit code from the other pipe; of a
+step that runs apart the process id comes first, or 0 where it is safer in a new process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from tinyml.core.errors import machine_errors
 from tinyml.core.memory_limit import Stuck, out_of_memory
@@ -34,6 +39,7 @@ from tinyml.core.subprocesses import (
     environment,
     failure,
     late,
+    run_child,
     run_module,
 )
 
@@ -60,6 +66,24 @@ class Worker(AbstractContextManager["Worker"]):
             with machine_errors(f"running {step.module}"):
                 self._run(step, timeout_s)
 
+    def run_apart(
+        self, step: Child, timeout_s: float, *, imports: str, meanwhile: Sequence[str] = ()
+    ) -> None:
+        """Run ``step``, which may do anything, within ``timeout_s`` in a process of its own.
+
+        It is a fork of this one, if that has run no step yet, with the module ``imports`` imported:
+        importing torch takes longer than most captures. This process imports the modules
+        ``meanwhile`` until it ends. Raises as `run`.
+        """
+        if self._process is not None or not self._forked(step, timeout_s, imports, meanwhile):
+            run_child(
+                step.module,
+                [*step.arguments],
+                log=step.log,
+                timeout_s=timeout_s,
+                memory_mb=self.memory_mb,
+            )
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -76,31 +100,68 @@ class Worker(AbstractContextManager["Worker"]):
     def _run(self, step: Child, timeout_s: float) -> None:
         if self._process is not None and self._process.poll() is not None:
             self.close()  # it died between two steps
+        with self._asked(step) as (process, report):
+            until = time.monotonic() + timeout_s
+            code = self._answer(process, process.pid, step, until, timeout_s)
+            if code:
+                raise failure(step, code, report, self.memory_mb)
+
+    def _forked(
+        self, step: Child, timeout_s: float, imports: str, meanwhile: Sequence[str]
+    ) -> bool:
+        """Whether it could be run in a fork."""
+        apart = {"imports": imports, "meanwhile": list(meanwhile)}
+        with machine_errors(f"running {step.module}"), self._asked(step, apart) as asked:
+            process, report = asked
+            until = time.monotonic() + timeout_s
+            pid = self._answer(process, process.pid, step, until, timeout_s)
+            if pid <= 0:
+                return False
+            code = self._answer(process, pid, step, until, timeout_s)
+            if code:
+                raise failure(step, code, report, self.memory_mb)
+        return True
+
+    @contextlib.contextmanager
+    def _asked(
+        self, step: Child, apart: dict[str, Any] | None = None
+    ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """The process, which was asked for ``step``, and where an error is reported.
+
+        Whatever happens in the block ends the process.
+        """
         step.log.parent.mkdir(parents=True, exist_ok=True)
         process = self._process or self._start(step.log)
         self._steps += 1
         report = self._folder / f"{self._steps}.json"
-        request = [step.module, list(step.arguments), str(step.log.absolute()), str(report)]
+        request = {
+            "module": step.module,
+            "arguments": list(step.arguments),
+            "log": str(step.log.absolute()),
+            "report": str(report),
+            "apart": apart,
+        }
+        assert process.stdin is not None
         try:
-            code = self._ask(process, request, step, timeout_s)
-            if code:
-                raise failure(step, code, report, self.memory_mb)
+            with contextlib.suppress(BrokenPipeError):  # its end is the answer
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
+            yield process, report
         except BaseException:
             self.close()
             raise
 
-    def _ask(
-        self, process: subprocess.Popen[bytes], request: object, step: Child, timeout_s: float
+    def _answer(
+        self,
+        process: subprocess.Popen[bytes],
+        runs: int,
+        step: Child,
+        until: float,
+        timeout_s: float,
     ) -> int:
-        """The exit code of ``step``, or of the process that died of it."""
-        assert process.stdin is not None
+        """What it answers, or the exit code of the process that died; ``runs``: who is watched."""
         assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return process.wait() or 1
-        until, stuck = time.monotonic() + timeout_s, Stuck(process.pid, self.memory_mb)
+        stuck = Stuck(runs, self.memory_mb)
         while not select.select([process.stdout], [], [], LOOK_S)[0]:
             if time.monotonic() > until:
                 raise late(step, timeout_s)
@@ -143,10 +204,75 @@ def main(arguments: list[str]) -> None:
     _take(os.open(os.devnull, os.O_RDONLY), 0)
     begin(parent, int(memory_mb))
     for line in requests:
-        module, given, log, report = json.loads(line)
-        code = _step(module, given, Path(log), Path(report), int(memory_mb))
-        _answer(answers, code)
-        gc.collect()
+        asked = json.loads(line)
+        run = partial(
+            _step,
+            asked["module"],
+            asked["arguments"],
+            Path(asked["log"]),
+            Path(asked["report"]),
+            int(memory_mb),
+        )
+        if asked["apart"] is None:
+            _answer(answers, run())
+            gc.collect()
+        else:
+            _apart(run, requests, answers, int(memory_mb), **asked["apart"])
+
+
+def _apart(
+    run: Callable[[], int],
+    requests: IO[bytes],
+    answers: IO[bytes],
+    memory_mb: int,
+    *,
+    imports: str,
+    meanwhile: Sequence[str],
+) -> None:
+    """Fork into ``run``, answer with the process id and then its exit code; 0: it was not safe."""
+    gc.disable()
+    if not _imported(imports):
+        _answer(answers, 0)
+        return
+    gc.freeze()  # what is imported is no garbage
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        for stream in (requests, answers):  # nothing that is started here can hold them open
+            _take(os.open(os.devnull, os.O_RDWR), stream.fileno())
+        begin(str(parent), memory_mb)
+        code = run()
+        gc.freeze()
+        raise SystemExit(code)
+    _answer(answers, pid)
+    waiting = threading.Thread(target=_answer_end, args=(answers, pid))
+    waiting.start()
+    for module in meanwhile:
+        with contextlib.suppress(Exception):  # the step that needs it will raise it
+            importlib.import_module(module)
+    waiting.join()
+
+
+def _imported(module: str) -> bool:
+    """Whether ``module`` is, and no thread came with it: a fork has none of them.
+
+    numpy's own are no matter: it ends them before a fork and starts them again behind it.
+    """
+    import numpy  # noqa: F401
+
+    if sys.platform != "linux":
+        return False
+    before = len(os.listdir("/proc/self/task"))
+    try:
+        importlib.import_module(module)
+    except Exception:  # a new process raises it again, and for the user
+        return False
+    return len(os.listdir("/proc/self/task")) == before
+
+
+def _answer_end(answers: IO[bytes], pid: int) -> None:
+    _answer(answers, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 def _step(module: str, given: list[str], log: Path, report: Path, memory_mb: int) -> int:

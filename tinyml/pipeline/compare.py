@@ -1,4 +1,4 @@
-"""Two bundles or model files beside each other: what they hold, promise, and how long they take."""
+"""Two bundles or model files next to each other: contents, declared metadata, and latency."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import BundleError, InputError
-from tinyml.pipeline.comparison.files import Both, Contents, FileComparison, compare_files, contents
-from tinyml.pipeline.comparison.latency import (
+from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
+from tinyml.pipeline.compare_latency import (
     LatencyPair,
     Timing,
     by_file,
@@ -19,7 +19,7 @@ from tinyml.pipeline.comparison.latency import (
     stored,
     take,
 )
-from tinyml.pipeline.comparison.promises import (
+from tinyml.pipeline.compare_metadata import (
     ParityPair,
     compare_about,
     compare_agreements,

@@ -21,6 +21,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.settings import complete

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.core import registry, subprocesses
+from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
@@ -96,13 +96,11 @@ def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -
 
 def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
-    child = conversion_child(module, arguments, work)
-    subprocesses.run_child(
-        child.module,
-        [*child.arguments],
-        log=child.log,
-        timeout_s=plan.settings.timeout_s,
-        memory_mb=plan.memory_mb,
+    plan.worker.run_apart(
+        conversion_child(module, arguments, work),
+        plan.settings.timeout_s,
+        imports="tinyml.pipeline.sources.capture_imports",
+        meanwhile=[registry.WRITERS[fmt] for fmt in plan.formats],
     )
 
 

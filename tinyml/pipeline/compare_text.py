@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tinyml.core.time_ratio import LEVEL
 from tinyml.pages.tables import shorten_all
 from tinyml.pipeline.compare import Comparison, Side
-from tinyml.pipeline.comparison.files import Both, FileComparison, LayerPair, Value
-from tinyml.pipeline.comparison.latency import LatencyPair
-from tinyml.pipeline.comparison.promises import EngineParity
+from tinyml.pipeline.compare_files import Both, FileComparison, LayerPair, Value
+from tinyml.pipeline.compare_latency import LatencyPair
+from tinyml.pipeline.compare_metadata import EngineParity
 
 NAMED = 6  # Of layers that change alike so many are named.
 NAME_COLUMNS = 34

@@ -12,7 +12,7 @@ from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
-from tinyml.pipeline.comparison.files import FileComparison
+from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import HOST, open_link
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -1,4 +1,4 @@
-"""What two bundles or files promise: signature, decision, and the evidence for them."""
+"""What two bundles or files declare: signature, decision, and the evidence for them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tinyml.core.spec import TensorSpec
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.read import TensorSummary
 from tinyml.pipeline.answers.engines import OPTIMISED
-from tinyml.pipeline.comparison.files import Both, Contents, both
+from tinyml.pipeline.compare_files import Both, Contents, both
 
-Promised = tuple[Bundle | None, Contents]
+Declared = tuple[Bundle | None, Contents]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _about(bundle: Bundle | None) -> dict[str, str]:
     return {"model": bundle.model, "target": bundle.target, **told}
 
 
-def compare_signatures(a: Promised, b: Promised) -> tuple[Both, ...]:
+def compare_signatures(a: Declared, b: Declared) -> tuple[Both, ...]:
     """Each input and output, by name: shape and type; names of axes and rates of two bundles."""
     full = a[0] is not None and b[0] is not None
     return both(_signature(*a, full), _signature(*b, full))

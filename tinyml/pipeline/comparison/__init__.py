@@ -1,1 +1,0 @@
-"""The parts of ``tinyml compare``: files, promises, latency, and the text of it."""
