@@ -77,13 +77,16 @@ def test_the_registry_is_opened_in_pipeline_and_cli_only() -> None:
     assert opened == {"export/quantization/precision.py"}
 
 
-def test_data_sets_and_writers_equal_their_folders() -> None:
+def test_data_sets_and_formats_equal_their_folders() -> None:
     not_sets = {"__init__", "options", "audio", "recordings"}
     not_sets |= {"images", "decode", "image_cache", "image_files", "augment"}
     sets = {p.stem for p in (PACKAGE / "models" / "data").glob("*.py")} - not_sets
     assert set(registry.DATA_SETS) == sets
-    writers = {p.parent.name for p in (PACKAGE / "export" / "formats").glob("*/write.py")}
-    assert set(registry.WRITERS) == writers
+    formats = {p.parent.name for p in (PACKAGE / "export" / "formats").glob("*/__init__.py")}
+    assert set(registry.FORMATS) == formats
+    for name in formats:
+        known = registry.load("format", name)
+        assert (known.name, known.suffix) == (name, f".{name}")
 
 
 def test_every_file_that_declares_a_pruning_method_is_in_its_table() -> None:
@@ -126,8 +129,9 @@ def test_every_name_in_a_table_loads(kind: str) -> None:
 def test_every_target_offers_formats_that_a_runtime_reads() -> None:
     assert set(all_targets()) == {"rpi4", "rpi5", "rpi-zero2w", "android", "xnnpack"}
     for target in all_targets().values():
-        assert set(target.formats) <= set(registry.RUNTIME_OF_FORMAT)
-        assert {registry.RUNTIME_OF_FORMAT[f] for f in target.formats} <= set(target.runtimes)
+        assert set(target.formats) <= set(registry.FORMATS)
+        runtimes = {registry.load("format", name).runtime for name in target.formats}
+        assert runtimes <= set(target.runtimes)
 
 
 def test_no_public_function_is_named_like_a_room() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyml.core.registry import PRECISIONS, WRITERS
+from tinyml.core.registry import FORMATS, PRECISIONS
 from tinyml.core.settings import check, setting
 
 # Panels of the help text; settings without one are the common ones.
@@ -38,8 +38,8 @@ class ExportSettings:
 
     formats: tuple[str, ...] = setting(
         "Formats of the model files.",
-        ("onnx", "tflite"),
-        values=tuple(WRITERS),
+        tuple(FORMATS),
+        values=FORMATS,
         metavar="LIST",
         separator=",",
     )
@@ -48,7 +48,7 @@ class ExportSettings:
         "w8-dynamic and w8a16 also compute with integers; w8 stores only the weights as such. "
         "qat-w8a8 is for a run of tinyml train --qat.",
         "fp32",
-        values=tuple(PRECISIONS),
+        values=PRECISIONS,
     )
 
     ranges: str = setting(

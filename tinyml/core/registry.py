@@ -64,12 +64,10 @@ RUNTIMES = {
     "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
 }
 
-WRITERS = {
-    "onnx": "tinyml.export.formats.onnx.write",
-    "tflite": "tinyml.export.formats.tflite.write",
+FORMATS = {
+    "onnx": "tinyml.export.formats.onnx:ONNX",
+    "tflite": "tinyml.export.formats.tflite:TFLITE",
 }
-
-RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
 
 PRECISIONS = {
     "fp32": "tinyml.export.quantization.precisions.fp32:FP32",
@@ -79,10 +77,6 @@ PRECISIONS = {
     "w8a16": "tinyml.export.quantization.precisions.w8a16:W8A16",
     "w8": "tinyml.export.quantization.precisions.w8:W8",
     "qat-w8a8": "tinyml.export.quantization.precisions.qat_w8a8:QAT_W8A8",
-}
-QUANTIZERS = {
-    "onnx": "tinyml.export.formats.onnx.quantize",
-    "tflite": "tinyml.export.formats.tflite.quantize",
 }
 
 # How a target's ``link`` is opened: a function from a target to a context manager.
@@ -95,7 +89,7 @@ TABLES: dict[str, dict[str, str]] = {
     "data set": DATA_SETS,
     "pruning method": PRUNING_METHODS,
     "runtime": RUNTIMES,
-    "format": WRITERS,
+    "format": FORMATS,
     "precision": PRECISIONS,
     "link": LINKS,
 }

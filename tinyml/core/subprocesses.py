@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 # Children that run a user's code or many conversions: there garbage may add up.
-LONG = ("tinyml.pipeline.", "tinyml.export.capture.bisect_program")
+LONG = ("tinyml.pipeline.",)
 # New objects before garbage is looked for there: Python's 700 cost a quarter of the time.
 GARBAGE = 10_000
 # How often a child is looked at while it runs.

@@ -23,6 +23,7 @@ from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
+from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import Written, write_quantized
 from tinyml.pipeline.sources import capture
@@ -111,7 +112,7 @@ def _gate(
     plan: Plan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
-        parity.gate(proof, plan.accepted_loss, plan.remedies)
+        parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())
     except ValidationError as error:
         kept = plan.job.keep_failed
         if kept is None:

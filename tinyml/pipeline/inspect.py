@@ -11,6 +11,7 @@ from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_read import FileReport, report_of
 
@@ -50,7 +51,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _as_json(path: Path, found: FileReport) -> dict[str, Any]:
     shown = found.summary.to_json() | {"lint": [finding.to_json() for finding in found.lint]}
-    return shown | ({"sparse_weights": _sparse(found)} if path.suffix == ".tflite" else {})
+    return shown | ({"sparse_weights": _sparse(found)} if format_of(path).stores_sparse else {})
 
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from tinyml.pipeline.declared_rows import (
     instrumented_rows,
     program_rows,
 )
+from tinyml.pipeline.formats import by_runtime
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -77,7 +78,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
         check_signature(engine, bundle.signature)
     rows = compare_engines(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
-    parity.gate(checked)
+    parity.gate(checked, formats=by_runtime())
     repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
     check_rows(rows, repeated, "this run")
     check_parts(rows, bundle.parity.stages)

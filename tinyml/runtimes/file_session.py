@@ -61,6 +61,22 @@ class ChildRuntime:
     def formats(self) -> tuple[str, ...]:
         return self.engine.formats
 
+    @property
+    def optimised(self) -> str:
+        return self.engine.optimised
+
+    @property
+    def package(self) -> str:
+        return self.engine.package
+
+    @property
+    def extra(self) -> str:
+        return self.engine.extra
+
+    @property
+    def has_delegate(self) -> bool:
+        return self.engine.has_delegate
+
     def version(self) -> str | None:
         return self.engine.version()
 

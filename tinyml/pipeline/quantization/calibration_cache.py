@@ -18,6 +18,7 @@ from tinyml.core.code_digest import code_digest
 from tinyml.core.errors import MachineError
 from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.export.quantization.ranges import Range
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.sources.calibration import Calibration, Report
 
 FOLDER = "calibration"
@@ -39,7 +40,7 @@ def cached(
     place = cache_folder() / FOLDER / f"{key(path, calibration, conditions)}.json"
     known = _read(place)
     if known is not None:
-        report({"text": f"{path.suffix[1:]}: ranges were found before, in {place.parent}"})
+        report({"text": f"{format_of(path).name}: ranges were found before, in {place.parent}"})
         return known
     found = find()
     try:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from tinyml.core import registry
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array
-from tinyml.export import operators
 from tinyml.export.facts import load as load_facts
 from tinyml.export.operators import FileGraph
 from tinyml.export.quantization.calibration import choose_ranges
@@ -33,7 +30,7 @@ from tinyml.export.quantization.plan import (
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import NEAREST
-from tinyml.modelfile import tflite_file
+from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import Calibration
@@ -67,7 +64,7 @@ def plan_quantized(
     `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
     ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
     """
-    known = load_facts(float_facts(path.parent, path.suffix[1:]))
+    known = load_facts(float_facts(path.parent, format_of(path).name))
     graph = read_operators(path)
     alone = find_precision(settings.precision).weights_only
     kept = kept_operators(
@@ -138,11 +135,7 @@ def size_line(before: Path, after: Path, precision: str) -> str:
 
 def read_operators(path: Path) -> FileGraph:
     """The operators of one of our files."""
-    if path.suffix == ".tflite":
-        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
-    import onnx
-
-    return operators.of_onnx(onnx.load(path))
+    return format_of(path).read_operators(path)
 
 
 def _tensors(graph: FileGraph) -> list[str]:
@@ -157,14 +150,14 @@ def seen(
     names = _tensors(read_operators(path))
     if calibration is None:
         return dict.fromkeys(names, Range(0.0, 0.0))
-    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    runtime = runtime_for(path)
     read = runtime.reader(path, names)
 
     def values(title: str) -> Iterator[Mapping[str, Array]]:
         for inputs in calibration.told(title, report):
             yield read(inputs)
 
-    title = f"calibrating {path.suffix[1:]}"
+    title = f"calibrating {format_of(path).name}"
     conditions: dict[str, str | int] = {
         "ranges": settings.ranges,
         "runtime": f"{runtime.name} {runtime.version()}",
@@ -186,7 +179,8 @@ def children(
     """(module, arguments) of the child that performs the plan of each file of ``floats``."""
     dense = ["--dense"] if sparse == "off" else []
     for path in floats:
-        fmt = path.suffix[1:]
+        known = format_of(path)
+        fmt = known.name
         given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
         given += [draft / path.name, work / f"{fmt}.json", *dense]
-        yield registry.QUANTIZERS[fmt], given
+        yield known.quantizer, given

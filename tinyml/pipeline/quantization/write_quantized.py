@@ -20,6 +20,7 @@ from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.export.quantization.weight_rounding import ADAPTIVE
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
@@ -89,7 +90,7 @@ def write_quantized(
     calibration = _calibration(plan, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
-        fmt = path.suffix[1:]
+        fmt = format_of(path).name
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
     ranges = {path: seen(path, settings, calibration, report) for path in floats}
     keep = dict.fromkeys(settings.keep_float, BY_USER)
@@ -202,11 +203,11 @@ def _perform(
     made = [conversion_child(*own, work) for own in jobs]
     run_children(plan, made)
     for path, child in zip(floats, made, strict=True):
-        if path.suffix == ".tflite" and plan.settings.sparse != OFF:
+        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
             store_safely(plan, child, draft / path.name, report)
         if line := size_line(path, draft / path.name, plan.precision):
             report({"text": line})
-    return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)
+    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
 def _diagnose(
@@ -220,7 +221,7 @@ def _diagnose(
     samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
     findings, classes = {}, {}
     for path in floats:
-        fmt = path.suffix[1:]
+        fmt = format_of(path).name
         planned = load_plan(plan_precision.plan_file(work, fmt))
         owners = load_facts(float_facts(work, fmt)).owners
         out = draft / path.name
@@ -243,10 +244,10 @@ def _sensitivities(
     """Format -> the sensitivity of each layer, reported."""
     report({"text": "quantizing each layer alone"})
     save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
-    arguments = [[str(work), path.suffix[1:], str(path)] for path in floats]
+    arguments = [[str(work), format_of(path).name, str(path)] for path in floats]
     made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
     run_children(plan, made)
-    found = {path.suffix[1:]: sensitivity.load(work, path.suffix[1:]) for path in floats}
+    found = {format_of(path).name: sensitivity.load(work, format_of(path).name) for path in floats}
     for fmt, own in found.items():
         for line in lines(own):
             report({"text": f"{fmt}: {line}"})

@@ -15,16 +15,13 @@ from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.pipeline.answers.engines import require as require_runtime
+from tinyml.pipeline.formats import named, runtime_of
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.sources.user_model import ModuleSource
 from tinyml.pipeline.steps.delegation import check_requirement
 
 OF_RANGES = ("ranges", "calibration", "calibration_samples")
-EXTRAS = {
-    "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
-    "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
-}
 SEARCHED = (
     "`auto_precision` kept every layer in float32 that it found to help: try another `ranges`, "
     "more samples with `calibration`, or `precision=fp16`"
@@ -109,10 +106,10 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
-    for name in chosen.formats:
-        for module, package in EXTRAS[name]:
-            require(module, package, name)
-        require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
+    for known in map(named, chosen.formats):
+        for module, package in known.needs:
+            require(module, package, known.extra)
+        require_runtime(runtime_of(known))
     if chosen.io not in traits.io:
         able = ", ".join(own.name for own in all_precisions() if chosen.io in own.io)
         raise UsageError(
@@ -127,7 +124,7 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
 
 def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
     if not formats:
-        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.WRITERS)}")
+        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.FORMATS)}")
     for name in formats:
         if name not in target.formats:
             raise UsageError(
