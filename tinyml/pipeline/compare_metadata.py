@@ -1,4 +1,4 @@
-"""What two bundles or files declare: signature, decision, and the evidence for them."""
+"""The declared metadata of two bundles or files: signature, processor, and their parity."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
     if bundle is None:
         return {}
     labels = {
-        f"{row.engine}, {row.unit} that keep their label": f"{row.agreeing:,} of {row.count:,}"
+        f"{row.engine}, label agreement of {row.unit}": f"{row.agreeing:,} of {row.count:,}"
         for row in bundle.parity.agreements
     }
     metrics = {
