@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.pipeline.formats import format_of, runtime_for
