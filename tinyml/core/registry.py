@@ -45,12 +45,12 @@ MODELS = {
 }
 
 DATA_SETS = {
-    "cifar10": "tinyml.models.data.cifar10:load",
-    "circor": "tinyml.models.data.circor:load",
-    "image_folder": "tinyml.models.data.image_folder:load",
-    "mnist": "tinyml.models.data.mnist:load",
-    "shapes": "tinyml.models.data.shapes:load",
-    "synthetic": "tinyml.models.data.synthetic:load",
+    "cifar10": "tinyml.models.data.cifar10:ENTRY",
+    "circor": "tinyml.models.data.circor:ENTRY",
+    "image_folder": "tinyml.models.data.image_folder:ENTRY",
+    "mnist": "tinyml.models.data.mnist:ENTRY",
+    "shapes": "tinyml.models.data.shapes:ENTRY",
+    "synthetic": "tinyml.models.data.synthetic:ENTRY",
 }
 
 PRUNING_METHODS = {

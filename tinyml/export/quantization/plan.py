@@ -15,10 +15,10 @@ import numpy as np
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_json
 from tinyml.core.spec import Array
-from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, load_adapted
+from tinyml.modelfile.graph import Operator
 
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
@@ -155,7 +155,7 @@ def load(path: Path) -> QuantPlan:
 
 
 def plan_tensors(
-    operators: Sequence[FileOperator],
+    operators: Sequence[Operator],
     ranges: Mapping[str, Range],
     kept: Mapping[str, str],
     *,
@@ -181,9 +181,7 @@ def plan_tensors(
     return plans
 
 
-def plan_weights(
-    operators: Sequence[FileOperator], kept: Mapping[str, str]
-) -> dict[str, TensorPlan]:
+def plan_weights(operators: Sequence[Operator], kept: Mapping[str, str]) -> dict[str, TensorPlan]:
     """As `plan_tensors` for weights alone: int8 where an operator that is not kept reads one."""
     named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
     made = {out: kept.get(op.name, NO_WEIGHT) for op in operators for out in op.outputs}

@@ -8,7 +8,6 @@ from pathlib import Path
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
-from tinyml.export.operators import FileGraph
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
@@ -30,6 +29,8 @@ from tinyml.export.quantization.plan import (
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import NEAREST
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
@@ -65,7 +66,7 @@ def plan_quantized(
     ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
     """
     known = load_facts(float_facts(path.parent, format_of(path).name))
-    graph = read_operators(path)
+    graph = read_graph(path, infer_shapes=False)
     alone = find_precision(settings.precision).weights_only
     kept = kept_operators(
         graph,
@@ -109,7 +110,7 @@ def plan_quantized(
     )
 
 
-def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
+def _unweighted(graph: Graph, alone: bool) -> dict[str, str]:
     """Operators that integers have no part in where weights ``alone`` are such."""
     return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
 
@@ -133,12 +134,7 @@ def size_line(before: Path, after: Path, precision: str) -> str:
     )
 
 
-def read_operators(path: Path) -> FileGraph:
-    """The operators of one of our files."""
-    return format_of(path).read_operators(path)
-
-
-def _tensors(graph: FileGraph) -> list[str]:
+def _tensors(graph: Graph) -> list[str]:
     named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
     return list(dict.fromkeys(named))
 
@@ -147,7 +143,7 @@ def seen(
     path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
     """Tensor of the file -> its range on the samples; anything without calibration."""
-    names = _tensors(read_operators(path))
+    names = _tensors(read_graph(path, infer_shapes=False))
     if calibration is None:
         return dict.fromkeys(names, Range(0.0, 0.0))
     runtime = runtime_for(path)

@@ -19,6 +19,7 @@ from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.export.quantization.weight_rounding import ADAPTIVE
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.quantization import bias_shift, sensitivity
@@ -29,7 +30,6 @@ from tinyml.pipeline.quantization.quantize import (
     children,
     float_facts,
     plan_quantized,
-    read_operators,
     seen,
     size_line,
 )
@@ -97,7 +97,8 @@ def write_quantized(
     front_end = subject.front_end if settings.front_end == "float" else None
 
     uneven = {
-        path: uneven_outputs(path, read_operators(path).outputs, calibration) for path in floats
+        path: uneven_outputs(path, read_graph(path, infer_shapes=False).outputs, calibration)
+        for path in floats
     }
 
     def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
