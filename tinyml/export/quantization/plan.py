@@ -186,5 +186,5 @@ def plan_weights(operators: Sequence[Operator], kept: Mapping[str, str]) -> dict
 def _check_some(plans: Mapping[str, TensorPlan]) -> None:
     if all(plan.scheme == "float32" for plan in plans.values()):
         raise ExportError(
-            "there is no operator to quantize", hint="export with --precision fp32 or fp16"
+            "there is no operator to quantize", hint="choose `precision=fp32` or `precision=fp16`"
         )
