@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Compare two bundles or model files.
 
-    Size, operators, precision of each layer, passes, signature, decision, parity. Times are
+    Size, operators, precision of each layer, passes, signature, processor, parity. Times are
     those that tinyml bench left beside them, or --bench takes them. B is called faster or
     slower only where the 99% interval of the ratio of medians leaves out 1 and both were
     measured alike; what differs is named. Exit 0 whatever comes out.

@@ -21,14 +21,14 @@ class Quantized:
 
     passes           applied here, with their counts
     stages           stage -> its tensor; None where the new file has none
-    minimum_runtime  as in `Facts`, as are ``ends``
+    minimum_runtime  as in `Facts`, as are ``quant_params``
     """
 
     data: bytes
     passes: Mapping[str, int]
     stages: Mapping[str, str | None]
     minimum_runtime: str
-    ends: Mapping[str, QuantParams] = field(default_factory=dict)
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
 
 
 Quantize = Callable[[Path, QuantPlan, Facts, bool], Quantized]
@@ -54,8 +54,8 @@ def run_quantizer(quantize: Quantize, given: list[str]) -> None:
         passes={**known.passes, **made.passes},
         stages=made.stages,
         minimum_runtime=made.minimum_runtime,
-        ends=made.ends,
-        twin=(),
-        twin_note="",
+        quant_params=made.quant_params,
+        instrumented=(),
+        instrumented_note="",
     )
     written.save(asked.out_facts)

@@ -25,7 +25,7 @@ from tinyml.core.files import canonical_json, write_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor, recording_processor
-from tinyml.core.typed_json import to_json
+from tinyml.core.typed_json import from_json, to_json
 from tinyml.models.data.recordings import (
     RecordingSet,
     folds_by_subject,
@@ -204,7 +204,7 @@ def _finished_folds(
         return None
     found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
     same = {
-        "recipe": canonical_json(found["recipe"]) == canonical_json(to_json(recipe)),
+        "recipe": from_json(Recipe, found["recipe"], what=f"{out / FOLDS}").id == recipe.id,
         "data": found["data_sha256"] == data.sha256,
         "number of folds": len(found["folds"]) == folds,
     }
