@@ -170,7 +170,7 @@ def last_line(log: Path) -> str:
     """The last line of ``log`` that is neither indented nor a native logger's."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     said = [line for line in lines if line.strip() and not _CONTINUATION.match(line)]
-    return said[-1].strip()[:300] if said else "it said nothing"
+    return said[-1].strip()[:300] if said else "it printed nothing"
 
 
 def main(arguments: list[str]) -> None:

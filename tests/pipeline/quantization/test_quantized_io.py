@@ -82,7 +82,7 @@ def test_the_softmax_of_integers_is_not_delegated_and_the_bundle_says_so(made: B
     taken = made.facts["delegation"]["build-w8a8-static.tflite"]
     (left,) = taken["undelegated"]
     assert (left["op"], taken["nodes"] - taken["delegated"]) == ("SOFTMAX", 1)
-    assert "leave --io at float" in left["cure"]
+    assert "omit --io int8" in left["cure"]
     rules = [found["cost"] for found in made.facts["lint"]["build-w8a8-static.tflite"]]
     assert any("SOFTMAX of int8" in cost for cost in rules)
 
@@ -161,8 +161,8 @@ def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"precision": "fp32"}, "fp32 has no integers"),
-        ({"precision": "fp16"}, "fp16 has no integers"),
+        ({"precision": "fp32"}, "fp32 is not quantized"),
+        ({"precision": "fp16"}, "fp16 is not quantized to integers"),
         ({"precision": "w8-dynamic"}, "finds its ranges at each call"),
         ({"precision": "w8a16"}, "have 16 bits"),
         ({"io": "int4"}, "unknown value 'int4' of `io`"),
@@ -178,7 +178,7 @@ def test_integers_that_cannot_be_are_refused_before_any_work(
 
 def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path, tmp_path: Path) -> None:
     asked = {"keep_float": ("entry",), "formats": ("onnx",), "out": tmp_path / "none"}
-    with pytest.raises(UsageError, match=r"'image' stays in float32, beside it Conv .*asked for"):
+    with pytest.raises(UsageError, match=r"'image' stays in float32, next to Conv .*asked for"):
         export(job(user, **asked), silent)
     assert not (tmp_path / "none").exists()
 

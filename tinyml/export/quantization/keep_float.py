@@ -88,15 +88,15 @@ def check_quantized_io(
         for name in sorted(ends & ranges.keys()):
             if operator.name in kept:
                 raise UsageError(
-                    f"--io int8: '{name}' stays in float32, beside it {operator.op} "
-                    f"'{operator.name}' does ({kept[operator.name]})",
-                    hint="leave --io at float",
+                    f"--io int8: '{name}' stays in float32, next to {operator.op} "
+                    f"'{operator.name}' ({kept[operator.name]})",
+                    hint="omit --io int8",
                 )
 
 
 def stays_float(name: str) -> UsageError:
     """The error for an input or output that cannot be quantized."""
-    return UsageError(f"--io int8: '{name}' stays in float32", hint="leave --io at float")
+    return UsageError(f"--io int8: '{name}' stays in float32", hint="omit --io int8")
 
 
 def _check_one_scale(
@@ -113,7 +113,7 @@ def _check_one_scale(
     if bad:
         raise UsageError(
             f"--io int8: {bad[0]}: one scale would lose the small ones",
-            hint="return each part as an output of its own, or omit --io int8",
+            hint="return each part as a separate output, or omit --io int8",
         )
 
 

@@ -86,19 +86,19 @@ class QuantizeJob:
         if self.correct_bias and fixed:
             raise UsageError(
                 f"--correct-bias is not for {self.precision}: {fixed}",
-                hint="leave it away (a recipe calls it correct_bias), or take w8a8-static or w8a16",
+                hint="omit it (a recipe calls it correct_bias), or use w8a8-static or w8a16",
             )
         if self.rounding not in ROUNDINGS:
             raise registry.unknown_name("kind of rounding", self.rounding, ROUNDINGS)
         if self.rounding == ADAPTIVE and fixed:
             raise UsageError(
                 f"--rounding adaptive is not for {self.precision}: {fixed}",
-                hint="leave it away, or take w8a8-static or w8a16",
+                hint="omit it, or use w8a8-static or w8a16",
             )
         if self.rounding == ADAPTIVE and self.correct_bias:
             raise UsageError(
-                "--correct-bias beside --rounding adaptive: biases are corrected already",
-                hint="leave --correct-bias away (a recipe calls it correct_bias)",
+                "--rounding adaptive already corrects the biases: --correct-bias adds nothing",
+                hint="omit --correct-bias (a recipe calls it correct_bias)",
             )
         if self.samples < 1:
             raise UsageError(f"{self.samples} calibration samples: at least one is needed")
@@ -187,10 +187,10 @@ def size_line(before: Path, after: Path, precision: str) -> str:
     if share < WORTH:
         return ""
     alone = find_precision(precision).weights_only
-    faster = "tinyml bench says whether it is faster"
+    faster = "tinyml bench shows whether it is faster"
     return (
-        f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
-        f"it much smaller; {'it computes in float32, no faster' if alone else faster}"
+        f"{after.name} takes {share:.0%} of the float32 file: too few weights for quantization to "
+        f"make it much smaller; {'it computes in float32, no faster' if alone else faster}"
     )
 
 

@@ -126,7 +126,7 @@ def write_quantized(
             return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
-        keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
+        keep[more] = f"quantizing it alone adds the most noise ({job.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
 
@@ -177,11 +177,11 @@ def check_ends(job: QuantizeJob, subject: Subject) -> None:
     """`UsageError` for integer ends or an integer front end that the model cannot have."""
     if job.front_end == "int8" and subject.front_end is None:
         raise UsageError(
-            f"--front-end int8: {subject.name} has no front end", hint="leave --front-end away"
+            f"--front-end int8: {subject.name} has no front end", hint="omit --front-end"
         )
     if job.io == "float":
         return
-    hint = "leave --io at float"
+    hint = "omit --io int8"
     if subject.front_end is not None and job.front_end == "float":
         raise UsageError(
             f"--io int8: the front end of {subject.name} stays in float32, up to "
