@@ -45,12 +45,12 @@ MODELS = {
 }
 
 DATA_SETS = {
-    "cifar10": "tinyml.models.data.cifar10:load",
-    "circor": "tinyml.models.data.circor:load",
-    "image_folder": "tinyml.models.data.image_folder:load",
-    "mnist": "tinyml.models.data.mnist:load",
-    "shapes": "tinyml.models.data.shapes:load",
-    "synthetic": "tinyml.models.data.synthetic:load",
+    "cifar10": "tinyml.models.data.cifar10:ENTRY",
+    "circor": "tinyml.models.data.circor:ENTRY",
+    "image_folder": "tinyml.models.data.image_folder:ENTRY",
+    "mnist": "tinyml.models.data.mnist:ENTRY",
+    "shapes": "tinyml.models.data.shapes:ENTRY",
+    "synthetic": "tinyml.models.data.synthetic:ENTRY",
 }
 
 PRUNING_METHODS = {
@@ -100,7 +100,12 @@ def load(kind: str, name: str) -> Any:
     table = TABLES[kind]
     if name not in table:
         raise unknown_name(kind, name, table)
-    module, _, attribute = table[name].partition(":")
+    return load_row(table[name])
+
+
+def load_row(row: str) -> Any:
+    """The object of a table's ``row``, for a child process that is given the row alone."""
+    module, _, attribute = row.partition(":")
     imported = importlib.import_module(module)
     return getattr(imported, attribute) if attribute else imported
 

@@ -12,7 +12,6 @@ that fails or when its stdin ends.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import subprocess
@@ -29,6 +28,7 @@ import numpy as np
 
 from tinyml.core.errors import InputError, machine_errors
 from tinyml.core.process import machine_memory_mb
+from tinyml.core.registry import load_row
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.runtimes import in_child
@@ -256,9 +256,7 @@ def serve(server: _Server, requests: IO[bytes], answers: BinaryIO) -> None:
 def main(arguments: list[str]) -> None:
     """The child."""
     with in_child.child(arguments) as ((path, row), answers):
-        module, _, attribute = row.partition(":")
-        runtime = getattr(importlib.import_module(module), attribute)
-        serve(_Server(runtime, Path(path)), sys.stdin.buffer, answers)
+        serve(_Server(load_row(row), Path(path)), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

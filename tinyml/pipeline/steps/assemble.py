@@ -14,6 +14,7 @@ from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.versions import version_of
 from tinyml.pages.card import model_card
+from tinyml.pipeline.answers.data import caveat
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources.source import Subject
 
@@ -65,7 +66,8 @@ def assemble(
         },
         files=_files(folder),
     )
-    write_text(folder / CARD, model_card(bundle, domain=subject.domain))
+    trained_on = str((bundle.facts.get("training") or {}).get("data_set", ""))
+    write_text(folder / CARD, model_card(bundle, subject.domain, caveat(trained_on)))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return replace(bundle, digest=sha256(folder / MANIFEST))
