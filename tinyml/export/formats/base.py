@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
-    from tinyml.export.operators import FileGraph
     from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
@@ -74,9 +73,6 @@ class Format(Protocol):
 
     def read_graph(self, path: Path) -> Graph:
         """The operators and tensors of a file that we wrote; `InputError` if it is not whole."""
-
-    def read_operators(self, path: Path) -> FileGraph:
-        """The operators of a float32 file that we wrote, as quantization looks at them."""
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         """Apply the format's rewrites to its own model object in place; how often each fired."""

@@ -26,7 +26,6 @@ from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.quantization.bias_effect import bias_effect
 from tinyml.pipeline.quantization.file_layers import channel_axes, layers
-from tinyml.pipeline.quantization.quantize import read_operators
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
@@ -85,7 +84,7 @@ def diagnosed(
         stages=owners,
         classes=confusion(floats, integers, samples.all, subject, ends),
         bias=bias_effect(floats, integers, planned, samples.few, ends),
-        joins=[own for own in read_operators(floats).operators if own.op in JOINS],
+        joins=[own for own in graph.operators if own.op in JOINS],
     )
     return diagnose(evidence), evidence.classes
 

@@ -23,14 +23,15 @@ from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import sqnr_db
 from tinyml.export import facts
-from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import layers
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
-from tinyml.pipeline.quantization.quantize import float_facts, read_operators
+from tinyml.pipeline.quantization.quantize import float_facts
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.steps.plan_precision import plan_file
 
@@ -92,7 +93,7 @@ def explain(
     path: Path, planned: QuantPlan, owners: Mapping[str, str], samples: Sequence[Arrays]
 ) -> SensitivityAnalysis:
     """Quantize the float32 file at ``path`` twice a layer and run it on ``samples``."""
-    graph = read_operators(path)
+    graph = read_graph(path, infer_shapes=False)
     tried = _Tried(path, planned, graph, samples)
     found = layers(graph, owners, planned.kept)
     every = {name for own in found.values() for name in own}
@@ -112,7 +113,7 @@ class _Tried:
     """One file in many mixtures, each compared with it on the same samples."""
 
     def __init__(
-        self, path: Path, planned: QuantPlan, graph: FileGraph, samples: Sequence[Arrays]
+        self, path: Path, planned: QuantPlan, graph: Graph, samples: Sequence[Arrays]
     ) -> None:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)

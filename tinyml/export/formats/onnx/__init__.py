@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
     from tinyml.export.formats.base import Format
-    from tinyml.export.operators import FileGraph
     from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
@@ -53,13 +52,6 @@ class Onnx:
         from tinyml.modelfile.read import read_graph
 
         return read_graph(path)
-
-    def read_operators(self, path: Path) -> FileGraph:
-        import onnx
-
-        from tinyml.export.operators import of_onnx
-
-        return of_onnx(onnx.load(path))
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         from tinyml.export.formats.onnx.rewrites import rewrite

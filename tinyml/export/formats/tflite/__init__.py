@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
     from tinyml.export.formats.base import Format
-    from tinyml.export.operators import FileGraph
     from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
@@ -49,12 +48,6 @@ class Tflite:
         from tinyml.modelfile.read import read_graph
 
         return read_graph(path)
-
-    def read_operators(self, path: Path) -> FileGraph:
-        from tinyml.export.operators import of_tflite
-        from tinyml.modelfile.tflite_file import unpack
-
-        return of_tflite(unpack(path.read_bytes()))
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         from tinyml.export.formats.tflite.rewrites import rewrite
