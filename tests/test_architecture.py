@@ -27,9 +27,7 @@ MAY_USE: dict[str, set[str]] = {
     "cli": {"core", "pages", "pipeline"},
 }
 # Pairs of packages that import each other. The list may only shrink.
-CYCLES = {
-    ("pipeline.quantization", "pipeline.steps"),
-}
+CYCLES: set[tuple[str, str]] = set()
 
 
 def room(parts: tuple[str, ...]) -> str:
@@ -114,7 +112,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "runner", "delegation", "in_child"}
+    shared = {"__init__", "base", "runner", "delegation"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
 
@@ -124,6 +122,66 @@ def test_links_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.LINKS.values()}
     shared = {"__init__", "link", "measure", "emulated"}
     assert {p.stem for p in (PACKAGE / "device").glob("*.py")} - shared == modules
+
+
+# Where a module is imported by its name: the registry, lazy names of the public interface, the
+# steps of an export, a user's module and another project's package.
+BY_NAME = {"__init__.py", "testing.py", "core/registry.py", "core/subprocesses.py"}
+BY_NAME |= {"core/worker.py", "pipeline/sources/user_code.py", "runtimes/litert.py"}
+
+
+def test_no_module_is_imported_by_its_name_past_the_registry() -> None:
+    ways = {"importlib.import_module", "import_module", "__import__", "runpy.run_module"}
+    found = {path.as_posix() for path, tree in sources().items() if ways & _called(tree)}
+    assert found == BY_NAME
+    rows = {path.as_posix() for path, tree in sources().items() if "load_row" in _called(tree)}
+    assert rows == {"core/registry.py", "runtimes/file_session.py"}
+
+
+def _called(tree: ast.Module) -> set[str]:
+    return {ast.unparse(call.func) for call in calls(tree)}
+
+
+# What is per format by nature, and the script of a board, which LiteRT runs.
+OF_FORMATS = ("export/formats/", "modelfile/", "runtimes/", "board_scripts/")
+# These still ask; the list may only shrink.
+ASKING = {"export/quantization/plan_fp16.py"}
+
+
+def test_nobody_else_asks_which_format_a_file_has() -> None:
+    found = {
+        path.as_posix()
+        for path, tree in sources().items()
+        if not path.as_posix().startswith(OF_FORMATS) and any(map(_asks, ast.walk(tree)))
+    }
+    assert found == ASKING
+
+
+def _asks(node: ast.AST) -> bool:
+    """``fmt == "onnx"``, ``path.suffix in (".onnx", ...)``, ``path.suffix[1:]`` and the like."""
+    of_suffix = isinstance(node, ast.Subscript | ast.Attribute) and ast.unparse(node.value)
+    if of_suffix and of_suffix.endswith(".suffix"):
+        return isinstance(node, ast.Subscript) or "prefix" in ast.unparse(node)
+    if not isinstance(node, ast.Compare | ast.MatchValue):
+        return False
+    names = set(registry.FORMATS) | {f".{name}" for name in registry.FORMATS}
+    return any(isinstance(own, ast.Constant) and own.value in names for own in ast.walk(node))
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ('fmt == "tflite"', True),
+        ('path.suffix in (".onnx", ".tflite")', True),
+        ("path.suffix[1:]", True),
+        ('path.suffix.removeprefix(".")', True),
+        ('path.suffix == ".safetensors"', False),
+        ("path.suffix.lower()", False),
+        ('path.with_suffix(".onnx")', False),
+    ],
+)
+def test_a_question_about_the_format_is_seen(line: str, asks: bool) -> None:
+    assert any(map(_asks, ast.walk(ast.parse(line)))) == asks
 
 
 @pytest.mark.parametrize("kind", registry.TABLES)

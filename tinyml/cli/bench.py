@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import progress, put_json, put_table, say
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -17,15 +18,15 @@ def command(
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON of raw samples; default: beside the bundle or file."),
+        typer.Option(help="JSON of raw samples; default: next to the bundle or file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time a bundle or a model file on this machine.
 
-    Every runtime and format in fresh interleaved processes, labelled host. Front end and
-    network are shown apart: the front end is the same file cut after its last stage, the
-    network is the difference of the medians. A file alone is timed whole, on random inputs.
+    Times every runtime and format in fresh processes that take turns. Front end and network are
+    separate rows: the front end is the same file, cut after its last stage; the network is the
+    difference of the medians. A single file is timed as a whole, on random inputs.
 
     Example: tinyml bench demo-bundle --repeats 5
     """
@@ -34,7 +35,7 @@ def command(
     with progress(as_json=False) as report:
         result = bench(what, repeats=repeats, runs=runs, threads=threads, out=out, report=report)
     if as_json:
-        put_json(result.to_json())
+        put_json(to_json(result.report))
         return
     put_table(*result.rows())
     say(f"label: {result.label}; raw samples: {result.path}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import put, put_json, say
+from tinyml.core.typed_json import to_json
 
 # Labels of an image that are printed: there may be a thousand.
 LIKELIEST = 5
@@ -20,12 +21,12 @@ def command(
         list[Path], typer.Argument(help="wav or flac files, any rate; or jpg, png, bmp.")
     ],
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the scalogram and the answer of one file as PNG.")
+        Path | None, typer.Option(help="Draw the scalogram and the prediction of one file as PNG.")
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="litert (default) or onnxruntime.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Probability of each label per recording or image.
+    """Print the probability of each label per recording or image.
 
     Recordings: mono or stereo, any rate, any PCM width or float. Images: any size and colours,
     or .npy of uint8 in the model's own size.
@@ -36,7 +37,7 @@ def command(
 
     answers = predict(bundle, files, plot=plot, runtime=runtime)
     if as_json:
-        put_json([answer.to_json() for answer in answers])
+        put_json(to_json(answers))
         return
     for answer in answers:
         if isinstance(answer, Answer):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import progress, put, put_json, put_table
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -23,10 +24,10 @@ def command(
 ) -> None:
     """Check a bundle: its files and its parity.
 
-    Re-hashes every file, compares what the manifest states twice, and repeats parity from
-    reference.safetensors, without torch. Exit 5 names what was changed, the first stage that
-    diverges, or the rows that could not be judged. Hashes alone do not show who wrote a bundle:
-    --digest does.
+    Hashes every file again, compares what the manifest states twice, and repeats the parity
+    check from reference.safetensors, without torch. Exit code 5 names what was changed, the
+    first stage that diverges, or the rows that could not be judged. Hashes alone do not show
+    who wrote a bundle; --digest does.
 
     Examples:
 
@@ -40,7 +41,7 @@ def command(
     with progress(as_json=False) as report:
         checked = verify(bundle, report, digest)
     if as_json:
-        put_json(checked.to_json())
+        put_json(to_json(checked))
         return
     put_table(*parity_rows(checked.parity))
     for skipped in checked.skipped:

@@ -34,9 +34,6 @@ class Finding:
     cost: str
     cure: str
 
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class LayerSensitivity:
@@ -110,7 +107,7 @@ def _noise(db: float) -> float:
 class Confusion:
     """Predicted classes of samples: the float file's against the integers'.
 
-    ``pairs``: (class in float, class in integers, how many samples), none of them empty.
+    ``pairs``: (class in float, class when quantized, how many samples), none of them empty.
     """
 
     classes: tuple[str, ...]

@@ -100,7 +100,12 @@ def load(kind: str, name: str) -> Any:
     table = TABLES[kind]
     if name not in table:
         raise unknown_name(kind, name, table)
-    module, _, attribute = table[name].partition(":")
+    return load_row(table[name])
+
+
+def load_row(row: str) -> Any:
+    """The object of a table's ``row``, for a child process that is given the row alone."""
+    module, _, attribute = row.partition(":")
     imported = importlib.import_module(module)
     return getattr(imported, attribute) if attribute else imported
 

@@ -21,6 +21,7 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.folders import new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
@@ -61,17 +62,17 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
         subject = source.capture(work, partial(run, plan, work), report)
-        if plan.quantize is not None and plan.quantize.equalize:
+        if plan.settings.equalize:
             report({"text": "equalizing the channels of consecutive layers"})
             run_child(plan, work, equalize.__name__, [str(work)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
         plan_floats(plan, work, report)
-        if plan.quantize is None:
+        if not plan.traits.quantized:
             models = write_files(plan, work, draft, report)
             made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
-            made = write_quantized(plan, plan.quantize, subject, work, draft, report)
+            made = write_quantized(plan, subject, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)
         made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)
@@ -85,7 +86,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         delegation = {path: delegation_report(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
         if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
-            facts["sparse"] = {path: own.to_json() for path, own in sparse.items()}
+            facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.proof, facts

@@ -13,6 +13,7 @@ from broken_places import wording
 from torch import Tensor, nn
 
 from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.capture import bisect_program
 from tinyml.export.capture.failure_location import FailureLocation, refusal
 from tinyml.export.capture.program import capture
@@ -52,7 +53,7 @@ def test_what_litert_cannot_convert_is_named_with_its_line_and_fix(
     capture(broken(getattr(broken_networks, name)), SIGNATURE).save(tmp_path)
     tried, found = tmp_path / "tried.json", tmp_path / "found.json"
     locate_failure.main(["tflite", str(tmp_path), str(tried), str(found)])
-    smallest = FailureLocation(**json.loads(found.read_text(encoding="utf-8")))
+    smallest = read_json(FailureLocation, found)
     error = refusal(named("tflite").refusal, smallest, None, cut_short=False)
     assert (error.message, error.hint) == (wording(AT_LITERT[name][0]), AT_LITERT[name][1])
 
@@ -91,7 +92,7 @@ def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
             raise MachineError("it was killed (SIGSEGV)")
         assert json.loads(tried.read_text()) == {"a..b+a..b": bisect_program.KILLED}
         located = FailureLocation("head", "Head", "net.py:3", bisect_program.KILLED)
-        found.write_text(json.dumps(located.to_json()))
+        found.write_text(json.dumps(to_json(located)))
 
     monkeypatch.setattr(locate_failure, "run_child", child)
     error: TinymlError = locate_conversion_failure(

@@ -15,13 +15,18 @@ from torch import Tensor, nn
 from tinyml.cli.export import _show
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
+from tinyml.core.settings import complete
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.quantization import bias_shift
 from tinyml.pipeline.quantization.instruction_set import instruction_set
-from tinyml.pipeline.quantization.quantize import QuantizeJob, size_line
+from tinyml.pipeline.quantization.quantize import size_line
 from tinyml.pipeline.steps import equalize
+from tinyml.pipeline.steps.export_plan import _check_rounding
 from tinyml.pipeline.verify import verify
 
 
@@ -220,9 +225,11 @@ def test_without_a_layer_there_is_nothing_to_even_out_nor_to_correct_and_it_is_s
 
 
 def test_weights_that_were_trained_rounded_keep_their_biases() -> None:
+    chosen = ExportSettings(precision="qat-w8a8", correct_bias=True)
+    asked = ExportJob("net", "rpi", Path("out"), settings=chosen)
     with pytest.raises(UsageError, match="not for qat-w8a8: its biases were trained") as refused:
-        QuantizeJob("qat-w8a8", correct_bias=True)
-    assert "correct_bias" in refused.value.hint
+        _check_rounding(asked, complete(chosen), find_precision("qat-w8a8"))
+    assert "omit `correct_bias`" in refused.value.hint
 
 
 class Dead(nn.Module):
@@ -252,7 +259,7 @@ def test_a_file_that_integers_hardly_make_smaller_is_said(tmp_path: Path) -> Non
     after.write_bytes(bytes(930))
     told = size_line(before, after, "w8a8-static")
     assert told.startswith("net.onnx takes 93% of the float32 file")
-    assert told.endswith("tinyml bench says whether it is faster")
+    assert told.endswith("tinyml bench shows whether it is faster")
     assert size_line(before, after, "w8").endswith("it computes in float32, no faster")
     after.write_bytes(bytes(300))
     assert size_line(before, after, "w8") == ""

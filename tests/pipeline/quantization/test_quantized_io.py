@@ -21,8 +21,10 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.quant_params import QuantParams
+from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import sqnr_db
 from tinyml.core.typed_json import to_json
@@ -32,8 +34,7 @@ from tinyml.pipeline.answers.predict_images import answer_images
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.export import export
 from tinyml.pipeline.predict import windows_through
-from tinyml.pipeline.quantization.quantize import QuantizeJob
-from tinyml.pipeline.quantization.write_quantized import check_ends
+from tinyml.pipeline.quantization.write_quantized import check_io
 from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
@@ -82,7 +83,7 @@ def test_the_softmax_of_integers_is_not_delegated_and_the_bundle_says_so(made: B
     taken = made.facts["delegation"]["build-w8a8-static.tflite"]
     (left,) = taken["undelegated"]
     assert (left["op"], taken["nodes"] - taken["delegated"]) == ("SOFTMAX", 1)
-    assert "leave --io at float" in left["cure"]
+    assert "omit --io int8" in left["cure"]
     rules = [found["cost"] for found in made.facts["lint"]["build-w8a8-static.tflite"]]
     assert any("SOFTMAX of int8" in cost for cost in rules)
 
@@ -150,7 +151,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     (want,) = answer_images([tmp_path / "i.npy"], processor, windows_through(engine))
-    assert json.loads(done.stdout) == want.to_json()
+    assert json.loads(done.stdout) == to_json(want)
 
 
 def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
@@ -161,8 +162,8 @@ def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"precision": "fp32"}, "fp32 has no integers"),
-        ({"precision": "fp16"}, "fp16 has no integers"),
+        ({"precision": "fp32"}, "fp32 is not quantized"),
+        ({"precision": "fp16"}, "fp16 is not quantized to integers"),
         ({"precision": "w8-dynamic"}, "finds its ranges at each call"),
         ({"precision": "w8a16"}, "have 16 bits"),
         ({"io": "int4"}, "unknown value 'int4' of `io`"),
@@ -178,9 +179,13 @@ def test_integers_that_cannot_be_are_refused_before_any_work(
 
 def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path, tmp_path: Path) -> None:
     asked = {"keep_float": ("entry",), "formats": ("onnx",), "out": tmp_path / "none"}
-    with pytest.raises(UsageError, match=r"'image' stays in float32, beside it Conv .*asked for"):
+    with pytest.raises(UsageError, match=r"'image' stays in float32, next to it Conv .*asked for"):
         export(job(user, **asked), silent)
     assert not (tmp_path / "none").exists()
+
+
+SETTINGS = complete(ExportSettings(precision="w8a8-static"))
+SETTINGS_INT8 = replace(SETTINGS, io="int8")
 
 
 def subject(signature: Signature, front_end: str | None = None) -> Subject:
@@ -189,30 +194,30 @@ def subject(signature: Signature, front_end: str | None = None) -> Subject:
 
 
 def test_a_float_front_end_takes_its_input_as_it_is() -> None:
-    asked = QuantizeJob("w8a8-static", io="int8")
+    asked = SETTINGS_INT8
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
-    check_ends(asked, subject(plain))
+    check_io(asked, subject(plain))
     with pytest.raises(
         UsageError, match="front end of funnelnet stays in float32, up to 'level'"
     ) as caught:
-        check_ends(asked, subject(plain, "level"))
-    assert "--front-end int8" in caught.value.hint
-    check_ends(replace(asked, front_end="int8"), subject(plain, "level"))
-    check_ends(replace(asked, io="float"), subject(plain, "level"))
+        check_io(asked, subject(plain, "level"))
+    assert "`front_end=int8`" in caught.value.hint
+    check_io(replace(asked, front_end="int8"), subject(plain, "level"))
+    check_io(replace(asked, io="float"), subject(plain, "level"))
 
 
 def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
-    asked = QuantizeJob("w8a8-static", front_end="int8")
+    asked = replace(SETTINGS, front_end="int8")
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
-    check_ends(asked, subject(plain, "level"))
-    with pytest.raises(UsageError, match="--front-end int8: funnelnet has no front end"):
-        check_ends(asked, subject(plain))
+    check_io(asked, subject(plain, "level"))
+    with pytest.raises(UsageError, match="`front_end=int8`: funnelnet has no front end"):
+        check_io(asked, subject(plain))
 
 
 def test_a_state_is_not_rounded_at_each_call() -> None:
     state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
     with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):
-        check_ends(QuantizeJob("w8a8-static", io="int8"), subject(state))
+        check_io(SETTINGS_INT8, subject(state))
 
 
 def test_integers_are_the_nearest_and_cut_off_at_their_ends() -> None:

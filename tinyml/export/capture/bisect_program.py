@@ -23,6 +23,7 @@ from tinyml.core.errors import ExportError, InputError
 from tinyml.core.files import write_json
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.typed_json import to_json
 from tinyml.export.capture import program
 from tinyml.export.capture.failure_location import FailureLocation, from_stack, reason
 from tinyml.export.capture.module_stack import module_stack
@@ -116,7 +117,7 @@ class Search:
     def _note(self, part: Part, message: str) -> None:
         where = from_stack(str(_telling(part).meta.get("stack_trace") or ""))
         kind = part.kind.rpartition(".")[2]
-        write_json(self._found, FailureLocation(part.name, kind, where, message).to_json())
+        write_json(self._found, to_json(FailureLocation(part.name, kind, where, message)))
 
 
 def _parts(part: Part) -> list[Part]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_json
 from tinyml.core.spec import Array
+from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, load_adapted
@@ -106,17 +105,9 @@ class QuantPlan:
             return {}
         return {name: own for name, own in load_adapted(path).items() if name in self.shifts}
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> QuantPlan:
-        tensors = {name: TensorPlan(**own) for name, own in data["tensors"].items()}
-        return cls(**{**data, "tensors": tensors, "exact": tuple(data["exact"])})
-
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_json(path, self.to_json())
+        write_json(path, to_json(self))
 
     def lines(self) -> list[str]:
         """For a person: how much becomes integer, what stays and why."""
@@ -139,7 +130,7 @@ class QuantPlan:
             return f"{weights} weights in int8, every activation in float32"
         chosen = f"ranges by {self.ranges} of {self.samples} samples ({self.data})"
         return (
-            f"{self.operations - len(self.kept)} of {self.operations} operations in integers, "
+            f"{self.operations - len(self.kept)} of {self.operations} operations quantized, "
             f"{chosen if self.samples else 'ranges taken anew at each call'}"
         )
 
@@ -151,7 +142,7 @@ def packed(shift: Array) -> str:
 
 def load(path: Path) -> QuantPlan:
     """Read what `QuantPlan.save` wrote."""
-    return QuantPlan.from_json(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(QuantPlan, path)
 
 
 def plan_tensors(
@@ -195,5 +186,5 @@ def plan_weights(operators: Sequence[Operator], kept: Mapping[str, str]) -> dict
 def _check_some(plans: Mapping[str, TensorPlan]) -> None:
     if all(plan.scheme == "float32" for plan in plans.values()):
         raise ExportError(
-            "there is no operator to quantize", hint="export with --precision fp32 or fp16"
+            "there is no operator to quantize", hint="choose `precision=fp32` or `precision=fp16`"
         )

@@ -11,21 +11,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.bias_shift import editor_of
-from tinyml.pipeline.quantization.quantize import QuantizeJob, weight_scales
+from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 
-NOTHING = "no weight was adapted: there is no convolution or linear layer that becomes integers"
+NOTHING = "no weight was adapted: there is no convolution or linear layer to quantize"
 
 
 def adapt(
     path: Path,
-    job: QuantizeJob,
+    settings: ExportSettings,
     kept: Collection[str],
     calibration: Calibration,
     report: Report,
@@ -36,7 +37,7 @@ def adapt(
     """
     fmt = format_of(path).name
     found = _moments(path, kept, calibration.told(f"moments of {fmt}", report), report)
-    scales = weight_scales(job, fmt)
+    scales = weight_scales(settings, fmt)
     weights: dict[str, Array] = {}
     shifts: dict[str, Array] = {}
     for done, own in enumerate(found, 1):

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.pipeline.formats import format_of, runtime_for
-from tinyml.pipeline.quantization.quantize import QuantizeJob, weight_scales
+from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 
@@ -32,14 +33,14 @@ NOTHING = "no bias was corrected: there is no convolution or linear layer with a
 
 
 def asked_for(
-    path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
+    path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Array]:
-    """`bias_shifts` of the float32 file at ``path`` where ``job`` asks for them, told."""
-    if not job.correct_bias or calibration is None:
+    """`bias_shifts` of the float32 file at ``path`` where ``settings`` ask for them, told."""
+    if not settings.correct_bias or calibration is None:
         return {}
     fmt = format_of(path).name
     samples = calibration.told(f"means of {fmt}", report)
-    found = bias_shifts(path, weight_scales(job, fmt), samples)
+    found = bias_shifts(path, weight_scales(settings, fmt), samples)
     if not found:
         report({"text": NOTHING})
     return found

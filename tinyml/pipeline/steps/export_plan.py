@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import QUANTIZATION, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, given, settings_of
 from tinyml.core.target import Target, find_target
@@ -16,7 +16,6 @@ from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.formats import named, runtime_of
-from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.sources.user_model import ModuleSource
@@ -31,7 +30,7 @@ SEARCHED = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The job and its settings, checked and complete; ``quantize``: for quantized precisions.
+    """The job and its settings, checked and complete; ``traits``: of the precision.
 
     ``worker`` runs the steps that are ours.
     """
@@ -40,7 +39,7 @@ class Plan:
     source: Source
     target: Target
     settings: ExportSettings
-    quantize: QuantizeJob | None
+    traits: Precision
     worker: Worker
 
     @property
@@ -118,9 +117,9 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             hint=_without("io", job),
         )
     _check_quantization(job, source, asked, traits)
-    quantize = _quantize_job(chosen) if traits.quantized else None
+    _check_rounding(job, chosen, traits)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return Plan(job, source, target, chosen, quantize, worker)
+    return Plan(job, source, target, chosen, traits, worker)
 
 
 def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
@@ -206,18 +205,19 @@ def _check_quantization(
         )
 
 
-def _quantize_job(chosen: ExportSettings) -> QuantizeJob:
-    return QuantizeJob(
-        precision=chosen.precision,
-        ranges=chosen.ranges,
-        samples=chosen.calibration_samples,
-        keep=chosen.keep_float,
-        explain=chosen.explain,
-        max_drop_points=chosen.max_drop_points if chosen.auto_precision else None,
-        io=chosen.io,
-        weight_scales=chosen.weight_scales,
-        equalize=chosen.equalize,
-        front_end=chosen.front_end,
-        correct_bias=chosen.correct_bias,
-        rounding=chosen.rounding,
-    )
+def _check_rounding(job: ExportJob, chosen: ExportSettings, precision: Precision) -> None:
+    """`UsageError` for biases or roundings that cannot follow samples, or do already."""
+    able = " or ".join(own.name for own in all_precisions() if not own.fixed_biases)
+    asked = {"correct_bias": chosen.correct_bias, "rounding": chosen.rounding == ADAPTIVE}
+    shown = {"correct_bias": "`correct_bias`", "rounding": "`rounding=adaptive`"}
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        if precision.fixed_biases:
+            raise UsageError(
+                f"{shown[name]} is not for {precision.name}: {precision.fixed_biases}",
+                hint=f"{_without(name, job)}, or choose {able}",
+            )
+    if all(asked.values()):
+        raise UsageError(
+            "`correct_bias` next to `rounding=adaptive`: biases are corrected already",
+            hint=_without("correct_bias", job),
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from tinyml.core.bundle import ModelFile
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
+from tinyml.core.typed_json import to_json
 from tinyml.pipeline.formats import named
 from tinyml.runtimes.lint import lint
 
@@ -28,7 +29,7 @@ def lint_models(
     return {
         model.path: [
             *(known or {}).get(model.path, ()),
-            *(found.to_json() for found in _lint(folder, model, target)),
+            *to_json(_lint(folder, model, target)),
         ]
         for model in models
     }

@@ -7,7 +7,6 @@ child that searches: FOLDER holds what `Captured.save` wrote; of the other two, 
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from tinyml.core.errors import ExportError, MachineError, TinymlError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.subprocesses import run_child
+from tinyml.core.typed_json import read_json
 from tinyml.export.capture.failure_location import FailureLocation, reason, refusal
 from tinyml.export.capture.known_errors import fix_for
 from tinyml.pipeline.formats import named
@@ -50,7 +50,7 @@ def locate_conversion_failure(
     complete = _search([fmt, str(work), str(tried), str(found)], log, budget_s, memory_mb)
     if not found.exists():
         return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
-    location = FailureLocation(**json.loads(found.read_text(encoding="utf-8")))
+    location = read_json(FailureLocation, found)
     if not location.message:
         location = replace(location, message=reason(error.message))
     return refusal(named(fmt).refusal, location, log, cut_short=not complete)

@@ -14,7 +14,6 @@ from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
 from tinyml.export.quantization.fp16_plan import load as load_plan
-from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
@@ -26,7 +25,7 @@ from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
 def plan_floats(plan: Plan, work: Path, report: Report) -> None:
-    if not find_precision(plan.precision).half:
+    if not plan.traits.half:
         return
     report({"text": f"choosing what can be {plan.precision}"})
     run_child(plan, work, plan_precision.__name__, [str(work), *plan.formats])
@@ -53,7 +52,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if plan.settings.sparse != OFF and plan.quantize is None:
+    if plan.settings.sparse != OFF and not plan.traits.quantized:
         for writer, (fmt, name) in zip(writers, names.items(), strict=True):
             if named(fmt).stores_sparse:
                 store_safely(plan, writer, draft / name, report)
@@ -85,7 +84,7 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
         plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
-        note=find_precision(plan.precision).notes.get(fmt, ""),
+        note=plan.traits.notes.get(fmt, ""),
         twin=written.twin,
         twin_note=written.twin_note,
         ends=written.ends,
@@ -119,11 +118,11 @@ def run_children(plan: Plan, children: Sequence[Child]) -> None:
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
-    if plan.quantize is None:
+    if not plan.traits.quantized:
         arguments += ["--instrumented", instrumented_file(work, fmt)]
-    if plan.settings.sparse == OFF or plan.quantize is not None:
+    if plan.settings.sparse == OFF or plan.traits.quantized:
         arguments += ["--dense"]
-    if not find_precision(plan.precision).half:
+    if not plan.traits.half:
         return arguments
     return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
 
