@@ -89,7 +89,9 @@ def test_a_twin_that_cannot_be_written_leaves_its_reason_and_the_file(
     )
     found = facts.load(tmp_path / "facts.json")
     assert found.instrumented == ()
-    assert found.instrumented_note == "no twin shows 0.0: the converter has had enough"
+    assert (
+        found.instrumented_note == "no instrumented model shows 0.0: the converter has had enough"
+    )
     assert (tmp_path / "a.tflite").stat().st_size > 0
 
 
