@@ -23,9 +23,6 @@ REWRITES: dict[str, Callable[[ir.Model], int]] = {
     "strip_metadata": strip_metadata,
 }
 
-# What fp16 asks for.
-ON_REQUEST = ("cast_to_float16",)
-
 
 def rewrite(model: ir.Model) -> dict[str, int]:
     """Apply every pass to ``model`` in place; returns the counts."""
