@@ -1,6 +1,8 @@
 """Rewrites of the ONNX graph, in the order applied. Each returns its `Outcome`.
 
 PyTorch's own ONNX optimizer stays off: it takes ``x + 1e-8`` for ``x``.
+
+``FIRES_IN`` of a rewrite's module names the network of the tests in which it must fire.
 """
 
 from __future__ import annotations

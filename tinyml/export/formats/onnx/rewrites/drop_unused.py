@@ -10,6 +10,8 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedN
 
 from tinyml.export.formats.outcome import Outcome
 
+FIRES_IN = "small"
+
 
 def drop_unused(model: ir.Model) -> Outcome:
     """Return the number of nodes and constants removed; constants become initializers."""

@@ -11,6 +11,8 @@ import onnx_ir as ir
 
 from tinyml.export.formats.outcome import Outcome
 
+FIRES_IN = "small"
+
 
 def drop_zero_bias(model: ir.Model) -> Outcome:
     """Return the number of biases removed, and why the others were not."""

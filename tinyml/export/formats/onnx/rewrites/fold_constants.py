@@ -12,6 +12,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from tinyml.export.formats.outcome import Outcome
 
+FIRES_IN = "small"
+
 
 def fold_constants(model: ir.Model) -> Outcome:
     """Return the number of computing nodes that went."""

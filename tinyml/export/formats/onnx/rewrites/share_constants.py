@@ -13,6 +13,8 @@ from onnx_ir.passes.common import DeduplicateInitializersPass
 
 from tinyml.export.formats.outcome import Outcome
 
+FIRES_IN = "small"
+
 
 def share_constants(model: ir.Model) -> Outcome:
     """Return the number of constants removed."""
