@@ -30,7 +30,7 @@ def place_of(path: Path, tensor: Any) -> Place:
     try:
         offset, length = int(told.get("offset", 0)), int(told.get("length", -1))
     except ValueError as error:
-        raise _refused(path, tensor, f"in '{name}' at a place that is no number") from error
+        raise _refused(path, tensor, f"in '{name}' at an offset that is not a number") from error
     held = beside.stat().st_size
     size = held - offset if length == -1 else length
     if offset < 0 or size < 0 or offset + size > held:
@@ -52,16 +52,16 @@ def _beside(path: Path, tensor: Any, name: str) -> Path:
     parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
     anchored = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
     if not name or "\0" in name or anchored or ".." in parts:
-        raise _refused(path, tensor, f"in '{_shown(name)}', which is no file beside it")
+        raise _refused(path, tensor, f"in '{_shown(name)}', which is not a file in its folder")
     folder, found = path.parent.resolve(), path.parent / name
     try:
         real = found.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise _refused(path, tensor, f"in '{_shown(name)}', which is not there") from error
+        raise _refused(path, tensor, f"in '{_shown(name)}', which does not exist") from error
     if not real.is_relative_to(folder):
         raise _refused(path, tensor, f"in '{_shown(name)}', a link out of its folder")
     if not real.is_file():
-        raise _refused(path, tensor, f"in '{_shown(name)}', which is no file")
+        raise _refused(path, tensor, f"in '{_shown(name)}', which is not a file")
     return real
 
 
@@ -71,7 +71,7 @@ def _shown(name: str) -> str:
 
 def _refused(path: Path, tensor: Any, why: str) -> InputError:
     return InputError(
-        f"{path}: the weight '{_shown(str(tensor.name))}' is said to lie {why}",
+        f"{path}: the weight '{_shown(str(tensor.name))}' is stored {why}",
         hint="copy the model together with its data, into one folder: or save it as one file: "
         "onnx.save(onnx.load(MODEL), ONE_FILE)",
     )
