@@ -30,7 +30,6 @@ MAY_USE: dict[str, set[str]] = {
 # Pairs of packages that import each other. The list may only shrink.
 CYCLES = {
     ("export", "export.quantization"),
-    ("pipeline.quantization", "pipeline.steps"),
 }
 
 

@@ -53,7 +53,7 @@ def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
         source=SimpleNamespace(name="net"),
         formats=("tflite",),
         precision="fp32",
-        quantize=None,
+        quantized=False,
         settings=complete(ExportSettings(timeout_s=240.0)),
         memory_mb=machine_memory_mb(),
     )

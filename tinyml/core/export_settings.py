@@ -39,7 +39,7 @@ class ExportSettings:
     formats: tuple[str, ...] = setting(
         "Formats of the model files.",
         ("onnx", "tflite"),
-        values=tuple(WRITERS),
+        values=WRITERS,
         metavar="LIST",
         separator=",",
     )
@@ -48,7 +48,7 @@ class ExportSettings:
         "w8-dynamic and w8a16 also compute with integers; w8 stores only the weights as such. "
         "qat-w8a8 is for a run of tinyml train --qat.",
         "fp32",
-        values=tuple(PRECISIONS),
+        values=PRECISIONS,
     )
 
     ranges: str = setting(

@@ -34,7 +34,7 @@ def out_of_memory(module: str, memory_mb: int) -> MachineError:
         return MachineError(f"{module} ran out of memory")
     return MachineError(
         f"{module} ran out of memory: it may use {memory_mb:,} MB",
-        hint="--memory gives it more; a smaller sample needs less",
+        hint="`memory_mb` gives it more; a smaller sample needs less",
     )
 
 

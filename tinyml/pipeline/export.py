@@ -60,17 +60,17 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
         subject = source.capture(work, partial(run, plan, work), report)
-        if plan.quantize is not None and plan.quantize.equalize:
+        if plan.settings.equalize:
             report({"text": "equalizing the channels of consecutive layers"})
             run_child(plan, work, equalize.__name__, [str(work)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
         plan_floats(plan, work, report)
-        if plan.quantize is None:
+        if not plan.quantized:
             models = write_files(plan, work, draft, report)
             made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
-            made = write_quantized(plan, plan.quantize, subject, work, draft, report)
+            made = write_quantized(plan, subject, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)
         made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)

@@ -21,8 +21,10 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.quant_params import QuantParams
+from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import sqnr_db
 from tinyml.core.typed_json import to_json
@@ -32,8 +34,7 @@ from tinyml.pipeline.answers.predict_images import answer_images
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.export import export
 from tinyml.pipeline.predict import windows_through
-from tinyml.pipeline.quantization.quantize import QuantizeJob
-from tinyml.pipeline.quantization.write_quantized import check_ends
+from tinyml.pipeline.quantization.write_quantized import check_io
 from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
@@ -188,31 +189,36 @@ def subject(signature: Signature, front_end: str | None = None) -> Subject:
     return Subject("funnelnet", signature, ("a",), None, (), {}, front_end)
 
 
+def quantized(**settings: str) -> ExportSettings:
+    """Settings of an export."""
+    return complete(ExportSettings(precision="w8a8-static", **settings))  # type: ignore[arg-type]
+
+
 def test_a_float_front_end_takes_its_input_as_it_is() -> None:
-    asked = QuantizeJob("w8a8-static", io="int8")
+    asked = quantized(io="int8")
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
-    check_ends(asked, subject(plain))
+    check_io(asked, subject(plain))
     with pytest.raises(
         UsageError, match="front end of funnelnet stays in float32, up to 'level'"
     ) as caught:
-        check_ends(asked, subject(plain, "level"))
-    assert "--front-end int8" in caught.value.hint
-    check_ends(replace(asked, front_end="int8"), subject(plain, "level"))
-    check_ends(replace(asked, io="float"), subject(plain, "level"))
+        check_io(asked, subject(plain, "level"))
+    assert "`front_end=int8`" in caught.value.hint
+    check_io(replace(asked, front_end="int8"), subject(plain, "level"))
+    check_io(replace(asked, io="float"), subject(plain, "level"))
 
 
 def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
-    asked = QuantizeJob("w8a8-static", front_end="int8")
+    asked = quantized(front_end="int8")
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
-    check_ends(asked, subject(plain, "level"))
-    with pytest.raises(UsageError, match="--front-end int8: funnelnet has no front end"):
-        check_ends(asked, subject(plain))
+    check_io(asked, subject(plain, "level"))
+    with pytest.raises(UsageError, match="`front_end=int8`: funnelnet has no front end"):
+        check_io(asked, subject(plain))
 
 
 def test_a_state_is_not_rounded_at_each_call() -> None:
     state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
     with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):
-        check_ends(QuantizeJob("w8a8-static", io="int8"), subject(state))
+        check_io(quantized(io="int8"), subject(state))
 
 
 def test_integers_are_the_nearest_and_cut_off_at_their_ends() -> None:

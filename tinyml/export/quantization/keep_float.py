@@ -88,15 +88,15 @@ def check_quantized_io(
         for name in sorted(ends & ranges.keys()):
             if operator.name in kept:
                 raise UsageError(
-                    f"--io int8: '{name}' stays in float32, beside it {operator.op} "
+                    f"`io=int8`: '{name}' stays in float32, beside it {operator.op} "
                     f"'{operator.name}' does ({kept[operator.name]})",
-                    hint="leave --io at float",
+                    hint="omit `io`",
                 )
 
 
 def stays_float(name: str) -> UsageError:
     """The error for an input or output that cannot be quantized."""
-    return UsageError(f"--io int8: '{name}' stays in float32", hint="leave --io at float")
+    return UsageError(f"`io=int8`: '{name}' stays in float32", hint="omit `io`")
 
 
 def _check_one_scale(
@@ -112,8 +112,8 @@ def _check_one_scale(
     bad += [f"the channels of '{name}' differ by orders of magnitude" for name in uneven_outputs]
     if bad:
         raise UsageError(
-            f"--io int8: {bad[0]}: one scale would lose the small ones",
-            hint="return each part as an output of its own, or omit --io int8",
+            f"`io=int8`: {bad[0]}: one scale would lose the small ones",
+            hint="return each part as an output of its own, or omit `io`",
         )
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.errors import ExportError
+from tinyml.core.export_settings import ADAPTIVE, NEAREST
 from tinyml.core.files import write_json
 from tinyml.core.spec import Array
 from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
-from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, load_adapted
+from tinyml.export.quantization.weight_rounding import load_adapted
 
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
@@ -197,5 +198,5 @@ def plan_weights(
 def _check_some(plans: Mapping[str, TensorPlan]) -> None:
     if all(plan.scheme == "float32" for plan in plans.values()):
         raise ExportError(
-            "there is no operator to quantize", hint="export with --precision fp32 or fp16"
+            "there is no operator to quantize", hint="export with `precision=fp32` or fp16"
         )

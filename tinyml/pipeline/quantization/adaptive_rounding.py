@@ -1,4 +1,4 @@
-"""``--rounding adaptive``: the integers of each weight by what its layer reads on the samples.
+"""``rounding=adaptive``: the integers of each weight by what its layer reads on the samples.
 
 What it is and where it comes from: `tinyml.export.quantization.adaptive_rounding`. One run of
 the float32 file gives the moments of what every layer reads; as with biases (`bias_shift`),
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core import registry
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted
 from tinyml.pipeline.quantization.bias_shift import editor_of
-from tinyml.pipeline.quantization.quantize import QuantizeJob, weight_scales
+from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 
@@ -26,7 +27,7 @@ NOTHING = "no weight was adapted: there is no convolution or linear layer that b
 
 def adapt(
     path: Path,
-    job: QuantizeJob,
+    settings: ExportSettings,
     kept: Collection[str],
     calibration: Calibration,
     report: Report,
@@ -37,7 +38,7 @@ def adapt(
     """
     fmt = path.suffix[1:]
     found = _moments(path, kept, calibration.told(f"moments of {fmt}", report), report)
-    scales = weight_scales(job, fmt)
+    scales = weight_scales(settings, fmt)
     weights: dict[str, Array] = {}
     shifts: dict[str, Array] = {}
     for done, own in enumerate(found, 1):

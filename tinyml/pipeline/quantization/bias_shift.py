@@ -1,4 +1,4 @@
-"""``--correct-bias``: how far rounding a layer's weights moves the mean of what it gives.
+"""``correct_bias``: how far rounding a layer's weights moves the mean of what it gives.
 
 Bias correction: Nagel et al. 2019 (arXiv 1906.04721), section 4.2, equation 17; the means
 are those of samples, as in Nagel et al. 2021 (arXiv 2106.08295), section 3.3, not of a
@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from tinyml.core import registry
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
-from tinyml.pipeline.quantization.quantize import QuantizeJob, weight_scales
+from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 
@@ -37,14 +38,14 @@ NOTHING = "no bias was corrected: there is no convolution or linear layer with a
 
 
 def asked_for(
-    path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
+    path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Array]:
-    """`bias_shifts` of the float32 file at ``path`` where ``job`` asks for them, told."""
-    if not job.correct_bias or calibration is None:
+    """`bias_shifts` of the float32 file at ``path`` where ``settings`` ask for them, reported."""
+    if not settings.correct_bias or calibration is None:
         return {}
     fmt = path.suffix[1:]
     samples = calibration.told(f"means of {fmt}", report)
-    found = bias_shifts(path, weight_scales(job, fmt), samples)
+    found = bias_shifts(path, weight_scales(settings, fmt), samples)
     if not found:
         report({"text": NOTHING})
     return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyml.core import registry
-from tinyml.core.errors import UsageError
+from tinyml.core.export_settings import INT8, NEAREST, OFF, PER_TENSOR, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.export import operators
 from tinyml.export.facts import load as load_facts
@@ -32,78 +31,18 @@ from tinyml.export.quantization.plan import (
     plan_weights,
 )
 from tinyml.export.quantization.precision import find_precision
-from tinyml.export.quantization.ranges import METHODS, Range
-from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, ROUNDINGS
+from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile import tflite_file
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
-from tinyml.pipeline.sources.calibration import SAMPLES, Calibration
+from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps.plan_precision import plan_file
 from tinyml.runtimes.base import READER_THREADS
 
 # A larger share of the float32 file than this is not worth the trouble.
 WORTH = 0.8
-FRONT_ENDS = ("float", "int8")
-SCALES = ("per-channel", "per-tensor")
 BY_USER = "asked for"
-
-
-@dataclass(frozen=True, slots=True)
-class QuantizeJob:
-    """How integers are chosen.
-
-    keep             stages that stay in float32
-    weight_scales    ``per-channel`` or ``per-tensor``
-    equalize         equalize the channels of consecutive layers first
-    explain          look at each layer alone
-    front_end        ``float``: it stays so up to its last stage; ``int8``
-    correct_bias     take from each bias what rounding the weights adds to the layer's mean
-    rounding         of weights: ``nearest``, or ``adaptive``, which corrects biases too
-    io               ``int8``: inputs and outputs become integers too
-    max_drop_points  with it, more layers stay in float32 until no more labels move, in percent
-    """
-
-    precision: str
-    ranges: str = "min-max"
-    samples: int = SAMPLES
-    keep: tuple[str, ...] = ()
-    explain: bool = False
-    max_drop_points: float | None = None
-    io: str = "float"
-    weight_scales: str = "per-channel"
-    equalize: bool = False
-    front_end: str = "float"
-    correct_bias: bool = False
-    rounding: str = NEAREST
-
-    def __post_init__(self) -> None:
-        if self.ranges not in METHODS:
-            raise registry.unknown_name("method for ranges", self.ranges, METHODS)
-        if self.weight_scales not in SCALES:
-            raise registry.unknown_name("kind of weight scales", self.weight_scales, SCALES)
-        if self.front_end not in FRONT_ENDS:
-            raise registry.unknown_name("kind of front end", self.front_end, FRONT_ENDS)
-        fixed = find_precision(self.precision).fixed_biases
-        if self.correct_bias and fixed:
-            raise UsageError(
-                f"--correct-bias is not for {self.precision}: {fixed}",
-                hint="leave it away (a recipe calls it correct_bias), or take w8a8-static or w8a16",
-            )
-        if self.rounding not in ROUNDINGS:
-            raise registry.unknown_name("kind of rounding", self.rounding, ROUNDINGS)
-        if self.rounding == ADAPTIVE and fixed:
-            raise UsageError(
-                f"--rounding adaptive is not for {self.precision}: {fixed}",
-                hint="leave it away, or take w8a8-static or w8a16",
-            )
-        if self.rounding == ADAPTIVE and self.correct_bias:
-            raise UsageError(
-                "--correct-bias beside --rounding adaptive: biases are corrected already",
-                hint="leave --correct-bias away (a recipe calls it correct_bias)",
-            )
-        if self.samples < 1:
-            raise UsageError(f"{self.samples} calibration samples: at least one is needed")
 
 
 def float_facts(work: Path, fmt: str) -> Path:
@@ -113,7 +52,7 @@ def float_facts(work: Path, fmt: str) -> Path:
 
 def plan_quantized(
     path: Path,
-    job: QuantizeJob,
+    settings: ExportSettings,
     keep: Mapping[str, str],
     ranges: Mapping[str, Range],
     calibration: Calibration | None,
@@ -129,25 +68,25 @@ def plan_quantized(
     """
     known = load_facts(float_facts(path.parent, path.suffix[1:]))
     graph = read_operators(path)
-    alone = find_precision(job.precision).weights_only
+    alone = find_precision(settings.precision).weights_only
     kept = kept_operators(
         graph,
         known.stages,
         known.owners,
         front_end,
         keep,
-        io=job.io,
+        io=settings.io,
         weights_only=alone,
         ranges=ranges,
         uneven_outputs=uneven,
     )
-    if job.io == "int8":
+    if settings.io == INT8:
         check_quantized_io(graph, kept, ranges, uneven)
         ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
-        precision=job.precision,
+        precision=settings.precision,
         format=known.format,
-        ranges=job.ranges if calibration else NO_RANGES if alone else NEW_RANGES,
+        ranges=settings.ranges if calibration else NO_RANGES if alone else NEW_RANGES,
         samples=len(calibration) if calibration else 0,
         data=calibration.what if calibration else "none",
         tensors=plan_weights(graph.operators, kept)
@@ -157,18 +96,18 @@ def plan_quantized(
             ranges,
             kept,
             reason=SEEN if calibration else EACH_CALL,
-            scheme=find_precision(job.precision).activations,
+            scheme=find_precision(settings.precision).activations,
         ),
         kept=kept,
         operations=len(graph.operators),
         stages=known.stages,
         exact=exact_stages(graph, known.stages, {**kept, **_unweighted(graph, alone)}),
-        io=job.io,
+        io=settings.io,
         instructions=instruction_set() if calibration else "",
         threads=READER_THREADS if calibration else 0,
-        weight_scales=weight_scales(job, known.format),
+        weight_scales=weight_scales(settings, known.format),
         bias_shifts={name: packed(own) for name, own in (shifts or {}).items() if name not in kept},
-        rounding=job.rounding if shifts else NEAREST,
+        rounding=settings.rounding if shifts else NEAREST,
     )
 
 
@@ -177,10 +116,10 @@ def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
     return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
 
 
-def weight_scales(job: QuantizeJob, fmt: str) -> str:
-    """Those that ``job`` asks for, where the format's quantizer has a choice."""
-    one = fmt in find_precision(job.precision).one_scale
-    return "per-tensor" if one else job.weight_scales
+def weight_scales(settings: ExportSettings, fmt: str) -> str:
+    """Those that ``settings`` ask for, where the format's quantizer has a choice."""
+    one = fmt in find_precision(settings.precision).one_scale
+    return PER_TENSOR if one else settings.weight_scales
 
 
 def size_line(before: Path, after: Path, precision: str) -> str:
@@ -211,7 +150,7 @@ def _tensors(graph: FileGraph) -> list[str]:
 
 
 def seen(
-    path: Path, job: QuantizeJob, calibration: Calibration | None, report: Report
+    path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
     """Tensor of the file -> its range on the samples; anything without calibration."""
     names = _tensors(read_operators(path))
@@ -226,7 +165,7 @@ def seen(
 
     title = f"calibrating {path.suffix[1:]}"
     conditions: dict[str, str | int] = {
-        "ranges": job.ranges,
+        "ranges": settings.ranges,
         "runtime": f"{runtime.name} {runtime.version()}",
         "instructions": instruction_set(),
         "threads": READER_THREADS,
@@ -235,7 +174,7 @@ def seen(
         path,
         calibration,
         conditions,
-        lambda: choose_ranges(job.ranges, values(title), values(f"{title}, histograms")),
+        lambda: choose_ranges(settings.ranges, values(title), values(f"{title}, histograms")),
         report,
     )
 
@@ -244,7 +183,7 @@ def children(
     floats: Sequence[Path], work: Path, draft: Path, *, sparse: str
 ) -> Iterator[tuple[str, Sequence[Path | str]]]:
     """(module, arguments) of the child that performs the plan of each file of ``floats``."""
-    dense = ["--dense"] if sparse == "off" else []
+    dense = ["--dense"] if sparse == OFF else []
     for path in floats:
         fmt = path.suffix[1:]
         given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]

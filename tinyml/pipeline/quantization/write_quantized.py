@@ -12,21 +12,19 @@ from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import OFF
+from tinyml.core.export_settings import ADAPTIVE, FLOAT, INT8, OFF, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import lines
-from tinyml.export.quantization.weight_rounding import ADAPTIVE
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
 from tinyml.pipeline.quantization.quantize import (
     BY_USER,
-    QuantizeJob,
     children,
     float_facts,
     plan_quantized,
@@ -78,23 +76,24 @@ class Written:
 
 
 def write_quantized(
-    plan: Plan, job: QuantizeJob, subject: Subject, work: Path, draft: Path, report: Report
+    plan: Plan, subject: Subject, work: Path, draft: Path, report: Report
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
-    With ``max_drop_points`` again and again, one more layer in float32 each time; the stages
+    With ``auto_precision`` again and again, one more layer in float32 each time; the stages
     that were kept come last.
     """
-    check_ends(job, subject)
-    check_kept(job.keep, subject.stages)
-    calibration = _calibration(plan, job, subject, report)
+    settings = plan.settings
+    check_io(settings, subject)
+    check_kept(settings.keep_float, subject.stages)
+    calibration = _calibration(plan, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
         fmt = path.suffix[1:]
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
-    ranges = {path: seen(path, job, calibration, report) for path in floats}
-    keep = dict.fromkeys(job.keep, BY_USER)
-    front_end = subject.front_end if job.front_end == "float" else None
+    ranges = {path: seen(path, settings, calibration, report) for path in floats}
+    keep = dict.fromkeys(settings.keep_float, BY_USER)
+    front_end = subject.front_end if settings.front_end == FLOAT else None
 
     uneven = {
         path: uneven_outputs(path, read_operators(path).outputs, calibration) for path in floats
@@ -102,10 +101,10 @@ def write_quantized(
 
     def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
         return plan_quantized(
-            path, job, keep, ranges[path], calibration, front_end, shifts, uneven[path]
+            path, settings, keep, ranges[path], calibration, front_end, shifts, uneven[path]
         )
 
-    shifts = {path: _shifts(path, job, planned_for, calibration, report) for path in floats}
+    shifts = {path: _shifts(path, settings, planned_for, calibration, report) for path in floats}
     found: Mapping[str, SensitivityAnalysis] | None = None
     while True:
         for path in floats:
@@ -113,19 +112,19 @@ def write_quantized(
             planned.save(plan_precision.plan_file(work, planned.format))
             for line in planned.lines():
                 report({"text": line})
-        if found is None and (job.explain or job.max_drop_points is not None):
+        if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
         models = _perform(plan, floats, work, draft, report)
         proof = _proof(plan, subject, models, draft, work, report)
         more = None
-        if job.max_drop_points is not None and not _holds(proof, job.max_drop_points):
+        if settings.auto_precision and not _holds(proof, settings.max_drop_points):
             more = next_layer(found or {}, keep, subject.stages)
         findings, classes = _diagnose(floats, calibration, subject, work, draft)
         if more is None:
             return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
-        keep[more] = f"its integers alone cost most of what was left ({job.max_drop_points:g})"
+        keep[more] = f"its integers alone cost most of what was left ({settings.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
 
@@ -149,15 +148,15 @@ def _holds(proof: Parity | ValidationError, max_drop_points: float) -> bool:
 
 def _shifts(
     path: Path,
-    job: QuantizeJob,
+    settings: ExportSettings,
     planned_for: Callable[[Path], QuantPlan],
     calibration: Calibration | None,
     report: Report,
 ) -> Mapping[str, Array]:
     """What is taken from the biases; with adaptive rounding the weights are chosen beside it."""
-    if calibration is not None and job.rounding == ADAPTIVE:
-        return adapt(path, job, planned_for(path).kept, calibration, report)
-    return bias_shift.asked_for(path, job, calibration, report)
+    if calibration is not None and settings.rounding == ADAPTIVE:
+        return adapt(path, settings, planned_for(path).kept, calibration, report)
+    return bias_shift.asked_for(path, settings, calibration, report)
 
 
 def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
@@ -172,24 +171,24 @@ def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
             )
 
 
-def check_ends(job: QuantizeJob, subject: Subject) -> None:
-    """`UsageError` for integer ends or an integer front end that the model cannot have."""
-    if job.front_end == "int8" and subject.front_end is None:
+def check_io(settings: ExportSettings, subject: Subject) -> None:
+    """`UsageError` for a quantized input, output or front end that the model cannot have."""
+    if settings.front_end == INT8 and subject.front_end is None:
         raise UsageError(
-            f"--front-end int8: {subject.name} has no front end", hint="leave --front-end away"
+            f"`front_end=int8`: {subject.name} has no front end", hint="omit `front_end`"
         )
-    if job.io == "float":
+    if settings.io == FLOAT:
         return
-    hint = "leave --io at float"
-    if subject.front_end is not None and job.front_end == "float":
+    hint = "omit `io`"
+    if subject.front_end is not None and settings.front_end == FLOAT:
         raise UsageError(
-            f"--io int8: the front end of {subject.name} stays in float32, up to "
+            f"`io=int8`: the front end of {subject.name} stays in float32, up to "
             f"'{subject.front_end}', and takes its input as it is",
-            hint=f"{hint}; or round it too, --front-end int8, if the gate lets it pass",
+            hint=f"{hint}; or quantize it too, `front_end=int8`, if it passes the parity gate",
         )
     if subject.signature.states:
         raise UsageError(
-            f"--io int8: the state of {subject.name} would be rounded at each call, in and out "
+            f"`io=int8`: the state of {subject.name} would be rounded at each call, in and out "
             "over different ranges",
             hint=hint,
         )
@@ -254,11 +253,11 @@ def _sensitivities(
     return found
 
 
-def _calibration(
-    plan: Plan, job: QuantizeJob, subject: Subject, report: Report
-) -> Calibration | None:
-    if not find_precision(job.precision).calibrated:
+def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
+    if not find_precision(plan.precision).calibrated:
         return None
     path = plan.job.calibration
     arrays = read_npz(path) if path is not None else None
-    return plan.source.calibration(subject.signature, arrays, job.samples, report)
+    return plan.source.calibration(
+        subject.signature, arrays, plan.settings.calibration_samples, report
+    )

@@ -19,7 +19,6 @@ from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 
 Report = Callable[[Mapping[str, Any]], None]
-SAMPLES = 200
 INSTEAD = "give inputs with `calibration=samples.npz`"
 
 

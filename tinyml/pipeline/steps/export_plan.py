@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from tinyml.core import registry
 from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import QUANTIZATION, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, given, settings_of
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.pipeline.answers.engines import require as require_runtime
-from tinyml.pipeline.quantization.quantize import QuantizeJob
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.sources.user_model import ModuleSource
@@ -34,16 +33,12 @@ SEARCHED = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The job and its settings, checked and complete; ``quantize``: for quantized precisions.
-
-    ``worker`` runs the steps that are ours.
-    """
+    """The job and its settings, checked and complete; ``worker`` runs the steps that are ours."""
 
     job: ExportJob
     source: Source
     target: Target
     settings: ExportSettings
-    quantize: QuantizeJob | None
     worker: Worker
 
     @property
@@ -55,6 +50,11 @@ class Plan:
     def precision(self) -> str:
         """Registered name of the precision."""
         return self.settings.precision
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the files are quantized after they are written in float32."""
+        return find_precision(self.precision).quantized
 
     @property
     def memory_mb(self) -> int:
@@ -121,9 +121,9 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             hint=_without("io", job),
         )
     _check_quantization(job, source, asked, traits)
-    quantize = _quantize_job(chosen) if traits.quantized else None
+    check_biases(job, chosen)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return Plan(job, source, target, chosen, quantize, worker)
+    return Plan(job, source, target, chosen, worker)
 
 
 def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
@@ -209,18 +209,20 @@ def _check_quantization(
         )
 
 
-def _quantize_job(chosen: ExportSettings) -> QuantizeJob:
-    return QuantizeJob(
-        precision=chosen.precision,
-        ranges=chosen.ranges,
-        samples=chosen.calibration_samples,
-        keep=chosen.keep_float,
-        explain=chosen.explain,
-        max_drop_points=chosen.max_drop_points if chosen.auto_precision else None,
-        io=chosen.io,
-        weight_scales=chosen.weight_scales,
-        equalize=chosen.equalize,
-        front_end=chosen.front_end,
-        correct_bias=chosen.correct_bias,
-        rounding=chosen.rounding,
-    )
+def check_biases(job: ExportJob, chosen: ExportSettings) -> None:
+    """`UsageError` where biases and rounding cannot follow samples, or would do so twice."""
+    precision, adaptive = find_precision(chosen.precision), chosen.rounding == ADAPTIVE
+    for name, text, is_asked in (
+        ("correct_bias", "correct_bias", chosen.correct_bias),
+        ("rounding", "rounding=adaptive", adaptive),
+    ):
+        if is_asked and precision.fixed_biases:
+            raise UsageError(
+                f"`{text}` is not for {precision.name}: {precision.fixed_biases}",
+                hint=f"{_without(name, job)}; or choose w8a8-static or w8a16",
+            )
+    if adaptive and chosen.correct_bias:
+        raise UsageError(
+            "`correct_bias` with `rounding=adaptive`: biases are corrected already",
+            hint=_without("correct_bias", job),
+        )

@@ -53,7 +53,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if "tflite" in names and plan.settings.sparse != OFF and plan.quantize is None:
+    if "tflite" in names and plan.settings.sparse != OFF and not plan.quantized:
         store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
@@ -117,9 +117,9 @@ def run_children(plan: Plan, children: Sequence[Child]) -> None:
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
-    if plan.quantize is None:
+    if not plan.quantized:
         arguments += ["--instrumented", instrumented_file(work, fmt)]
-    if plan.settings.sparse == OFF or plan.quantize is not None:
+    if plan.settings.sparse == OFF or plan.quantized:
         arguments += ["--dense"]
     if not find_precision(plan.precision).half:
         return arguments
