@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyml.core import registry
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
 from tinyml.device.measure import Job, Plan, measure
@@ -23,6 +22,7 @@ from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
 from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW
+from tinyml.pipeline.formats import all_formats, format_of
 from tinyml.pipeline.links import open_link
 
 HOP = 8
@@ -65,9 +65,7 @@ def main() -> None:
             macs = count_macs(module, SIGNATURE) / WINDOW * RATE_HZ / 1e6
             print(f"{type(module).__name__:<12} {macs:8.2f} MMAC per second of audio")
             jobs += [
-                Job(
-                    path, registry.RUNTIME_OF_FORMAT[path.suffix[1:]], inputs, type(module).__name__
-                )
+                Job(path, format_of(path).runtime, inputs, type(module).__name__)
                 for path in export(module, Path(folder))
             ]
         measured = measure(link, jobs, 5, plan=Plan(runs=100))
@@ -84,10 +82,11 @@ def export(module: nn.Module, folder: Path) -> list[Path]:
     torch.manual_seed(0)
     capture(module, SIGNATURE).save(work)
     files = []
-    for fmt, writer in registry.WRITERS.items():
-        files.append(work / f"model.{fmt}")
-        arguments = [work / "program.pt2", work / "capture.json", files[-1], work / f"{fmt}.json"]
-        run_child(writer, [str(a) for a in arguments], log=work / f"{fmt}.log", timeout_s=300)
+    for known in all_formats():
+        files.append(work / f"model{known.suffix}")
+        facts, log = work / f"{known.name}.json", work / f"{known.name}.log"
+        arguments = [work / "program.pt2", work / "capture.json", files[-1], facts]
+        run_child(known.writer, [str(a) for a in arguments], log=log, timeout_s=300)
     return files
 
 

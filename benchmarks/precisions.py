@@ -23,6 +23,7 @@ from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.links import open_link
 
 SEED = 0
@@ -53,7 +54,7 @@ def _read(folder: str) -> Bundle:
 
 def _job(found: Bundle, model: Any) -> Job:
     inputs = {name: array + array.dtype.type(1) for name, array in zeros(found.signature).items()}
-    runtime = registry.RUNTIME_OF_FORMAT[model.format]
+    runtime = named(model.format).runtime
     return Job(found.file(model), runtime, inputs, model.precision)
 
 

@@ -20,8 +20,8 @@ from torch import nn
 
 from tinyml.core import registry
 from tinyml.core.process import python_module, tied
-from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.export.quantization.precision import find_precision
+from tinyml.models.protocol import LayerSparsity, ModelEntry
 from tinyml.models.pruning.mask import apply, block_scores, expand, lowest
 from tinyml.models.sparsity import count_zeros, sparse_layers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
 from sources import PACKAGE, calls, imports, sources
@@ -28,9 +27,7 @@ MAY_USE: dict[str, set[str]] = {
     "cli": {"core", "pages", "pipeline"},
 }
 # Pairs of packages that import each other. The list may only shrink.
-CYCLES = {
-    ("export", "export.quantization"),
-}
+CYCLES: set[tuple[str, str]] = set()
 
 
 def room(parts: tuple[str, ...]) -> str:
@@ -77,23 +74,33 @@ def test_the_registry_is_opened_in_pipeline_and_cli_only() -> None:
     assert opened == {"export/quantization/precision.py"}
 
 
-def test_data_sets_and_writers_equal_their_folders() -> None:
-    not_sets = {"__init__", "options", "audio", "recordings"}
-    not_sets |= {"images", "decode", "image_cache", "image_files", "augment"}
-    sets = {p.stem for p in (PACKAGE / "models" / "data").glob("*.py")} - not_sets
-    assert set(registry.DATA_SETS) == sets
-    writers = {p.parent.name for p in (PACKAGE / "export" / "formats").glob("*/write.py")}
-    assert set(registry.WRITERS) == writers
+def test_formats_equal_their_folder() -> None:
+    formats = {p.parent.name for p in (PACKAGE / "export" / "formats").glob("*/__init__.py")}
+    assert set(registry.FORMATS) == formats
+    for name in formats:
+        known = registry.load("format", name)
+        assert (known.name, known.suffix) == (name, f".{name}")
 
 
-def test_every_file_that_declares_a_pruning_method_is_in_its_table() -> None:
-    declared = {
-        f"tinyml.models.pruning.{path.stem}"
+@pytest.mark.parametrize(
+    ("declaration", "table"),
+    [("DataSetEntry", registry.DATA_SETS), ("PruningMethod", registry.PRUNING_METHODS)],
+)
+def test_every_file_that_declares_something_is_in_its_table(
+    declaration: str, table: dict[str, str]
+) -> None:
+    files = {
+        "tinyml." + ".".join(path.with_suffix("").parts)
         for path, tree in sources().items()
-        if path.parent == Path("models/pruning")
-        and "PruningMethod" in {ast.unparse(call.func) for call in calls(tree)}
+        if declaration in {ast.unparse(call.func) for call in calls(tree)}
     }
-    assert {value.partition(":")[0] for value in registry.PRUNING_METHODS.values()} == declared
+    assert {value.partition(":")[0] for value in table.values()} == files
+
+
+def test_a_declared_name_is_the_one_in_its_table() -> None:
+    for kind in ("model", "data set", "pruning method"):
+        for name in registry.TABLES[kind]:
+            assert registry.load(kind, name).name == name
 
 
 def test_precisions_equal_their_folder() -> None:
@@ -105,7 +112,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "runner", "delegation", "in_child"}
+    shared = {"__init__", "base", "runner", "delegation"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
 
@@ -117,6 +124,66 @@ def test_links_equal_their_folder() -> None:
     assert {p.stem for p in (PACKAGE / "device").glob("*.py")} - shared == modules
 
 
+# Where a module is imported by its name: the registry, lazy names of the public interface, the
+# steps of an export, a user's module and another project's package.
+BY_NAME = {"__init__.py", "testing.py", "core/registry.py", "core/subprocesses.py"}
+BY_NAME |= {"core/worker.py", "pipeline/sources/user_code.py", "runtimes/litert.py"}
+
+
+def test_no_module_is_imported_by_its_name_past_the_registry() -> None:
+    ways = {"importlib.import_module", "import_module", "__import__", "runpy.run_module"}
+    found = {path.as_posix() for path, tree in sources().items() if ways & _called(tree)}
+    assert found == BY_NAME
+    rows = {path.as_posix() for path, tree in sources().items() if "load_row" in _called(tree)}
+    assert rows == {"core/registry.py", "runtimes/file_session.py"}
+
+
+def _called(tree: ast.Module) -> set[str]:
+    return {ast.unparse(call.func) for call in calls(tree)}
+
+
+# What is per format by nature, and the script of a board, which LiteRT runs.
+OF_FORMATS = ("export/formats/", "modelfile/", "runtimes/", "board_scripts/")
+# These still ask; the list may only shrink.
+ASKING = {"export/quantization/plan_fp16.py"}
+
+
+def test_nobody_else_asks_which_format_a_file_has() -> None:
+    found = {
+        path.as_posix()
+        for path, tree in sources().items()
+        if not path.as_posix().startswith(OF_FORMATS) and any(map(_asks, ast.walk(tree)))
+    }
+    assert found == ASKING
+
+
+def _asks(node: ast.AST) -> bool:
+    """``fmt == "onnx"``, ``path.suffix in (".onnx", ...)``, ``path.suffix[1:]`` and the like."""
+    of_suffix = isinstance(node, ast.Subscript | ast.Attribute) and ast.unparse(node.value)
+    if of_suffix and of_suffix.endswith(".suffix"):
+        return isinstance(node, ast.Subscript) or "prefix" in ast.unparse(node)
+    if not isinstance(node, ast.Compare | ast.MatchValue):
+        return False
+    names = set(registry.FORMATS) | {f".{name}" for name in registry.FORMATS}
+    return any(isinstance(own, ast.Constant) and own.value in names for own in ast.walk(node))
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ('fmt == "tflite"', True),
+        ('path.suffix in (".onnx", ".tflite")', True),
+        ("path.suffix[1:]", True),
+        ('path.suffix.removeprefix(".")', True),
+        ('path.suffix == ".safetensors"', False),
+        ("path.suffix.lower()", False),
+        ('path.with_suffix(".onnx")', False),
+    ],
+)
+def test_a_question_about_the_format_is_seen(line: str, asks: bool) -> None:
+    assert any(map(_asks, ast.walk(ast.parse(line)))) == asks
+
+
 @pytest.mark.parametrize("kind", registry.TABLES)
 def test_every_name_in_a_table_loads(kind: str) -> None:
     for name in registry.TABLES[kind]:
@@ -126,8 +193,9 @@ def test_every_name_in_a_table_loads(kind: str) -> None:
 def test_every_target_offers_formats_that_a_runtime_reads() -> None:
     assert set(all_targets()) == {"rpi4", "rpi5", "rpi-zero2w", "android", "xnnpack"}
     for target in all_targets().values():
-        assert set(target.formats) <= set(registry.RUNTIME_OF_FORMAT)
-        assert {registry.RUNTIME_OF_FORMAT[f] for f in target.formats} <= set(target.runtimes)
+        assert set(target.formats) <= set(registry.FORMATS)
+        runtimes = {registry.load("format", name).runtime for name in target.formats}
+        assert runtimes <= set(target.runtimes)
 
 
 def test_no_public_function_is_named_like_a_room() -> None:

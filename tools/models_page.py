@@ -40,7 +40,7 @@ def support() -> str:
         + " | ".join(("yes" if fmt in target.formats else "no runtime") for target in targets)
         + " |"
         for kind in dict.fromkeys(row["input"].split()[0] for row in read_table())
-        for fmt in registry.WRITERS
+        for fmt in registry.FORMATS
         for precision in registry.PRECISIONS
     ]
     return head + "\n".join(rows)

@@ -25,7 +25,7 @@ from tinyml.core import recipe
 from tinyml.core.errors import RecipeError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import RANGES, ExportSettings
-from tinyml.core.registry import PRECISIONS, WRITERS
+from tinyml.core.registry import FORMATS, PRECISIONS
 from tinyml.core.settings import (
     check,
     complete,
@@ -124,7 +124,7 @@ def test_allowed_values_are_those_that_are_implemented() -> None:
     declared = settings_of(ExportSettings)
     assert declared["ranges"].values == RANGES == tuple(METHODS)
     assert set(declared["precision"].values) == set(PRECISIONS)
-    assert set(declared["formats"].values) == set(WRITERS)
+    assert set(declared["formats"].values) == set(FORMATS)
 
 
 @pytest.mark.parametrize(

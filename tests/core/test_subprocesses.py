@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from processes import assert_gone, wait_for
 
+from tinyml.core.child_errors import last_line
 from tinyml.core.errors import CheckpointError, ExportError, MachineError, MissingExtraError
-from tinyml.core.subprocesses import last_line, run_child
+from tinyml.core.subprocesses import run_child
 
 
 @pytest.fixture

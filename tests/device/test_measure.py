@@ -83,7 +83,7 @@ def test_times_fresh_processes_on_this_machine(link: LocalLink, job: Job) -> Non
     assert (found.label, found.part, found.model) == ("host", "whole", "relu.onnx")
     assert found.conditions["threads"] == 1
     assert found.processes[0].loadavg[0] is not None
-    assert found.versus(found) == 1
+    found.check_comparable(found)
 
 
 def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_path: Path) -> None:

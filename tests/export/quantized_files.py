@@ -13,20 +13,20 @@ from sparse_networks import SIGNATURE, converted, image
 from torch import nn
 
 from tinyml.core.spec import Array
-from tinyml.export import operators
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.onnx.rewrites import rewrite as rewrite_onnx
 from tinyml.export.formats.onnx.write import to_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
-from tinyml.export.operators import FileGraph
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.rewrites import rewrite
 from tinyml.modelfile import tflite_file
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -42,11 +42,9 @@ def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
     return {fmt: folder / f"n.{fmt}" for fmt in ("onnx", "tflite")}
 
 
-def graph_of(path: Path) -> FileGraph:
+def graph_of(path: Path) -> Graph:
     """The operators of a file."""
-    if path.suffix == ".tflite":
-        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
-    return operators.of_onnx(onnx.load(path))
+    return read_graph(path, infer_shapes=False)
 
 
 def runtime(path: Path) -> Any:

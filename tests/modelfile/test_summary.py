@@ -13,6 +13,7 @@ from tinyml.modelfile.graph import size_bytes
 from tinyml.modelfile.read import TensorSummary
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.modelfile.tflite_file import read_tflite, write_tflite
+from tinyml.pipeline.inspect import summary_report
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
 
@@ -132,7 +133,7 @@ def test_names_custom_operators_of_tflite(
 
 
 def test_json_has_totals_and_layers(onnx_file: Path) -> None:
-    data = summarize(onnx_file).to_json()
+    data = summary_report(summarize(onnx_file))
     assert data["macs"] == 36
     assert data["layers"][0]["op"] == "Conv"
     assert {"ops", "parameters", "largest_activation_bytes"} <= set(data)

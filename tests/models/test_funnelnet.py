@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tinyml.core import registry
-from tinyml.core.spec import ModelEntry
 from tinyml.models.cost import count_macs, count_parameters, front_end_children, macs_by_child
 from tinyml.models.funnelnet import (
     FUNNELNET,
@@ -18,6 +17,7 @@ from tinyml.models.funnelnet import (
     LevelNormalization,
     PaperFunnelNet,
 )
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.table import read_table, table
 
 PAPER_SHAPES = {

@@ -8,10 +8,10 @@ import torch
 from tinyml.core import registry
 from tinyml.core.errors import RecipeError
 from tinyml.core.image_processor import ImageProcessor
-from tinyml.core.spec import ModelEntry
 from tinyml.models.classifier import ImageClassifier
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.resnet_cifar import RESNET_20
 
 ENTRIES: list[ModelEntry] = [

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tinyml.core import registry
-from tinyml.core.spec import ModelEntry
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.recalibration import SpatialAndChannel, SqueezeExcite
 from tinyml.models.resnet_cifar import RESNET_20
 from tinyml.models.table import read_table

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from tinyml.core import registry
-from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models.cost import count_parameters
+from tinyml.models.protocol import LayerSparsity, ModelEntry
 from tinyml.models.sparsity import count_nonzero, count_zeros, rule_for, sparse_layers
 
 PRESETS = [name for name in registry.MODELS if "sparse" in name]

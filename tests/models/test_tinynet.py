@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tinyml.core import registry
 from tinyml.core.errors import CheckpointError
-from tinyml.core.spec import ModelEntry
 from tinyml.export.weights import load_weights
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.efficientnet import EFFICIENTNET_B0, EFFICIENTNET_B1
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.timm_names import from_timm
 from tinyml.models.tinynet import TINYNET, TINYNET_A, TINYNET_D, TINYNET_E
 

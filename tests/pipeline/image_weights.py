@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.spec import ModelEntry
 from tinyml.export import parity
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.sparsity import count_zeros, sparse_layers
 
 NOISE_IMAGES = 12

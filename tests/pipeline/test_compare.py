@@ -178,7 +178,7 @@ def test_labels_that_moved_and_metrics_stand_beside_each_other(
     )
     other = write_bundle(tmp_path / "other", INTEGERS, parity=parity)
     assert differing(compared(floats, other).agreements) == {
-        "onnxruntime, images that keep their label": (None, "1,973 of 2,000"),
+        "onnxruntime, label agreement of images": (None, "1,973 of 2,000"),
         "onnxruntime, accuracy in points of PyTorch's": (None, "-0.10 (-0.30 to +0.10)"),
         "pytorch, accuracy": (None, "0.9125 on 800 samples"),
     }

@@ -15,8 +15,10 @@ from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Measurement, Process
+from tinyml.core.typed_json import to_json
 from tinyml.device.measure import Job
 from tinyml.pipeline import compare_latency
+from tinyml.pipeline.bench import BenchFile
 from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.compare_latency import LatencyPair, Timing
 from tinyml.pipeline.compare_text import sections
@@ -42,8 +44,7 @@ def measured(path: Path, us: int, **changes: Any) -> Measurement:
 
 def left(beside: Path, *found: Measurement) -> None:
     """What `tinyml bench` would have left beside a bundle or a file."""
-    rows = [m.to_json() for m in found]
-    write_json(Path(f"{beside}.bench.json"), {"label": "host", "measurements": rows})
+    write_json(Path(f"{beside}.bench.json"), to_json(BenchFile("host", found, (), ())))
 
 
 def latency(a: Path, b: Path) -> LatencyPair:

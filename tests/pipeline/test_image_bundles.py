@@ -26,7 +26,7 @@ from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
-from tinyml.pipeline.answers.data import image_set, recording_set
+from tinyml.pipeline.answers.data import caveat, image_set, recording_set
 from tinyml.pipeline.answers.predict_images import read_pixels
 from tinyml.pipeline.evaluate import evaluate
 from tinyml.pipeline.predict import predict
@@ -316,7 +316,7 @@ def test_the_card_says_what_the_figures_are_of(image_bundle: Path) -> None:
     assert "person" not in card
     training = {**bundle.facts["training"], "data_set": "cifar10"}
     other = replace(bundle, facts={**bundle.facts, "training": training})
-    assert "stored as JPEG with loss" in model_card(other)
+    assert "stored as JPEG with loss" in model_card(other, caveat=caveat("cifar10"))
 
 
 def test_a_set_of_the_other_kind_is_refused() -> None:

@@ -18,9 +18,9 @@ from tinyml.core import registry
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import CheckpointError, InputError
 from tinyml.core.export_job import export_job
-from tinyml.core.spec import ModelEntry
 from tinyml.models.mobilenet_v1 import MOBILENET_V1
 from tinyml.models.mobilenet_v2 import MOBILENET_V2
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.resnet_cifar import RESNET_20
 from tinyml.models.timm_names import from_timm
 from tinyml.models.tinynet import TINYNET, TINYNET_D, TINYNET_E

@@ -21,6 +21,7 @@ from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import installed
+from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.steps.keep import write_repro
 
 
@@ -70,7 +71,7 @@ def test_a_changed_weight_is_shown_at_its_stage_by_the_script(
     assert row is not None
     assert row.engine == "onnxruntime"
     with pytest.raises(Exception, match=f"'{row.stage}' on '{row.case}' in the onnx file: error"):
-        parity.gate(found)
+        parity.gate(found, formats=by_runtime())
     write_repro(bundle_copy, row, bundle.models)
     shown = repro(bundle_copy, tmp_path)
     assert shown.returncode == 1, shown.stderr

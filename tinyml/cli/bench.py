@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import progress, put_json, put_table, say
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -34,7 +35,7 @@ def command(
     with progress(as_json=False) as report:
         result = bench(what, repeats=repeats, runs=runs, threads=threads, out=out, report=report)
     if as_json:
-        put_json(result.to_json())
+        put_json(to_json(result.report))
         return
     put_table(*result.rows())
     say(f"label: {result.label}; raw samples: {result.path}")

@@ -9,6 +9,7 @@ import typer
 
 from tinyml.cli.terminal import put, put_json
 from tinyml.core.errors import UsageError
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -82,7 +83,7 @@ def _show_sparse(
 
     found = inspect_sparse(what, target, runtime, version)
     if as_json:
-        put_json({"sparse": found.to_json()})
+        put_json({"sparse": to_json(found)})
     else:
         put(sparse_text(found))
     if require:

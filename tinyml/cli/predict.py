@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import put, put_json, say
+from tinyml.core.typed_json import to_json
 
 # Labels of an image that are printed: there may be a thousand.
 LIKELIEST = 5
@@ -36,7 +37,7 @@ def command(
 
     answers = predict(bundle, files, plot=plot, runtime=runtime)
     if as_json:
-        put_json([answer.to_json() for answer in answers])
+        put_json(to_json(answers))
         return
     for answer in answers:
         if isinstance(answer, Answer):

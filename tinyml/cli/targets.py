@@ -8,6 +8,7 @@ import typer
 
 from tinyml.cli.terminal import put_json, put_table
 from tinyml.core.target import all_targets
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -20,7 +21,7 @@ def command(
     """
     found = list(all_targets().values())
     if as_json:
-        put_json([target.to_json() for target in found])
+        put_json(to_json(found))
         return
     rows = [
         (

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import progress, put, put_json, put_table
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -40,7 +41,7 @@ def command(
     with progress(as_json=False) as report:
         checked = verify(bundle, report, digest)
     if as_json:
-        put_json(checked.to_json())
+        put_json(to_json(checked))
         return
     put_table(*parity_rows(checked.parity))
     for skipped in checked.skipped:

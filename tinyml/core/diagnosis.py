@@ -34,9 +34,6 @@ class Finding:
     cost: str
     cure: str
 
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class LayerSensitivity:

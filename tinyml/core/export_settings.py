@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyml.core.registry import PRECISIONS, WRITERS
+from tinyml.core.registry import FORMATS, PRECISIONS
 from tinyml.core.settings import check, setting
 
 # Panels of the help text; settings without one are the common ones.
@@ -38,8 +38,8 @@ class ExportSettings:
 
     formats: tuple[str, ...] = setting(
         "Formats of the model files.",
-        ("onnx", "tflite"),
-        values=WRITERS,
+        tuple(FORMATS),
+        values=FORMATS,
         metavar="LIST",
         separator=",",
     )

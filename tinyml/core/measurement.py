@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from tinyml.core.errors import DeviceError
 
 Label = Literal["host", "emulated", "device"]
-SAMPLES_FOR_P99 = 1000
 WHOLE = "whole"
 
 
@@ -79,30 +78,6 @@ class Measurement:
         return float(np.percentile(self.samples_ns, 90))
 
     @property
-    def p99_ns(self) -> float | None:
-        """One call in a hundred takes longer; ``None`` below 1000 samples."""
-        if len(self.samples_ns) < SAMPLES_FOR_P99:
-            return None
-        return float(np.percentile(self.samples_ns, 99))
-
-    @property
-    def min_ns(self) -> int:
-        """The fastest call."""
-        return min(self.samples_ns)
-
-    @property
-    def mean_ns(self) -> float:
-        """The average call."""
-        return statistics.fmean(self.samples_ns)
-
-    @property
-    def cv(self) -> float | None:
-        """Standard deviation over mean; ``None`` for a single sample."""
-        if len(self.samples_ns) < 2:
-            return None
-        return statistics.stdev(self.samples_ns) / self.mean_ns
-
-    @property
     def load_ns(self) -> float:
         """The median over processes."""
         return statistics.median(process.load_ns for process in self.processes)
@@ -128,11 +103,6 @@ class Measurement:
             if mine.get(key) != theirs.get(key)
         )
 
-    def versus(self, base: Measurement) -> float:
-        """Speed-up of the median over ``base``; `DeviceError` when they cannot be compared."""
-        self.check_comparable(base)
-        return base.p50_ns / self.p50_ns
-
     def check_comparable(self, other: Measurement) -> None:
         """Raise `DeviceError` naming the conditions in which the two differ."""
         if differ := self.differences(other):
@@ -141,23 +111,9 @@ class Measurement:
                 hint="measure both in one run",
             )
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
-        return cls(**{**data, "processes": tuple(_process(row) for row in data["processes"])})
-
-
-def _process(row: Mapping[str, Any]) -> Process:
-    before, after = row["loadavg"]
-    return Process(
-        **{**row, "samples_ns": tuple(row["samples_ns"]), "loadavg": (before, after)},
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TimeDifference:
     """The time of what ``whole`` does after ``front_end``, a part of the same file.
 
     It is not timed: it is the difference of two measurements whose processes took turns

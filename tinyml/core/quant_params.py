@@ -62,8 +62,3 @@ def dequantize_arrays(
 ) -> dict[str, NDArray[Any]]:
     """The opposite of `quantize_arrays`."""
     return {n: ends[n].real(own) if n in ends else own for n, own in arrays.items()}
-
-
-def read_quant_params(data: Mapping[str, Mapping[str, Any]]) -> dict[str, QuantParams]:
-    """Name -> `QuantParams` from JSON values."""
-    return {name: QuantParams(**own) for name, own in data.items()}

@@ -45,12 +45,12 @@ MODELS = {
 }
 
 DATA_SETS = {
-    "cifar10": "tinyml.models.data.cifar10:load",
-    "circor": "tinyml.models.data.circor:load",
-    "image_folder": "tinyml.models.data.image_folder:load",
-    "mnist": "tinyml.models.data.mnist:load",
-    "shapes": "tinyml.models.data.shapes:load",
-    "synthetic": "tinyml.models.data.synthetic:load",
+    "cifar10": "tinyml.models.data.cifar10:ENTRY",
+    "circor": "tinyml.models.data.circor:ENTRY",
+    "image_folder": "tinyml.models.data.image_folder:ENTRY",
+    "mnist": "tinyml.models.data.mnist:ENTRY",
+    "shapes": "tinyml.models.data.shapes:ENTRY",
+    "synthetic": "tinyml.models.data.synthetic:ENTRY",
 }
 
 PRUNING_METHODS = {
@@ -64,12 +64,10 @@ RUNTIMES = {
     "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
 }
 
-WRITERS = {
-    "onnx": "tinyml.export.formats.onnx.write",
-    "tflite": "tinyml.export.formats.tflite.write",
+FORMATS = {
+    "onnx": "tinyml.export.formats.onnx:ONNX",
+    "tflite": "tinyml.export.formats.tflite:TFLITE",
 }
-
-RUNTIME_OF_FORMAT = {"onnx": "onnxruntime", "tflite": "litert"}
 
 PRECISIONS = {
     "fp32": "tinyml.export.quantization.precisions.fp32:FP32",
@@ -79,10 +77,6 @@ PRECISIONS = {
     "w8a16": "tinyml.export.quantization.precisions.w8a16:W8A16",
     "w8": "tinyml.export.quantization.precisions.w8:W8",
     "qat-w8a8": "tinyml.export.quantization.precisions.qat_w8a8:QAT_W8A8",
-}
-QUANTIZERS = {
-    "onnx": "tinyml.export.formats.onnx.quantize",
-    "tflite": "tinyml.export.formats.tflite.quantize",
 }
 
 # How a target's ``link`` is opened: a function from a target to a context manager.
@@ -95,7 +89,7 @@ TABLES: dict[str, dict[str, str]] = {
     "data set": DATA_SETS,
     "pruning method": PRUNING_METHODS,
     "runtime": RUNTIMES,
-    "format": WRITERS,
+    "format": FORMATS,
     "precision": PRECISIONS,
     "link": LINKS,
 }
@@ -106,7 +100,12 @@ def load(kind: str, name: str) -> Any:
     table = TABLES[kind]
     if name not in table:
         raise unknown_name(kind, name, table)
-    module, _, attribute = table[name].partition(":")
+    return load_row(table[name])
+
+
+def load_row(row: str) -> Any:
+    """The object of a table's ``row``, for a child process that is given the row alone."""
+    module, _, attribute = row.partition(":")
     imported = importlib.import_module(module)
     return getattr(imported, attribute) if attribute else imported
 

@@ -179,7 +179,7 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
 
 def _check_value(name: str, value: Any, own: Setting) -> None:
     if own.values and value not in own.values:
-        near = difflib.get_close_matches(value, own.values, n=1)
+        near = difflib.get_close_matches(value, list(own.values), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(own.values)}"
         raise SettingError(name, f"unknown value '{value}' of `{name}`", hint=hint)
     if isinstance(value, float) and not math.isfinite(value):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.core.errors import InputError, RecipeError
-
-if TYPE_CHECKING:
-    from tinyml.core.processor import Processor
+from tinyml.core.errors import InputError
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -113,59 +110,6 @@ def _named(specs: tuple[TensorSpec, ...], name: str, kind: str) -> TensorSpec:
 
 
 Options = Mapping[str, str | int | float | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSparsity:
-    """What a preset asks of some layers: ``share`` of their weights zero, in blocks.
-
-    ``layers`` is a shell pattern of module names; ``block`` counts the output channels
-    that share their zeros. The first that matches a layer holds for it.
-    """
-
-    layers: str
-    share: float
-    block: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """What the registry knows of one model of this package.
-
-    ``build(classes)`` makes the ``torch.nn.Module`` in its initial state; its forward
-    takes ``signature``'s inputs by name and returns a dict of its outputs.
-    ``stages`` are the submodules, in order, whose outputs parity compares;
-    ``front_end`` is the last stage that belongs to the front end, if there is one.
-    ``scalogram`` says how to draw one of the stages: its name as ``stage``, its rows'
-    ``frequencies_hz`` and its ``frame_rate_hz``. ``domain`` chooses the card's words.
-    ``configure(options)`` is the same architecture with a recipe's [architecture],
-    ``options`` what that may choose with the values it has here, and ``sparsity`` what a
-    sparse preset asks of its layers; others stay dense.
-    ``rename(names)`` maps another library's names of weights to this model's, or is empty.
-    """
-
-    name: str
-    paper: str
-    summary: str
-    signature: Callable[[int], Signature]
-    processor: Processor
-    build: Callable[[int], Any]
-    stages: tuple[str, ...]
-    front_end: str | None = None
-    scalogram: Mapping[str, Any] | None = None
-    domain: str = "other"
-    configure: Callable[[Options], ModelEntry] | None = None
-    sparsity: tuple[LayerSparsity, ...] = ()
-    options: Options = field(default_factory=dict)
-    rename: Callable[[Iterable[str]], Mapping[str, str]] | None = None
-
-    def configured(self, options: Options) -> ModelEntry:
-        """This entry with ``options`` of its architecture; `RecipeError` if it has none."""
-        if not options:
-            return self
-        if self.configure is None:
-            raise RecipeError(f"model '{self.name}' has no [architecture] to choose")
-        return self.configure(options)
 
 
 def zeros(signature: Signature) -> dict[str, Array]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tinyml.core.registry import unknown_name
+from tinyml.core.typed_json import from_json
 
 FOLDER = Path(__file__).parents[1] / "targets"
 
@@ -29,7 +30,7 @@ class Target:
     cpu_features: tuple[str, ...]
     memory_mb: int
     python: tuple[str, ...]
-    runtimes: dict[str, str]
+    runtimes: Mapping[str, str]
     formats: tuple[str, ...]
     link: str
 
@@ -37,9 +38,6 @@ class Target:
     def is_host(self) -> bool:
         """Whether the target is the machine that the command runs on."""
         return self.link == "local"
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @cache
@@ -60,16 +58,4 @@ def find_target(name: str) -> Target:
 
 def _read(path: Path) -> Target:
     data = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Target(
-        name=path.stem,
-        aliases=tuple(data["aliases"]),
-        board=data["board"],
-        arch=data["arch"],
-        cpu=data["cpu"],
-        cpu_features=tuple(data["cpu_features"]),
-        memory_mb=data["memory_mb"],
-        python=tuple(data["python"]),
-        runtimes=dict(data["runtimes"]),
-        formats=tuple(data["formats"]),
-        link=data["link"],
-    )
+    return from_json(Target, {**data, "name": path.stem}, what=f"{path}")

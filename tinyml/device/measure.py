@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +19,30 @@ from tinyml.core.files import sha256
 from tinyml.core.measurement import WHOLE, Measurement, Process
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
+from tinyml.core.typed_json import from_json
 from tinyml.device.link import Answer, Link
 from tinyml.runtimes import runner
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The line that the runner prints; times as in `Process`."""
+
+    model_sha256: str
+    version: str
+    threads: int
+    samples_ns: tuple[int, ...]
+    warmups: int
+    load_ns: int
+    first_ns: int
+    peak_rss_kb: int | None
+    loadavg_before: str | None
+    loadavg_after: str | None
+    machine: Mapping[str, str | int | float | bool | None]
+
+
 MACHINE = ("cpu", "board", "arch", "cores", "governor", "system", "python", "numpy")
 
 
@@ -73,7 +92,7 @@ def measure(
     plan = plan or Plan()
     commands = _push(link, jobs, plan)
     order = random.Random(seed)
-    answers: list[list[dict[str, Any]]] = [[] for _ in jobs]
+    answers: list[list[Run]] = [[] for _ in jobs]
     for turn in range(repeats):
         for place, index in enumerate(order.sample(range(len(jobs)), len(jobs))):
             if progress:
@@ -105,7 +124,7 @@ def _command(link: Link, job: Job, index: int, script: str, plan: Plan) -> list[
     return command
 
 
-def _line(job: Job, answer: Answer) -> dict[str, Any]:
+def _line(job: Job, answer: Answer) -> Run:
     """The runner's line; whatever else a process left is the error."""
     lines = answer.stdout.strip().splitlines()
     try:
@@ -118,38 +137,39 @@ def _line(job: Job, answer: Answer) -> dict[str, Any]:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         how = f"was killed by signal {-answer.code}" if answer.code < 0 else f"ended {answer.code}"
         raise DeviceError(f"{job.title}: the process {how}: {last}")
-    if found["model_sha256"] != sha256(job.path):
+    run = from_json(Run, found, what=f"{job.title}: the runner's line", error=DeviceError)
+    if run.model_sha256 != sha256(job.path):
         raise ValidationError(f"{job.path.name} is another file on the device than here")
-    return dict(found)
+    return run
 
 
-def _measurement(job: Job, found: Sequence[Mapping[str, Any]], link: Link) -> Measurement:
+def _measurement(job: Job, found: Sequence[Run], link: Link) -> Measurement:
     first = found[0]
-    conditions = {name: first["machine"][name] for name in MACHINE}
+    conditions = {name: first.machine.get(name) for name in MACHINE}
     for other in found[1:]:
-        changed = [name for name in MACHINE if other["machine"][name] != conditions[name]]
+        changed = [name for name in MACHINE if other.machine.get(name) != conditions[name]]
         if changed:
             raise DeviceError(f"{job.title}: {', '.join(changed)} changed between the processes")
     return Measurement(
         model=job.path.name,
-        model_sha256=first["model_sha256"],
+        model_sha256=first.model_sha256,
         part=job.part,
         runtime=job.runtime,
-        version=first["version"],
+        version=first.version,
         processes=tuple(_process(line) for line in found),
-        conditions={"device": link.name, "threads": first["threads"], **conditions},
+        conditions={"device": link.name, "threads": first.threads, **conditions},
         label=link.label,
     )
 
 
-def _process(line: Mapping[str, Any]) -> Process:
+def _process(run: Run) -> Process:
     return Process(
-        samples_ns=tuple(line["samples_ns"]),
-        warmups=line["warmups"],
-        load_ns=line["load_ns"],
-        first_ns=line["first_ns"],
-        peak_rss_kb=line["peak_rss_kb"],
-        loadavg=(_load(line["loadavg_before"]), _load(line["loadavg_after"])),
+        samples_ns=run.samples_ns,
+        warmups=run.warmups,
+        load_ns=run.load_ns,
+        first_ns=run.first_ns,
+        peak_rss_kb=run.peak_rss_kb,
+        loadavg=(_load(run.loadavg_before), _load(run.loadavg_after)),
     )
 
 

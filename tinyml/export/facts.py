@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyml.core.files import write_json
-from tinyml.core.quant_params import QuantParams, read_quant_params
+from tinyml.core.quant_params import QuantParams
+from tinyml.core.typed_json import read_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,9 @@ class Facts:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_json(path, asdict(self))
+        write_json(path, to_json(self))
 
 
 def load(path: Path) -> Facts:
     """Read what `Facts.save` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    layouts = {stage: tuple(order) for stage, order in data.pop("layouts").items()}
-    own = {"twin": tuple(data["twin"]), "ends": read_quant_params(data["ends"])}
-    return Facts(**{**data, **own}, layouts=layouts)
+    return read_json(Facts, path)

@@ -28,7 +28,6 @@ from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import ValidationError
 from tinyml.core.finite import is_finite
 from tinyml.core.parts import Part
-from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.core.tolerance import (
     POLICIES,
@@ -137,13 +136,19 @@ def _worst_part(
     )
 
 
-def gate(parity: Parity, accepted: float | None = None, remedies: str = INTEGERS) -> None:
+def gate(
+    parity: Parity,
+    accepted: float | None = None,
+    remedies: str = INTEGERS,
+    formats: Mapping[str, str] | None = None,
+) -> None:
     """Raise `ValidationError` naming engine, case and the first stage out of tolerance.
 
     Where all stages hold, naming the engine whose metric is not PyTorch's; of what was held
     out, whose labels are clearly worse than ``accepted``, `metric_bound` where that is None.
     Parity of which no row was judged never passes.
-    ``remedies``: the hint where integers are the cause.
+    ``remedies``: the hint where integers are the cause; ``formats``: runtime -> the format of the
+    file that it runs.
     """
     if not parity.judged:
         raise ValidationError(
@@ -161,8 +166,7 @@ def gate(parity: Parity, accepted: float | None = None, remedies: str = INTEGERS
         sqnr = "no SQNR" if row.sqnr_db is None else f"SQNR {row.sqnr_db:.1f} dB"
         numbers = f"error {row.max_error:.3g}, at most {row.bound:.3g} allowed, {sqnr}"
     runtime = row.engine.partition("+")[0]
-    formats = [fmt for fmt, name in RUNTIME_OF_FORMAT.items() if name == runtime]
-    in_format = f" in the {formats[0]} file" if formats else ""
+    in_format = f" in the {formats[runtime]} file" if formats and runtime in formats else ""
     where = f"'{row.stage}'" + (f" ({row.part})" if row.part else "")
     failed = sum(other.verdict == "fail" for other in parity.stages)
     raise ValidationError(

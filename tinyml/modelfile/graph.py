@@ -90,6 +90,10 @@ class Operator:
         if not self.operands:
             object.__setattr__(self, "operands", self.inputs)
 
+    def operand(self, place: int | None) -> str:
+        """The operand in ``place``; empty when it has none there."""
+        return self.operands[place] if place is not None and place < len(self.operands) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:
@@ -130,12 +134,10 @@ class Graph:
         """Every operator that multiplies by a stored weight, its row of the table, the weight."""
         for operator in self.operators:
             own = WEIGHTED.get(operator.op)
-            if own is None or len(operator.operands) <= own.weight:
-                continue
-            weight = self.stored(operator.operands[own.weight])
+            name = operator.operand(own.weight) if own is not None else ""
+            weight = self.stored(name) if name else None
             if weight is not None:
                 row = product_of(operator.op, operator.attributes, len(weight.shape or ()))
-                assert row is not None
                 yield operator, row, weight
 
     def carries(self, operator: Operator) -> bool:

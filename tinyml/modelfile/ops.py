@@ -148,11 +148,9 @@ WEIGHTED: Mapping[str, Product] = {**PRODUCTS, **LOOKUPS}
 _TRANSPOSED = {"Gemm": "transB", "BATCH_MATMUL": "adjY"}
 
 
-def product_of(op: str, attributes: Mapping[str, Any], rank: int) -> Product | None:
+def product_of(op: str, attributes: Mapping[str, Any], rank: int) -> Product:
     """The row of ``op``, its axes of a weight of ``rank`` dimensions counted from the front."""
-    own = WEIGHTED.get(op)
-    if own is None:
-        return None
+    own = WEIGHTED[op]
     outputs, inputs = own.outputs % max(rank, 1), own.inputs % max(rank, 1)
     if attributes.get(_TRANSPOSED.get(op, "")):
         outputs, inputs = inputs, outputs

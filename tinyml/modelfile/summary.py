@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinyml.modelfile.broken_file import reading
 from tinyml.modelfile.graph import (
@@ -82,11 +81,6 @@ class Summary:
         if self.macs is None:
             return None
         return sum(layer.macs or 0 for layer in self.layers if layer.in_float)
-
-    def to_json(self) -> dict[str, Any]:
-        facts = asdict(self)
-        layers = facts.pop("layers")
-        return {**facts, "macs": self.macs, "float_macs": self.float_macs, "layers": layers}
 
 
 def summarize(path: Path) -> Summary:

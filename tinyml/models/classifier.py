@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.core.image_processor import IMAGENET_MEAN, IMAGENET_STD, ImageProcessor
-from tinyml.core.spec import LayerSparsity, ModelEntry, Options, Signature, TensorSpec
+from tinyml.core.spec import Options, Signature, TensorSpec
 from tinyml.models.architecture import chosen, defaults
+from tinyml.models.protocol import LayerSparsity, ModelEntry
 
 T = TypeVar("T")
 IMAGENET_CLASSES = 1000
@@ -19,7 +20,7 @@ CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 class ImageClassifier(nn.Module):
-    """``classify`` is all that is trained; ``forward`` adds the softmax that users want.
+    """A `tinyml.models.protocol.Classifier` of images: ``forward`` adds the softmax.
 
     A subclass defines ``classify``: normalised images [B, channels, side, side] -> logits
     [B, classes].

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinyml.core.spec import ModelEntry
 from tinyml.models.architecture import between
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.lenet import initialize_glorot
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.recalibration import recalibrate, recalibration_option
 
 PAPER = "arXiv 1803.03635"

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tinyml.core.spec import ModelEntry, Signature, zeros
+from tinyml.core.spec import Signature, zeros
+from tinyml.models.protocol import ModelEntry
 
 aten = torch.ops.aten
 

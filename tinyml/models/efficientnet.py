@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models.architecture import between
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
@@ -29,6 +28,7 @@ from tinyml.models.plans import (
     scaled_groups,
     squeezed_channels,
 )
+from tinyml.models.protocol import LayerSparsity, ModelEntry
 from tinyml.models.recalibration import NONE, recalibrate, recalibration_option
 from tinyml.models.timm_names import from_timm
 

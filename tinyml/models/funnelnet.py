@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinyml.core.recording_processor import RecordingProcessor
-from tinyml.core.spec import ModelEntry, Signature, TensorSpec
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
+from tinyml.models.protocol import ModelEntry
 
 LABELS = ("Present", "Unknown", "Absent")
 PAPER = "arXiv 2405.09570"
@@ -128,10 +129,10 @@ class MeanMaxHead(nn.Module):
 
 
 class Funnel(nn.Module):
-    """What both presets share, and what training asks of a model.
+    """What both presets share: a `tinyml.models.protocol.RecordingClassifier`.
 
-    ``features`` is the fixed front end, which training computes once; ``classify`` is all
-    that is trained; ``forward`` is the one after the other.
+    ``features`` is the fixed front end, ``classify`` the rest; ``forward`` is the one after
+    the other.
     """
 
     normalization: LevelNormalization | ClipMinMax

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
 from tinyml.models.plans import in_eights
+from tinyml.models.protocol import LayerSparsity, ModelEntry
 from tinyml.models.recalibration import recalibrate, recalibration_option
 
 PAPER = "arXiv 1704.04861"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.spec import ModelEntry
 from tinyml.models.architecture import between, one_of
 from tinyml.models.classifier import CIFAR_MEAN, CIFAR_STD, ImageClassifier, image_entry
 from tinyml.models.conv_layers import ConvNorm, PoolHead, initialize
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.recalibration import recalibrate, recalibration_option
 
 PAPER = "arXiv 1512.03385"

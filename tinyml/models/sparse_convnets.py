@@ -8,8 +8,8 @@ two from its eleventh block on; the rest is unstructured.
 
 from __future__ import annotations
 
-from tinyml.core.spec import LayerSparsity, ModelEntry
 from tinyml.models import efficientnet, mobilenet_v1, mobilenet_v2
+from tinyml.models.protocol import LayerSparsity, ModelEntry
 
 PAPER = "arXiv 1911.09723"
 MBV1_SHARE, MBV2_SHARE = 0.90, 0.85

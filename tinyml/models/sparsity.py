@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from tinyml.core.spec import LayerSparsity
 from tinyml.models.cost import count_parameters
+from tinyml.models.protocol import LayerSparsity
 
 Rules = Sequence[LayerSparsity]
 

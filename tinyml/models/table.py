@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinyml.core.files import write_json
 from tinyml.core.image_processor import ImageProcessor
-from tinyml.core.spec import ModelEntry
+from tinyml.models.protocol import ModelEntry
 
 if TYPE_CHECKING:
     from torch import nn

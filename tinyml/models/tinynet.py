@@ -7,8 +7,8 @@ are the published (r, w, d); the family `tinynet` takes any, as `tinyml scale` f
 
 from __future__ import annotations
 
-from tinyml.core.spec import ModelEntry
 from tinyml.models.efficientnet import Architecture, scaled_entry
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.scaling import BASE_SIDE, tinynet_plan
 
 PAPER = "arXiv 2010.14819"

@@ -19,13 +19,6 @@ INTENDED_USE = {
     "other": "Set by the author of the model.",
 }
 
-# What must be known of a set to read figures that come from it.
-CAVEATS = {
-    "synthetic": "a demonstration set of generated sounds: these figures say nothing of patients",
-    "shapes": "a demonstration set of drawn shapes: these figures say nothing of photographs",
-    "cifar10": "stored as JPEG with loss: not comparable with accuracies on the original pixels",
-}
-
 # What the card repeats of the manifest. Only these values are compared, not the words around
 # them, so that a card of another version, which says it otherwise, is not taken for a changed one.
 REPEATED = (
@@ -50,8 +43,11 @@ def differing_lines(card: str, bundle: Bundle) -> Iterator[str]:
                 yield found[0]
 
 
-def model_card(bundle: Bundle, domain: str = "other") -> str:
-    """Markdown from the manifest alone: use, data, metrics, files, parity, limits."""
+def model_card(bundle: Bundle, domain: str = "other", caveat: str = "") -> str:
+    """Markdown from the manifest: use, data, metrics, files, parity, limits.
+
+    ``caveat``: what a reader of figures from the bundle's data set must know.
+    """
     parts = [
         f"# {bundle.model} for {bundle.target}\n",
         "## Intended use\n",
@@ -59,7 +55,7 @@ def model_card(bundle: Bundle, domain: str = "other") -> str:
         "## What it computes\n",
         _signature(bundle),
         "## Data and metrics\n",
-        _data(bundle),
+        _data(bundle, caveat),
         "## Files\n",
         _files(bundle),
         "## Parity with PyTorch\n",
@@ -98,7 +94,7 @@ def _surroundings(processor: Processor) -> str:
     )
 
 
-def _data(bundle: Bundle) -> str:
+def _data(bundle: Bundle, caveat: str) -> str:
     training: Mapping[str, Any] = bundle.facts.get("training") or {}
     metrics = [
         f"- {m.name} of {m.engine} on {m.samples} samples of the author's: {m.value:.4g}"
@@ -110,7 +106,7 @@ def _data(bundle: Bundle) -> str:
     if not training:
         return "Nobody measured accuracy: the weights came without a data set.\n"
     name = str(training.get("data_set", "unknown"))
-    lines = [f"- data set: {name}" + (f", {CAVEATS[name]}" if name in CAVEATS else "")]
+    lines = [f"- data set: {name}" + (f", {caveat}" if caveat else "")]
     found: Mapping[str, Any] = training.get("validation") or {}
     lines += _of_images(found) if "images" in found else _of_persons(found)
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
-"""One use per file, composed of the package's rooms; what several uses need lies in a room here.
+"""One use case per file, composed of the other packages; shared parts lie in the packages here.
 
-``sources``: the doors that a model comes in by. ``steps``: the steps of an export, in float32.
-``integers``: the steps that quantization adds. ``answers``: what is asked of an engine, and
-what PyTorch had said. ``comparison``: the parts of ``tinyml compare``.
+``sources``: the model sources (a run, a checkpoint, a module of the user). ``steps``: the steps
+of an export. ``quantization``: the steps that quantization adds. ``answers``: outputs of runtimes
+and of PyTorch.
 """

@@ -16,9 +16,10 @@ from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import POLICIES, PolicyName
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference as references
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine, installed, runtime_of
+from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.summary import parity_table
 from tinyml.testing import ParityError
 
@@ -69,7 +70,7 @@ def assert_parity(
             mine = parity.compare(engine.name, case, inside, got, list(inside), chosen, None, parts)
             diffs += _diffs(mine, inside, got)
             answered = engine.open().run(given)
-            optimised = OPTIMISED[engine.name]
+            optimised = engine.optimised
             whole = parity.compare(
                 optimised, case, outputs, answered, list(outputs), chosen, None, output_parts
             )
@@ -109,8 +110,7 @@ def _opened(shipped: Bundle | Path | str) -> _Opened:
 def _file(path: Path) -> _Opened:
     """A file alone has no map of stages: its outputs are what is compared."""
     runtime = runtime_of(path)
-    suffix = path.suffix.removeprefix(".")
-    model = bundles.ModelFile(path.name, "", suffix, "fp32", {}, {}, {}, "")
+    model = bundles.ModelFile(path.name, "", format_of(path).name, "fp32", {}, {}, {}, "")
     return [Engine(model, path, runtime)], runtime.open(path).signature, (), {}
 
 

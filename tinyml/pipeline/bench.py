@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.bundle_folder import bundle_around, check_outside
-from tinyml.core.errors import DeviceError, InputError
+from tinyml.core.errors import InputError
 from tinyml.core.files import resolved, write_json
-from tinyml.core.measurement import WHOLE, Difference, Label, Measurement
+from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
 from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
+from tinyml.core.typed_json import read_json, to_json
 from tinyml.device.measure import Job, Plan, measure
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
@@ -28,6 +28,25 @@ from tinyml.runtimes.file_read import cut_of
 Report = Callable[[Mapping[str, Any]], None]
 FRONT_END = "front end"
 NETWORK = "network (difference)"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The median time of what a whole file does after its front end, which is not timed itself."""
+
+    runtime: str
+    part: str
+    p50_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class BenchFile:
+    """What ``bench.json`` holds; ``skipped``: a line for each runtime that is not installed."""
+
+    label: Label
+    measurements: tuple[Measurement, ...]
+    networks: tuple[Network, ...]
+    skipped: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +63,20 @@ class Benchmark:
         return self.measurements[0].label
 
     @property
-    def networks(self) -> tuple[Difference, ...]:
+    def networks(self) -> tuple[TimeDifference, ...]:
         """What is left of each whole without its front end."""
         fronts = {m.model: m for m in self.measurements if m.part == FRONT_END}
         return tuple(
-            Difference(whole, fronts[f"front-end-{whole.model}"])
+            TimeDifference(whole, fronts[f"front-end-{whole.model}"])
             for whole in self.measurements
             if whole.part == WHOLE and f"front-end-{whole.model}" in fronts
         )
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def report(self) -> BenchFile:
         """Raw samples, and the differences that were formed from them."""
-        return {
-            "label": self.label,
-            "measurements": [m.to_json() for m in self.measurements],
-            "networks": [
-                {"runtime": d.whole.runtime, "part": NETWORK, "p50_ns": d.p50_ns}
-                for d in self.networks
-            ],
-            "skipped": list(self.skipped),
-        }
+        networks = tuple(Network(d.whole.runtime, NETWORK, d.p50_ns) for d in self.networks)
+        return BenchFile(self.label, self.measurements, networks, self.skipped)
 
     def rows(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         """A table for people: milliseconds and megabytes."""
@@ -79,7 +92,7 @@ def _row(m: Measurement) -> tuple[object, ...]:
     return (f"{m.runtime} {m.version}", m.part, *times, memory, len(m.samples_ns))
 
 
-def _difference_row(d: Difference) -> tuple[object, ...]:
+def _difference_row(d: TimeDifference) -> tuple[object, ...]:
     low, high = d.range_ns
     spread = f"{_ms(low)} to {_ms(high)}"
     return (f"{d.whole.runtime} {d.whole.version}", NETWORK, "", "", _ms(d.p50_ns), spread, "", "")
@@ -113,7 +126,7 @@ def bench(
         measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
     path = out or beside(what)
     result = Benchmark(tuple(measured), path, skipped)
-    write_json(path, result.to_json())
+    write_json(path, to_json(result.report))
     return result
 
 
@@ -133,26 +146,18 @@ def beside(what: Path) -> Path:
 def read_measurements(path: Path) -> tuple[Measurement, ...]:
     """What `bench` wrote to ``path``; `InputError` when it is anything else."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["measurements"]
-        found = tuple(Measurement.from_json(row) for row in rows)
-        sound = all(_is_sound(measurement) for measurement in found)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, DeviceError) as error:
-        raise _no_benchmark(path) from error
-    if not sound:
-        raise _no_benchmark(path)
+        found = read_json(BenchFile, path).measurements
+    except (OSError, InputError) as error:
+        raise _no_benchmark(path, str(error)) from error
+    if any(ns < 1 for measurement in found for ns in measurement.samples_ns):
+        raise _no_benchmark(path, "a time is not positive")
     return found
 
 
-def _is_sound(m: Measurement) -> bool:
-    """Whether a file's numbers are numbers: times are positive, at most 64 bits."""
-    times = all(type(ns) is int and 0 < ns < 1 << 63 for ns in m.samples_ns)
-    warm = all(type(process.warmups) is int for process in m.processes)
-    return times and warm and isinstance(m.conditions, dict) and isinstance(m.runtime, str)
-
-
-def _no_benchmark(path: Path) -> InputError:
+def _no_benchmark(path: Path, why: str) -> InputError:
     return InputError(
-        f"{path} is not what tinyml bench writes", hint="remove it, or run tinyml bench again"
+        f"{path} is not what tinyml bench writes: {why.removeprefix(f'{path}: ')}",
+        hint="remove it, or run tinyml bench again",
     )
 
 

@@ -14,6 +14,7 @@ from tinyml.core.errors import MissingExtraError
 from tinyml.core.files import sha256
 from tinyml.modelfile.sparse_storage import SparseTensor
 from tinyml.modelfile.summary import Layer, Summary
+from tinyml.pipeline.formats import format_of
 from tinyml.runtimes.file_read import report_of
 
 Value = int | float | str | None
@@ -121,7 +122,7 @@ def contents(path: Path, model: ModelFile | None) -> Contents:
     digest = sha256(path)
     if model is not None and digest != model.sha256:
         note = f"{path.name} was changed after its export: its parity is that of another file"
-    size, fmt = path.stat().st_size, path.suffix.removeprefix(".")
+    size, fmt = path.stat().st_size, format_of(path).name
     return Contents(path, digest, size, fmt, model, facts, sparse, note)
 
 

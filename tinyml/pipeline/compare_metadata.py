@@ -1,4 +1,4 @@
-"""What two bundles or files declare: signature, decision, and the evidence for them."""
+"""The declared metadata of two bundles or files: signature, processor, and their parity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
-from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import TensorSpec
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.read import TensorSummary
-from tinyml.pipeline.answers.engines import OPTIMISED
+from tinyml.pipeline import formats
 from tinyml.pipeline.compare_files import Both, Contents, both
 
 Declared = tuple[Bundle | None, Contents]
@@ -112,7 +111,7 @@ def _engines(bundle: Bundle) -> Mapping[str, EngineParity]:
     for row in bundle.parity.stages:
         rows.setdefault(row.engine, []).append(row)
     for model in bundle.models:
-        rows.setdefault(OPTIMISED[RUNTIME_OF_FORMAT[model.format]], [])
+        rows.setdefault(formats.runtime_of(formats.named(model.format)).optimised, [])
     return {engine: _engine(mine) for engine, mine in rows.items()}
 
 
@@ -142,7 +141,7 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
     if bundle is None:
         return {}
     labels = {
-        f"{row.engine}, {row.unit} that keep their label": f"{row.agreeing:,} of {row.count:,}"
+        f"{row.engine}, label agreement of {row.unit}": f"{row.agreeing:,} of {row.count:,}"
         for row in bundle.parity.agreements
     }
     metrics = {

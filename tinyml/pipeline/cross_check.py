@@ -13,8 +13,8 @@ from tinyml.core.bundle import CARD, LABELS, Bundle, ModelFile
 from tinyml.core.errors import ValidationError
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recording_processor import RecordingProcessor
-from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.pages.card import differing_lines
+from tinyml.pipeline import formats
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -38,15 +38,15 @@ def _models(bundle: Bundle) -> Iterator[str]:
 
     ``files`` give the sizes that files have.
     """
-    formats = [model.format for model in bundle.models]
-    if not formats or len(set(formats)) < len(formats):
-        yield f"models have the formats {', '.join(formats) or 'of none'}, not each another one"
+    found = [model.format for model in bundle.models]
+    if not found or len(set(found)) < len(found):
+        yield f"models have the formats {', '.join(found) or 'of none'}, not each another one"
     known = {model.path for model in bundle.models}
     for name, entry in bundle.files.items():
         path = bundle.folder / name
         if path.is_file() and path.stat().st_size != entry.size:
             yield f"{name} has {path.stat().st_size} bytes, files give {entry.size}"
-        if PurePath(name).suffix.removeprefix(".") in RUNTIME_OF_FORMAT and name not in known:
+        if formats.find(PurePath(name)) and name not in known:
             yield f"{name} is among the files, but not among the models"
     for model in bundle.models:
         yield from _model(bundle, model)

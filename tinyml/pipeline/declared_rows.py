@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tinyml.core.bundle import JUDGED, REFERENCE, Bundle, StageParity, Verdict
 from tinyml.core.errors import ValidationError
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine
+from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.steps.instrumented import SUFFIX
 
@@ -60,7 +60,7 @@ def engine_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator
             shipped = engine.model.stages.get(stage) is not None
             yield DeclaredRow(engine.name, case, stage, verdict if shipped else ("fused away",))
         for output in outputs:
-            yield DeclaredRow(OPTIMISED[engine.name], case, output, verdict)
+            yield DeclaredRow(engine.optimised, case, output, verdict)
 
 
 def instrumented_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator[DeclaredRow]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import tinyml
 from tinyml.core.versions import version_of
+from tinyml.pipeline.formats import all_formats
 
 PACKAGES = {
     "core": ("numpy", "rich", "safetensors", "scipy", "soundfile", "typer"),
     "images": ("pillow",),
     "train": ("pillow", "torch"),
-    "onnx": ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch"),
-    "tflite": ("ai-edge-litert", "litert-torch", "torch"),
+    **{known.extra: known.packages for known in all_formats()},
     "report": ("matplotlib",),
     "scale": ("matplotlib", "scikit-learn"),
 }

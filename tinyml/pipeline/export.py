@@ -21,8 +21,10 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.folders import new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
+from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
+from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import Written, write_quantized
 from tinyml.pipeline.sources import capture
@@ -66,7 +68,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
         plan_floats(plan, work, report)
-        if not plan.quantized:
+        if not plan.traits.quantized:
             models = write_files(plan, work, draft, report)
             made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
@@ -84,7 +86,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         delegation = {path: delegation_report(own) for path, own in taken.items()}
         facts = {"lint": findings, "delegation": delegation, **made.facts()}
         if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
-            facts["sparse"] = {path: own.to_json() for path, own in sparse.items()}
+            facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.proof, facts
@@ -111,7 +113,7 @@ def _gate(
     plan: Plan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
-        parity.gate(proof, plan.accepted_loss, plan.remedies)
+        parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())
     except ValidationError as error:
         kept = plan.job.keep_failed
         if kept is None:

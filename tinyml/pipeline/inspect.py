@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
+from tinyml.modelfile.summary import Summary
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_read import FileReport, report_of
 
@@ -49,8 +50,15 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _as_json(path: Path, found: FileReport) -> dict[str, Any]:
-    shown = found.summary.to_json() | {"lint": [finding.to_json() for finding in found.lint]}
-    return shown | ({"sparse_weights": _sparse(found)} if path.suffix == ".tflite" else {})
+    shown = summary_report(found.summary) | {"lint": to_json(found.lint)}
+    return shown | ({"sparse_weights": _sparse(found)} if format_of(path).stores_sparse else {})
+
+
+def summary_report(summary: Summary) -> dict[str, Any]:
+    """A model file's summary, with the sums over its layers before them."""
+    shown = to_json(summary)
+    layers = shown.pop("layers")
+    return {**shown, "macs": summary.macs, "float_macs": summary.float_macs, "layers": layers}
 
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:
 
 def _sparse(found: FileReport) -> list[dict[str, Any]]:
     """Weights that a .tflite file stores without their zeros."""
-    return [{**asdict(weight), "sparsity": round(weight.sparsity, 4)} for weight in found.sparse]
+    return [{**to_json(weight), "sparsity": round(weight.sparsity, 4)} for weight in found.sparse]
 
 
 def _contents(path: Path, target: Target | None) -> tuple[dict[str, Any], list[dict[str, str]]]:

@@ -13,7 +13,7 @@ from tinyml.core.target import Target, find_target
 from tinyml.pages.tables import paragraph, table
 from tinyml.runtimes.file_read import engagement_of
 from tinyml.runtimes.sparse_support import Engagement
-from tinyml.runtimes.sparse_support.versions import DEFAULT, RUNTIMES, VERSIONS, newest_for
+from tinyml.runtimes.sparse_support.versions import VERSIONS, default_runtime, newest_for
 
 CPU_INFO = Path("/proc/cpuinfo")
 WEB_ARCH = "wasm32"
@@ -34,7 +34,7 @@ def inspect_sparse(
     if runtime is not None:
         newest_for(known, runtime)  # refused before the file is looked at
     file = _file_of(path, runtime)
-    chosen = runtime or DEFAULT.get(file.suffix[1:], RUNTIMES[0])
+    chosen = runtime or default_runtime(file)
     newest = newest_for(known, chosen)
     arch = WEB_ARCH if chosen == "litert-web" else _arch(known)
     return engagement_of(file, chosen, version or newest, arch, avx=_has_avx(known))

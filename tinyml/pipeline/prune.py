@@ -11,7 +11,7 @@ from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, require
 from tinyml.core.recipe import PruneRecipe, Recipe
-from tinyml.core.spec import ModelEntry
+from tinyml.models.protocol import ModelEntry
 from tinyml.pages.pruning import PAGE
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.train import plan_pruning, train_recipe

@@ -13,7 +13,7 @@ from tinyml.core.errors import DataError, RecipeError, UsageError
 from tinyml.core.export_settings import QAT
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe
-from tinyml.core.spec import ModelEntry
+from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.answers.data import image_set, recording_set
 from tinyml.pipeline.sources.entries import entry_of_recipe
 

@@ -16,7 +16,6 @@ from tinyml.core.bundle import Bundle, Parity
 from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
-from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.compare_engines import compare_engines
@@ -30,6 +29,7 @@ from tinyml.pipeline.declared_rows import (
     instrumented_rows,
     program_rows,
 )
+from tinyml.pipeline.formats import by_runtime
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -42,18 +42,10 @@ class Verified:
     """
 
     files: int
+    digest: str
+    judged: int
     parity: Parity
     skipped: tuple[str, ...]
-    digest: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "files": self.files,
-            "digest": self.digest,
-            "judged": self.parity.judged,
-            "parity": to_json(self.parity),
-            "skipped": list(self.skipped),
-        }
 
 
 def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
@@ -77,11 +69,11 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
         check_signature(engine, bundle.signature)
     rows = compare_engines(ready, expected, bundle.stages, report)
     checked = Parity(stages=rows)
-    parity.gate(checked)
+    parity.gate(checked, formats=by_runtime())
     repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
     check_rows(rows, repeated, "this run")
     check_parts(rows, bundle.parity.stages)
-    return Verified(len(bundle.files), checked, skipped, bundle.digest)
+    return Verified(len(bundle.files), bundle.digest, checked.judged, checked, skipped)
 
 
 def read_digest(text: str) -> str:

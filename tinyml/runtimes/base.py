@@ -44,6 +44,22 @@ class Runtime(Protocol):
     def formats(self) -> tuple[str, ...]:
         """The formats it opens."""
 
+    @property
+    def optimised(self) -> str:
+        """What a run as users get it, with optimisations and delegates, is called in reports."""
+
+    @property
+    def package(self) -> str:
+        """The distribution to install."""
+
+    @property
+    def extra(self) -> str:
+        """The optional dependencies that hold it."""
+
+    @property
+    def has_delegate(self) -> bool:
+        """Whether it hands operators to a delegate, which may leave some."""
+
     def version(self) -> str | None:
         """The installed version; ``None`` when it is not installed."""
 

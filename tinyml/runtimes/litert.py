@@ -66,6 +66,10 @@ class LiteRt:
 
     name: str = "litert"
     formats: tuple[str, ...] = ("tflite",)
+    optimised: str = "litert+xnnpack"
+    package: str = PACKAGES[0][0]
+    extra: str = "tflite"
+    has_delegate: bool = True
 
     def version(self) -> str | None:
         """Version of the package that `open` uses, with its name unless it is LiteRT's."""
@@ -117,7 +121,7 @@ def import_interpreter() -> Any:
         except ModuleNotFoundError as error:
             if not (error.name or "").startswith(module):
                 raise
-    raise MissingExtraError("ai-edge-litert", "tflite")
+    raise MissingExtraError(LITERT.package, LITERT.extra)
 
 
 @contextmanager

@@ -55,6 +55,10 @@ class OnnxRuntime:
 
     name: str = "onnxruntime"
     formats: tuple[str, ...] = ("onnx",)
+    optimised: str = "onnxruntime+fusion"
+    package: str = "onnxruntime"
+    extra: str = "onnx"
+    has_delegate: bool = False
 
     def version(self) -> str | None:
         try:
@@ -101,7 +105,7 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingExtraError("onnxruntime", "onnx") from error
+        raise MissingExtraError(ONNXRUNTIME.package, ONNXRUNTIME.extra) from error
     return onnxruntime
 
 

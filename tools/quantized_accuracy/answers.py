@@ -17,10 +17,10 @@ from tinyml.core.errors import ValidationError
 from tinyml.core.export_job import export_job
 from tinyml.core.export_settings import QAT
 from tinyml.core.files import write_json
-from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.export.parity import GENERATED
 from tinyml.pipeline.answers.engines import Engine, choose
 from tinyml.pipeline.export import export
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.qat import QatJob, train_rounded
 
@@ -89,9 +89,7 @@ def compute(case: Case, precision: str, runs: Path, report: Report) -> None:
         if isinstance(bundle, str):
             answers = Answers([], [], [], [], [], [], bundle)
         else:
-            answers = _ask(
-                choose(bundle, RUNTIME_OF_FORMAT[file_format]), bundle, questions, report
-            )
+            answers = _ask(choose(bundle, named(file_format).runtime), bundle, questions, report)
         write_json(_path(case, precision, file_format, runs), asdict(answers))
 
 

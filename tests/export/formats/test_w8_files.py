@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
+from tinyml.export.formats.onnx.weights_to_int8 import weights_to_int8
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
-from tinyml.export.onnx_weights import channel_axis, weights_to_int8
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_weights
 from tinyml.modelfile import sparse_storage, tflite_file
+from tinyml.modelfile.ops import product_of
 from tinyml.modelfile.read import read_graph
 from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.ort import ONNXRUNTIME
@@ -327,7 +328,7 @@ def test_twice_is_once() -> None:
     ("op", "rank", "axis"), [("Conv", 4, 0), ("ConvTranspose", 4, 1), ("MatMul", 3, 2)]
 )
 def test_scales_lie_along_the_output_channels(op: str, rank: int, axis: int) -> None:
-    assert channel_axis(onnx.helper.make_node(op, ["x", "w"], ["y"]), rank) == axis
+    assert product_of(op, {}, rank).outputs == axis
 
 
 def test_onnxruntime_still_rounds_the_activations_of_a_plain_pair(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_two_folders_and_two_processes_give_the_same_bytes(tmp_path: Path) -> No
         for fmt in FORMATS:
             out, noted = folder / f"network.{fmt}", folder / f"{fmt}.json"
             arguments = [str(path) for path in (folder / PROGRAM, folder / NAMES, out, noted)]
-            module = f"tinyml.export.write_{fmt}"
+            module = f"tinyml.export.formats.{fmt}.write"
             run_child(module, arguments, log=folder / "log", timeout_s=120)
             files.append(out.read_bytes())
             assert facts.load(noted).format == fmt

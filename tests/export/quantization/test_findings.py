@@ -10,12 +10,12 @@ import pytest
 
 from tinyml.core.diagnosis import Confusion
 from tinyml.core.spec import Array
-from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.findings import diagnose
 from tinyml.export.quantization.findings.collapsed_classes import effective
 from tinyml.export.quantization.findings.evidence import Bias, Evidence, Layer, Watched
 from tinyml.export.quantization.plan import QuantPlan, TensorPlan
 from tinyml.export.quantization.ranges import Range
+from tinyml.modelfile.graph import Operator
 
 CHANNELS, PIXELS = 8, 1024
 NAMES = ("cat", "dog", "cow", "hen")
@@ -64,7 +64,7 @@ def test_even_noise_is_nothing_to_speak_of() -> None:
     assert rules(evidence(seen)) == []
 
 
-JOIN = FileOperator("c", "CONCATENATION", ("a", "b"), ("c",))
+JOIN = Operator("c", "CONCATENATION", ("a", "b"), ("c",))
 
 
 def joining(small: float, **asked: Any) -> Evidence:

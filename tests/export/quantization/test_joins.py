@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tinyml.core.errors import UsageError
-from tinyml.export.operators import FileGraph, FileOperator
 from tinyml.export.quantization.joins import (
     AT_THE_END,
     JOINS_OUTPUT,
@@ -17,17 +16,18 @@ from tinyml.export.quantization.joins import (
 )
 from tinyml.export.quantization.keep_float import check_quantized_io, kept_operators
 from tinyml.export.quantization.ranges import Range
+from tinyml.modelfile.graph import Graph, Operator
 
 # boxes and scores of a detector; ``y`` is the output
-DETECTOR = FileGraph(
+DETECTOR = Graph(
     (
-        FileOperator("b", "Conv", ("x",), ("b",), "wb"),
-        FileOperator("flat", "Reshape", ("b",), ("flat",)),
-        FileOperator("s", "Conv", ("x",), ("s",), "ws"),
-        FileOperator("p", "Sigmoid", ("s",), ("p",)),
-        FileOperator("pflat", "Reshape", ("p",), ("pflat",)),
-        FileOperator("c", "Concat", ("flat", "pflat"), ("c",)),
-        FileOperator("y", "Transpose", ("c",), ("y",)),
+        Operator("b", "Conv", ("x",), ("b",), "wb"),
+        Operator("flat", "Reshape", ("b",), ("flat",)),
+        Operator("s", "Conv", ("x",), ("s",), "ws"),
+        Operator("p", "Sigmoid", ("s",), ("p",)),
+        Operator("pflat", "Reshape", ("p",), ("pflat",)),
+        Operator("c", "Concat", ("flat", "pflat"), ("c",)),
+        Operator("y", "Transpose", ("c",), ("y",)),
     ),
     ("y",),
     ("x",),
@@ -36,12 +36,12 @@ PIXELS = {name: Range(0.0, 320.0) for name in ("b", "flat", "c", "y")}
 RANGES = {"x": Range(0.0, 1.0), "s": Range(-4.0, 0.0), **PIXELS}
 RANGES |= {"p": Range(0.0, 0.06), "pflat": Range(0.0, 0.06)}
 # the same join inside of a network, read by a convolution through a reshape
-INSIDE = FileGraph(
+INSIDE = Graph(
     (
         *DETECTOR.operators[:6],
-        FileOperator("m", "Reshape", ("c",), ("m",)),
-        FileOperator("r", "Conv", ("m",), ("r",), "wr"),
-        FileOperator("z", "Gemm", ("r",), ("z",), "wz"),
+        Operator("m", "Reshape", ("c",), ("m",)),
+        Operator("r", "Conv", ("m",), ("r",), "wr"),
+        Operator("z", "Gemm", ("r",), ("z",), "wz"),
     ),
     ("z",),
     ("x",),
@@ -72,15 +72,15 @@ def test_an_uneven_join_inside_stays_with_what_reads_it() -> None:
 
 
 def test_the_last_layer_of_channels_of_different_orders_stays() -> None:
-    graph = FileGraph(DETECTOR.operators[:2], ("flat",), ("x",))
+    graph = Graph(DETECTOR.operators[:2], ("flat",), ("x",))
     kept = kept_operators(graph, {}, {}, None, {}, ranges=RANGES, uneven_outputs=["flat"])
     assert kept == {"b": OF_ORDERS, "flat": OF_ORDERS}
     assert kept_operators(graph, {}, {}, None, {}, ranges=RANGES) == {}
 
 
 def test_an_activation_behind_does_not_hide_the_layer() -> None:
-    relu = FileOperator("relu", "Relu", ("b",), ("relu",))
-    graph = FileGraph((DETECTOR.operators[0], relu), ("relu",), ("x",))
+    relu = Operator("relu", "Relu", ("b",), ("relu",))
+    graph = Graph((DETECTOR.operators[0], relu), ("relu",), ("x",))
     kept = kept_operators(graph, {}, {}, None, {}, uneven_outputs=["relu"])
     assert kept == {"b": OF_ORDERS, "relu": OF_ORDERS}
 
@@ -88,17 +88,17 @@ def test_an_activation_behind_does_not_hide_the_layer() -> None:
 def test_what_is_scaled_or_joined_again_on_its_way_stays() -> None:
     again = (
         *DETECTOR.operators[:6],
-        FileOperator("d", "Concat", ("c", "flat"), ("d",)),
-        FileOperator("e", "Mul", ("d",), ("e",)),
-        FileOperator("r", "Conv", ("e",), ("r",), "wr"),
+        Operator("d", "Concat", ("c", "flat"), ("d",)),
+        Operator("e", "Mul", ("d",), ("e",)),
+        Operator("r", "Conv", ("e",), ("r",), "wr"),
     )
-    graph = FileGraph(again, ("r",), ("x",))
+    graph = Graph(again, ("r",), ("x",))
     assert set(kept_inside(graph, {**RANGES, "d": Range(0.0, 320.0)})) == {"c", "d", "e", "r"}
 
 
 def test_a_constant_operand_shows_in_the_range_of_the_output() -> None:
-    grid = FileOperator("g", "Concat", ("p",), ("g",))  # probabilities next to a grid of pixels
-    graph = FileGraph((grid, FileOperator("r", "Conv", ("g",), ("r",), "w")), ("r",), ("p",))
+    grid = Operator("g", "Concat", ("p",), ("g",))  # probabilities next to a grid of pixels
+    graph = Graph((grid, Operator("r", "Conv", ("g",), ("r",), "w")), ("r",), ("p",))
     assert set(kept_inside(graph, {"p": Range(0.0, 1.0), "g": Range(0.0, 223.0)})) == {"g", "r"}
 
 
@@ -110,7 +110,7 @@ def test_quantized_outputs_of_different_sizes_are_refused_with_the_fix() -> None
     with pytest.raises(UsageError, match="'c' joins parts whose ranges differ 1 : 5,333") as error:
         check_quantized_io(DETECTOR, {}, RANGES)
     assert "an output of its own" in error.value.hint
-    graph = FileGraph(DETECTOR.operators[:2], ("flat",), ("x",))
+    graph = Graph(DETECTOR.operators[:2], ("flat",), ("x",))
     with pytest.raises(UsageError, match="channels of 'flat' differ"):
         check_quantized_io(graph, {}, RANGES, ["flat"])
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tinyml.core.errors import ExportError
-from tinyml.export.operators import FileGraph, FileOperator, feeding
 from tinyml.export.quantization import joins, plan
 from tinyml.export.quantization.keep_float import NO_KERNEL, exact_stages, kept_operators
 from tinyml.export.quantization.plan import (
@@ -17,15 +16,14 @@ from tinyml.export.quantization.plan import (
     plan_weights,
 )
 from tinyml.export.quantization.ranges import Range
+from tinyml.modelfile.graph import Graph, Operator, feeding
 
 
-def chain(*ops: str) -> FileGraph:
+def chain(*ops: str) -> Graph:
     """x -> t0 -> t1 ...: one operator each."""
     names = ["x", *(f"t{i}" for i in range(len(ops)))]
-    made = [
-        FileOperator(names[i + 1], op, (names[i],), (names[i + 1],)) for i, op in enumerate(ops)
-    ]
-    return FileGraph(tuple(made), (names[-1],))
+    made = [Operator(names[i + 1], op, (names[i],), (names[i + 1],)) for i, op in enumerate(ops)]
+    return Graph(tuple(made), (names[-1],))
 
 
 GRAPH = chain("CONV_2D", "MUL", "CONV_2D", "FULLY_CONNECTED", "SOFTMAX")
@@ -64,10 +62,10 @@ def test_a_kept_stage_that_was_fused_away_keeps_its_operator() -> None:
 
 def test_what_feeds_a_tensor_is_found_through_every_branch() -> None:
     branches = (
-        FileOperator("a", "CONV_2D", ("x",), ("a",)),
-        FileOperator("b", "CONV_2D", ("x",), ("b",)),
-        FileOperator("c", "RELU", ("b",), ("c",)),
-        FileOperator("d", "ADD", ("a", "c"), ("d",)),
+        Operator("a", "CONV_2D", ("x",), ("a",)),
+        Operator("b", "CONV_2D", ("x",), ("b",)),
+        Operator("c", "RELU", ("b",), ("c",)),
+        Operator("d", "ADD", ("a", "c"), ("d",)),
     )
     assert feeding(branches, "c") == {"b", "c"}
     assert feeding(branches, "d") == {"a", "b", "c", "d"}
@@ -119,18 +117,18 @@ def test_an_activation_stays_with_the_convolution_in_front_of_it_and_with_no_oth
     graph = chain("Conv", "Clip", "Conv", "Relu")
     kept = kept_operators(graph, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
     assert kept == {"t0": "asked for", "t1": "asked for"}
-    operators = (*graph.operators, FileOperator("a", "Add", ("t0", "t1"), ("a",)))
-    branched = FileGraph(operators, ("a",))
+    operators = (*graph.operators, Operator("a", "Add", ("t0", "t1"), ("a",)))
+    branched = Graph(operators, ("a",))
     kept = kept_operators(branched, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
     assert kept == {"t0": "asked for"}
 
 
 WEIGHTED = (
-    FileOperator("a", "Conv", ("x",), ("a",), "wa"),
-    FileOperator("b", "Relu", ("a",), ("b",)),
-    FileOperator("c", "Gemm", ("b",), ("c",), "wc"),
-    FileOperator("d", "Gemm", ("c",), ("d",), "wc"),
-    FileOperator("e", "Softmax", ("d",), ("e",)),
+    Operator("a", "Conv", ("x",), ("a",), "wa"),
+    Operator("b", "Relu", ("a",), ("b",)),
+    Operator("c", "Gemm", ("b",), ("c",), "wc"),
+    Operator("d", "Gemm", ("c",), ("d",), "wc"),
+    Operator("e", "Softmax", ("d",), ("e",)),
 )
 
 
@@ -152,7 +150,7 @@ def test_weights_alone_need_a_layer_with_one() -> None:
 
 
 def test_probabilities_need_no_exception_where_activations_are_floats() -> None:
-    graph = FileGraph(WEIGHTED, ("e",))
+    graph = Graph(WEIGHTED, ("e",))
     assert set(kept_operators(graph, {}, {}, None, {})) == {"e"}
     assert kept_operators(graph, {}, {}, None, {}, weights_only=True) == {}
 

@@ -13,13 +13,14 @@ from sparse_networks import image, pointwise
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import UsageError
-from tinyml.core.export_job import export_job
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.settings import complete
 from tinyml.core.tolerance import POLICIES
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.steps.export_plan import check_biases
+from tinyml.pipeline.steps.export_plan import _check_rounding
 from tinyml.pipeline.steps.float_share import _is_quantized
 
 # ai-edge-quantizer opens a file like this itself.
@@ -59,9 +60,10 @@ def test_a_throw_away_precision_is_known_everywhere(symmetric: Precision) -> Non
     assert engine.policy == "int8"
     assert not engine.judges("random", ["random", "real"])
     assert _is_quantized(symmetric.name)
-    asked = export_job("net", "rpi", Path("out"), precision=symmetric.name, correct_bias=True)
+    chosen = ExportSettings(correct_bias=True)
+    asked = ExportJob("net", "rpi", Path("out"), settings=chosen)
     with pytest.raises(UsageError, match="a test corrects none"):
-        check_biases(asked, complete(asked.settings))
+        _check_rounding(asked, complete(chosen), symmetric)
 
 
 def test_both_formats_are_quantized_in_a_throw_away_precision(

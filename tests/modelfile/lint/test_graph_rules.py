@@ -12,6 +12,7 @@ from tiny_files import array, chain, onnx_file, product, single, tflite
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target, find_target
+from tinyml.core.typed_json import to_json
 from tinyml.modelfile import lint as package
 from tinyml.modelfile.lint import RULES
 from tinyml.modelfile.lint.large_activations import peak_bytes
@@ -41,8 +42,8 @@ def test_every_finding_names_its_rule_node_cost_and_cure(tmp_path: Path) -> None
     tensors, operators = chain(8)
     (finding,) = lint(tflite(tmp_path / "m.tflite", tensors, operators))
     assert finding.rule in RULES
-    assert all(finding.to_json().values())
-    assert set(finding.to_json()) == {"rule", "node", "cost", "cure"}
+    assert all(to_json(finding).values())
+    assert set(to_json(finding)) == {"rule", "node", "cost", "cure"}
 
 
 def test_a_recurrence_that_is_written_out_is_found_with_its_steps(tmp_path: Path) -> None:

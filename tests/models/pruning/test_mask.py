@@ -13,7 +13,7 @@ from torch import nn
 from tinyml.core import registry
 from tinyml.core.errors import InputError, RecipeError, UsageError
 from tinyml.core.recipe import PruneRecipe
-from tinyml.core.spec import LayerSparsity
+from tinyml.models.protocol import LayerSparsity
 from tinyml.models.pruning.gradual import GRADUAL
 from tinyml.models.pruning.layers import PrunedLayer, PrunedLayers, choose_layers
 from tinyml.models.pruning.mask import apply, block_scores, expand, lowest, random_like, sparsity

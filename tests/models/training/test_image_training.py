@@ -17,9 +17,9 @@ from tinyml.core import checkpoint, registry
 from tinyml.core.checkpoint import FILE, Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, TinymlError
 from tinyml.core.recipe import PruneRecipe, Recipe, TrainRecipe
-from tinyml.core.spec import ModelEntry
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.data.images import ImageSet, ImageSplit
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.pruning.plan import plan_pruning
 from tinyml.models.pruning.prune import Pruning
 from tinyml.models.training import images as training

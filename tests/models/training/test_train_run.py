@@ -23,8 +23,9 @@ from tinyml.core.files import temporary
 from tinyml.core.folders import lock
 from tinyml.core.recipe import DecisionRecipe, Recipe, TrainRecipe
 from tinyml.core.recording_processor import RecordingProcessor
-from tinyml.core.spec import ModelEntry, Signature, TensorSpec
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.metrics import subject_metrics
 from tinyml.models.training.optimize import one_cycle
 from tinyml.models.training.predict import by_subject, predict_recordings

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from tinyml.cli.export import _show
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
-from tinyml.core.export_job import export_job
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.settings import complete
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
@@ -24,7 +26,7 @@ from tinyml.pipeline.quantization import bias_shift
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.quantization.quantize import size_line
 from tinyml.pipeline.steps import equalize
-from tinyml.pipeline.steps.export_plan import check_biases
+from tinyml.pipeline.steps.export_plan import _check_rounding
 from tinyml.pipeline.verify import verify
 
 
@@ -223,10 +225,11 @@ def test_without_a_layer_there_is_nothing_to_even_out_nor_to_correct_and_it_is_s
 
 
 def test_weights_that_were_trained_rounded_keep_their_biases() -> None:
-    asked = export_job("net", "rpi", Path("out"), precision="qat-w8a8", correct_bias=True)
+    chosen = ExportSettings(precision="qat-w8a8", correct_bias=True)
+    asked = ExportJob("net", "rpi", Path("out"), settings=chosen)
     with pytest.raises(UsageError, match="not for qat-w8a8: its biases were trained") as refused:
-        check_biases(asked, complete(asked.settings))
-    assert refused.value.hint == "omit `correct_bias`; or choose w8a8-static or w8a16"
+        _check_rounding(asked, complete(chosen), find_precision("qat-w8a8"))
+    assert "omit `correct_bias`" in refused.value.hint
 
 
 class Dead(nn.Module):

@@ -151,7 +151,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     (want,) = answer_images([tmp_path / "i.npy"], processor, windows_through(engine))
-    assert json.loads(done.stdout) == want.to_json()
+    assert json.loads(done.stdout) == to_json(want)
 
 
 def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
@@ -179,9 +179,13 @@ def test_integers_that_cannot_be_are_refused_before_any_work(
 
 def test_a_stage_kept_in_float_at_an_end_is_refused_by_name(user: Path, tmp_path: Path) -> None:
     asked = {"keep_float": ("entry",), "formats": ("onnx",), "out": tmp_path / "none"}
-    with pytest.raises(UsageError, match=r"'image' stays in float32, beside it Conv .*asked for"):
+    with pytest.raises(UsageError, match=r"'image' stays in float32, next to it Conv .*asked for"):
         export(job(user, **asked), silent)
     assert not (tmp_path / "none").exists()
+
+
+SETTINGS = complete(ExportSettings(precision="w8a8-static"))
+SETTINGS_INT8 = replace(SETTINGS, io="int8")
 
 
 def subject(signature: Signature, front_end: str | None = None) -> Subject:
@@ -189,13 +193,8 @@ def subject(signature: Signature, front_end: str | None = None) -> Subject:
     return Subject("funnelnet", signature, ("a",), None, (), {}, front_end)
 
 
-def quantized(**settings: str) -> ExportSettings:
-    """Settings of an export."""
-    return complete(ExportSettings(precision="w8a8-static", **settings))  # type: ignore[arg-type]
-
-
 def test_a_float_front_end_takes_its_input_as_it_is() -> None:
-    asked = quantized(io="int8")
+    asked = SETTINGS_INT8
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
     check_io(asked, subject(plain))
     with pytest.raises(
@@ -208,7 +207,7 @@ def test_a_float_front_end_takes_its_input_as_it_is() -> None:
 
 
 def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
-    asked = quantized(front_end="int8")
+    asked = replace(SETTINGS, front_end="int8")
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
     check_io(asked, subject(plain, "level"))
     with pytest.raises(UsageError, match="`front_end=int8`: funnelnet has no front end"):
@@ -218,7 +217,7 @@ def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
 def test_a_state_is_not_rounded_at_each_call() -> None:
     state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
     with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):
-        check_io(quantized(io="int8"), subject(state))
+        check_io(SETTINGS_INT8, subject(state))
 
 
 def test_integers_are_the_nearest_and_cut_off_at_their_ends() -> None:

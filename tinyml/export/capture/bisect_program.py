@@ -1,39 +1,35 @@
 """A captured program that a writer refuses -> the smallest part of it that it refuses.
 
-``python -m tinyml.export.capture.bisect_program FORMAT FOLDER TRIED.json LOCATION.json``
-
-FOLDER holds what `Captured.save` wrote. Every call of a submodule is a part, and so is every
-operation. The parts of one are halved until a single one is left that the writer refuses alone;
-that one is entered. TRIED notes each try before it is made: when it kills the converter, the
-next run takes it as refused and goes on. LOCATION is the smallest so far, at any time.
+Every call of a submodule is a part, and so is every operation. The parts of one are halved until
+a single one is left that the writer refuses alone; that one is entered. The file of tries notes
+each try before it is made: when it kills the converter, the next run takes it as refused and goes
+on. The answer is the smallest so far, at any time.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import operator
-import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
-from tinyml.core import registry
 from tinyml.core.errors import ExportError, InputError
 from tinyml.core.files import write_json
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.typed_json import to_json
 from tinyml.export.capture import program
 from tinyml.export.capture.failure_location import FailureLocation, from_stack, reason
 from tinyml.export.capture.module_stack import module_stack
-from tinyml.export.capture.program import NAMES, PROGRAM
+from tinyml.export.capture.program import Captured
 
+Write = Callable[[Captured, Path], object]
 KILLED = "it kills the converter"
 
 
@@ -54,10 +50,10 @@ class Part:
 
 
 class Search:
-    """One search in one format; remembers what it tried, and writes what it finds."""
+    """One search for what ``write`` refuses; remembers what it tried, and writes what it finds."""
 
-    def __init__(self, fmt: str, root: GraphModule, tried: Path, found: Path) -> None:
-        self._writer = importlib.import_module(registry.WRITERS[fmt])
+    def __init__(self, write: Write, root: GraphModule, tried: Path, found: Path) -> None:
+        self._write = write
         self._root = root
         self._tried_path, self._found = tried, found
         self._tried: dict[str, str] = {}
@@ -108,7 +104,7 @@ class Search:
             return ""  # the whole was captured: what stands alone is another question
         try:
             with scratch("part") as folder:
-                self._writer.write(captured, folder / "part")
+                self._write(captured, folder / "part")
         except ExportError as error:
             traceback.print_exc()
             return reason(error.message)
@@ -121,7 +117,7 @@ class Search:
     def _note(self, part: Part, message: str) -> None:
         where = from_stack(str(_telling(part).meta.get("stack_trace") or ""))
         kind = part.kind.rpartition(".")[2]
-        write_json(self._found, FailureLocation(part.name, kind, where, message).to_json())
+        write_json(self._found, to_json(FailureLocation(part.name, kind, where, message)))
 
 
 def _parts(part: Part) -> list[Part]:
@@ -208,17 +204,3 @@ def _spec(name: str, node: Node) -> TensorSpec | None:
 def _order(root: GraphModule) -> Any:
     places = {node: place for place, node in enumerate(root.graph.nodes)}
     return places.__getitem__
-
-
-def main(arguments: list[str]) -> None:
-    """Search, and leave the answer in the last file."""
-    fmt, folder, tried, found = arguments
-    captured = program.load(Path(folder) / PROGRAM, Path(folder) / NAMES)
-    root = captured.program.module()
-    assert isinstance(root, GraphModule)
-    with torch.no_grad():
-        Search(fmt, root, Path(tried), Path(found)).smallest()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tinyml.core.errors import ExportError, MachineError, TinymlError
-from tinyml.core.process import machine_memory_mb
-from tinyml.core.subprocesses import run_child
+from tinyml.core.errors import ExportError
 from tinyml.export.capture.known_errors import fix_for
 
-BISECT = "tinyml.export.capture.bisect_program"
 CAPTURE = "torch.export cannot capture {}"
 EAGER = "PyTorch itself fails in {}"
-WRITERS = {
-    "onnx": "PyTorch cannot write {} as ONNX",
-    "tflite": "LiteRT cannot convert {}",
-}
-# A converter that is killed by one part is started again without it, so often at most.
-RESTARTS = 6
 _OURS = str(Path(__file__).parents[1])
 # Of MLIR's messages: `FILE:LINE:COLUMN: error: ` before, and the operation's text after.
 _PLACE = re.compile(r"\S+:\d+:\d+: error: |error: \"[^']*\): (?=')")
@@ -72,57 +60,6 @@ def refusal(
         hint.append(f"the whole log: {log}")
     message = f"{sentence.format(location.subject)}: {location.message}"
     return ExportError(message, hint="; ".join(hint))
-
-
-def locate_conversion_failure(
-    error: ExportError,
-    fmt: str,
-    work: Path,
-    *,
-    log: Path,
-    budget_s: float,
-    memory_mb: int | None = None,
-) -> TinymlError:
-    """``error`` of ``fmt``'s writer, with the smallest part of the program that causes it.
-
-    ``work`` holds ``program.pt2`` and ``capture.json``. The search converts parts in a child
-    process for ``budget_s`` seconds at most; what the converter says goes to ``log``. A part
-    that kills the converter is the one to location. Without a result it is ``error`` itself,
-    with the log in its hint. ``memory_mb`` limits the child; default: the machine's memory.
-    """
-    memory_mb = memory_mb or machine_memory_mb()
-    found = work / f"failure-{fmt}.json"
-    found.unlink(missing_ok=True)
-    tried = work / f"tried-{fmt}.json"
-    tried.unlink(missing_ok=True)
-    complete = _search([fmt, str(work), str(tried), str(found)], log, budget_s, memory_mb)
-    if not found.exists():
-        return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
-    location = FailureLocation(**json.loads(found.read_text(encoding="utf-8")))
-    if not location.message:
-        location = FailureLocation(
-            location.name, location.kind, location.where, reason(error.message)
-        )
-    return refusal(WRITERS[fmt], location, log, cut_short=not complete)
-
-
-def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | None) -> bool:
-    """Whether the search came to its end."""
-    deadline = time.monotonic() + budget_s
-    for restart in range(RESTARTS):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        try:
-            run_child(BISECT, arguments, log=log, timeout_s=left, memory_mb=memory_mb)
-        except MachineError:
-            if log.exists():
-                shutil.copy(log, log.with_name(f"{log.stem}-{restart + 1}{log.suffix}"))
-            continue
-        except TinymlError:
-            return False
-        return True
-    return False
 
 
 def reason(message: str) -> str:

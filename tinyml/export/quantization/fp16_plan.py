@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tinyml.core.files import write_json
+from tinyml.core.typed_json import read_json, to_json
 
 CONSTANT = "constant"
 SHOWN = 5
@@ -53,16 +53,9 @@ class PrecisionPlan:
     stages: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> PrecisionPlan:
-        return cls(**{**data, "findings": tuple(Finding(**row) for row in data["findings"])})
-
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_json(path, self.to_json())
+        write_json(path, to_json(self))
 
     def lines(self) -> list[str]:
         """For a person: what stays in float32, and the values that are to blame."""
@@ -82,4 +75,4 @@ class PrecisionPlan:
 
 def load(path: Path) -> PrecisionPlan:
     """Read what `PrecisionPlan.save` wrote."""
-    return PrecisionPlan.from_json(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(PrecisionPlan, path)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tinyml.core.parts import UNEVEN
-from tinyml.export.operators import FileGraph, FileOperator
 from tinyml.export.quantization.ranges import Range
+from tinyml.modelfile.graph import Graph, Operator
 
 JOINS = ("Concat", "CONCATENATION", "PACK")
 MOVERS = (
@@ -36,7 +36,7 @@ JOINS_OUTPUT = "joins the parts of an output: each keeps a scale of its own"
 OF_ORDERS = "its channels differ by orders of magnitude: one scale would lose the small ones"
 
 
-def tail(graph: FileGraph) -> set[str]:
+def tail(graph: Graph) -> set[str]:
     """Names of the operators that only join or move values on their way to the outputs."""
     readers: dict[str, set[str]] = {}
     for operator in graph.operators:
@@ -50,8 +50,8 @@ def tail(graph: FileGraph) -> set[str]:
 
 
 def _ends(
-    operator: FileOperator,
-    graph: FileGraph,
+    operator: Operator,
+    graph: Graph,
     readers: Mapping[str, set[str]],
     tail_: Collection[str],
 ) -> bool:
@@ -59,7 +59,7 @@ def _ends(
     return all(readers.get(name, set()) <= set(tail_) for name in operator.outputs)
 
 
-def kept_at_the_end(graph: FileGraph) -> dict[str, str]:
+def kept_at_the_end(graph: Graph) -> dict[str, str]:
     """Operator -> why it stays in float32: probabilities, what joins outputs, and their movers."""
     last = tail(graph)
     to_the_end = {name for op in graph.operators if op.name in last for name in op.inputs}
@@ -80,7 +80,7 @@ def kept_at_the_end(graph: FileGraph) -> dict[str, str]:
     return kept
 
 
-def uneven(operator: FileOperator, ranges: Mapping[str, Range]) -> float:
+def uneven(operator: Operator, ranges: Mapping[str, Range]) -> float:
     """How many times the largest operand of a join spans the smallest; 1 for anything else.
 
     An operand that is constant shows in the output alone.
@@ -91,7 +91,7 @@ def uneven(operator: FileOperator, ranges: Mapping[str, Range]) -> float:
     return max(spans) / min(spans) if operator.op in JOINS and len(spans) > 1 else 1.0
 
 
-def kept_inside(graph: FileGraph, ranges: Mapping[str, Range]) -> dict[str, str]:
+def kept_inside(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, str]:
     """Operator -> why it stays in float32: joins of very unlike operands, and what reads them."""
     last = tail(graph)
     kept: dict[str, str] = {}
@@ -111,7 +111,7 @@ def kept_inside(graph: FileGraph, ranges: Mapping[str, Range]) -> dict[str, str]
     return kept
 
 
-def makers_of(graph: FileGraph, outputs: Collection[str]) -> set[str]:
+def makers_of(graph: Graph, outputs: Collection[str]) -> set[str]:
     """Names of the operators that compute ``outputs``, and of those that move them there.
 
     Behind what computes each value alone, such as an activation, the layer in front is one of

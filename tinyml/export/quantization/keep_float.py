@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 
 from tinyml.core.errors import UsageError
 from tinyml.core.parts import UNEVEN
-from tinyml.export.operators import FileGraph, FileOperator, activations, feeding
 from tinyml.export.quantization.joins import (
     OF_ORDERS,
     PROBABILITIES,
@@ -17,6 +16,7 @@ from tinyml.export.quantization.joins import (
     uneven,
 )
 from tinyml.export.quantization.ranges import Range
+from tinyml.modelfile.graph import Graph, Operator, feeding
 
 # onnxruntime computes a normalisation that could not be folded in float32 only: rounding its
 # statistics would cost accuracy and save nothing.
@@ -25,7 +25,7 @@ NO_KERNEL = "has no integer kernel"
 
 
 def kept_operators(
-    graph: FileGraph,
+    graph: Graph,
     stages: Mapping[str, str | None],
     owners: Mapping[str, str],
     front_end: str | None,
@@ -57,22 +57,22 @@ def kept_operators(
     if not weights_only and io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
         kept = {**last, **kept_at_the_end(graph), **kept}
-    kept |= {own: kept[front] for own, front in activations(graph).items() if front in kept}
+    kept |= {own: kept[front] for own, front in graph.fused_activations().items() if front in kept}
     return kept
 
 
-def _makes_probabilities(operator: FileOperator, graph: FileGraph) -> bool:
+def _makes_probabilities(operator: Operator, graph: Graph) -> bool:
     return operator.op in PROBABILITIES and bool(set(operator.outputs) & set(graph.outputs))
 
 
-def probabilities(graph: FileGraph) -> dict[str, Range]:
+def probabilities(graph: Graph) -> dict[str, Range]:
     """Outputs that are probabilities: both formats quantize them over 0 to 1, whatever was seen."""
     ends = [operator for operator in graph.operators if _makes_probabilities(operator, graph)]
     return {name: Range(0.0, 1.0) for operator in ends for name in operator.outputs}
 
 
 def check_quantized_io(
-    graph: FileGraph,
+    graph: Graph,
     kept: Mapping[str, str],
     ranges: Mapping[str, Range],
     uneven_outputs: Collection[str] = (),
@@ -88,19 +88,19 @@ def check_quantized_io(
         for name in sorted(ends & ranges.keys()):
             if operator.name in kept:
                 raise UsageError(
-                    f"`io=int8`: '{name}' stays in float32, beside it {operator.op} "
+                    f"`io=int8`: '{name}' stays in float32, next to it {operator.op} "
                     f"'{operator.name}' does ({kept[operator.name]})",
-                    hint="omit `io`",
+                    hint="choose `io=float`",
                 )
 
 
 def stays_float(name: str) -> UsageError:
     """The error for an input or output that cannot be quantized."""
-    return UsageError(f"`io=int8`: '{name}' stays in float32", hint="omit `io`")
+    return UsageError(f"`io=int8`: '{name}' stays in float32", hint="choose `io=float`")
 
 
 def _check_one_scale(
-    graph: FileGraph, ranges: Mapping[str, Range], uneven_outputs: Collection[str]
+    graph: Graph, ranges: Mapping[str, Range], uneven_outputs: Collection[str]
 ) -> None:
     last = tail(graph)
     joins = {op.name: uneven(op, ranges) for op in graph.operators if op.name in last}
@@ -113,7 +113,7 @@ def _check_one_scale(
     if bad:
         raise UsageError(
             f"`io=int8`: {bad[0]}: one scale would lose the small ones",
-            hint="return each part as an output of its own, or omit `io`",
+            hint="return each part as an output of its own, or omit `io=int8`",
         )
 
 
@@ -122,7 +122,7 @@ def _is_within(owner: str | None, stage: str) -> bool:
 
 
 def exact_stages(
-    graph: FileGraph, stages: Mapping[str, str | None], kept: Mapping[str, str]
+    graph: Graph, stages: Mapping[str, str | None], kept: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Those that depend on kept operators alone."""
     return tuple(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,10 +14,11 @@ from tinyml.core.errors import ExportError
 from tinyml.core.export_settings import ADAPTIVE, NEAREST
 from tinyml.core.files import write_json
 from tinyml.core.spec import Array
-from tinyml.export.operators import FileOperator
+from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import load_adapted
+from tinyml.modelfile.graph import Operator
 
 SEEN = "seen in calibration"
 EACH_CALL = "its range is found at each call"
@@ -107,17 +106,9 @@ class QuantPlan:
             return {}
         return {name: own for name, own in load_adapted(path).items() if name in self.shifts}
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> QuantPlan:
-        tensors = {name: TensorPlan(**own) for name, own in data["tensors"].items()}
-        return cls(**{**data, "tensors": tensors, "exact": tuple(data["exact"])})
-
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        write_json(path, self.to_json())
+        write_json(path, to_json(self))
 
     def lines(self) -> list[str]:
         """For a person: how much becomes integer, what stays and why."""
@@ -152,11 +143,11 @@ def packed(shift: Array) -> str:
 
 def load(path: Path) -> QuantPlan:
     """Read what `QuantPlan.save` wrote."""
-    return QuantPlan.from_json(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(QuantPlan, path)
 
 
 def plan_tensors(
-    operators: Sequence[FileOperator],
+    operators: Sequence[Operator],
     ranges: Mapping[str, Range],
     kept: Mapping[str, str],
     *,
@@ -182,9 +173,7 @@ def plan_tensors(
     return plans
 
 
-def plan_weights(
-    operators: Sequence[FileOperator], kept: Mapping[str, str]
-) -> dict[str, TensorPlan]:
+def plan_weights(operators: Sequence[Operator], kept: Mapping[str, str]) -> dict[str, TensorPlan]:
     """As `plan_tensors` for weights alone: int8 where an operator that is not kept reads one."""
     named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
     made = {out: kept.get(op.name, NO_WEIGHT) for op in operators for out in op.outputs}
@@ -198,5 +187,5 @@ def plan_weights(
 def _check_some(plans: Mapping[str, TensorPlan]) -> None:
     if all(plan.scheme == "float32" for plan in plans.values()):
         raise ExportError(
-            "there is no operator to quantize", hint="export with `precision=fp32` or fp16"
+            "there is no operator to quantize", hint="choose `precision=fp32` or `precision=fp16`"
         )

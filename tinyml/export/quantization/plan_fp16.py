@@ -83,7 +83,7 @@ class _Planner:
             raise ExportError(
                 f"fp16 leaves nothing to cast in the {self.fmt} file: "
                 f"{next(iter(self.kept.values()), 'it has no weights of that kind')}",
-                hint="export with `precision=fp32`",
+                hint="choose `precision=fp32`",
             )
         order = [node for node in nodes if node.name in self.kept]
         return PrecisionPlan(

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tinyml.core.diagnosis import SensitivityAnalysis, decibels, ranked
-from tinyml.export.operators import FileGraph, activations
+from tinyml.modelfile.graph import Graph
 
 
 def layers(
-    graph: FileGraph, owners: Mapping[str, str], kept: Mapping[str, str]
+    graph: Graph, owners: Mapping[str, str], kept: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """Layer -> its operators by name, those that could be quantized, in the order run."""
     found: dict[str, tuple[str, ...]] = {}
-    behind = activations(graph)
+    behind = graph.fused_activations()
     for operator in graph.operators:
         if operator.name not in kept:
             front = behind.get(operator.name, operator.name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tinyml.core.errors import DataError, machine_errors
 from tinyml.core.files import sha256
 from tinyml.core.spec import Options
+from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.data.image_cache import Made, Report, cached_set
 from tinyml.models.data.image_files import TEST, TRAIN, Files, ImageFile, limits, located, made
 from tinyml.models.data.image_folder import OPTIONS, load_folder
@@ -98,3 +99,11 @@ def read_archive(path: Path) -> Files:
         }
         for part, classes in found.items()
     }
+
+
+ENTRY = DataSetEntry(
+    name="cifar10",
+    kind="images",
+    load=load,
+    caveat="stored as JPEG with loss: not comparable with accuracies on the original pixels",
+)

@@ -23,6 +23,7 @@ from tinyml.core.errors import DataError
 from tinyml.core.files import sha256
 from tinyml.core.spec import Options
 from tinyml.models.data.audio import read_audio
+from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import Recording, RecordingSet
 
@@ -199,3 +200,10 @@ def _digest(recordings: Iterable[Recording], files: Iterable[Path]) -> str:
         facts = f"{recording.id} {recording.subject} {recording.label} {sha256(path)}\n"
         digest.update(facts.encode())
     return digest.hexdigest()
+
+
+ENTRY = DataSetEntry(
+    name="circor",
+    kind="recordings",
+    load=load,
+)

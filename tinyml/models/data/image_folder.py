@@ -8,6 +8,7 @@ from pathlib import Path
 from tinyml.core.errors import DataError
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
+from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.data.image_cache import Report, cached_set
 from tinyml.models.data.image_files import (
     LAYOUT,
@@ -84,3 +85,10 @@ def _content(files: Files) -> str:
                 content = hashlib.sha256(file.read()).hexdigest()
                 digest.update(f"{part} {label} {Path(file.name).name} {content}\n".encode())
     return digest.hexdigest()
+
+
+ENTRY = DataSetEntry(
+    name="image_folder",
+    kind="images",
+    load=load,
+)

@@ -19,6 +19,7 @@ from tinyml.core.errors import DataError, machine_errors, require
 from tinyml.core.files import canonical_json, sha256
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
+from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.data.image_cache import Made, Part, Report, cached_set
 from tinyml.models.data.image_files import LIMITS, chosen, limits, located
 from tinyml.models.data.images import Bytes, ImageSet
@@ -115,3 +116,10 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             f"{path} is cut: {len(content) - start} bytes for {list(shape)}", hint=again
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+ENTRY = DataSetEntry(
+    name="mnist",
+    kind="images",
+    load=load,
+)

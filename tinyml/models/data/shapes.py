@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tinyml.core.errors import DataError
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
+from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.data.image_cache import Made, Part, Report, cached_set
 from tinyml.models.data.image_files import LIMITS, limits
 from tinyml.models.data.images import Bytes, ImageSet
@@ -197,3 +198,12 @@ def _stroke(random: Generator, x: Reals, y: Reals) -> Reals:
 def _pooled(colour: Reals, side: int) -> Reals:
     blocks = colour.reshape(side, OVERSAMPLED, side, OVERSAMPLED, 3)
     return np.asarray(blocks.mean(axis=(1, 3)))
+
+
+ENTRY = DataSetEntry(
+    name="shapes",
+    kind="images",
+    load=load,
+    generated=True,
+    caveat="a demonstration set of drawn shapes: these figures say nothing of photographs",
+)

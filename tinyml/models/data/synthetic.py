@@ -36,6 +36,7 @@ from tinyml.core.errors import DataError
 from tinyml.core.files import canonical_json
 from tinyml.core.processor import Floats
 from tinyml.core.spec import Options
+from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.data.options import check_options
 from tinyml.models.data.recordings import Recording, RecordingSet
 
@@ -244,3 +245,12 @@ def _record(random: Generator, sound: Reals) -> Floats:
     peak = 10 ** (random.uniform(-26, -1) / 20)
     scaled = np.round(sound / np.max(np.abs(sound)) * peak * 32767) / 32768
     return np.asarray(scaled, np.float32)
+
+
+ENTRY = DataSetEntry(
+    name="synthetic",
+    kind="recordings",
+    load=load,
+    generated=True,
+    caveat="a demonstration set of generated sounds: these figures say nothing of patients",
+)

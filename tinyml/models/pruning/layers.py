@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tinyml.core.errors import InputError, RecipeError
 from tinyml.core.recipe import PruneRecipe
-from tinyml.core.spec import LayerSparsity
+from tinyml.models.protocol import LayerSparsity
 from tinyml.models.pruning.mask import Masks, block_scores, check_block, expand, lowest
 
 POINTWISE, ALL, EVERY = "pointwise", "all", "every"

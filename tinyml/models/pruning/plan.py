@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyml.core.errors import RecipeError
 from tinyml.core.recipe import PruneRecipe
-from tinyml.core.spec import LayerSparsity
+from tinyml.models.protocol import LayerSparsity
 from tinyml.models.pruning.layers import PrunedLayers, choose_layers
 from tinyml.models.pruning.method import PruningMethod
 

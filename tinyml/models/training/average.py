@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from tinyml.models.protocol import Module
 
 
 class Average:
@@ -16,13 +18,13 @@ class Average:
     forgotten. Counters (integers) are copied.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: Module, decay: float) -> None:
         self.decay = decay
         self.steps = 0
         self.values = {name: value.clone() for name, value in module.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
+    def update(self, module: Module) -> None:
         """Take one step's weights in."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
@@ -32,12 +34,12 @@ class Average:
             else:
                 self.values[name].copy_(value)
 
-    def copy_to(self, module: nn.Module) -> None:
+    def copy_to(self, module: Module) -> None:
         """Give the module the average for good."""
         module.load_state_dict(self.values)
 
     @contextlib.contextmanager
-    def in_place_of(self, module: nn.Module) -> Iterator[None]:
+    def in_place_of(self, module: Module) -> Iterator[None]:
         """The module computes with the average until the block ends."""
         current = {name: value.clone() for name, value in module.state_dict().items()}
         self.copy_to(module)

@@ -14,6 +14,7 @@ from tinyml.core.errors import DataError
 from tinyml.core.processor import Floats
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.data.recordings import RecordingSet, of_subjects
+from tinyml.models.protocol import Classifier, RecordingClassifier
 from tinyml.models.training.fit import EVALUATION_BATCH
 from tinyml.models.training.predict import by_recording, by_subject
 
@@ -47,7 +48,7 @@ class Examples:
         return torch.arange(self.starts[index], self.starts[index + 1])
 
     def outputs(
-        self, module: Any, processor: RecordingProcessor, subjects: Collection[str]
+        self, module: Classifier, processor: RecordingProcessor, subjects: Collection[str]
     ) -> Floats:
         """Probabilities [recordings, classes] of the recordings of ``subjects``, in order."""
         logits = classify(module, self.features, self.windows(subjects))
@@ -65,7 +66,7 @@ class Examples:
         return by_subject(processor, owners, list(outputs))
 
 
-def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
+def classify(module: Classifier, features: Tensor, chosen: Tensor) -> Tensor:
     """Logits [n, classes] of the windows ``chosen``, in eval mode."""
     module.eval()
     with torch.no_grad():
@@ -76,7 +77,10 @@ def classify(module: Any, features: Tensor, chosen: Tensor) -> Tensor:
 
 
 def compute_examples(
-    module: Any, processor: RecordingProcessor, data: RecordingSet, report: Report
+    module: RecordingClassifier,
+    processor: RecordingProcessor,
+    data: RecordingSet,
+    report: Report,
 ) -> Examples:
     """Load, cut and transform every recording of ``data``.
 

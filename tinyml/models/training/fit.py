@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from tinyml.core.errors import RecipeError
 from tinyml.core.finite import is_finite
 from tinyml.core.recipe import TrainRecipe
 from tinyml.core.spec import Array
+from tinyml.models.protocol import Classifier
 from tinyml.models.training.average import Average
 from tinyml.models.training.hook import Hook
 from tinyml.models.training.optimize import learning_rate, make_optimizer
@@ -37,7 +38,7 @@ class Batches(Protocol):
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """(inputs, labels) of every training example once, in random order."""
 
-    def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
+    def validate(self, module: Classifier, criterion: Criterion) -> dict[str, float]:
         """What the curve says of examples that are not trained on; empty without any."""
 
 
@@ -56,7 +57,7 @@ class Fit:
     (Hinton et al. 2015, arXiv 1503.02531).
     """
 
-    module: Any
+    module: Classifier
     batches: Batches
     recipe: TrainRecipe
     seed: int

@@ -23,9 +23,9 @@ from tinyml.core.errors import RecipeError
 from tinyml.core.files import write_json
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe, TrainRecipe
-from tinyml.core.spec import ModelEntry
 from tinyml.models.data.augment import augment, normalise
 from tinyml.models.data.images import ImageSet, ImageSplit
+from tinyml.models.protocol import Classifier, ModelEntry
 from tinyml.models.training.fit import EVALUATION_BATCH, Criterion
 from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.learner import Learner
@@ -83,7 +83,7 @@ class ImageBatches:
             starts.pop()
         return [*starts, count]
 
-    def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
+    def validate(self, module: Classifier, criterion: Criterion) -> dict[str, float]:
         """Loss and accuracy of the test part."""
         logits = classify_images(module, self.data.test, self.processor)
         labels = torch.from_numpy(self.data.test.labels)
@@ -160,7 +160,7 @@ def processor_of(entry: ModelEntry, recipe: Recipe, data: ImageSet) -> ImageProc
     return replace(processor, labels=data.labels)
 
 
-def classify_images(module: Any, part: ImageSplit, processor: ImageProcessor) -> Tensor:
+def classify_images(module: Classifier, part: ImageSplit, processor: ImageProcessor) -> Tensor:
     """Logits [n, classes] of every image of ``part``, in eval mode."""
     module.eval()
     found = []

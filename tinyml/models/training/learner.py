@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from tinyml.core.recipe import Recipe
+from tinyml.models.protocol import Classifier
 from tinyml.models.training.fit import Batches, Fit
 from tinyml.models.training.hook import Hook
 from tinyml.models.training.state import TrainState
@@ -44,7 +45,7 @@ class Learner:
         """What the state calls ``stage`` of this part."""
         return f"{self.part}/{stage}" if stage else self.part
 
-    def fit(self, module: Any, stage: str = "", hook: Hook | None = None) -> None:
+    def fit(self, module: Classifier, stage: str = "", hook: Hook | None = None) -> None:
         """Train ``module``, from where the state has this stage, to its last epoch."""
         self.state.start(self.name(stage))
         title = f"{self.title} {stage}".strip()

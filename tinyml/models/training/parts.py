@@ -14,8 +14,9 @@ from tinyml.core.errors import DataError
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
-from tinyml.core.spec import Array, ModelEntry
+from tinyml.core.spec import Array
 from tinyml.models.data.recordings import folds_by_subject
+from tinyml.models.protocol import Classifier, ModelEntry
 from tinyml.models.training.examples import Examples, classify
 from tinyml.models.training.fit import Criterion, seed_of
 from tinyml.models.training.learner import Learner
@@ -52,7 +53,7 @@ class Windows:
         for batch in torch.split(order, self.batch_size):
             yield self.features[batch], self.labels[batch]
 
-    def validate(self, module: Any, criterion: Criterion) -> dict[str, float]:
+    def validate(self, module: Classifier, criterion: Criterion) -> dict[str, float]:
         """The loss of the validation windows, if there are any."""
         if not len(self.validation):
             return {}

@@ -25,7 +25,6 @@ from tinyml.core.files import canonical_json, write_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor, recording_processor
-from tinyml.core.spec import ModelEntry
 from tinyml.core.typed_json import to_json
 from tinyml.models.data.recordings import (
     RecordingSet,
@@ -33,6 +32,7 @@ from tinyml.models.data.recordings import (
     split_by_subject,
     subject_labels,
 )
+from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.examples import compute_examples
 from tinyml.models.training.metrics import label_metrics, subject_metrics
 from tinyml.models.training.optimize import check_train

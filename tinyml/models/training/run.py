@@ -19,7 +19,7 @@ from tinyml.core.finite import LOUD, check_outputs
 from tinyml.core.folders import lock
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
-from tinyml.core.spec import ModelEntry
+from tinyml.models.protocol import ModelEntry, check_module
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.state import Identity, TrainState, load_state
 
@@ -28,9 +28,14 @@ STATE = "state.safetensors"
 
 
 def new_module(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
-    """The model in an initial state that follows from the recipe's seed and the part."""
+    """The model in an initial state that follows from the recipe's seed and the part.
+
+    Raises `TypeError` where it is not what `tinyml.models.protocol` asks of a module.
+    """
     torch.manual_seed(seed_of(recipe.seed, part, "weights"))
-    return entry.build(classes)
+    module = entry.build(classes)
+    check_module(entry, module)
+    return module
 
 
 @contextlib.contextmanager
@@ -84,6 +89,7 @@ def load_module(entry: ModelEntry, saved: Checkpoint) -> nn.Module:
             f"the weights are not those of model '{entry.name}': {'; '.join(wrong[:3])}{more}",
             hint="give the checkpoint of this model, or name the model that it is of",
         )
+    check_module(entry, module)
     module.load_state_dict({n: torch.from_numpy(v.copy()) for n, v in saved.weights.items()})
     return module.eval()
 

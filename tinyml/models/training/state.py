@@ -7,7 +7,6 @@ the state is the weights, the optimizer's moments, and the outputs of finished p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from tinyml.core.checkpoint import KEY, read_safetensors
 from tinyml.core.errors import CheckpointError
 from tinyml.core.files import canonical_json, write_bytes
 from tinyml.core.spec import Array
+from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
 
 SCHEMA = 1
 
@@ -32,6 +32,16 @@ class Identity:
     data_sha256: str
     threads: int
     instruction_set: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the file's header holds, next to its schema number; fields as in `TrainState`."""
+
+    identity: Identity
+    curves: dict[str, list[dict[str, float]]]
+    part: str
+    epoch: int
 
 
 @dataclass(slots=True)
@@ -59,7 +69,7 @@ class TrainState:
 
         header = {
             "schema": SCHEMA,
-            "identity": {name: getattr(self.identity, name) for name in Identity.__slots__},
+            "identity": to_json(self.identity),
             "curves": self.curves,
             "part": self.part,
             "epoch": self.epoch,
@@ -89,20 +99,21 @@ def load_state(path: Path, identity: Identity) -> tuple[TrainState, list[str]]:
     if not path.is_file():
         return TrainState(identity), []
     metadata, tensors = read_safetensors(path)
-    try:
-        header = json.loads(metadata[KEY])
-        _check_schema(path, header["schema"])
-        found = Identity(**header["identity"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a training state: {error!r}") from error
+    what = f"{path} is not a training state"
+    if KEY not in metadata:
+        raise CheckpointError(what)
+    data = parse_json(metadata[KEY], what=what, error=CheckpointError)
+    check_schema(data, SCHEMA, what=f"{path}", error=CheckpointError)
+    header = from_json(Header, data, what=what, error=CheckpointError)
+    found = header.identity
     _check_same_run(path, found, identity)
     state = TrainState(
         identity=identity,
         finished=_below("finished/", tensors),
         kept=_below("kept/", tensors),
-        curves=header["curves"],
-        part=header["part"],
-        epoch=header["epoch"],
+        curves=header.curves,
+        part=header.part,
+        epoch=header.epoch,
         tensors={n: v for n, v in tensors.items() if not n.startswith(("finished/", "kept/"))},
     )
     return state, _differences(found, identity)
@@ -110,14 +121,6 @@ def load_state(path: Path, identity: Identity) -> tuple[TrainState, list[str]]:
 
 def _below(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-
-
-def _check_schema(path: Path, schema: int) -> None:
-    if schema > SCHEMA:
-        raise CheckpointError(
-            f"{path} has training state schema {schema}, this tinyml reads up to {SCHEMA}",
-            hint="upgrade tinyml",
-        )
 
 
 def _check_same_run(path: Path, found: Identity, wanted: Identity) -> None:

@@ -9,7 +9,7 @@ from tinyml.core.bundle import JUDGED, StageParity
 from tinyml.core.errors import ValidationError
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.export import parity
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine
+from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -39,7 +39,7 @@ def compare_engines(
                     engine.name, case, wanted, inside, [stage], policy, step, parts
                 )
             outputs = expected.outputs[case]
-            name, got = OPTIMISED[engine.name], session.run(inputs)
+            name, got = engine.optimised, session.run(inputs)
             for output in outputs:
                 step = engine.step_of(output)
                 mine += parity.compare(
@@ -56,7 +56,7 @@ def _require_judged(found: Sequence[Engine], rows: Sequence[StageParity]) -> Non
     """`ValidationError` for a file of which no output was compared: that must never pass."""
     judged = {row.engine for row in rows if row.verdict in JUDGED}
     for engine in found:
-        if OPTIMISED[engine.name] not in judged:
+        if engine.optimised not in judged:
             raise ValidationError(
                 f"{engine.model.path}: no output was compared with PyTorch's",
                 hint="the reference holds no case with outputs: export the model again",

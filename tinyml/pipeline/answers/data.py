@@ -13,12 +13,11 @@ from tinyml.core.recipe import Recipe
 if TYPE_CHECKING:
     from tinyml.core.checkpoint import Checkpoint
     from tinyml.core.image_processor import ImageProcessor
+    from tinyml.models.data.entry import DataSetEntry
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
 
 Report = Callable[[Mapping[str, Any]], None]
-GENERATED = ("synthetic", "shapes")
-IMAGES = ("cifar10", "image_folder", "mnist", "shapes")
 
 
 def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) -> RecordingSet:
@@ -27,12 +26,13 @@ def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) ->
     Raises `DataError` when it is missing or of another layout, or contradicts itself and
     ``strict``; `UsageError` for a folder given to a set that is generated.
     """
-    if recipe.data.set in IMAGES:
-        raise DataError(f"data set '{recipe.data.set}' holds images, the model takes recordings")
-    options = _options(recipe, root)
-    if strict and recipe.data.set not in GENERATED:
+    entry: DataSetEntry = registry.load("data set", recipe.data.set)
+    if entry.kind != "recordings":
+        raise DataError(f"data set '{entry.name}' holds {entry.kind}, the model takes recordings")
+    options = _options(recipe, entry, root)
+    if strict and not entry.generated:
         options["strict"] = True
-    found: RecordingSet = registry.load("data set", recipe.data.set)(options, recipe.seed)
+    found: RecordingSet = entry.load(options, recipe.seed)
     return found
 
 
@@ -43,21 +43,32 @@ def image_set(
 
     ``root`` and the errors as in `recording_set`; `DataError` for a set of recordings.
     """
-    name = recipe.data.set
-    if name in registry.DATA_SETS and name not in IMAGES:
+    entry: DataSetEntry = registry.load("data set", recipe.data.set)
+    if entry.kind != "images":
         raise DataError(
-            f"data set '{name}' holds recordings, the model takes images",
-            hint=f"sets of images: {', '.join(IMAGES)}",
+            f"data set '{entry.name}' holds {entry.kind}, the model takes images",
+            hint=f"sets of images: {', '.join(_of_kind('images'))}",
         )
-    load = registry.load("data set", name)
-    found: ImageSet = load(
-        _options(recipe, root),
+    found: ImageSet = entry.load(
+        _options(recipe, entry, root),
         recipe.seed,
         side=processor.side,
         channels=processor.channels,
         report=report,
     )
     return found
+
+
+def caveat(name: str) -> str:
+    """What a reader of figures from the set ``name`` must know; empty if nothing is known."""
+    if name not in registry.DATA_SETS:
+        return ""
+    entry: DataSetEntry = registry.load("data set", name)
+    return entry.caveat
+
+
+def _of_kind(kind: str) -> list[str]:
+    return [n for n in registry.DATA_SETS if registry.load("data set", n).kind == kind]
 
 
 def is_same(facts: Mapping[str, Any], found: ImageSet | RecordingSet) -> bool:
@@ -74,10 +85,12 @@ def check_same(saved: Checkpoint, found: ImageSet | RecordingSet, otherwise: str
         )
 
 
-def _options(recipe: Recipe, root: Path | None) -> dict[str, str | int | float | bool]:
+def _options(
+    recipe: Recipe, entry: DataSetEntry, root: Path | None
+) -> dict[str, str | int | float | bool]:
     options = dict(recipe.data.options)
-    if root is not None and recipe.data.set in GENERATED:
-        raise UsageError(f"the {recipe.data.set} set is generated: it takes no `data`")
+    if root is not None and entry.generated:
+        raise UsageError(f"the {entry.name} set is generated: it takes no `data`")
     if root is not None:
         options["root"] = str(root)
     return options

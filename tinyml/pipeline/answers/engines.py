@@ -9,19 +9,16 @@ from typing import Any
 
 from tinyml.core import registry
 from tinyml.core.bundle import Bundle, ModelFile, in_order
-from tinyml.core.errors import InputError, MissingExtraError, UsageError
+from tinyml.core.errors import MissingExtraError, UsageError
 from tinyml.core.quant_params import dequantize_arrays, quantize_arrays, step
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import PolicyName
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline import formats
 from tinyml.pipeline.answers.real_session import RealSession
-from tinyml.runtimes.base import Session
+from tinyml.runtimes.base import Runtime, Session
 from tinyml.runtimes.file_session import ChildRuntime
-
-PREFERENCE = ("litert", "onnxruntime")
-PACKAGES = {"litert": ("ai-edge-litert", "tflite"), "onnxruntime": ("onnxruntime", "onnx")}
-OPTIMISED = {"litert": "litert+xnnpack", "onnxruntime": "onnxruntime+fusion"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,11 @@ class Engine:
     def name(self) -> str:
         """The runtime's name, as in reports."""
         return str(self.runtime.name)
+
+    @property
+    def optimised(self) -> str:
+        """The name of a run with the optimisations that users get, as in reports."""
+        return str(self.runtime.optimised)
 
     @property
     def policy(self) -> PolicyName:
@@ -90,7 +92,7 @@ class Engine:
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
     """An engine for every model file, installed or not: files that we wrote ourselves."""
     for model in models:
-        runtime = registry.load("runtime", registry.RUNTIME_OF_FORMAT[model.format])
+        runtime = formats.runtime_of(formats.named(model.format))
         yield Engine(model, folder / model.path, runtime)
 
 
@@ -112,7 +114,7 @@ def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine]
     found = list(given_engines(folder, models))
     ready = [engine for engine in found if engine.runtime.version() is not None]
     if not ready:
-        raise MissingExtraError(*PACKAGES[found[0].name])
+        raise MissingExtraError(found[0].runtime.package, found[0].runtime.extra)
     lacking = [engine for engine in found if engine not in ready]
     return ready, tuple(f"{e.model.path}: {e.name} is not installed" for e in lacking)
 
@@ -122,17 +124,13 @@ def runtime_of(file: Path) -> Any:
 
     Raises `InputError` for any other file.
     """
-    name = registry.RUNTIME_OF_FORMAT.get(file.suffix.removeprefix("."))
-    if name is None:
-        known = ", ".join(f".{suffix}" for suffix in registry.RUNTIME_OF_FORMAT)
-        raise InputError(f"{file} is no model file", hint=f"those end in {known}")
-    return _in_child(registry.load("runtime", name))
+    return _in_child(formats.runtime_for(file))
 
 
-def require(runtime: Any) -> None:
+def require(runtime: Runtime) -> None:
     """Raise `MissingExtraError` unless the runtime is installed."""
     if runtime.version() is None:
-        raise MissingExtraError(*PACKAGES[runtime.name])
+        raise MissingExtraError(runtime.package, runtime.extra)
 
 
 def choose(bundle: Bundle, name: str | None) -> Engine:
@@ -144,7 +142,7 @@ def choose(bundle: Bundle, name: str | None) -> Engine:
                 f"{bundle.folder} has no file for {name}", hint=f"it has: {', '.join(found)}"
             )
         raise registry.unknown_name("runtime", name, found)
-    wanted = [name] if name else [n for n in PREFERENCE if n in found]
+    wanted = [name] if name else [n for n in registry.RUNTIMES if n in found]
     for candidate in wanted:
         if found[candidate].runtime.version() is not None:
             return found[candidate]

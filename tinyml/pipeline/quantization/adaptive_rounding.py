@@ -1,4 +1,4 @@
-"""``rounding=adaptive``: the integers of each weight by what its layer reads on the samples.
+"""``--rounding adaptive``: the integers of each weight by what its layer reads on the samples.
 
 What it is and where it comes from: `tinyml.export.quantization.adaptive_rounding`. One run of
 the float32 file gives the moments of what every layer reads; as with biases (`bias_shift`),
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
-from tinyml.core import registry
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted
+from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.bias_shift import editor_of
 from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
@@ -36,7 +35,7 @@ def adapt(
 
     Returns layer, by its output -> [channels] what to take from its bias.
     """
-    fmt = path.suffix[1:]
+    fmt = format_of(path).name
     found = _moments(path, kept, calibration.told(f"moments of {fmt}", report), report)
     scales = weight_scales(settings, fmt)
     weights: dict[str, Array] = {}
@@ -59,11 +58,11 @@ def _moments(
     wide = [own.output for own in layers if own.inputs > MOST_INPUTS]
     if wide:
         told = f"rounded to nearest, as sums of more than {MOST_INPUTS:,}: {', '.join(wide)}"
-        report({"text": f"{path.suffix[1:]}: {told}"})
+        report({"text": f"{format_of(path).name}: {told}"})
     found = [Moments(own) for own in layers if own.inputs <= MOST_INPUTS]
     if not found:
         return []
-    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    runtime = runtime_for(path)
     read = runtime.reader(path, sorted({own.product.source for own in found}))
     for sample in samples:
         values = read(sample)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tinyml.core import registry
 from tinyml.core.files import write_bytes
 from tinyml.core.quant_params import QuantParams, dequantize_arrays, quantize_arrays
 from tinyml.core.spec import Array, Arrays
@@ -18,8 +16,8 @@ from tinyml.export.quantization.joins import PROBABILITIES
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.read import read_graph
+from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.quantization.bias_shift import bias_shifts, editor_of
-from tinyml.pipeline.quantization.quantize import read_operators
 
 
 def bias_effect(
@@ -60,7 +58,7 @@ def _power(values: Array) -> float:
 
 def answers(path: Path) -> list[str]:
     """What the float32 file at ``path`` gives, before it is made probabilities."""
-    graph = read_operators(path)
+    graph = read_graph(path, infer_shapes=False)
     read = {own.outputs[0]: own.inputs[0] for own in graph.operators if own.op in PROBABILITIES}
     return list(dict.fromkeys(read.get(name, name) for name in graph.outputs))
 
@@ -72,7 +70,7 @@ def _values(
     ends: Mapping[str, QuantParams] | None = None,
 ) -> Array:
     """All of the tensors ``names`` on all ``samples``, in a row."""
-    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    runtime = runtime_for(path)
     read = runtime.reader(path, names)
     rows = []
     for sample in samples:

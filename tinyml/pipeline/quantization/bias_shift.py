@@ -1,4 +1,4 @@
-"""``correct_bias``: how far rounding a layer's weights moves the mean of what it gives.
+"""``--correct-bias``: how far rounding a layer's weights moves the mean of what it gives.
 
 Bias correction: Nagel et al. 2019 (arXiv 1906.04721), section 4.2, equation 17; the means
 are those of samples, as in Nagel et al. 2021 (arXiv 2106.08295), section 3.3, not of a
@@ -15,35 +15,30 @@ the means that a layer reads are those of float32, up to what bends on the way.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyml.core import registry
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
+from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 
-EDITORS = {
-    "onnx": "tinyml.export.formats.onnx.correct_biases",
-    "tflite": "tinyml.export.formats.tflite.correct_biases",
-}
 NOTHING = "no bias was corrected: there is no convolution or linear layer with a stored weight"
 
 
 def asked_for(
     path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Array]:
-    """`bias_shifts` of the float32 file at ``path`` where ``settings`` ask for them, reported."""
+    """`bias_shifts` of the float32 file at ``path`` where ``settings`` ask for them, told."""
     if not settings.correct_bias or calibration is None:
         return {}
-    fmt = path.suffix[1:]
+    fmt = format_of(path).name
     samples = calibration.told(f"means of {fmt}", report)
     found = bias_shifts(path, weight_scales(settings, fmt), samples)
     if not found:
@@ -63,7 +58,7 @@ def bias_shifts(path: Path, scales: str, samples: Iterable[Arrays]) -> dict[str,
         return {}
     copy = path.with_name(f"errors{path.suffix}")
     write_bytes(copy, data)
-    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    runtime = runtime_for(path)
     read = runtime.reader(copy, list(beside.values()))
     means = channel_means((read(sample) for sample in samples), editor.CHANNEL_AXIS)
     return {output: means[name] for output, name in beside.items()}
@@ -71,7 +66,7 @@ def bias_shifts(path: Path, scales: str, samples: Iterable[Arrays]) -> dict[str,
 
 def editor_of(path: Path) -> Any:
     """The module that edits biases and weights of the format of ``path``."""
-    return importlib.import_module(EDITORS[path.suffix[1:]])
+    return format_of(path).bias_editor()
 
 
 def channel_means(values: Iterable[Arrays], axis: int) -> dict[str, Array]:

@@ -8,16 +8,17 @@ cannot be read is made again.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.core.code_digest import code_digest
-from tinyml.core.errors import MachineError
+from tinyml.core.errors import InputError, MachineError
 from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
+from tinyml.core.typed_json import read_json
 from tinyml.export.quantization.ranges import Range
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.sources.calibration import Calibration, Report
 
 FOLDER = "calibration"
@@ -39,7 +40,7 @@ def cached(
     place = cache_folder() / FOLDER / f"{key(path, calibration, conditions)}.json"
     known = _read(place)
     if known is not None:
-        report({"text": f"{path.suffix[1:]}: ranges were found before, in {place.parent}"})
+        report({"text": f"{format_of(path).name}: ranges were found before, in {place.parent}"})
         return known
     found = find()
     try:
@@ -68,7 +69,7 @@ def key(path: Path, calibration: Calibration, conditions: Mapping[str, str | int
 def _read(place: Path) -> dict[str, Range] | None:
     """What was kept; ``None`` for nothing, or for what is no longer whole."""
     try:
-        data = json.loads(place.read_text(encoding="utf-8"))
-        return {name: Range(float(low), float(high)) for name, (low, high) in data.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        kept = read_json(dict[str, tuple[float, float]], place)
+    except (OSError, InputError):
         return None
+    return {name: Range(low, high) for name, (low, high) in kept.items()}

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.core import registry
 from tinyml.core.diagnosis import Confusion, Finding
 from tinyml.core.finite import is_finite
 from tinyml.core.quant_params import QuantParams
@@ -24,9 +23,9 @@ from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers.real_session import RealSession
+from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.quantization.bias_effect import bias_effect
 from tinyml.pipeline.quantization.file_layers import channel_axes, layers
-from tinyml.pipeline.quantization.quantize import read_operators
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
@@ -85,7 +84,7 @@ def diagnosed(
         stages=owners,
         classes=confusion(floats, integers, samples.all, subject, ends),
         bias=bias_effect(floats, integers, planned, samples.few, ends),
-        joins=[own for own in read_operators(floats).operators if own.op in JOINS],
+        joins=[own for own in graph.operators if own.op in JOINS],
     )
     return diagnose(evidence), evidence.classes
 
@@ -144,4 +143,4 @@ def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> l
 
 
 def _runtime(path: Path) -> Any:
-    return registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    return runtime_for(path)

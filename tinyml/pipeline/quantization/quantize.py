@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from tinyml.core import registry
-from tinyml.core.export_settings import INT8, NEAREST, OFF, PER_TENSOR, ExportSettings
+from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.spec import Array
-from tinyml.export import operators
 from tinyml.export.facts import load as load_facts
-from tinyml.export.operators import FileGraph
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
@@ -32,7 +28,9 @@ from tinyml.export.quantization.plan import (
 )
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
-from tinyml.modelfile import tflite_file
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
+from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import Calibration
@@ -66,8 +64,8 @@ def plan_quantized(
     `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
     ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
     """
-    known = load_facts(float_facts(path.parent, path.suffix[1:]))
-    graph = read_operators(path)
+    known = load_facts(float_facts(path.parent, format_of(path).name))
+    graph = read_graph(path, infer_shapes=False)
     alone = find_precision(settings.precision).weights_only
     kept = kept_operators(
         graph,
@@ -80,7 +78,7 @@ def plan_quantized(
         ranges=ranges,
         uneven_outputs=uneven,
     )
-    if settings.io == INT8:
+    if settings.io == "int8":
         check_quantized_io(graph, kept, ranges, uneven)
         ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
@@ -111,7 +109,7 @@ def plan_quantized(
     )
 
 
-def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
+def _unweighted(graph: Graph, alone: bool) -> dict[str, str]:
     """Operators that integers have no part in where weights ``alone`` are such."""
     return {own.name: NO_WEIGHT for own in graph.operators if alone and not own.weight}
 
@@ -119,7 +117,7 @@ def _unweighted(graph: FileGraph, alone: bool) -> dict[str, str]:
 def weight_scales(settings: ExportSettings, fmt: str) -> str:
     """Those that ``settings`` ask for, where the format's quantizer has a choice."""
     one = fmt in find_precision(settings.precision).one_scale
-    return PER_TENSOR if one else settings.weight_scales
+    return "per-tensor" if one else settings.weight_scales
 
 
 def size_line(before: Path, after: Path, precision: str) -> str:
@@ -135,16 +133,7 @@ def size_line(before: Path, after: Path, precision: str) -> str:
     )
 
 
-def read_operators(path: Path) -> FileGraph:
-    """The operators of one of our files."""
-    if path.suffix == ".tflite":
-        return operators.of_tflite(tflite_file.unpack(path.read_bytes()))
-    import onnx
-
-    return operators.of_onnx(onnx.load(path))
-
-
-def _tensors(graph: FileGraph) -> list[str]:
+def _tensors(graph: Graph) -> list[str]:
     named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
     return list(dict.fromkeys(named))
 
@@ -153,17 +142,17 @@ def seen(
     path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
     """Tensor of the file -> its range on the samples; anything without calibration."""
-    names = _tensors(read_operators(path))
+    names = _tensors(read_graph(path, infer_shapes=False))
     if calibration is None:
         return dict.fromkeys(names, Range(0.0, 0.0))
-    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    runtime = runtime_for(path)
     read = runtime.reader(path, names)
 
     def values(title: str) -> Iterator[Mapping[str, Array]]:
         for inputs in calibration.told(title, report):
             yield read(inputs)
 
-    title = f"calibrating {path.suffix[1:]}"
+    title = f"calibrating {format_of(path).name}"
     conditions: dict[str, str | int] = {
         "ranges": settings.ranges,
         "runtime": f"{runtime.name} {runtime.version()}",
@@ -183,9 +172,10 @@ def children(
     floats: Sequence[Path], work: Path, draft: Path, *, sparse: str
 ) -> Iterator[tuple[str, Sequence[Path | str]]]:
     """(module, arguments) of the child that performs the plan of each file of ``floats``."""
-    dense = ["--dense"] if sparse == OFF else []
+    dense = ["--dense"] if sparse == "off" else []
     for path in floats:
-        fmt = path.suffix[1:]
+        known = format_of(path)
+        fmt = known.name
         given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
         given += [draft / path.name, work / f"{fmt}.json", *dense]
-        yield registry.QUANTIZERS[fmt], given
+        yield known.quantizer, given

@@ -7,18 +7,15 @@ into it goes ``sensitivity-FORMAT.json``.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tinyml.core import registry
 from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import Parity
 from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked, sensitivity
@@ -26,13 +23,15 @@ from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import sqnr_db
 from tinyml.export import facts
-from tinyml.export.operators import FileGraph
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import layers
-from tinyml.pipeline.quantization.quantize import float_facts, read_operators
+from tinyml.modelfile.graph import Graph
+from tinyml.modelfile.read import read_graph
+from tinyml.pipeline.formats import format_of, runtime_for
+from tinyml.pipeline.quantization.quantize import float_facts
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.steps.plan_precision import plan_file
 
@@ -94,7 +93,7 @@ def explain(
     path: Path, planned: QuantPlan, owners: Mapping[str, str], samples: Sequence[Arrays]
 ) -> SensitivityAnalysis:
     """Quantize the float32 file at ``path`` twice a layer and run it on ``samples``."""
-    graph = read_operators(path)
+    graph = read_graph(path, infer_shapes=False)
     tried = _Tried(path, planned, graph, samples)
     found = layers(graph, owners, planned.kept)
     every = {name for own in found.values() for name in own}
@@ -114,7 +113,7 @@ class _Tried:
     """One file in many mixtures, each compared with it on the same samples."""
 
     def __init__(
-        self, path: Path, planned: QuantPlan, graph: FileGraph, samples: Sequence[Arrays]
+        self, path: Path, planned: QuantPlan, graph: Graph, samples: Sequence[Arrays]
     ) -> None:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)
@@ -139,16 +138,14 @@ class _Tried:
         return sqnr_db(self._answers(out), self.want)
 
     def _answers(self, path: Path) -> Array:
-        runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+        runtime = runtime_for(path)
         session = runtime.open(path)
         rows = [session.run(sample) for sample in self.samples]
         return np.concatenate([row[name].ravel() for row in rows for name in sorted(row)])
 
 
 def _quantized(path: Path, planned: QuantPlan) -> bytes:
-    quantizer = importlib.import_module(registry.QUANTIZERS[path.suffix[1:]])
-    made: bytes = quantizer.quantized_bytes(path, planned)
-    return made
+    return format_of(path).quantize(path, planned)
 
 
 def main(arguments: list[str]) -> None:

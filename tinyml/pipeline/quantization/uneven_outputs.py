@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from tinyml.core import registry
 from tinyml.core.parts import LEAST_VALUES, magnitudes
+from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.sources.calibration import Calibration, spread
 
 SAMPLES = 2 * LEAST_VALUES
@@ -22,7 +21,7 @@ def uneven_outputs(
     """
     if calibration is None:
         return ()
-    runtime: Any = registry.load("runtime", registry.RUNTIME_OF_FORMAT[path.suffix[1:]])
+    runtime = runtime_for(path)
     read = runtime.reader(path, list(outputs))
     chosen = set(spread(len(calibration), SAMPLES).tolist())
     seen = [read(sample) for place, sample in enumerate(calibration) if place in chosen]

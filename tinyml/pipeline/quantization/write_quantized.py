@@ -12,14 +12,16 @@ from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import ADAPTIVE, FLOAT, INT8, OFF, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, OFF, ExportSettings
 from tinyml.core.spec import Array
+from tinyml.core.typed_json import to_json
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
-from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import lines
+from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
@@ -28,7 +30,6 @@ from tinyml.pipeline.quantization.quantize import (
     children,
     float_facts,
     plan_quantized,
-    read_operators,
     seen,
     size_line,
 )
@@ -89,14 +90,15 @@ def write_quantized(
     calibration = _calibration(plan, subject, report)
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for path in floats:
-        fmt = path.suffix[1:]
+        fmt = format_of(path).name
         (work / f"{fmt}.json").rename(float_facts(work, fmt))
     ranges = {path: seen(path, settings, calibration, report) for path in floats}
     keep = dict.fromkeys(settings.keep_float, BY_USER)
-    front_end = subject.front_end if settings.front_end == FLOAT else None
+    front_end = subject.front_end if settings.front_end == "float" else None
 
     uneven = {
-        path: uneven_outputs(path, read_operators(path).outputs, calibration) for path in floats
+        path: uneven_outputs(path, read_graph(path, infer_shapes=False).outputs, calibration)
+        for path in floats
     }
 
     def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
@@ -172,19 +174,19 @@ def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
 
 
 def check_io(settings: ExportSettings, subject: Subject) -> None:
-    """`UsageError` for a quantized input, output or front end that the model cannot have."""
-    if settings.front_end == INT8 and subject.front_end is None:
+    """`UsageError` for quantized inputs, outputs or a front end that the model cannot have."""
+    if settings.front_end == "int8" and subject.front_end is None:
         raise UsageError(
             f"`front_end=int8`: {subject.name} has no front end", hint="omit `front_end`"
         )
-    if settings.io == FLOAT:
+    if settings.io == "float":
         return
-    hint = "omit `io`"
-    if subject.front_end is not None and settings.front_end == FLOAT:
+    hint = "choose `io=float`"
+    if subject.front_end is not None and settings.front_end == "float":
         raise UsageError(
             f"`io=int8`: the front end of {subject.name} stays in float32, up to "
             f"'{subject.front_end}', and takes its input as it is",
-            hint=f"{hint}; or quantize it too, `front_end=int8`, if it passes the parity gate",
+            hint=f"{hint}; or quantize it too, `front_end=int8`, if the gate lets it pass",
         )
     if subject.signature.states:
         raise UsageError(
@@ -202,11 +204,11 @@ def _perform(
     made = [conversion_child(*own, work) for own in jobs]
     run_children(plan, made)
     for path, child in zip(floats, made, strict=True):
-        if path.suffix == ".tflite" and plan.settings.sparse != OFF:
+        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
             store_safely(plan, child, draft / path.name, report)
         if line := size_line(path, draft / path.name, plan.precision):
             report({"text": line})
-    return tuple(written_file(plan, p.suffix[1:], draft / p.name, work) for p in floats)
+    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
 def _diagnose(
@@ -220,13 +222,13 @@ def _diagnose(
     samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
     findings, classes = {}, {}
     for path in floats:
-        fmt = path.suffix[1:]
+        fmt = format_of(path).name
         planned = load_plan(plan_precision.plan_file(work, fmt))
         owners = load_facts(float_facts(work, fmt)).owners
         out = draft / path.name
         ends = load_facts(work / f"{fmt}.json").ends
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
-        findings[path.name] = [finding.to_json() for finding in found]
+        findings[path.name] = to_json(found)
         if own is not None:
             classes[path.name] = own
     return findings, classes
@@ -243,10 +245,10 @@ def _sensitivities(
     """Format -> the sensitivity of each layer, reported."""
     report({"text": "quantizing each layer alone"})
     save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
-    arguments = [[str(work), path.suffix[1:], str(path)] for path in floats]
+    arguments = [[str(work), format_of(path).name, str(path)] for path in floats]
     made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
     run_children(plan, made)
-    found = {path.suffix[1:]: sensitivity.load(work, path.suffix[1:]) for path in floats}
+    found = {format_of(path).name: sensitivity.load(work, format_of(path).name) for path in floats}
     for fmt, own in found.items():
         for line in lines(own):
             report({"text": f"{fmt}: {line}"})
@@ -254,7 +256,7 @@ def _sensitivities(
 
 
 def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
-    if not find_precision(plan.precision).calibrated:
+    if not plan.traits.calibrated:
         return None
     path = plan.job.calibration
     arrays = read_npz(path) if path is not None else None

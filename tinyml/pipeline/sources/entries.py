@@ -6,7 +6,7 @@ from tinyml.core import registry
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import require
 from tinyml.core.recipe import Recipe
-from tinyml.core.spec import ModelEntry
+from tinyml.models.protocol import ModelEntry
 
 
 def entry_of(saved: Checkpoint) -> ModelEntry:

@@ -23,7 +23,7 @@ from tinyml.core.files import write_json
 from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import metric_bound
-from tinyml.pipeline.answers.engines import OPTIMISED, Engine
+from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, direction_of, is_share
 from tinyml.pipeline.sources.source import Report, RunChild
 from tinyml.pipeline.sources.user_code import explained, load_code, place
@@ -118,7 +118,7 @@ def measure(
     count = len(measuring.data[TARGETS])
     for done, engine in enumerate(engines, 1):
         session = engine.open()
-        name = OPTIMISED[engine.name]
+        name = engine.optimised
         answers[name] = predictions(signature, measuring.data, session.run, name)
         report(
             {"title": f"{measuring.name} on {count} samples", "done": done, "total": len(engines)}

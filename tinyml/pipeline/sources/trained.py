@@ -16,9 +16,10 @@ from tinyml.core.errors import UsageError, machine_errors, require
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
-from tinyml.core.spec import Arrays, ModelEntry, Signature
+from tinyml.core.spec import Arrays, Signature
 from tinyml.core.typed_json import to_json
 from tinyml.export import parity
+from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine

@@ -14,6 +14,8 @@ from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.versions import version_of
 from tinyml.pages.card import model_card
+from tinyml.pipeline.answers.data import caveat
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources.source import Subject
 
 MAKERS = (
@@ -42,7 +44,7 @@ def assemble(
     """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
-    on_board = any(model.format == "tflite" for model in models)
+    on_board = any(named(model.format).has_script for model in models)
     if on_board and _takes_files(subject):
         write_text(folder / RUN, board_scripts.RUN.read_text(encoding="utf-8"))
     packages = {name: version_of(name) for name in MAKERS}
@@ -64,7 +66,8 @@ def assemble(
         },
         files=_files(folder),
     )
-    write_text(folder / CARD, model_card(bundle, domain=subject.domain))
+    trained_on = str((bundle.facts.get("training") or {}).get("data_set", ""))
+    write_text(folder / CARD, model_card(bundle, subject.domain, caveat(trained_on)))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return replace(bundle, digest=sha256(folder / MANIFEST))

@@ -9,6 +9,7 @@ from typing import Any
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.typed_json import to_json
+from tinyml.pipeline.formats import all_formats, runtime_for, runtime_of
 from tinyml.runtimes.delegation import Delegation, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
@@ -19,8 +20,8 @@ Delegations = Mapping[str, Delegation | None]
 
 
 def delegation_of(path: Path) -> Delegation | None:
-    """Of a .tflite; ``None`` where the format's runtime has no delegate. Raises as `measured`."""
-    return measured(path) if path.suffix == ".tflite" else None
+    """``None`` where the runtime of the file's format has no delegate. Raises as `measured`."""
+    return measured(path) if runtime_for(path).has_delegate else None
 
 
 def of_models(folder: Path, models: Iterable[ModelFile]) -> Delegations:
@@ -56,9 +57,11 @@ def summary(found: Delegation) -> str:
 
 def check_requirement(formats: Sequence[str]) -> None:
     """`UsageError` where ``require_delegate`` has nothing to ask."""
-    if "tflite" not in formats:
+    able = [known.name for known in all_formats() if runtime_of(known).has_delegate]
+    if not set(able) & set(formats):
         raise UsageError(
-            f"`require_delegate` is for TFLite: {NO_DELEGATE}", hint="choose `formats=tflite`"
+            f"`require_delegate` is for {' and '.join(able)}: {NO_DELEGATE}",
+            hint=f"choose `formats={able[0]}`",
         )
 
 

@@ -15,16 +15,13 @@ from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.pipeline.answers.engines import require as require_runtime
+from tinyml.pipeline.formats import named, runtime_of
 from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.sources.trained import TrainedSource
 from tinyml.pipeline.sources.user_model import ModuleSource
 from tinyml.pipeline.steps.delegation import check_requirement
 
 OF_RANGES = ("ranges", "calibration", "calibration_samples")
-EXTRAS = {
-    "onnx": (("torch", "torch"), ("onnxscript", "onnxscript"), ("onnx_ir", "onnx-ir")),
-    "tflite": (("torch", "torch"), ("litert_torch", "litert-torch")),
-}
 SEARCHED = (
     "`auto_precision` kept every layer in float32 that it found to help: try another `ranges`, "
     "more samples with `calibration`, or `precision=fp16`"
@@ -33,12 +30,16 @@ SEARCHED = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The job and its settings, checked and complete; ``worker`` runs the steps that are ours."""
+    """The job and its settings, checked and complete; ``traits``: of the precision.
+
+    ``worker`` runs the steps that are ours.
+    """
 
     job: ExportJob
     source: Source
     target: Target
     settings: ExportSettings
+    traits: Precision
     worker: Worker
 
     @property
@@ -50,11 +51,6 @@ class Plan:
     def precision(self) -> str:
         """Registered name of the precision."""
         return self.settings.precision
-
-    @property
-    def quantized(self) -> bool:
-        """Whether the files are quantized after they are written in float32."""
-        return find_precision(self.precision).quantized
 
     @property
     def memory_mb(self) -> int:
@@ -110,10 +106,10 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
-    for name in chosen.formats:
-        for module, package in EXTRAS[name]:
-            require(module, package, name)
-        require_runtime(registry.load("runtime", registry.RUNTIME_OF_FORMAT[name]))
+    for known in map(named, chosen.formats):
+        for module, package in known.needs:
+            require(module, package, known.extra)
+        require_runtime(runtime_of(known))
     if chosen.io not in traits.io:
         able = ", ".join(own.name for own in all_precisions() if chosen.io in own.io)
         raise UsageError(
@@ -121,14 +117,14 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             hint=_without("io", job),
         )
     _check_quantization(job, source, asked, traits)
-    check_biases(job, chosen)
+    _check_rounding(job, chosen, traits)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return Plan(job, source, target, chosen, worker)
+    return Plan(job, source, target, chosen, traits, worker)
 
 
 def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
     if not formats:
-        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.WRITERS)}")
+        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.FORMATS)}")
     for name in formats:
         if name not in target.formats:
             raise UsageError(
@@ -209,20 +205,19 @@ def _check_quantization(
         )
 
 
-def check_biases(job: ExportJob, chosen: ExportSettings) -> None:
-    """`UsageError` where biases and rounding cannot follow samples, or would do so twice."""
-    precision, adaptive = find_precision(chosen.precision), chosen.rounding == ADAPTIVE
-    for name, text, is_asked in (
-        ("correct_bias", "correct_bias", chosen.correct_bias),
-        ("rounding", "rounding=adaptive", adaptive),
-    ):
-        if is_asked and precision.fixed_biases:
+def _check_rounding(job: ExportJob, chosen: ExportSettings, precision: Precision) -> None:
+    """`UsageError` for biases or roundings that cannot follow samples, or do already."""
+    able = " or ".join(own.name for own in all_precisions() if not own.fixed_biases)
+    asked = {"correct_bias": chosen.correct_bias, "rounding": chosen.rounding == ADAPTIVE}
+    shown = {"correct_bias": "`correct_bias`", "rounding": "`rounding=adaptive`"}
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        if precision.fixed_biases:
             raise UsageError(
-                f"`{text}` is not for {precision.name}: {precision.fixed_biases}",
-                hint=f"{_without(name, job)}; or choose w8a8-static or w8a16",
+                f"{shown[name]} is not for {precision.name}: {precision.fixed_biases}",
+                hint=f"{_without(name, job)}, or choose {able}",
             )
-    if adaptive and chosen.correct_bias:
+    if all(asked.values()):
         raise UsageError(
-            "`correct_bias` with `rounding=adaptive`: biases are corrected already",
+            "`correct_bias` next to `rounding=adaptive`: biases are corrected already",
             hint=_without("correct_bias", job),
         )

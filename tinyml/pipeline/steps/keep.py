@@ -25,13 +25,11 @@ from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.files import write_json, write_text
 from tinyml.core.folders import new_folder
 from tinyml.core.parts import OUTPUT, STAGE
-from tinyml.core.registry import RUNTIME_OF_FORMAT
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
-from tinyml.modelfile.cut import cut_file
 from tinyml.pages.divergence import divergence_plot
+from tinyml.pipeline import formats
 from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import OPTIMISED
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.steps.instrumented import SUFFIX, instrumented_file
@@ -114,11 +112,11 @@ def _repro(
     folder: Path, row: StageParity, models: tuple[ModelFile, ...], known: Reference
 ) -> _Repro:
     runtime = row.engine.partition("+")[0]
-    optimised = row.engine in OPTIMISED.values()
-    model = next((m for m in models if RUNTIME_OF_FORMAT[m.format] == runtime), None)
+    model = next((m for m in models if m.format == formats.by_runtime().get(runtime)), None)
     if model is None:
         return _in_program(folder, row, known)
-    if optimised:
+    own = formats.named(model.format)
+    if row.engine == formats.runtime_of(own).optimised:
         want = known.outputs[row.case][row.stage]
         return _Repro(runtime, model.path, row.stage, want, optimised=True)
     want = known.stages[row.case][row.stage]
@@ -128,7 +126,7 @@ def _repro(
     assert tensor is not None, "a stage that was fused away has no divergence"
     small = f"{REPRO}.{model.format}"
     try:
-        inputs = cut_file(folder / model.path, tensor, folder / small)
+        inputs = own.cut(folder / model.path, tensor, folder / small)
     except InputError:
         return _whole(runtime, model, row, known)
     return _Repro(runtime, small, tensor, want, model.layouts.get(row.stage), inputs=inputs)

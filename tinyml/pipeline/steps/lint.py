@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
+from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
+from tinyml.core.typed_json import to_json
+from tinyml.pipeline.formats import named
 from tinyml.runtimes.lint import lint
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
@@ -26,10 +29,14 @@ def lint_models(
     return {
         model.path: [
             *(known or {}).get(model.path, ()),
-            *(finding.to_json() for finding in lint(folder / model.path, target)),
+            *to_json(_lint(folder, model, target)),
         ]
         for model in models
     }
+
+
+def _lint(folder: Path, model: ModelFile, target: Target | None) -> tuple[Finding, ...]:
+    return lint(folder / model.path, target, named(model.format).read_graph)
 
 
 def lint_lines(found: Findings) -> list[str]:

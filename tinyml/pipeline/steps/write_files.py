@@ -7,26 +7,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
-from tinyml.export.capture.failure_location import locate_conversion_failure
 from tinyml.export.quantization.fp16_plan import load as load_plan
-from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.instrumented import instrumented_file
+from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
 def plan_floats(plan: Plan, work: Path, report: Report) -> None:
-    if not find_precision(plan.precision).half:
+    if not plan.traits.half:
         return
     report({"text": f"choosing what can be {plan.precision}"})
     run_child(plan, work, plan_precision.__name__, [str(work), *plan.formats])
@@ -40,7 +39,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
     names = file_names(plan)
     writers = [
         conversion_child(
-            registry.WRITERS[fmt],
+            named(fmt).writer,
             _writer_arguments(plan, fmt, draft / name, work),
             work,
         )
@@ -53,8 +52,10 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if "tflite" in names and plan.settings.sparse != OFF and not plan.quantized:
-        store_safely(plan, writers[plan.formats.index("tflite")], draft / names["tflite"], report)
+    if plan.settings.sparse != OFF and not plan.traits.quantized:
+        for writer, (fmt, name) in zip(writers, names.items(), strict=True):
+            if named(fmt).stores_sparse:
+                store_safely(plan, writer, draft / name, report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
@@ -83,7 +84,7 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
         plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
-        note=find_precision(plan.precision).notes.get(fmt, ""),
+        note=plan.traits.notes.get(fmt, ""),
         twin=written.twin,
         twin_note=written.twin_note,
         ends=written.ends,
@@ -101,7 +102,7 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
         conversion_child(module, arguments, work),
         plan.settings.timeout_s,
         imports="tinyml.pipeline.sources.capture_imports",
-        meanwhile=[registry.WRITERS[fmt] for fmt in plan.formats],
+        meanwhile=[named(fmt).writer for fmt in plan.formats],
     )
 
 
@@ -117,18 +118,18 @@ def run_children(plan: Plan, children: Sequence[Child]) -> None:
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
-    if not plan.quantized:
+    if not plan.traits.quantized:
         arguments += ["--instrumented", instrumented_file(work, fmt)]
-    if plan.settings.sparse == OFF or plan.quantized:
+    if plan.settings.sparse == OFF or plan.traits.quantized:
         arguments += ["--dense"]
-    if not find_precision(plan.precision).half:
+    if not plan.traits.half:
         return arguments
     return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
 
 
 def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
-    failed = [fmt for fmt in plan.formats if registry.WRITERS[fmt] == error.child]
+    failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed:
         return error
     log = work / capture.LOGS / f"bisect_{failed[0]}.log"

@@ -6,13 +6,14 @@ kind, ask what a runtime will do with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
 from tinyml.modelfile import lint as of_graph
 from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.lint import Rule
 from tinyml.modelfile.read import read_graph
 from tinyml.runtimes.lint.xnnpack_leftovers import xnnpack_leftovers
@@ -25,12 +26,14 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def lint(path: Path, target: Target | None = None) -> tuple[Finding, ...]:
-    """Every finding of every rule in the model file ``path``.
+def lint(
+    path: Path, target: Target | None = None, read: Callable[[Path], Graph] = read_graph
+) -> tuple[Finding, ...]:
+    """Every finding of every rule in the model file ``path``, which ``read`` reads.
 
     Raises `InputError` for a file that is no whole .onnx or .tflite, `MissingExtraError`
     without its reader.
     """
-    graph = read_graph(path)
+    graph = read(path)
     with reading(path):
         return tuple(finding for rule in RULES.values() for finding in rule(graph, target))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinyml.core.errors import InputError
 from tinyml.modelfile.graph import Graph
@@ -64,9 +63,6 @@ class Engagement:
         if gain < 1:
             return f"about {1 / gain:.1f} times slower than dense: its images have few pixels"
         return f"about {gain:.1f} times faster than dense"
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def engagement(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> Engagement:

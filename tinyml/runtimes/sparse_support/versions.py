@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from tinyml.core.errors import UsageError
 from tinyml.core.registry import unknown_name
@@ -47,7 +48,12 @@ VERSIONS = (
     Version("ort", "1.0", sparse=False, checked=True, formats=("onnx",)),
 )
 RUNTIMES = tuple(dict.fromkeys(row.runtime for row in VERSIONS))
-DEFAULT = {"tflite": "litert", "onnx": "ort"}
+_DEFAULT = {".tflite": "litert", ".onnx": "ort"}
+
+
+def default_runtime(path: Path) -> str:
+    """The runtime that the file at ``path`` is for."""
+    return _DEFAULT.get(path.suffix, RUNTIMES[0])
 
 
 def newest_for(target: Target, runtime: str) -> str:

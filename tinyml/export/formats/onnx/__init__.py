@@ -1,1 +1,77 @@
-"""The ONNX format."""
+"""The ONNX format: written by PyTorch's exporter, run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyml.export.capture.program import Captured
+    from tinyml.export.facts import Facts
+    from tinyml.export.formats.base import Format
+    from tinyml.export.quantization.fp16_plan import PrecisionPlan
+    from tinyml.modelfile.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Onnx:
+    """See `tinyml.export.formats.base.Format`."""
+
+    name: str = "onnx"
+    suffix: str = ".onnx"
+    runtime: str = "onnxruntime"
+    extra: str = "onnx"
+    packages: tuple[str, ...] = ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
+    needs: tuple[tuple[str, str], ...] = (
+        ("torch", "torch"),
+        ("onnxscript", "onnxscript"),
+        ("onnx_ir", "onnx-ir"),
+    )
+    refusal: str = "PyTorch cannot write {} as ONNX"
+    writer: str = "tinyml.export.formats.onnx.write"
+    quantizer: str = "tinyml.export.formats.onnx.quantize"
+    stores_sparse: bool = False
+    has_script: bool = False
+
+    def write(
+        self,
+        captured: Captured,
+        path: Path,
+        plan: PrecisionPlan | None = None,
+        *,
+        sparse: bool = True,
+    ) -> Facts:
+        from tinyml.export.formats.onnx.write import write
+
+        return write(captured, path, plan)
+
+    def read_graph(self, path: Path) -> Graph:
+        from tinyml.modelfile.read import read_graph
+
+        return read_graph(path)
+
+    def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
+        from tinyml.export.formats.onnx.rewrites import rewrite
+
+        return rewrite(model)
+
+    def quantize(self, path: Path, plan: Any) -> bytes:
+        from tinyml.export.formats.onnx.quantize import quantized_bytes
+
+        return quantized_bytes(path, plan)
+
+    def bias_editor(self) -> ModuleType:
+        from tinyml.export.formats.onnx import correct_biases
+
+        return correct_biases
+
+    def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:
+        from tinyml.modelfile.cut import cut_file
+
+        return cut_file(path, tensor, out)
+
+
+ONNX: Format = Onnx()

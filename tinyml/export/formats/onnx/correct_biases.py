@@ -7,7 +7,7 @@ where Gemm scales them; a ``MatMul`` has no bias of 32 bits to take the shift.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,23 +16,35 @@ import numpy as np
 from tinyml.core.spec import Array
 from tinyml.export.quantization.adaptive_rounding import Product, Window
 from tinyml.export.quantization.weight_rounding import rounding_error
+from tinyml.modelfile.float_layers import FloatLayer, float_layers
+from tinyml.modelfile.graph import Operator
+from tinyml.modelfile.onnx_edit import add_initializer, drop_unread
+from tinyml.modelfile.onnx_graph import graph_of_onnx
+from tinyml.modelfile.ops import MATRIX, ONNX
 
 # Where a product's output has its channels.
-CHANNEL_AXIS = 1
+CHANNEL_AXIS = ONNX["Conv"].channels
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A product; ``axis``: of its weight's output channels; ``bias``: [channels]."""
+    """``bias``: [channels], zeros without one."""
 
     node: Any
-    weight: Array
-    axis: int
+    found: FloatLayer
     bias: Array
 
     @property
     def output(self) -> str:
-        return str(self.node.output[0])
+        return self.found.output
+
+    @property
+    def weight(self) -> Array:
+        return self.found.weight
+
+    @property
+    def axis(self) -> int:
+        return self.found.row.outputs
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
@@ -51,7 +63,7 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
         beside.CopyFrom(layer.node)
         beside.name = name
         del beside.input[1:], beside.output[:]
-        beside.input.append(_stored(model, f"{layer.output}~weight_error", error))
+        beside.input.append(add_initializer(model, f"{layer.output}~weight_error", error))
         beside.output.append(name)
     return bytes(model.SerializeToString(deterministic=True)), found
 
@@ -78,8 +90,8 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
         del layer.node.input[2:]
-        layer.node.input.append(_stored(model, f"{layer.output}~bias", bias))
-    _drop_unread(model, before)
+        layer.node.input.append(add_initializer(model, f"{layer.output}~bias", bias))
+    drop_unread(model, before)
     return len(layers)
 
 
@@ -88,8 +100,9 @@ def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     layers = [layer for layer in _layers(model) if layer.output in weights]
     before = {layer.node.input[1] for layer in layers}
     for layer in layers:
-        layer.node.input[1] = _stored(model, f"{layer.output}~weight", weights[layer.output])
-    _drop_unread(model, before)
+        name = f"{layer.output}~weight"
+        layer.node.input[1] = add_initializer(model, name, weights[layer.output])
+    drop_unread(model, before)
 
 
 def products(data: bytes) -> Iterator[Product]:
@@ -97,11 +110,10 @@ def products(data: bytes) -> Iterator[Product]:
     import onnx
 
     for layer in _layers(onnx.load_from_string(data)):
-        told = {own.name: onnx.helper.get_attribute_value(own) for own in layer.node.attribute}
-        named = (layer.output, layer.node.input[0], layer.weight)
-        if layer.node.op_type == "Gemm":
-            axes = (layer.axis, 1 - layer.axis)
-            yield Product(*named, axes, 1, channels=1, window=None)
+        told = layer.found.operator.attributes
+        named = (layer.output, layer.found.source, layer.weight, layer.found.axes)
+        if layer.found.row.kind == MATRIX:
+            yield Product(*named, 1, channels=1, window=None)
         elif layer.weight.ndim == 4 and told.get("auto_pad", b"NOTSET") == b"NOTSET":
             top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
             window = Window(
@@ -110,54 +122,20 @@ def products(data: bytes) -> Iterator[Product]:
                 dilations=tuple(told.get("dilations", (1, 1))),
                 pads=((top, bottom), (left, right)),
             )
-            yield Product(*named, (0, 1, 2, 3), told.get("group", 1), channels=1, window=window)
-
-
-def _drop_unread(model: Any, names: Collection[str]) -> None:
-    read = {name for node in model.graph.node for name in node.input}
-    for tensor in [t for t in model.graph.initializer if t.name in set(names) - read]:
-        model.graph.initializer.remove(tensor)
-
-
-def _stored(model: Any, name: str, values: Array) -> str:
-    import onnx
-
-    model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    return name
+            yield Product(*named, told.get("group", 1), channels=1, window=window)
 
 
 def _layers(model: Any) -> Iterator[_Layer]:
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        axis = _output_axis(node)
-        operands = [stored.get(name) for name in node.input[1:3] if name]
-        if axis is None or not all(_is_float32(operand) for operand in operands):
-            continue
-        weight, *bias = (_array(operand) for operand in operands)
-        offsets = bias[0] if bias else np.zeros(1, np.float32)
-        yield _Layer(node, weight, axis, np.broadcast_to(offsets, weight.shape[axis]))
+    nodes = {node.output[0]: node for node in model.graph.node}
+    for own in float_layers(graph_of_onnx(model)):
+        if _only_adds(own.operator):
+            offsets = np.zeros(1, np.float32) if own.bias is None else own.bias
+            bias = np.broadcast_to(offsets, own.weight.shape[own.row.outputs])
+            yield _Layer(nodes[own.output], own, bias)
 
 
-def _output_axis(node: Any) -> int | None:
-    """Of the weight's output channels; ``None``: no layer, or a Gemm that does more than add."""
-    import onnx
-
-    if node.op_type == "Conv":
-        return 0
-    told = {own.name: onnx.helper.get_attribute_value(own) for own in node.attribute}
-    scaled = told.get("alpha", 1.0) != 1.0 or told.get("beta", 1.0) != 1.0
-    if node.op_type != "Gemm" or scaled or told.get("transA", 0):
-        return None
-    return 0 if told.get("transB", 0) else 1
-
-
-def _is_float32(tensor: Any) -> bool:
-    import onnx
-
-    return tensor is not None and tensor.data_type == onnx.TensorProto.FLOAT
-
-
-def _array(tensor: Any) -> Array:
-    import onnx
-
-    return np.asarray(onnx.numpy_helper.to_array(tensor))
+def _only_adds(operator: Operator) -> bool:
+    """Not a Gemm that scales its operands, or takes the first one transposed."""
+    given = operator.attributes
+    scaled = given.get("alpha", 1.0) != 1.0 or given.get("beta", 1.0) != 1.0
+    return operator.op != "Gemm" or not (scaled or given.get("transA", 0))

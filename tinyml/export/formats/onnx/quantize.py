@@ -5,7 +5,7 @@ A program, see `tinyml.export.quantization.run_quantizer`.
 Static precisions become QDQ: pairs of QuantizeLinear and DequantizeLinear, which runtimes
 fuse into integer operators. Ranges are the plan's; onnxruntime's calibrators are never run.
 ``w8-dynamic`` becomes ConvInteger and MatMulInteger; of ``w8`` the weights alone change
-(`onnx_weights`). ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
+(`weights_to_int8`). ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from tinyml.export.formats.onnx.quantized_io import (
     QUANTIZE,
     quantize_io,
 )
-from tinyml.export.onnx_weights import INTEGERS, weights_to_int8
+from tinyml.export.formats.onnx.weights_to_int8 import INTEGERS, weights_to_int8
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
-from tinyml.export.quantization.weight_ranges import layers_of_onnx, weight_ranges
+from tinyml.export.quantization.weight_ranges import weight_ranges
+from tinyml.modelfile.float_layers import float_layers
+from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 PAIRS = (QUANTIZE, DEQUANTIZE)
 
@@ -118,11 +120,11 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
 
 def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     """The ranges of `weight_ranges` as onnxruntime's quantizer takes them: one a channel."""
-    layers = {layer.weight: layer for layer in layers_of_onnx(model)}
+    layers = {own.operator.weight: own for own in float_layers(graph_of_onnx(model))}
     dtype = find_precision(planned.precision).activations
     found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
     whole = planned.weight_scales == "per-tensor"
-    axes = {name: {} if whole else {"axis": layers[name].axis} for name in found}
+    axes = {name: {} if whole else {"axis": layers[name].row.outputs} for name in found}
     return {
         name: [{"rmin": -own, "rmax": own, **axes[name]} for own in largest.ravel()]
         for name, largest in found.items()

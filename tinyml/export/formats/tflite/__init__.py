@@ -1,1 +1,73 @@
-"""The TFLite format, LiteRT's."""
+"""The TFLite format: written by LiteRT's converter, run by LiteRT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyml.export.capture.program import Captured
+    from tinyml.export.facts import Facts
+    from tinyml.export.formats.base import Format
+    from tinyml.export.quantization.fp16_plan import PrecisionPlan
+    from tinyml.modelfile.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Tflite:
+    """See `tinyml.export.formats.base.Format`."""
+
+    name: str = "tflite"
+    suffix: str = ".tflite"
+    runtime: str = "litert"
+    extra: str = "tflite"
+    packages: tuple[str, ...] = ("ai-edge-litert", "litert-torch", "torch")
+    needs: tuple[tuple[str, str], ...] = (("torch", "torch"), ("litert_torch", "litert-torch"))
+    refusal: str = "LiteRT cannot convert {}"
+    writer: str = "tinyml.export.formats.tflite.write"
+    quantizer: str = "tinyml.export.formats.tflite.quantize"
+    stores_sparse: bool = True
+    has_script: bool = True
+
+    def write(
+        self,
+        captured: Captured,
+        path: Path,
+        plan: PrecisionPlan | None = None,
+        *,
+        sparse: bool = True,
+    ) -> Facts:
+        from tinyml.export.formats.tflite.write import write
+
+        return write(captured, path, plan, sparse=sparse)
+
+    def read_graph(self, path: Path) -> Graph:
+        from tinyml.modelfile.read import read_graph
+
+        return read_graph(path)
+
+    def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
+        from tinyml.export.formats.tflite.rewrites import rewrite
+
+        return rewrite(model, sparse=sparse)
+
+    def quantize(self, path: Path, plan: Any) -> bytes:
+        from tinyml.export.formats.tflite.quantize import quantized_bytes
+
+        return quantized_bytes(path, plan)
+
+    def bias_editor(self) -> ModuleType:
+        from tinyml.export.formats.tflite import correct_biases
+
+        return correct_biases
+
+    def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:
+        from tinyml.modelfile.cut import cut_file
+
+        return cut_file(path, tensor, out)
+
+
+TFLITE: Format = Tflite()

@@ -16,28 +16,36 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.export.quantization.adaptive_rounding import Product, Window
-from tinyml.export.quantization.weight_ranges import CHANNEL_AXIS as WEIGHT_AXIS
-from tinyml.export.quantization.weight_ranges import is_stored
 from tinyml.export.quantization.weight_rounding import rounding_error
 from tinyml.modelfile import tflite_file
-from tinyml.modelfile.tflite_edit import add_computed, add_constant, name_of, shape_of
+from tinyml.modelfile.float_layers import FloatLayer, float_layers
+from tinyml.modelfile.ops import MATRIX, TFLITE
+from tinyml.modelfile.tflite_edit import add_computed, add_constant, shape_of
+from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # Where a product's output has its channels.
-CHANNEL_AXIS = -1
-WEIGHT, BIAS = 1, 2
-# Of a weight: outputs, inputs of a group, rows, columns.
-AXES = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2), "FULLY_CONNECTED": (0, 1)}
+CHANNEL_AXIS = TFLITE["CONV_2D"].channels
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A product; ``axis``: of its weight's output channels; ``bias``: [channels]."""
+    """``operator``: the schema's; ``bias``: [channels], zeros without one."""
 
     operator: Any
-    output: str
-    weight: Array
-    axis: int
+    found: FloatLayer
     bias: Array
+
+    @property
+    def output(self) -> str:
+        return self.found.output
+
+    @property
+    def weight(self) -> Array:
+        return self.found.weight
+
+    @property
+    def axis(self) -> int:
+        return self.found.row.outputs
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
@@ -82,7 +90,7 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     layers = [layer for layer in _layers(model) if layer.output in shifts]
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
-        _set_operand(model, layer.operator, BIAS, f"{layer.output}~bias", bias)
+        _set_operand(model, layer.operator, layer.found.row.bias, f"{layer.output}~bias", bias)
     return len(layers)
 
 
@@ -90,7 +98,7 @@ def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     """Other values for the weights of the layers, by output, that ``weights`` names."""
     for layer in [layer for layer in _layers(model) if layer.output in weights]:
         name = f"{layer.output}~weight"
-        _set_operand(model, layer.operator, WEIGHT, name, weights[layer.output])
+        _set_operand(model, layer.operator, layer.found.row.weight, name, weights[layer.output])
 
 
 def products(data: bytes) -> Iterator[Product]:
@@ -98,12 +106,10 @@ def products(data: bytes) -> Iterator[Product]:
     from ai_edge_litert import schema_py_generated as schema
 
     model = tflite_file.unpack(data)
-    tensors = model.subgraphs[0].tensors
     for layer in _layers(model):
-        op, source = name_of(model, layer.operator), int(layer.operator.inputs[0])
-        axes = AXES[op]
-        named = (layer.output, tflite_file.text(tensors[source].name), layer.weight, axes)
-        if op == "FULLY_CONNECTED":
+        source, axes = int(layer.operator.inputs[0]), layer.found.axes
+        named = (layer.output, layer.found.source, layer.weight, axes)
+        if layer.found.row.kind == MATRIX:
             yield Product(*named, groups=1, channels=-1, window=None)
             continue
         own = layer.operator.builtinOptions
@@ -117,8 +123,9 @@ def products(data: bytes) -> Iterator[Product]:
         yield Product(*named, groups=groups, channels=-1, window=window)
 
 
-def _set_operand(model: Any, operator: Any, place: int, name: str, values: Array) -> None:
+def _set_operand(model: Any, operator: Any, place: int | None, name: str, values: Array) -> None:
     """A new constant in ``place``, where the one before it was in the file if none reads that."""
+    assert place is not None
     (graph,) = model.subgraphs
     before = [int(i) for i in operator.inputs]
     made = add_constant(model, name, values)
@@ -133,16 +140,10 @@ def _set_operand(model: Any, operator: Any, place: int, name: str, values: Array
 
 
 def _layers(model: Any) -> Iterator[_Layer]:
-    (graph,) = model.subgraphs
-    for operator in graph.operators:
-        op = name_of(model, operator)
-        if op not in WEIGHT_AXIS:
-            continue
-        operands = [graph.tensors[int(i)] for i in operator.inputs[1:3] if i >= 0]
-        if not all(is_stored(model, operand) for operand in operands):
-            continue
-        weight, *bias = (tflite_file.array(model, operand, np.float32) for operand in operands)
-        axis = WEIGHT_AXIS[op]
-        name = tflite_file.text(graph.tensors[int(operator.outputs[0])].name)
-        offsets = bias[0] if bias else np.zeros(weight.shape[axis], np.float32)
-        yield _Layer(operator, name, weight, axis, offsets)
+    graph = graph_of_tflite(model)
+    pairs = zip(graph.operators, model.subgraphs[0].operators, strict=True)
+    schema_operators = {operator.name: own for operator, own in pairs}
+    for own in float_layers(graph):
+        channels = own.weight.shape[own.row.outputs]
+        bias = np.zeros(channels, np.float32) if own.bias is None else own.bias
+        yield _Layer(schema_operators[own.output], own, bias)

@@ -25,9 +25,11 @@ from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
-from tinyml.export.quantization.weight_ranges import layers_of_tflite, output_ranges, weight_ranges
+from tinyml.export.quantization.weight_ranges import output_ranges, weight_ranges
 from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.modelfile import tflite_file
+from tinyml.modelfile.float_layers import float_layers
+from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}
@@ -65,7 +67,7 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
     """Of activations as planned, and wider ones where a bias or XNNPACK needs them."""
-    layers = list(layers_of_tflite(model))
+    layers = list(float_layers(graph_of_tflite(model)))
     dtype = find_precision(planned.precision).activations
     widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
     planned_ranges = {

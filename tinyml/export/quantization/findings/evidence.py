@@ -10,10 +10,10 @@ import numpy as np
 from tinyml.core.diagnosis import Confusion
 from tinyml.core.quant_params import step
 from tinyml.core.spec import Array
-from tinyml.export.operators import FileOperator
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Histogram, Range
+from tinyml.modelfile.graph import Operator
 
 BINS = 2048
 
@@ -132,7 +132,7 @@ class Evidence:
     stages: Mapping[str, str] = field(default_factory=dict)
     classes: Confusion | None = None
     bias: Bias | None = None
-    joins: Sequence[FileOperator] = ()
+    joins: Sequence[Operator] = ()
 
     def stage(self, tensor: str) -> str:
         """What a person knows ``tensor`` by."""

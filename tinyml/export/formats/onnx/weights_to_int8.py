@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tinyml.export.operators import WEIGHT, onnx_weight
 from tinyml.export.quantization.weight_rounding import rounded
+from tinyml.modelfile.onnx_edit import add_initializer, drop_unread
+from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 # Ends of the names of what stands for a weight.
 INTEGERS, SCALES, CAST, FLOATS = "_quantized", "_scale", "_cast", "_floats"
@@ -28,26 +29,24 @@ def weights_to_int8(model: Any, kept: Collection[str], *, per_channel: bool = Tr
     Returns the number of weights that are stored in int8 now.
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    layers = {
+        operator.name: (operator.weight, row)
+        for operator, row, _ in graph_of_onnx(model).layers()
+        if operator.weight and operator.name not in kept
+    }
     made: dict[tuple[str, int], str] = {}
     for node in reversed(model.graph.node):
-        name = onnx_weight(node, stored)
-        if not name or node.output[0] in kept:
+        if node.output[0] not in layers:
             continue
-        axis = channel_axis(node, len(stored[name].dims))
+        name, row = layers[node.output[0]]
+        axis = row.outputs
         again = f"_{axis}" if any(name == other for other, _ in made) else ""
         base = made.setdefault((name, axis), f"{name}{again}")
-        node.input[WEIGHT] = f"{base}{FLOATS}"
+        node.input[row.weight] = f"{base}{FLOATS}"
     for (name, axis), base in made.items():
         _store(model, stored[name], axis, base, per_channel=per_channel)
-    _drop_unread(model, {name for name, _ in made})
+    drop_unread(model, {name for name, _ in made})
     return len(made)
-
-
-def channel_axis(node: Any, rank: int) -> int:
-    """Where the output channels of a product's weight of ``rank`` dimensions lie."""
-    if node.op_type == "Gemm":
-        return 0 if any(own.name == "transB" and own.i for own in node.attribute) else 1
-    return {"Conv": 0, "ConvTranspose": 1, "MatMul": rank - 1}[str(node.op_type)]
 
 
 def _store(model: Any, tensor: Any, axis: int, base: str, *, per_channel: bool) -> None:
@@ -60,18 +59,8 @@ def _store(model: Any, tensor: Any, axis: int, base: str, *, per_channel: bool) 
         scale = scale.reshape(())
     integers, scales, cast = (f"{base}{end}" for end in (INTEGERS, SCALES, CAST))
     for array, name in ((values, integers), (scale, scales)):
-        model.graph.initializer.append(numpy_helper.from_array(array, name))
+        add_initializer(model, name, array)
     to_float = helper.make_node("Cast", [integers], [cast], to=TensorProto.FLOAT)
     scaled = helper.make_node("Mul", [cast, scales], [f"{base}{FLOATS}"])
     model.graph.node.insert(0, scaled)
     model.graph.node.insert(0, to_float)
-
-
-def _drop_unread(model: Any, names: Collection[str]) -> None:
-    """A float weight goes unless something else reads it, or the graph gives it out."""
-    read = {name for node in model.graph.node for name in node.input}
-    read |= {value.name for value in model.graph.output}
-    gone = set(names) - read
-    kept = [tensor for tensor in model.graph.initializer if tensor.name not in gone]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

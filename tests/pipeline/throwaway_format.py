@@ -1,0 +1,109 @@
+"""A format and its engine that no part of the package knows: one linear layer in an .npz."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyml.core.files import write_bytes
+from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.export.capture.program import Captured
+from tinyml.export.facts import Facts
+from tinyml.modelfile.graph import Graph, Operator, Tensor
+from tinyml.runtimes.base import Reader
+
+
+def write(captured: Captured, path: Path, plan: Any = None, *, sparse: bool = True) -> Facts:
+    weight, bias = (value.detach().numpy() for value in captured.program.state_dict.values())
+    stream = io.BytesIO()
+    np.savez(stream, weight=weight, bias=bias)
+    write_bytes(path, stream.getvalue())
+    return Facts("npz", "fp32", {}, dict.fromkeys(captured.stages, "output"), {}, "numpy>=2")
+
+
+@dataclass(frozen=True, slots=True)
+class Npz:
+    """See `tinyml.export.formats.base.Format`."""
+
+    name: str = "npz"
+    suffix: str = ".npz"
+    runtime: str = "matmul"
+    extra: str = "npz"
+    packages: tuple[str, ...] = ("numpy",)
+    needs: tuple[tuple[str, str], ...] = (("numpy", "numpy"),)
+    refusal: str = "npz cannot hold {}"
+    writer: str = "throwaway_format"
+    quantizer: str = ""
+    stores_sparse: bool = False
+    has_script: bool = False
+
+    def write(
+        self, captured: Captured, path: Path, plan: Any = None, *, sparse: bool = True
+    ) -> Facts:
+        return write(captured, path)
+
+    def read_graph(self, path: Path) -> Graph:
+        weight = np.load(path)["weight"]
+        shapes = {"x": (1, weight.shape[1]), "w": weight.shape, "output": (1, weight.shape[0])}
+        tensors = {name: Tensor(name, shape, "float32") for name, shape in shapes.items()}
+        tensors["w"] = replace(tensors["w"], constant=lambda: weight)
+        operator = Operator("output", "MatMul", ("x", "w"), ("output",))
+        size = path.stat().st_size
+        return Graph((operator,), ("output",), ("x",), tensors, format="npz", file_bytes=size)
+
+    def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
+        return {}
+
+    def quantize(self, path: Path, plan: Any) -> bytes:
+        raise NotImplementedError
+
+    def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Matmul:
+    """See `tinyml.runtimes.base.Runtime`, of which `open` returns a session: itself."""
+
+    path: Path = Path()
+    name: str = "matmul"
+    formats: tuple[str, ...] = ("npz",)
+    optimised: str = "matmul+nothing"
+    package: str = "numpy"
+    extra: str = "npz"
+    has_delegate: bool = False
+
+    def version(self) -> str:
+        return "1"
+
+    @property
+    def signature(self) -> Signature:
+        outputs, inputs = np.load(self.path)["weight"].shape
+        return Signature((TensorSpec("x", (1, inputs)),), (TensorSpec("output", (1, outputs)),))
+
+    def open(self, path: Path, *, threads: int = 1) -> Matmul:
+        return Matmul(path)
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        stored = np.load(self.path)
+        return {"output": inputs["x"] @ stored["weight"].T + stored["bias"]}
+
+    def reader(self, path: Path, names: Sequence[str]) -> Reader:
+        return lambda inputs: {name: self.open(path).run(inputs)[name] for name in names}
+
+    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
+        return self.reader(path, names)(inputs)
+
+
+NPZ, MATMUL = Npz(), Matmul()
+
+if __name__ == "__main__":
+    from tinyml.export.formats.instrumented import run_writer
+
+    run_writer(write, sys.argv[1:])

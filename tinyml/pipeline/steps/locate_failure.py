@@ -1,0 +1,95 @@
+"""A program that a writer refuses -> the error, with the smallest part that causes it.
+
+``python -m tinyml.pipeline.steps.locate_failure FORMAT FOLDER TRIED.json LOCATION.json`` is the
+child that searches: FOLDER holds what `Captured.save` wrote; of the other two, see
+`tinyml.export.capture.bisect_program`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.process import machine_memory_mb
+from tinyml.core.subprocesses import run_child
+from tinyml.core.typed_json import read_json
+from tinyml.export.capture.failure_location import FailureLocation, reason, refusal
+from tinyml.export.capture.known_errors import fix_for
+from tinyml.pipeline.formats import named
+
+MODULE = "tinyml.pipeline.steps.locate_failure"
+# A converter that is killed by one part is started again without it, so often at most.
+RESTARTS = 6
+
+
+def locate_conversion_failure(
+    error: ExportError,
+    fmt: str,
+    work: Path,
+    *,
+    log: Path,
+    budget_s: float,
+    memory_mb: int | None = None,
+) -> TinymlError:
+    """``error`` of ``fmt``'s writer, with the smallest part of the program that causes it.
+
+    ``work`` holds ``program.pt2`` and ``capture.json``. The search converts parts in a child
+    process for ``budget_s`` seconds at most; what the converter says goes to ``log``. A part
+    that kills the converter is the location. Without a result it is ``error`` itself,
+    with the log in its hint. ``memory_mb`` limits the child; default: the machine's memory.
+    """
+    memory_mb = memory_mb or machine_memory_mb()
+    found = work / f"failure-{fmt}.json"
+    found.unlink(missing_ok=True)
+    tried = work / f"tried-{fmt}.json"
+    tried.unlink(missing_ok=True)
+    complete = _search([fmt, str(work), str(tried), str(found)], log, budget_s, memory_mb)
+    if not found.exists():
+        return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
+    location = read_json(FailureLocation, found)
+    if not location.message:
+        location = replace(location, message=reason(error.message))
+    return refusal(named(fmt).refusal, location, log, cut_short=not complete)
+
+
+def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | None) -> bool:
+    """Whether the search came to its end."""
+    deadline = time.monotonic() + budget_s
+    for restart in range(RESTARTS):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            run_child(MODULE, arguments, log=log, timeout_s=left, memory_mb=memory_mb)
+        except MachineError:
+            if log.exists():
+                shutil.copy(log, log.with_name(f"{log.stem}-{restart + 1}{log.suffix}"))
+            continue
+        except TinymlError:
+            return False
+        return True
+    return False
+
+
+def main(arguments: list[str]) -> None:
+    """The child: search, and leave the answer in the last file."""
+    import torch
+    from torch.fx import GraphModule
+
+    from tinyml.export.capture.bisect_program import Search
+    from tinyml.export.capture.program import NAMES, PROGRAM, load
+
+    fmt, folder, tried, found = arguments
+    captured = load(Path(folder) / PROGRAM, Path(folder) / NAMES)
+    root = captured.program.module()
+    assert isinstance(root, GraphModule)
+    with torch.no_grad():
+        Search(named(fmt).write, root, Path(tried), Path(found)).smallest()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
