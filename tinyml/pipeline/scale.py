@@ -137,7 +137,7 @@ def _draw(curves: FittedCurves, path: Path, name: str) -> None:
 def evidence(held_out: Mapping[str, Any]) -> str:
     """What the points outside of a fit say of it."""
     return (
-        f"held out: {held_out['inside']} of {held_out['points']} in the 95% band, "
+        f"points outside of the fit: {held_out['inside']} of {held_out['points']} in the 95% band, "
         f"rms {held_out['rms']:.3f}"
     )
 

@@ -131,7 +131,7 @@ class QuantPlan:
             return f"{weights} weights in int8, every activation in float32"
         chosen = f"ranges by {self.ranges} of {self.samples} samples ({self.data})"
         return (
-            f"{self.operations - len(self.kept)} of {self.operations} operations in integers, "
+            f"{self.operations - len(self.kept)} of {self.operations} operations quantized, "
             f"{chosen if self.samples else 'ranges taken anew at each call'}"
         )
 

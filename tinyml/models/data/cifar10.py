@@ -78,7 +78,7 @@ def read_archive(path: Path) -> Files:
                 stream = archive.extractfile(member) if member.isfile() else None
                 if name is None or stream is None:
                     raise DataError(
-                        f"{path}: '{member.name}' is no train|test/<class>/<name>.jpg", hint=HINT
+                        f"{path}: '{member.name}' is not train|test/<class>/<name>.jpg", hint=HINT
                     )
                 part, label, file = name.groups()
                 found[part].setdefault(label, {})[file] = stream.read()
@@ -87,7 +87,7 @@ def read_archive(path: Path) -> Files:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(
-            f"{path} is cut or is no .tar.gz: {error}", hint="copy or download it again"
+            f"{path} is truncated or not a .tar.gz file: {error}", hint="copy or download it again"
         ) from error
     return {
         part: {

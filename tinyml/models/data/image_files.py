@@ -40,7 +40,7 @@ def located(name: str, options: Options, below: Sequence[str], hint: str) -> Pat
     """Option ``root``, else the first of ``below`` that exists in ``$TINYML_DATA``."""
     if root := str(options.get("root", "")):
         if not Path(root).exists():
-            raise DataError(f"nothing at {root}", hint=hint)
+            raise DataError(f"no such file or directory: {root}", hint=hint)
         return Path(root)
     above = os.environ.get(DATA, "")
     if not above:
@@ -59,7 +59,7 @@ def files_below(root: Path) -> tuple[Files, list[str]]:
     Raises `DataError` when ``root`` has no ``train`` or ``test``, or a class is empty.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder", hint=LAYOUT)
+        raise DataError(f"{root} is not a folder", hint=LAYOUT)
     found: dict[str, dict[str, list[ImageFile]]] = {}
     skipped: list[str] = []
     for part in (TRAIN, TEST):
@@ -88,7 +88,7 @@ def _images(folder: Path, skipped: list[str]) -> list[ImageFile]:
 def _skipped_files(skipped: Sequence[str]) -> list[str]:
     if not skipped:
         return []
-    return [f"{len(skipped)} files are no jpg, png or bmp and are left out: {skipped[0]} ..."]
+    return [f"{len(skipped)} files are not jpg, png or bmp and are skipped: {skipped[0]} ..."]
 
 
 def class_names(files: Files, where: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def load(
     check_options("image_folder", options, OPTIONS)
     if not options.get("root"):
         raise DataError(
-            "data set 'image_folder' does not say where its images lie",
+            "data set 'image_folder' has no folder of images",
             hint=f"give the folder with --data or as option 'root'; {LAYOUT}",
         )
     root = Path(str(options["root"]))

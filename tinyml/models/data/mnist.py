@@ -106,14 +106,14 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         with machine_errors(f"reading {path}"):
             content = gzip.decompress(path.read_bytes())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is cut or is no gzip file: {error}", hint=again) from error
+        raise DataError(f"{path} is truncated or not a gzip file: {error}", hint=again) from error
     if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise DataError(f"{path} is no idx file of bytes", hint=again)
+        raise DataError(f"{path} is not an idx file of bytes", hint=again)
     start = 4 + 4 * content[3]
     shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4))
     if len(content) != start + math.prod(shape):
         raise DataError(
-            f"{path} is cut: {len(content) - start} bytes for {list(shape)}", hint=again
+            f"{path} is truncated: {len(content) - start} bytes for {list(shape)}", hint=again
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 

@@ -205,5 +205,5 @@ ENTRY = DataSetEntry(
     kind="images",
     load=load,
     generated=True,
-    caveat="a demonstration set of drawn shapes: these figures say nothing of photographs",
+    caveat="a demonstration set of drawn shapes: these figures do not apply to photographs",
 )

@@ -126,7 +126,7 @@ def write_quantized(
             return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
-        keep[more] = f"its integers alone cost most of what was left ({settings.max_drop_points:g})"
+        keep[more] = f"quantizing it alone adds the most noise ({settings.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
 
