@@ -115,7 +115,7 @@ def test_repro_py_imports_nothing_from_its_folder(current: Path) -> None:
 def test_every_process_is_started_safely_and_tied_to_this_one() -> None:
     """`tied` kills a program with its parent; what `python_module` starts asks for it itself."""
     root, starts = Path(__file__).parents[1], 0
-    asks = {"core/subprocesses.py", "core/worker.py", "runtimes/in_child.py"}
+    asks = {"core/subprocesses.py", "core/worker.py"}
     for folder in ("tinyml", "tools", "benchmarks"):
         for path in sorted((root / folder).rglob("*.py")):
             own = str(path.relative_to(root / "tinyml")) if folder == "tinyml" else ""

@@ -1,11 +1,95 @@
-"""An error of ours as JSON: a child process sends it, and its parent raises the same one."""
+"""How a child process ended, for its parent: an error of ours comes out as the same error."""
 
 from __future__ import annotations
 
+import json
+import re
+import signal
+from pathlib import Path
 from typing import Any
 
 from tinyml.core import errors
-from tinyml.core.errors import TinymlError
+from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.memory_limit import NO_MEMORY, lacks_memory
+
+LAST_WORDS = 4096
+# What a process exits with that reports an error which is not ours.
+FAILED = 70
+_CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
+
+
+class DiedError(Exception):
+    """A child ended without an error of ours: whoever started it knows what it stood for.
+
+    how    for a sentence that the child is the subject of
+    kind   of the error that it becomes where nothing else is known
+    hint   empty: the log tells more
+    """
+
+    def __init__(self, how: str, kind: type[TinymlError], hint: str = "") -> None:
+        super().__init__(how)
+        self.how, self.kind, self.hint = how, kind, hint
+
+
+def late(seconds: float) -> DiedError:
+    """Of a child that took longer."""
+    return DiedError(f"did not finish within {seconds:g} s", MachineError)
+
+
+def out_of_memory(memory_mb: int) -> DiedError:
+    """Of a child that asked for more than it may have; 0: what the machine has."""
+    if not memory_mb:
+        return DiedError("ran out of memory", MachineError)
+    return DiedError(
+        f"ran out of memory: it may use {memory_mb:,} MB",
+        MachineError,
+        "`memory_mb` gives it more; a smaller sample needs less",
+    )
+
+
+def report(path: Path, error: Exception) -> int:
+    """The child's side: leave ``error`` at ``path`` for the parent; the exit code to end with."""
+    told: dict[str, Any] = {}
+    code = FAILED
+    if lacks_memory(error):
+        told["memory"] = True
+    elif isinstance(error, TinymlError):
+        told["error"], code = error_to_json(error), error.exit_code
+    else:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told["message"] = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(told), encoding="utf-8")
+    draft.rename(path)
+    return code
+
+
+def death(code: int, reported: Path, log: Path, memory_mb: int) -> TinymlError | DiedError:
+    """The parent's side: what a child that ended with ``code`` left at ``reported`` or said."""
+    if reported.is_file():
+        data = json.loads(reported.read_text(encoding="utf-8"))
+        if "error" in data:
+            return error_from_json(data["error"])
+        if "memory" in data:
+            return out_of_memory(memory_mb)
+        return DiedError(f"failed: {data['message']}", ExportError)
+    if memory_mb and NO_MEMORY.search(_read(log)[-LAST_WORDS:]):
+        return out_of_memory(memory_mb)
+    if code < 0:
+        name = signal.Signals(-code).name
+        return DiedError(f"was killed by signal {-code} ({name})", MachineError)
+    return DiedError(f"failed: {last_line(log)}", ExportError)
+
+
+def last_line(log: Path) -> str:
+    """The last line of ``log`` that is neither indented nor a native logger's."""
+    lines = _read(log).splitlines()
+    said = [line for line in lines if line.strip() and not _CONTINUATION.match(line)]
+    return said[-1].strip()[:300] if said else "it ended without a message"
+
+
+def _read(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def error_to_json(error: TinymlError) -> dict[str, Any]:

@@ -7,8 +7,6 @@ import resource
 import time
 from pathlib import Path
 
-from tinyml.core.errors import MachineError
-
 NO_MEMORY = re.compile(
     "bad_alloc|cannot allocate memory|can't allocate memory|failed to map segment"
     "|memory allocation still failed",  # OpenBLAS
@@ -21,21 +19,12 @@ STUCK_S = 20.0
 
 
 def limit_memory(memory_mb: int) -> None:
-    """Limit the heap: address space would also count what is only reserved."""
+    """Limit the heap: address space would also count what is only reserved. No core is dumped."""
     if memory_mb:
         size, hard = memory_mb << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]
         size = size if hard == resource.RLIM_INFINITY else min(size, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
-
-
-def out_of_memory(module: str, memory_mb: int) -> MachineError:
-    """The error for a child that asked for more than it may have."""
-    if not memory_mb:
-        return MachineError(f"{module} ran out of memory")
-    return MachineError(
-        f"{module} ran out of memory: it may use {memory_mb:,} MB",
-        hint="--memory gives it more; a smaller sample needs less",
-    )
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def lacks_memory(error: BaseException | None) -> bool:

@@ -1,17 +1,18 @@
-"""One conversion is one child process: its prints, memory and crashes stay its own.
+"""Every child process of ours: its prints, memory and crashes stay its own.
 
-The parent calls `run_child`; the child is this module run as a program, which ties its
-life to the parent's, limits its memory, runs the module asked for and reports an error
-as a small JSON file, so that the parent can raise the same one.
+The parent calls `run_child`, or `answer_of` where it waits for bytes; `tinyml.core.worker` and
+`tinyml.runtimes.file_session` keep a child and ask it again. The child is this module run as a
+program, which ties its life to the parent's, limits its memory, runs the module asked for and
+reports an error as a small JSON file, so that the parent can raise the same one. A child is
+protection against crashes and against what takes all memory or time: it has the user's own rights
+and is not a sandbox.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
-import re
 import runpy
 import signal
 import subprocess
@@ -19,20 +20,14 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-from tinyml.core.child_errors import error_from_json, error_to_json
-from tinyml.core.errors import ExportError, MachineError, TinymlError, machine_errors
-from tinyml.core.memory_limit import (
-    NO_MEMORY,
-    Stuck,
-    lacks_memory,
-    limit_memory,
-    out_of_memory,
-)
+from tinyml.core.child_errors import DiedError, death, late, out_of_memory, report
+from tinyml.core.errors import TinymlError, machine_errors
+from tinyml.core.memory_limit import Stuck, limit_memory
 from tinyml.core.process import child_environment, die_with, python_module, take_along
 from tinyml.core.scratch import scratch
 
@@ -45,29 +40,35 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONUNBUFFERED": "1",
 }
-# Children that run a user's code or many conversions: there garbage may add up.
-LONG = ("tinyml.pipeline.",)
+# Children that run a user's code, many conversions or many cases: there garbage may add up.
+LONG = ("tinyml.pipeline.", "tinyml.runtimes.file_session")
 # New objects before garbage is looked for there: Python's 700 cost a quarter of the time.
 GARBAGE = 10_000
 # How often a child is looked at while it runs.
 LOOK_S = 0.5
-LAST_WORDS = 4096
-_FAILED = 70
-_CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
+LOG, REPORT = "log", "report.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """``python -m module arguments``; everything it prints goes to ``log``."""
+    """``python -m module arguments``; what it prints goes to ``log``."""
 
     module: str
     arguments: tuple[str, ...]
     log: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``seconds`` on the wall; ``memory_mb`` of heap, 0: nothing limits it."""
+
+    seconds: float
+    memory_mb: int = 0
+
+
 def run_child(
     module: str,
-    arguments: list[str],
+    arguments: Sequence[str],
     *,
     log: Path,
     timeout_s: float,
@@ -79,32 +80,53 @@ def run_child(
     out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
     """
     child = Child(module, tuple(arguments), log)
-    with machine_errors(f"running {module}"), scratch("child") as folder:
-        report = folder / "report.json"
-        process = _start(child, report, memory_mb or 0)
-        try:
-            _wait(child, process, report, timeout_s, memory_mb or 0)
-        finally:
-            end(process)
+    with machine_errors(f"running {module}"), scratch("child") as folder, naming(child):
+        _run(child, folder / REPORT, Limits(timeout_s, memory_mb or 0), None)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child with all that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def answer_of(module: str, arguments: Sequence[str], limits: Limits) -> bytes:
+    """Run one child to its end: what it wrote to its `answering`.
+
+    Raises the `TinymlError` that it raised, and `DiedError` for any other end.
+    """
+    with scratch("child") as folder:
+        child = Child(module, tuple(arguments), folder / LOG)
+        return _run(child, folder / REPORT, limits, subprocess.PIPE)
 
 
-def _start(child: Child, report: Path, memory_mb: int) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def naming(child: Child) -> Iterator[None]:
+    """`DiedError` as an error that names the module and the log; errors name the module."""
+    try:
+        yield
+    except DiedError as died:
+        error = died.kind(f"{child.module} {died.how}", hint=died.hint or f"its log: {child.log}")
+        error.child = child.module
+        raise error from None
+    except TinymlError as error:
+        error.child = child.module
+        raise
+
+
+def start(
+    child: Child,
+    reported: Path,
+    memory_mb: int,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """The process, to be ended by `end`; ``stdout``: the log, or a pipe for `answering`."""
+    tie = [str(reported), str(os.getpid()), str(memory_mb)]
+    command = [__name__, *tie, child.module, *child.arguments]
     child.log.parent.mkdir(parents=True, exist_ok=True)
-    tie = [str(report), str(os.getpid()), str(memory_mb)]
-    with child.log.open("wb") as output:
+    with child.log.open("wb") as log:
         return subprocess.Popen(
-            python_module(__name__, [*tie, child.module, *child.arguments]),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment(report.parent),
+            python_module(command[0], command[1:]),
+            stdin=stdin,
+            stdout=log if stdout is None else stdout,
+            stderr=log,
+            env=environment(reported.parent),
             start_new_session=True,
         )
 
@@ -114,70 +136,47 @@ def environment(temporary: Path) -> dict[str, str]:
     return child_environment({**ENVIRONMENT, "TMPDIR": str(temporary)})
 
 
-def _wait(
-    child: Child,
-    process: subprocess.Popen[bytes],
-    report: Path,
-    timeout_s: float,
-    memory_mb: int,
-) -> None:
-    until, stuck = time.monotonic() + timeout_s, Stuck(process.pid, memory_mb)
-    while not _ended(process, min(LOOK_S, until - time.monotonic())):
-        if stuck.now():
-            raise out_of_memory(child.module, memory_mb)
-        if time.monotonic() > until:
-            raise late(child, timeout_s)
-    if process.returncode:
-        raise failure(child, process.returncode, report, memory_mb)
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):  # a request that was never read
+                stream.close()
 
 
-def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(max(within_s, 0.0))
-    return process.returncode is not None
+def _run(child: Child, reported: Path, limits: Limits, stdout: int | None) -> bytes:
+    process = start(child, reported, limits.memory_mb, stdout=stdout)
+    try:
+        answer = _wait(process, limits)
+        if process.returncode:
+            raise death(process.returncode, reported, child.log, limits.memory_mb)
+        return answer
+    finally:
+        end(process)
 
 
-def late(child: Child, timeout_s: float) -> MachineError:
-    """The error for a child that took longer than ``timeout_s``."""
-    return MachineError(
-        f"{child.module} did not finish within {timeout_s:g} s", hint=f"its log: {child.log}"
-    )
-
-
-def failure(child: Child, code: int, report: Path, memory_mb: int) -> TinymlError:
-    """The error of a child that ended with ``code``: its own where it left a ``report``."""
-    error = _error(child.module, code, report, child.log, memory_mb)
-    error.child = child.module
-    return error
-
-
-def _error(module: str, code: int, report: Path, log: Path, memory_mb: int) -> TinymlError:
-    said = log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
-    if not report.is_file() and memory_mb and NO_MEMORY.search(said):
-        return out_of_memory(module, memory_mb)
-    if report.is_file():
-        data = json.loads(report.read_text(encoding="utf-8"))
-        if data["error"]:
-            return error_from_json(data["error"])
-        return ExportError(f"{module} failed: {data['message']}", hint=f"its log: {log}")
-    if code < 0:
-        name = signal.Signals(-code).name
-        return MachineError(f"{module} was killed ({name})", hint=f"its log: {log}")
-    return ExportError(f"{module} failed: {last_line(log)}", hint=f"its log: {log}")
-
-
-def last_line(log: Path) -> str:
-    """The last line of ``log`` that is neither indented nor a native logger's."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line for line in lines if line.strip() and not _CONTINUATION.match(line)]
-    return said[-1].strip()[:300] if said else "it said nothing"
+def _wait(process: subprocess.Popen[bytes], limits: Limits) -> bytes:
+    """What it answers until it ends; nothing where its stdout is the log."""
+    until, stuck = time.monotonic() + limits.seconds, Stuck(process.pid, limits.memory_mb)
+    while True:
+        left = until - time.monotonic()
+        try:
+            return process.communicate(timeout=max(0.0, min(LOOK_S, left)))[0] or b""
+        except subprocess.TimeoutExpired:
+            if stuck.now():
+                raise out_of_memory(limits.memory_mb) from None
+            if left <= 0:
+                raise late(limits.seconds) from None
 
 
 def main(arguments: list[str]) -> None:
     """The child: ``REPORT PARENT_PID MEMORY_MB MODULE ARGUMENTS...``."""
-    report, parent, memory_mb, module, *rest = arguments
+    reported, parent, memory_mb, module, *rest = arguments
     begin(parent, int(memory_mb))
-    code = run_module(module, rest, Path(report), int(memory_mb))
+    code = run_module(module, rest, Path(reported))
     gc.freeze()  # else the end of the process looks for garbage, for a second
     if code:
         raise SystemExit(code)
@@ -190,7 +189,7 @@ def begin(parent: str, memory_mb: int) -> None:
     limit_memory(memory_mb)
 
 
-def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) -> int:
+def run_module(module: str, arguments: list[str], reported: Path) -> int:
     """Run ``module`` as a program in this process; its exit code, and for an error a report."""
     if module.startswith(LONG):
         gc.set_threshold(GARBAGE)
@@ -206,21 +205,17 @@ def run_module(module: str, arguments: list[str], report: Path, memory_mb: int) 
     except Exception as error:
         with contextlib.suppress(OSError):  # the log's disk may be full
             traceback.print_exc()  # for whoever wants more than the one line
-        told = out_of_memory(module, memory_mb) if lacks_memory(error) else error
-        if isinstance(told, TinymlError):
-            _report(report, error_to_json(told), told.message)
-            return told.exit_code
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        message = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
-        _report(report, {}, message)
-        return _FAILED
+        return report(reported, error)
     return 0
 
 
-def _report(path: Path, told: Mapping[str, Any], message: str) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps({"error": told, "message": message}), encoding="utf-8")
-    draft.rename(path)
+@contextlib.contextmanager
+def answering() -> Iterator[BinaryIO]:
+    """The child's side of `answer_of`: where to answer. Whatever prints, prints to the log."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with answers:
+        yield answers
 
 
 if __name__ == "__main__":

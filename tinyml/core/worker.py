@@ -27,8 +27,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from tinyml.core.child_errors import death, late, out_of_memory
 from tinyml.core.errors import machine_errors
-from tinyml.core.memory_limit import Stuck, out_of_memory
+from tinyml.core.memory_limit import Stuck
 from tinyml.core.process import python_module
 from tinyml.core.scratch import scratch
 from tinyml.core.subprocesses import (
@@ -37,8 +38,7 @@ from tinyml.core.subprocesses import (
     begin,
     end,
     environment,
-    failure,
-    late,
+    naming,
     run_child,
     run_module,
 )
@@ -102,9 +102,9 @@ class Worker(AbstractContextManager["Worker"]):
             self.close()  # it died between two steps
         with self._asked(step) as (process, report):
             until = time.monotonic() + timeout_s
-            code = self._answer(process, process.pid, step, until, timeout_s)
+            code = self._answer(process, process.pid, until, timeout_s)
             if code:
-                raise failure(step, code, report, self.memory_mb)
+                raise death(code, report, step.log, self.memory_mb)
 
     def _forked(
         self, step: Child, timeout_s: float, imports: str, meanwhile: Sequence[str]
@@ -114,12 +114,12 @@ class Worker(AbstractContextManager["Worker"]):
         with machine_errors(f"running {step.module}"), self._asked(step, apart) as asked:
             process, report = asked
             until = time.monotonic() + timeout_s
-            pid = self._answer(process, process.pid, step, until, timeout_s)
+            pid = self._answer(process, process.pid, until, timeout_s)
             if pid <= 0:
                 return False
-            code = self._answer(process, pid, step, until, timeout_s)
+            code = self._answer(process, pid, until, timeout_s)
             if code:
-                raise failure(step, code, report, self.memory_mb)
+                raise death(code, report, step.log, self.memory_mb)
         return True
 
     @contextlib.contextmanager
@@ -146,27 +146,23 @@ class Worker(AbstractContextManager["Worker"]):
             with contextlib.suppress(BrokenPipeError):  # its end is the answer
                 process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
-            yield process, report
+            with naming(step):
+                yield process, report
         except BaseException:
             self.close()
             raise
 
     def _answer(
-        self,
-        process: subprocess.Popen[bytes],
-        runs: int,
-        step: Child,
-        until: float,
-        timeout_s: float,
+        self, process: subprocess.Popen[bytes], runs: int, until: float, timeout_s: float
     ) -> int:
         """What it answers, or the exit code of the process that died; ``runs``: who is watched."""
         assert process.stdout is not None
         stuck = Stuck(runs, self.memory_mb)
         while not select.select([process.stdout], [], [], LOOK_S)[0]:
             if time.monotonic() > until:
-                raise late(step, timeout_s)
+                raise late(timeout_s)
             if stuck.now():
-                raise out_of_memory(step.module, self.memory_mb)
+                raise out_of_memory(self.memory_mb)
         answer = process.stdout.readline()
         return int(answer) if answer else process.wait() or 1
 
@@ -183,17 +179,9 @@ class Worker(AbstractContextManager["Worker"]):
                 env=environment(self._folder),
                 start_new_session=True,
             )
-        self._stack.callback(_close, process)
+        self._stack.callback(end, process)
         self._process = process
         return process
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    end(process)
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(BrokenPipeError):  # a request that was never read
-                stream.close()
 
 
 def main(arguments: list[str]) -> None:
@@ -211,7 +199,6 @@ def main(arguments: list[str]) -> None:
             asked["arguments"],
             Path(asked["log"]),
             Path(asked["report"]),
-            int(memory_mb),
         )
         if asked["apart"] is None:
             _answer(answers, run())
@@ -275,12 +262,12 @@ def _answer_end(answers: IO[bytes], pid: int) -> None:
     _answer(answers, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
-def _step(module: str, given: list[str], log: Path, report: Path, memory_mb: int) -> int:
+def _step(module: str, given: list[str], log: Path, report: Path) -> int:
     """Run one module; all that it prints goes to ``log``."""
     for number in (1, 2):
         _take(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666), number)
     try:
-        return run_module(module, given, report, memory_mb)
+        return run_module(module, given, report)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)

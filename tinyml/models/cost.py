@@ -1,23 +1,21 @@
 """What a model costs: parameters, and multiply-accumulates of convolutions and linear layers.
 
-Counted from the shapes that go through ``conv`` and ``linear`` when the module runs, so
-fixed-weight convolutions of a front end count as executed, padding of kernels included.
+Counted by `torch.utils.flop_counter` from the shapes that go through them when the module
+runs, so fixed-weight convolutions of a front end count as executed, padding of kernels
+included. One multiply-accumulate is two of its floating-point operations.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from tinyml.core.spec import Signature, zeros
 from tinyml.models.protocol import ModelEntry
-
-aten = torch.ops.aten
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -27,7 +25,7 @@ def count_parameters(module: nn.Module) -> int:
 
 def count_macs(module: nn.Module, signature: Signature) -> int:
     """Multiply-accumulates of one call at ``signature``'s shapes."""
-    return sum(macs_by_child(module, signature).values())
+    return _count(module, signature).get_total_flops() // 2
 
 
 def macs_by_child(module: nn.Module, signature: Signature) -> Counter[str]:
@@ -35,32 +33,16 @@ def macs_by_child(module: nn.Module, signature: Signature) -> Counter[str]:
 
     A module on the meta device, of shapes alone, is counted without any arithmetic.
     """
-    return _count(module, dict(module.named_children()), signature)
-
-
-def _count(
-    module: nn.Module, watched: Mapping[str, nn.Module], signature: Signature
-) -> Counter[str]:
-    counter = _Counting()
-    hooks = [h for name, child in watched.items() for h in counter.watch(name, child)]
-    device = next((parameter.device for parameter in module.parameters()), None)
-    inputs = {n: torch.from_numpy(a).to(device) for n, a in zeros(signature).items()}
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad(), counter:
-            module(**inputs)
-    finally:
-        module.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return counter.macs
+    return _by_name(module, [name for name, _ in module.named_children()], signature)
 
 
 def macs_by_layer(module: nn.Module, signature: Signature) -> Counter[str]:
-    """Multiply-accumulates of each convolution and linear layer in one call, by its name."""
-    layers = {n: m for n, m in module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    return _count(module, layers, signature)
+    """Multiply-accumulates of each convolution and linear layer in one call, by its name.
+
+    In the order run; "" is what is computed outside of them.
+    """
+    layers = [n for n, m in module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return _by_name(module, layers, signature)
 
 
 def front_end_children(entry: ModelEntry) -> tuple[str, ...]:
@@ -70,32 +52,31 @@ def front_end_children(entry: ModelEntry) -> tuple[str, ...]:
     return entry.stages[: entry.stages.index(entry.front_end) + 1]
 
 
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up what `aten` computes, under the child that is running."""
+def _by_name(module: nn.Module, names: Iterable[str], signature: Signature) -> Counter[str]:
+    """Of each of ``names``, which do not contain each other, and of "", the rest."""
+    counter = _count(module, signature)
+    watched = {f"{type(module).__name__}.{name}": name for name in names}
+    macs = Counter(
+        {
+            watched[path]: sum(flops.values()) // 2
+            for path, flops in counter.get_flop_counts().items()
+            if path in watched
+        }
+    )
+    outside = counter.get_total_flops() // 2 - macs.total()
+    return macs + Counter({"": outside})
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.macs: Counter[str] = Counter()
-        self.running = ""
 
-    def watch(self, name: str, child: nn.Module) -> Iterable[Any]:
-        """Hooks that say when ``child`` runs."""
-
-        def enter(*_: Any) -> None:
-            self.running = name
-
-        def leave(*_: Any) -> None:
-            self.running = ""
-
-        return child.register_forward_pre_hook(enter), child.register_forward_hook(leave)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        value = func(*args, **(kwargs or {}))
-        if func is aten.convolution.default:
-            signal, weight, transposed = args[0], args[1], args[6]
-            driving = signal if transposed else value
-            self.macs[self.running] += driving.numel() * weight[0].numel()
-        elif func in (aten.addmm.default, aten.mm.default, aten.bmm.default):
-            left = args[1] if func is aten.addmm.default else args[0]
-            self.macs[self.running] += value.numel() * left.shape[-1]
-        return value
+def _count(module: nn.Module, signature: Signature) -> FlopCounterMode:
+    """The operations of one call of ``module`` in eval mode."""
+    device = next((parameter.device for parameter in module.parameters()), None)
+    inputs = {n: torch.from_numpy(a).to(device) for n, a in zeros(signature).items()}
+    counter = FlopCounterMode(display=False)
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad(), counter:
+            module(**inputs)
+    finally:
+        module.train(was_training)
+    return counter

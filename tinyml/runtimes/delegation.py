@@ -22,9 +22,10 @@ from typing import Any
 
 from tinyml.core.errors import InputError
 from tinyml.core.process import machine_memory_mb
+from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.summary import Layer, read_operators
-from tinyml.runtimes import in_child
+from tinyml.runtimes import file_process
 from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
 
@@ -90,12 +91,12 @@ def measured(path: Path) -> Delegation:
 
     Raises `InputError` for a file that LiteRT refuses or dies of, `MissingExtraError` without it.
     """
-    limits = in_child.Limits(SECONDS, machine_memory_mb())
-    answer = in_child.run(__name__, [str(path)], path, LITERT.name, limits)
+    limits = Limits(SECONDS, machine_memory_mb())
+    answer = file_process.answer_of(__name__, [str(path)], path, LITERT.name, limits)
     try:
         return from_json(Delegation, parse_json(answer, what="it"))
     except InputError as error:
-        raise in_child.unreadable(path, LITERT.name, error) from error
+        raise file_process.unreadable(path, LITERT.name, error) from error
 
 
 def measure(path: Path) -> Delegation:
@@ -193,8 +194,8 @@ def _unseen(engine: Any, path: Path) -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """The child."""
-    with in_child.child(arguments) as ((path,), answers):
-        answers.write(json.dumps(to_json(measure(Path(path)))).encode())
+    with answering() as answers:
+        answers.write(json.dumps(to_json(measure(Path(arguments[0])))).encode())
 
 
 if __name__ == "__main__":

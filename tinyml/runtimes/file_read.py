@@ -1,6 +1,6 @@
 """What a third-party model file holds, read in a child process and never here.
 
-    python -m tinyml.runtimes.file_read MEMORY_MB PARENT MODEL READER ARGUMENTS...
+    python -m tinyml.runtimes.file_read MODEL READER ARGUMENTS...
 
 The child runs one of `READERS` and answers with JSON, of which every field is checked. Files that
 we have just written are read directly, by the functions behind these.
@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.errors import InputError
+from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.cut import cut_file
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.modelfile.summary import Summary, summarize
-from tinyml.runtimes import in_child
+from tinyml.runtimes import file_process
 from tinyml.runtimes.lint import lint
 from tinyml.runtimes.sparse_support import Engagement, engagement
 
@@ -94,17 +95,18 @@ def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
 
 def _read(kind: type[T], path: Path, reader: str, *arguments: str) -> T:
     size_mb = (path.stat().st_size if path.is_file() else 0) >> 20
-    limits = in_child.Limits(SECONDS, LEAST_MB + COPIES * size_mb)
-    answer = in_child.run(__name__, [str(path), reader, *arguments], path, WHO, limits)
+    limits = Limits(SECONDS, LEAST_MB + COPIES * size_mb)
+    answer = file_process.answer_of(__name__, [str(path), reader, *arguments], path, WHO, limits)
     try:
         return from_json(kind, parse_json(answer, what="it"))
     except InputError as error:
-        raise in_child.unreadable(path, WHO, error) from error
+        raise file_process.unreadable(path, WHO, error) from error
 
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    with in_child.child(arguments) as ((path, reader, *more), answers):
+    path, reader, *more = arguments
+    with answering() as answers:
         found = READERS[reader](Path(path), *more)
         answers.write(json.dumps(to_json(found)).encode())
 

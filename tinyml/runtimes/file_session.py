@@ -3,7 +3,7 @@
 Runtimes are native code that trusts a file in places: one that kills its reader kills the
 child, and the user reads one line.
 
-    python -m tinyml.runtimes.file_session MEMORY_MB PARENT MODEL MODULE:RUNTIME
+    python -m tinyml.runtimes.file_session MODEL MODULE:RUNTIME
 
 Both sides send messages: a line of JSON, whose ``arrays`` are (name, dtype, shape), and behind it
 the bytes of those arrays. The child answers one request after the other, and ends with the first
@@ -16,22 +16,25 @@ import json
 import math
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from tinyml.core.child_errors import death, late
 from tinyml.core.errors import InputError, machine_errors
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.registry import load_row
+from tinyml.core.scratch import scratch
 from tinyml.core.spec import Array, Arrays, Signature
+from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, start
 from tinyml.core.typed_json import from_json, to_json
-from tinyml.runtimes import in_child
+from tinyml.runtimes import file_process
 from tinyml.runtimes.base import Reader, Runtime
 
 # For loading a file, or for running it once.
@@ -85,7 +88,7 @@ class ChildRuntime:
         try:
             signature = from_json(Signature, told["signature"])
         except (LookupError, TypeError) as error:
-            raise in_child.unreadable(path, self.name, error) from error
+            raise file_process.unreadable(path, self.name, error) from error
         return ChildSession(path, signature, self, threads)
 
     def reader(self, path: Path, names: Sequence[str]) -> Reader:
@@ -128,16 +131,19 @@ class _Child:
     def __init__(self, path: Path, who: str, row: str) -> None:
         self.path, self.who = path, who
         self.lock = threading.Lock()  # requests of several threads take turns
-        limits = in_child.Limits(SECONDS, machine_memory_mb())
-        with machine_errors(f"starting {who} on {path.name}"):
-            self.said = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
-            given = [str(path), row]
-            self.process = in_child.start(__name__, given, limits, subprocess.PIPE, self.said)
-        weakref.finalize(self, _end, self.process, self.said)
+        self.memory_mb = machine_memory_mb()
+        with machine_errors(f"starting {who} on {path.name}"), ExitStack() as stack:
+            folder = stack.enter_context(scratch("child"))
+            self.log, self.report = folder / LOG, folder / REPORT
+            child = Child(__name__, (str(path), row), self.log)
+            pipe = subprocess.PIPE
+            self.process = start(child, self.report, self.memory_mb, stdin=pipe, stdout=pipe)
+            stack.callback(end, self.process)
+            weakref.finalize(self, stack.pop_all().close)
 
     def ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
         """Send a request, and wait for its answer; raises what the child's end tells."""
-        with self.lock:
+        with self.lock, file_process.naming(self.path, self.who):
             return self._ask(head, arrays)
 
     def _ask(self, head: Mapping[str, Any], arrays: Arrays) -> Message:
@@ -157,10 +163,10 @@ class _Child:
             return receive(answers)
         except (OSError, EOFError) as error:
             if overdue.is_set():
-                raise in_child.late(self.path, self.who, SECONDS) from None
+                raise late(SECONDS) from None
             raise self._death() from error
         except ValueError as error:
-            raise in_child.unreadable(self.path, self.who, error) from error
+            raise file_process.unreadable(self.path, self.who, error) from error
         finally:
             timer.cancel()
 
@@ -168,20 +174,8 @@ class _Child:
         try:
             code = self.process.wait(timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            return in_child.late(self.path, self.who, SECONDS)
-        self.said.seek(0)
-        return in_child.death(self.path, self.who, code or 1, self.said.read())
-
-
-def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout, said):
-        try:
-            if stream is not None:
-                stream.close()
-        except BrokenPipeError:
-            continue  # what was not sent when the child died
+            return late(SECONDS)
+        return death(code or 1, self.report, self.log, self.memory_mb)
 
 
 def send(stream: IO[bytes], head: Mapping[str, Any], arrays: Arrays) -> None:
@@ -255,7 +249,8 @@ def serve(server: _Server, requests: IO[bytes], answers: BinaryIO) -> None:
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    with in_child.child(arguments) as ((path, row), answers):
+    path, row = arguments
+    with answering() as answers:
         serve(_Server(load_row(row), Path(path)), sys.stdin.buffer, answers)
 
 

@@ -25,7 +25,7 @@ def test_the_interval_solves_the_score_equation(right: int) -> None:
     for end in (low, high):
         if 0 < end < 1:
             distance = abs(right / 100 - end) / np.sqrt(end * (1 - end) / 100)
-            assert distance == pytest.approx(1.959964, abs=1e-5)
+            assert distance == pytest.approx(1.959963984540054, abs=1e-12)
 
 
 def test_the_interval_is_known_for_one_example() -> None:

@@ -47,6 +47,15 @@ def test_auc_counts_ties_half_and_needs_both_sides() -> None:
     assert area_under_curve(np.array([]), np.array([0.9])) is None
 
 
+def test_auc_is_the_share_of_pairs_that_are_in_order() -> None:
+    random = np.random.default_rng(0)
+    for sizes in ((1, 1), (7, 3), (40, 25)):
+        positives, negatives = (random.integers(0, 9, size).astype(float) for size in sizes)
+        pairs = positives[:, None] - negatives[None, :]
+        share = np.mean((pairs > 0) + 0.5 * (pairs == 0))
+        assert area_under_curve(positives, negatives) == pytest.approx(share, abs=1e-12)
+
+
 def test_subjects_are_judged_by_the_decisions_thresholds() -> None:
     probabilities = {
         "a": np.array([0.3, 0.1, 0.6], np.float32),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from tinyml.models.training.metrics import confusion
-
-# The quantile of the normal distribution that 2.5% lie above.
-Z = 1.959963984540054
 
 
 def image_metrics(
@@ -41,10 +37,9 @@ def image_metrics(
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:
     """The 95% score interval of ``right`` of ``total`` (Wilson, JASA 22, 1927)."""
-    share = right / total
-    shrunk = 1 + Z**2 / total
-    centre = (share + Z**2 / (2 * total)) / shrunk
-    half = Z / shrunk * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
+    from scipy.stats import binomtest
+
+    found = binomtest(right, total).proportion_ci(confidence_level=0.95, method="wilson")
     # The ends are 0 and 1 where nothing or all is right, but for rounding.
-    low = 0.0 if right == 0 else centre - half
-    return low, 1.0 if right == total else centre + half
+    low = 0.0 if right == 0 else float(found.low)
+    return low, 1.0 if right == total else float(found.high)

@@ -64,8 +64,12 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float | None:
     """
     if not positives.size or not negatives.size:
         return None
-    differences = positives[:, None] - negatives[None, :]
-    return float(np.mean((differences > 0) + 0.5 * (differences == 0)))
+    from scipy.stats import rankdata
+
+    count = positives.size
+    ranks = rankdata(np.concatenate([positives, negatives]))[:count]
+    wins = ranks.sum() - count * (count + 1) / 2
+    return float(wins / (count * negatives.size))
 
 
 def subject_metrics(

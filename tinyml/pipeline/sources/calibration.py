@@ -67,7 +67,7 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
     """
     if not saved.facts:
         raise UsageError(
-            "integers need calibration, and these weights come without a data set",
+            "quantization needs calibration data, and these weights come without a data set",
             hint="give inputs with `calibration=samples.npz`",
         )
     name = saved.signature.inputs[0].name

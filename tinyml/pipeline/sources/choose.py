@@ -32,7 +32,7 @@ def source_of(job: ExportJob) -> tuple[Source, ExportSettings]:
         return _factory(job)
     if path.suffix == ".py":
         raise UsageError(
-            f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
+            f"'{job.model}' names no function that makes the model", hint=f"give {path}:FACTORY"
         )
     return _checkpoint(job, path) if path.exists() else _named(job)
 

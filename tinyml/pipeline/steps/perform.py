@@ -63,8 +63,8 @@ def size_line(before: Path, after: Path, precision: str) -> str:
     if share < WORTH:
         return ""
     alone = find_precision(precision).weights_only
-    faster = "tinyml bench says whether it is faster"
+    faster = "tinyml bench shows whether it is faster"
     return (
-        f"{after.name} takes {share:.0%} of the float32 file: too few weights for integers to make "
-        f"it much smaller; {'it computes in float32, no faster' if alone else faster}"
+        f"{after.name} takes {share:.0%} of the float32 file: too few weights for quantization to "
+        f"make it much smaller; {'it computes in float32, no faster' if alone else faster}"
     )

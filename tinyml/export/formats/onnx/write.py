@@ -26,6 +26,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
+from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
 
 OPSET = 18
 IR_VERSION = 8
@@ -41,8 +42,9 @@ def write(captured: Captured, path: Path) -> Facts:
     inside = innermost(captured.program.graph.nodes, captured.stages)
     model = to_onnx(captured)
     InlinePass()(model)
-    values = values_by_node(model)
     passes = rewrite(model)
+    values = values_by_node(model)
+    passes["strip_metadata"] = strip_metadata(model).count
     stages = name_stages(model, captured, values)
     RemoveUnusedOpsetsPass()(model)
     _refuse_foreign(model)
