@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
@@ -259,8 +258,6 @@ def _sensitivities(
 def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
-    path = plan.job.calibration
-    arrays = read_npz(path) if path is not None else None
     return plan.source.calibration(
-        subject.signature, arrays, plan.settings.calibration_samples, report
+        subject.signature, plan.calibration, plan.settings.calibration_samples, report
     )

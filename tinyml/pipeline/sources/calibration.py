@@ -19,6 +19,7 @@ from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 
 Report = Callable[[Mapping[str, Any]], None]
+WHAT = "the calibration data"
 INSTEAD = "give inputs with `calibration=samples.npz`"
 
 
@@ -46,7 +47,7 @@ class Calibration:
 
 def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
     """A user's ``calibration``; `InputError` where it is empty or does not fit."""
-    samples = check_inputs(signature, arrays, "the calibration data")
+    samples = check_inputs(signature.inputs, signature.states, arrays, WHAT)
     chosen = spread(samples, count)
     rows = {
         spec.name: arrays[spec.name][chosen] for spec in signature.inputs if spec.name in arrays
