@@ -29,6 +29,7 @@ from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
     Written,
+    check_front_end,
     check_io,
     check_kept,
     write_quantized,
@@ -68,9 +69,8 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
     """`export` of whatever ``source`` brings in."""
     _check_folders(job)
     plan = checked(job, source, settings)
-    if plan.traits.quantized and (known := source.known()) is not None:
-        check_io(plan.settings, known)
-        check_kept(plan.settings.keep_float, known.stages)
+    if plan.traits.quantized:
+        _check_known(source, plan.settings)
     making = new_folder(job.out, force=bool(job.force), foreign=foreign_files)
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
@@ -108,6 +108,15 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         found = save_found(plan, made.kept)
         report({"text": f"the recipe of the same export, without the search: {found}"})
     return replace(bundle, folder=job.out)
+
+
+def _check_known(source: Source, settings: ExportSettings) -> None:
+    """What `write_quantized` would refuse, where it is known before the capture."""
+    if (known := source.known()) is None:
+        check_front_end(settings, source.name, None)  # only models of ours declare one
+        return
+    check_io(settings, known)
+    check_kept(settings.keep_float, known.stages)
 
 
 def _check_folders(job: ExportJob) -> None:

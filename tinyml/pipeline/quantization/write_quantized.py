@@ -173,12 +173,15 @@ def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
             )
 
 
+def check_front_end(settings: ExportSettings, name: str, front_end: str | None) -> None:
+    """`UsageError` for the setting of a front end that the model called ``name`` does not have."""
+    if settings.front_end == "int8" and front_end is None:
+        raise UsageError(f"`front_end=int8`: {name} has no front end", hint="omit `front_end`")
+
+
 def check_io(settings: ExportSettings, subject: Subject) -> None:
     """`UsageError` for quantized inputs, outputs or a front end that the model cannot have."""
-    if settings.front_end == "int8" and subject.front_end is None:
-        raise UsageError(
-            f"`front_end=int8`: {subject.name} has no front end", hint="omit `front_end`"
-        )
+    check_front_end(settings, subject.name, subject.front_end)
     if settings.io == "float":
         return
     hint = "choose `io=float`"

@@ -66,11 +66,7 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
 
     `DataError` where the set has changed since: it may hold what was held out.
     """
-    if not saved.facts:
-        raise UsageError(
-            "integers need calibration, and these weights come without a data set",
-            hint="give inputs with `calibration=samples.npz`",
-        )
+    check_has_data(saved)
     name = saved.signature.inputs[0].name
     rows = (
         _images(saved, saved.processor, data, count, report)
@@ -79,6 +75,15 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
     )
     what = f"the training part of {saved.recipe.data.set}"
     return Calibration({name: rows}, what, saved.signature)
+
+
+def check_has_data(saved: Checkpoint) -> None:
+    """`UsageError` for a checkpoint that does not name the data that it was trained on."""
+    if not saved.facts:
+        raise UsageError(
+            "integers need calibration, and these weights come without a data set",
+            hint="give inputs with `calibration=samples.npz`",
+        )
 
 
 def _images(

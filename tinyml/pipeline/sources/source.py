@@ -67,8 +67,8 @@ class Source(Protocol):
     def known(self) -> Subject | None:
         """What `capture` will return, where that is known before it."""
 
-    def check_calibration(self, arrays: Arrays) -> None:
-        """`InputError` where ``arrays`` do not fit the inputs, before `capture`."""
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        """What `calibration` will raise as far as it is known before `capture`."""
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report

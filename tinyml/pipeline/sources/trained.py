@@ -27,6 +27,7 @@ from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.calibration import (
     WHAT,
     Calibration,
+    check_has_data,
     given,
     of_training,
     sample_alone,
@@ -103,9 +104,12 @@ class TrainedSource:
             domain=entry.domain,
         )
 
-    def check_calibration(self, arrays: Arrays) -> None:
+    def check_calibration(self, arrays: Arrays | None) -> None:
         signature = self.checkpoint.signature
-        check_inputs(signature.inputs, signature.states, arrays, WHAT)
+        if arrays is not None:
+            check_inputs(signature.inputs, signature.states, arrays, WHAT)
+        elif self.sample is None:
+            check_has_data(self.checkpoint)
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report

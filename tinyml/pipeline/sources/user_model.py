@@ -47,9 +47,14 @@ class Asked:
 
     def __post_init__(self) -> None:
         check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
+        for name in self.states:
+            if name not in self.sample:
+                raise InputError(f"no input is called '{name}'; there are {[*self.sample]}")
 
-    def check_calibration(self, arrays: Arrays) -> None:
+    def check_calibration(self, arrays: Arrays | None) -> None:
         """`InputError` where ``arrays`` are not of the sample's names, shapes and types."""
+        if arrays is None:
+            return
         specs = [TensorSpec(n, a.shape, dtype=str(a.dtype)) for n, a in self.sample.items()]
         states = [StatePair(into, out) for into, out in self.states.items()]
         check_inputs(specs, states, arrays, WHAT)
@@ -108,7 +113,7 @@ class FactorySource:
     def known(self) -> None:
         return None
 
-    def check_calibration(self, arrays: Arrays) -> None:
+    def check_calibration(self, arrays: Arrays | None) -> None:
         self.asked.check_calibration(arrays)
 
     def calibration(
@@ -149,8 +154,8 @@ class ModuleSource:
     def known(self) -> None:
         return None
 
-    def check_calibration(self, arrays: Arrays) -> None:
-        self.asked.check_calibration(arrays)
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        self.asked.check_calibration(self.samples if arrays is None else arrays)
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report

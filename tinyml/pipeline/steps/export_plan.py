@@ -97,8 +97,8 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
     samples = source.samples if isinstance(source, ModuleSource) else None
     traits = check_settings(job, settings, saved, calibrated=samples is not None)
     arrays = read_npz(job.calibration) if job.calibration is not None else None
-    for given_arrays in (own for own in (arrays, samples) if own is not None):
-        source.check_calibration(given_arrays)
+    if traits.calibrated:
+        source.check_calibration(arrays)
     chosen = complete(settings)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
     return Plan(job, source, find_target(job.target), chosen, traits, worker, arrays)
