@@ -314,7 +314,7 @@ def test_images_and_recordings_are_not_mixed_up(
     cli: Cli, image_bundle: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
     wav = write_wav(tmp_path / "a.wav", TONE)
-    assert_refused(cli("predict", image_bundle, wav), 3, "a.wav is no jpg, png or bmp")
+    assert_refused(cli("predict", image_bundle, wav), 3, "a.wav is not a jpg, png or bmp")
     photo = write_pictures(tmp_path / "p") / "test" / "cat" / "0.jpg"
     assert_refused(cli("predict", small_bundle, photo), 3, "0.jpg is not audio")
     recipe = tmp_path / "r.toml"

@@ -51,7 +51,7 @@ def test_json_has_the_same(files: tuple[Path, Path], cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("nowhere",), 3, "error: there is nothing at nowhere"),
+        (("nowhere",), 3, "error: no such file or directory: nowhere"),
         ((), 2, "Missing argument"),
         (("b.onnx", "--bench", "--repeats", "4"), 2, "--repeats"),
     ],

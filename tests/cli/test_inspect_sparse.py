@@ -60,7 +60,7 @@ def test_a_folder_that_is_no_bundle_is_bad_input(cli: Cli, tmp_path: Path) -> No
     done = cli("inspect", "--sparse", "--target", "rpi4", tmp_path)
     assert done.returncode == 3
     assert done.stderr.endswith(
-        "is no bundle: it has no manifest.json\nhint: give what tinyml export wrote\n"
+        "is not a bundle: it has no manifest.json\nhint: give what tinyml export wrote\n"
     )
 
 

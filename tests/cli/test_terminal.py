@@ -19,7 +19,7 @@ def test_metrics_have_three_digits_and_a_confusion_its_rows() -> None:
         "accuracy             0.750",
         "interval             0.467 to 0.910",
         "recall               cat 1.000  dog -",
-        "confusion            a row for each label, a column for each answer",
+        "confusion            a row for each true label, a column for each prediction",
         "  10  0",
         "   2  0",
         "empty                ",

@@ -166,7 +166,7 @@ def test_no_bias_is_blamed_for_what_is_not_finite() -> None:
 def test_a_person_reads_exact_and_minus_infinity() -> None:
     assert (decibels(INF), decibels(-INF), decibels(3.14)) == ("exact", "-inf dB", "3.1 dB")
     head, *rest = lines(KEYWORD)
-    assert head.startswith("all layers in integers: -2.8 dB")
+    assert head.startswith("all layers quantized: -2.8 dB")
     assert rest[0] == "  fe: alone -inf dB; all the others without it 38.0 dB"
     assert rest[-1] == "  relu: alone exact; all the others without it -2.8 dB"
     _, rows = sensitivity_rows({"tflite": KEYWORD.to_json()})

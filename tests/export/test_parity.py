@@ -122,7 +122,7 @@ def test_the_gate_refuses_labels_that_are_clearly_worse() -> None:
         gate(labels(wrong=40))
     said = "litert is clearly worse than PyTorch, by more than 1 points: 960 of 1000 images agree; "
     assert caught.value.message.startswith(f"{said}accuracy 1.0000 becomes 0.9600, -4.00 (-5.")
-    assert "--auto-precision" in caught.value.hint
+    assert "`auto_precision`" in caught.value.hint
 
 
 def test_the_gate_takes_the_loss_that_was_accepted() -> None:
@@ -139,7 +139,7 @@ def test_a_failed_stage_is_told_with_what_became_of_its_engines_labels() -> None
         with pytest.raises(ValidationError) as caught:
             gate(Parity(rows, agreements))
         assert ("; 999 of 1000 images agree; accuracy 1.0000" in caught.value.message) == told
-        assert "--auto-precision" in caught.value.hint
+        assert "`auto_precision`" in caught.value.hint
 
 
 def test_every_case_fits_the_signature() -> None:
@@ -225,7 +225,7 @@ def test_each_part_of_a_join_is_judged_and_the_worst_is_shown() -> None:
     assert row.max_error == pytest.approx(0.06)
     with pytest.raises(ValidationError, match=r"'output' \(64-127 of axis 0\)") as error:
         gate(Parity((row,)))
-    assert "an output of its own" in error.value.hint
+    assert "a separate output" in error.value.hint
 
 
 def test_a_part_that_is_missing_or_not_finite_fails_as_a_whole() -> None:

@@ -181,7 +181,7 @@ def test_files_that_cannot_be_predicted_are_named(
     np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
     (tmp_path / "folder").mkdir()
     for name, words in (
-        ("a.jpg", "is no jpg, png or bmp"),
+        ("a.jpg", "is not a jpg, png or bmp"),
         ("a.npy", "no array that can be read"),
         ("object.npy", "no array that can be read"),
         ("small.npy", r"holds uint8\[8, 8, 3\], the model takes one uint8\[32, 32, 3\]"),

@@ -38,7 +38,7 @@ def test_cases_out_of_the_modules_range_are_left_out_and_told(tmp_path: Path) ->
     facts = captured(Logarithm(), tmp_path)
     expected = reference.load(tmp_path / "reference.safetensors")
     assert set(expected.inputs) == {"sample", "shuffled"}
-    assert facts["not_judged"]["silence"] == "PyTorch's own answer is not finite"
+    assert facts["not_judged"]["silence"] == "PyTorch's own output is not finite"
     assert expected.outputs["sample"]["output"].shape == ()
     np.testing.assert_array_equal(np.sort(expected.inputs["shuffled"]["x"], None), np.sort(X, None))
     assert {row["verdict"] for row in facts["parity"]} == {"pass"}

@@ -147,7 +147,7 @@ def test_a_bundles_file_is_timed_and_the_bundle_stays_as_it_was(
 
 def test_a_file_of_another_kind_is_not_timed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(InputError, match="is no model file"):
+    with pytest.raises(InputError, match="is not a model file"):
         bench(tmp_path / "a.txt", repeats=1, runs=1, threads=1, out=None, report=silent)
 
 
@@ -352,7 +352,7 @@ def test_a_module_in_memory_becomes_a_bundle_and_is_as_it_was(
     assert "forward" not in vars(net)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert bundle.model == "Sequential"
-    assert "nobody measured accuracy" in bundle.parity.accuracy_note
+    assert "accuracy was not measured" in bundle.parity.accuracy_note
     assert "Nobody measured accuracy" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
     assert not (tmp_path / "b" / "run.py").exists()
     rows = assert_parity(bundle, net, given)

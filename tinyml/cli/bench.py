@@ -18,15 +18,15 @@ def command(
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON of raw samples; default: beside the bundle or file."),
+        typer.Option(help="JSON of raw samples; default: next to the bundle or file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time a bundle or a model file on this machine.
 
-    Every runtime and format in fresh interleaved processes, labelled host. Front end and
-    network are shown apart: the front end is the same file cut after its last stage, the
-    network is the difference of the medians. A file alone is timed whole, on random inputs.
+    Times every runtime and format in fresh processes that take turns. Front end and network are
+    separate rows: the front end is the same file, cut after its last stage; the network is the
+    difference of the medians. A single file is timed as a whole, on random inputs.
 
     Example: tinyml bench demo-bundle --repeats 5
     """

@@ -25,10 +25,10 @@ def command(
 ) -> None:
     """Compare two bundles or model files.
 
-    Size, operators, precision of each layer, passes, signature, decision, parity. Times are
-    those that tinyml bench left beside them, or --bench takes them. B is called faster or
-    slower only where the 99% interval of the ratio of medians leaves out 1 and both were
-    measured alike; what differs is named. Exit 0 whatever comes out.
+    Compares size, operators, precision of each layer, rewrites, signature, pre- and
+    postprocessing, and parity. Times come from tinyml bench, or --bench measures both in turns.
+    B is faster or slower only if the 99% interval of the ratio of medians excludes 1 and both
+    were measured in the same way. The exit code is 0 whatever differs.
 
     Example: tinyml compare demo-bundle int8-bundle --bench
     """

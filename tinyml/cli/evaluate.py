@@ -13,20 +13,20 @@ from tinyml.cli.terminal import metric_lines, progress, put, put_json
 def command(
     what: Annotated[Path, typer.Argument(help="A checkpoint, a run's folder, or a bundle.")],
     part: Annotated[
-        str, typer.Option(help="validation (the persons held out, the test images) or all.")
+        str, typer.Option(help="validation (the validation subjects, or the test images) or all.")
     ] = "validation",
     data: Annotated[
         Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="Of a bundle: litert (default) or onnxruntime.")
+        str | None, typer.Option(help="For a bundle: litert (default) or onnxruntime.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge a model on its data set: recordings by person, or images.
+    """Evaluate a model on its data set: recordings by subject, or images.
 
-    Of recordings weighted accuracy, UAR and AUC, never plain accuracy alone; of images
-    accuracy with its 95% interval and recall by class.
+    Recordings get weighted accuracy, UAR and AUC, never plain accuracy alone. Images get
+    accuracy with its 95% interval, and recall by class.
 
     Example: tinyml eval demo-bundle
     """

@@ -17,7 +17,7 @@ def command(
     sparse: Annotated[
         bool,
         typer.Option(
-            "--sparse", help="Say whether sparse kernels run it on --target, and if not, why."
+            "--sparse", help="Show whether sparse kernels run it on --target, and if not, why."
         ),
     ] = False,
     target: Annotated[str | None, typer.Option(help="With --sparse: rpi4, android, ...")] = None,
@@ -35,12 +35,12 @@ def command(
 ) -> None:
     """Show what a bundle or a model file holds.
 
-    Signature, ops, MACs, parameters, largest activation, precision per layer, and lint: what is
-    slow, large or fragile, with its cure; what XNNPACK takes of a .tflite. Of a bundle: its
-    manifest; its model files too, where their readers are installed.
+    Shows signature, operators, MACs, parameters, largest activation and precision per layer;
+    lint, which is what is slow, large or fragile and how to fix it; and which operators of a
+    .tflite XNNPACK runs. A bundle also shows its manifest.
 
-    With --sparse: whether the runtime's sparse kernels run the file, from the conditions of its
-    source, and the operator that is in the way.
+    With --sparse: does the runtime use its sparse kernels for this file, and which operator
+    prevents it? The conditions are those of the runtime's source code.
 
     Examples:
 

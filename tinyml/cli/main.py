@@ -94,7 +94,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
                 print(f"hint: {_shown(error.hint, error)}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
-            print("interrupted: the same command again continues", file=sys.stderr)
+            print("interrupted: run the same command again to resume", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # Whoever read our output is gone: let nothing else be written at exit.

@@ -21,12 +21,12 @@ def command(
         list[Path], typer.Argument(help="wav or flac files, any rate; or jpg, png, bmp.")
     ],
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the scalogram and the answer of one file as PNG.")
+        Path | None, typer.Option(help="Draw the scalogram and the prediction of one file as PNG.")
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="litert (default) or onnxruntime.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Probability of each label per recording or image.
+    """Print the probability of each label per recording or image.
 
     Recordings: mono or stereo, any rate, any PCM width or float. Images: any size and colours,
     or .npy of uint8 in the model's own size.

@@ -12,7 +12,7 @@ from tinyml.core.errors import UsageError
 
 
 def command(
-    parent: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run, or its checkpoint.")],
+    parent: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run or its checkpoint.")],
     method: Annotated[str, typer.Option(help="gradual, magnitude or lottery.")],
     sparsity: Annotated[
         float | None, typer.Option(help="Share of zeros; default: the sparse preset's own.")
@@ -27,25 +27,28 @@ def command(
     scope: Annotated[str | None, typer.Option(help="layer, or global: one ranking.")] = None,
     rate: Annotated[float | None, typer.Option(help="Lottery: share pruned per round.")] = None,
     rewind_step: Annotated[
-        int | None, typer.Option(help="Lottery: survivors return to their values at this step.")
+        int | None,
+        typer.Option(help="Lottery: weights return to their values at this step."),
     ] = None,
     control: Annotated[
-        str | None, typer.Option(help="Of a lottery ticket: reinit or random-mask.")
+        str | None, typer.Option(help="Control of a lottery ticket: reinit or random-mask.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of each training; default: as dense.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Default: as dense.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of each training; default: as dense.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: as the dense run.")] = None,
     distill: Annotated[
-        float | None, typer.Option(help="Share of the loss that is the parent's answers: 0.5.")
+        float | None, typer.Option(help="Weight of the parent's outputs in the loss: 0.5.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
     ] = None,
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be pruned, and its cost.")
+        bool, typer.Option("--dry-run", help="Show what would be pruned and what it costs.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Prune a trained model and train the survivors. The same command again continues.
+    """Prune a trained model while training goes on. The same command again resumes.
 
     Masked weights are exact zeros in the checkpoint and in every exported file.
 
@@ -121,4 +124,4 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     put_table(("layer", "weights", "sparsity", "block", "MACs", "effective"), rows)
     put(f"MACs {plan['macs']:,}, effective {plan['effective_macs']:,}")
     put(f"nonzero parameters {plan['nonzero']:,}")
-    put(f"float32 file {plan['file_bytes']:,} bytes, with zeros left out {plan['packed_bytes']:,}")
+    put(f"float32 file {plan['file_bytes']:,} bytes, sparse storage {plan['packed_bytes']:,}")

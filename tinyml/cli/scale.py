@@ -16,9 +16,9 @@ def command(
     ] = None,
     params: Annotated[str | None, typer.Option(help="Upper limit of parameters: 2.3M.")] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Side of the image in pixels, kept as it is.")
+        int | None, typer.Option(help="Side of the image in pixels, fixed.")
     ] = None,
-    classes: Annotated[int, typer.Option(help="Classes that are counted in.")] = 1000,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 1000,
     fit: Annotated[
         Path | None,
         typer.Option(help="CSV of measured networks: resolution,depth,width,accuracy[,macs]."),
@@ -30,10 +30,10 @@ def command(
 ) -> None:
     """Find the TinyNet for a budget: resolution, depth and width within 1% of it.
 
-    Counted are convolutions and linear layers, for one image. With --resolution the nearest
-    network at that side is shown, however far. --fit takes the curves of resolution and
-    depth from your own measured networks in place of the published ones, and says how many
-    points that were held out of the fit its band covers.
+    Counts convolutions and linear layers for one image. With --resolution it shows the nearest
+    network at that side, however far. --fit uses the curves of resolution and depth of your own
+    measured networks instead of the published ones, and shows how many points outside of the fit
+    its band covers.
 
     Examples:
 

@@ -46,7 +46,7 @@ def metric_lines(metrics: Mapping[str, Any]) -> str:
     for name, value in metrics.items():
         if isinstance(value, list) and value and isinstance(value[0], list):
             width = max(len(str(cell)) for row in value for cell in row)
-            lines.append(f"{name:<20} a row for each label, a column for each answer")
+            lines.append(f"{name:<20} a row for each true label, a column for each prediction")
             lines += ["  " + " ".join(str(cell).rjust(width) for cell in row) for row in value]
         else:
             lines.append(f"{name:<20} {_metric(value)}")

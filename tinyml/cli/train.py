@@ -21,7 +21,7 @@ def command(
         int,
         typer.Option(
             min=0,
-            help="Cross-validate by person instead of training one model; a checkpoint a fold.",
+            help="Cross-validate by subject: one checkpoint per fold.",
         ),
     ] = 0,
     qat: Annotated[
@@ -29,7 +29,7 @@ def command(
         typer.Option(
             "--qat",
             metavar="CHECKPOINT",
-            help="Instead of a recipe: train this run's network on in eight bits, for "
+            help="Instead of a recipe: quantization-aware fine-tuning of this run, for "
             "tinyml export --precision qat-w8a8.",
         ),
     ] = None,
@@ -41,17 +41,17 @@ def command(
     ] = None,
     distill: Annotated[
         float | None,
-        typer.Option(help="With --qat: share of the loss that is the checkpoint's answers: 0.5."),
+        typer.Option(help="With --qat: weight of the checkpoint's outputs in the loss: 0.5."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Contradictions in the data set are errors.")
+        bool, typer.Option("--strict", help="Treat contradictions in the data set as errors.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event per line.")] = False,
 ) -> None:
-    """Train a recipe. Interrupted or killed, the same command continues where it stopped.
+    """Train a recipe. After an interruption the same command resumes.
 
     Examples:
 
@@ -86,7 +86,7 @@ def _check(recipe: str | None, qat: Path | None, folds: int, chosen: dict[str, A
         )
     if qat is not None and folds:
         raise UsageError(
-            "--folds trains a recipe; --qat goes on with one checkpoint",
+            "--folds trains a recipe; --qat fine-tunes one checkpoint",
             hint="run --qat once for each fold's checkpoint",
         )
 

@@ -24,10 +24,10 @@ def command(
 ) -> None:
     """Check a bundle: its files and its parity.
 
-    Re-hashes every file, compares what the manifest states twice, and repeats parity from
-    reference.safetensors, without torch. Exit 5 names what was changed, the first stage that
-    diverges, or the rows that could not be judged. Hashes alone do not show who wrote a bundle:
-    --digest does.
+    Hashes every file again, compares what the manifest states twice, and repeats the parity
+    check from reference.safetensors, without torch. Exit code 5 names what was changed, the
+    first stage that diverges, or the rows that could not be judged. Hashes alone do not show
+    who wrote a bundle; --digest does.
 
     Examples:
 

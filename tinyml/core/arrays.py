@@ -99,4 +99,4 @@ def _check_input(spec: TensorSpec, array: Array, what: str) -> None:
             f"{what}'s '{spec.name}' is {array.dtype}{list(array.shape)}, "
             f"the model takes {spec.dtype}{list(spec.shape)} of each sample"
         )
-    check_finite(f"{what}'s", {spec.name: array}, hint="leave those samples out")
+    check_finite(f"{what}'s", {spec.name: array}, hint="remove those samples")

@@ -284,7 +284,7 @@ def read(folder: Path, digest: str = "") -> Bundle:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
-            f"{folder} is no bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
+            f"{folder} is not a bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
         )
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()

@@ -107,7 +107,7 @@ def _noise(db: float) -> float:
 class Confusion:
     """Predicted classes of samples: the float file's against the integers'.
 
-    ``pairs``: (class in float, class in integers, how many samples), none of them empty.
+    ``pairs``: (class in float, class when quantized, how many samples), none of them empty.
     """
 
     classes: tuple[str, ...]

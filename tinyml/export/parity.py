@@ -50,7 +50,7 @@ INTEGERS = (
     "or try another `ranges`"
 )
 
-PARTS = "its parts are of different size: return each as an output of its own; "
+PARTS = "its parts are of different size: return each as a separate output; "
 
 
 def compare(
@@ -161,7 +161,7 @@ def gate(
         _gate_labels(parity, accepted, remedies)
         return
     if row.max_error is None or row.bound is None:
-        numbers = "its answer is missing, not finite or of another shape"
+        numbers = "its output is missing, not finite or of another shape"
     else:
         sqnr = "no SQNR" if row.sqnr_db is None else f"SQNR {row.sqnr_db:.1f} dB"
         numbers = f"error {row.max_error:.3g}, at most {row.bound:.3g} allowed, {sqnr}"

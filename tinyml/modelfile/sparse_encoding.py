@@ -47,7 +47,7 @@ def encode(weight: Array) -> SparseWeight:
     ``weight`` [out, 1 ..., in] of any type; raises `ValueError` for another shape.
     """
     if weight.ndim < 2 or any(size != 1 for size in weight.shape[1:-1]):
-        raise ValueError(f"a weight of shape {weight.shape} is no matrix")
+        raise ValueError(f"a weight of shape {weight.shape} is not a matrix")
     rows, columns = weight.shape[0], weight.shape[-1]
     block = block_of(weight)
     blocks = weight.reshape(rows // block, block, columns).transpose(0, 2, 1)

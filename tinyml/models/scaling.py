@@ -222,7 +222,7 @@ def _infeasible(budget: Budget, depth: float, sides: list[int]) -> UsageError:
     )
     return UsageError(
         f"no TinyNet of {where} has {' and '.join(asked)}; the nearest: {describe(nearest)}",
-        hint=_other_side(budget, depth) or "raise one limit, or leave it out",
+        hint=_other_side(budget, depth) or "raise one limit, or omit it",
     )
 
 

@@ -114,11 +114,11 @@ def _data(bundle: Bundle, caveat: str) -> str:
 
 def _of_persons(found: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"- {name} on the persons held out: {value:.3f}"
+        f"- {name} on the validation subjects: {value:.3f}"
         for name, value in found.items()
         if isinstance(value, float)
     ]
-    said = "- one split by person; the interval over splits is wider than the digits shown"
+    said = "- one split by subject; the interval over splits is wider than the digits shown"
     return [*lines, said]
 
 
@@ -130,7 +130,7 @@ def _of_images(found: Mapping[str, Any]) -> list[str]:
         f"- accuracy on the {found['images']:,} images of the test part: {found['accuracy']:.3f} "
         f"(95% interval {low:.3f} to {high:.3f})",
         f"- lowest recall of a class: {worst} {recalls[worst]:.3f}",
-        "- one training; the interval is of the images alone, other seeds spread wider",
+        "- one training; the interval is of the images alone, other seeds vary more",
     ]
 
 
@@ -150,7 +150,7 @@ def _files(bundle: Bundle) -> str:
 def _in_float32(plan: Mapping[str, Any]) -> str:
     """What of a plan's operations stays so, before the words that end the line."""
     if plan.get("ranges") == "none":
-        return "only weights are integers, every operation computes"
+        return "only weights are quantized, every operation computes"
     return f"{len(plan['kept'])} of {plan['operations']} operations stay"
 
 

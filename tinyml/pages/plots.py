@@ -203,7 +203,7 @@ def _probability_bars(axes: Axes, probabilities: Mapping[str, float], label: str
     axes.set_yticks([])
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_xlabel("probability")
-    axes.set_title(f"answer: {label}", loc="left", color=CHOSEN, parse_math=False)
+    axes.set_title(f"prediction: {label}", loc="left", color=CHOSEN, parse_math=False)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 

@@ -56,7 +56,7 @@ def _ranking(axes: Axes, fmt: str, own: SensitivityAnalysis) -> None:
     axes.set_yticks(places, [layer.layer for layer in shown], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("SQNR of the outputs (dB)")
-    axes.set_title(f"{fmt}: what stays with a layer in integers", loc="left", fontweight="bold")
+    axes.set_title(f"{fmt}: SQNR with one layer quantized", loc="left", fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=7.0)
 
@@ -89,7 +89,7 @@ def _confusion(figure: Figure, axes: Axes, own: Confusion) -> None:
         counts[want, got] = count
     picture = axes.imshow(counts, cmap="Blues", vmin=0)
     figure.colorbar(picture, ax=axes)
-    axes.set_xlabel("class in integers")
+    axes.set_xlabel("class when quantized")
     axes.set_ylabel("class in float32")
     _names(axes, own.classes)
     if len(own.classes) <= MOST_NAMES:

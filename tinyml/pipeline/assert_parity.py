@@ -158,7 +158,7 @@ def _diffs(
 
 def _diff(want: Array, got: Array | None) -> str:
     if got is None:
-        return "no answer"
+        return "no output"
     if got.shape != want.shape:
         return f"shape {list(got.shape)}, wanted {list(want.shape)}"
     error = np.abs(got.astype(np.float64) - want.astype(np.float64))

@@ -102,7 +102,7 @@ def read(path: Path) -> Side:
     """A bundle's folder or one model file, without running it; `InputError`."""
     if not path.is_dir():
         if not path.exists():
-            raise InputError(f"there is nothing at {path}")
+            raise InputError(f"no such file or directory: {path}")
         return Side(path, None, (contents(path, None),))
     bundle = bundles.read(path)
     lost = [model.path for model in bundle.models if not bundle.file(model).is_file()]

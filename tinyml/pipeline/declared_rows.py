@@ -107,7 +107,7 @@ def check_parts(rows: Sequence[StageParity], manifest: Sequence[StageParity]) ->
     whole = [_key(row) for row in rows if not row.part and _key(row) in in_parts]
     if whole:
         raise ValidationError(
-            f"{REFERENCE} does not tell the parts of {len(whole)} rows ({_shown(whole)})",
+            f"{REFERENCE} lacks the parts of {len(whole)} rows ({_shown(whole)})",
             hint="the bundle was changed after its export: copy it again, or export it again",
         )
 

@@ -124,7 +124,7 @@ def _bundle(folder: Path, runtime: str | None) -> _Opened:
     check_bundle(bundle)
     training = bundle.facts["training"]
     if bundle.processor is None or not training:
-        raise InputError(f"{folder} does not say which data it was trained on")
+        raise InputError(f"{folder} does not record which data it was trained on")
     recipe = from_json(Recipe, bundle.facts["recipe"], what=f"{bundle.folder}: its recipe")
     answer = windows_through(choose(bundle, runtime))
     return _Opened(bundle.processor, recipe, training, answer)

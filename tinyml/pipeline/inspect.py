@@ -24,7 +24,7 @@ def inspect(path: Path) -> dict[str, Any]:
     if path.is_dir():
         return _bundle(bundles.read(path))
     if not path.exists():
-        raise InputError(f"there is nothing at {path}")
+        raise InputError(f"no such file or directory: {path}")
     return inspect_file(path)
 
 

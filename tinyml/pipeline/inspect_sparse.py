@@ -64,7 +64,7 @@ def require_sparse(found: Engagement) -> None:
 def _file_of(path: Path, runtime: str | None) -> Path:
     if not path.is_dir():
         if not path.exists():
-            raise InputError(f"there is nothing at {path}")
+            raise InputError(f"no such file or directory: {path}")
         return path
     bundle = bundles.read(path)
     formats = [f for row in VERSIONS if row.runtime == (runtime or "litert") for f in row.formats]
@@ -95,7 +95,7 @@ def sparse_text(found: Engagement) -> str:
 def _headline(found: Engagement) -> list[str]:
     name = f"{found.runtime} {found.version}"
     if found.runs_wrong:
-        said = f"{name} gives wrong answers, or none, with this file"
+        said = f"{name} gives wrong outputs, or none, with this file"
     elif found.engages:
         said = f"{name} runs it with sparse kernels"
         if told := found.told_speedup:
@@ -115,7 +115,7 @@ def _reasons(found: Engagement) -> list[str]:
             paragraph(f"{reason.condition}: ", reason.value),
             *([paragraph("    layer:  ", reason.node)] if reason.node else []),
             paragraph("    needed: ", reason.needed),
-            paragraph("    cure:   ", reason.cure),
+            paragraph("    fix:    ", reason.cure),
         ]
     return lines
 

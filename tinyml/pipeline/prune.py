@@ -138,7 +138,7 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
     parent = checkpoint.load(job.parent)
     if "split" not in parent.facts and "curve" not in parent.facts:
         raise CheckpointError(
-            f"{job.parent} does not say which data it was trained on",
+            f"{job.parent} does not record which data it was trained on",
             hint="give a checkpoint of tinyml train",
         )
     base = parent.recipe

@@ -52,7 +52,7 @@ def recipe_of(parent: Checkpoint, job: QatJob) -> Recipe:
     base = parent.recipe
     if "curve" not in parent.facts:
         raise CheckpointError(
-            f"{job.parent} does not say which data it was trained on",
+            f"{job.parent} does not record which data it was trained on",
             hint="give a checkpoint of tinyml train",
         )
     if base.quantization_aware:

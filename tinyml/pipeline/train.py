@@ -137,8 +137,8 @@ def _folds(
     entry = entry_of_recipe(wanted)
     if isinstance(entry.processor, ImageProcessor):
         raise UsageError(
-            f"--folds holds persons out; '{entry.name}' takes images",
-            hint="an image set has a test part of its own: leave --folds out",
+            f"--folds splits by subject; '{entry.name}' takes images",
+            hint="an image set has its own test part: omit --folds",
         )
     from tinyml.models.training.recordings import cross_validate
 

@@ -33,7 +33,7 @@ def naming(path: Path, who: str) -> Iterator[None]:
 
 def unreadable(path: Path, who: str, error: Exception) -> InputError:
     """The error for an answer that is not what such a child answers."""
-    return _broken(path, who, f"gave an answer that is not whole: {' '.join(str(error).split())}")
+    return _broken(path, who, f"gave an incomplete result: {' '.join(str(error).split())}")
 
 
 def _broken(path: Path, who: str, how: str) -> InputError:

@@ -153,7 +153,7 @@ def _details(path: Path, engine: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if len(signatures) > 1:
         raise InputError(
             f"{path} has {len(signatures)} signatures: {sorted(signatures)}",
-            hint="export each function to a file of its own",
+            hint="export each function to a separate file",
         )
     if not signatures:
         return _by_name(engine.get_input_details()), _by_name(engine.get_output_details())

@@ -227,7 +227,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     runtimes = ("litert", "tflite_runtime", "onnxruntime")
     parser.add_argument("--runtime", required=True, choices=runtimes)
     parser.add_argument("--inputs", required=True, help=".npz of arrays by input name")
-    parser.add_argument("--outputs", help="write the first call's answers to this .npz")
+    parser.add_argument("--outputs", help="write the first call's outputs to this .npz")
     parser.add_argument("--warmup", type=int, default=10)
     parser.add_argument("--runs", type=int, default=100, help="timed calls")
     parser.add_argument("--seconds", type=float, help="time calls for so long, instead of --runs")

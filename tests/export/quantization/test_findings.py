@@ -96,7 +96,7 @@ def confusion(pairs: list[tuple[int, int, int]]) -> Evidence:
 def test_classes_that_one_takes_are_a_collapse_and_the_class_is_named() -> None:
     (found,) = diagnose(confusion([(0, 0, 10), (1, 0, 9), (2, 0, 10), (3, 3, 11)]))
     assert (found.rule, found.node) == ("collapsed_classes", "class cat")
-    assert found.cost.startswith("29 of 40 samples are classified so by the integers, 10 in float")
+    assert found.cost.startswith("29 of 40 samples get this class when quantized, 10 in float")
     assert "19 change their class, 4.0 classes in effect become 1.8" in found.cost
     assert "--auto-precision" in found.cure
 
@@ -128,7 +128,7 @@ def test_weights_of_one_scale_whose_channels_spread_are_found_with_their_ratio()
     uneven = layer(peaks=SPREAD)
     (found,) = diagnose(evidence(own=uneven, weight_scales="per-tensor"))
     assert (found.rule, found.node) == ("uneven_weights", "body")
-    assert "spread 1 : 1,000, one scale leaves 4 of 8 channels" in found.cost
+    assert "differ 1 : 1,000, one scale leaves 4 of 8 channels" in found.cost
     assert "--weight-scales per-channel" in found.cure
 
 
@@ -226,7 +226,7 @@ def test_an_error_that_corrected_biases_would_take_away_is_found_at_the_layer_sh
 ):
     (found,) = diagnose(biased(100.0, 1.0, 0.8, 0.2))
     assert (found.rule, found.node) == ("biased_error", "body")
-    assert "60% of the error of the answers, whose SQNR is 20.0 dB" in found.cost
+    assert "60% of the error of the outputs, whose SQNR is 20.0 dB" in found.cost
     assert found.cost.endswith("leave 21.0, with corrected biases 27.0")
     assert "--correct-bias" in found.cure
 

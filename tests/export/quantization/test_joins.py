@@ -109,7 +109,7 @@ def test_weights_alone_leave_every_join_as_it_is() -> None:
 def test_quantized_outputs_of_different_sizes_are_refused_with_the_fix() -> None:
     with pytest.raises(UsageError, match="'c' joins parts whose ranges differ 1 : 5,333") as error:
         check_quantized_io(DETECTOR, {}, RANGES)
-    assert "an output of its own" in error.value.hint
+    assert "a separate output" in error.value.hint
     graph = Graph(DETECTOR.operators[:2], ("flat",), ("x",))
     with pytest.raises(UsageError, match="channels of 'flat' differ"):
         check_quantized_io(graph, {}, RANGES, ["flat"])

@@ -108,7 +108,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     made.save(tmp_path / "plan.json")
     assert plan.load(tmp_path / "plan.json") == made
     assert made.lines()[0] == (
-        "w8a8-static tflite: 2 of 5 operations in integers, "
+        "w8a8-static tflite: 2 of 5 operations quantized, "
         "ranges by mse of 12 samples (the training part of circor)"
     )
 

@@ -200,7 +200,7 @@ def guarded(path: Path, epsilon: float, after: str = "Log") -> Path:
 def test_a_small_epsilon_before_a_logarithm_is_found(tmp_path: Path) -> None:
     (finding,) = of_rule("small_epsilons", guarded(tmp_path / "m.onnx", 1e-10))
     assert finding.node == "a"
-    assert finding.cost.startswith("1e-10 is lost beside values near 1")
+    assert finding.cost.startswith("1e-10 is lost next to values near 1")
 
 
 def test_a_small_epsilon_in_tflite_is_found(tmp_path: Path) -> None:

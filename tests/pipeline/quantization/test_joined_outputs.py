@@ -91,7 +91,7 @@ def test_rows_that_lost_their_parts_do_not_pass() -> None:
     row = StageParity("litert", "sample", "output", "pass", "int8", 0.1, 0.2, part="4-6 of axis 1")
     check_parts([row], [row])
     check_parts([row], [replace(row, part="")])  # a bundle that was written before there were parts
-    with pytest.raises(ValidationError, match="does not tell the parts of 1 rows"):
+    with pytest.raises(ValidationError, match="lacks the parts of 1 rows"):
         check_parts([replace(row, part="")], [row])
 
 

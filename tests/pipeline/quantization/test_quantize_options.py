@@ -95,7 +95,11 @@ def test_an_option_that_cannot_be_meant_is_refused_before_any_work(
         ('precision = "fp32"\nranges = "mse"', {}, "`ranges` is for quantized precisions"),
         ("equalize = true", {}, "`equalize` is for quantized precisions"),
         ('precision = "w8"\nranges = "mse"', {}, "w8 leaves activations in float32"),
-        ('precision = "w8a8-static"\nio = "int8"', {"precision": "fp16"}, "fp16 has no integers"),
+        (
+            'precision = "w8a8-static"\nio = "int8"',
+            {"precision": "fp16"},
+            "fp16 is not quantized to integers",
+        ),
     ],
 )
 def test_a_recipes_setting_is_refused_like_the_option_unless_it_is_taken_back(

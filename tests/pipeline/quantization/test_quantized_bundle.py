@@ -259,7 +259,7 @@ def test_a_file_that_integers_hardly_make_smaller_is_said(tmp_path: Path) -> Non
     after.write_bytes(bytes(930))
     told = size_line(before, after, "w8a8-static")
     assert told.startswith("net.onnx takes 93% of the float32 file")
-    assert told.endswith("tinyml bench says whether it is faster")
+    assert told.endswith("tinyml bench shows whether it is faster")
     assert size_line(before, after, "w8").endswith("it computes in float32, no faster")
     after.write_bytes(bytes(300))
     assert size_line(before, after, "w8") == ""

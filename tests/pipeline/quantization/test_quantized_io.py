@@ -83,7 +83,7 @@ def test_the_softmax_of_integers_is_not_delegated_and_the_bundle_says_so(made: B
     taken = made.facts["delegation"]["build-w8a8-static.tflite"]
     (left,) = taken["undelegated"]
     assert (left["op"], taken["nodes"] - taken["delegated"]) == ("SOFTMAX", 1)
-    assert "leave --io at float" in left["cure"]
+    assert "omit --io int8" in left["cure"]
     rules = [found["cost"] for found in made.facts["lint"]["build-w8a8-static.tflite"]]
     assert any("SOFTMAX of int8" in cost for cost in rules)
 
@@ -162,8 +162,8 @@ def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"precision": "fp32"}, "fp32 has no integers"),
-        ({"precision": "fp16"}, "fp16 has no integers"),
+        ({"precision": "fp32"}, "fp32 is not quantized"),
+        ({"precision": "fp16"}, "fp16 is not quantized to integers"),
         ({"precision": "w8-dynamic"}, "finds its ranges at each call"),
         ({"precision": "w8a16"}, "have 16 bits"),
         ({"io": "int4"}, "unknown value 'int4' of `io`"),

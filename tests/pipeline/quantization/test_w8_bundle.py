@@ -60,7 +60,7 @@ def test_a_users_network_needs_no_calibration(user: Path) -> None:
         line = f"w8 {model.format}: 3 weights in int8, every activation in float32"
         assert line in told
         assert model.note.startswith("smaller, not faster: ")
-        card = f"- {model.path}: only weights are integers, every operation computes in float32"
+        card = f"- {model.path}: only weights are quantized, every operation computes in float32"
         assert card in model_card(made)
     assert not any("calibrat" in line for line in told)
     rows = [row for row in made.parity.stages if row.policy == "w8"]

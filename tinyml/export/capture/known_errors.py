@@ -22,7 +22,8 @@ KNOWN_ERRORS: tuple[tuple[str, str, str], ...] = (
     (
         "data-dependent branch",
         r"GuardOnDataDependent|data-dependent|control flow|torch\.cond|UserError: .*bool|to bool",
-        "compute both sides and choose with torch.where: a branch on a tensor's value is no graph",
+        "compute both sides and choose with torch.where: a branch on a tensor's value cannot be "
+        "exported",
     ),
     (
         "dynamic shapes",
@@ -32,7 +33,7 @@ KNOWN_ERRORS: tuple[tuple[str, str, str], ...] = (
     (
         "buffer mutation",
         r"changes its buffer|mutat|in-place|buffers_to_mutate",
-        "make the state an input and an output, and name the pair: --state IN=OUT",
+        "make the state an input and an output, and name the pair: `states=IN=OUT`",
     ),
     (
         "float64",

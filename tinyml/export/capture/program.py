@@ -159,7 +159,8 @@ def _check_output(name: str, shape: tuple[int, ...], dtype: str, value: Tensor) 
     got = (str(value.dtype).removeprefix("torch."), tuple(value.shape))
     if got != (dtype, shape):
         raise ExportError(
-            f"output '{name}' is {got[0]}{list(got[1])}, its signature says {dtype}{list(shape)}"
+            f"output '{name}' is {got[0]}{list(got[1])}, "
+            f"its signature declares {dtype}{list(shape)}"
         )
 
 

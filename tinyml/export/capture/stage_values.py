@@ -82,7 +82,7 @@ def _recorder(name: str, calls: Counter[str], seen: dict[str, Any]) -> Any:
 
 def _one(stage: str, seen: dict[str, Any]) -> Array:
     if stage not in seen:
-        raise ExportError(f"stage '{stage}' is no submodule that is called")
+        raise ExportError(f"stage '{stage}' is not a submodule that is called")
     value = seen[stage]
     if isinstance(value, str):
         raise ExportError(

@@ -32,7 +32,7 @@ BY_VALUE = (
 PROBABILITIES = ("SOFTMAX", "LOGISTIC", "Softmax", "Sigmoid")
 AT_THE_END = "probabilities: a threshold needs more than 256 levels"
 MOVES_THEM = "moves probabilities to an output"
-JOINS_OUTPUT = "joins the parts of an output: each keeps a scale of its own"
+JOINS_OUTPUT = "joins the parts of an output: each keeps its own scale"
 OF_ORDERS = "its channels differ by orders of magnitude: one scale would lose the small ones"
 
 

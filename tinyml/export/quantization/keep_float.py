@@ -89,7 +89,7 @@ def check_quantized_io(
             if operator.name in kept:
                 raise UsageError(
                     f"`io=int8`: '{name}' stays in float32, next to it {operator.op} "
-                    f"'{operator.name}' does ({kept[operator.name]})",
+                    f"'{operator.name}' ({kept[operator.name]})",
                     hint="choose `io=float`",
                 )
 
@@ -113,7 +113,7 @@ def _check_one_scale(
     if bad:
         raise UsageError(
             f"`io=int8`: {bad[0]}: one scale would lose the small ones",
-            hint="return each part as an output of its own, or omit `io=int8`",
+            hint="return each part as a separate output, or omit `io=int8`",
         )
 
 

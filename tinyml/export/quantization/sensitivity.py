@@ -30,7 +30,7 @@ def layers(
 def lines(found: SensitivityAnalysis, shown: int = 8) -> list[str]:
     """For a person: the ranking, beside what all layers together come to."""
     together = decibels(found.whole_db)
-    text = [f"all layers in integers: {together}; one at a time, the most sensitive first:"]
+    text = [f"all layers quantized: {together}; one at a time, the most sensitive first:"]
     for layer in ranked(found)[:shown]:
         alone, rest = decibels(layer.alone_db), decibels(layer.without_db)
         text.append(f"  {layer.layer}: alone {alone}; all the others without it {rest}")

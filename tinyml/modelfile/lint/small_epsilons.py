@@ -33,7 +33,7 @@ def small_epsilons(graph: Graph, target: Target | None) -> Iterator[Finding]:
             yield Finding(
                 "small_epsilons",
                 operator.label,
-                f"{epsilon:.3g} is lost beside values near 1, and is 0 in float16: "
+                f"{epsilon:.3g} is lost next to values near 1, and is 0 in float16: "
                 "a logarithm or division by zero on silence",
                 CURE,
             )

@@ -67,7 +67,7 @@ def _opened(path: Path) -> BinaryIO:
         return io.BytesIO(content[: start - 4] + size + content[start:])
     if promised > there:
         raise DataError(
-            f"{path} is truncated: its header promises {promised - there} bytes more",
+            f"{path} is truncated: its header declares {promised - there} bytes more",
             hint="record or copy it again",
         )
     return io.BytesIO(content)

@@ -17,8 +17,16 @@ from tinyml.core.errors import DataError, machine_errors
 from tinyml.core.files import sha256
 from tinyml.core.spec import Options
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Made, Report, cached_set
-from tinyml.models.data.image_files import TEST, TRAIN, Files, ImageFile, limits, located, made
+from tinyml.models.data.image_cache import Report, UncachedSet, cached_set
+from tinyml.models.data.image_files import (
+    TEST,
+    TRAIN,
+    Files,
+    ImageFile,
+    decoded_set,
+    limits,
+    located,
+)
 from tinyml.models.data.image_folder import OPTIONS, load_folder
 from tinyml.models.data.images import ImageSet
 from tinyml.models.data.options import check_options
@@ -56,8 +64,10 @@ def load(
     )
 
 
-def _from_archive(path: Path, shape: tuple[int, int], limit: tuple[int, int], seed: int) -> Made:
-    return made(read_archive(path), str(path), shape, limit, seed)
+def _from_archive(
+    path: Path, shape: tuple[int, int], limit: tuple[int, int], seed: int
+) -> UncachedSet:
+    return decoded_set(read_archive(path), str(path), shape, limit, seed)
 
 
 def _read_to_the_end(unpacked: gzip.GzipFile) -> None:
@@ -78,7 +88,7 @@ def read_archive(path: Path) -> Files:
                 stream = archive.extractfile(member) if member.isfile() else None
                 if name is None or stream is None:
                     raise DataError(
-                        f"{path}: '{member.name}' is no train|test/<class>/<name>.jpg", hint=HINT
+                        f"{path}: '{member.name}' is not train|test/<class>/<name>.jpg", hint=HINT
                     )
                 part, label, file = name.groups()
                 found[part].setdefault(label, {})[file] = stream.read()
@@ -87,7 +97,7 @@ def read_archive(path: Path) -> Files:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(
-            f"{path} is cut or is no .tar.gz: {error}", hint="copy or download it again"
+            f"{path} is truncated or not a .tar.gz file: {error}", hint="copy or download it again"
         ) from error
     return {
         part: {

@@ -156,7 +156,7 @@ def _audio_files(folder: Path, patients: Mapping[str, _Patient]) -> list[Path]:
     )
     if strangers:
         raise DataError(
-            f"{found[strangers[0]]} is no <patient>_<location> of {TABLE}",
+            f"{found[strangers[0]]} is not a <patient>_<location> of {TABLE}",
             hint="is the copy whole?",
         )
     return [found[stem] for stem in sorted(found)]

@@ -48,7 +48,7 @@ def opened(content: bytes, name: str) -> Image:
             return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         # Pillow's own words name an object's address where it knows nothing of the file.
-        what = "is no jpg, png or bmp" if "identify" in str(error) else f"is broken: {error}"
+        what = "is not a jpg, png or bmp" if "identify" in str(error) else f"is broken: {error}"
         raise DataError(f"{name} {what}", hint="replace it, or take it out") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name} is too large: {error}", hint="scale it down") from error

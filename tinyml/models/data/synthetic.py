@@ -252,5 +252,5 @@ ENTRY = DataSetEntry(
     kind="recordings",
     load=load,
     generated=True,
-    caveat="a demonstration set of generated sounds: these figures say nothing of patients",
+    caveat="a demonstration set of generated sounds: these figures do not apply to patients",
 )

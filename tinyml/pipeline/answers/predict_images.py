@@ -66,7 +66,7 @@ def _read_array(file: Path, processor: ImageProcessor) -> Bytes:
             loaded = np.load(stream, allow_pickle=False)
             found = [loaded] if isinstance(loaded, np.ndarray) else list(loaded.values())
     except UNREADABLE as error:
-        raise DataError(f"{file} is no array that can be read") from error
+        raise DataError(f"{file} is not a readable array") from error
     if len(found) != 1 or found[0].shape != shape or found[0].dtype != np.uint8:
         what = ", ".join(f"{array.dtype}{list(array.shape)}" for array in found) or "nothing"
         raise DataError(f"{file} holds {what}, the model takes one uint8{list(shape)}")

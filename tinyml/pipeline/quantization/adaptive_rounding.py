@@ -21,7 +21,7 @@ from tinyml.pipeline.quantization.quantize import weight_scales
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
 
-NOTHING = "no weight was adapted: there is no convolution or linear layer that becomes integers"
+NOTHING = "no weight was adapted: there is no convolution or linear layer to quantize"
 
 
 def adapt(

@@ -11,14 +11,13 @@ from typing import Any
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import OFF, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, OFF, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
-from tinyml.export.quantization.weight_rounding import ADAPTIVE
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.formats import format_of
@@ -126,7 +125,7 @@ def write_quantized(
             return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
-        keep[more] = f"its integers alone cost most of what was left ({settings.max_drop_points:g})"
+        keep[more] = f"quantizing it alone adds the most noise ({settings.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
 

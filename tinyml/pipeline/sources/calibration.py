@@ -81,7 +81,7 @@ def check_has_data(saved: Checkpoint) -> None:
     """`UsageError` for a checkpoint that does not name the data that it was trained on."""
     if not saved.facts:
         raise UsageError(
-            "integers need calibration, and these weights come without a data set",
+            "quantization needs calibration data, and these weights come without a data set",
             hint="give inputs with `calibration=samples.npz`",
         )
 

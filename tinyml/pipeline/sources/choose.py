@@ -39,7 +39,7 @@ def source_of(job: ExportJob, check: Check = lambda *_: None) -> tuple[Source, E
         return _factory(job, check)
     if path.suffix == ".py":
         raise UsageError(
-            f"'{job.model}' does not say what makes the model", hint=f"give {path}:FACTORY"
+            f"'{job.model}' names no function that makes the model", hint=f"give {path}:FACTORY"
         )
     return _checkpoint(job, path, check) if path.exists() else _named(job, check)
 

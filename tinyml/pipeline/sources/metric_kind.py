@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from tinyml.core.errors import InputError, UsageError
 
-HINT = "say which is better: `metric_direction=lower`, or higher"
+HINT = "set which is better: `metric_direction=lower`, or higher"
 # Of a function's name in words; those of the first are found inside of words too.
 LOSS_PARTS = ("loss", "error", "perplexity", "distance", "divergence", "deviation")
 LOSS_WORDS = (

@@ -36,7 +36,7 @@ from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 
 REAL_CASES = 4
-NOTE = "nobody measured accuracy: no validation data was given"
+NOTE = "accuracy was not measured: no validation data was given"
 
 
 @dataclass(slots=True)

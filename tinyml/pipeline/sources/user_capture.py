@@ -108,7 +108,7 @@ def _refuse_passed_through(captured: Captured) -> None:
             other = holders.get(node, node)
             raise ExportError(
                 f"output '{output}' is '{other}' unchanged: one tensor has one name in a file",
-                hint="leave it out",
+                hint="do not return it",
             )
         holders[node] = output
 
@@ -167,11 +167,11 @@ class _Judged:
         if case == SAMPLE_CASE:
             check_outputs("PyTorch on the sample", outputs)
         if not all(is_finite(value) for value in outputs.values()):
-            self.left_out[case] = "PyTorch's own answer is not finite"
+            self.left_out[case] = "PyTorch's own output is not finite"
             return None
         noise = self._noise(given, inside | _prefixed(outputs))
         if case != SAMPLE_CASE and any(name in noise for name in _prefixed(outputs)):
-            self.left_out[case] = "PyTorch's own answer is rounding noise"
+            self.left_out[case] = "PyTorch's own output is rounding noise"
             return None
         lost = [name for name in inside if name in noise]
         self.left_out |= {f"{case}, {name}": "rounding noise in PyTorch" for name in lost}

@@ -24,7 +24,7 @@ from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.sources.user_code import check_code
 
-NOTE = "nobody measured accuracy: parity was judged on the sample and on generated inputs"
+NOTE = "accuracy was not measured: parity was judged on the sample and on generated inputs"
 SAMPLE, DATA = "sample.npz", "data.npz"
 
 
@@ -181,7 +181,7 @@ def _subject(name: str, asked: Asked, work: Path, run: RunChild) -> Subject:
     path = work / capture.FACTS
     if not path.is_file():
         raise ExportError(
-            f"{name}: the child ended without an answer and without an error",
+            f"{name}: the child process ended without a result and without an error",
             hint="the user's code must not end its process (os._exit)",
         )
     captured = json.loads(path.read_text(encoding="utf-8"))

@@ -34,8 +34,8 @@ CURES = {
 }
 # Taken as floats, left as integers.
 FLOAT_ONLY = {
-    "SOFTMAX": "leave --io at float: the last softmax then stays in float32, which is taken",
-    "AVERAGE_POOL_2D": "take the mean over both axes, which is taken as integers too, or keep the "
+    "SOFTMAX": "omit --io int8: the last softmax then stays in float32, which XNNPACK supports",
+    "AVERAGE_POOL_2D": "use the mean over both axes, which XNNPACK supports in int8, or keep the "
     "stage in float32 with --keep-float",
 }
 CURE = "replace it by operators of the delegate's list, or move it to an end of the network"

@@ -98,13 +98,13 @@ def _convolution(node: Node) -> Verdict:
     entry = (window.kernel, window.stride, window.dilation, window.groups, window.channels)
     if entry == ((3, 3), (2, 2), (1, 1), 1, 3) and window.padding == (1, 1, 1, 1):
         return Verdict(frozenset({ENTRY}))
-    needed = "the entry: 3x3, stride 2, padding 1 on all sides, 3 channels; inside: 1x1"
+    needed = "first layer: 3x3, stride 2, padding 1 on all sides, 3 channels; others: 1x1"
     if window.padding == SAME_AT_STRIDE:
         cure = "pad explicitly by 1 on all sides before it, and convolve VALID"
     elif window.channels == 1:
         cure = "give the image three times, as 3 channels"
     else:
-        cure = "make it the entry, or a depthwise and a 1x1 convolution"
+        cure = "make it the first layer, or a depthwise and a 1x1 convolution"
     return _no(node, "convolution", shown, needed, cure)
 
 

@@ -38,7 +38,7 @@ def biased_error(evidence: Evidence) -> Iterator[Finding]:
     )
     cost = (
         f"rounding weights shifts the means of layers, this one's most: {min(share, 1.0):.0%} of "
-        f"the error of the answers, whose SQNR is {was} dB; rounded weights alone leave {alone}, "
+        f"the error of the outputs, whose SQNR is {was} dB; rounded weights alone leave {alone}, "
         f"with corrected biases {then}"
     )
     yield Finding("biased_error", _most_shifted(evidence, found), cost, CURE)

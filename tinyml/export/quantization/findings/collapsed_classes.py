@@ -31,7 +31,7 @@ def collapsed_classes(evidence: Evidence) -> Iterator[Finding]:
         return
     taker = int(np.argmax(after))
     cost = (
-        f"{after[taker]} of {found.samples} samples are classified so by the integers, "
+        f"{after[taker]} of {found.samples} samples get this class when quantized, "
         f"{before[taker]} in float; {found.moved} change their class, "
         f"{effective(before):.1f} classes in effect become {effective(after):.1f}"
     )

@@ -18,7 +18,7 @@ LEVELS = 127
 LOST_STEPS = 2.0
 CURE = (
     "give each channel its scale: --weight-scales per-channel (ONNX's w8-dynamic cannot), or "
-    "even them out: --equalize"
+    "equalize them: --equalize"
 )
 
 
@@ -33,6 +33,6 @@ def uneven_weights(evidence: Evidence) -> Iterator[Finding]:
         if lost:
             found.append((own.max() / own.min(), layer.name, lost, len(own)))
     for ratio, name, lost, count in sorted(found, reverse=True):
-        cost = f"its channels' largest weights spread 1 : {ratio:,.0f}, one scale leaves {lost} "
+        cost = f"its channels' largest weights differ 1 : {ratio:,.0f}, one scale leaves {lost} "
         cost += f"of {count} channels three levels or fewer"
         yield Finding("uneven_weights", name, cost, CURE)

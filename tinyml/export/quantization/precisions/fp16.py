@@ -19,6 +19,6 @@ FP16 = Precision(
         "tflite": "smaller, not faster: FunnelNet takes 1.00 of fp32's time in LiteRT 2.3 on "
         "x86-64, which casts the weights once, when it loads (benchmarks/precisions.py)",
     },
-    float_io="fp16 has no integers",
+    float_io="fp16 is not quantized to integers",
     fixed_biases="its weights are not rounded to integers",
 )

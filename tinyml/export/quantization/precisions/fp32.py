@@ -10,6 +10,6 @@ FP32 = Precision(
     weights="float32",
     activations="float32",
     quantizers={"onnx": {}, "tflite": {}},
-    float_io="fp32 has no integers",
+    float_io="fp32 is not quantized",
     fixed_biases="its weights are not rounded",
 )

@@ -13,6 +13,6 @@ from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 QAT_W8A8 = replace(
     W8A8_STATIC,
     name="qat-w8a8",
-    fixed_biases="its biases were trained beside rounded weights",
+    fixed_biases="its biases were trained together with rounded weights",
     quantization_aware=True,
 )
