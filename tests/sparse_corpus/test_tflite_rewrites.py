@@ -1,4 +1,4 @@
-"""What lets XNNPACK's sparse path engage in a file: fires, refuses, twice is once, numbers hold."""
+"""What lets XNNPACK use sparse kernels in a file: fires, refuses, twice is once, numbers hold."""
 
 from __future__ import annotations
 
