@@ -1,4 +1,7 @@
-"""Rewrites of the flatbuffer's objects, in the order applied. Each returns how often it fired."""
+"""Rewrites of the flatbuffer's objects, in the order applied. Each returns how often it fired.
+
+``FIRES_IN`` of a rewrite's module names the network of the tests in which it must fire.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,6 @@ REWRITES: dict[str, Callable[[Any], int]] = {
     "drop_unused": drop_unused,
     "share_buffers": share_buffers,
 }
-
-# What fp16 asks for.
-ON_REQUEST = ("cast_weights_to_float16",)
 
 # Left out by ``--sparse off``: the storage, and what lets a runtime compute with it.
 SPARSE = ("store_sparse", "pad_explicitly", "average_by_mean", "average_by_depthwise")
