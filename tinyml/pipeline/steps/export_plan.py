@@ -102,7 +102,7 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
         check_requirement(chosen.formats)
     if traits.quantization_aware and not _is_trained_rounded(source):
         raise UsageError(
-            f"{traits.name} is for weights that were trained in eight bits, and these were not",
+            f"{traits.name} needs weights from quantization-aware fine-tuning, and these are not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
