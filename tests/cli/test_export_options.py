@@ -26,7 +26,15 @@ from tinyml.core.errors import RecipeError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import RANGES, ExportSettings
 from tinyml.core.registry import FORMATS, PRECISIONS
-from tinyml.core.settings import check, complete, flag_of, from_table, setting, settings_of
+from tinyml.core.settings import (
+    check,
+    complete,
+    flag_of,
+    from_table,
+    setting,
+    settings_of,
+    to_table,
+)
 from tinyml.export.quantization.ranges import METHODS
 from tinyml.pipeline.build import build_bundle
 
@@ -60,7 +68,11 @@ def invoke(*arguments: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_recipe_command_line_and_function_take_the_same_names() -> None:
-    assert {own.name for own in fields(recipe.Recipe("r", "m").export)} == NAMES
+    of_recipe = recipe.Recipe("r", "m", export=complete(ExportSettings())).export
+    assert {own.name for own in fields(of_recipe)} == NAMES
+    table = to_table(of_recipe)
+    assert set(table) == NAMES - {"metric_direction", "metric_tolerance", "memory_mb"}
+    assert from_table(ExportSettings, table, str) == of_recipe
     of_command = set(inspect.signature(export.command).parameters)
     of_call = set(settings_of(ExportJob)) | {"model", "as_json"}
     assert of_command == NAMES | {OFF + name for name in NAMES} | of_call

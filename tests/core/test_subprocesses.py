@@ -101,7 +101,7 @@ def test_a_child_that_hangs_is_killed_with_its_own_children(child, tmp_path: Pat
 def test_a_child_above_its_memory_limit_is_the_machines_fault(child) -> None:
     with pytest.raises(MachineError, match="out of memory: it may use 256 MB") as caught:
         child("bytearray(1 << 30)", memory_mb=256)
-    assert "--memory" in caught.value.hint
+    assert "`memory_mb`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_a_prefix_is_found_told_and_stripped(tmp_path: Path, prefix: str) -> Non
         load_weights(module, tmp_path / "w.safetensors")
     assert "7 missing (0.weight, 0.bias, 1.weight, 1.bias, ...)" in caught.value.message
     assert "8 unexpected (" in caught.value.message
-    assert caught.value.hint == f"7 of 7 names fit with --strip-prefix {prefix}"
+    assert caught.value.hint == f"7 of 7 names fit with `strip_prefix={prefix}`"
     load_weights(module, tmp_path / "w.safetensors", prefix)
     assert same(module, weights)
 
@@ -58,7 +58,7 @@ def test_weights_inside_a_training_state_are_found(tmp_path: Path) -> None:
     torch.save(held, tmp_path / "w.pt")
     with pytest.raises(CheckpointError) as caught:
         load_weights(module, tmp_path / "w.pt")
-    assert caught.value.hint.endswith("--strip-prefix model.")
+    assert caught.value.hint.endswith("`strip_prefix=model.`")
     load_weights(module, tmp_path / "w.pt", "model.")
     assert same(module, weights)
 

@@ -46,7 +46,7 @@ def test_frontiers_behind_the_first_are_added_up_to_a_fifth_of_the_points() -> N
     assert frontier(points) == points[:4]
 
 
-def test_known_curves_are_found_again_and_the_band_covers_held_out_points() -> None:
+def test_known_curves_are_found_again_and_the_band_covers_points_outside_of_the_fit() -> None:
     curves = fit(measured(40, seed=0))
     assert len(curves.frontier) == 40
     for x in np.linspace(-3.8, -0.2, 15):
@@ -54,11 +54,11 @@ def test_known_curves_are_found_again_and_the_band_covers_held_out_points() -> N
         assert curves.resolution(ratio) == pytest.approx(PUBLISHED.resolution(ratio), abs=0.025)
         assert curves.depth(ratio) == pytest.approx(PUBLISHED.depth(ratio), abs=0.05)
     # 95% of 40 points: fewer than 34 inside has a chance below 1%.
-    for found in curves.held_out.values():
+    for found in curves.out_of_fold.values():
         assert found.points == 40
         assert 34 <= found.inside <= 40
-    assert curves.held_out["r"].rms == pytest.approx(NOISE_R, rel=0.4)
-    assert curves.held_out["d"].rms == pytest.approx(NOISE_D, rel=0.4)
+    assert curves.out_of_fold["r"].rms == pytest.approx(NOISE_R, rel=0.4)
+    assert curves.out_of_fold["d"].rms == pytest.approx(NOISE_D, rel=0.4)
 
 
 def test_the_band_covers_new_points_as_often_as_it_says() -> None:

@@ -15,7 +15,9 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.worker import Worker
 from tinyml.export.capture.program import capture
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline import export
 from tinyml.pipeline.steps import write_files
 
@@ -39,7 +41,7 @@ class Net(nn.Module):
 
 def convert(plan: Any) -> None:
     """The network to the plan's formats, in a scratch folder as export has it."""
-    with export._scratch() as work:
+    with export._scratch() as work, plan.worker:
         capture(Net().eval(), SIGNATURE).save(work)
         write_files.write_files(plan, work, work, lambda _: None)
 
@@ -53,7 +55,8 @@ def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
         source=SimpleNamespace(name="net"),
         formats=("tflite",),
         precision="fp32",
-        quantize=None,
+        traits=find_precision("fp32"),
+        worker=Worker(machine_memory_mb()),
         settings=complete(ExportSettings(timeout_s=240.0)),
         memory_mb=machine_memory_mb(),
     )

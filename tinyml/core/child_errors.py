@@ -43,7 +43,7 @@ def out_of_memory(memory_mb: int) -> DiedError:
     return DiedError(
         f"ran out of memory: it may use {memory_mb:,} MB",
         MachineError,
-        "--memory gives it more; a smaller sample needs less",
+        "`memory_mb` gives it more; a smaller sample needs less",
     )
 
 

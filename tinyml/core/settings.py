@@ -45,7 +45,7 @@ class Setting:
 
     help       one or two sentences, without the values and the default, which are added
     default    what stands where nothing is set
-    values     the only texts that are allowed; empty: any
+    values     the only texts that are allowed, such as a table of the registry; empty: any
     minimum    of a number
     panel      heading that it stands under in the help text; empty: among the common ones
     flag       of the command line, where it is not ``--`` and the name

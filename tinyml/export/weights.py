@@ -139,7 +139,7 @@ def _cure(wanted: Mapping[str, tuple[int, ...]], found: Tensors) -> str:
     best = max(_prefixes(wanted, found), key=lambda p: (p[1], -len(p[0])), default=("", 0))
     plain = sum(name in wanted for name in found)
     if best[1] > plain:
-        return f"{best[1]} of {len(wanted)} names fit with --strip-prefix {best[0]}"
+        return f"{best[1]} of {len(wanted)} names fit with `strip_prefix={best[0]}`"
     outer = max(_prefixes(found, wanted), key=lambda p: (p[1], -len(p[0])), default=("", 0))
     if outer[1] > plain:
         return f"the module's own names start with '{outer[0]}': let the factory return that part"

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyml.core.errors import InputError
-from tinyml.modelfile.verify_flatbuffer import UnsoundError
 
 KINDS = {".onnx": "ONNX", ".tflite": "TFLite"}
 # What the generated reader raises on bytes that are not what the schema says.
@@ -22,6 +21,10 @@ BROKEN = (
     AttributeError,
     OverflowError,
 )
+
+
+class BrokenFileError(Exception):
+    """What is wrong with a file, for `reading` to name it."""
 
 
 def check_file(path: Path) -> None:
@@ -40,7 +43,7 @@ def reading(path: Path) -> Iterator[None]:
     kind = KINDS.get(path.suffix, "model")
     try:
         yield
-    except UnsoundError as error:
+    except BrokenFileError as error:
         raise InputError(
             f"{path} is not a whole {kind} file: {error}",
             hint="it may be truncated or made up: copy or export it again",

@@ -48,9 +48,14 @@ def infer(path: Path, model: Any) -> Any:
         return _with_shapes(model)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is not a valid ONNX model: {reason}") from error
+        raise InputError(
+            f"{path} is not a valid ONNX model: {reason}", hint="export it again"
+        ) from error
     except MemoryError as error:
-        raise InputError(f"{path}: onnx's shape inference asks for too much memory") from error
+        raise InputError(
+            f"{path}: onnx's shape inference asks for too much memory",
+            hint="the file may be broken or made up: export it again",
+        ) from error
 
 
 def _with_shapes(model: Any) -> Any:

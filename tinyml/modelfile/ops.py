@@ -17,9 +17,6 @@ CONVOLUTION, DEPTHWISE, TRANSPOSED, MATRIX, LOOKUP = (
     *("convolution", "depthwise convolution", "transposed convolution"),
     *("matrix product", "lookup"),
 )
-# numpy has 64; a product over more sizes than that is not a shape.
-LARGEST_RANK = 64
-
 # A size that is not fixed is its name or ``?``.
 Shape = tuple[int | str, ...]
 Macs = Callable[[Mapping[str, Any], Sequence[Shape | None], Shape | None], int | None]
@@ -55,10 +52,8 @@ class Product:
 
 
 def elements(shape: Sequence[int | str] | None) -> int | None:
-    """Number of elements; ``None`` when a size is not fixed, or they are too many for a shape."""
-    if shape is None or len(shape) > LARGEST_RANK:
-        return None
-    if any(not isinstance(size, int) or size < 0 for size in shape):
+    """Number of elements; ``None`` when a size is not fixed."""
+    if shape is None or any(not isinstance(size, int) or size < 0 for size in shape):
         return None
     return math.prod(int(size) for size in shape)
 

@@ -1,8 +1,8 @@
 """Weights that a .tflite file stores without their zeros, whoever wrote them.
 
 ``SparsityParameters`` of TFLite's schema: the dimensions in the order stored, the blocked
-ones last, each either dense or compressed as segments and indices. Everything is checked
-before anything is allocated: a file's own counts bound the work.
+ones last, each either dense or compressed as segments and indices. All is checked before the
+tensor is laid out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 
 from tinyml.core.errors import InputError
 from tinyml.core.spec import Array
-from tinyml.modelfile.limits import LARGEST_ELEMENTS, LARGEST_SPARSE
 from tinyml.modelfile.tflite_file import import_schema, indices, read_tflite, text
 
 
@@ -57,18 +56,7 @@ class _Level:
 def read_sparse(path: Path) -> tuple[SparseTensor, ...]:
     """What ``path`` stores sparse, in the file's order; `InputError` where it is not sound."""
     model = read_tflite(path)
-    check_sum(path, model)
     return tuple(describe(path, model, tensor) for tensor in sparse_tensors(model))
-
-
-def check_sum(path: Path, model: Any) -> None:
-    """Raise `InputError` where all that is stored sparse is more than can be laid out."""
-    total = sum(math.prod(indices(tensor.shape)) for tensor in sparse_tensors(model))
-    if total > LARGEST_SPARSE:
-        raise InputError(
-            f"{path} stores sparse what has {total:,} values with its zeros: more than "
-            f"{LARGEST_SPARSE:,} is not read"
-        )
 
 
 def sparse_tensors(model: Any) -> Iterator[Any]:
@@ -131,7 +119,7 @@ def _checked(path: Path, tensor: Any) -> tuple[tuple[int, ...], tuple[int, ...],
     shape, order = tuple(indices(tensor.shape)), indices(told.traversalOrder)
     blocked, metadata = indices(told.blockMap), list(told.dimMetadata or ())
     rank = len(shape)
-    if min(shape, default=0) < 1 or math.prod(shape) > LARGEST_ELEMENTS:
+    if min(shape, default=0) < 1:
         raise _unsound(path, tensor, f"its shape is {shape}")
     if len(metadata) != len(order) or sorted(order) != list(range(rank + len(blocked))):
         raise _unsound(path, tensor, f"the order {order} does not name each dimension once")
@@ -150,8 +138,6 @@ def _checked(path: Path, tensor: Any) -> tuple[tuple[int, ...], tuple[int, ...],
     for level, dimension in enumerate(order):
         made = _level(path, tensor, metadata[level], sizes[dimension], parents)
         parents = parents * made.size if made.indices is None else len(made.indices)
-        if parents > LARGEST_ELEMENTS:
-            raise _unsound(path, tensor, f"it describes {parents:,} values")
         levels.append(made)
     return shape, tuple(block), levels
 

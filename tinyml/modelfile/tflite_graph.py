@@ -15,7 +15,7 @@ from tinyml.modelfile.broken_file import reading
 from tinyml.modelfile.graph import BITS, Graph, Operator, Tensor
 from tinyml.modelfile.ops import WEIGHTED
 from tinyml.modelfile.read import Contents, TensorSummary
-from tinyml.modelfile.sparse_storage import check_sum, dense, index_bytes
+from tinyml.modelfile.sparse_storage import dense, index_bytes
 from tinyml.modelfile.tflite_file import dtype_of, indices, operator_name, read_tflite, text
 
 # Types that numpy has no view for: such constants stay the bytes that they are.
@@ -47,7 +47,6 @@ def read_tflite_graph(path: Path) -> Graph:
     """The main graph of ``path``."""
     with reading(path):
         model = read_tflite(path)
-        check_sum(path, model)
         return graph_of_tflite(model, path)
 
 

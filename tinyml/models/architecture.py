@@ -26,7 +26,7 @@ def one_of(default: Any, *choices: Any) -> Any:
     return dataclasses.field(default=default, metadata={"choices": (default, *choices)})
 
 
-def chosen(model: str, options: Options, default: T) -> T:
+def with_options(model: str, options: Options, default: T) -> T:
     """``default`` with ``options``; `RecipeError` names the option and what it takes."""
     known = {field.name: field for field in dataclasses.fields(default)}  # type: ignore[arg-type]
     values = {}

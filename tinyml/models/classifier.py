@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tinyml.core.image_processor import IMAGENET_MEAN, IMAGENET_STD, ImageProcessor
 from tinyml.core.spec import Options, Signature, TensorSpec
-from tinyml.models.architecture import chosen, defaults
+from tinyml.models.architecture import defaults, with_options
 from tinyml.models.protocol import LayerSparsity, ModelEntry
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def image_entry(
     def configure(options: Options) -> ModelEntry:
         assert architecture is not None
         assert rebuilt is not None
-        return rebuilt(chosen(name, options, architecture))
+        return rebuilt(with_options(name, options, architecture))
 
     return ModelEntry(
         name=name,

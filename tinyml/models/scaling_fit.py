@@ -27,7 +27,6 @@ from tinyml.models.scaling import BASE_MACS, BASE_SIDE, CLASSES, tinynet_plan
 
 Floats = NDArray[np.float64]
 REQUIRED = ("resolution", "depth", "width", "accuracy")
-OPTIONAL = ("macs",)
 KEPT_SHARE = 0.2
 FEWEST = 6
 FOLDS = 5
@@ -51,8 +50,8 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """How the band did on points that the fit had not seen.
+class OutOfFold:
+    """How well the band covers points that the fit does not use.
 
     ``inside`` of ``points`` lay in the 95% band; ``rms`` is the error of the mean.
     """
@@ -82,7 +81,7 @@ class FittedCurves:
     frontier: tuple[Point, ...]
     r: Process
     d: Process
-    held_out: dict[str, HeldOut]
+    out_of_fold: dict[str, OutOfFold]
     points: int
 
     @property
@@ -186,7 +185,7 @@ def fit(points: Sequence[Point]) -> FittedCurves:
         tuple(kept),
         _process(x, targets["r"]),
         _process(x, targets["d"]),
-        {name: _held_out(x, y) for name, y in targets.items()},
+        {name: _out_of_fold(x, y) for name, y in targets.items()},
         len(points),
     )
 
@@ -208,7 +207,7 @@ def _process(x: Floats, y: Floats) -> Process:
     return Process(regressor, y)
 
 
-def _held_out(x: Floats, y: Floats) -> HeldOut:
+def _out_of_fold(x: Floats, y: Floats) -> OutOfFold:
     """Each point predicted once, by a fit to the points of the other folds."""
     errors, inside = [], 0
     for fold in range(min(FOLDS, len(x))):
@@ -217,4 +216,4 @@ def _held_out(x: Floats, y: Floats) -> HeldOut:
         error = y[out] - mean
         errors.append(error)
         inside += int((np.abs(error) <= half).sum())
-    return HeldOut(len(x), inside, float(np.sqrt(np.mean(np.concatenate(errors) ** 2))))
+    return OutOfFold(len(x), inside, float(np.sqrt(np.mean(np.concatenate(errors) ** 2))))

@@ -110,7 +110,7 @@ def _fitted(csv: Path, plot: Path, budget: Budget | None) -> dict[str, Any]:
             "frontier": [asdict(point) for point in curves.frontier],
             "lowest_macs": curves.lowest,
             "highest_macs": curves.highest,
-            "held_out": {name: asdict(found) for name, found in curves.held_out.items()},
+            "held_out": {name: asdict(found) for name, found in curves.out_of_fold.items()},
             "plot": str(plot),
         },
     }
@@ -128,7 +128,7 @@ def _draw(curves: FittedCurves, path: Path, name: str) -> None:
     panels = []
     for short, (label, process) in regressions.items():
         mean, half = process.predict(np.log2(macs / BASE_MACS))
-        caption = evidence(asdict(curves.held_out[short]))
+        caption = evidence(asdict(curves.out_of_fold[short]))
         panels.append(Curve(label, macs, mean, half, points_macs, process.values, caption))
     title = f"{name}: {len(curves.frontier)} of {curves.points} points on the frontier"
     scaling_plot(panels, path, title=title)

@@ -53,7 +53,7 @@ def main() -> None:
         print(json.dumps(fitted(), indent=4))
         return
     if asked.foreign or asked.files:
-        sys.exit(_against_twins(asked.files or fetched()))
+        sys.exit(_against_dense(asked.files or fetched()))
     with tempfile.TemporaryDirectory() as name:
         found = _measured(Path(name), asked.cases, asked.versions)
         wrong = differences(Path(name), found)
@@ -61,7 +61,7 @@ def main() -> None:
         _record(found)
     for line in wrong:
         print(f"differs: {line}")
-    count = sum(len(own) for own in found.values())
+    count = sum(len(cases) for cases in found.values())
     print(f"{count - len(wrong)} of {count} verdicts agree with what the runtime did")
     sys.exit(1 if wrong else 0)
 
@@ -75,7 +75,7 @@ def _measured(
     for version in BOARD:
         if versions is None or f"litert-{version}" in versions:
             print(f"LiteRT {version} on an emulated {CPU}", flush=True)
-            found[f"litert-{version}"] = board.measured(CPU, version, files, _tell)
+            found[f"litert-{version}"] = board.measured(CPU, version, files, _report)
     for version in WEB:
         if versions is None or f"litert-web-{version}" in versions:
             print(f"LiteRT's web build {version} in node", flush=True)
@@ -83,32 +83,32 @@ def _measured(
     return found
 
 
-def _against_twins(paths: Iterable[Path]) -> int:
-    """Lint and emulated board on whole files and their dense twins; 1 where they differ."""
+def _against_dense(paths: Iterable[Path]) -> int:
+    """Lint and emulated board on files and the same stored dense; 1 where they differ."""
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         for path in paths:
-            twin = densified(path, Path(name) / f"{path.stem}-dense.tflite")
+            dense = densified(path, Path(name) / f"{path.stem}-dense.tflite")
             version = BOARD[-1]
-            seen = board.measured(CPU, version, {path.name: (path, twin)}, _tell)[path.name]
-            own = verdict(path, f"litert-{version}")
-            wrong += not agrees(own, seen.does)
+            seen = board.measured(CPU, version, {path.name: (path, dense)}, _report)[path.name]
+            lint = verdict(path, f"litert-{version}")
+            wrong += not agrees(lint, seen.does)
             print(
-                f"{path.name}: lint {shown(own)}, predicted {own.predicted_speedup}; LiteRT "
+                f"{path.name}: lint {shown(lint)}, predicted {lint.predicted_speedup}; LiteRT "
                 f"{version} {seen.does}, {seen.sparse:,} instructions a call against "
                 f"{seen.dense:,}: {seen.ratio:.2f}"
             )
     return int(wrong > 0)
 
 
-def _tell(name: str) -> None:
+def _report(name: str) -> None:
     print(f"  {name}", file=sys.stderr, flush=True)
 
 
 def _record(found: dict[str, dict[str, Outcome]]) -> None:
     known = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
     for version, cases in found.items():
-        known.setdefault(version, {}).update({n: asdict(own) for n, own in cases.items()})
+        known.setdefault(version, {}).update({n: asdict(outcome) for n, outcome in cases.items()})
     write_json(RECORDED, known)
     write_text(DOCS, page())
 

@@ -20,7 +20,7 @@ REFUSED = "failed to prepare"
 
 
 def measured(
-    cpu: str, version: str, files: Mapping[str, tuple[Path, Path]], told: Callable[[str], None]
+    cpu: str, version: str, files: Mapping[str, tuple[Path, Path]], report: Callable[[str], None]
 ) -> dict[str, Outcome]:
     """Case -> what the emulated board does with its (sparse, dense) files.
 
@@ -31,17 +31,17 @@ def measured(
     shares = [{name: files[name] for name in names[start::boards]} for start in range(boards)]
     root.root(version)  # where it is missing it is made once, not by each board
     with ThreadPoolExecutor(boards) as pool:
-        found = list(pool.map(lambda own: _on_one_board(cpu, version, own, told), shares))
-    return {name: own[name] for name in names for own in found if name in own}
+        found = list(pool.map(lambda share: _on_one_board(cpu, version, share, report), shares))
+    return {name: part[name] for name in names for part in found if name in part}
 
 
 def _on_one_board(
-    cpu: str, version: str, files: Mapping[str, tuple[Path, Path]], told: Callable[[str], None]
+    cpu: str, version: str, files: Mapping[str, tuple[Path, Path]], report: Callable[[str], None]
 ) -> dict[str, Outcome]:
     found = {}
     with open_board(cpu, version) as link:
         for name, (sparse, dense) in files.items():
-            told(name)
+            report(name)
             try:
                 got = count(link, sparse)
             except DeviceError as error:

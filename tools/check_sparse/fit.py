@@ -20,7 +20,7 @@ VERSION = "2.3.0"
 
 
 def fitted() -> dict[str, float]:
-    """Non-negative least squares of the relative error over sparse files and their twins."""
+    """Non-negative least squares of the relative error over files stored sparse and dense."""
     rows, seen = [], []
     with tempfile.TemporaryDirectory() as name:
         for case, outcome in recorded()[f"litert-{VERSION}"].items():
@@ -38,5 +38,5 @@ def _counted(path: Path, outcome: dict[str, float]) -> list[tuple[set[int], floa
     graph = read_graph(path)
     found = clusters(nodes(graph), graph.outputs, row("litert", VERSION)).found
     switched = {i for own in found if not own.broken and own.sparse_enough for i in own.members}
-    twin: list[tuple[set[int], float]] = [(set(), outcome["dense"])]
-    return [*twin, (switched, outcome["sparse"])] if outcome["does"] == "sparse" else twin
+    dense: list[tuple[set[int], float]] = [(set(), outcome["dense"])]
+    return [*dense, (switched, outcome["sparse"])] if outcome["does"] == "sparse" else dense

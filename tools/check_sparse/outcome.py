@@ -1,4 +1,4 @@
-"""What a runtime does with a sparse file, beside its densified twin."""
+"""What a runtime does with a sparse file, compared with the same file stored dense."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ WRONG = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``does``: sparse, dense, wrong (other numbers than the twin), or refused.
+    """``does``: sparse, dense, wrong (other numbers than dense), or refused.
 
-    Sparse kernels sum in another order: answers that have the twin's very bits are dense ones,
-    any others sparse, and so is what is much faster. They may be slower.
+    Sparse kernels sum in another order: outputs with the very bits of dense ones are
+    computed dense, any others sparse, and so is what is much faster. They may be slower.
 
     sparse, dense  instructions or milliseconds of a call; ratio: dense over sparse
     error          largest difference, relative to the largest value

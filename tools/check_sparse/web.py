@@ -40,15 +40,15 @@ def measured(version: str, files: Mapping[str, tuple[Path, Path]]) -> dict[str, 
     command = ["node", "--single-threaded", str(SCRIPT), str(installed(version))]
     lines = _run(command, "timing in node", pairs).splitlines()
     found = {}
-    for told in (json.loads(line) for line in lines if line.startswith("{")):
-        cost = (told.get("sparse_ms", 0.0), told.get("dense_ms", 0.0))
-        found[told["name"]] = outcome(*cost, _relative(told), told["refused"], FASTER)
+    for row in (json.loads(line) for line in lines if line.startswith("{")):
+        cost = (row.get("sparse_ms", 0.0), row.get("dense_ms", 0.0))
+        found[row["name"]] = outcome(*cost, _relative(row), row["refused"], FASTER)
     return found
 
 
-def _relative(told: Mapping[str, Any]) -> float:
+def _relative(row: Mapping[str, Any]) -> float:
     """The largest difference over the largest value; JSON has null for what is no number."""
-    error, scale = told.get("error", 0.0), told.get("scale", 1.0)
+    error, scale = row.get("error", 0.0), row.get("scale", 1.0)
     return float("inf") if error is None or not scale else float(error / scale)
 
 

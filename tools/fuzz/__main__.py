@@ -4,8 +4,9 @@
     python tools/fuzz --seconds 30
     python tools/fuzz --seed 0 --only 1234
 
-Each file gives facts or an `InputError`; another exception, a death, or a breach of the limits
-of memory and time is a finding: it is kept, named and printed, and the exit code is 5.
+Each file is read, or is one line that names it and exit code 3: its reader refused it, or died of
+it (a signal, a limit of memory or time, an exception). Anything else is a finding: it is kept,
+named and printed, and the exit code is 5.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Tally:
             self.findings.append((number, more))
 
     def line(self) -> str:
-        counts = ", ".join(f"{self.said[k]:,} {k}" for k in ("facts", "refused"))
+        counts = ", ".join(f"{self.said[k]:,} {k}" for k in ("read", "refused", "died"))
         return f"{self.said.total():,} files: {counts}, {len(self.findings)} findings"
 
 

@@ -1,9 +1,10 @@
-"""The child: reads broken files one after the other within its limits, a line for each.
+"""Reads broken files one after the other as a command does, a line for each.
 
     python reader.py SEEDS SEED FIRST STOP
 
-``NUMBER facts``, ``NUMBER refused`` or ``NUMBER finding WHAT``. Shape inference of ONNX,
-which takes memory and time as the file asks, is a fork here with the same limits.
+``NUMBER read``, ``NUMBER refused``, ``NUMBER died`` or ``NUMBER finding WHAT``. A command starts a
+child for each file (`tinyml.runtimes.file_read`); here it is a fork, which takes a thousandth of
+the time. What the child's end tells the user is made by the same code.
 """
 
 from __future__ import annotations
@@ -11,40 +12,46 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import mutate
 
-from tinyml.core.errors import InputError
-from tinyml.core.target import all_targets
+from tinyml.core.child_errors import error_to_json
+from tinyml.core.errors import TinymlError
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile import infer_shapes
 from tinyml.modelfile.cut import cut_file
-from tinyml.modelfile.onnx_file import read_onnx
-from tinyml.modelfile.summary import Summary
-from tinyml.runtimes.file_read import FileReport, read_report
-from tinyml.runtimes.lint import lint
+from tinyml.runtimes import in_child
+from tinyml.runtimes.file_read import READERS, WHO, FileReport
 
 MEMORY_MB = 512
-SECONDS = 5.0
+SECONDS = 5
 LONGEST_MESSAGE = 600
+TARGET = "rpi4"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``word`` as printed; ``report``: what was read."""
+
+    word: str
+    report: FileReport | None = None
 
 
 def main(arguments: list[str]) -> None:
     folder, seed, first, stop = Path(arguments[0]), *map(int, arguments[1:])
     seeds = sorted(p for p in folder.iterdir() if p.suffix in mutate.OF_SUFFIX)
-    infer_shapes._inferred = _in_a_fork  # type: ignore[assignment]
     scratch = Path(tempfile.mkdtemp(dir=folder))
-    (scratch / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
+    shutil.copy(folder / "weights.bin", scratch)
     (scratch / "link.bin").symlink_to("/etc/hostname")
     for path in seeds:
-        (scratch / path.name).write_bytes(path.read_bytes())
-        _summary(scratch / path.name)  # a seed is whole
-    _limit()
+        shutil.copy(path, scratch)
+        whole = _judge(scratch / path.name)
+        assert whole == "read", f"the seed {path.name}: {whole}"
     print("ready", flush=True)
     for number in range(first, stop):
         name, data = mutate.mutated(seeds, seed, number)
@@ -54,66 +61,63 @@ def main(arguments: list[str]) -> None:
         path.unlink()
 
 
+def _judge(path: Path) -> str:
+    """What reading ``path``, and then cutting it, tells the user: the worse of both."""
+    first = _in_a_fork(path, lambda: to_json(READERS["summary"](path, TARGET)))
+    if first.word.startswith("finding"):
+        return first.word
+    outputs = first.report.summary.outputs if first.report else ()
+    name = outputs[0].name if outputs else "y"
+    out = path.parent / "cut"
+    second = _in_a_fork(path, lambda: list(cut_file(path, name, out)))
+    return second.word if second.word.startswith("finding") else first.word
+
+
+def _in_a_fork(path: Path, read: Callable[[], object]) -> Outcome:
+    """The child's answer or end, as `tinyml.runtimes.in_child` tells it."""
+    answer, said = path.parent / "answer", path.parent / "said"
+    child = os.fork()
+    if not child:
+        _child(read, answer, said)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        error = in_child.death(path, WHO, code, said.read_bytes())
+        is_line = len(error.message) <= LONGEST_MESSAGE and "\n" not in error.message
+        if error.exit_code != 3 or not is_line or str(path) not in error.message:
+            return Outcome(f"finding exit code {error.exit_code}: {error.message[:200]!r}")
+        return Outcome("died" if WHO in error.message else "refused")
+    try:
+        data = parse_json(answer.read_bytes(), what=f"{path}")
+        report = from_json(FileReport, data) if isinstance(data, dict) else None
+    except TinymlError as error:  # the parent gives this up as an answer that is not whole
+        return Outcome("died") if str(path) in error.message else Outcome(f"finding {error}")
+    return Outcome("read", report)
+
+
+def _child(read: Callable[[], object], answer: Path, said: Path) -> None:
+    """Never returns; ends as `tinyml.runtimes.in_child.child` does."""
+    code = 1
+    try:
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        _limit()
+        answer.write_text(json.dumps(read()))
+        code = 0
+    except TinymlError as error:
+        print(f"\n{json.dumps(error_to_json(error))}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)
+
+
 def _limit() -> None:
-    """`MEMORY_MB` more address space than what lies there already."""
+    """`MEMORY_MB` more address space than what lies there already, and `SECONDS` of work."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     size = pages * os.sysconf("SC_PAGE_SIZE") + (MEMORY_MB << 20)
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
-
-
-def _judge(path: Path) -> str:
-    """What every reader says of ``path``: the worst of it."""
-    said = "facts"
-    start = time.process_time()
-    for read in READERS:
-        try:
-            read(path)
-        except InputError as error:
-            said = "refused"
-            if len(error.message) > LONGEST_MESSAGE or "\n" in error.message:
-                return f"finding {read.__name__}: a message that is no line"
-            if str(path.parent) not in error.message and path.name not in error.message:
-                return f"finding {read.__name__}: does not name the file: {error.message[:200]}"
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            return f"finding {read.__name__}: {reason}"
-    took = time.process_time() - start
-    return said if took < SECONDS else f"finding took {took:.1f} s"
-
-
-def _summary(path: Path) -> Summary:
-    """As a child reads it, sends it, and the user's process takes it."""
-    text = json.dumps(to_json(read_report(path)))
-    return from_json(FileReport, parse_json(text, what=f"{path}")).summary
-
-
-def _cut(path: Path) -> None:
-    facts = _summary(path)
-    cut_file(path, facts.outputs[0].name if facts.outputs else "y", path.parent / "cut")
-
-
-def _lint(path: Path) -> None:
-    lint(path, all_targets()["rpi4"])
-
-
-READERS: tuple[Callable[[Path], object], ...] = (_summary, _lint, _cut)
-
-
-def _in_a_fork(path: Path, _changed_ns: int, _size: int) -> bytes:
-    """`infer_shapes.infer` of ``path``; whatever kills it is an `InputError`, as in production."""
-    out = path.parent / "inferred"
-    child = os.fork()
-    if not child:
-        resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS)))
-        code = 1
-        try:
-            out.write_bytes(infer_shapes.infer(path, read_onnx(path)).SerializeToString())
-            code = 0
-        finally:
-            os._exit(code)
-    if os.waitpid(child, 0)[1]:
-        raise InputError(f"{path}: onnx's shape inference refuses it or dies")
-    return out.read_bytes()
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class Lane:
             found = [*checks.orphans(mark), *checks.lost(place, before, command.written)]
             found += checks.half_written(place)
             how = f"kill {number + 1} after {after_s:.2f} s" if killed else "a whole run"
-            tally.findings += [Finding(own.kind, f"{how}: {own.text}") for own in found]
+            tally.findings += [Finding(f.kind, f"{how}: {f.text}") for f in found]
             tally.kills += killed
             if not killed:
                 tally.ended += 1
@@ -114,9 +114,9 @@ class Lane:
         found += checks.left(place, self.folder / "tmp", self.folder / "cache")
         wrong = command.wrong(self.inputs, place)
         if code or wrong:
-            said = (self.folder / "log").read_text(errors="replace").strip()[-500:]
-            found.append(Finding(FAILED, f"exit code {code}, {wrong or 'whole'}: {said}"))
-        tally.findings += [Finding(own.kind, f"the next run: {own.text}") for own in found]
+            log = (self.folder / "log").read_text(errors="replace").strip()[-500:]
+            found.append(Finding(FAILED, f"exit code {code}, {wrong or 'whole'}: {log}"))
+        tally.findings += [Finding(f.kind, f"the next run: {f.text}") for f in found]
         shutil.rmtree(self.folder / "tmp")
         (self.folder / "tmp").mkdir()
 

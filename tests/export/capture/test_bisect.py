@@ -24,7 +24,7 @@ BRANCH = (
     "compute both sides and choose with torch.where: a branch on a tensor's value cannot be "
     "exported"
 )
-STATE = "make the state an input and an output, and name the pair: --state IN=OUT"
+STATE = "make the state an input and an output, and name the pair: `states=IN=OUT`"
 ITEM = "keep the value a tensor: .item(), .tolist() and float(tensor) leave the graph"
 # Where torch's own wording may change with its version, the start is held.
 AT_CAPTURE = {

@@ -138,7 +138,7 @@ def test_tflite_has_weights_to_choose_from_and_nothing_else() -> None:
 def test_where_nothing_can_be_cast_the_export_says_so() -> None:
     with pytest.raises(ExportError, match="leaves nothing to cast in the tflite file") as caught:
         planned(Floor(1e-3), "tflite")
-    assert "--precision fp32" in caught.value.hint
+    assert "`precision=fp32`" in caught.value.hint
     with pytest.raises(ExportError, match="underflow"):
         planned(Quiet(), "onnx", scale=1e-7)
 

@@ -33,7 +33,7 @@ KNOWN_ERRORS: tuple[tuple[str, str, str], ...] = (
     (
         "buffer mutation",
         r"changes its buffer|mutat|in-place|buffers_to_mutate",
-        "make the state an input and an output, and name the pair: --state IN=OUT",
+        "make the state an input and an output, and name the pair: `states=IN=OUT`",
     ),
     (
         "float64",

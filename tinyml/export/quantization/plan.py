@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from tinyml.core.errors import ExportError
+from tinyml.core.export_settings import ADAPTIVE, NEAREST
 from tinyml.core.files import write_json
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
-from tinyml.export.quantization.weight_rounding import ADAPTIVE, NEAREST, load_adapted
+from tinyml.export.quantization.weight_rounding import load_adapted
 from tinyml.modelfile.graph import Operator
 
 SEEN = "seen in calibration"

@@ -15,8 +15,6 @@ import numpy as np
 from tinyml.core.spec import Array
 
 LEVELS = 127
-# Each weight to its nearest integer, or all of an output together (`adaptive_rounding`).
-NEAREST, ADAPTIVE = ROUNDINGS = ("nearest", "adaptive")
 # ai-edge-quantizer's smallest magnitude: a channel without weights still has a scale.
 SMALLEST = 1e-9
 

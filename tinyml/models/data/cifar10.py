@@ -17,8 +17,16 @@ from tinyml.core.errors import DataError, machine_errors
 from tinyml.core.files import sha256
 from tinyml.core.spec import Options
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Made, Report, cached_set
-from tinyml.models.data.image_files import TEST, TRAIN, Files, ImageFile, limits, located, made
+from tinyml.models.data.image_cache import Report, UncachedSet, cached_set
+from tinyml.models.data.image_files import (
+    TEST,
+    TRAIN,
+    Files,
+    ImageFile,
+    decoded_set,
+    limits,
+    located,
+)
 from tinyml.models.data.image_folder import OPTIONS, load_folder
 from tinyml.models.data.images import ImageSet
 from tinyml.models.data.options import check_options
@@ -56,8 +64,10 @@ def load(
     )
 
 
-def _from_archive(path: Path, shape: tuple[int, int], limit: tuple[int, int], seed: int) -> Made:
-    return made(read_archive(path), str(path), shape, limit, seed)
+def _from_archive(
+    path: Path, shape: tuple[int, int], limit: tuple[int, int], seed: int
+) -> UncachedSet:
+    return decoded_set(read_archive(path), str(path), shape, limit, seed)
 
 
 def _read_to_the_end(unpacked: gzip.GzipFile) -> None:

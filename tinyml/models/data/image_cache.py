@@ -47,7 +47,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class UncachedSet:
     """A set before it is in the cache; making its images may add to ``warnings``."""
 
     labels: tuple[str, ...]
@@ -61,7 +61,7 @@ def cached_set(
     name: str,
     key: Any,
     shape: tuple[int, int],
-    make: Callable[[], Made],
+    make: Callable[[], UncachedSet],
     report: Report | None = None,
 ) -> ImageSet:
     """The set ``name`` of (side, channels) ``shape``; ``make`` is called where it is not cached.
@@ -140,20 +140,22 @@ def _read(name: str, folder: Path, shape: tuple[int, int]) -> ImageSet | None:
     return ImageSet(name, labels, training, test, warnings, facts["sha256"])
 
 
-def _write(folder: Path, made: Made, shape: tuple[int, int], name: str, report: Report) -> None:
-    """Make ``folder`` from ``made`` under a temporary name; what a killed process left goes."""
+def _write(
+    folder: Path, uncached: UncachedSet, shape: tuple[int, int], name: str, report: Report
+) -> None:
+    """Make ``folder`` from ``uncached`` under a temporary name; what a killed process left goes."""
     with draft_of(folder) as draft:
-        parts = {"training": made.training, "test": made.test}
+        parts = {"training": uncached.training, "test": uncached.test}
         total, done = sum(len(part.labels) for part in parts.values()), 0
         for title, part in parts.items():
             counted = _counted(part.images, f"decoding {name}", done, total, report)
             _write_array(draft / f"{title}.npy", (len(part.labels), shape[0], *shape), counted)
             done += len(part.labels)
         facts = {
-            "labels": list(made.labels),
+            "labels": list(uncached.labels),
             "indices": {title: [int(i) for i in part.labels] for title, part in parts.items()},
-            "warnings": made.warnings,
-            "sha256": made.sha256,
+            "warnings": uncached.warnings,
+            "sha256": uncached.sha256,
             "arrays": {title: sha256(draft / f"{title}.npy") for title in parts},
         }
         write_json(draft / FACTS, facts | {"check": _check(facts)})

@@ -14,7 +14,7 @@ from tinyml.core.errors import DataError
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
-from tinyml.models.data.image_cache import Made, Part
+from tinyml.models.data.image_cache import Part, UncachedSet
 from tinyml.models.data.images import Bytes
 
 TRAIN, TEST = "train", "test"
@@ -118,7 +118,7 @@ def limits(name: str, options: Options) -> tuple[int, int]:
     return found
 
 
-def chosen(counts: Mapping[str, int], limit: int, seed: int) -> list[list[int]]:
+def sample_classes(counts: Mapping[str, int], limit: int, seed: int) -> list[list[int]]:
     """Per class, of ``counts`` images by name, the places of ``limit`` of them (0: all), in order.
 
     Drawn from the seed, and more of them hold the fewer; `DataError` when a class has less.
@@ -132,21 +132,21 @@ def chosen(counts: Mapping[str, int], limit: int, seed: int) -> list[list[int]]:
     return found
 
 
-def made(
+def decoded_set(
     files: Files,
     where: str,
     shape: tuple[int, int],
     limit: tuple[int, int],
     seed: int,
     warnings: Sequence[str] = (),
-) -> Made:
+) -> UncachedSet:
     """``files`` as a set of (side, channels) ``shape``, at most ``limit`` a class of each part."""
     labels, notes = class_names(files, where), list(warnings)
     parts, digest = [], hashlib.sha256(canonical_json([decode.VERSION, *shape, labels]).encode())
     hashes: dict[str, list[str]] = {}
     for part, most in zip((TRAIN, TEST), limit, strict=True):
         own = [files[part][name] for name in labels]
-        places = chosen({name: len(files[part][name]) for name in labels}, most, seed)
+        places = sample_classes({name: len(files[part][name]) for name in labels}, most, seed)
         pairs = [(label, own[label][at]) for label, among in enumerate(places) for at in among]
         hashes[part] = [hashlib.sha256(file.read()).hexdigest() for _, file in pairs]
         for (label, _), content in zip(pairs, hashes[part], strict=True):
@@ -155,7 +155,7 @@ def made(
         parts.append(Part([label for label, _ in pairs], images))
     if shared := len(set(hashes[TRAIN]) & set(hashes[TEST])):
         notes.append(f"{shared} images are in {TRAIN}/ and in {TEST}/: accuracy will flatter")
-    return Made(labels, parts[0], parts[1], notes, digest.hexdigest())
+    return UncachedSet(labels, parts[0], parts[1], notes, digest.hexdigest())
 
 
 def _decoded(

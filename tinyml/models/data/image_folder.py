@@ -16,9 +16,9 @@ from tinyml.models.data.image_files import (
     TRAIN,
     Files,
     class_names,
+    decoded_set,
     files_below,
     limits,
-    made,
 )
 from tinyml.models.data.images import ImageSet
 from tinyml.models.data.options import check_options
@@ -66,7 +66,11 @@ def load_folder(
     shape, limit = (side, channels or 3), limits(name, options)
     key = [_content(files), limit, seed if any(limit) else 0]
     return cached_set(
-        name, key, shape, lambda: made(files, str(root), shape, limit, seed, warnings), report
+        name,
+        key,
+        shape,
+        lambda: decoded_set(files, str(root), shape, limit, seed, warnings),
+        report,
     )
 
 

@@ -20,8 +20,8 @@ from tinyml.core.files import canonical_json, sha256
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Made, Part, Report, cached_set
-from tinyml.models.data.image_files import LIMITS, chosen, limits, located
+from tinyml.models.data.image_cache import Part, Report, UncachedSet, cached_set
+from tinyml.models.data.image_files import LIMITS, limits, located, sample_classes
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options
 
@@ -57,12 +57,12 @@ def load(
     with machine_errors(f"reading {root}"):
         hashes = [sha256(root / name) for pair in FILES.values() for name in pair]
     key = [hashes, limit, seed if any(limit) else 0]
-    return cached_set("mnist", key, shape, lambda: _made(root, shape, limit, seed, key), report)
+    return cached_set("mnist", key, shape, lambda: _uncached(root, shape, limit, seed, key), report)
 
 
-def _made(
+def _uncached(
     root: Path, shape: tuple[int, int], limit: tuple[int, int], seed: int, key: Sequence[object]
-) -> Made:
+) -> UncachedSet:
     if shape[0] != SIDE:
         require("PIL", "pillow", "images")
     parts = []
@@ -70,11 +70,11 @@ def _made(
         pixels, digits = _pair(root / images, root / labels)
         among = [np.flatnonzero(digits == digit) for digit in range(len(LABELS))]
         counts = {label: len(places) for label, places in zip(LABELS, among, strict=True)}
-        places = chosen(counts, most, seed)
+        places = sample_classes(counts, most, seed)
         order = sorted(int(at) for own, kept in zip(among, places, strict=True) for at in own[kept])
         parts.append(Part([int(digits[at]) for at in order], _fitted(pixels, order, shape)))
     digest = hashlib.sha256(canonical_json([decode.VERSION, *shape, *key]).encode()).hexdigest()
-    return Made(LABELS, parts[0], parts[1], [], digest)
+    return UncachedSet(LABELS, parts[0], parts[1], [], digest)
 
 
 def _fitted(pixels: Bytes, order: Sequence[int], shape: tuple[int, int]) -> Iterator[Bytes]:

@@ -22,7 +22,7 @@ from tinyml.core.errors import DataError
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Made, Part, Report, cached_set
+from tinyml.models.data.image_cache import Part, Report, UncachedSet, cached_set
 from tinyml.models.data.image_files import LIMITS, limits
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options
@@ -117,10 +117,10 @@ def load(
         raise DataError("data set 'shapes': it has no end, a limit of 0 takes nothing of it")
     shape = (side or SIDE, channels or CHANNELS)
     key = [VERSION, seed, counts]
-    return cached_set("shapes", key, shape, lambda: _made(seed, counts, shape), report)
+    return cached_set("shapes", key, shape, lambda: _uncached(seed, counts, shape), report)
 
 
-def _made(seed: int, counts: tuple[int, int], shape: tuple[int, int]) -> Made:
+def _uncached(seed: int, counts: tuple[int, int], shape: tuple[int, int]) -> UncachedSet:
     parts = [
         Part(labels, _images(seed, part, labels, shape))
         for part, count in enumerate(counts)
@@ -128,7 +128,7 @@ def _made(seed: int, counts: tuple[int, int], shape: tuple[int, int]) -> Made:
     ]
     text = canonical_json(["shapes", VERSION, seed, counts, shape])
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Made(tuple(SHAPES), parts[0], parts[1], [], digest)
+    return UncachedSet(tuple(SHAPES), parts[0], parts[1], [], digest)
 
 
 def _images(seed: int, part: int, labels: Sequence[int], shape: tuple[int, int]) -> Iterator[Bytes]:

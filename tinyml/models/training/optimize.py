@@ -13,7 +13,6 @@ from tinyml.core.recipe import TrainRecipe
 from tinyml.core.registry import unknown_name
 
 Make = Callable[[Iterable[Parameter], TrainRecipe], torch.optim.Optimizer]
-Rate = Callable[[float], float]
 
 WARM_UP = 0.3
 START_DIVISOR = 25.0

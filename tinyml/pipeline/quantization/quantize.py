@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tinyml.core.export_settings import ExportSettings
+from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.calibration import choose_ranges
@@ -28,7 +28,6 @@ from tinyml.export.quantization.plan import (
 )
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
-from tinyml.export.quantization.weight_rounding import NEAREST
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for

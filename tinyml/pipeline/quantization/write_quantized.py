@@ -12,14 +12,13 @@ from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import OFF, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, OFF, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
-from tinyml.export.quantization.weight_rounding import ADAPTIVE
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.formats import format_of

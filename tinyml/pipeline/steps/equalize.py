@@ -1,4 +1,4 @@
-"""``--equalize``: the child that equalizes the captured program before it is written.
+"""``equalize``: the child that equalizes the captured program before it is written.
 
 ``python -m tinyml.pipeline.steps.equalize FOLDER``: FOLDER holds what
 `tinyml.pipeline.sources.capture` left; program, counts and parity in it are those after the pass.
