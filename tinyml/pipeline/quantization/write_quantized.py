@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
@@ -173,12 +172,15 @@ def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
             )
 
 
+def check_front_end(settings: ExportSettings, name: str, front_end: str | None) -> None:
+    """`UsageError` for the setting of a front end that the model called ``name`` does not have."""
+    if settings.front_end == "int8" and front_end is None:
+        raise UsageError(f"`front_end=int8`: {name} has no front end", hint="omit `front_end`")
+
+
 def check_io(settings: ExportSettings, subject: Subject) -> None:
     """`UsageError` for quantized inputs, outputs or a front end that the model cannot have."""
-    if settings.front_end == "int8" and subject.front_end is None:
-        raise UsageError(
-            f"`front_end=int8`: {subject.name} has no front end", hint="omit `front_end`"
-        )
+    check_front_end(settings, subject.name, subject.front_end)
     if settings.io == "float":
         return
     hint = "choose `io=float`"
@@ -258,8 +260,6 @@ def _sensitivities(
 def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
-    path = plan.job.calibration
-    arrays = read_npz(path) if path is not None else None
     return plan.source.calibration(
-        subject.signature, arrays, plan.settings.calibration_samples, report
+        subject.signature, plan.calibration, plan.settings.calibration_samples, report
     )

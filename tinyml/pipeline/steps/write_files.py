@@ -92,8 +92,9 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
 
 
 def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> Child:
-    log = work / capture.LOGS / f"{'-'.join(module.split('.')[-2:])}.log"
-    return Child(module, tuple(str(argument) for argument in arguments), log)
+    name = capture.LOG if module == capture.__name__ else f"{'-'.join(module.split('.')[-2:])}.log"
+    given = tuple(str(argument) for argument in arguments)
+    return Child(module, given, work / capture.LOGS / name)
 
 
 def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:

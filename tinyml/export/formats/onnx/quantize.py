@@ -124,7 +124,7 @@ def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     dtype = find_precision(planned.precision).activations
     found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
     whole = planned.weight_scales == "per-tensor"
-    axes = {name: {} if whole else {"axis": layers[name].row.outputs} for name in found}
+    axes = {name: {} if whole else {"axis": layers[name].traits.outputs} for name in found}
     return {
         name: [{"rmin": -own, "rmax": own, **axes[name]} for own in largest.ravel()]
         for name, largest in found.items()
