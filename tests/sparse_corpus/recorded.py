@@ -78,12 +78,12 @@ def page() -> str:
 
 HEAD = """# The sparse lint against what runtimes do
 
-By `python tools/check_sparse --record`. Each network meets one condition of XNNPACK's sparse
-path or just misses it (tests/sparse_corpus/sparse_cases.py); its file with sparse weights runs
-beside its densified twin. *ratio* is dense over sparse: instructions of a call for LiteRT on an
-emulated Cortex-A72 (exact), the best of 25 rounds' time for LiteRT's web build in node. *wrong*:
-other numbers than the twin's; *refused*: the runtime cannot prepare the file. *sparse, scalar*
-runs sparse with a slow kernel. Sparse kernels sum in another order: what answers with the very bits
-of its twin ran dense.
+`python tools/check_sparse --record` writes this page. Each network meets one condition of
+XNNPACK's sparse path or just misses it (tests/sparse_corpus/sparse_cases.py); its file with
+sparse weights is compared with the same file made dense. *ratio* is dense over sparse:
+instructions of a call for LiteRT on an emulated Cortex-A72 (exact), the best of 25 rounds' time
+for LiteRT's web build in node. *wrong*: other numbers than the dense file's; *refused*: the
+runtime cannot prepare the file. *sparse, scalar* runs sparse with a slow kernel. Sparse kernels
+sum in another order: a file whose outputs are bit-identical to the dense file's ran dense.
 
 """

@@ -46,7 +46,8 @@ from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
-from tinyml.pipeline.steps.write_files import plan_floats, run_alone, run_child, write_files
+from tinyml.pipeline.steps.write_files import run_alone, run_child, write_files
+from tinyml.pipeline.steps.write_half import write_half
 
 
 def export(job: ExportJob, report: Report) -> Bundle:
@@ -80,9 +81,9 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             run_child(plan, work, equalize.__name__, [str(work)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
-        plan_floats(plan, work, report)
         if not plan.traits.quantized:
-            models = write_files(plan, work, draft, report)
+            write = write_half if plan.traits.half else write_files
+            models = write(plan, work, draft, report)
             made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
             made = write_quantized(plan, subject, work, draft, report)

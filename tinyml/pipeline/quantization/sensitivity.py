@@ -31,9 +31,9 @@ from tinyml.export.quantization.sensitivity import layers
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
-from tinyml.pipeline.quantization.quantize import float_facts
 from tinyml.pipeline.sources.calibration import Calibration, spread
 from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.pipeline.steps.write_files import float_facts
 
 SAMPLES = "calibration.npz"
 # So many samples are looked at for each layer.

@@ -11,7 +11,7 @@ from typing import Any
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import ADAPTIVE, OFF, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.export.facts import load as load_facts
@@ -26,11 +26,8 @@ from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
 from tinyml.pipeline.quantization.quantize import (
     BY_USER,
-    children,
-    float_facts,
     plan_quantized,
     seen,
-    size_line,
 )
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
@@ -40,12 +37,12 @@ from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
+from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
+    float_facts,
     run_children,
-    store_safely,
-    write_files,
-    written_file,
+    write_floats,
 )
 
 # Of a model's stages, in a hint.
@@ -87,10 +84,7 @@ def write_quantized(
     check_io(settings, subject)
     check_kept(settings.keep_float, subject.stages)
     calibration = _calibration(plan, subject, report)
-    floats = [work / model.path for model in write_files(plan, work, work, report)]
-    for path in floats:
-        fmt = format_of(path).name
-        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    floats = write_floats(plan, work, report)
     ranges = {path: seen(path, settings, calibration, report) for path in floats}
     keep = dict.fromkeys(settings.keep_float, BY_USER)
     front_end = subject.front_end if settings.front_end == "float" else None
@@ -115,7 +109,7 @@ def write_quantized(
                 report({"text": line})
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
-        models = _perform(plan, floats, work, draft, report)
+        models = perform(plan, floats, work, draft, report)
         proof = _proof(plan, subject, models, draft, work, report)
         more = None
         if settings.auto_precision and not _holds(proof, settings.max_drop_points):
@@ -196,21 +190,6 @@ def check_io(settings: ExportSettings, subject: Subject) -> None:
             "over different ranges",
             hint=hint,
         )
-
-
-def _perform(
-    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
-) -> tuple[ModelFile, ...]:
-    report({"text": f"quantizing to {plan.precision}"})
-    jobs = children(floats, work, draft, sparse=plan.settings.sparse)
-    made = [conversion_child(*own, work) for own in jobs]
-    run_children(plan, made)
-    for path, child in zip(floats, made, strict=True):
-        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
-            store_safely(plan, child, draft / path.name, report)
-        if line := size_line(path, draft / path.name, plan.precision):
-            report({"text": line})
-    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
 def _diagnose(

@@ -128,7 +128,7 @@ def check_settings(
         check_requirement(chosen.formats)
     if traits.quantization_aware and not (saved is not None and saved.recipe.quantization_aware):
         raise UsageError(
-            f"{traits.name} is for weights that were trained in eight bits, and these were not",
+            f"{traits.name} needs weights from quantization-aware fine-tuning, and these are not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )

@@ -23,6 +23,11 @@ def instrumented_file(folder: Path, fmt: str) -> Path:
     return folder / f"instrumented.{fmt}"
 
 
+def float_instrumented_file(folder: Path, fmt: str) -> Path:
+    """Where that of the float32 file lies, before a plan is performed on both."""
+    return folder / f"float-instrumented.{fmt}"
+
+
 def compare_instrumented(
     found: Sequence[Engine], expected: Reference, folder: Path
 ) -> tuple[StageParity, ...]:

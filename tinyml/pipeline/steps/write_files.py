@@ -13,25 +13,14 @@ from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
-from tinyml.export.quantization.fp16_plan import load as load_plan
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
-from tinyml.pipeline.steps.instrumented import instrumented_file
+from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
-
-
-def plan_floats(plan: Plan, work: Path, report: Report) -> None:
-    if not plan.traits.half:
-        return
-    report({"text": f"choosing what can be {plan.precision}"})
-    run_child(plan, work, plan_precision.__name__, [str(work), *plan.formats])
-    for fmt in plan.formats:
-        for line in load_plan(plan_precision.plan_file(work, fmt)).lines():
-            report({"text": line})
 
 
 def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
@@ -52,11 +41,24 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
         if located is error:
             raise
         raise located from error
-    if plan.settings.sparse != OFF and not plan.traits.quantized:
+    if plan.settings.sparse != OFF and not plan.traits.planned:
         for writer, (fmt, name) in zip(writers, names.items(), strict=True):
             if named(fmt).stores_sparse:
                 store_safely(plan, writer, draft / name, report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
+
+
+def write_floats(plan: Plan, work: Path, report: Report) -> list[Path]:
+    """Float32 files in ``work`` that a plan is to be performed on; their `float_facts` there."""
+    floats = [work / model.path for model in write_files(plan, work, work, report)]
+    for fmt in plan.formats:
+        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    return floats
+
+
+def float_facts(work: Path, fmt: str) -> Path:
+    """Where the facts of the float32 file lie."""
+    return work / f"float-{fmt}.json"
 
 
 def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
@@ -119,13 +121,13 @@ def run_children(plan: Plan, children: Sequence[Child]) -> None:
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
-    if not plan.traits.quantized:
+    if plan.traits.half:
+        arguments += ["--instrumented", float_instrumented_file(work, fmt)]
+    elif not plan.traits.planned:
         arguments += ["--instrumented", instrumented_file(work, fmt)]
-    if plan.settings.sparse == OFF or plan.traits.quantized:
+    if plan.settings.sparse == OFF or plan.traits.planned:
         arguments += ["--dense"]
-    if not plan.traits.half:
-        return arguments
-    return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
+    return arguments
 
 
 def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
