@@ -60,7 +60,7 @@ def test_an_export_that_requires_a_delegate_leaves_no_bundle_without_it(user: Pa
     told: list[str] = []
     with pytest.raises(ValidationError, match=r"not all delegated: .* left: SIGN ") as caught:
         export(
-            job(user, require_delegate=True), lambda event: told.append(str(event.get("text", "")))
+            job(user, require_delegate=True), lambda event: told.append(getattr(event, "text", ""))
         )
     assert caught.value.exit_code == 5
     assert caught.value.hint.startswith("replace it by operators of the delegate's list")

@@ -17,6 +17,7 @@ from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.events import Message, Report
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.folders import check_new, new_folder
@@ -36,7 +37,7 @@ from tinyml.pipeline.quantization.write_quantized import (
 )
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.choose import source_of
-from tinyml.pipeline.sources.source import Report, Source
+from tinyml.pipeline.sources.source import Source
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
@@ -77,10 +78,10 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         run = run_alone if source.runs_user_code else run_child
         subject = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:
-            report({"text": "equalizing the channels of consecutive layers"})
+            report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work)])
             if not equalize.equalized(work):
-                report({"text": equalize.NOTHING})
+                report(Message(equalize.NOTHING))
         if not plan.traits.quantized:
             write = write_half if plan.traits.half else write_files
             models = write(plan, work, draft, report)
@@ -91,7 +92,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)
         for line in (*lint_lines(findings), *delegation_lines(taken)):
-            report({"text": line})
+            report(Message(line))
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
         _gate(plan, made.proof, made.models, draft, work)
@@ -107,7 +108,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)
-        report({"text": f"the recipe of the same export, without the search: {found}"})
+        report(Message(f"the recipe of the same export, without the search: {found}"))
     return replace(bundle, folder=job.out)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tinyml.core.events import Report
 from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.export.facts import load as load_facts
@@ -34,7 +35,6 @@ from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps.write_files import float_facts
 from tinyml.runtimes.base import READER_THREADS
 

@@ -11,6 +11,7 @@ from typing import Any
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
@@ -32,7 +33,7 @@ from tinyml.pipeline.quantization.quantize import (
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
 from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report, Subject
+from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import Plan
@@ -104,7 +105,7 @@ def write_quantized(
             planned = planned_for(path, shifts[path])
             planned.save(plan_precision.plan_file(work, planned.format))
             for line in planned.lines():
-                report({"text": line})
+                report(Message(line))
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
         models = perform(plan, floats, work, draft, report)
@@ -116,9 +117,9 @@ def write_quantized(
         if more is None:
             return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
-            report({"text": line})
+            report(Message(line))
         keep[more] = f"quantizing it alone adds the most noise ({settings.max_drop_points:g})"
-        report({"text": f"{more} stays in float32 from here on"})
+        report(Message(f"{more} stays in float32 from here on"))
 
 
 def _proof(*arguments: Any) -> Parity | ValidationError:
@@ -222,7 +223,7 @@ def _sensitivities(
     report: Report,
 ) -> dict[str, SensitivityAnalysis]:
     """Format -> the sensitivity of each layer, reported."""
-    report({"text": "quantizing each layer alone"})
+    report(Message("quantizing each layer alone"))
     save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
     arguments = [[str(work), format_of(path).name, str(path)] for path in floats]
     made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
@@ -230,7 +231,7 @@ def _sensitivities(
     found = {format_of(path).name: sensitivity.load(work, format_of(path).name) for path in floats}
     for fmt, own in found.items():
         for line in lines(own):
-            report({"text": f"{fmt}: {line}"})
+            report(Message(f"{fmt}: {line}"))
     return found
 
 

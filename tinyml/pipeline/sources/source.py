@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tinyml.core.bundle import Agreement, Metric
+from tinyml.core.events import Report
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources.calibration import Calibration
 
-Report = Callable[[Mapping[str, Any]], None]
 RunChild = Callable[[str, list[str]], None]
 
 

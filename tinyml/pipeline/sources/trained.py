@@ -13,6 +13,7 @@ from tinyml.core import checkpoint, registry
 from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
+from tinyml.core.events import Message, Report
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
@@ -33,7 +34,7 @@ from tinyml.pipeline.sources.calibration import (
     sample_alone,
 )
 from tinyml.pipeline.sources.entries import entry_of
-from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.sources.source import Accuracy, RunChild, Subject
 
 REAL_CASES = 4
 NOTE = "accuracy was not measured: no validation data was given"
@@ -69,7 +70,7 @@ class TrainedSource:
         saved = self.checkpoint
         if saved.facts and not self.without_data:
             self.held_out = held.held_out(saved, self.data, report)
-        report({"text": "capturing the model with torch.export"})
+        report(Message("capturing the model with torch.export"))
         cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
         if self.sample is not None:
             cases = {"sample": dict(self.sample)} | cases

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs, read_npz
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import NCHW
 from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
@@ -21,7 +22,7 @@ from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.calibration import WHAT, Calibration, given, sample_alone
 from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
-from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.sources.source import Accuracy, RunChild, Subject
 from tinyml.pipeline.sources.user_code import check_code
 
 NOTE = "accuracy was not measured: parity was judged on the sample and on generated inputs"
@@ -92,7 +93,7 @@ class FactorySource:
         return True
 
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
-        report({"text": f"making {self.name} and capturing it with torch.export"})
+        report(Message(f"making {self.name} and capturing it with torch.export"))
         self.asked.write(work)
         where, _, attribute = self.factory.rpartition(":")
         factory = f"{Path(where).absolute()}:{attribute}" if where.endswith(".py") else self.factory
@@ -146,7 +147,7 @@ class ModuleSource:
     def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
         from tinyml.pipeline.sources.user_capture import capture_module
 
-        report({"text": f"capturing {self.name} with torch.export"})
+        report(Message(f"capturing {self.name} with torch.export"))
         self.asked.write(work)
         capture_module(self.module, self.asked.states, self.asked.layout, work)
         return _subject(self.name, self.asked, work, run)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.export import facts
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
@@ -24,7 +24,7 @@ from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
 def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
-    report({"text": f"converting to {' and '.join(plan.formats)}"})
+    report(Message(f"converting to {' and '.join(plan.formats)}"))
     names = file_names(plan)
     writers = [
         conversion_child(
@@ -64,7 +64,7 @@ def float_facts(work: Path, fmt: str) -> Path:
 def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
     """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
     if why := why_unsafe(path):
-        report({"text": why})
+        report(Message(why))
         run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
+from tinyml.core.events import Message, Report
 from tinyml.export.quantization.fp16_plan import load as load_plan
-from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.perform import perform
@@ -16,9 +16,9 @@ from tinyml.pipeline.steps.write_files import run_child, write_floats
 def write_half(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     """The files in ``draft``; ``work`` holds the captured program and PyTorch's values."""
     floats = write_floats(plan, work, report)
-    report({"text": f"choosing what can be {plan.precision}"})
+    report(Message(f"choosing what can be {plan.precision}"))
     run_child(plan, work, plan_precision.__name__, [str(work), *plan.formats])
     for fmt in plan.formats:
         for line in load_plan(plan_precision.plan_file(work, fmt)).lines():
-            report({"text": line})
+            report(Message(line))
     return perform(plan, floats, work, draft, report)
