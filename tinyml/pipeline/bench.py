@@ -17,7 +17,7 @@ from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.typed_json import read_json, to_json
-from tinyml.device.measure import Job, Plan, measure
+from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
@@ -122,7 +122,7 @@ def bench(
     check_outside(out)
     with scratch("bench") as work, open_link(target) as link:
         jobs, skipped = jobs_of(what, work)
-        plan = Plan(runs=runs, threads=threads)
+        plan = MeasurePlan(runs=runs, threads=threads)
         measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
     path = out or beside(what)
     result = Benchmark(tuple(measured), path, skipped)
