@@ -66,10 +66,8 @@ class Written:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest; nothing of floats."""
-        classes = {name: own.to_json() for name, own in self.classes.items()}
-        layers = {fmt: own.to_json() for fmt, own in self.sensitivities.items()}
-        kinds = {"classes": classes, "harm": layers}
-        return {kind: found for kind, found in kinds.items() if found}
+        kinds = {"classes": self.classes, "sensitivity": self.sensitivities}
+        return {kind: to_json(found) for kind, found in kinds.items() if found}
 
 
 def write_quantized(
@@ -207,7 +205,7 @@ def _diagnose(
         planned = load_plan(plan_precision.plan_file(work, fmt))
         owners = load_facts(float_facts(work, fmt)).owners
         out = draft / path.name
-        ends = load_facts(work / f"{fmt}.json").ends
+        ends = load_facts(work / f"{fmt}.json").quant_params
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
         findings[path.name] = to_json(found)
         if own is not None:
