@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fires_in import named
 from sparse_network import SAME, VALID, SparseNetwork
 
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
+from tinyml.export.formats.tflite.rewrites import REWRITES
 from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_by_depthwise
 from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
 from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
@@ -208,6 +210,12 @@ FIRES: dict[Callable[[Any], int], tuple[Build, int]] = {
     average_by_mean: (lambda n, x: pool(n, x, SIDE, SIDE), SIDE),
     average_by_depthwise: POOLED["2x2"],
 }
+
+
+def test_every_rewrite_that_names_such_a_network_is_tested_here(tmp_path: Path) -> None:
+    assert {own.__name__ for own in FIRES} == set(named(REWRITES, "sparse depthwise"))
+    for rewrite, network in FIRES.items():
+        assert rewrite(sparse_model(tmp_path, *network)) > 0
 
 
 @pytest.mark.parametrize("rewrite", FIRES)

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import mutate
 
-from tinyml.core.child_errors import error_to_json
+from tinyml.core.child_errors import death, report
 from tinyml.core.errors import TinymlError
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.cut import cut_file
-from tinyml.runtimes import in_child
+from tinyml.runtimes.file_process import naming
 from tinyml.runtimes.file_read import READERS, WHO, FileReport
 
 MEMORY_MB = 512
@@ -74,14 +74,15 @@ def _judge(path: Path) -> str:
 
 
 def _in_a_fork(path: Path, read: Callable[[], object]) -> Outcome:
-    """The child's answer or end, as `tinyml.runtimes.in_child` tells it."""
-    answer, said = path.parent / "answer", path.parent / "said"
+    """The child's answer or end, as `tinyml.runtimes.file_process` reports it."""
+    answer, log, reported = (path.parent / name for name in ("answer", "log", "reported"))
+    reported.unlink(missing_ok=True)
     child = os.fork()
     if not child:
-        _child(read, answer, said)
+        _child(read, answer, log, reported)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code:
-        error = in_child.death(path, WHO, code, said.read_bytes())
+        error = _error(path, code, log, reported)
         is_line = len(error.message) <= LONGEST_MESSAGE and "\n" not in error.message
         if error.exit_code != 3 or not is_line or str(path) not in error.message:
             return Outcome(f"finding exit code {error.exit_code}: {error.message[:200]!r}")
@@ -94,19 +95,25 @@ def _in_a_fork(path: Path, read: Callable[[], object]) -> Outcome:
     return Outcome("read", report)
 
 
-def _child(read: Callable[[], object], answer: Path, said: Path) -> None:
-    """Never returns; ends as `tinyml.runtimes.in_child.child` does."""
+def _error(path: Path, code: int, log: Path, reported: Path) -> TinymlError:
+    """What a command raises for a child that ended with ``code`` while it read ``path``."""
+    try:
+        with naming(path, WHO):
+            raise death(code, reported, log, MEMORY_MB)
+    except TinymlError as error:
+        return error
+
+
+def _child(read: Callable[[], object], answer: Path, log: Path, reported: Path) -> None:
+    """Never returns; ends as a child of `tinyml.core.subprocesses` does."""
     code = 1
     try:
-        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         _limit()
         answer.write_text(json.dumps(read()))
         code = 0
-    except TinymlError as error:
-        print(f"\n{json.dumps(error_to_json(error))}", file=sys.stderr, flush=True)
-        code = error.exit_code
     except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        code = report(reported, error)
     finally:
         os._exit(code)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fires_in import named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparse_networks import (
@@ -139,6 +140,7 @@ def test_a_weight_that_something_else_reads_is_left_alone() -> None:
 
 
 def test_the_pass_can_be_left_out() -> None:
+    assert named(rewrites.REWRITES, "pointwise") == ["store_sparse"]
     model = tflite_file.unpack(converted(pointwise()))
     assert "store_sparse" not in rewrites.rewrite(copy.deepcopy(model), sparse=False)
     assert rewrites.rewrite(model)["store_sparse"] == 3
@@ -218,7 +220,7 @@ def test_inspection_shows_what_is_stored_sparse_and_lint_sees_its_zeros(tmp_path
     dense.write_bytes(converted(pointwise(block=2)))
     found, before = inspect_file(path), inspect_file(dense)
     weights = found["sparse_weights"]
-    assert [weight["block"] for weight in weights] == [(2, 1), (2, 1, 1, 1), (2, 1, 1, 1)]
+    assert [weight["block"] for weight in weights] == [[2, 1], [2, 1, 1, 1], [2, 1, 1, 1]]
     assert all(weight["sparsity"] > 0.85 for weight in weights)
     assert before["sparse_weights"] == []
     for key in ("macs", "parameters", "largest_activation_bytes"):

@@ -24,7 +24,7 @@ class Precision:
     activations         type of the values between layers, where the format has kernels for it
     ranges              where the ranges of quantized activations come from
     quantizers          format -> settings of that format's quantizer; other formats do not have
-                        this precision
+                        this precision, unless it is float32
     one_scale           formats whose quantizer has one scale for all of a weight
     minimum_runtimes    format -> the oldest runtime, where it is newer than that of float32 files
     notes               format -> what measurement shows of such files, one line
@@ -48,8 +48,8 @@ class Precision:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Formats that can be written in this precision."""
-        return tuple(self.quantizers)
+        """Formats that can be written in this precision; float32 in each."""
+        return tuple(registry.FORMATS if self.weights == "float32" else self.quantizers)
 
     @property
     def quantized(self) -> bool:

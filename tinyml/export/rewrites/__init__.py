@@ -1,7 +1,8 @@
 """Rewrites of the captured program, in the order applied: every format gains by them.
 
 A pass is called with the program, which it changes in place, and the map
-stage -> node, which it keeps true. It returns how often it fired.
+stage -> node, which it keeps true. It returns how often it fired. ``FIRES_IN`` of its module
+names the network of the tests in which it must fire.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from torch.fx import Node
 from tinyml.export.capture.constants import add_constant
 from tinyml.export.nodes import Writer, shape_of
 
+FIRES_IN = "adaptive-pooling"
+
 _aten = torch.ops.aten
 _POOLINGS = (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default)
 

@@ -25,6 +25,8 @@ from torch.fx import Node
 from tinyml.export.capture.constants import add_constant, value_of
 from tinyml.export.nodes import Writer, argument, shape_of
 
+FIRES_IN = "autoencoder"
+
 _aten = torch.ops.aten
 _TRANSPOSED = {_aten.conv_transpose1d.default: 1, _aten.conv_transpose2d.input: 2}
 

@@ -9,6 +9,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+FIRES_IN = "ds-cnn"
+
 _DROPOUTS = (torch.ops.aten.dropout.default, torch.ops.aten.feature_dropout.default)
 
 

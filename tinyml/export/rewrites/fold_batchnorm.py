@@ -21,6 +21,8 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant, value_of
 
+FIRES_IN = "ds-cnn"
+
 _aten = torch.ops.aten
 _CONVOLUTIONS = (
     _aten.conv1d.default,

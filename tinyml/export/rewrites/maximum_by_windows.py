@@ -21,6 +21,8 @@ from tinyml.export.capture.constants import add_constant
 from tinyml.export.nodes import Writer, shape_of
 from tinyml.export.rewrites.average_by_matrix import windows
 
+FIRES_IN = "adaptive-pooling"
+
 _aten = torch.ops.aten
 _POOLINGS = {
     _aten.adaptive_max_pool1d.default: (1, _aten.max_pool1d.default),

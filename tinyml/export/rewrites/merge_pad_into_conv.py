@@ -20,6 +20,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+FIRES_IN = "hf-mobilenet-v1"
+
 _aten = torch.ops.aten
 _CONVOLUTIONS = {_aten.conv1d.default: 1, _aten.conv2d.default: 2}
 

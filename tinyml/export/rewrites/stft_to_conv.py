@@ -23,6 +23,8 @@ from torch.fx import Node
 from tinyml.export.capture.constants import add_constant, value_of
 from tinyml.export.nodes import Writer, argument, is_fixed, shape_of
 
+FIRES_IN = "spectrogram"
+
 _aten = torch.ops.aten
 _TAKEN = (
     _aten.abs.default,

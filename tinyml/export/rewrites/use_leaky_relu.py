@@ -17,6 +17,8 @@ from torch.fx import Node
 from tinyml.export.capture.constants import value_of
 from tinyml.export.nodes import Writer
 
+FIRES_IN = "activations"
+
 _aten = torch.ops.aten
 
 

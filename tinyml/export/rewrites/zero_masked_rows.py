@@ -18,6 +18,8 @@ from torch.fx import Node
 from tinyml.export.capture.constants import value_of
 from tinyml.export.nodes import Writer, argument
 
+FIRES_IN = "hf-distilbert"
+
 _aten = torch.ops.aten
 FORBIDDEN = -3e4
 

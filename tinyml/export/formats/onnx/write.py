@@ -27,6 +27,7 @@ from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
 from tinyml.export.formats.onnx.rewrites.cast_to_float16 import cast_to_float16
+from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
 from tinyml.export.quantization.fp16_plan import PrecisionPlan
 
 OPSET = 18
@@ -43,8 +44,9 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     inside = innermost(captured.program.graph.nodes, captured.stages)
     model = to_onnx(captured)
     InlinePass()(model)
-    values = values_by_node(model)
     passes = rewrite(model)
+    values = values_by_node(model)
+    passes["strip_metadata"] = strip_metadata(model).count
     stages = name_stages(model, captured, values)
     precision = plan.precision if plan else "fp32"
     if plan:

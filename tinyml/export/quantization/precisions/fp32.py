@@ -9,7 +9,7 @@ FP32 = Precision(
     policy="engine",
     weights="float32",
     activations="float32",
-    quantizers={"onnx": {}, "tflite": {}},
+    quantizers={},
     float_io="fp32 is not quantized",
     fixed_biases="its weights are not rounded",
 )

@@ -1,6 +1,8 @@
-"""Rewrites of the ONNX graph, in the order applied. Each returns how often it fired.
+"""Rewrites of the ONNX graph, in the order applied. Each returns its `Outcome`.
 
 PyTorch's own ONNX optimizer stays off: it takes ``x + 1e-8`` for ``x``.
+
+``FIRES_IN`` of a rewrite's module names the network of the tests in which it must fire.
 """
 
 from __future__ import annotations
@@ -13,20 +15,19 @@ from tinyml.export.formats.onnx.rewrites.drop_unused import drop_unused
 from tinyml.export.formats.onnx.rewrites.drop_zero_bias import drop_zero_bias
 from tinyml.export.formats.onnx.rewrites.fold_constants import fold_constants
 from tinyml.export.formats.onnx.rewrites.share_constants import share_constants
-from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
+from tinyml.export.formats.outcome import Outcome
 
-REWRITES: dict[str, Callable[[ir.Model], int]] = {
+REWRITES: dict[str, Callable[[ir.Model], Outcome]] = {
     "fold_constants": fold_constants,
     "drop_zero_bias": drop_zero_bias,
     "drop_unused": drop_unused,
     "share_constants": share_constants,
-    "strip_metadata": strip_metadata,
 }
 
-# What fp16 asks for.
-ON_REQUEST = ("cast_to_float16",)
+# What fp16 asks for; and what the writer does once it has read which node made what.
+ON_REQUEST = ("cast_to_float16", "strip_metadata")
 
 
 def rewrite(model: ir.Model) -> dict[str, int]:
-    """Apply every pass to ``model`` in place; returns the counts."""
-    return {name: apply(model) for name, apply in REWRITES.items()}
+    """Apply every rewrite to ``model`` in place; returns the counts."""
+    return {name: apply(model).count for name, apply in REWRITES.items()}

@@ -8,10 +8,14 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
+from tinyml.export.formats.outcome import Outcome
 
-def drop_unused(model: ir.Model) -> int:
+FIRES_IN = "small"
+
+
+def drop_unused(model: ir.Model) -> Outcome:
     """Return the number of nodes and constants removed; constants become initializers."""
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     before = len(model.graph) + len(model.graph.initializers)
     RemoveUnusedNodesPass()(model)
-    return before - len(model.graph) - len(model.graph.initializers)
+    return Outcome(before - len(model.graph) - len(model.graph.initializers))

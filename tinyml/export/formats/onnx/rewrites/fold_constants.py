@@ -10,15 +10,19 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from tinyml.export.formats.outcome import Outcome
 
-def fold_constants(model: ir.Model) -> int:
+FIRES_IN = "small"
+
+
+def fold_constants(model: ir.Model) -> Outcome:
     """Return the number of computing nodes that went."""
     from onnxscript import optimizer
 
     before = _computing(model)
     optimizer.fold_constants(model)
     RemoveUnusedNodesPass()(model)
-    return before - _computing(model)
+    return Outcome(before - _computing(model))
 
 
 def _computing(model: ir.Model) -> int:

@@ -11,8 +11,10 @@ from typing import Any
 
 import onnx_ir as ir
 
+from tinyml.export.formats.outcome import Outcome
 
-def strip_metadata(model: ir.Model) -> int:
+
+def strip_metadata(model: ir.Model) -> Outcome:
     """Return the number of entries removed."""
     removed = 0
     for item in _items(model):
@@ -21,7 +23,7 @@ def strip_metadata(model: ir.Model) -> int:
         item.doc_string = None
     removed += bool(model.producer_name) + bool(model.producer_version)
     model.producer_name = model.producer_version = None
-    return removed
+    return Outcome(removed)
 
 
 def _items(model: ir.Model) -> Iterator[Any]:

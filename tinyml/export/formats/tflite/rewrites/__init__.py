@@ -1,4 +1,7 @@
-"""Rewrites of the flatbuffer's objects, in the order applied. Each returns how often it fired."""
+"""Rewrites of the flatbuffer's objects, in the order applied. Each returns how often it fired.
+
+``FIRES_IN`` of a rewrite's module names the network of the tests in which it must fire.
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ from tinyml.modelfile.tflite_edit import (
     shape_of,
 )
 
+FIRES_IN = "sparse depthwise"
+
 
 def average_by_depthwise(model: Any) -> int:
     """Return the number of poolings replaced."""

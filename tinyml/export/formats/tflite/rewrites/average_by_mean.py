@@ -23,6 +23,8 @@ from tinyml.modelfile.tflite_edit import (
     shape_of,
 )
 
+FIRES_IN = "sparse depthwise"
+
 
 def average_by_mean(model: Any) -> int:
     """Return the number of poolings replaced."""

@@ -16,6 +16,8 @@ import numpy as np
 
 from tinyml.core.spec import Array
 
+FIRES_IN = "unread constant"
+
 
 def drop_unused(model: Any) -> int:
     """Return the number of tensors removed; the others keep their order."""

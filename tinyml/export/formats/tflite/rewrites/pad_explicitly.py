@@ -27,6 +27,8 @@ from tinyml.modelfile.tflite_edit import (
     shape_of,
 )
 
+FIRES_IN = "sparse depthwise"
+
 ENTRY_CHANNELS = 3
 
 

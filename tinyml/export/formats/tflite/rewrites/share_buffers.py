@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+FIRES_IN = "small"
+
 
 def share_buffers(model: Any) -> int:
     """Return the number of buffers removed."""

@@ -23,6 +23,8 @@ import numpy as np
 from tinyml.modelfile import sparse_encoding, tflite_file
 from tinyml.modelfile.tflite_edit import WEIGHT, name_of, operator_code
 
+FIRES_IN = "pointwise"
+
 CONSUMERS = ("CONV_2D", "FULLY_CONNECTED")
 # What the tensor, the operator and the description of the dimensions take in the file:
 # 283 to 347 bytes were seen, by blocks; a long name takes more.

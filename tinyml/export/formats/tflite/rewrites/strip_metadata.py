@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+FIRES_IN = "small"
+
 
 def strip_metadata(model: Any) -> int:
     """Return the number of entries removed; their buffers are emptied."""
