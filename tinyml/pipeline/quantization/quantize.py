@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.spec import Array
-from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
@@ -35,17 +34,12 @@ from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.runtimes.base import READER_THREADS
 
 # A larger share of the float32 file than this is not worth the trouble.
 WORTH = 0.8
 BY_USER = "asked for"
-
-
-def float_facts(work: Path, fmt: str) -> Path:
-    """Where the facts of the float32 file lie."""
-    return work / f"float-{fmt}.json"
 
 
 def plan_quantized(
@@ -58,13 +52,13 @@ def plan_quantized(
     shifts: Mapping[str, Array] | None = None,
     uneven: Sequence[str] = (),
 ) -> QuantPlan:
-    """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
+    """Decide for the float32 file at ``path``, in a `Workspace`.
 
     ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
     `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
     ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
     """
-    known = load_facts(float_facts(path.parent, format_of(path).name))
+    known = Workspace(path.parent).load_float_facts(format_of(path).name)
     graph = read_graph(path, infer_shapes=False)
     alone = find_precision(settings.precision).weights_only
     kept = kept_operators(
@@ -169,13 +163,13 @@ def seen(
 
 
 def children(
-    floats: Sequence[Path], work: Path, draft: Path, *, sparse: str
+    floats: Sequence[Path], work: Workspace, draft: Path, *, sparse: str
 ) -> Iterator[tuple[str, Sequence[Path | str]]]:
     """(module, arguments) of the child that performs the plan of each file of ``floats``."""
     dense = ["--dense"] if sparse == "off" else []
     for path in floats:
         known = format_of(path)
         fmt = known.name
-        given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
-        given += [draft / path.name, work / f"{fmt}.json", *dense]
+        given: list[Path | str] = [path, work.plan(fmt), work.float_facts(fmt)]
+        given += [draft / path.name, work.facts(fmt), *dense]
         yield known.quantizer, given

@@ -8,7 +8,7 @@ while they are float32 and become quantized ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,12 @@ class CaptureRecord:
     signature: Signature | None = None
     stages: tuple[str, ...] = ()
     not_judged: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def user_signature(self) -> Signature:
+        """``signature``, of a user's model."""
+        assert self.signature is not None, "only a user's model is recorded with its signature"
+        return self.signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ class Workspace:
         flat = {f"input/{case}/{n}": a for case, given in cases.items() for n, a in given.items()}
         save_file(flat, self.folder / "cases.safetensors")
 
-    def load_cases(self) -> dict[str, dict[str, Array]]:
+    def load_cases(self) -> Mapping[str, Arrays]:
         return reference.load(self.folder / "cases.safetensors").inputs
 
     @property
@@ -252,6 +258,11 @@ class Workspace:
     def load_sensitivity(self, fmt: str) -> SensitivityAnalysis:
         text = (self.folder / f"sensitivity-{fmt}.json").read_text(encoding="utf-8")
         return SensitivityAnalysis.from_json(json.loads(text))
+
+    def evidence(self, formats: Iterable[str]) -> tuple[Path, ...]:
+        """Files that show how an export came to its result; some may be missing."""
+        found = (self.program, self.names, self.checkpoint, self.capture_record)
+        return (*found, *(self.instrumented(fmt) for fmt in formats))
 
     @property
     def logs(self) -> Path:

@@ -12,29 +12,27 @@ from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
-from tinyml.export import facts
 from tinyml.export.quantization.fp16_plan import load as load_plan
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
-from tinyml.pipeline.steps.instrumented import instrumented_file
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
-def plan_floats(plan: Plan, work: Path, report: Report) -> None:
+def plan_floats(plan: Plan, work: Workspace, report: Report) -> None:
     if not plan.traits.half:
         return
     report({"text": f"choosing what can be {plan.precision}"})
-    run_child(plan, work, plan_precision.__name__, [str(work), *plan.formats])
+    run_child(plan, work, plan_precision.__name__, [str(work.folder), *plan.formats])
     for fmt in plan.formats:
-        for line in load_plan(plan_precision.plan_file(work, fmt)).lines():
+        for line in load_plan(work.plan(fmt)).lines():
             report({"text": line})
 
 
-def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+def write_files(plan: Plan, work: Workspace, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
     names = file_names(plan)
     writers = [
@@ -70,16 +68,16 @@ def file_names(plan: Plan) -> dict[str, str]:
     return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
 
 
-def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
-    written = facts.load(work / f"{fmt}.json")
-    planned = plan_precision.plan_file(work, fmt)
-    shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
+def written_file(plan: Plan, fmt: str, path: Path, work: Workspace) -> ModelFile:
+    written = work.load_facts(fmt)
+    planned = work.plan(fmt)
+    shared = work.load_capture_record().passes
     return ModelFile(
         path=path.name,
         sha256=sha256(path),
         format=fmt,
         precision=plan.precision,
-        passes=shared | written.passes,
+        passes={**shared, **written.passes},
         stages=written.stages,
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
@@ -91,12 +89,12 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
     )
 
 
-def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> Child:
-    log = work / capture.LOGS / f"{'-'.join(module.split('.')[-2:])}.log"
+def conversion_child(module: str, arguments: Sequence[Path | str], work: Workspace) -> Child:
+    log = work.log("-".join(module.split(".")[-2:]))
     return Child(module, tuple(str(argument) for argument in arguments), log)
 
 
-def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_alone(plan: Plan, work: Workspace, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     plan.worker.run_apart(
         conversion_child(module, arguments, work),
@@ -106,7 +104,7 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
     )
 
 
-def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_child(plan: Plan, work: Workspace, module: str, arguments: list[str]) -> None:
     run_children(plan, [conversion_child(module, arguments, work)])
 
 
@@ -115,28 +113,27 @@ def run_children(plan: Plan, children: Sequence[Child]) -> None:
     plan.worker.run(children, plan.settings.timeout_s)
 
 
-def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
-    arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
-    arguments += [work / f"{fmt}.json"]
+def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:
+    arguments: list[Path | str] = [work.program, work.names, out, work.facts(fmt)]
     if not plan.traits.quantized:
-        arguments += ["--instrumented", instrumented_file(work, fmt)]
+        arguments += ["--instrumented", work.instrumented(fmt)]
     if plan.settings.sparse == OFF or plan.traits.quantized:
         arguments += ["--dense"]
     if not plan.traits.half:
         return arguments
-    return [*arguments, "--plan", plan_precision.plan_file(work, fmt)]
+    return [*arguments, "--plan", work.plan(fmt)]
 
 
-def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
+def _located(error: ExportError, plan: Plan, work: Workspace) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed:
         return error
-    log = work / capture.LOGS / f"bisect_{failed[0]}.log"
+    log = work.log(f"bisect_{failed[0]}")
     return locate_conversion_failure(
         error,
         failed[0],
-        work,
+        work.folder,
         log=log,
         budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
