@@ -145,7 +145,7 @@ def _called(tree: ast.Module) -> set[str]:
 # What is per format by nature, and the script of a board, which LiteRT runs.
 OF_FORMATS = ("export/formats/", "modelfile/", "runtimes/", "board_scripts/")
 # These still ask; the list may only shrink.
-ASKING = {"export/quantization/plan_fp16.py"}
+ASKING = {"export/quantization/fp16_planner.py"}
 
 
 def test_nobody_else_asks_which_format_a_file_has() -> None:

@@ -98,7 +98,7 @@ def test_samples_and_data_that_are_not_finite_are_refused(bad: float) -> None:
     assert "mask" in caught.value.hint
     signature = Signature((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1, 2)),))
     with pytest.raises(InputError, match="the data's 'x' holds"):
-        check_inputs(signature, {"x": x}, "the data")
+        check_inputs(signature.inputs, (), {"x": x}, "the data")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinyml.core import recipe as recipes
@@ -36,9 +37,12 @@ FOUND = ExportSettings(
 )
 
 
+SAMPLE = {"x": np.zeros(2, np.float32)}
+
+
 def source() -> FactorySource:
     """A factory that nobody calls."""
-    return FactorySource("net:build", Asked(sample={}))
+    return FactorySource("net:build", Asked(sample=SAMPLE))
 
 
 def job(tmp_path: Path, **asked: object) -> ExportJob:
@@ -62,7 +66,9 @@ def test_a_found_recipe_reads_back_as_it_was(tmp_path: Path) -> None:
 def test_a_recipes_export_is_taken_and_options_go_before(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(toml("net", FOUND))
-    given_too = {"calibration": path}  # read later, but there
+    samples = tmp_path / "samples.npz"
+    np.savez(samples, x=np.zeros((3, 2), np.float32))
+    given_too = {"calibration": samples}
     taken = planned(job(tmp_path, recipe=path, **given_too))
     assert taken.formats == ("tflite",)
     assert taken.settings == complete(FOUND)

@@ -76,11 +76,11 @@ def test_a_twin_that_cannot_be_written_leaves_its_reason_and_the_file(
     capture(network(), SIGNATURE, ("0.0",)).save(tmp_path)
     written = []
 
-    def write(captured, path, plan=None):  # type: ignore[no-untyped-def]
+    def write(captured, path):  # type: ignore[no-untyped-def]
         if written:
             raise ExportError("the converter has had enough")
         written.append(path)
-        return write_tflite.write(captured, path, plan)
+        return write_tflite.write(captured, path)
 
     arguments = [PROGRAM, NAMES, "a.tflite", "facts.json"]
     paths = [str(tmp_path / name) for name in arguments]
@@ -89,7 +89,7 @@ def test_a_twin_that_cannot_be_written_leaves_its_reason_and_the_file(
     )
     found = facts.load(tmp_path / "facts.json")
     assert found.twin == ()
-    assert found.twin_note == "no twin shows 0.0: the converter has had enough"
+    assert found.twin_note == "no instrumented model shows 0.0: the converter has had enough"
     assert (tmp_path / "a.tflite").stat().st_size > 0
 
 

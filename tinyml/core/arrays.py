@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.core.errors import InputError
 from tinyml.core.finite import check_finite
-from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.core.spec import Array, Arrays, Signature, StatePair, TensorSpec
 
 TARGETS = "targets"
 # What numpy and zipfile raise for arrays that cannot be read: cut, compressed in another way,
@@ -64,7 +65,7 @@ def check_data(signature: Signature, data: Arrays) -> int:
     """
     if TARGETS not in data:
         raise InputError(f"the data has no '{TARGETS}'", hint=f"it has: {', '.join(data)}")
-    count = check_inputs(signature, data, "the data")
+    count = check_inputs(signature.inputs, signature.states, data, "the data")
     targets = len(data[TARGETS]) if data[TARGETS].ndim else 0
     if count != targets:
         name = next(spec.name for spec in signature.inputs if spec.name in data)
@@ -72,15 +73,17 @@ def check_data(signature: Signature, data: Arrays) -> int:
     return count
 
 
-def check_inputs(signature: Signature, data: Arrays, what: str) -> int:
+def check_inputs(
+    inputs: Sequence[TensorSpec], states: Sequence[StatePair], data: Arrays, what: str
+) -> int:
     """As `check_data` without targets; ``what`` is the data's name in errors."""
-    states = {pair.input for pair in signature.states}
-    for spec in signature.inputs:
+    optional = {pair.input for pair in states}
+    for spec in inputs:
         if spec.name in data:
             _check_input(spec, data[spec.name], what)
-        elif spec.name not in states:
+        elif spec.name not in optional:
             raise InputError(f"{what} has no '{spec.name}'", hint=f"it has: {', '.join(data)}")
-    counts = {spec.name: len(data[spec.name]) for spec in signature.inputs if spec.name in data}
+    counts = {spec.name: len(data[spec.name]) for spec in inputs if spec.name in data}
     if not counts or not all(counts.values()):
         raise InputError(f"{what} holds no samples")
     if len(set(counts.values())) > 1:

@@ -41,10 +41,10 @@ def new_folder(
     the disk is full or the place not writable.
     """
     path = resolved(path)
-    _check(path, force, foreign)
+    check_new(path, force=force, foreign=foreign)
     with machine_errors(f"making {path.name}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with lock(path), draft_of(path, lambda: _check(path, force, foreign)) as draft:
+    with lock(path), draft_of(path, lambda: check_new(path, force=force, foreign=foreign)) as draft:
         yield draft
 
 
@@ -93,7 +93,9 @@ def draft_of(path: Path, check: Callable[[], None] = lambda: None) -> Iterator[P
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _check(path: Path, force: bool, foreign: Foreign | None) -> None:
+def check_new(path: Path, *, force: bool = False, foreign: Foreign | None = None) -> None:
+    """`UsageError` where `new_folder` would refuse ``path`` for what is there now."""
+    path = resolved(path)
     for place in (path, *path.parents):
         if place.exists() and not place.is_dir():
             raise UsageError(f"{place} is a file, not a folder", hint="choose another folder")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyml.core.files import write_json
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.typed_json import read_json, to_json
+
+# What follows the name of a node in that of the copy which an instrumented model gives out.
+SHOWN_SUFFIX = "_shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Facts:
     twin_note  why there is no instrumented model of them
     ends       input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
+    made       captured node -> the tensors that it had a part in; of float32 files
     """
 
     format: str
@@ -31,6 +35,7 @@ class Facts:
     twin_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, QuantParams] = field(default_factory=dict)
+    made: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

@@ -104,7 +104,7 @@ def _data(bundle: Bundle, caveat: str) -> str:
     if metrics:
         return "\n".join(metrics) + "\n"
     if not training:
-        return "Nobody measured accuracy: the weights came without a data set.\n"
+        return "Accuracy was not measured: the weights came without a data set.\n"
     name = str(training.get("data_set", "unknown"))
     lines = [f"- data set: {name}" + (f", {caveat}" if caveat else "")]
     found: Mapping[str, Any] = training.get("validation") or {}

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
+from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
-from tinyml.core.folders import new_folder
+from tinyml.core.folders import check_new, new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import to_json
@@ -26,7 +27,13 @@ from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.quantization.draw import draw
-from tinyml.pipeline.quantization.write_quantized import Written, write_quantized
+from tinyml.pipeline.quantization.write_quantized import (
+    Written,
+    check_front_end,
+    check_io,
+    check_kept,
+    write_quantized,
+)
 from tinyml.pipeline.sources.choose import source_of
 from tinyml.pipeline.sources.source import Report, Source
 from tinyml.pipeline.sources.workspace import Workspace
@@ -34,12 +41,13 @@ from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
-from tinyml.pipeline.steps.export_plan import Plan, checked
+from tinyml.pipeline.steps.export_plan import Plan, check_settings, checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
-from tinyml.pipeline.steps.write_files import plan_floats, run_alone, run_child, write_files
+from tinyml.pipeline.steps.write_files import run_alone, run_child, write_files
+from tinyml.pipeline.steps.write_half import write_half
 
 
 def export(job: ExportJob, report: Report) -> Bundle:
@@ -49,15 +57,21 @@ def export(job: ExportJob, report: Report) -> Bundle:
     `ExportError` when a converter refuses the model; `ValidationError` out of tolerance.
     """
     find_target(job.target)
-    source, settings = source_of(job)
+    _check_folders(job)
+
+    def check(settings: ExportSettings, saved: Checkpoint | None) -> None:
+        check_settings(job, settings, saved)
+
+    source, settings = source_of(job, check)
     return bundle_from(job, source, settings, report)
 
 
 def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report: Report) -> Bundle:
     """`export` of whatever ``source`` brings in."""
+    _check_folders(job)
     plan = checked(job, source, settings)
-    check_outside(job.out)
-    check_outside(job.keep_failed)
+    if plan.traits.quantized:
+        _check_known(source, plan.settings)
     making = new_folder(job.out, force=bool(job.force), foreign=foreign_files)
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
@@ -67,9 +81,9 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             run_child(plan, work, equalize.__name__, [str(work.folder)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
-        plan_floats(plan, work, report)
         if not plan.traits.quantized:
-            models = write_files(plan, work, draft, report)
+            write = write_half if plan.traits.half else write_files
+            models = write(plan, work, draft, report)
             made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
             made = write_quantized(plan, subject, work, draft, report)
@@ -95,6 +109,24 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         found = save_found(plan, made.kept)
         report({"text": f"the recipe of the same export, without the search: {found}"})
     return replace(bundle, folder=job.out)
+
+
+def _check_known(source: Source, settings: ExportSettings) -> None:
+    """What `write_quantized` would refuse, where it is known before the capture."""
+    if (known := source.known()) is None:
+        check_front_end(settings, source.name, None)  # only models of ours declare one
+        return
+    check_io(settings, known)
+    check_kept(settings.keep_float, known.stages)
+
+
+def _check_folders(job: ExportJob) -> None:
+    """`UsageError` for a folder that cannot be made."""
+    check_outside(job.out)
+    check_outside(job.keep_failed)
+    check_new(job.out, force=bool(job.force), foreign=foreign_files)
+    if job.keep_failed is not None:
+        check_new(job.keep_failed)
 
 
 @contextlib.contextmanager

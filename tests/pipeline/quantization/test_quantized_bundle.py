@@ -24,9 +24,9 @@ from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.quantization import bias_shift
 from tinyml.pipeline.quantization.instruction_set import instruction_set
-from tinyml.pipeline.quantization.quantize import size_line
 from tinyml.pipeline.steps import equalize
 from tinyml.pipeline.steps.export_plan import _check_rounding
+from tinyml.pipeline.steps.perform import size_line
 from tinyml.pipeline.verify import verify
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
-    from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
 
@@ -61,11 +60,10 @@ class Format(Protocol):
         self,
         captured: Captured,
         path: Path,
-        plan: PrecisionPlan | None = None,
         *,
         sparse: bool = True,
     ) -> Facts:
-        """Write ``captured`` to ``path``; the same capture gives the same bytes.
+        """Write ``captured`` to ``path`` in float32; the same capture gives the same bytes.
 
         ``sparse``: weights with zeros may be stored without them. Raises `ExportError` for what
         the converter or the format cannot hold.

@@ -37,8 +37,6 @@ from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.runtimes.base import READER_THREADS
 
-# A larger share of the float32 file than this is not worth the trouble.
-WORTH = 0.8
 BY_USER = "asked for"
 
 
@@ -114,19 +112,6 @@ def weight_scales(settings: ExportSettings, fmt: str) -> str:
     return "per-tensor" if one else settings.weight_scales
 
 
-def size_line(before: Path, after: Path, precision: str) -> str:
-    """What to say when integers save little of the file; empty otherwise."""
-    share = after.stat().st_size / before.stat().st_size
-    if share < WORTH:
-        return ""
-    alone = find_precision(precision).weights_only
-    faster = "tinyml bench shows whether it is faster"
-    return (
-        f"{after.name} takes {share:.0%} of the float32 file: too few weights for quantization to "
-        f"make it much smaller; {'it computes in float32, no faster' if alone else faster}"
-    )
-
-
 def _tensors(graph: Graph) -> list[str]:
     named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
     return list(dict.fromkeys(named))
@@ -160,16 +145,3 @@ def seen(
         lambda: choose_ranges(settings.ranges, values(title), values(f"{title}, histograms")),
         report,
     )
-
-
-def children(
-    floats: Sequence[Path], work: Workspace, draft: Path, *, sparse: str
-) -> Iterator[tuple[str, Sequence[Path | str]]]:
-    """(module, arguments) of the child that performs the plan of each file of ``floats``."""
-    dense = ["--dense"] if sparse == "off" else []
-    for path in floats:
-        known = format_of(path)
-        fmt = known.name
-        given: list[Path | str] = [path, work.plan(fmt), work.float_facts(fmt)]
-        given += [draft / path.name, work.facts(fmt), *dense]
-        yield known.quantizer, given

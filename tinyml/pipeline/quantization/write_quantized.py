@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import ADAPTIVE, OFF, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.export.quantization.plan import QuantPlan
@@ -25,10 +24,8 @@ from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
 from tinyml.pipeline.quantization.quantize import (
     BY_USER,
-    children,
     plan_quantized,
     seen,
-    size_line,
 )
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
@@ -38,12 +35,11 @@ from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
+from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
     run_children,
-    store_safely,
-    write_files,
-    written_file,
+    write_floats,
 )
 
 # Of a model's stages, in a hint.
@@ -85,9 +81,7 @@ def write_quantized(
     check_io(settings, subject)
     check_kept(settings.keep_float, subject.stages)
     calibration = _calibration(plan, subject, report)
-    floats = [work.folder / model.path for model in write_files(plan, work, work.folder, report)]
-    for path in floats:
-        work.keep_float_facts(format_of(path).name)
+    floats = write_floats(plan, work, report)
     ranges = {path: seen(path, settings, calibration, report) for path in floats}
     keep = dict.fromkeys(settings.keep_float, BY_USER)
     front_end = subject.front_end if settings.front_end == "float" else None
@@ -112,7 +106,7 @@ def write_quantized(
                 report({"text": line})
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
-        models = _perform(plan, floats, work, draft, report)
+        models = perform(plan, floats, work, draft, report)
         proof = _proof(plan, subject, models, draft, work, report)
         more = None
         if settings.auto_precision and not _holds(proof, settings.max_drop_points):
@@ -169,12 +163,15 @@ def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
             )
 
 
+def check_front_end(settings: ExportSettings, name: str, front_end: str | None) -> None:
+    """`UsageError` for the setting of a front end that the model called ``name`` does not have."""
+    if settings.front_end == "int8" and front_end is None:
+        raise UsageError(f"`front_end=int8`: {name} has no front end", hint="omit `front_end`")
+
+
 def check_io(settings: ExportSettings, subject: Subject) -> None:
     """`UsageError` for quantized inputs, outputs or a front end that the model cannot have."""
-    if settings.front_end == "int8" and subject.front_end is None:
-        raise UsageError(
-            f"`front_end=int8`: {subject.name} has no front end", hint="omit `front_end`"
-        )
+    check_front_end(settings, subject.name, subject.front_end)
     if settings.io == "float":
         return
     hint = "choose `io=float`"
@@ -190,21 +187,6 @@ def check_io(settings: ExportSettings, subject: Subject) -> None:
             "over different ranges",
             hint=hint,
         )
-
-
-def _perform(
-    plan: Plan, floats: Sequence[Path], work: Workspace, draft: Path, report: Report
-) -> tuple[ModelFile, ...]:
-    report({"text": f"quantizing to {plan.precision}"})
-    jobs = children(floats, work, draft, sparse=plan.settings.sparse)
-    made = [conversion_child(*own, work) for own in jobs]
-    run_children(plan, made)
-    for path, child in zip(floats, made, strict=True):
-        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
-            store_safely(plan, child, draft / path.name, report)
-        if line := size_line(path, draft / path.name, plan.precision):
-            report({"text": line})
-    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
 def _diagnose(
@@ -254,8 +236,6 @@ def _sensitivities(
 def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
-    path = plan.job.calibration
-    arrays = read_npz(path) if path is not None else None
     return plan.source.calibration(
-        subject.signature, arrays, plan.settings.calibration_samples, report
+        subject.signature, plan.calibration, plan.settings.calibration_samples, report
     )

@@ -19,6 +19,7 @@ from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.answers.data import check_same, image_set, recording_set
 
 Report = Callable[[Mapping[str, Any]], None]
+WHAT = "the calibration data"
 INSTEAD = "give inputs with `calibration=samples.npz`"
 
 
@@ -46,7 +47,7 @@ class Calibration:
 
 def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
     """A user's ``calibration``; `InputError` where it is empty or does not fit."""
-    samples = check_inputs(signature, arrays, "the calibration data")
+    samples = check_inputs(signature.inputs, signature.states, arrays, WHAT)
     chosen = spread(samples, count)
     rows = {
         spec.name: arrays[spec.name][chosen] for spec in signature.inputs if spec.name in arrays
@@ -65,11 +66,7 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
 
     `DataError` where the set has changed since: it may hold what was held out.
     """
-    if not saved.facts:
-        raise UsageError(
-            "quantization needs calibration data, and these weights come without a data set",
-            hint="give inputs with `calibration=samples.npz`",
-        )
+    check_has_data(saved)
     name = saved.signature.inputs[0].name
     rows = (
         _images(saved, saved.processor, data, count, report)
@@ -78,6 +75,15 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
     )
     what = f"the training part of {saved.recipe.data.set}"
     return Calibration({name: rows}, what, saved.signature)
+
+
+def check_has_data(saved: Checkpoint) -> None:
+    """`UsageError` for a checkpoint that does not name the data that it was trained on."""
+    if not saved.facts:
+        raise UsageError(
+            "quantization needs calibration data, and these weights come without a data set",
+            hint="give inputs with `calibration=samples.npz`",
+        )
 
 
 def _images(

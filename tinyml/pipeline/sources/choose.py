@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from tinyml.core import checkpoint
 from tinyml.core.arrays import read_npz
+from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.recipe import read as read_recipe
 from tinyml.core.settings import given, overlay
+from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Source
-from tinyml.pipeline.sources.trained import TrainedSource, named_model, sample_for, saved_model
+from tinyml.pipeline.sources.trained import TrainedSource, check_named, named_model, sample_for
 from tinyml.pipeline.sources.user_code import is_code
 from tinyml.pipeline.sources.user_model import (
     Asked,
@@ -21,20 +25,23 @@ from tinyml.pipeline.sources.user_model import (
     read_states,
 )
 
+Check = Callable[[ExportSettings, Checkpoint | None], None]
 
-def source_of(job: ExportJob) -> tuple[Source, ExportSettings]:
+
+def source_of(job: ExportJob, check: Check = lambda *_: None) -> tuple[Source, ExportSettings]:
     """An existing path is a checkpoint, ``X:Y`` a factory, anything else a registered name.
 
-    The settings are those of ``job``, over those of its recipe or of the checkpoint's.
+    The settings are those of ``job``, over those of its recipe or of the checkpoint's. ``check``
+    gets them, and the checkpoint, before a model's module is imported and with it torch.
     """
     path = Path(job.model)
     if is_code(job.model) and not path.exists():
-        return _factory(job)
+        return _factory(job, check)
     if path.suffix == ".py":
         raise UsageError(
             f"'{job.model}' names no function that makes the model", hint=f"give {path}:FACTORY"
         )
-    return _checkpoint(job, path) if path.exists() else _named(job)
+    return _checkpoint(job, path, check) if path.exists() else _named(job, check)
 
 
 def settings_over(job: ExportJob, base: ExportSettings) -> ExportSettings:
@@ -47,11 +54,11 @@ def settings_over(job: ExportJob, base: ExportSettings) -> ExportSettings:
     return overlay(recipe, job.settings, job.unset)
 
 
-def _checkpoint(job: ExportJob, path: Path) -> tuple[Source, ExportSettings]:
+def _checkpoint(job: ExportJob, path: Path, check: Check) -> tuple[Source, ExportSettings]:
     whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
     _refuse(whose, weights=job.weights, sample=job.sample)
     _refuse_own_model(job, settings_over(job, ExportSettings()))
-    saved, entry = saved_model(path)
+    saved = checkpoint.load(path)
     settings = settings_over(job, saved.recipe.export)
     _refuse_own_model(job, settings)
     _refuse(whose, strip_prefix=settings.strip_prefix)
@@ -60,18 +67,20 @@ def _checkpoint(job: ExportJob, path: Path) -> tuple[Source, ExportSettings]:
             "`data` and `without_data` exclude each other: is the data to be used or not?",
             hint="omit one of them",
         )
+    check(settings, saved)
+    entry = entry_of(saved)
     source = TrainedSource(saved, entry, data=job.data, without_data=bool(settings.without_data))
     return source, settings
 
 
-def _named(job: ExportJob) -> tuple[Source, ExportSettings]:
+def _named(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
     settings = settings_over(job, ExportSettings())
     _refuse_own_model(job, settings)
-    saved, entry = named_model(job.model, job.weights)
+    check_named(job.model, job.weights)
     whose = f"a checkpoint; '{job.model}' with `weights` has no data set"
     _refuse(whose, data=job.data, without_data=settings.without_data)
-    if job.weights is not None and not job.weights.is_file():
-        raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
+    check(settings, None)
+    saved, entry = named_model(job.model)
     source = TrainedSource(
         saved,
         entry,
@@ -82,7 +91,7 @@ def _named(job: ExportJob) -> tuple[Source, ExportSettings]:
     return source, settings
 
 
-def _factory(job: ExportJob) -> tuple[Source, ExportSettings]:
+def _factory(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
     settings = settings_over(job, ExportSettings())
     _refuse(f"a checkpoint; '{job.model}' is none", without_data=settings.without_data)
     if job.sample is None:
@@ -90,6 +99,7 @@ def _factory(job: ExportJob) -> tuple[Source, ExportSettings]:
             f"'{job.model}' needs `sample`",
             hint="an .npz of the inputs by name: numpy.savez('sample.npz', x=array)",
         )
+    check(settings, None)
     direction, tolerance = settings.metric_direction, settings.metric_tolerance
     asked = Asked(
         sample=read_npz(job.sample),

@@ -64,6 +64,12 @@ class Source(Protocol):
         Through ``run(module, arguments)``, a child process, wherever code is not ours.
         """
 
+    def known(self) -> Subject | None:
+        """What `capture` will return, where that is known before it."""
+
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        """What `calibration` will raise as far as it is known before `capture`."""
+
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report
     ) -> Calibration:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core import checkpoint, registry
-from tinyml.core.arrays import FINITE_SAMPLE, read_npz
+from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
 from tinyml.core.finite import check_finite
@@ -20,7 +20,14 @@ from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources.calibration import Calibration, given, of_training, sample_alone
+from tinyml.pipeline.sources.calibration import (
+    WHAT,
+    Calibration,
+    check_has_data,
+    given,
+    of_training,
+    sample_alone,
+)
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
@@ -72,9 +79,9 @@ class TrainedSource:
         weights = str(self.weights.absolute()) if self.weights else ""
         work.save_capture_job(CaptureJob(weights=weights, strip_prefix=self.strip_prefix))
         run("tinyml.pipeline.sources.capture", [str(work.folder)])
-        return self._subject()
+        return self.known()
 
-    def _subject(self) -> Subject:
+    def known(self) -> Subject:
         saved, entry = self.checkpoint, self.entry
         facts: Mapping[str, Any] = {
             "recipe": to_json(saved.recipe),
@@ -92,6 +99,13 @@ class TrainedSource:
             front_end=entry.front_end,
             domain=entry.domain,
         )
+
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        signature = self.checkpoint.signature
+        if arrays is not None:
+            check_inputs(signature.inputs, signature.states, arrays, WHAT)
+        elif self.sample is None:
+            check_has_data(self.checkpoint)
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report
@@ -118,8 +132,8 @@ def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
     return saved, entry_of(saved)
 
 
-def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry]:
-    """A registered model that is to get ``weights``: a checkpoint without any yet."""
+def check_named(name: str, weights: Path | None) -> None:
+    """`UsageError` unless ``name`` is registered and its ``weights`` are a file."""
     if name not in registry.MODELS:
         raise registry.unknown_name("model", name, registry.MODELS)
     if weights is None:
@@ -127,6 +141,12 @@ def named_model(name: str, weights: Path | None) -> tuple[Checkpoint, ModelEntry
             f"'{name}' is a model's name: it needs `weights`",
             hint="give a safetensors state dict, or a checkpoint of tinyml train",
         )
+    if not weights.is_file():
+        raise UsageError(f"no weights at {weights}", hint="give a safetensors state dict")
+
+
+def named_model(name: str) -> tuple[Checkpoint, ModelEntry]:
+    """A registered model that is to get weights: a checkpoint without any yet."""
     require("torch", "torch", "train")
     entry: ModelEntry = registry.load("model", name)
     empty = Checkpoint(

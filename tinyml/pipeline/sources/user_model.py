@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, read_npz
+from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs, read_npz
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.core.export_settings import NCHW
 from tinyml.core.finite import check_finite
-from tinyml.core.spec import Arrays, Signature
+from tinyml.core.spec import Arrays, Signature, StatePair, TensorSpec
 from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources.calibration import Calibration, given, sample_alone
+from tinyml.pipeline.sources.calibration import WHAT, Calibration, given, sample_alone
 from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.sources.user_code import check_code
@@ -41,6 +41,17 @@ class Asked:
 
     def __post_init__(self) -> None:
         check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
+        for name in self.states:
+            if name not in self.sample:
+                raise InputError(f"no input is called '{name}'; there are {[*self.sample]}")
+
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        """`InputError` where ``arrays`` are not of the sample's names, shapes and types."""
+        if arrays is None:
+            return
+        specs = [TensorSpec(n, a.shape, dtype=str(a.dtype)) for n, a in self.sample.items()]
+        states = [StatePair(into, out) for into, out in self.states.items()]
+        check_inputs(specs, states, arrays, WHAT)
 
     def write(self, work: Workspace) -> None:
         """Put the arrays where `tinyml.pipeline.sources.user_capture` reads them."""
@@ -89,6 +100,12 @@ class FactorySource:
             raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
         return _subject(self.name, self.asked, work, run)
 
+    def known(self) -> None:
+        return None
+
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        self.asked.check_calibration(arrays)
+
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report
     ) -> Calibration:
@@ -123,6 +140,12 @@ class ModuleSource:
         self.asked.write(work)
         capture_module(self.module, self.asked.states, self.asked.layout, work)
         return _subject(self.name, self.asked, work, run)
+
+    def known(self) -> None:
+        return None
+
+    def check_calibration(self, arrays: Arrays | None) -> None:
+        self.asked.check_calibration(self.samples if arrays is None else arrays)
 
     def calibration(
         self, signature: Signature, arrays: Arrays | None, count: int, report: Report

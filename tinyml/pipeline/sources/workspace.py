@@ -245,6 +245,10 @@ class Workspace:
         """A model file whose outputs are stages that the ``fmt`` file has no tensor for."""
         return self.folder / f"instrumented.{fmt}"
 
+    def float_instrumented(self, fmt: str) -> Path:
+        """`instrumented` of the float32 file, before a plan is performed on both."""
+        return self.folder / f"float-instrumented.{fmt}"
+
     def save_samples(self, samples: Arrays) -> None:
         """Inputs with a leading axis, on which layers are quantized alone."""
         self._save_arrays("calibration", samples)

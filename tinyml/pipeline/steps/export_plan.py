@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyml.core import registry
+from tinyml.core.arrays import read_npz
+from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ADAPTIVE, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, given, settings_of
+from tinyml.core.spec import Arrays
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
@@ -32,7 +35,7 @@ SEARCHED = (
 class Plan:
     """The job and its settings, checked and complete; ``traits``: of the precision.
 
-    ``worker`` runs the steps that are ours.
+    ``calibration``: the arrays of the job's file. ``worker`` runs the steps that are ours.
     """
 
     job: ExportJob
@@ -41,6 +44,7 @@ class Plan:
     settings: ExportSettings
     traits: Precision
     worker: Worker
+    calibration: Arrays | None = None
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -85,9 +89,31 @@ def remedies(settings: ExportSettings) -> str:
 
 
 def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
-    """`UsageError` or `MissingExtraError` for what cannot be done, before any work.
+    """`UsageError`, `InputError` or `MissingExtraError` for what cannot be done, before any work.
 
     ``settings`` are those of the recipe and of ``job`` together.
+    """
+    saved = source.checkpoint if isinstance(source, TrainedSource) else None
+    samples = source.samples if isinstance(source, ModuleSource) else None
+    traits = check_settings(job, settings, saved, calibrated=samples is not None)
+    arrays = read_npz(job.calibration) if job.calibration is not None else None
+    if traits.calibrated:
+        source.check_calibration(arrays)
+    chosen = complete(settings)
+    worker = Worker(chosen.memory_mb or machine_memory_mb())
+    return Plan(job, source, find_target(job.target), chosen, traits, worker, arrays)
+
+
+def check_settings(
+    job: ExportJob,
+    settings: ExportSettings,
+    saved: Checkpoint | None,
+    *,
+    calibrated: bool = False,
+) -> Precision:
+    """The part of `checked` that no model is needed for: ``saved`` is a checkpoint or ``None``.
+
+    ``calibrated``: samples are in memory.
     """
     target, chosen = find_target(job.target), complete(settings)
     asked = _asked(job, settings)
@@ -100,9 +126,9 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
     _check_formats(chosen.formats, target, traits)
     if chosen.require_delegate:
         check_requirement(chosen.formats)
-    if traits.quantization_aware and not _is_trained_rounded(source):
+    if traits.quantization_aware and not (saved is not None and saved.recipe.quantization_aware):
         raise UsageError(
-            f"{traits.name} is for weights that were trained in eight bits, and these were not",
+            f"{traits.name} needs weights from quantization-aware fine-tuning, and these are not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
@@ -116,10 +142,10 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
             f"`io={chosen.io}` is for {able}: {traits.float_io}",
             hint=_without("io", job),
         )
-    _check_quantization(job, source, asked, traits)
+    trained = saved is not None and bool(saved.facts)
+    _check_quantization(job, asked, traits, calibrated=calibrated, trained=trained)
     _check_rounding(job, chosen, traits)
-    worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return Plan(job, source, target, chosen, traits, worker)
+    return traits
 
 
 def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
@@ -136,19 +162,6 @@ def _check_formats(formats: Sequence[str], target: Target, precision: Precision)
                 f"{name} cannot be written in {precision.name}",
                 hint=f"formats of {precision.name}: {', '.join(precision.formats)}",
             )
-
-
-def _is_trained(source: Source) -> bool:
-    """Whether it says which data it was trained on."""
-    return isinstance(source, TrainedSource) and bool(source.checkpoint.facts)
-
-
-def _holds_samples(source: Source) -> bool:
-    return isinstance(source, ModuleSource) and source.samples is not None
-
-
-def _is_trained_rounded(source: Source) -> bool:
-    return isinstance(source, TrainedSource) and source.checkpoint.recipe.quantization_aware
 
 
 def _asked(job: ExportJob, settings: ExportSettings) -> tuple[str, ...]:
@@ -169,16 +182,24 @@ def _without(name: str, job: ExportJob) -> str:
 
 
 def _check_quantization(
-    job: ExportJob, source: Source, asked: Sequence[str], precision: Precision
+    job: ExportJob,
+    asked: Sequence[str],
+    precision: Precision,
+    *,
+    calibrated: bool,
+    trained: bool,
 ) -> None:
-    """`UsageError` for a setting, of the call or of the recipe, that the precision cannot use."""
+    """`UsageError` for a setting, of the call or of the recipe, that the precision cannot use.
+
+    ``trained``: the checkpoint names the data that it was trained on.
+    """
     of_quantization = [
         name
         for name in asked
         if settings_of(ExportSettings)[name].panel == QUANTIZATION
         and name not in ("io", "max_drop_points")
     ]
-    calibrated = job.calibration is not None or _holds_samples(source)
+    calibrated = calibrated or job.calibration is not None
     if calibrated:
         of_quantization.append("calibration")
     for name in of_quantization:
@@ -198,7 +219,7 @@ def _check_quantization(
             )
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
-    if "calibration_samples" in asked and not calibrated and not _is_trained(source):
+    if "calibration_samples" in asked and not calibrated and not trained:
         raise UsageError(
             "`calibration_samples` is how many of `calibration` are used, which is not given",
             hint="an .npz of inputs",

@@ -14,12 +14,12 @@ from tinyml.pipeline.sources.workspace import Workspace
 
 def main(arguments: list[str]) -> None:
     """Plan every format named."""
-    from tinyml.export.quantization import plan_fp16
+    from tinyml.export.quantization import fp16_planner
 
     work = Workspace(Path(arguments[0]))
     known, captured = work.load_reference(), work.load_program()
     for fmt in arguments[1:]:
-        made = plan_fp16.plan(captured, fmt, known.inputs, known.stages, known.outputs)
+        made = fp16_planner.plan(captured, fmt, known.inputs, known.stages, known.outputs)
         made.save(work.plan(fmt))
 
 

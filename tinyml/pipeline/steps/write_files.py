@@ -12,24 +12,13 @@ from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
-from tinyml.export.quantization.fp16_plan import load as load_plan
 from tinyml.pipeline.formats import named
+from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.sources.workspace import Workspace
-from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import Plan
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
-
-
-def plan_floats(plan: Plan, work: Workspace, report: Report) -> None:
-    if not plan.traits.half:
-        return
-    report({"text": f"choosing what can be {plan.precision}"})
-    run_child(plan, work, plan_precision.__name__, [str(work.folder), *plan.formats])
-    for fmt in plan.formats:
-        for line in load_plan(work.plan(fmt)).lines():
-            report({"text": line})
 
 
 def write_files(plan: Plan, work: Workspace, draft: Path, report: Report) -> tuple[ModelFile, ...]:
@@ -50,11 +39,19 @@ def write_files(plan: Plan, work: Workspace, draft: Path, report: Report) -> tup
         if located is error:
             raise
         raise located from error
-    if plan.settings.sparse != OFF and not plan.traits.quantized:
+    if plan.settings.sparse != OFF and not plan.traits.planned:
         for writer, (fmt, name) in zip(writers, names.items(), strict=True):
             if named(fmt).stores_sparse:
                 store_safely(plan, writer, draft / name, report)
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
+
+
+def write_floats(plan: Plan, work: Workspace, report: Report) -> list[Path]:
+    """Float32 files in ``work`` that a plan is to be performed on, their facts with them."""
+    models = write_files(plan, work, work.folder, report)
+    for fmt in plan.formats:
+        work.keep_float_facts(fmt)
+    return [work.folder / model.path for model in models]
 
 
 def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
@@ -90,8 +87,8 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Workspace) -> ModelFile
 
 
 def conversion_child(module: str, arguments: Sequence[Path | str], work: Workspace) -> Child:
-    log = work.log("-".join(module.split(".")[-2:]))
-    return Child(module, tuple(str(argument) for argument in arguments), log)
+    name = capture.LOG if module == capture.__name__ else "-".join(module.split(".")[-2:])
+    return Child(module, tuple(str(argument) for argument in arguments), work.log(name))
 
 
 def run_alone(plan: Plan, work: Workspace, module: str, arguments: list[str]) -> None:
@@ -115,13 +112,13 @@ def run_children(plan: Plan, children: Sequence[Child]) -> None:
 
 def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:
     arguments: list[Path | str] = [work.program, work.names, out, work.facts(fmt)]
-    if not plan.traits.quantized:
+    if plan.traits.half:
+        arguments += ["--instrumented", work.float_instrumented(fmt)]
+    elif not plan.traits.planned:
         arguments += ["--instrumented", work.instrumented(fmt)]
-    if plan.settings.sparse == OFF or plan.traits.quantized:
+    if plan.settings.sparse == OFF or plan.traits.planned:
         arguments += ["--dense"]
-    if not plan.traits.half:
-        return arguments
-    return [*arguments, "--plan", work.plan(fmt)]
+    return arguments
 
 
 def _located(error: ExportError, plan: Plan, work: Workspace) -> TinymlError:

@@ -24,7 +24,7 @@ Padding = tuple[int, int, int, int] | str
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Convolution:
     """A convolution's: ``padding`` is (top, right, bottom, left), or SAME if XNNPACK keeps it."""
 
     kernel: tuple[int, int]
@@ -68,13 +68,17 @@ class Node:
     output_shape: tuple[int, ...]
     dtypes: tuple[str, ...]
     constant_places: tuple[int, ...] = ()
-    window: Window | None = None
+    convolution: Convolution | None = None
     weight: Weight | None = None
     options: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_pointwise(self) -> bool:
-        return self.op == "CONV_2D" and self.window is not None and self.window.kernel == (1, 1)
+        return (
+            self.op == "CONV_2D"
+            and self.convolution is not None
+            and self.convolution.kernel == (1, 1)
+        )
 
     @property
     def is_counted(self) -> bool:
@@ -126,11 +130,11 @@ def _node(graph: Graph, operator: Operator) -> Node:
     assert stored is not None
     assert stored.constant is not None
     weight = Weight(stored.name, np.asarray(stored.constant()), stored.sparse)
-    window = _window(made, weight) if operator.op in CONVOLUTIONS else None
-    return replace(made, weight=weight, window=window)
+    conv = _convolution_of(made, weight) if operator.op in CONVOLUTIONS else None
+    return replace(made, weight=weight, convolution=conv)
 
 
-def _window(node: Node, weight: Weight) -> Window:
+def _convolution_of(node: Node, weight: Weight) -> Convolution:
     told = node.options
     height, width = weight.values.shape[1:3]
     stride = _pair(told, "strideH", "strideW")
@@ -142,7 +146,7 @@ def _window(node: Node, weight: Weight) -> Window:
     padding: Padding = (0, 0, 0, 0)
     if told.get("padding") == SAME:
         padding = _same((height, width), stride, dilation)
-    return Window((height, width), stride, dilation, padding, groups, channels, multiplier)
+    return Convolution((height, width), stride, dilation, padding, groups, channels, multiplier)
 
 
 def _pair(told: dict[str, object], first: str, second: str) -> tuple[int, int]:
@@ -169,16 +173,16 @@ def _fused(graph: Graph, found: list[Node]) -> Iterator[Node]:
         if (
             pad is None
             or sides is None
-            or node.window is None
-            or node.window.padding == SAME_AT_STRIDE
+            or node.convolution is None
+            or node.convolution.padding == SAME_AT_STRIDE
             or readers[pad.outputs[0]] != 1
             or pad.outputs[0] in graph.outputs
         ):
             made.append(node)
             continue
         gone.add(pad.outputs[0])
-        window = replace(node.window, padding=_sum(node.window.padding, sides))
-        made.append(replace(node, inputs=pad.inputs, shapes=pad.shapes, window=window))
+        conv = replace(node.convolution, padding=_sum(node.convolution.padding, sides))
+        made.append(replace(node, inputs=pad.inputs, shapes=pad.shapes, convolution=conv))
     yield from (node for node in made if not gone.intersection(node.outputs))
 
 
