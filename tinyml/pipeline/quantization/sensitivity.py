@@ -20,6 +20,7 @@ from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked,
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.typed_json import Unbounded
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
@@ -108,11 +109,11 @@ class _Tried:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)
 
-    def with_kept(self, more: set[str]) -> float:
+    def with_kept(self, more: set[str]) -> Unbounded:
         """SQNR in dB with the operators ``more`` in float32 too, as `sqnr_db` gives it."""
         kept = {**self.planned.kept, **dict.fromkeys(sorted(more), OTHER)}
         if len(kept) == len(self.graph.operators):
-            return math.inf
+            return Unbounded(math.inf)
         seen = self.planned.quantized
         scheme = find_precision(self.planned.precision).activations
         tensors = (
@@ -125,7 +126,7 @@ class _Tried:
             out,
             _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors, io="float")),
         )
-        return sqnr_db(self._answers(out), self.want)
+        return Unbounded(sqnr_db(self._answers(out), self.want))
 
     def _answers(self, path: Path) -> Array:
         runtime = runtime_for(path)

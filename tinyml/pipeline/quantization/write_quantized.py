@@ -63,10 +63,8 @@ class Written:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest; nothing of floats."""
-        classes = {name: own.to_json() for name, own in self.classes.items()}
-        layers = {fmt: own.to_json() for fmt, own in self.sensitivities.items()}
-        kinds = {"classes": classes, "harm": layers}
-        return {kind: found for kind, found in kinds.items() if found}
+        kinds = {"classes": self.classes, "sensitivity": self.sensitivities}
+        return {kind: to_json(found) for kind, found in kinds.items() if found}
 
 
 def write_quantized(
@@ -204,7 +202,7 @@ def _diagnose(
         planned = load_plan(work.plan(fmt))
         owners = work.load_float_facts(fmt).owners
         out = draft / path.name
-        ends = work.load_facts(fmt).ends
+        ends = work.load_facts(fmt).quant_params
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
         findings[path.name] = to_json(found)
         if own is not None:

@@ -257,11 +257,10 @@ class Workspace:
         return self._load_arrays("calibration")
 
     def save_sensitivity(self, fmt: str, found: SensitivityAnalysis) -> None:
-        write_json(self.folder / f"sensitivity-{fmt}.json", found.to_json())
+        write_json(self.folder / f"sensitivity-{fmt}.json", to_json(found))
 
     def load_sensitivity(self, fmt: str) -> SensitivityAnalysis:
-        text = (self.folder / f"sensitivity-{fmt}.json").read_text(encoding="utf-8")
-        return SensitivityAnalysis.from_json(json.loads(text))
+        return read_json(SensitivityAnalysis, self.folder / f"sensitivity-{fmt}.json")
 
     def evidence(self, formats: Iterable[str]) -> tuple[Path, ...]:
         """Files that show how an export came to its result; some may be missing."""

@@ -80,9 +80,9 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Workspace) -> ModelFile
         minimum_runtime=written.minimum_runtime,
         plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
         note=plan.traits.notes.get(fmt, ""),
-        twin=written.twin,
-        twin_note=written.twin_note,
-        ends=written.ends,
+        instrumented=written.instrumented,
+        instrumented_note=written.instrumented_note,
+        quant_params=written.quant_params,
     )
 
 
