@@ -110,7 +110,7 @@ class StageParity:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A person or image whose label differs between PyTorch and an engine."""
+    """A subject or image whose label differs between PyTorch and an engine."""
 
     name: str
     want: str
@@ -123,7 +123,7 @@ class Agreement:
     """Labels of what was held out, PyTorch against one engine.
 
     ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``;
-    ``difference``: of ``metric``, ``UAR`` of persons or ``accuracy`` of images.
+    ``difference``: of ``metric``, ``UAR`` of subjects or ``accuracy`` of images.
     """
 
     engine: str
@@ -137,7 +137,7 @@ class Agreement:
 
     @property
     def text(self) -> str:
-        """For a person: how many keep their label, and what becomes of the metric."""
+        """In words: how many keep their label, and what becomes of the metric."""
         said = f"{self.agreeing} of {self.count} {self.unit} agree"
         if self.difference is None:
             return said

@@ -33,8 +33,8 @@ PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x0
 class Header:
     """What the file's header holds, next to its schema number.
 
-    ``facts`` are what training found: metrics, hashes of data and split, the persons
-    held out, threads and instruction set.
+    ``facts`` are what training found: metrics, hashes of data and split, the subjects of
+    the validation set, threads and instruction set.
     """
 
     model: str

@@ -109,11 +109,11 @@ def _data(bundle: Bundle, caveat: str) -> str:
     name = str(training.get("data_set", "unknown"))
     lines = [f"- data set: {name}" + (f", {caveat}" if caveat else "")]
     found: Mapping[str, Any] = training.get("validation") or {}
-    lines += _of_images(found) if "images" in found else _of_persons(found)
+    lines += _of_images(found) if "images" in found else _of_subjects(found)
     return "\n".join(lines) + "\n"
 
 
-def _of_persons(found: Mapping[str, Any]) -> list[str]:
+def _of_subjects(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"- {name} on the validation subjects: {value:.3f}"
         for name, value in found.items()

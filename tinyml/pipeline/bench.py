@@ -18,7 +18,7 @@ from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
-from tinyml.device.measure import Job, Plan, measure
+from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
@@ -123,7 +123,7 @@ def bench(
     check_outside(out)
     with scratch("bench") as work, open_link(target) as link:
         jobs, skipped = jobs_of(what, work)
-        plan = Plan(runs=runs, threads=threads)
+        plan = MeasurePlan(runs=runs, threads=threads)
         measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
     path = out or beside(what)
     result = Benchmark(tuple(measured), path, skipped)

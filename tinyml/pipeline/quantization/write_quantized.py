@@ -33,7 +33,7 @@ from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
 from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.check_files import check_files
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
 from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
@@ -68,7 +68,7 @@ class Written:
 
 
 def write_quantized(
-    plan: Plan, subject: Subject, work: Workspace, draft: Path, report: Report
+    plan: ExportPlan, subject: Subject, work: Workspace, draft: Path, report: Report
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
@@ -211,7 +211,7 @@ def _diagnose(
 
 
 def _sensitivities(
-    plan: Plan,
+    plan: ExportPlan,
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
@@ -231,7 +231,7 @@ def _sensitivities(
     return found
 
 
-def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
+def _calibration(plan: ExportPlan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
     return plan.source.calibration(

@@ -13,7 +13,7 @@ from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.sources.workspace import Workspace
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
     run_children,
@@ -26,7 +26,7 @@ WORTH = 0.8
 
 
 def perform(
-    plan: Plan, floats: Sequence[Path], work: Workspace, draft: Path, report: Report
+    plan: ExportPlan, floats: Sequence[Path], work: Workspace, draft: Path, report: Report
 ) -> tuple[ModelFile, ...]:
     """Perform the plan of each file of ``floats``, which is in ``work``; the files in ``draft``."""
     report({"text": f"{'casting' if plan.traits.half else 'quantizing'} to {plan.precision}"})
@@ -41,7 +41,7 @@ def perform(
     return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
-def _child(plan: Plan, path: Path, work: Workspace, draft: Path) -> Child:
+def _child(plan: ExportPlan, path: Path, work: Workspace, draft: Path) -> Child:
     """See `tinyml.export.quantization.run_quantizer.run_quantizer`."""
     known = format_of(path)
     fmt = known.name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources.workspace import Workspace
 
 
@@ -19,7 +20,14 @@ def main(arguments: list[str]) -> None:
     work = Workspace(Path(arguments[0]))
     known, captured = work.load_reference(), work.load_program()
     for fmt in arguments[1:]:
-        made = fp16_planner.plan(captured, fmt, known.inputs, known.stages, known.outputs)
+        made = fp16_planner.plan(
+            captured,
+            fmt,
+            known.inputs,
+            known.stages,
+            known.outputs,
+            weights_only=not named(fmt).computes_float16,
+        )
         made.save(work.plan(fmt))
 
 

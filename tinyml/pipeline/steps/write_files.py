@@ -16,12 +16,14 @@ from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.sources.workspace import Workspace
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
-def write_files(plan: Plan, work: Workspace, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+def write_files(
+    plan: ExportPlan, work: Workspace, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
     names = file_names(plan)
     writers = [
@@ -46,7 +48,7 @@ def write_files(plan: Plan, work: Workspace, draft: Path, report: Report) -> tup
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def write_floats(plan: Plan, work: Workspace, report: Report) -> list[Path]:
+def write_floats(plan: ExportPlan, work: Workspace, report: Report) -> list[Path]:
     """Float32 files in ``work`` that a plan is to be performed on, their facts with them."""
     models = write_files(plan, work, work.folder, report)
     for fmt in plan.formats:
@@ -54,18 +56,18 @@ def write_floats(plan: Plan, work: Workspace, report: Report) -> list[Path]:
     return [work.folder / model.path for model in models]
 
 
-def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
+def store_safely(plan: ExportPlan, writer: Child, path: Path, report: Report) -> None:
     """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
     if why := why_unsafe(path):
         report({"text": why})
         run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
 
 
-def file_names(plan: Plan) -> dict[str, str]:
+def file_names(plan: ExportPlan) -> dict[str, str]:
     return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
 
 
-def written_file(plan: Plan, fmt: str, path: Path, work: Workspace) -> ModelFile:
+def written_file(plan: ExportPlan, fmt: str, path: Path, work: Workspace) -> ModelFile:
     written = work.load_facts(fmt)
     planned = work.plan(fmt)
     shared = work.load_capture_record().passes
@@ -91,7 +93,7 @@ def conversion_child(module: str, arguments: Sequence[Path | str], work: Workspa
     return Child(module, tuple(str(argument) for argument in arguments), work.log(name))
 
 
-def run_alone(plan: Plan, work: Workspace, module: str, arguments: list[str]) -> None:
+def run_alone(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     plan.worker.run_apart(
         conversion_child(module, arguments, work),
@@ -101,16 +103,16 @@ def run_alone(plan: Plan, work: Workspace, module: str, arguments: list[str]) ->
     )
 
 
-def run_child(plan: Plan, work: Workspace, module: str, arguments: list[str]) -> None:
+def run_child(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
     run_children(plan, [conversion_child(module, arguments, work)])
 
 
-def run_children(plan: Plan, children: Sequence[Child]) -> None:
+def run_children(plan: ExportPlan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
     plan.worker.run(children, plan.settings.timeout_s)
 
 
-def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:
+def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:
     arguments: list[Path | str] = [work.program, work.names, out, work.facts(fmt)]
     if plan.traits.half:
         arguments += ["--instrumented", work.float_instrumented(fmt)]
@@ -121,7 +123,7 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Workspace) -> list[
     return arguments
 
 
-def _located(error: ExportError, plan: Plan, work: Workspace) -> TinymlError:
+def _located(error: ExportError, plan: ExportPlan, work: Workspace) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed:
