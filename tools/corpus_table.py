@@ -16,21 +16,25 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "corpus.md"
 HEAD = """\
-# The corpus
+# Networks that export
 
-Networks as people write them, and classes from `transformers` with small configurations, all with
-seeded random weights, go through the line that `tinyml export` uses: capture, rewrites, one child
-process per format, and parity of every block and output. `make corpus` writes this page;
+```sh
+make corpus    # writes this page, in 5 to 10 minutes
+```
+
+These networks export. They are typical networks, and classes from `transformers` with small
+configurations, all with seeded random weights. Each goes through the steps of `tinyml export`:
+capture, rewrites, one child process per format, and the parity of every block and output;
 [tests/corpus/corpus_table.py](../tests/corpus/corpus_table.py) lists the networks.
 
 - A block is a submodule to depth 3 whose output is one tensor, each call apart. *blocks* were read
-  from the shipped file and compared. *twin* were compared too, in a second file with them as
-  outputs, because no tensor of the shipped one has their value: a convolution and the
-  normalisation after it become one, say. *lost* are in neither: a rewrite merged them.
+  from the shipped file and compared. *instrumented* were compared in a second file with them as
+  outputs, because no tensor of the shipped file has their value; for instance a convolution and the
+  normalisation after it become one. *lost* are in neither: a rewrite merged them.
 - Outputs come from the runtime with its default optimisations and delegates. Inputs are a seeded
   sample and the five seeded cases of parity (random, silence, tiny, full-scale, impulse).
 - *lowest SQNR* is over all blocks, outputs and cases; *s* are the seconds of the child that wrote
-  the file, both formats beside each other on two cores that others use too.
+  the file, both formats at the same time on two shared cores.
 
 """
 COLUMNS = (
@@ -39,7 +43,7 @@ COLUMNS = (
     "parity",
     "lowest SQNR",
     "blocks",
-    "twin",
+    "instrumented",
     "lost",
     "ops",
     "KiB",

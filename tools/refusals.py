@@ -22,12 +22,15 @@ NETWORKS = ROOT / "tests" / "cli" / "refused_networks.py"
 PAGE = ROOT / "docs" / "refusals.md"
 FACTORIES = ("gate", "counter", "scale", "phase", "loud", "spectrum")
 HEAD = """\
-# What cannot be exported, and what is said then
+# Networks that do not export, and the messages
 
-Six networks, each with one submodule, `body.1.1`, that no format can hold. This is what
-`tinyml export net.py:FACTORY --sample sample.npz --target rpi --out mine` says of each: the
-smallest part that fails, where its source is, the converter's own words, and a cure. The exit code
-is 3 and there is no bundle. `make refusals` writes this page from
+```sh
+tinyml export net.py:FACTORY --sample sample.npz --target rpi --out mine
+```
+
+Six networks each have one submodule, `body.1.1`, that no format can hold. The command prints the
+smallest part that fails, where its source is, the converter's message, and a fix. The exit code
+is 3 and no bundle is written. `make refusals` writes this page from
 [tests/cli/refused_networks.py](../tests/cli/refused_networks.py); a test compares it.
 """
 

@@ -67,4 +67,4 @@ def test_a_folder_that_is_no_bundle_is_bad_input(cli: Cli, tmp_path: Path) -> No
 def test_a_verdict_is_no_failure(cli: Cli, small_bundle: Path) -> None:
     done = cli("inspect", "--sparse", "--target", "rpi4", "--json", small_bundle)
     assert done.returncode == 0
-    assert json.loads(done.stdout)["sparse"]["engages"] is False
+    assert json.loads(done.stdout)["sparse"]["uses_sparse_kernels"] is False

@@ -65,7 +65,7 @@ def test_a_pruned_run_is_exported_with_its_zeros_and_the_lint_says_they_run_dens
     assert done.returncode == 0, done.stderr
     ((path, findings),) = json.loads((out / "manifest.json").read_text())["facts"]["lint"].items()
     assert path.endswith(".tflite")
-    assert "zeros_run_dense" in {finding["rule"] for finding in findings}
+    assert "pruned_but_dense" in {finding["rule"] for finding in findings}
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(

@@ -66,7 +66,7 @@ def test_its_files_are_integers_planned_like_others(tuned: Path, fmt: str, tmp_p
         (
             ("export", "{run}", "--precision", "qat-w8a8", "--target", "rpi", "--out", "x"),
             2,
-            "qat-w8a8 is for weights that were trained in eight bits",
+            "qat-w8a8 needs weights from quantization-aware fine-tuning",
         ),
     ],
 )
@@ -92,9 +92,9 @@ def test_what_cannot_be_meant_is_one_line_and_nothing_is_written(
 
 
 def test_eight_bits_are_not_trained_twice_nor_pruned(tuned: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="trained in eight bits already"):
+    with pytest.raises(CheckpointError, match="went through quantization-aware fine-tuning"):
         train_rounded(QatJob(tuned, {}), tmp_path / "x", lambda event: None)
     asked = PruneJob(tuned, {"method": "magnitude", "sparsity": 0.5}, {})
-    with pytest.raises(CheckpointError, match="trained in eight bits already"):
+    with pytest.raises(CheckpointError, match="went through quantization-aware fine-tuning"):
         prune(asked, tmp_path / "x", lambda event: None)
     assert not (tmp_path / "x").exists()

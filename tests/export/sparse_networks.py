@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tinyml.core.spec import Array, Signature, TensorSpec
-from tinyml.export import quantizer_rules
 from tinyml.export.capture.program import capture
-from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
+from tinyml.export.formats.tflite import quantizer_rules
+from tinyml.export.formats.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.quantization.precisions.w8a8_static import WEIGHT
 from tinyml.export.rewrites import rewrite

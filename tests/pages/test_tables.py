@@ -57,9 +57,9 @@ def test_a_start_that_not_all_share_stays() -> None:
 
 
 def test_sentences_are_lines_behind_their_keys() -> None:
-    row = {"rule": "slice_forests", "fix": "write one convolution instead of nine slices"}
+    row = {"rule": "repeated_slices", "fix": "write one convolution instead of nine slices"}
     assert records([row, row], indent=2, columns=40).splitlines()[:4] == [
-        "  rule  slice_forests",
+        "  rule  repeated_slices",
         "  fix   write one convolution instead of",
         "        nine slices",
         "",

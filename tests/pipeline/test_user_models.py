@@ -353,7 +353,7 @@ def test_a_module_in_memory_becomes_a_bundle_and_is_as_it_was(
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert bundle.model == "Sequential"
     assert "accuracy was not measured" in bundle.parity.accuracy_note
-    assert "Nobody measured accuracy" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert "Accuracy was not measured" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
     assert not (tmp_path / "b" / "run.py").exists()
     rows = assert_parity(bundle, net, given)
     assert {row.stage for row in rows} >= {"1", "2", "output"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from sparse_cases import CASES
 
-from tinyml.runtimes.sparse_support import Engagement, engagement
+from tinyml.runtimes.sparse_support import SparseUse, sparse_use
 
 RECORDED = Path(__file__).with_name("recorded.json")
 ARCH = {"litert": "aarch64", "litert-web": "wasm32"}
@@ -23,19 +23,19 @@ def recorded() -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def verdict(path: Path, known: str) -> Engagement:
+def verdict(path: Path, known: str) -> SparseUse:
     """The lint's, of a file in ``known``, a runtime and its version."""
     runtime, _, version = known.rpartition("-")
-    return engagement(path, runtime, version, ARCH[runtime], avx=False)
+    return sparse_use(path, runtime, version, ARCH[runtime], avx=False)
 
 
-def agrees(own: Engagement, does: str) -> bool:
-    """Scalar kernels for blocks run sparse, which the lint does not call engaged: they are slow."""
+def agrees(own: SparseUse, does: str) -> bool:
+    """Scalar kernels for blocks run sparse, which the lint does not count: they are slow."""
     if any(reason.condition == "block_kernels" for reason in own.reasons):
         return does == "sparse"
     if own.runs_wrong:
         return does in ("wrong", "refused")
-    return does == ("sparse" if own.engages else "dense")
+    return does == ("sparse" if own.uses_sparse_kernels else "dense")
 
 
 def differences(folder: Path, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -49,12 +49,12 @@ def differences(folder: Path, found: Mapping[str, Mapping[str, Any]]) -> list[st
     return lines
 
 
-def shown(own: Engagement) -> str:
+def shown(own: SparseUse) -> str:
     if own.runs_wrong:
         return SIGNS["wrong"]
     if any(reason.condition == "block_kernels" for reason in own.reasons):
         return "sparse, scalar"
-    return "sparse" if own.engages else "dense"
+    return "sparse" if own.uses_sparse_kernels else "dense"
 
 
 def page() -> str:
@@ -78,12 +78,12 @@ def page() -> str:
 
 HEAD = """# The sparse lint against what runtimes do
 
-By `python tools/check_sparse --record`. Each network meets one condition of XNNPACK's sparse
-path or just misses it (tests/sparse_corpus/sparse_cases.py); its file with sparse weights runs
-beside its densified twin. *ratio* is dense over sparse: instructions of a call for LiteRT on an
-emulated Cortex-A72 (exact), the best of 25 rounds' time for LiteRT's web build in node. *wrong*:
-other numbers than the twin's; *refused*: the runtime cannot prepare the file. *sparse, scalar*
-runs sparse with a slow kernel. Sparse kernels sum in another order: what answers with the very bits
-of its twin ran dense.
+`python tools/check_sparse --record` writes this page. Each network meets one condition of
+XNNPACK's sparse path or just misses it (tests/sparse_corpus/sparse_cases.py); its file with
+sparse weights is compared with the same file made dense. *ratio* is dense over sparse:
+instructions of a call for LiteRT on an emulated Cortex-A72 (exact), the best of 25 rounds' time
+for LiteRT's web build in node. *wrong*: other numbers than the dense file's; *refused*: the
+runtime cannot prepare the file. *sparse, scalar* runs sparse with a slow kernel. Sparse kernels
+sum in another order: a file whose outputs are bit-identical to the dense file's ran dense.
 
 """

@@ -10,8 +10,8 @@ from sparse_cases import CASES
 
 from tinyml.core.target import all_targets
 from tinyml.modelfile.read import read_graph
-from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
-from tinyml.runtimes.sparse_support import Engagement, engagement
+from tinyml.runtimes.lint.pruned_but_dense import pruned_but_dense
+from tinyml.runtimes.sparse_support import SparseUse, sparse_use
 
 # What the lint names where a network just misses a condition: an open end comes with its cause.
 CASE_VERSION = "litert-2.3.0"
@@ -46,22 +46,22 @@ def test_the_condition_that_is_missed_is_named_with_its_node_and_cure(
     name: str, corpus: dict[str, Path]
 ) -> None:
     own = verdict(corpus[name], CASE_VERSION)
-    assert not own.engages
+    assert not own.uses_sparse_kernels
     named = {reason.condition for reason in own.reasons}
     assert CASES[name].condition in named
     assert all(reason.cure and reason.needed and reason.value for reason in own.reasons)
 
 
 def test_on_x86_with_avx_nothing_runs_sparse(corpus: dict[str, Path]) -> None:
-    own = engagement(corpus["plain"], "litert", "2.3.0", "x86_64", avx=True)
-    assert not own.engages
+    own = sparse_use(corpus["plain"], "litert", "2.3.0", "x86_64", avx=True)
+    assert not own.uses_sparse_kernels
     assert [reason.condition for reason in own.reasons] == ["arch"]
-    assert engagement(corpus["plain"], "litert", "2.3.0", "x86_64", avx=False).engages
+    assert sparse_use(corpus["plain"], "litert", "2.3.0", "x86_64", avx=False).uses_sparse_kernels
 
 
 def test_blocks_without_vector_kernels_are_a_trap(corpus: dict[str, Path]) -> None:
     own = verdict(corpus["block_4"], "litert-web-2.5.3")
-    assert own.engages
+    assert own.uses_sparse_kernels
     assert [reason.condition for reason in own.reasons] == ["block_kernels"]
     kernels = {layer.kernel for layer in own.layers if layer.sparsity > 0.5}
     assert kernels == {"spmm 8x4 scalar"}
@@ -69,11 +69,11 @@ def test_blocks_without_vector_kernels_are_a_trap(corpus: dict[str, Path]) -> No
 
 
 def test_a_dense_head_counts_in_versions_that_count_it(corpus: dict[str, Path]) -> None:
-    assert not verdict(corpus["counted_head"], "litert-2.3.0").engages
-    assert verdict(corpus["uncounted_head"], "litert-1.4.0").engages
-    assert not verdict(corpus["uncounted_head"], "litert-1.3.0").engages
+    assert not verdict(corpus["counted_head"], "litert-2.3.0").uses_sparse_kernels
+    assert verdict(corpus["uncounted_head"], "litert-1.4.0").uses_sparse_kernels
+    assert not verdict(corpus["uncounted_head"], "litert-1.3.0").uses_sparse_kernels
     older = verdict(corpus["counted_head"], "litert-1.0.1")
-    assert older.engages
+    assert older.uses_sparse_kernels
     assert older.unchecked
 
 
@@ -81,9 +81,9 @@ def test_a_dense_head_counts_in_versions_that_count_it(corpus: dict[str, Path]) 
 def test_the_predicted_speedup_is_near_the_ratio_of_instructions(
     name: str, corpus: dict[str, Path]
 ) -> None:
-    own: Engagement = verdict(corpus[name], CASE_VERSION)
+    own: SparseUse = verdict(corpus[name], CASE_VERSION)
     if own.predicted_speedup is None:
-        assert not own.engages
+        assert not own.uses_sparse_kernels
         return
     seen = recorded()[CASE_VERSION][name]
     assert math.isclose(own.predicted_speedup, seen["dense"] / seen["sparse"], rel_tol=0.25)
@@ -96,15 +96,15 @@ def test_on_few_pixels_sparse_kernels_are_the_slower_ones_and_it_is_said(
     counted = recorded()[CASE_VERSION]
     told = {}
     for name in ("pixels_64", "pixels_16", "pixels_9", "pixels_4", "pixels_1"):
-        own: Engagement = verdict(corpus[name], CASE_VERSION)
-        assert own.engages
+        own: SparseUse = verdict(corpus[name], CASE_VERSION)
+        assert own.uses_sparse_kernels
         assert own.predicted_speedup is not None
         slower = counted[name]["sparse"] > counted[name]["dense"]
         assert slower == (own.predicted_speedup < 1)
-        told[name] = own.told_speedup
+        told[name] = own.speedup_text
     assert told["pixels_64"].endswith("times faster than dense")
     assert told["pixels_4"] == "about 1.1 times slower than dense: its images have few pixels"
-    (found,) = zeros_run_dense(read_graph(corpus["pixels_4"]), all_targets()["rpi4"])
+    (found,) = pruned_but_dense(read_graph(corpus["pixels_4"]), all_targets()["rpi4"])
     assert "--sparse off" in found.cure
 
 

@@ -1,4 +1,4 @@
-"""What lets XNNPACK's sparse path engage in a file: fires, refuses, twice is once, numbers hold."""
+"""What lets XNNPACK use sparse kernels in a file: fires, refuses, twice is once, numbers hold."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sparse_network import SAME, VALID, SparseNetwork
 
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
+from tinyml.export.formats.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.rewrites import REWRITES
 from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_by_depthwise
 from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
-from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 from tinyml.modelfile import tflite_file

@@ -148,7 +148,7 @@ def test_the_page_says_what_holds_who_changed_and_what_is_missing(
     path = modules["write_page"].write({"funnelnet": cases}, folder, folder)
     text = path.read_text(encoding="utf-8")
     assert "| ONNX in onnxruntime | 0 | 6 | 83.33% | 100.00 | 83.33 | -16.67 (" in text
-    assert "- ONNX in onnxruntime: at least 95% keep their label: **no**" in text
+    assert "- ONNX in onnxruntime: label agreement is at least 95%: **no**" in text
     assert "| TFLite in LiteRT | 0 | 2 | q0 | Present | Present | Unknown | 0.2500 |" in text
     assert "| w8-dynamic | refused | refused |" in text
     assert "- funnelnet, w8-dynamic, tflite: refused by the gate: fold 1: logits diverges" in text

@@ -96,9 +96,9 @@ POLICIES: dict[PolicyName, Tolerance] = {
         "a weight of eight bits is off by at most 1/254 of its channel's largest, 1/440 rms, "
         "which is 2^-7 of the weights' rms where the largest is 3.5 times that, and 2^-7 of a sum "
         "of products with them. Forty such layers, independent of each other, make sqrt(40) x "
-        "2^-7 = 0.05 of the answer's rms, and no value is off by more than six times that: a "
+        "2^-7 = 0.05 of the output's rms, and no value is off by more than six times that: a "
         "tenth of the peak where that is three times the rms. Noise above a hundredth of the "
-        "signal's power, twice as much, is no rounding of weights",
+        "signal's power, twice as much, does not come from rounding weights",
         sqnr_db=20.0,
     ),
     "w8a16": Tolerance(
@@ -114,10 +114,10 @@ POLICIES: dict[PolicyName, Tolerance] = {
     "int8": Tolerance(
         0.0,
         0.0,
-        "a layer of integers rounds its weights and its answer to 255 steps, about one step of "
+        "a quantized layer rounds its weights and its output to 255 steps, about one step of "
         "noise in all; forty such layers, independent of each other, make sqrt(40) = 6.3 steps "
         "rms, and no value is off by more than six times that. Noise above a tenth of the "
-        "signal's power is no rounding but a range that does not fit",
+        "signal's power does not come from rounding but from a range that does not fit",
         steps=38.0,
         sqnr_db=10.0,
     ),

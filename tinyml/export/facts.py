@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,15 +10,19 @@ from tinyml.core.files import write_json
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.typed_json import read_json, to_json
 
+# What follows the name of a node in that of the copy which an instrumented model gives out.
+SHOWN_SUFFIX = "_shown"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The writer's part of a `ModelFile`; fields as there.
 
-    twin       stages that an instrumented model has as outputs: those without a tensor in the file
-    twin_note  why there is no instrumented model of them
-    ends       input or output -> the integers that it is
+    instrumented  stages without a tensor in the file: outputs of an instrumented model
+    instrumented_note  why there is no instrumented model of them
+    quant_params  input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
+    made       captured node -> the tensors that it had a part in; of float32 files
     """
 
     format: str
@@ -27,10 +31,11 @@ class Facts:
     stages: Mapping[str, str | None]
     layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
-    twin: tuple[str, ...] = ()
-    twin_note: str = ""
+    instrumented: tuple[str, ...] = ()
+    instrumented_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
-    ends: Mapping[str, QuantParams] = field(default_factory=dict)
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
+    made: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

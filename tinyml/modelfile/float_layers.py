@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from tinyml.core.spec import Array
 from tinyml.modelfile.graph import Graph, Operator
-from tinyml.modelfile.ops import LOOKUP, TRANSPOSED, Product
+from tinyml.modelfile.ops import LOOKUP, TRANSPOSED, OpTraits
 
 
 @dataclass(frozen=True, slots=True)
 class FloatLayer:
-    """A convolution or matrix product, and its row of the table of operators.
+    """A convolution or matrix product, and its traits in the table of operators.
 
     weight  as stored; ``bias`` [channels] or ``None`` without one
     """
 
     operator: Operator
-    row: Product
+    traits: OpTraits
     weight: Array
     bias: Array | None
 
@@ -35,7 +35,7 @@ class FloatLayer:
     @property
     def axes(self) -> tuple[int, ...]:
         """Of the weight: outputs, inputs of a group, then rows and columns."""
-        front = (self.row.outputs, self.row.inputs)
+        front = (self.traits.outputs, self.traits.inputs)
         return (*front, *(i for i in range(self.weight.ndim) if i not in front))
 
 
@@ -44,12 +44,12 @@ def float_layers(graph: Graph) -> Iterator[FloatLayer]:
 
     Transposed convolutions are left out, and products that take no bias (``MatMul``).
     """
-    for operator, row, weight in graph.layers():
-        takes_bias = row.bias is not None and row.kind not in (TRANSPOSED, LOOKUP)
+    for operator, traits, weight in graph.layers():
+        takes_bias = traits.bias is not None and traits.kind not in (TRANSPOSED, LOOKUP)
         if not takes_bias or not operator.weight or weight.constant is None:
             continue
-        bias = graph.tensors[name] if (name := operator.operand(row.bias)) else None
+        bias = graph.tensors[name] if (name := operator.operand(traits.bias)) else None
         if bias is None:
-            yield FloatLayer(operator, row, weight.constant(), None)
+            yield FloatLayer(operator, traits, weight.constant(), None)
         elif bias.constant is not None and bias.dtype == "float32":
-            yield FloatLayer(operator, row, weight.constant(), bias.constant())
+            yield FloatLayer(operator, traits, weight.constant(), bias.constant())

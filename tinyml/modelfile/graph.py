@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.modelfile.ops import WEIGHTED, Product, Shape, elements, product_of
+from tinyml.modelfile.ops import WEIGHTED, OpTraits, Shape, elements, traits_of
 
 BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}
 # What a weight may be stored in, with a scale.
@@ -130,15 +130,15 @@ class Graph:
         """The stored tensors that ``operator`` reads, found through what carries them."""
         return [found for name in operator.operands if (found := self.stored(name)) is not None]
 
-    def layers(self) -> Iterator[tuple[Operator, Product, Tensor]]:
-        """Every operator that multiplies by a stored weight, its row of the table, the weight."""
+    def layers(self) -> Iterator[tuple[Operator, OpTraits, Tensor]]:
+        """Every operator that multiplies by a stored weight, its traits, the weight."""
         for operator in self.operators:
             own = WEIGHTED.get(operator.op)
             name = operator.operand(own.weight) if own is not None else ""
             weight = self.stored(name) if name else None
             if weight is not None:
-                row = product_of(operator.op, operator.attributes, len(weight.shape or ()))
-                yield operator, row, weight
+                traits = traits_of(operator.op, operator.attributes, len(weight.shape or ()))
+                yield operator, traits, weight
 
     def carries(self, operator: Operator) -> bool:
         """Whether a constant that goes through it is still the same one.

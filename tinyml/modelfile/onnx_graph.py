@@ -15,13 +15,13 @@ from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
 from tinyml.modelfile.onnx_file import graphs_of, import_onnx, read_onnx, tensor_array
 from tinyml.modelfile.ops import WEIGHTED, Shape
-from tinyml.modelfile.read import Contents, TensorSummary
+from tinyml.modelfile.read import FileContents, TensorSummary
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 NAMES = {"float": "float32", "double": "float64"}
 
 
-def onnx_contents(path: Path) -> Contents:
+def onnx_contents(path: Path) -> FileContents:
     """Everything in ``path``; a free first size of an input, the batch, counts as 1."""
     model = read_onnx(path)
     with reading(path):
@@ -30,7 +30,7 @@ def onnx_contents(path: Path) -> Contents:
         weights = {weight.name for weight in model.graph.initializer}
         versions = {own.domain or "ai.onnx": int(own.version) for own in model.opset_import}
         foreign = {_op(node) for node in nodes if node.domain not in STANDARD}
-        return Contents(
+        return FileContents(
             format="onnx",
             graphs=(_graph(shaped, path, list(graphs_of(shaped.graph))),),
             inputs=_signature(own for own in model.graph.input if own.name not in weights),
@@ -101,10 +101,10 @@ def _operator(node: Any, tensors: Mapping[str, Tensor]) -> Operator:
 
 
 def _weight(node: Any, tensors: Mapping[str, Tensor]) -> str:
-    row = WEIGHTED.get(_op(node))
-    if row is None or not row.in_int8 or len(node.input) <= row.weight:
+    traits = WEIGHTED.get(_op(node))
+    if traits is None or not traits.in_int8 or len(node.input) <= traits.weight:
         return ""
-    name = str(node.input[row.weight])
+    name = str(node.input[traits.weight])
     weight = tensors.get(name)
     if weight is None or weight.constant is None or len(weight.shape or ()) < 2:
         return ""

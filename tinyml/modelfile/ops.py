@@ -23,7 +23,7 @@ Macs = Callable[[Mapping[str, Any], Sequence[Shape | None], Shape | None], int |
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class OpTraits:
     """How an operator multiplies by a weight.
 
     weight, data, bias  places among the operands; no operator has a bias without a place
@@ -99,51 +99,51 @@ def _none(_: Mapping[str, Any], shapes: Sequence[Shape | None], out: Shape | Non
     return 0
 
 
-_ONNX_CONV = Product(CONVOLUTION, 0, 1, 1, _output_times(1, slice(1, None)))
-_ONNX_MATMUL = Product(MATRIX, -1, -2, -1, _rows_times(""), bias=None)
-_GEMM = Product(MATRIX, 1, 0, -1, _rows_times("transA"))
+_ONNX_CONV = OpTraits(CONVOLUTION, 0, 1, 1, _output_times(1, slice(1, None)))
+_ONNX_MATMUL = OpTraits(MATRIX, -1, -2, -1, _rows_times(""), bias=None)
+_GEMM = OpTraits(MATRIX, 1, 0, -1, _rows_times("transA"))
 # Of weights that are integers and stay what they are.
 _INTEGERS: dict[str, Any] = {"in_int8": False, "bias": None}
 _QLINEAR: dict[str, Any] = {"in_int8": False, "weight": 3}
 
-ONNX: Mapping[str, Product] = {
+ONNX: Mapping[str, OpTraits] = {
     "Conv": _ONNX_CONV,  # weight [out, in / groups, *kernel]
     "ConvInteger": replace(_ONNX_CONV, **_INTEGERS),
     "QLinearConv": replace(_ONNX_CONV, **_QLINEAR, bias=8, macs=_output_times(3, slice(1, None))),
     # [in, out / groups, *kernel]
-    "ConvTranspose": Product(TRANSPOSED, 1, 0, 1, _input_times(0, 1, slice(1, None))),
+    "ConvTranspose": OpTraits(TRANSPOSED, 1, 0, 1, _input_times(0, 1, slice(1, None))),
     "MatMul": _ONNX_MATMUL,  # [..., in, out]
     "MatMulInteger": replace(_ONNX_MATMUL, **_INTEGERS),
     "QLinearMatMul": replace(_ONNX_MATMUL, **_QLINEAR),
     "Gemm": _GEMM,  # [in, out]
 }
-TFLITE: Mapping[str, Product] = {
+TFLITE: Mapping[str, OpTraits] = {
     # [out, height, width, in / groups]
-    "CONV_2D": Product(CONVOLUTION, 0, 3, -1, _output_times(1, slice(1, None))),
+    "CONV_2D": OpTraits(CONVOLUTION, 0, 3, -1, _output_times(1, slice(1, None))),
     # [depth, height, width, in, out]
-    "CONV_3D": Product(CONVOLUTION, 4, 3, -1, _output_times(1, slice(0, 4)), in_int8=False),
+    "CONV_3D": OpTraits(CONVOLUTION, 4, 3, -1, _output_times(1, slice(0, 4)), in_int8=False),
     # [1, height, width, out]
-    "DEPTHWISE_CONV_2D": Product(DEPTHWISE, 3, 0, -1, _output_times(1, slice(1, 3))),
+    "DEPTHWISE_CONV_2D": OpTraits(DEPTHWISE, 3, 0, -1, _output_times(1, slice(1, 3))),
     # operands (output shape, [out, height, width, in], data, bias)
-    "TRANSPOSE_CONV": Product(
+    "TRANSPOSE_CONV": OpTraits(
         TRANSPOSED, 0, 3, -1, _input_times(2, 1, slice(0, 3)), data=2, bias=3
     ),
-    "FULLY_CONNECTED": Product(MATRIX, 0, 1, -1, _output_times(1, slice(-1, None))),  # [out, in]
-    "BATCH_MATMUL": Product(MATRIX, -1, -2, -1, _rows_times("adjX"), bias=None),  # [..., in, out]
+    "FULLY_CONNECTED": OpTraits(MATRIX, 0, 1, -1, _output_times(1, slice(-1, None))),  # [out, in]
+    "BATCH_MATMUL": OpTraits(MATRIX, -1, -2, -1, _rows_times("adjX"), bias=None),  # [..., in, out]
 }
-PRODUCTS: Mapping[str, Product] = {**ONNX, **TFLITE}
+PRODUCTS: Mapping[str, OpTraits] = {**ONNX, **TFLITE}
 # What takes rows of a weight and multiplies nothing.
-LOOKUPS: Mapping[str, Product] = {
-    "Gather": Product(LOOKUP, 0, -1, -1, _none, weight=0, data=1, bias=None, in_int8=False),
-    "GATHER": Product(LOOKUP, 0, -1, -1, _none, weight=0, data=1, bias=None, in_int8=False),
-    "EMBEDDING_LOOKUP": Product(LOOKUP, 0, 1, -1, _none, bias=None),
+LOOKUPS: Mapping[str, OpTraits] = {
+    "Gather": OpTraits(LOOKUP, 0, -1, -1, _none, weight=0, data=1, bias=None, in_int8=False),
+    "GATHER": OpTraits(LOOKUP, 0, -1, -1, _none, weight=0, data=1, bias=None, in_int8=False),
+    "EMBEDDING_LOOKUP": OpTraits(LOOKUP, 0, 1, -1, _none, bias=None),
 }
-WEIGHTED: Mapping[str, Product] = {**PRODUCTS, **LOOKUPS}
+WEIGHTED: Mapping[str, OpTraits] = {**PRODUCTS, **LOOKUPS}
 # Attributes by which the weight lies transposed.
 _TRANSPOSED = {"Gemm": "transB", "BATCH_MATMUL": "adjY"}
 
 
-def product_of(op: str, attributes: Mapping[str, Any], rank: int) -> Product:
+def traits_of(op: str, attributes: Mapping[str, Any], rank: int) -> OpTraits:
     """The row of ``op``, its axes of a weight of ``rank`` dimensions counted from the front."""
     own = WEIGHTED[op]
     outputs, inputs = own.outputs % max(rank, 1), own.inputs % max(rank, 1)

@@ -21,7 +21,7 @@ class TensorSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class FileContents:
     """What a file holds.
 
     graphs    the main one; of a .tflite also those of its branches and loops, which an .onnx
@@ -40,7 +40,7 @@ class Contents:
     custom: tuple[str, ...]
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path) -> FileContents:
     """Everything; `InputError` when it is not a whole model, or of another format.
 
     Raises `MissingExtraError` without the package that reads the format.

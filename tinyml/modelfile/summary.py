@@ -17,13 +17,13 @@ from tinyml.modelfile.graph import (
     size_bytes,
 )
 from tinyml.modelfile.ops import PRODUCTS
-from tinyml.modelfile.read import Contents, TensorSummary, read_contents, read_graph
+from tinyml.modelfile.read import FileContents, TensorSummary, read_contents, read_graph
 
 QUANTIZE = ("QuantizeLinear", "com.microsoft:QuantizeLinear")
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerSummary:
     """An operator that has parameters or multiplies and accumulates.
 
     weight      dtype of its largest constant as stored; empty without one
@@ -62,7 +62,7 @@ class Summary:
     inputs: tuple[TensorSummary, ...]
     outputs: tuple[TensorSummary, ...]
     ops: Mapping[str, int]
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSummary, ...]
     parameters: int
     weight_bytes: int
     largest_activation_bytes: int | None
@@ -77,7 +77,7 @@ class Summary:
 
     @property
     def float_macs(self) -> int | None:
-        """Of `macs`, those of layers `Layer.in_float`; ``None`` where ``macs`` is."""
+        """Of `macs`, those of layers `LayerSummary.in_float`; ``None`` where ``macs`` is."""
         if self.macs is None:
             return None
         return sum(layer.macs or 0 for layer in self.layers if layer.in_float)
@@ -95,7 +95,7 @@ def summarize(path: Path) -> Summary:
         return _summary(found)
 
 
-def _summary(found: Contents) -> Summary:
+def _summary(found: FileContents) -> Summary:
     every = [layer_of(graph, own) for graph in found.graphs for own in graph.operators]
     weights = {own.key: own for graph in found.graphs for own in _weights_in(graph)}
     return Summary(
@@ -112,7 +112,7 @@ def _summary(found: Contents) -> Summary:
     )
 
 
-def read_operators(path: Path) -> tuple[Layer, ...]:
+def read_operators(path: Path) -> tuple[LayerSummary, ...]:
     """Every operator of the main graph in its order, those without parameters too.
 
     Raises as `summarize`.
@@ -122,12 +122,12 @@ def read_operators(path: Path) -> tuple[Layer, ...]:
         return tuple(layer_of(graph, operator) for operator in graph.operators)
 
 
-def layer_of(graph: Graph, operator: Operator) -> Layer:
+def layer_of(graph: Graph, operator: Operator) -> LayerSummary:
     """What ``operator`` multiplies, and how much."""
     weights = _weights(graph, operator)
     largest = max(weights, key=lambda own: own.count, default=None)
     flowing = [name for name in operator.operands if graph.stored(name) is None]
-    return Layer(
+    return LayerSummary(
         name=operator.label,
         op=operator.op,
         weight=largest.dtype if largest is not None else "",
@@ -139,12 +139,12 @@ def layer_of(graph: Graph, operator: Operator) -> Layer:
 
 def macs(graph: Graph, operator: Operator) -> int | None:
     """Multiply-accumulates of one call; ``None`` when a shape is not known."""
-    row = PRODUCTS.get(operator.op)
-    if row is None:
+    traits = PRODUCTS.get(operator.op)
+    if traits is None:
         return 0
     shapes = [graph.tensors[name].known_shape for name in operator.operands]
     output = graph.tensors[operator.outputs[0]].known_shape if operator.outputs else None
-    return row.macs(operator.attributes, shapes, output)
+    return traits.macs(operator.attributes, shapes, output)
 
 
 def _weights(graph: Graph, operator: Operator) -> list[Tensor]:

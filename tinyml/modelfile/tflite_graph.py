@@ -14,7 +14,7 @@ from tinyml.core.spec import Array
 from tinyml.modelfile.broken_file import reading
 from tinyml.modelfile.graph import BITS, Graph, Operator, Tensor
 from tinyml.modelfile.ops import WEIGHTED
-from tinyml.modelfile.read import Contents, TensorSummary
+from tinyml.modelfile.read import FileContents, TensorSummary
 from tinyml.modelfile.sparse_storage import dense, index_bytes
 from tinyml.modelfile.tflite_file import dtype_of, indices, operator_name, read_tflite, text
 
@@ -22,7 +22,7 @@ from tinyml.modelfile.tflite_file import dtype_of, indices, operator_name, read_
 PACKED = (*BITS, "string", "resource", "variant")
 
 
-def tflite_contents(path: Path) -> Contents:
+def tflite_contents(path: Path) -> FileContents:
     """Everything in ``path``."""
     model = read_tflite(path)
     with reading(path):
@@ -32,7 +32,7 @@ def tflite_contents(path: Path) -> Contents:
         for name, code in zip(names, model.operatorCodes or (), strict=True):
             versions[name] = max(versions.get(name, 0), int(code.version))
         inputs, outputs = _signature(model)
-        return Contents(
+        return FileContents(
             format="tflite",
             graphs=graphs,
             inputs=inputs,
@@ -98,12 +98,12 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 
 def _weight(op: str, operands: Sequence[str], tensors: Mapping[str, Tensor]) -> str:
-    row = WEIGHTED.get(op)
-    if row is None or not row.in_int8 or len(operands) <= row.weight:
+    traits = WEIGHTED.get(op)
+    if traits is None or not traits.in_int8 or len(operands) <= traits.weight:
         return ""
-    weight = tensors[operands[row.weight]]
+    weight = tensors[operands[traits.weight]]
     is_plain = weight.constant is not None and not weight.sparse
-    return operands[row.weight] if is_plain and weight.dtype == "float32" else ""
+    return operands[traits.weight] if is_plain and weight.dtype == "float32" else ""
 
 
 def _tensor(model: Any, tensor: Any, path: Path) -> Tensor:

@@ -13,7 +13,7 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import MissingExtraError
 from tinyml.core.files import sha256
 from tinyml.modelfile.sparse_storage import SparseTensor
-from tinyml.modelfile.summary import Layer, Summary
+from tinyml.modelfile.summary import LayerSummary, Summary
 from tinyml.pipeline.formats import format_of
 from tinyml.runtimes.file_read import report_of
 
@@ -60,7 +60,7 @@ class Contents:
     note: str = ""
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[LayerSummary, ...]:
         """Those that multiply and accumulate."""
         return tuple(layer for layer in self.facts.layers if layer.macs != 0) if self.facts else ()
 
@@ -160,7 +160,7 @@ def _sizes(side: Contents) -> dict[str, Value]:
     }
 
 
-def _layers(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> Iterable[LayerPair]:
+def _layers(a: tuple[LayerSummary, ...], b: tuple[LayerSummary, ...]) -> Iterable[LayerPair]:
     """Layers side by side, in order: names of tensors differ between any two files.
 
     The same layer has the same MACs in every format and precision; where a file does not
@@ -180,7 +180,7 @@ def _layers(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> Iterable[LayerPair]:
             yield from (_pair(None, layer) for layer in b[b0:b1])
 
 
-def _pair(a: Layer | None, b: Layer | None) -> LayerPair:
+def _pair(a: LayerSummary | None, b: LayerSummary | None) -> LayerPair:
     known = [layer.macs for layer in (a, b) if layer is not None and layer.macs is not None]
     return LayerPair(
         name_a=a.name if a else None,
@@ -191,5 +191,5 @@ def _pair(a: Layer | None, b: Layer | None) -> LayerPair:
     )
 
 
-def _stored(layer: Layer) -> str:
+def _stored(layer: LayerSummary) -> str:
     return f"{layer.weight or '-'}/{layer.activation or '-'}"

@@ -41,12 +41,13 @@ from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
-from tinyml.pipeline.steps.export_plan import Plan, check_settings, checked
+from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
-from tinyml.pipeline.steps.write_files import plan_floats, run_alone, run_child, write_files
+from tinyml.pipeline.steps.write_files import run_alone, run_child, write_files
+from tinyml.pipeline.steps.write_half import write_half
 
 
 def export(job: ExportJob, report: Report) -> Bundle:
@@ -80,9 +81,9 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             run_child(plan, work, equalize.__name__, [str(work)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
-        plan_floats(plan, work, report)
         if not plan.traits.quantized:
-            models = write_files(plan, work, draft, report)
+            write = write_half if plan.traits.half else write_files
+            models = write(plan, work, draft, report)
             made = Written(models, check_files(plan, subject, models, draft, work, report))
         else:
             made = write_quantized(plan, subject, work, draft, report)
@@ -141,7 +142,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def _gate(
-    plan: Plan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+    plan: ExportPlan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
         parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())

@@ -11,8 +11,8 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.target import Target, find_target
 from tinyml.pages.tables import paragraph, table
-from tinyml.runtimes.file_read import engagement_of
-from tinyml.runtimes.sparse_support import Engagement
+from tinyml.runtimes.file_read import sparse_use_of
+from tinyml.runtimes.sparse_support import SparseUse
 from tinyml.runtimes.sparse_support.versions import VERSIONS, default_runtime, newest_for
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -23,7 +23,7 @@ STORED = "store_sparse"
 
 def inspect_sparse(
     path: Path, target: str, runtime: str | None = None, version: str | None = None
-) -> Engagement:
+) -> SparseUse:
     """The verdict for the model file ``path``, or for the bundle's file that ``runtime`` reads.
 
     ``version``: the runtime's, by default the one that the target gets. Raises `UsageError`
@@ -37,10 +37,10 @@ def inspect_sparse(
     chosen = runtime or default_runtime(file)
     newest = newest_for(known, chosen)
     arch = WEB_ARCH if chosen == "litert-web" else _arch(known)
-    return engagement_of(file, chosen, version or newest, arch, avx=_has_avx(known))
+    return sparse_use_of(file, chosen, version or newest, arch, avx=_has_avx(known))
 
 
-def of_models(folder: Path, models: Iterable[ModelFile], target: Target) -> dict[str, Engagement]:
+def of_models(folder: Path, models: Iterable[ModelFile], target: Target) -> dict[str, SparseUse]:
     """File -> the verdict on ``target``, of those that store weights without their zeros."""
     return {
         model.path: inspect_sparse(folder / model.path, target.name)
@@ -49,9 +49,9 @@ def of_models(folder: Path, models: Iterable[ModelFile], target: Target) -> dict
     }
 
 
-def require_sparse(found: Engagement) -> None:
+def require_sparse(found: SparseUse) -> None:
     """`ValidationError` where the sparse kernels do not run."""
-    if found.engages:
+    if found.uses_sparse_kernels:
         return
     first = found.reasons[0]
     raise ValidationError(
@@ -87,18 +87,18 @@ def _has_avx(target: Target) -> bool:
     return not flags or "avx" in flags[0].split()
 
 
-def sparse_text(found: Engagement) -> str:
+def sparse_text(found: SparseUse) -> str:
     """The verdict, the part that is switched, what broke it, and the layers."""
     return "\n".join([*_headline(found), *_reasons(found), *_drawn(found)])
 
 
-def _headline(found: Engagement) -> list[str]:
+def _headline(found: SparseUse) -> list[str]:
     name = f"{found.runtime} {found.version}"
     if found.runs_wrong:
         said = f"{name} gives wrong outputs, or none, with this file"
-    elif found.engages:
+    elif found.uses_sparse_kernels:
         said = f"{name} runs it with sparse kernels"
-        if told := found.told_speedup:
+        if told := found.speedup_text:
             said += f", {told}"
         else:
             said += "; how much faster, if at all, is not predicted for it"
@@ -108,7 +108,7 @@ def _headline(found: Engagement) -> list[str]:
     return [paragraph("", said + (" (unchecked)" if found.unchecked else "")), saved]
 
 
-def _reasons(found: Engagement) -> list[str]:
+def _reasons(found: SparseUse) -> list[str]:
     lines = []
     for reason in found.reasons:
         lines += [
@@ -120,7 +120,7 @@ def _reasons(found: Engagement) -> list[str]:
     return lines
 
 
-def _drawn(found: Engagement) -> list[str]:
+def _drawn(found: SparseUse) -> list[str]:
     """The network from top to bottom: ``|`` inside the switched part, ``x`` what broke it."""
     broken = {reason.node for reason in found.reasons}
     inside = set(found.cluster)

@@ -144,7 +144,7 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
     base = parent.recipe
     if base.quantization_aware:
         raise CheckpointError(
-            f"{job.parent} was trained in eight bits already",
+            f"{job.parent} already went through quantization-aware fine-tuning",
             hint="prune the checkpoint that it was made from, then tinyml train --qat that",
         )
     asked = replace(base.prune, **{"control": "none", **job.prune})

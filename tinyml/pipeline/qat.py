@@ -57,7 +57,7 @@ def recipe_of(parent: Checkpoint, job: QatJob) -> Recipe:
         )
     if base.quantization_aware:
         raise CheckpointError(
-            f"{job.parent} was trained in eight bits already",
+            f"{job.parent} already went through quantization-aware fine-tuning",
             hint="give the checkpoint that it was made from, with more --epochs",
         )
     gentle: dict[str, Any] = {

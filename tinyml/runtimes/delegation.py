@@ -24,9 +24,9 @@ from tinyml.core.errors import InputError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile.summary import Layer, read_operators
+from tinyml.modelfile.summary import LayerSummary, read_operators
 from tinyml.runtimes import file_process
-from tinyml.runtimes.lint.xnnpack_leftovers import CURE, CURES, FLOAT_ONLY
+from tinyml.runtimes.lint.not_delegated import CURE, CURES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
 
 DELEGATE = "DELEGATE"
@@ -41,7 +41,7 @@ CURE_HYBRID = (
 
 @dataclass(frozen=True, slots=True)
 class Undelegated:
-    """An operator that is left, by its first output; ``macs`` as in `Layer`."""
+    """An operator that is left, by its first output; ``macs`` as in `LayerSummary`."""
 
     op: str
     name: str
@@ -143,7 +143,7 @@ def _feeding(
 
 
 def _counted(
-    operators: Sequence[Layer], live: set[int], taken: set[int], parts: int, unseen: int
+    operators: Sequence[LayerSummary], live: set[int], taken: set[int], parts: int, unseen: int
 ) -> Delegation:
     left = [operators[number] for number in sorted(live - taken)]
     return Delegation(
@@ -160,7 +160,7 @@ def _counted(
     )
 
 
-def cure_of(operator: Layer) -> str:
+def cure_of(operator: LayerSummary) -> str:
     """What brings an operator that is left into the delegate."""
     if operator.op in CURES:
         return CURES[operator.op]
@@ -173,7 +173,7 @@ def cure_of(operator: Layer) -> str:
     return CURE
 
 
-def _macs(operators: Iterable[Layer]) -> int | None:
+def _macs(operators: Iterable[LayerSummary]) -> int | None:
     counts = [operator.macs for operator in operators]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None

@@ -25,7 +25,7 @@ from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.runtimes import file_process
 from tinyml.runtimes.lint import lint
-from tinyml.runtimes.sparse_support import Engagement, engagement
+from tinyml.runtimes.sparse_support import SparseUse, sparse_use
 
 WHO = "its reader"
 SECONDS = 300.0
@@ -58,8 +58,8 @@ def read_report(path: Path, target: str = "") -> FileReport:
     return FileReport(summary, found, read_sparse(path) if path.suffix == ".tflite" else ())
 
 
-def _engagement(path: Path, runtime: str, version: str, arch: str, avx: str) -> Engagement:
-    return engagement(path, runtime, version, arch, avx=avx == "avx")
+def _sparse_use(path: Path, runtime: str, version: str, arch: str, avx: str) -> SparseUse:
+    return sparse_use(path, runtime, version, arch, avx=avx == "avx")
 
 
 def _cut(path: Path, tensor: str, out: str) -> Cut:
@@ -68,7 +68,7 @@ def _cut(path: Path, tensor: str, out: str) -> Cut:
 
 READERS: Mapping[str, Callable[..., Any]] = {
     "summary": read_report,
-    "engagement": _engagement,
+    "sparse_use": _sparse_use,
     "cut": _cut,
 }
 
@@ -82,10 +82,10 @@ def report_of(path: Path, target: str = "") -> FileReport:
     return _read(FileReport, path, "summary", target)
 
 
-def engagement_of(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> Engagement:
-    """As `tinyml.runtimes.sparse_support.engagement`."""
+def sparse_use_of(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> SparseUse:
+    """As `tinyml.runtimes.sparse_support.sparse_use`."""
     arguments = (runtime, version, arch, "avx" if avx else "")
-    return _read(Engagement, path, "engagement", *arguments)
+    return _read(SparseUse, path, "sparse_use", *arguments)
 
 
 def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:

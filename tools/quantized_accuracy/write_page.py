@@ -26,23 +26,24 @@ ENGINES = {"onnx": "ONNX in onnxruntime", "tflite": "TFLite in LiteRT"}
 LEAST_KEPT, LEAST_UAR_POINTS, LEAST_DB, MOST_POINTS = 0.95, -5.0, 20.0, 1.0
 
 HEAD = f"""\
-# What integers cost in accuracy
+# What quantization costs in accuracy
 
 Made by `make quantized-accuracy` (`python tools/quantized_accuracy`, {platform.machine()}, one
 thread): each checkpoint is exported with `tinyml export CHECKPOINT --target host --precision P`,
-calibrated on its training part alone, and each file is asked about everything that was held out. An
-integer file is compared with the float32 file of the same checkpoint, format and runtime. Intervals
-are 95%, by {{draws}} bootstrap draws of persons or images, each with both of its labels.
+calibrated on its training set alone, and each file predicts the whole validation or test set. A
+quantized file is compared with the float32 file of the same checkpoint, format and runtime.
+Intervals are 95%, by {{draws}} bootstrap draws of subjects or images, each with both of its
+predictions.
 """
 FUNNELNET = f"""
 ## FunnelNet on CirCor
 
 `tinyml train circor --folds {FOLD_COUNT} --out runs/quantized/circor-folds` leaves a model a
-fold (`fold-1.safetensors` ...) that has not seen that fold's persons, with thresholds from the
-others; twice more with another `seed` in the recipe, which splits and trains anew, since a person
-near a threshold goes either way. Front end in float32, network in integers, the float model's
-thresholds. `{INTEGERS}` with `{OPTIONS}`, pooled over the folds of each seed, and over
-all; there a drawn person brings the labels of every seed's model:
+fold (`fold-1.safetensors` ...) that has not seen that fold's subjects, with thresholds from the
+others; twice more with another `seed` in the recipe, which splits and trains again, because a
+subject near a threshold may go either way. The front end is in float32, the network quantized,
+with the float model's thresholds. `{INTEGERS}` with `{OPTIONS}`, pooled over the folds of each
+seed, and over all; there a drawn subject has the predictions of every seed's model:
 
 """
 MOBILENET = f"""
@@ -53,16 +54,16 @@ MOBILENET = f"""
 
 """
 NOISE = """
-SQNR of the network's logits. *All windows* of the held-out persons together, and what one window in
-a hundred is below: against the float32 file (each window's mean taken off, which a softmax does
-not let through). *Worst of 4*: the lowest of the bundle's parity rows (`tinyml verify`), against
-PyTorch.
+SQNR of the network's logits. *All windows* of the validation subjects together, and the level
+that one window in a hundred is below: against the float32 file (each window's mean taken off,
+which a softmax does not let through). *Worst of 4*: the lowest of the bundle's parity rows
+(`tinyml verify`), against PyTorch.
 """
 TABLE = f"""
 ## Every precision
 
 The first figure of a cell is the metric, the second its difference to the float32 file in points,
-the third the share that keeps its label; of FunnelNet's folds those of the recipe's own seed.
+the third the label agreement; FunnelNet's folds are those of the recipe's own seed.
 `w8a8-static` and `w8a16` have `{OPTIONS}`; `{NEAREST}` has neither, so that
 weights are rounded one by one and ranges are those of 200 samples. `qat-w8a8` was trained on first,
 by `tinyml train --qat CHECKPOINT`.
@@ -126,10 +127,10 @@ def pair_of(cases: Sequence[Case], precision: str, file_format: str, runs: Path)
 
 
 def _persons(model: Judged, runs: Path) -> str:
-    rows = [["", "seed", "persons", "keep their label", *_heads(model)]]
+    rows = [["", "seed", "subjects", "label agreement", *_heads(model)]]
     musts: list[str] = []
     noise = [["", "SQNR, dB", "seed", *(f"fold {number}" for number in range(1, FOLD_COUNT + 1))]]
-    changed = [["", "seed", "fold", "person", "is", "float32", INTEGERS, "margin"]]
+    changed = [["", "seed", "fold", "subject", "is", "float32", INTEGERS, "margin"]]
     for file_format in FORMATS:
         name, pair = ENGINES[file_format], pair_of(model.cases, INTEGERS, file_format, runs)
         if isinstance(pair, str):
@@ -144,10 +145,8 @@ def _persons(model: Judged, runs: Path) -> str:
         musts += _nearest(name, model, file_format, runs)
         changed += _changed(name, model.labels, pair)
     parts = [table(rows), "\n".join(musts), NOISE, table(noise)]
-    moved = table(changed) if len(changed) > 1 else "Nobody's label changed.\n"
-    return "\n".join(
-        [*parts, "Everyone whose label changed, and the margin that float32 had:\n", moved]
-    )
+    moved = table(changed) if len(changed) > 1 else "No prediction changed.\n"
+    return "\n".join([*parts, "All changed predictions, and the margin in float32:\n", moved])
 
 
 def _by_seed(cases: Sequence[Case], file_format: str, runs: Path) -> dict[int, Pair]:
@@ -176,7 +175,7 @@ def _noise(name: str, seed: str, pair: Pair) -> list[list[str]]:
 def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
     uar = difference(pair, model.metrics["UAR"], len(model.labels))
     asked = {
-        f"at least {LEAST_KEPT:.0%} keep their label": pair.kept >= LEAST_KEPT,
+        f"label agreement is at least {LEAST_KEPT:.0%}": pair.kept >= LEAST_KEPT,
         f"UAR's interval begins above {LEAST_UAR_POINTS:g} points": 100 * uar.low
         > LEAST_UAR_POINTS,
         f"the network has at least {LEAST_DB:g} dB over the windows of every fold": min(
@@ -195,9 +194,7 @@ def _nearest(name: str, model: Judged, file_format: str, runs: Path) -> list[str
     if isinstance(pair, str):
         return []
     uar = difference(pair, model.metrics["UAR"], len(model.labels))
-    return [
-        f"- {name}: with neither option {_kept(pair)} keep their label, UAR {uar.points} points"
-    ]
+    return [f"- {name}: with neither option label agreement {_kept(pair)}, UAR {uar.points} points"]
 
 
 def _smallest(labels: Sequence[str], pair: Pair) -> str:
@@ -206,11 +203,11 @@ def _smallest(labels: Sequence[str], pair: Pair) -> str:
     counts = Counter(labels[truth] for truth in truths.values())
     label, count = min(counts.items(), key=lambda item: item[1])
     points = 100 / len(counts) / count
-    return f"of {label} there are {count} persons, each worth {points:.2f} points of UAR"
+    return f"of {label} there are {count} subjects, each worth {points:.2f} points of UAR"
 
 
 def _images(model: Judged, runs: Path) -> str:
-    rows = [["", "images", "keep their label", *_heads(model)]]
+    rows = [["", "images", "label agreement", *_heads(model)]]
     musts = []
     for file_format in FORMATS:
         name, pair = ENGINES[file_format], pair_of(model.cases, INTEGERS, file_format, runs)
@@ -264,7 +261,7 @@ def _changed(name: str, labels: Sequence[str], pair: Pair) -> list[list[str]]:
 
 
 def _heads(model: Judged) -> list[str]:
-    heads = ((f"{m}, float32", f"{m}, integers", "difference, points") for m in model.metrics)
+    heads = ((f"{m}, float32", f"{m}, quantized", "difference, points") for m in model.metrics)
     return [head for own in heads for head in own]
 
 

@@ -12,10 +12,10 @@ from small_networks import SIGNATURE, STAGES, network, noise
 
 from tinyml.core.errors import ExportError
 from tinyml.export.capture.program import capture
-from tinyml.export.formats.onnx.rewrites.cast_to_float16 import cast_to_float16
+from tinyml.export.formats.onnx.cast_to_float16 import cast_to_float16
 from tinyml.export.formats.onnx.rewrites.drop_unused import drop_unused
+from tinyml.export.formats.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.names import name_stages
-from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.parity import cases
 from tinyml.export.rewrites import rewrite

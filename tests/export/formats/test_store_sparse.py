@@ -226,9 +226,9 @@ def test_inspection_shows_what_is_stored_sparse_and_lint_sees_its_zeros(tmp_path
     for key in ("macs", "parameters", "largest_activation_bytes"):
         assert found[key] == before[key]
     rules = [{row["rule"] for row in each["lint"]} for each in (found, before)]
-    assert "zeros_run_dense" not in rules[0]
+    assert "pruned_but_dense" not in rules[0]
     assert "large_constants" not in rules[0]
-    assert "zeros_run_dense" in rules[1]
+    assert "pruned_but_dense" in rules[1]
 
 
 def test_buffers_behind_the_flatbuffer_are_read(tmp_path: Path) -> None:

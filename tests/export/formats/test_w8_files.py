@@ -23,7 +23,7 @@ from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_weights
 from tinyml.modelfile import sparse_storage, tflite_file
-from tinyml.modelfile.ops import product_of
+from tinyml.modelfile.ops import traits_of
 from tinyml.modelfile.read import read_graph
 from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.ort import ONNXRUNTIME
@@ -328,7 +328,7 @@ def test_twice_is_once() -> None:
     ("op", "rank", "axis"), [("Conv", 4, 0), ("ConvTranspose", 4, 1), ("MatMul", 3, 2)]
 )
 def test_scales_lie_along_the_output_channels(op: str, rank: int, axis: int) -> None:
-    assert product_of(op, {}, rank).outputs == axis
+    assert traits_of(op, {}, rank).outputs == axis
 
 
 def test_onnxruntime_still_rounds_the_activations_of_a_plain_pair(tmp_path: Path) -> None:

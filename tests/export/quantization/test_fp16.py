@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,19 @@ from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export import parity
 from tinyml.export.capture.program import Captured, capture
 from tinyml.export.capture.stage_values import eager_values
+from tinyml.export.formats.onnx import quantize as quantize_onnx
+from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.quantization import fp16_plan as plans
-from tinyml.export.quantization import plan_fp16
-from tinyml.export.quantization.fp16_plan import PrecisionPlan
+from tinyml.export.quantization import fp16_planner
+from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.fp16_program import HalfProgram
-from tinyml.export.quantization.fp16_values import findings_of
+from tinyml.export.quantization.fp16_values import unheld_values
 from tinyml.export.rewrites import rewrite
 from tinyml.models.funnelnet import FUNNELNET, FunnelNet
 
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
 Cases = dict[str, Arrays]
+QUANTIZERS = {"onnx": quantize_onnx, "tflite": quantize_tflite}
 
 
 def ready(
@@ -38,13 +42,11 @@ def ready(
     return captured, cases, inside, {case: value[1] for case, value in values.items()}
 
 
-def planned(
-    module: nn.Module, fmt: str = "onnx", *stages: str, scale: float = 1.0
-) -> PrecisionPlan:
+def planned(module: nn.Module, fmt: str = "onnx", *stages: str, scale: float = 1.0) -> Float16Plan:
     generator = np.random.default_rng(0)
     given = {"noise": {"x": scale * generator.standard_normal((1, 16), np.float32)}}
     captured, *known = ready(module, SIGNATURE, stages, given)
-    return plan_fp16.plan(captured, fmt, *known)
+    return fp16_planner.plan(captured, fmt, *known, weights_only=fmt == "tflite")
 
 
 class Floor(nn.Module):
@@ -80,7 +82,7 @@ class Quiet(nn.Module):
 
 def found(values: list[float]) -> list[tuple[str, float, bool]]:
     array = np.array(values, np.float32)
-    return [(f.kind, f.value, f.harmless) for f in findings_of(array)]
+    return [(f.kind, f.value, f.harmless) for f in unheld_values(array)]
 
 
 def test_overflow_and_underflow_are_told_apart_and_from_what_is_harmless() -> None:
@@ -89,8 +91,8 @@ def test_overflow_and_underflow_are_told_apart_and_from_what_is_harmless() -> No
     assert found([1.0, 1e-9]) == [("underflow", pytest.approx(1e-9), True)]
     assert found([1e-5, 5e-5]) == [("underflow", pytest.approx(1e-5), False)]
     assert found([0.0, 0.0]) == []
-    assert list(findings_of(np.asarray(1e-5, np.float32))) == []
-    assert [f.harmless for f in findings_of(np.asarray(1e-8, np.float32))] == [False]
+    assert list(unheld_values(np.asarray(1e-5, np.float32))) == []
+    assert [f.harmless for f in unheld_values(np.asarray(1e-8, np.float32))] == [False]
 
 
 def test_an_epsilon_below_float16_is_named_with_stage_node_and_value() -> None:
@@ -178,19 +180,26 @@ class Made:
         module = FunnelNet(3).eval()
         self.captured, *self.known = ready(module, signature, self.stages, self.cases)
         self.captured.save(folder)
-        self.plans: dict[str, PrecisionPlan] = {}
+        self.plans: dict[str, Float16Plan] = {}
 
-    def plan(self, fmt: str) -> PrecisionPlan:
+    def plan(self, fmt: str) -> Float16Plan:
         if fmt not in self.plans:
-            self.plans[fmt] = plan_fp16.plan(self.captured, fmt, *self.known)
+            self.plans[fmt] = fp16_planner.plan(
+                self.captured, fmt, *self.known, weights_only=fmt == "tflite"
+            )
         return self.plans[fmt]
 
-    def write(self, fmt: str, plan: PrecisionPlan | None, name: str) -> Shipped:
+    def write(self, fmt: str, plan: Float16Plan | None, name: str) -> Shipped:
         from tinyml.export.capture.program import NAMES, PROGRAM, load
 
         path = self.folder / f"{name}.{fmt}"
         captured = load(self.folder / PROGRAM, self.folder / NAMES)
-        return Shipped(path, WRITERS[fmt].write(captured, path, plan))
+        facts = WRITERS[fmt].write(captured, path)
+        if plan is None:
+            return Shipped(path, facts)
+        made = QUANTIZERS[fmt].perform(path, plan, facts, False)
+        path.write_bytes(made.data)
+        return Shipped(path, replace(facts, stages=made.stages, passes=made.passes))
 
     def rows(self, shipped: Shipped) -> list[StageParity]:
         rows: list[StageParity] = []
@@ -214,7 +223,6 @@ def test_funnelnet_as_planned_has_parity_is_smaller_and_repeats(funnelnet: Made,
     shipped, again = (funnelnet.write(fmt, plan, name) for name in ("planned", "again"))
     assert again.path.read_bytes() == shipped.path.read_bytes()
     assert {row.verdict for row in funnelnet.rows(shipped)} == {"pass"}
-    assert shipped.facts.precision == "fp16"
     assert shipped.facts.passes["to_fp16"] > 10
     assert shipped.path.stat().st_size < 0.85 * single.path.stat().st_size
     signature = RUNTIMES[fmt].open(shipped.path).signature
@@ -224,7 +232,7 @@ def test_funnelnet_as_planned_has_parity_is_smaller_and_repeats(funnelnet: Made,
 
 
 def test_funnelnet_all_in_float16_collapses_where_its_epsilon_is_lost(funnelnet: Made) -> None:
-    shipped = funnelnet.write("onnx", PrecisionPlan("fp16", "onnx"), "all")
+    shipped = funnelnet.write("onnx", Float16Plan("fp16", "onnx"), "all")
     failed = [row for row in funnelnet.rows(shipped) if row.verdict == "fail"]
     assert {"filter_bank", "scalogram", "normalization", "squeeze"} <= {row.stage for row in failed}
     plan = funnelnet.plan("onnx")

@@ -1,4 +1,4 @@
-"""What lets XNNPACK's sparse path engage, in the program: fires, refuses, twice, numbers."""
+"""What lets XNNPACK use its sparse kernels, in the program: fires, refuses, twice, numbers."""
 
 from __future__ import annotations
 

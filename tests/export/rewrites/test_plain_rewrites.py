@@ -10,6 +10,7 @@ import torch
 from fires_in import fires_in
 from small_networks import SIGNATURE, STAGES, network, noise, randomised
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export import rewrites
@@ -281,6 +282,28 @@ def test_the_passes_of_plain_networks_fire_in_the_small_one() -> None:
     assert fired == {"drop_dropout", "merge_pad_into_conv", "fold_batchnorm"}
 
 
+class TimesOne(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": torch.relu(x * 1)}
+
+
+def drop_noop_mul(program: ExportedProgram, stages: rewrites.Stages) -> int:
+    """``x * 1`` -> ``x``."""
+    found = [n for n in program.graph.nodes if n.name == "mul" and n.args[1] == 1]
+    for node in found:
+        node.replace_all_uses_with(node.args[0])
+        program.graph.erase_node(node)
+    return len(found)
+
+
+def test_a_new_rewrite_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rewrites.REWRITES, "drop_noop_mul", drop_noop_mul)
+    signature = signature_of(TimesOne(), (1, 4))
+    captured, counts = rewrites.rewrite(capture(TimesOne().eval(), signature))
+    assert (counts["drop_noop_mul"], targets(captured)) == (1, ["relu"])
+    assert_same_numbers(TimesOne(), captured, signature)
+
+
 # Those in which a test looks whether the rewrites that name them fire. The networks of the
 # rewrites of the program are the corpus'; see tests/corpus.
 NETWORKS = {
@@ -294,10 +317,11 @@ def test_the_table_of_rewrites_is_its_folder(package: str) -> None:
     import importlib
 
     table = importlib.import_module(f"tinyml.export.{package}rewrites")
+    on_request = set(getattr(table, "ON_REQUEST", ()))
     files = {path.stem for path in Path(table.__path__[0]).glob("*.py")} - {"__init__"}
-    assert set(table.REWRITES) | set(table.ON_REQUEST) == files
+    assert set(table.REWRITES) | on_request == files
     assert all(apply.__name__ == name for name, apply in table.REWRITES.items())
     named = {fires_in(apply) for apply in table.REWRITES.values()}
     assert named <= NETWORKS.get(package, named)
-    for name in table.ON_REQUEST:
+    for name in on_request:
         assert hasattr(importlib.import_module(f"{table.__name__}.{name}"), name)

@@ -140,12 +140,12 @@ def forest(path: Path, slices: int) -> Path:
 
 
 def test_many_slices_of_one_tensor_are_a_forest(tmp_path: Path) -> None:
-    (finding,) = of_rule("slice_forests", forest(tmp_path / "m.onnx", 8))
+    (finding,) = of_rule("repeated_slices", forest(tmp_path / "m.onnx", 8))
     assert (finding.node, finding.cost) == ("x", "8 slices of one tensor, 32 bytes copied a call")
 
 
 def test_a_few_slices_are_no_forest(tmp_path: Path) -> None:
-    assert of_rule("slice_forests", forest(tmp_path / "m.onnx", 7)) == []
+    assert of_rule("repeated_slices", forest(tmp_path / "m.onnx", 7)) == []
 
 
 def test_slices_in_tflite_are_a_forest_too(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_slices_in_tflite_are_a_forest_too(tmp_path: Path) -> None:
     tensors |= {f"p{i}": ((1, 1), F32) for i in range(9)} | {"y": ((1, 9), F32)}
     operators = [("SLICE", ["x", f"b{i}", "size"], [f"p{i}"]) for i in range(9)]
     operators.append(("CONCATENATION", [f"p{i}" for i in range(9)], ["y"]))
-    (finding,) = of_rule("slice_forests", tflite(tmp_path / "m.tflite", tensors, operators))
+    (finding,) = of_rule("repeated_slices", tflite(tmp_path / "m.tflite", tensors, operators))
     assert finding.cost.startswith("9 slices")
 
 

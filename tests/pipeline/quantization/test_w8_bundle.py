@@ -128,7 +128,11 @@ def test_the_sparse_lint_sees_through_the_dequantize(
     bundle = of_weights(mobile(between), sample, tmp_path / "b")
     assert bundle.models[0].passes.get("store_sparse", 0) == stored
     found = inspect_sparse(bundle.folder, bundle.target)
-    assert (found.engages, found.runs_wrong, found.unchecked) == (stored == 2, False, False)
+    assert (found.uses_sparse_kernels, found.runs_wrong, found.unchecked) == (
+        stored == 2,
+        False,
+        False,
+    )
     kernels = [layer.kernel for layer in found.layers if layer.sparsity > 0.5]
     assert kernels == ["spmm 32x1" if stored else "dense"] * 2
 

@@ -9,7 +9,7 @@ import pytest
 from tiny_files import array, tflite
 
 from tinyml.core.errors import InputError
-from tinyml.modelfile.summary import Layer
+from tinyml.modelfile.summary import LayerSummary
 from tinyml.runtimes.delegation import (
     CURE_16_BITS,
     CURE_HYBRID,
@@ -19,7 +19,7 @@ from tinyml.runtimes.delegation import (
     measure,
 )
 from tinyml.runtimes.delegation import measured as in_child_measured
-from tinyml.runtimes.lint.xnnpack_leftovers import CURE, FLOAT_ONLY
+from tinyml.runtimes.lint.not_delegated import CURE, FLOAT_ONLY
 
 ROW = ((1, 4), "float32")
 PRODUCTS = dict.fromkeys(("x", "a", "b", "c", "y"), ROW)
@@ -84,20 +84,20 @@ def test_an_operator_that_nobody_reads_is_not_counted(tmp_path: Path) -> None:
 
 
 def test_the_average_pool_of_integers_is_left_as_the_lint_says() -> None:
-    pool = Layer("p", "AVERAGE_POOL_2D", "", "int8", 0, 0)
+    pool = LayerSummary("p", "AVERAGE_POOL_2D", "", "int8", 0, 0)
     assert cure_of(pool) == FLOAT_ONLY["AVERAGE_POOL_2D"]
 
 
 @pytest.mark.parametrize(
     ("layer", "cure"),
     [
-        (Layer("q", "QUANTIZE", "", "float32", 0, 0), CURE_16_BITS),
-        (Layer("c", "CONV_2D", "int8", "int16", 9, 9), CURE_16_BITS),
-        (Layer("d", "DEPTHWISE_CONV_2D", "int8", "float32", 9, 9), CURE_HYBRID),
-        (Layer("s", "SIGN", "", "float32", 0, 0), CURE),
+        (LayerSummary("q", "QUANTIZE", "", "float32", 0, 0), CURE_16_BITS),
+        (LayerSummary("c", "CONV_2D", "int8", "int16", 9, 9), CURE_16_BITS),
+        (LayerSummary("d", "DEPTHWISE_CONV_2D", "int8", "float32", 9, 9), CURE_HYBRID),
+        (LayerSummary("s", "SIGN", "", "float32", 0, 0), CURE),
     ],
 )
-def test_what_is_left_has_the_cure_of_its_cause(layer: Layer, cure: str) -> None:
+def test_what_is_left_has_the_cure_of_its_cause(layer: LayerSummary, cure: str) -> None:
     assert cure_of(layer) == cure
 
 

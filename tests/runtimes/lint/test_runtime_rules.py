@@ -30,20 +30,18 @@ def test_every_rule_has_its_file_and_every_file_its_rule() -> None:
 
 
 def test_an_operator_outside_of_xnnpack_is_found(tmp_path: Path) -> None:
-    (finding,) = of_rule("xnnpack_leftovers", single(tmp_path / "m.tflite", "SIGN"))
+    (finding,) = of_rule("not_delegated", single(tmp_path / "m.tflite", "SIGN"))
     assert finding.node == "y"
     assert finding.cost.startswith("1 operator SIGN outside of XNNPACK, 768 bytes written")
 
 
 def test_an_operator_on_integers_is_outside_of_xnnpack(tmp_path: Path) -> None:
-    (finding,) = of_rule("xnnpack_leftovers", single(tmp_path / "m.tflite", "ABS", "int32"))
+    (finding,) = of_rule("not_delegated", single(tmp_path / "m.tflite", "ABS", "int32"))
     assert "ABS of int32" in finding.cost
 
 
 def test_the_average_pool_of_integers_is_outside_of_xnnpack(tmp_path: Path) -> None:
-    (finding,) = of_rule(
-        "xnnpack_leftovers", single(tmp_path / "m.tflite", "AVERAGE_POOL_2D", "int8")
-    )
+    (finding,) = of_rule("not_delegated", single(tmp_path / "m.tflite", "AVERAGE_POOL_2D", "int8"))
     assert "AVERAGE_POOL_2D of int8" in finding.cost
     assert "mean over both axes" in finding.cure
 
@@ -53,7 +51,7 @@ def test_a_split_into_more_than_four_is_outside_of_xnnpack(tmp_path: Path) -> No
     tensors = {"axis": np.array(1, np.int32), "x": ((1, 5), F32), "y": ((1, 1), F32)}
     tensors |= dict.fromkeys(pieces, ((1, 1), F32))
     operators = [("SPLIT", ["axis", "x"], pieces), ("RELU", ["p0"], ["y"])]
-    (finding,) = of_rule("xnnpack_leftovers", tflite(tmp_path / "m.tflite", tensors, operators))
+    (finding,) = of_rule("not_delegated", tflite(tmp_path / "m.tflite", tensors, operators))
     assert "at most 4" in finding.cure
 
 
@@ -83,7 +81,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
 def test_pruned_weights_are_said_to_run_dense_with_the_runtimes_name(tmp_path: Path) -> None:
     weight = array(64, 64)
     weight[np.random.default_rng(0).random(weight.shape) < 0.9] = 0
-    (finding,) = of_rule("zeros_run_dense", product(tmp_path / "m.onnx", weight))
+    (finding,) = of_rule("pruned_but_dense", product(tmp_path / "m.onnx", weight))
     assert finding.node == "1 of 1 weights"
     assert finding.cost.startswith("91% of their values are zero")
     assert "onnxruntime runs them as if they were not" in finding.cost
@@ -92,4 +90,4 @@ def test_pruned_weights_are_said_to_run_dense_with_the_runtimes_name(tmp_path: P
 def test_a_third_of_zeros_is_no_pruned_weight(tmp_path: Path) -> None:
     weight = array(64, 64)
     weight[:21] = 0
-    assert of_rule("zeros_run_dense", product(tmp_path / "m.onnx", weight)) == []
+    assert of_rule("pruned_but_dense", product(tmp_path / "m.onnx", weight)) == []

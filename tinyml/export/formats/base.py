@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
-    from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
 
@@ -30,6 +29,7 @@ class Format(Protocol):
     refusal        how its converter refuses a part, with ``{}`` for the part
     writer         the module that a child process runs to write a float file
     quantizer      the module that a child process runs to quantize one
+    computes_float16  whether its engine computes in float16, or else only stores it
     stores_sparse  whether weights can be stored without their zeros
     has_script     whether ``run.py`` of a bundle runs it on a board
     """
@@ -53,6 +53,8 @@ class Format(Protocol):
     @property
     def quantizer(self) -> str: ...
     @property
+    def computes_float16(self) -> bool: ...
+    @property
     def stores_sparse(self) -> bool: ...
     @property
     def has_script(self) -> bool: ...
@@ -61,11 +63,10 @@ class Format(Protocol):
         self,
         captured: Captured,
         path: Path,
-        plan: PrecisionPlan | None = None,
         *,
         sparse: bool = True,
     ) -> Facts:
-        """Write ``captured`` to ``path``; the same capture gives the same bytes.
+        """Write ``captured`` to ``path`` in float32; the same capture gives the same bytes.
 
         ``sparse``: weights with zeros may be stored without them. Raises `ExportError` for what
         the converter or the format cannot hold.

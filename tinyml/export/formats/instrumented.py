@@ -19,15 +19,11 @@ from torch.utils import _pytree as pytree
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import Captured, load
-from tinyml.export.facts import Facts
-from tinyml.export.quantization.fp16_plan import PrecisionPlan
-from tinyml.export.quantization.fp16_plan import load as load_plan
+from tinyml.export.facts import SHOWN_SUFFIX, Facts
 
-Write = Callable[[Captured, Path, PrecisionPlan | None], Facts]
+Write = Callable[[Captured, Path], Facts]
 # Every one more is one more value that the runtime holds to the end.
 MOST_INSTRUMENTED = 64
-# What the copy of a node is called after it.
-COPY = "_shown"
 
 
 def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
@@ -64,7 +60,10 @@ def add_outputs(captured: Captured, stages: Sequence[str]) -> Captured:
 def _copied(node: Node) -> Node:
     with node.graph.inserting_after(node):
         copy = node.graph.create_node(
-            "call_function", torch.ops.aten.clone.default, (node,), name=f"{node.name}{COPY}"
+            "call_function",
+            torch.ops.aten.clone.default,
+            (node,),
+            name=f"{node.name}{SHOWN_SUFFIX}",
         )
     copy.meta = dict(node.meta)
     return copy
@@ -79,43 +78,41 @@ def run_writer(write: Write, given: Sequence[str], *, dense: Write | None = None
     """A writer as a program: ``PROGRAM.pt2 CAPTURE.json OUT FACTS.json [STAGE...]``.
 
     Converts what `Captured.save` wrote; the facts are written after the model. Stages
-    named after the four files become outputs. ``--plan`` is the precision's, written by
-    `PrecisionPlan.save`; ``--instrumented`` takes the file that is to show the stages which have
-    no tensor in OUT, `MOST_INSTRUMENTED` of them at most. With ``--dense`` it is ``dense`` that
-    writes, where a format has more than one way to store a weight.
+    named after the four files become outputs. ``--instrumented`` takes the file that is to show
+    the stages which have no tensor in OUT, `MOST_INSTRUMENTED` of them at most; its facts lie
+    next to it. With ``--dense`` it is ``dense`` that writes, where a format has more than one
+    way to store a weight.
     """
     parser = argparse.ArgumentParser()
-    for name in ("program", "names", "out", "facts", "--plan", "--instrumented"):
+    for name in ("program", "names", "out", "facts", "--instrumented"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--dense", action="store_true")
     parser.add_argument("stages", nargs="*")
     asked = parser.parse_args(given)
     write = dense or write if asked.dense else write
-    planned = load_plan(asked.plan) if asked.plan else None
     captured = load(asked.program, asked.names)
-    written = write(add_outputs(captured, asked.stages), asked.out, planned)
+    written = write(add_outputs(captured, asked.stages), asked.out)
     if asked.instrumented is not None:
         lost = [s for s, tensor in written.stages.items() if tensor is None and captured.stages[s]]
-        shown, note = _write_instrumented(write, asked, lost[:MOST_INSTRUMENTED], planned)
-        written = replace(written, twin=shown, twin_note=note)
+        shown, note = _write_instrumented(write, asked, lost[:MOST_INSTRUMENTED])
+        written = replace(written, instrumented=shown, instrumented_note=note)
     written.save(asked.facts)
 
 
 def _write_instrumented(
-    write: Write, asked: argparse.Namespace, stages: list[str], planned: PrecisionPlan | None
+    write: Write, asked: argparse.Namespace, stages: list[str]
 ) -> tuple[tuple[str, ...], str]:
     """The stages that the instrumented model shows, and why it does not show them."""
     if not stages:
         return (), ""
     try:
         wider = add_outputs(load(asked.program, asked.names), stages)
-        write(wider, asked.instrumented, planned and _with_copies(planned))
+        write(wider, asked.instrumented).save(facts_of(asked.instrumented))
     except ExportError as error:
         return (), f"no instrumented model shows {', '.join(stages)}: {error.message}"
     return tuple(stages), ""
 
 
-def _with_copies(planned: PrecisionPlan) -> PrecisionPlan:
-    """A value that stays in float32 is given out in float32."""
-    copies = {f"{node}{COPY}": why for node, why in planned.kept.items()}
-    return replace(planned, kept={**planned.kept, **copies})
+def facts_of(path: Path) -> Path:
+    """Where the facts of the instrumented model at ``path`` lie."""
+    return path.with_name(f"{path.name}.json")

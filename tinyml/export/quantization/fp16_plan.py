@@ -1,22 +1,23 @@
-"""What a precision is going to do to a file, decided before anything is done."""
+"""What stays in float32 in a float16 file, and why: decided before anything is cast."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tinyml.core.files import write_json
 from tinyml.core.typed_json import read_json, to_json
+from tinyml.export.facts import SHOWN_SUFFIX
 
 CONSTANT = "constant"
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class UnheldValue:
     """A value that the precision cannot hold.
 
     case      the sample on which ``node`` computes it; ``constant``: one that ``node`` takes
@@ -38,7 +39,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class PrecisionPlan:
+class Float16Plan:
     """A plan for one file. Nodes are the captured program's, by name.
 
     kept        node -> why it stays in float32
@@ -51,7 +52,15 @@ class PrecisionPlan:
     operations: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[UnheldValue, ...] = ()
+
+    def tensors(self, made: Mapping[str, Iterable[str]]) -> set[str]:
+        """The tensors of a file that stay; ``made``: node -> those that it had a part in.
+
+        A value that stays in float32 is also shown in float32 by an instrumented model.
+        """
+        nodes = [name for node in self.kept for name in (node, f"{node}{SHOWN_SUFFIX}")]
+        return {tensor for node in nodes for tensor in made.get(node, ())}
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -73,6 +82,6 @@ class PrecisionPlan:
         ]
 
 
-def load(path: Path) -> PrecisionPlan:
-    """Read what `PrecisionPlan.save` wrote."""
-    return read_json(PrecisionPlan, path)
+def load(path: Path) -> Float16Plan:
+    """Read what `Float16Plan.save` wrote."""
+    return read_json(Float16Plan, path)

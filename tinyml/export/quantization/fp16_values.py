@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export.quantization.fp16_plan import Finding
+from tinyml.export.quantization.fp16_plan import UnheldValue
 
 LARGEST = 65504.0
 # Below it every value has the same spacing, `SMALLEST`: eleven bits become fewer.
@@ -15,7 +15,7 @@ SMALLEST_NORMAL = 2.0**-14
 SMALLEST = 2.0**-24
 
 
-def findings_of(value: Array) -> Iterator[Finding]:
+def unheld_values(value: Array) -> Iterator[UnheldValue]:
     """At most one overflow and one underflow of ``value``, nameless."""
     if value.dtype != np.float32 or not value.size:
         return
@@ -25,8 +25,8 @@ def findings_of(value: Array) -> Iterator[Finding]:
         return
     peak, least = float(sizes.max()), float(sizes.min())
     if peak > LARGEST:
-        yield Finding("overflow", "", "", "", peak)
+        yield UnheldValue("overflow", "", "", "", peak)
     # A number alone may lose bits, not vanish: the usual epsilon of 1e-5 loses 0.3% of itself.
     needed = SMALLEST_NORMAL if value.ndim else SMALLEST
     if peak < needed or least < SMALLEST:
-        yield Finding("underflow", "", "", "", least, harmless=peak >= needed)
+        yield UnheldValue("underflow", "", "", "", least, harmless=peak >= needed)

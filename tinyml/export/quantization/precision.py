@@ -62,6 +62,11 @@ class Precision:
         return self.weights == "float16"
 
     @property
+    def planned(self) -> bool:
+        """Whether a plan is performed on a float32 file."""
+        return self.quantized or self.half
+
+    @property
     def weights_only(self) -> bool:
         """Whether weights are quantized and activations stay float32."""
         return self.quantized and self.activations == "float32"

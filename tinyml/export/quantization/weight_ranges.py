@@ -46,7 +46,7 @@ def weight_ranges(
         within = activations.get(layer.source)
         if within is None or layer.bias is None:
             continue
-        others = tuple(i for i in range(layer.weight.ndim) if i != layer.row.outputs)
+        others = tuple(i for i in range(layer.weight.ndim) if i != layer.traits.outputs)
         own: Array = np.abs(layer.weight).max(axis=others, keepdims=True)
         finest = max(step(dtype, within.low, within.high), float(np.finfo(np.float32).tiny))
         least = (np.abs(layer.bias) * LEVELS / (finest * LARGEST_BIAS)).reshape(own.shape)

@@ -16,7 +16,7 @@ from tinyml.modelfile.lint.float64_tensors import float64_tensors
 from tinyml.modelfile.lint.large_activations import large_activations
 from tinyml.modelfile.lint.large_constants import large_constants
 from tinyml.modelfile.lint.layout_transposes import layout_transposes
-from tinyml.modelfile.lint.slice_forests import slice_forests
+from tinyml.modelfile.lint.repeated_slices import repeated_slices
 from tinyml.modelfile.lint.small_epsilons import small_epsilons
 from tinyml.modelfile.lint.unrolled_recurrences import unrolled_recurrences
 
@@ -25,7 +25,7 @@ Rule = Callable[[Graph, Target | None], Iterator[Finding]]
 RULES: Mapping[str, Rule] = {
     "unrolled_recurrences": unrolled_recurrences,
     "layout_transposes": layout_transposes,
-    "slice_forests": slice_forests,
+    "repeated_slices": repeated_slices,
     "float64_tensors": float64_tensors,
     "large_constants": large_constants,
     "small_epsilons": small_epsilons,

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export.quantization.findings.evidence import Layer
+from tinyml.export.quantization.findings.evidence import WeightedLayer
 from tinyml.modelfile.graph import ACTIVATIONS, Graph, Operator
-from tinyml.modelfile.ops import DEPTHWISE, LOOKUP, PRODUCTS, Product
+from tinyml.modelfile.ops import DEPTHWISE, LOOKUP, PRODUCTS, OpTraits
 
 # What leaves them where they are.
 KEEPING = (
@@ -38,21 +38,21 @@ def _same_rank(graph: Graph, operator: Operator) -> bool:
     return None in shapes or len(shapes[0] or ()) == len(shapes[1] or ())
 
 
-def layers(graph: Graph, owners: Mapping[str, str]) -> Iterator[Layer]:
+def layers(graph: Graph, owners: Mapping[str, str]) -> Iterator[WeightedLayer]:
     """Every product with a stored weight, its output behind the activation that follows.
 
     ``owners``: tensor -> its innermost stage.
     """
     behind = _activated(graph)
-    for operator, row, weight in graph.layers():
+    for operator, traits, weight in graph.layers():
         stored = weight.constant() if weight.constant is not None else None
-        if stored is None or stored.dtype.kind != "f" or stored.ndim < 2 or row.kind == LOOKUP:
+        if stored is None or stored.dtype.kind != "f" or stored.ndim < 2 or traits.kind == LOOKUP:
             continue
         ends = (operator.inputs[0], operator.outputs[0])
         source, made = (graph.tensors[key].name for key in ends)
         output = graph.tensors[behind.get(operator.outputs[0], operator.outputs[0])].name
-        peaks, norms = _by_channel(operator, row, stored.astype(np.float64))
-        yield Layer(owners.get(made, made), source, output, peaks, norms, made)
+        peaks, norms = _by_channel(operator, traits, stored.astype(np.float64))
+        yield WeightedLayer(owners.get(made, made), source, output, peaks, norms, made)
 
 
 def _activated(graph: Graph) -> dict[str, str]:
@@ -63,17 +63,17 @@ def _activated(graph: Graph) -> dict[str, str]:
     return {operator.inputs[0]: operator.outputs[0] for operator in found}
 
 
-def _by_channel(operator: Operator, row: Product, weight: Array) -> tuple[Array, Array]:
+def _by_channel(operator: Operator, traits: OpTraits, weight: Array) -> tuple[Array, Array]:
     """([outputs] largest magnitude, [inputs] root of the sum of squares) of a weight."""
-    out = np.moveaxis(weight, row.outputs, 0)
+    out = np.moveaxis(weight, traits.outputs, 0)
     peaks = np.abs(out.reshape(len(out), -1)).max(axis=1)
-    return peaks, np.sqrt((_inputs_first(operator, row, weight) ** 2).sum(axis=1))
+    return peaks, np.sqrt((_inputs_first(operator, traits, weight) ** 2).sum(axis=1))
 
 
-def _inputs_first(operator: Operator, row: Product, weight: Array) -> Array:
+def _inputs_first(operator: Operator, traits: OpTraits, weight: Array) -> Array:
     """[input channels, what reads them]."""
-    if row.kind == DEPTHWISE:
-        out = np.moveaxis(weight, row.outputs, 0)
+    if traits.kind == DEPTHWISE:
+        out = np.moveaxis(weight, traits.outputs, 0)
         each = int(operator.attributes.get("depthMultiplier", 1)) or 1
         return out.reshape(len(out) // each, -1)
     if operator.op == "Conv":
@@ -81,5 +81,5 @@ def _inputs_first(operator: Operator, row: Product, weight: Array) -> Array:
         parts = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
         return parts.transpose(0, 2, 1, 3).reshape(groups * weight.shape[1], -1)
     # Grouped: the input's channels are more than the axis has, and nobody's match.
-    first = np.moveaxis(weight, row.inputs, 0)
+    first = np.moveaxis(weight, traits.inputs, 0)
     return first.reshape(len(first), -1)

@@ -35,17 +35,10 @@ from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.pipeline.steps.write_files import float_facts
 from tinyml.runtimes.base import READER_THREADS
 
-# A larger share of the float32 file than this is not worth the trouble.
-WORTH = 0.8
 BY_USER = "asked for"
-
-
-def float_facts(work: Path, fmt: str) -> Path:
-    """Where the facts of the float32 file lie."""
-    return work / f"float-{fmt}.json"
 
 
 def plan_quantized(
@@ -120,19 +113,6 @@ def weight_scales(settings: ExportSettings, fmt: str) -> str:
     return "per-tensor" if one else settings.weight_scales
 
 
-def size_line(before: Path, after: Path, precision: str) -> str:
-    """What to say when integers save little of the file; empty otherwise."""
-    share = after.stat().st_size / before.stat().st_size
-    if share < WORTH:
-        return ""
-    alone = find_precision(precision).weights_only
-    faster = "tinyml bench shows whether it is faster"
-    return (
-        f"{after.name} takes {share:.0%} of the float32 file: too few weights for quantization to "
-        f"make it much smaller; {'it computes in float32, no faster' if alone else faster}"
-    )
-
-
 def _tensors(graph: Graph) -> list[str]:
     named = (name for op in graph.operators for name in (*op.inputs, *op.outputs))
     return list(dict.fromkeys(named))
@@ -166,16 +146,3 @@ def seen(
         lambda: choose_ranges(settings.ranges, values(title), values(f"{title}, histograms")),
         report,
     )
-
-
-def children(
-    floats: Sequence[Path], work: Path, draft: Path, *, sparse: str
-) -> Iterator[tuple[str, Sequence[Path | str]]]:
-    """(module, arguments) of the child that performs the plan of each file of ``floats``."""
-    dense = ["--dense"] if sparse == "off" else []
-    for path in floats:
-        known = format_of(path)
-        fmt = known.name
-        given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
-        given += [draft / path.name, work / f"{fmt}.json", *dense]
-        yield known.quantizer, given

@@ -11,7 +11,7 @@ from typing import Any
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
-from tinyml.core.export_settings import ADAPTIVE, OFF, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.export.facts import load as load_facts
@@ -26,11 +26,8 @@ from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
 from tinyml.pipeline.quantization.quantize import (
     BY_USER,
-    children,
-    float_facts,
     plan_quantized,
     seen,
-    size_line,
 )
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
@@ -38,14 +35,14 @@ from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.check_files import check_files
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
+from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
+    float_facts,
     run_children,
-    store_safely,
-    write_files,
-    written_file,
+    write_floats,
 )
 
 # Of a model's stages, in a hint.
@@ -69,14 +66,12 @@ class Written:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest; nothing of floats."""
-        classes = {name: own.to_json() for name, own in self.classes.items()}
-        layers = {fmt: own.to_json() for fmt, own in self.sensitivities.items()}
-        kinds = {"classes": classes, "harm": layers}
-        return {kind: found for kind, found in kinds.items() if found}
+        kinds = {"classes": self.classes, "sensitivity": self.sensitivities}
+        return {kind: to_json(found) for kind, found in kinds.items() if found}
 
 
 def write_quantized(
-    plan: Plan, subject: Subject, work: Path, draft: Path, report: Report
+    plan: ExportPlan, subject: Subject, work: Path, draft: Path, report: Report
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
@@ -87,10 +82,7 @@ def write_quantized(
     check_io(settings, subject)
     check_kept(settings.keep_float, subject.stages)
     calibration = _calibration(plan, subject, report)
-    floats = [work / model.path for model in write_files(plan, work, work, report)]
-    for path in floats:
-        fmt = format_of(path).name
-        (work / f"{fmt}.json").rename(float_facts(work, fmt))
+    floats = write_floats(plan, work, report)
     ranges = {path: seen(path, settings, calibration, report) for path in floats}
     keep = dict.fromkeys(settings.keep_float, BY_USER)
     front_end = subject.front_end if settings.front_end == "float" else None
@@ -115,7 +107,7 @@ def write_quantized(
                 report({"text": line})
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
-        models = _perform(plan, floats, work, draft, report)
+        models = perform(plan, floats, work, draft, report)
         proof = _proof(plan, subject, models, draft, work, report)
         more = None
         if settings.auto_precision and not _holds(proof, settings.max_drop_points):
@@ -198,21 +190,6 @@ def check_io(settings: ExportSettings, subject: Subject) -> None:
         )
 
 
-def _perform(
-    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
-) -> tuple[ModelFile, ...]:
-    report({"text": f"quantizing to {plan.precision}"})
-    jobs = children(floats, work, draft, sparse=plan.settings.sparse)
-    made = [conversion_child(*own, work) for own in jobs]
-    run_children(plan, made)
-    for path, child in zip(floats, made, strict=True):
-        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
-            store_safely(plan, child, draft / path.name, report)
-        if line := size_line(path, draft / path.name, plan.precision):
-            report({"text": line})
-    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
-
-
 def _diagnose(
     floats: Sequence[Path],
     calibration: Calibration | None,
@@ -228,7 +205,7 @@ def _diagnose(
         planned = load_plan(plan_precision.plan_file(work, fmt))
         owners = load_facts(float_facts(work, fmt)).owners
         out = draft / path.name
-        ends = load_facts(work / f"{fmt}.json").ends
+        ends = load_facts(work / f"{fmt}.json").quant_params
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
         findings[path.name] = to_json(found)
         if own is not None:
@@ -237,7 +214,7 @@ def _diagnose(
 
 
 def _sensitivities(
-    plan: Plan,
+    plan: ExportPlan,
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
@@ -257,7 +234,7 @@ def _sensitivities(
     return found
 
 
-def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
+def _calibration(plan: ExportPlan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
     return plan.source.calibration(

@@ -32,7 +32,7 @@ SEARCHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExportPlan:
     """The job and its settings, checked and complete; ``traits``: of the precision.
 
     ``calibration``: the arrays of the job's file. ``worker`` runs the steps that are ours.
@@ -73,12 +73,12 @@ class Plan:
 
 
 def accepted_loss(settings: ExportSettings) -> float | None:
-    """See `Plan.accepted_loss`."""
+    """See `ExportPlan.accepted_loss`."""
     return settings.max_drop_points / 100 if settings.auto_precision else None
 
 
 def remedies(settings: ExportSettings) -> str:
-    """See `Plan.remedies`."""
+    """See `ExportPlan.remedies`."""
     if settings.auto_precision:
         return SEARCHED
     ranking = "" if settings.explain else ", `explain` ranks them"
@@ -88,7 +88,7 @@ def remedies(settings: ExportSettings) -> str:
     )
 
 
-def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
+def checked(job: ExportJob, source: Source, settings: ExportSettings) -> ExportPlan:
     """`UsageError`, `InputError` or `MissingExtraError` for what cannot be done, before any work.
 
     ``settings`` are those of the recipe and of ``job`` together.
@@ -101,7 +101,7 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
         source.check_calibration(arrays)
     chosen = complete(settings)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return Plan(job, source, find_target(job.target), chosen, traits, worker, arrays)
+    return ExportPlan(job, source, find_target(job.target), chosen, traits, worker, arrays)
 
 
 def check_settings(
@@ -128,7 +128,7 @@ def check_settings(
         check_requirement(chosen.formats)
     if traits.quantization_aware and not (saved is not None and saved.recipe.quantization_aware):
         raise UsageError(
-            f"{traits.name} is for weights that were trained in eight bits, and these were not",
+            f"{traits.name} needs weights from quantization-aware fine-tuning, and these are not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tinyml.core.bundle import REFERENCE
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.formats import named
 
 
 def plan_file(folder: Path, fmt: str) -> Path:
@@ -22,13 +23,20 @@ def plan_file(folder: Path, fmt: str) -> Path:
 def main(arguments: list[str]) -> None:
     """Plan every format named."""
     from tinyml.export.capture import program
-    from tinyml.export.quantization import plan_fp16
+    from tinyml.export.quantization import fp16_planner
 
     folder = Path(arguments[0])
     known = reference.load(folder / REFERENCE)
     captured = program.load(folder / program.PROGRAM, folder / program.NAMES)
     for fmt in arguments[1:]:
-        made = plan_fp16.plan(captured, fmt, known.inputs, known.stages, known.outputs)
+        made = fp16_planner.plan(
+            captured,
+            fmt,
+            known.inputs,
+            known.stages,
+            known.outputs,
+            weights_only=not named(fmt).computes_float16,
+        )
         made.save(plan_file(folder, fmt))
 
 

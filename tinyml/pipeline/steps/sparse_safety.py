@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyml.core.target import all_targets
-from tinyml.runtimes.sparse_support import engagement
+from tinyml.runtimes.sparse_support import sparse_use
 
 BOARD = "rpi4"
 
@@ -18,7 +18,7 @@ BOARD = "rpi4"
 def why_unsafe(path: Path) -> str:
     """Why the .tflite file ``path`` must not be stored sparse; empty where it may be."""
     board = all_targets()[BOARD]
-    found = engagement(path, "litert", board.runtimes["litert"], board.arch, avx=False)
+    found = sparse_use(path, "litert", board.runtimes["litert"], board.arch, avx=False)
     if not found.runs_wrong:
         return ""
     first = found.reasons[0]

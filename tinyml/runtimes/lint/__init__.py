@@ -16,13 +16,13 @@ from tinyml.modelfile.broken_file import reading
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.lint import Rule
 from tinyml.modelfile.read import read_graph
-from tinyml.runtimes.lint.xnnpack_leftovers import xnnpack_leftovers
-from tinyml.runtimes.lint.zeros_run_dense import zeros_run_dense
+from tinyml.runtimes.lint.not_delegated import not_delegated
+from tinyml.runtimes.lint.pruned_but_dense import pruned_but_dense
 
 RULES: Mapping[str, Rule] = {
     **of_graph.RULES,
-    "xnnpack_leftovers": xnnpack_leftovers,
-    "zeros_run_dense": zeros_run_dense,
+    "not_delegated": not_delegated,
+    "pruned_but_dense": pruned_but_dense,
 }
 
 
@@ -31,7 +31,7 @@ def lint(
 ) -> tuple[Finding, ...]:
     """Every finding of every rule in the model file ``path``, which ``read`` reads.
 
-    Raises `InputError` for a file that is no whole .onnx or .tflite, `MissingExtraError`
+    Raises `InputError` for a file that is not a whole .onnx or .tflite, `MissingExtraError`
     without its reader.
     """
     graph = read(path)

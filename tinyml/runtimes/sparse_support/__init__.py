@@ -1,6 +1,6 @@
 """Whether a runtime's sparse kernels run a model file, and if not, why.
 
-`engagement` predicts it from the file alone, by the conditions of the runtime's source:
+`sparse_use` predicts it from the file alone, by the conditions of the runtime's source:
 
     versions    runtimes, their versions, and what changed between them: one table
     nodes       a .tflite file's operators as XNNPACK sees them
@@ -13,6 +13,6 @@ Function names are those of XNNPACK's source, ``src/subgraph.c``.
 
 from __future__ import annotations
 
-from tinyml.runtimes.sparse_support.engagement import Engagement, LayerVerdict, engagement
+from tinyml.runtimes.sparse_support.sparse_use import LayerVerdict, SparseUse, sparse_use
 
-__all__ = ["Engagement", "LayerVerdict", "engagement"]
+__all__ = ["LayerVerdict", "SparseUse", "sparse_use"]

@@ -49,7 +49,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """Those with at least one 1x1 convolution.
+    """Those with at least one 1x1 conv.
 
     refusals      node -> why it can be in none
     broken_exits  where there is none at all: why those nodes that could have ended one do not

@@ -85,23 +85,33 @@ def _fully_connected(node: Node, version: Version) -> Verdict:
 
 
 def _convolution(node: Node) -> Verdict:
-    window = node.window
-    if window is None:
+    conv = node.convolution
+    if conv is None:
         return _no(node, "convolution", "a computed weight", "a constant", "store the weight")
     shown = _shown(node)
     if node.is_pointwise:
-        plain = (window.groups, window.stride, window.dilation) == (1, (1, 1), (1, 1))
-        if plain and window.padding == (0, 0, 0, 0):
+        plain = (conv.groups, conv.stride, conv.dilation) == (
+            1,
+            (1, 1),
+            (1, 1),
+        )
+        if plain and conv.padding == (0, 0, 0, 0):
             return Verdict(frozenset({INSIDE}))
         cure = "move the stride to a depthwise convolution before it"
         return _no(node, "convolution", shown, "1x1, stride 1, one group, no padding", cure)
-    entry = (window.kernel, window.stride, window.dilation, window.groups, window.channels)
-    if entry == ((3, 3), (2, 2), (1, 1), 1, 3) and window.padding == (1, 1, 1, 1):
+    entry = (
+        conv.kernel,
+        conv.stride,
+        conv.dilation,
+        conv.groups,
+        conv.channels,
+    )
+    if entry == ((3, 3), (2, 2), (1, 1), 1, 3) and conv.padding == (1, 1, 1, 1):
         return Verdict(frozenset({ENTRY}))
     needed = "first layer: 3x3, stride 2, padding 1 on all sides, 3 channels; others: 1x1"
-    if window.padding == SAME_AT_STRIDE:
+    if conv.padding == SAME_AT_STRIDE:
         cure = "pad explicitly by 1 on all sides before it, and convolve VALID"
-    elif window.channels == 1:
+    elif conv.channels == 1:
         cure = "give the image three times, as 3 channels"
     else:
         cure = "make it the first layer, or a depthwise and a 1x1 convolution"
@@ -109,16 +119,16 @@ def _convolution(node: Node) -> Verdict:
 
 
 def _depthwise(node: Node) -> Verdict:
-    window = node.window
-    if window is None:
+    conv = node.convolution
+    if conv is None:
         return _no(node, "depthwise", "a computed weight", "a constant", "store the weight")
-    side = window.kernel[0]
-    symmetric = window.padding == (side // 2,) * 4
+    side = conv.kernel[0]
+    symmetric = conv.padding == (side // 2,) * 4
     if (
-        window.kernel in ((3, 3), (5, 5))
-        and window.stride in ((1, 1), (2, 2))
-        and window.dilation == (1, 1)
-        and window.multiplier == 1
+        conv.kernel in ((3, 3), (5, 5))
+        and conv.stride in ((1, 1), (2, 2))
+        and conv.dilation == (1, 1)
+        and conv.multiplier == 1
         and symmetric
     ):
         return Verdict(frozenset({INSIDE}))
@@ -128,14 +138,14 @@ def _depthwise(node: Node) -> Verdict:
 
 
 def _shown(node: Node) -> str:
-    window = node.window
-    assert window is not None
-    height, width = window.kernel
-    padding = window.padding if isinstance(window.padding, str) else list(window.padding)
-    told = [f"{height}x{width} {node.op}", f"stride {window.stride[0]}", f"padding {padding}"]
-    told += [f"dilation {window.dilation[0]}"] if window.dilation != (1, 1) else []
-    told += [f"multiplier {window.multiplier}"] if window.multiplier != 1 else []
-    return ", ".join([*told, f"{window.channels} channels"])
+    conv = node.convolution
+    assert conv is not None
+    height, width = conv.kernel
+    padding = conv.padding if isinstance(conv.padding, str) else list(conv.padding)
+    parts = [f"{height}x{width} {node.op}", f"stride {conv.stride[0]}", f"padding {padding}"]
+    parts += [f"dilation {conv.dilation[0]}"] if conv.dilation != (1, 1) else []
+    parts += [f"multiplier {conv.multiplier}"] if conv.multiplier != 1 else []
+    return ", ".join([*parts, f"{conv.channels} channels"])
 
 
 def _binary(node: Node) -> Verdict:

@@ -99,9 +99,12 @@ def _costs(node: Node, chw: bool) -> Iterator[tuple[str, float]]:
         yield f"block{block}", count * kept
         yield "pass", node.weight.values.size * kept / block * _passes(pixels)
         yield "row", size
-    elif node.op == "DEPTHWISE_CONV_2D" and node.window is not None:
+    elif node.op == "DEPTHWISE_CONV_2D" and node.convolution is not None:
         width = node.output_shape[-2]
-        yield f"depthwise{node.window.kernel[0]}", count * (_filled(width) / width if chw else 1)
+        yield (
+            f"depthwise{node.convolution.kernel[0]}",
+            count * (_filled(width) / width if chw else 1),
+        )
     elif count:
         yield from _product(count, pixels, chw)
     elif node.op == "RESIZE_BILINEAR":

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.modelfile.graph import UNPACKING, Graph, Operator
+from tinyml.modelfile.ops import PRODUCTS
 
 SAME = 0
 SAME_AT_STRIDE = "SAME"
@@ -24,7 +25,7 @@ Padding = tuple[int, int, int, int] | str
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Convolution:
     """A convolution's: ``padding`` is (top, right, bottom, left), or SAME if XNNPACK keeps it."""
 
     kernel: tuple[int, int]
@@ -68,13 +69,17 @@ class Node:
     output_shape: tuple[int, ...]
     dtypes: tuple[str, ...]
     constant_places: tuple[int, ...] = ()
-    window: Window | None = None
+    convolution: Convolution | None = None
     weight: Weight | None = None
     options: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_pointwise(self) -> bool:
-        return self.op == "CONV_2D" and self.window is not None and self.window.kernel == (1, 1)
+        return (
+            self.op == "CONV_2D"
+            and self.convolution is not None
+            and self.convolution.kernel == (1, 1)
+        )
 
     @property
     def is_counted(self) -> bool:
@@ -120,33 +125,34 @@ def _node(graph: Graph, operator: Operator) -> Node:
         constant_places=tuple(i for i, stored in enumerate(constants) if stored),
         options=dict(operator.attributes),
     )
-    if operator.op not in WEIGHTED or len(operator.operands) < 2 or not constants[1]:
+    weighted = PRODUCTS[operator.op] if operator.op in WEIGHTED else None
+    name = operator.operand(weighted.weight) if weighted is not None else ""
+    stored = graph.stored(name) if name else None
+    if stored is None:
         return made
-    stored = graph.stored(operator.operands[1])
-    assert stored is not None
     assert stored.constant is not None
     weight = Weight(stored.name, np.asarray(stored.constant()), stored.sparse)
-    window = _window(made, weight) if operator.op in CONVOLUTIONS else None
-    return replace(made, weight=weight, window=window)
+    conv = _convolution_of(made, weight) if operator.op in CONVOLUTIONS else None
+    return replace(made, weight=weight, convolution=conv)
 
 
-def _window(node: Node, weight: Weight) -> Window:
-    told = node.options
+def _convolution_of(node: Node, weight: Weight) -> Convolution:
+    options = node.options
     height, width = weight.values.shape[1:3]
-    stride = _pair(told, "strideH", "strideW")
-    dilation = _pair(told, "dilationHFactor", "dilationWFactor")
+    stride = _pair(options, "strideH", "strideW")
+    dilation = _pair(options, "dilationHFactor", "dilationWFactor")
     channels = node.shapes[0][-1]
     deep = node.op == "DEPTHWISE_CONV_2D"
     groups = channels if deep else channels // max(1, weight.values.shape[-1])
     multiplier = weight.values.shape[-1] // max(1, channels) if deep else 1
     padding: Padding = (0, 0, 0, 0)
-    if told.get("padding") == SAME:
+    if options.get("padding") == SAME:
         padding = _same((height, width), stride, dilation)
-    return Window((height, width), stride, dilation, padding, groups, channels, multiplier)
+    return Convolution((height, width), stride, dilation, padding, groups, channels, multiplier)
 
 
-def _pair(told: dict[str, object], first: str, second: str) -> tuple[int, int]:
-    return int(str(told.get(first, 1))), int(str(told.get(second, 1)))
+def _pair(options: dict[str, object], first: str, second: str) -> tuple[int, int]:
+    return int(str(options.get(first, 1))), int(str(options.get(second, 1)))
 
 
 def _same(kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Padding:
@@ -169,16 +175,16 @@ def _fused(graph: Graph, found: list[Node]) -> Iterator[Node]:
         if (
             pad is None
             or sides is None
-            or node.window is None
-            or node.window.padding == SAME_AT_STRIDE
+            or node.convolution is None
+            or node.convolution.padding == SAME_AT_STRIDE
             or readers[pad.outputs[0]] != 1
             or pad.outputs[0] in graph.outputs
         ):
             made.append(node)
             continue
         gone.add(pad.outputs[0])
-        window = replace(node.window, padding=_sum(node.window.padding, sides))
-        made.append(replace(node, inputs=pad.inputs, shapes=pad.shapes, window=window))
+        conv = replace(node.convolution, padding=_sum(node.convolution.padding, sides))
+        made.append(replace(node, inputs=pad.inputs, shapes=pad.shapes, convolution=conv))
     yield from (node for node in made if not gone.intersection(node.outputs))
 
 

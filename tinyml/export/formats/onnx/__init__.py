@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
     from tinyml.export.formats.base import Format
-    from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
 
@@ -33,6 +32,7 @@ class Onnx:
     refusal: str = "PyTorch cannot write {} as ONNX"
     writer: str = "tinyml.export.formats.onnx.write"
     quantizer: str = "tinyml.export.formats.onnx.quantize"
+    computes_float16: bool = True
     stores_sparse: bool = False
     has_script: bool = False
 
@@ -40,13 +40,12 @@ class Onnx:
         self,
         captured: Captured,
         path: Path,
-        plan: PrecisionPlan | None = None,
         *,
         sparse: bool = True,
     ) -> Facts:
         from tinyml.export.formats.onnx.write import write
 
-        return write(captured, path, plan)
+        return write(captured, path)
 
     def read_graph(self, path: Path) -> Graph:
         from tinyml.modelfile.read import read_graph

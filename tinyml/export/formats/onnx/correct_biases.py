@@ -44,7 +44,7 @@ class _Layer:
 
     @property
     def axis(self) -> int:
-        return self.found.row.outputs
+        return self.found.traits.outputs
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
@@ -112,7 +112,7 @@ def products(data: bytes) -> Iterator[Product]:
     for layer in _layers(onnx.load_from_string(data)):
         told = layer.found.operator.attributes
         named = (layer.output, layer.found.source, layer.weight, layer.found.axes)
-        if layer.found.row.kind == MATRIX:
+        if layer.found.traits.kind == MATRIX:
             yield Product(*named, 1, channels=1, window=None)
         elif layer.weight.ndim == 4 and told.get("auto_pad", b"NOTSET") == b"NOTSET":
             top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
@@ -130,7 +130,7 @@ def _layers(model: Any) -> Iterator[_Layer]:
     for own in float_layers(graph_of_onnx(model)):
         if _only_adds(own.operator):
             offsets = np.zeros(1, np.float32) if own.bias is None else own.bias
-            bias = np.broadcast_to(offsets, own.weight.shape[own.row.outputs])
+            bias = np.broadcast_to(offsets, own.weight.shape[own.traits.outputs])
             yield _Layer(nodes[own.output], own, bias)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array
 from tinyml.export.facts import Facts
+from tinyml.export.formats.onnx.cast_to_float16 import cast_to_float16
 from tinyml.export.formats.onnx.correct_biases import correct_biases, set_weights
 from tinyml.export.formats.onnx.guard_float_layers import guard_float_layers
 from tinyml.export.formats.onnx.quantized_io import (
@@ -30,9 +31,10 @@ from tinyml.export.formats.onnx.quantized_io import (
     quantize_io,
 )
 from tinyml.export.formats.onnx.weights_to_int8 import INTEGERS, weights_to_int8
+from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
-from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
+from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer
 from tinyml.export.quantization.weight_ranges import weight_ranges
 from tinyml.modelfile.float_layers import float_layers
 from tinyml.modelfile.onnx_graph import graph_of_onnx
@@ -124,7 +126,7 @@ def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     dtype = find_precision(planned.precision).activations
     found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
     whole = planned.weight_scales == "per-tensor"
-    axes = {name: {} if whole else {"axis": layers[name].row.outputs} for name in found}
+    axes = {name: {} if whole else {"axis": layers[name].traits.outputs} for name in found}
     return {
         name: [{"rmin": -own, "rmax": own, **axes[name]} for own in largest.ravel()]
         for name, largest in found.items()
@@ -190,9 +192,23 @@ def _tidy(model: Any) -> None:
         node.name = ""
 
 
-def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
+def _half(path: Path, planned: Float16Plan, known: Facts) -> Quantized:
+    """The file with values and weights in float16, but for what the plan keeps."""
+    import onnx_ir as ir
+
+    model = ir.load(path)
+    count = cast_to_float16(model, planned.tensors(known.made))
+    data = ir.to_proto(model).SerializeToString(deterministic=True)
+    passes = {f"to_{planned.precision}": count}
+    return Quantized(data, passes, known.stages, known.minimum_runtime)
+
+
+def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantized:
+    """Perform ``planned`` on the float32 file at ``path``, whose facts are ``known``."""
     import onnx
 
+    if isinstance(planned, Float16Plan):
+        return _half(path, planned, known)
     precision = find_precision(planned.precision)
     made = quantize(onnx.load(path), planned, planned.adapted(path))
     ends = quantize_io(made, planned.quantized) if planned.io == "int8" else {}
@@ -224,4 +240,4 @@ def _shown(tensor: str | None, names: set[str], exact: bool) -> str | None:
 
 
 if __name__ == "__main__":
-    run_quantizer(_quantized, sys.argv[1:])
+    run_quantizer(perform, sys.argv[1:])

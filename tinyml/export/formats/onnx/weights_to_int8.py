@@ -30,19 +30,19 @@ def weights_to_int8(model: Any, kept: Collection[str], *, per_channel: bool = Tr
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     layers = {
-        operator.name: (operator.weight, row)
-        for operator, row, _ in graph_of_onnx(model).layers()
+        operator.name: (operator.weight, traits)
+        for operator, traits, _ in graph_of_onnx(model).layers()
         if operator.weight and operator.name not in kept
     }
     made: dict[tuple[str, int], str] = {}
     for node in reversed(model.graph.node):
         if node.output[0] not in layers:
             continue
-        name, row = layers[node.output[0]]
-        axis = row.outputs
+        name, traits = layers[node.output[0]]
+        axis = traits.outputs
         again = f"_{axis}" if any(name == other for other, _ in made) else ""
         base = made.setdefault((name, axis), f"{name}{again}")
-        node.input[row.weight] = f"{base}{FLOATS}"
+        node.input[traits.weight] = f"{base}{FLOATS}"
     for (name, axis), base in made.items():
         _store(model, stored[name], axis, base, per_channel=per_channel)
     drop_unread(model, {name for name, _ in made})

@@ -26,9 +26,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
-from tinyml.export.formats.onnx.rewrites.cast_to_float16 import cast_to_float16
 from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
-from tinyml.export.quantization.fp16_plan import PrecisionPlan
 
 OPSET = 18
 IR_VERSION = 8
@@ -36,10 +34,10 @@ IR_VERSION = 8
 MINIMUM_RUNTIME = "onnxruntime>=1.14"
 
 
-def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> Facts:
-    """Write ``path``, one file with its weights inside; the same capture, the same bytes.
+def write(captured: Captured, path: Path) -> Facts:
+    """Write ``path`` in float32, one file, weights inside; the same capture, the same bytes.
 
-    Without ``plan`` it is float32. Raises `ExportError` for an operator outside the standard set.
+    Raises `ExportError` for an operator outside the standard set.
     """
     inside = innermost(captured.program.graph.nodes, captured.stages)
     model = to_onnx(captured)
@@ -48,25 +46,21 @@ def write(captured: Captured, path: Path, plan: PrecisionPlan | None = None) -> 
     values = values_by_node(model)
     passes["strip_metadata"] = strip_metadata(model).count
     stages = name_stages(model, captured, values)
-    precision = plan.precision if plan else "fp32"
-    if plan:
-        made = live(model, values)
-        keep = {str(value.name) for node in plan.kept for value in made.get(node, ())}
-        passes |= {f"to_{precision}": cast_to_float16(model, keep)}
     RemoveUnusedOpsetsPass()(model)
     _refuse_foreign(model)
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
     write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
-    named = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
+    made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
     return Facts(
         "onnx",
-        precision,
+        "fp32",
         passes,
         stages,
         {},
         MINIMUM_RUNTIME,
-        owners=owners(inside, named),
+        owners=owners(inside, made),
+        made=made,
     )
 
 

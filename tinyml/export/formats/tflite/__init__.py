@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
     from tinyml.export.formats.base import Format
-    from tinyml.export.quantization.fp16_plan import PrecisionPlan
     from tinyml.modelfile.graph import Graph
 
 
@@ -29,6 +28,7 @@ class Tflite:
     refusal: str = "LiteRT cannot convert {}"
     writer: str = "tinyml.export.formats.tflite.write"
     quantizer: str = "tinyml.export.formats.tflite.quantize"
+    computes_float16: bool = False
     stores_sparse: bool = True
     has_script: bool = True
 
@@ -36,13 +36,12 @@ class Tflite:
         self,
         captured: Captured,
         path: Path,
-        plan: PrecisionPlan | None = None,
         *,
         sparse: bool = True,
     ) -> Facts:
         from tinyml.export.formats.tflite.write import write
 
-        return write(captured, path, plan, sparse=sparse)
+        return write(captured, path, sparse=sparse)
 
     def read_graph(self, path: Path) -> Graph:
         from tinyml.modelfile.read import read_graph

@@ -45,7 +45,7 @@ class _Layer:
 
     @property
     def axis(self) -> int:
-        return self.found.row.outputs
+        return self.found.traits.outputs
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
@@ -90,7 +90,7 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     layers = [layer for layer in _layers(model) if layer.output in shifts]
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
-        _set_operand(model, layer.operator, layer.found.row.bias, f"{layer.output}~bias", bias)
+        _set_operand(model, layer.operator, layer.found.traits.bias, f"{layer.output}~bias", bias)
     return len(layers)
 
 
@@ -98,7 +98,7 @@ def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     """Other values for the weights of the layers, by output, that ``weights`` names."""
     for layer in [layer for layer in _layers(model) if layer.output in weights]:
         name = f"{layer.output}~weight"
-        _set_operand(model, layer.operator, layer.found.row.weight, name, weights[layer.output])
+        _set_operand(model, layer.operator, layer.found.traits.weight, name, weights[layer.output])
 
 
 def products(data: bytes) -> Iterator[Product]:
@@ -109,7 +109,7 @@ def products(data: bytes) -> Iterator[Product]:
     for layer in _layers(model):
         source, axes = int(layer.operator.inputs[0]), layer.found.axes
         named = (layer.output, layer.found.source, layer.weight, axes)
-        if layer.found.row.kind == MATRIX:
+        if layer.found.traits.kind == MATRIX:
             yield Product(*named, groups=1, channels=-1, window=None)
             continue
         own = layer.operator.builtinOptions
@@ -144,6 +144,6 @@ def _layers(model: Any) -> Iterator[_Layer]:
     pairs = zip(graph.operators, model.subgraphs[0].operators, strict=True)
     schema_operators = {operator.name: own for operator, own in pairs}
     for own in float_layers(graph):
-        channels = own.weight.shape[own.row.outputs]
+        channels = own.weight.shape[own.traits.outputs]
         bias = np.zeros(channels, np.float32) if own.bias is None else own.bias
         yield _Layer(schema_operators[own.output], own, bias)

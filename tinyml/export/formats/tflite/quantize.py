@@ -18,15 +18,17 @@ import numpy as np
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array
 from tinyml.export.facts import Facts
+from tinyml.export.formats.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
+from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
-from tinyml.export.quantization.run_quantizer import Quantized, run_quantizer
+from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer
 from tinyml.export.quantization.weight_ranges import output_ranges, weight_ranges
-from tinyml.export.quantizer_rules import NOT, keeping, rule
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.float_layers import float_layers
 from tinyml.modelfile.tflite_graph import graph_of_tflite
@@ -102,20 +104,31 @@ def integers(model: Any) -> int:
     return sum(tensor.type in kinds for graph in model.subgraphs for tensor in graph.tensors)
 
 
-def _quantized(path: Path, planned: QuantPlan, known: Facts, dense: bool) -> Quantized:
-    model = quantize(tflite_file.unpack(path.read_bytes()), planned, planned.adapted(path))
+def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantized:
+    """Perform ``planned`` on the float32 file at ``path``, whose facts are ``known``."""
+    model = tflite_file.unpack(path.read_bytes())
+    if isinstance(planned, Float16Plan):
+        model, count = cast_weights_to_float16(model, planned.tensors(known.made))
+        passes = {f"to_{planned.precision}": count}
+        passes |= {name: count for name, count in rewrite(model, sparse=not dense).items() if count}
+        return Quantized(tflite_file.pack(model), passes, known.stages, _oldest_runtime(model))
+    model = quantize(model, planned, planned.adapted(path))
     passes = {f"to_{planned.precision}": integers(model), **planned.passes}
     passes |= {name: count for name, count in rewrite(model, sparse=not dense).items() if count}
     names = {tflite_file.text(tensor.name) for tensor in model.subgraphs[0].tensors}
-    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Quantized(
         tflite_file.pack(model),
         passes,
         {stage: name if name in names else None for stage, name in known.stages.items()},
-        minimum_runtime(codes),
+        _oldest_runtime(model),
         read_quantized_io(model) if planned.io == "int8" else {},
     )
 
 
+def _oldest_runtime(model: Any) -> str:
+    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
+    return minimum_runtime(codes)
+
+
 if __name__ == "__main__":
-    run_quantizer(_quantized, sys.argv[1:])
+    run_quantizer(perform, sys.argv[1:])

@@ -29,8 +29,6 @@ from tinyml.export.formats.tflite.names import (
     parts_of_tensors,
 )
 from tinyml.export.formats.tflite.rewrites import rewrite
-from tinyml.export.formats.tflite.rewrites.cast_weights_to_float16 import cast_weights_to_float16
-from tinyml.export.quantization.fp16_plan import PrecisionPlan
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.modelfile import tflite_file
@@ -39,12 +37,10 @@ from tinyml.modelfile import tflite_file
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
 
 
-def write(
-    captured: Captured, path: Path, plan: PrecisionPlan | None = None, *, sparse: bool = True
-) -> Facts:
-    """Write ``path``; the same capture gives the same bytes.
+def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
+    """Write ``path`` in float32; the same capture gives the same bytes.
 
-    Without ``plan`` it is float32; ``sparse``: weights with zeros may be stored without them.
+    ``sparse``: weights with zeros may be stored without them.
     Raises `ExportError` when LiteRT cannot convert the model or
     needs an operator that is not built into its runtime.
     """
@@ -58,22 +54,18 @@ def write(
     stages, layouts = name_stages(model, captured)
     made = made_from(model, parts)
     computing = made_from(model, computing_parts(captured, parts))
-    precision, cast = plan.precision if plan else "fp32", {}
-    if plan:
-        keep = {tensor for node in plan.kept for tensor in made.get(node, ())}
-        model, count = cast_weights_to_float16(model, keep)
-        cast = {f"to_{precision}": count}
-    passes = rewritten | cast | rewrite(model, sparse=sparse)
+    passes = rewritten | rewrite(model, sparse=sparse)
     write_bytes(path, tflite_file.pack(model))
     codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts(
         "tflite",
-        precision,
+        "fp32",
         passes,
         stages,
         layouts,
         minimum_runtime(codes),
         owners=owners(inside, computing),
+        made=made,
     )
 
 

@@ -1,6 +1,6 @@
 """float16: weights and activations in ONNX, weights alone in TFLite.
 
-What float16 cannot hold stays in float32, see `tinyml.export.quantization.plan_fp16`.
+What float16 cannot hold stays in float32, see `tinyml.export.quantization.fp16_planner`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ REWRITES: dict[str, Callable[[ir.Model], Outcome]] = {
     "share_constants": share_constants,
 }
 
-# What fp16 asks for; and what the writer does once it has read which node made what.
-ON_REQUEST = ("cast_to_float16", "strip_metadata")
+
+# What the writer does once it has read which node made what.
+ON_REQUEST = ("strip_metadata",)
 
 
 def rewrite(model: ir.Model) -> dict[str, int]:

@@ -26,9 +26,6 @@ REWRITES: dict[str, Callable[[Any], int]] = {
     "share_buffers": share_buffers,
 }
 
-# What fp16 asks for.
-ON_REQUEST = ("cast_weights_to_float16",)
-
 # Left out by ``--sparse off``: the storage, and what lets a runtime compute with it.
 SPARSE = ("store_sparse", "pad_explicitly", "average_by_mean", "average_by_depthwise")
 

@@ -32,8 +32,8 @@ class LayerVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Engagement:
-    """``engages``: sparse kernels run, and their numbers are right.
+class SparseUse:
+    """``uses_sparse_kernels``: sparse kernels run, and their numbers are right.
 
     runs_wrong  the runtime switches to them and its numbers are wrong, or it ends there
     unchecked   nobody compared such a verdict with what the runtime does
@@ -41,7 +41,7 @@ class Engagement:
     operators   (name, operator) of all nodes, in the file's order
     """
 
-    engages: bool
+    uses_sparse_kernels: bool
     runs_wrong: bool
     unchecked: bool
     runtime: str
@@ -55,7 +55,7 @@ class Engagement:
     predicted_speedup: float | None
 
     @property
-    def told_speedup(self) -> str:
+    def speedup_text(self) -> str:
         """For a person: ``about 3.3 times faster than dense``; empty where nothing is predicted."""
         gain = self.predicted_speedup
         if not gain:
@@ -65,10 +65,10 @@ class Engagement:
         return f"about {gain:.1f} times faster than dense"
 
 
-def engagement(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> Engagement:
+def sparse_use(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> SparseUse:
     """Of ``path`` in ``version`` of ``runtime`` on ``arch``; ``avx``: an x86 that has it.
 
-    Raises `InputError` for a file that is no whole model or that the runtime does not read,
+    Raises `InputError` for a file that is not a whole model or that the runtime does not read,
     `UsageError` for a version that nothing is known of.
     """
     formats = row(runtime, version).formats
@@ -87,8 +87,8 @@ def judged(
     arch: str,
     *,
     avx: bool,
-) -> Engagement:
-    """`engagement` of a file that was read, ``stored`` being its sparse tensors."""
+) -> SparseUse:
+    """`sparse_use` of a file that was read, ``stored`` being its sparse tensors."""
     known = row(runtime, version)
     found = tuple(nodes(graph)) if graph.format == "tflite" else ()
     case = _Case(graph, found, stored, known, version, arch)
@@ -107,7 +107,7 @@ class _Case:
     version: str
     arch: str
 
-    def inside(self) -> Engagement:
+    def inside(self) -> SparseUse:
         """Where the network itself decides."""
         groups = clusters(self.nodes, self.graph.outputs, self.known)
         switched = [group for group in groups.found if not group.broken and group.sparse_enough]
@@ -125,11 +125,11 @@ class _Case:
         switched: Sequence[Cluster] = (),
         *,
         runs_wrong: bool = False,
-    ) -> Engagement:
+    ) -> SparseUse:
         members = {place for group in switched for place in group.members}
         saved = sum(weight.dense_bytes - weight.stored_bytes for weight in self.stored)
-        return Engagement(
-            engages=bool(switched),
+        return SparseUse(
+            uses_sparse_kernels=bool(switched),
             runs_wrong=runs_wrong,
             unchecked=not self.known.checked,
             runtime=self.known.runtime,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tinyml.export.quantizer_rules import keeping, rule
+from tinyml.export.formats.tflite.quantizer_rules import keeping, rule
 from tinyml.modelfile import tflite_file
 
 # The version of DEQUANTIZE that takes float16: tensorflow/lite/tools/versioning/op_version.cc.

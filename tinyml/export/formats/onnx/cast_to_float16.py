@@ -18,7 +18,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from tinyml.core.errors import ExportError
 from tinyml.export.formats.free_name import free_name
-from tinyml.export.quantization.fp16_values import findings_of
+from tinyml.export.quantization.fp16_values import unheld_values
 
 HALF, SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
@@ -138,7 +138,7 @@ class _Caster:
         constant = None if value is None else ir.convenience.get_const_tensor(value)
         if constant is None or constant.dtype != SINGLE:
             return False
-        return any(not found.harmless for found in findings_of(constant.numpy()))
+        return any(not found.harmless for found in unheld_values(constant.numpy()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ import numpy as np
 
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array, Arrays
-from tinyml.export.quantization.fp16_plan import CONSTANT, Finding, PrecisionPlan
-from tinyml.export.quantization.fp16_values import findings_of
+from tinyml.export.quantization.fp16_plan import CONSTANT, Float16Plan, UnheldValue
+from tinyml.export.quantization.fp16_values import unheld_values
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -40,13 +40,20 @@ FEW = 8
 
 
 def plan(
-    captured: Captured, fmt: str, inputs: Cases, stages: Cases, outputs: Cases
-) -> PrecisionPlan:
+    captured: Captured,
+    fmt: str,
+    inputs: Cases,
+    stages: Cases,
+    outputs: Cases,
+    *,
+    weights_only: bool,
+) -> Float16Plan:
     """The plan of one format, from PyTorch's inputs, stages and outputs by case.
 
-    Raises `ExportError` when nothing can be cast.
+    ``weights_only``: the format's runtime stores float16 and computes in float32. Raises
+    `ExportError` when nothing can be cast.
     """
-    planner = _Planner(captured, fmt, inputs, stages, outputs)
+    planner = _Planner(captured, fmt, inputs, stages, outputs, weights_only)
     planner.keep_unrepresentable()
     planner.keep_failing()
     return planner.plan()
@@ -61,12 +68,9 @@ class _Planner:
     inputs: Cases
     stages: Cases
     outputs: Cases
+    weights_only: bool
     kept: dict[str, str] = field(default_factory=dict)
-    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
-
-    @property
-    def weights_only(self) -> bool:
-        return self.fmt == "tflite"
+    findings: dict[tuple[str, str], UnheldValue] = field(default_factory=dict)
 
     def nodes(self) -> list[Node]:
         """Those that there is a choice for, in order."""
@@ -75,7 +79,7 @@ class _Planner:
         found = [n for n in self.captured.program.graph.nodes if n.op == "call_function"]
         return [n for n in found if is_weighted(n)] if self.weights_only else found
 
-    def plan(self) -> PrecisionPlan:
+    def plan(self) -> Float16Plan:
         from tinyml.export.capture.module_stack import stage_of
 
         nodes = self.nodes()
@@ -86,7 +90,7 @@ class _Planner:
                 hint="choose `precision=fp32`",
             )
         order = [node for node in nodes if node.name in self.kept]
-        return PrecisionPlan(
+        return Float16Plan(
             precision="fp16",
             format=self.fmt,
             operations=len(nodes),
@@ -113,7 +117,7 @@ class _Planner:
 
     def _drop_harmless(self) -> None:
         """Of the harmless, the smallest value of each stage is enough to know."""
-        smallest: dict[str, Finding] = {}
+        smallest: dict[str, UnheldValue] = {}
         for finding in self.findings.values():
             known = smallest.get(finding.stage)
             if finding.harmless and (known is None or abs(finding.value) < abs(known.value)):
@@ -124,13 +128,13 @@ class _Planner:
             if not finding.harmless or smallest[finding.stage] is finding
         }
 
-    def _found(self) -> Iterator[tuple[Finding, Node]]:
+    def _found(self) -> Iterator[tuple[UnheldValue, Node]]:
         from tinyml.export.capture.constants import value_of
         from tinyml.export.capture.module_stack import stage_of
         from tinyml.export.quantization.fp16_program import HalfProgram
 
-        def about(node: Node, case: str, value: Array) -> Iterator[tuple[Finding, Node]]:
-            for found in findings_of(value):
+        def about(node: Node, case: str, value: Array) -> Iterator[tuple[UnheldValue, Node]]:
+            for found in unheld_values(value):
                 stage = stage_of(node, self.captured.stages)
                 yield replace(found, stage=stage, node=node.name, case=case), node
 
@@ -216,7 +220,7 @@ def _feeding(captured: Captured, name: str | None) -> set[str]:
     return found
 
 
-def _is_worse(one: Finding, other: Finding) -> bool:
+def _is_worse(one: UnheldValue, other: UnheldValue) -> bool:
     if one.harmless != other.harmless:
         return other.harmless
     return one.value > other.value if one.kind == "overflow" else one.value < other.value

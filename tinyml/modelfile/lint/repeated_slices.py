@@ -20,7 +20,7 @@ CURE = (
 )
 
 
-def slice_forests(graph: Graph, target: Target | None) -> Iterator[Finding]:
+def repeated_slices(graph: Graph, target: Target | None) -> Iterator[Finding]:
     """One finding per value that is cut `SLICES` times or more; later cuts of pieces count in."""
     roots: dict[str, str] = {}
     trees: dict[str, list[Operator]] = {}
@@ -33,4 +33,4 @@ def slice_forests(graph: Graph, target: Target | None) -> Iterator[Finding]:
         if len(slices) >= SLICES:
             size = sum(graph.written(operator) for operator in slices)
             cost = f"{many(len(slices), 'slice')} of one tensor, {in_bytes(size)} copied a call"
-            yield Finding("slice_forests", graph.tensors[root].name, cost, CURE)
+            yield Finding("repeated_slices", graph.tensors[root].name, cost, CURE)

@@ -15,7 +15,7 @@ from tinyml.core.target import Target
 from tinyml.modelfile.graph import Graph, Tensor
 from tinyml.modelfile.lint.wording import in_bytes
 from tinyml.modelfile.ops import PRODUCTS
-from tinyml.runtimes.sparse_support.engagement import judged
+from tinyml.runtimes.sparse_support.sparse_use import judged
 
 ZEROS = 0.5
 LEAST_WEIGHTS = 256
@@ -28,7 +28,7 @@ CURE = {
 }
 
 
-def zeros_run_dense(graph: Graph, target: Target | None) -> Iterator[Finding]:
+def pruned_but_dense(graph: Graph, target: Target | None) -> Iterator[Finding]:
     """How many of the file's weights are mostly zero: one finding by how they are stored."""
     yield from _stored_dense(graph)
     if target is not None:
@@ -45,9 +45,9 @@ def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
     version = target.runtimes.get("litert", OLDEST)
     # An x86 target has AVX: what has none is no target.
     found = judged(graph, (), "litert", version, target.arch, avx=True)
-    if found.engages:
-        told = f", {found.told_speedup}" if found.told_speedup else ""
-        cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{told}"
+    if found.uses_sparse_kernels:
+        gain = f", {found.speedup_text}" if found.speedup_text else ""
+        cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{gain}"
         cures = [reason.cure for reason in found.reasons]
         if (found.predicted_speedup or 1) < 1:
             cures.append("--sparse off stores them dense: a larger file that runs faster")
@@ -56,7 +56,7 @@ def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
         first = found.reasons[0]
         cost = f"{share}LiteRT {version} runs them dense: {first.headed}: {first.value}"
         cure = f"{first.cure}; tinyml inspect --sparse --target {target.name} shows where"
-    yield Finding("zeros_run_dense", f"{len(sparse)} sparse weights", cost, cure)
+    yield Finding("pruned_but_dense", f"{len(sparse)} sparse weights", cost, cure)
 
 
 def _stored_dense(graph: Graph) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ def _stored_dense(graph: Graph) -> Iterator[Finding]:
     zeros, total = (sum(own[i] for own in pruned.values()) for i in (0, 1))
     stored = in_bytes(sum(weights[key].size for key in pruned))
     yield Finding(
-        "zeros_run_dense",
+        "pruned_but_dense",
         f"{len(pruned)} of {len(weights)} weights",
         f"{zeros / total:.0%} of their values are zero, stored dense in {stored}: "
         f"{RUNTIMES[graph.format]} runs them as if they were not",

@@ -41,7 +41,7 @@ FLOAT_ONLY = {
 CURE = "replace it by operators of the delegate's list, or move it to an end of the network"
 
 
-def xnnpack_leftovers(graph: Graph, target: Target | None) -> Iterator[Finding]:
+def not_delegated(graph: Graph, target: Target | None) -> Iterator[Finding]:
     """One finding per kind of operator."""
     if graph.format != "tflite":
         return
@@ -55,7 +55,7 @@ def xnnpack_leftovers(graph: Graph, target: Target | None) -> Iterator[Finding]:
         cost = f"{many(len(operators), 'operator')} {why} outside of XNNPACK, {in_bytes(size)} "
         cost += "written; the graph is cut around each"
         cure = CURES.get(why) or FLOAT_ONLY.get(operators[0].op, CURE)
-        yield Finding("xnnpack_leftovers", operators[0].label, cost, cure)
+        yield Finding("not_delegated", operators[0].label, cost, cure)
 
 
 def _why(graph: Graph, operator: Operator) -> str:

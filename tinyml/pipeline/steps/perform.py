@@ -1,0 +1,70 @@
+"""Float32 files and their plans -> the files of a bundle, one child process a format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyml.core.bundle import ModelFile
+from tinyml.core.export_settings import OFF
+from tinyml.core.subprocesses import Child
+from tinyml.export.formats.instrumented import facts_of
+from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline.formats import format_of
+from tinyml.pipeline.sources.source import Report
+from tinyml.pipeline.steps.export_plan import ExportPlan
+from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
+from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.pipeline.steps.write_files import (
+    conversion_child,
+    float_facts,
+    run_children,
+    store_safely,
+    written_file,
+)
+
+# A larger share of the float32 file than this is not worth the trouble.
+WORTH = 0.8
+
+
+def perform(
+    plan: ExportPlan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
+    """Perform the plan of each file of ``floats``, which is in ``work``; the files in ``draft``."""
+    report({"text": f"{'casting' if plan.traits.half else 'quantizing'} to {plan.precision}"})
+    made = [_child(plan, path, work, draft) for path in floats]
+    run_children(plan, made)
+    for path, child in zip(floats, made, strict=True):
+        if format_of(path).stores_sparse and plan.settings.sparse != OFF:
+            store_safely(plan, child, draft / path.name, report)
+        line = "" if plan.traits.half else size_line(path, draft / path.name, plan.precision)
+        if line:
+            report({"text": line})
+    return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
+
+
+def _child(plan: ExportPlan, path: Path, work: Path, draft: Path) -> Child:
+    """See `tinyml.export.quantization.run_quantizer.run_quantizer`."""
+    known = format_of(path)
+    fmt = known.name
+    given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
+    given += [draft / path.name, work / f"{fmt}.json"]
+    if plan.traits.half:
+        shown = float_instrumented_file(work, fmt)
+        given += ["--instrumented", shown, facts_of(shown), instrumented_file(work, fmt)]
+    if plan.settings.sparse == OFF:
+        given += ["--dense"]
+    return conversion_child(known.quantizer, given, work)
+
+
+def size_line(before: Path, after: Path, precision: str) -> str:
+    """What to say when integers save little of the file; empty otherwise."""
+    share = after.stat().st_size / before.stat().st_size
+    if share < WORTH:
+        return ""
+    alone = find_precision(precision).weights_only
+    faster = "tinyml bench shows whether it is faster"
+    return (
+        f"{after.name} takes {share:.0%} of the float32 file: too few weights for quantization to "
+        f"make it much smaller; {'it computes in float32, no faster' if alone else faster}"
+    )
