@@ -51,7 +51,7 @@ def plan_quantized(
     shifts: Mapping[str, Array] | None = None,
     uneven: Sequence[str] = (),
 ) -> QuantPlan:
-    """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
+    """Decide for the float32 file at ``path``, its writer's `float_facts` next to it.
 
     ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
     `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
