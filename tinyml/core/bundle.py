@@ -55,6 +55,7 @@ class ModelFile:
     twin_note why there was no such file
     ends      input or output -> the integers that it is in this file; others are as the
               signature says
+    modules   tensor in this file -> the submodule that computes it, where it is known
     float_mac_share  of a file that computes in integers: the share of its multiply-accumulates
               that are in float all the same; ``None``: of floats, or not known
     """
@@ -73,6 +74,7 @@ class ModelFile:
     twin_note: str = ""
     ends: Mapping[str, QuantParams] = field(default_factory=dict)
     float_mac_share: float | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mixed(self) -> str:

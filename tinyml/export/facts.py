@@ -22,6 +22,7 @@ class Facts:
     twin_note  why there is no instrumented model of them
     ends       input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
+    modules    computed tensor -> the submodule that its operator is part of
     made       captured node -> the tensors that it had a part in; of float32 files
     """
 
@@ -34,6 +35,7 @@ class Facts:
     twin: tuple[str, ...] = ()
     twin_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, QuantParams] = field(default_factory=dict)
     made: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

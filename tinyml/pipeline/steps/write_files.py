@@ -90,6 +90,7 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         twin=written.twin,
         twin_note=written.twin_note,
         ends=written.ends,
+        modules=written.modules,
     )
 
 
