@@ -31,7 +31,6 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 
 FORMATS = ("onnx", "tflite")
 RUNTIMES = {"onnx": ONNXRUNTIME, "tflite": LITERT}
-OPTIMISED = {"onnx": "onnxruntime+fusion", "tflite": "litert+xnnpack"}
 INSPECT = {"onnx": summarize, "tflite": summarize}
 TIMEOUT_S = 300.0
 
@@ -177,7 +176,7 @@ def compare(fmt: str, path: Path, noted: Facts, ready: Prepared) -> Iterable[Sta
         want = ready.outputs[case]
         answered = session.run(given)
         yield from parity.compare(
-            OPTIMISED[fmt], case, want, answered, list(want), parts=parts[OUTPUT]
+            RUNTIMES[fmt].optimised, case, want, answered, list(want), parts=parts[OUTPUT]
         )
 
 

@@ -140,7 +140,7 @@ def _folds(
             f"--folds splits by subject; '{entry.name}' takes images",
             hint="an image set has its own test part: omit --folds",
         )
-    from tinyml.models.training.recordings import cross_validate
+    from tinyml.models.training.cross_validation import cross_validate
 
     found = recording_set(wanted, data, strict=strict)
     _warn(found.warnings, report)

@@ -14,7 +14,7 @@ from tinyml.core import checkpoint
 from tinyml.core.files import write_text
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
-from tinyml.models.training.recordings import fold_file
+from tinyml.models.training.cross_validation import fold_file
 from tinyml.pipeline.answers.data import image_set
 from tinyml.pipeline.answers.held_out import HeldOut, Images, held_out
 

@@ -10,6 +10,7 @@ import torch
 from fires_in import fires_in
 from small_networks import SIGNATURE, STAGES, network, noise, randomised
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export import rewrites
@@ -279,6 +280,28 @@ def test_the_passes_of_plain_networks_fire_in_the_small_one() -> None:
     assert list(counts) == list(rewrites.REWRITES)
     fired = {name for name, count in counts.items() if count}
     assert fired == {"drop_dropout", "merge_pad_into_conv", "fold_batchnorm"}
+
+
+class TimesOne(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": torch.relu(x * 1)}
+
+
+def drop_noop_mul(program: ExportedProgram, stages: rewrites.Stages) -> int:
+    """``x * 1`` -> ``x``."""
+    found = [n for n in program.graph.nodes if n.name == "mul" and n.args[1] == 1]
+    for node in found:
+        node.replace_all_uses_with(node.args[0])
+        program.graph.erase_node(node)
+    return len(found)
+
+
+def test_a_new_rewrite_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rewrites.REWRITES, "drop_noop_mul", drop_noop_mul)
+    signature = signature_of(TimesOne(), (1, 4))
+    captured, counts = rewrites.rewrite(capture(TimesOne().eval(), signature))
+    assert (counts["drop_noop_mul"], targets(captured)) == (1, ["relu"])
+    assert_same_numbers(TimesOne(), captured, signature)
 
 
 # Those in which a test looks whether the rewrites that name them fire. The networks of the

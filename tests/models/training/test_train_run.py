@@ -26,10 +26,11 @@ from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.models.protocol import ModelEntry
+from tinyml.models.training.cross_validation import cross_validate, fold_file
 from tinyml.models.training.metrics import subject_metrics
 from tinyml.models.training.optimize import one_cycle
 from tinyml.models.training.predict import by_subject, predict_recordings
-from tinyml.models.training.recordings import cross_validate, fold_file, train
+from tinyml.models.training.recordings import train
 from tinyml.models.training.run import classify_windows, load_module
 
 LABELS = ("Present", "Unknown", "Absent")

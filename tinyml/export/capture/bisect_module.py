@@ -27,7 +27,7 @@ from tinyml.export.capture.program import one_line, refuse_state, sample_inputs
 
 @dataclass(slots=True)
 class _Call:
-    """A submodule's first call: what it was given."""
+    """The arguments of a submodule's first call."""
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
@@ -90,7 +90,7 @@ def locate_failure(
 def _descend(
     module: nn.Module, calls: dict[str, _Call], whole: Exception, deadline: float
 ) -> tuple[str, Exception, bool]:
-    """(name, what torch says of it, whether time ran out) of the smallest that is refused."""
+    """(name, torch's error, whether time ran out) of the smallest submodule that is refused."""
     name, reason = "", whole
     entered = True
     while entered:
@@ -117,12 +117,12 @@ def _inside(name: str, outer: str) -> bool:
 
 
 def _refused(part: nn.Module, call: _Call) -> Exception | None:
-    """What torch.export says against ``part``, called like that."""
+    """The error of torch.export for ``part``, called as in ``call``; ``None``: it is captured."""
     try:
         with torch.no_grad():
             program = torch.export.export(part, _copied(call.arguments), _copied(call.keywords))
         refuse_state(program)
-    except Exception as error:  # whatever a forward raises comes out here
+    except Exception as error:  # a forward may raise anything
         return error
     return None
 

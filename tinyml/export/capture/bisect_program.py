@@ -78,7 +78,7 @@ class Search:
             part = inside
 
     def refused(self, parts: Sequence[Part]) -> str:
-        """What the writer says against ``parts`` together; empty when it takes them."""
+        """The writer's error for ``parts`` together; empty when it takes them."""
         label = f"{parts[0].label}+{parts[-1].label}"
         if label not in self._tried:
             self._remember(label, KILLED)

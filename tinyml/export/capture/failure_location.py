@@ -30,7 +30,7 @@ class FailureLocation:
     name     qualified name of the submodule; empty: the module itself
     kind     its class
     where    ``file:line`` of the user's source; empty when it is not known
-    message  what the converter said of it, one line
+    message  the converter's error for it, one line
     """
 
     name: str
@@ -63,16 +63,16 @@ def refusal(
 
 
 def reason(message: str) -> str:
-    """What the converter said: without our words before it, places in made-up code and dumps."""
-    said = message.partition(": ")[2] or message
-    return _DUMP.sub("", _PLACE.sub("", said)).strip(" :")
+    """The converter's own error, without our words, dumps and places in generated code."""
+    own = message.partition(": ")[2] or message
+    return _DUMP.sub("", _PLACE.sub("", own)).strip(" :")
 
 
 def from_stack(stack: str) -> str:
     """``file:line`` of the deepest line of a stack trace's text that is the user's."""
     found = [(hit["file"], int(hit["line"])) for hit in _STACK_LINE.finditer(stack)]
-    mine = [place for place in found if _is_users(place[0])]
-    return _shown(*mine[-1]) if mine else ""
+    users = [place for place in found if _is_users(place[0])]
+    return _shown(*users[-1]) if users else ""
 
 
 def from_error(error: BaseException, file: str) -> str:
@@ -117,7 +117,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _below_us(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
-    """(file, line) of the frames below the first of this room: whoever called it is no culprit."""
+    """(file, line) of the frames below the first of this package: its callers are not the cause."""
     reached = False
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
@@ -128,7 +128,7 @@ def _below_us(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
 
 
 def _is_users(file: str) -> bool:
-    """Neither torch's, nor made up, nor of this room."""
+    """Neither torch's, nor generated, nor of this package."""
     return not (
         file.startswith((_OURS, "<"))
         or f"{os.sep}site-packages{os.sep}torch{os.sep}" in file

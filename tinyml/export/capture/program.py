@@ -66,7 +66,7 @@ class Captured:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...] | None]:
-        """Node -> shape of its value, ``None`` if that is no tensor."""
+        """Node -> shape of its value, ``None`` if that is not a tensor."""
         values = {node.name: node.meta.get("val") for node in self.program.graph.nodes}
         return {
             name: tuple(value.shape) if isinstance(value, Tensor) else None
@@ -117,7 +117,7 @@ def sample_inputs(signature: Signature) -> dict[str, Tensor]:
 def tag(program: ExportedProgram, *, position: int) -> None:
     """Let both exporters carry each node's name into their graphs.
 
-    They write a node's module path (ONNX, ``position`` 0) or class (LiteRT, 1) beside
+    They write a node's module path (ONNX, ``position`` 0) or class (LiteRT, 1) next to
     every operation that they make of it: the name is put where either one looks.
     """
     for node in program.graph.nodes:
@@ -170,7 +170,7 @@ def _export(module: nn.Module, inputs: dict[str, Tensor]) -> ExportedProgram:
             return torch.export.export(module, (), inputs)
     except ExportError:
         raise
-    except Exception as error:  # whatever the user's forward raises comes out here
+    except Exception as error:  # the user's forward may raise anything
         raise ExportError(
             f"torch.export cannot capture the module: {one_line(error)}",
             hint="the graph must not depend on the values of its inputs",
@@ -178,13 +178,13 @@ def _export(module: nn.Module, inputs: dict[str, Tensor]) -> ExportedProgram:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line that says something, with the exception's name.
+    """The first line that is not empty, with the exception's name.
 
-    A line that ends with a colon says it with the next.
+    A line that ends with a colon is taken with the next.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or "no message"
-    return f"{type(error).__name__}: {said[:300]}"
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or "no message"
+    return f"{type(error).__name__}: {text[:300]}"
 
 
 def _refuse_training(module: nn.Module) -> None:
@@ -194,7 +194,10 @@ def _refuse_training(module: nn.Module) -> None:
 
 
 def refuse_state(program: ExportedProgram) -> None:
-    """Only the functional form of a program tells what it writes to, views included."""
+    """Raise `ExportError` for a program that changes a buffer.
+
+    Only its functional form shows what it writes to, views included.
+    """
     with warnings.catch_warnings():
         # torch 2.13 warns about its own use of LeafSpec
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)

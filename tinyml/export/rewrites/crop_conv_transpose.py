@@ -6,7 +6,7 @@ then a slice; where output_padding is longer than padding, zeros and the bias be
 A dilated kernel becomes a longer one with zeros between its taps.
 
 Refused where nothing is cut, added or dilated, where an answer of stride times the input
-is padded alike on both sides, which every format says itself, and for a dilated kernel
+is padded alike on both sides, which every format can express, and for a dilated kernel
 that is not constant.
 
 LiteRT's converter cannot write the others, or writes what its runtime refuses.

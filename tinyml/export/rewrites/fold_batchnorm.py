@@ -5,7 +5,7 @@ w' = w * scale, b' = (b - running_mean) * scale + beta; computed in float64.
 
 Refused when the normalisation uses the batch's statistics, when the convolution's own
 result has another user, when its weights are no constants, and for transposed
-convolutions, whose first weight axis is no output channel. The new convolution takes
+convolutions, whose first weight axis is not the output channel. The new convolution takes
 the normalisation's name; a stage that was the bare convolution is fused away.
 """
 

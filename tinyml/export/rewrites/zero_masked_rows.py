@@ -3,7 +3,7 @@
 PyTorch answers zero for a query that may look at nothing, as in a sequence that is all
 padding. The files of both converters answer with something else (4000 times the tolerance in
 a DistilBERT). Here a forbidden place gets -30000, which leaves an exact zero after
-the softmax beside any score of a trained network, and is finite in half precision too;
+the softmax next to any score of a trained network, and is finite in half precision too;
 queries without a place are then zeroed.
 
 Refused without a mask, for masks of numbers, and for constant ones without an empty row.

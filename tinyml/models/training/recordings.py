@@ -1,4 +1,4 @@
-"""Training: a recipe and a set of recordings in, one checkpoint or cross-validation out.
+"""Training: a recipe and a set of recordings in, one checkpoint out.
 
 Windows make a recording and recordings a subject by the `RecordingProcessor`. Statistics come from
 the training subjects alone, thresholds from inner folds of them. The state of a run lies
@@ -8,53 +8,27 @@ continues and writes the same bytes.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import nn
-
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.errors import CheckpointError, RecipeError
-from tinyml.core.files import canonical_json, write_json
-from tinyml.core.processor import Floats
+from tinyml.core.errors import RecipeError
+from tinyml.core.files import write_json
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor, recording_processor
-from tinyml.core.typed_json import to_json
-from tinyml.models.data.recordings import (
-    RecordingSet,
-    folds_by_subject,
-    split_by_subject,
-    subject_labels,
-)
+from tinyml.models.data.recordings import RecordingSet, split_by_subject, subject_labels
 from tinyml.models.protocol import ModelEntry
-from tinyml.models.training.examples import compute_examples
-from tinyml.models.training.metrics import label_metrics, subject_metrics
 from tinyml.models.training.optimize import check_train
-from tinyml.models.training.parts import Run, check_truths
-from tinyml.models.training.procedure import Procedure, procedure_of
-from tinyml.models.training.run import (
-    STATE,
-    check_teacher,
-    deterministic,
-    finished,
-    instruction_set,
-    job_of,
-    new_module,
-    open_state,
-    owned_folder,
-    teacher_of,
-)
+from tinyml.models.training.parts import check_truths
+from tinyml.models.training.procedure import Procedure
+from tinyml.models.training.recording_run import open_run, to_checkpoint
+from tinyml.models.training.run import STATE, check_teacher, deterministic, finished, owned_folder
 
 Report = Callable[[Mapping[str, Any]], None]
-
 CURVE = "curve.json"
-FOLDS = "folds.json"
 FINAL = "final"
 
 
@@ -83,7 +57,9 @@ def train(
         done = finished(out, recipe, data.sha256, report, parent)
         if done is not None:
             return done
-        run = _open(entry, recipe, processor, data, out / STATE, FINAL, report, parent, procedure)
+        run = open_run(
+            entry, recipe, processor, data, out / STATE, FINAL, report, parent, procedure
+        )
         training, validation = _split(run.examples.data, recipe, parent)
         check_truths(run.truths, processor.labels, training)
         if parent is None:
@@ -94,54 +70,11 @@ def train(
             )
         module = run.fit_part(FINAL, "training", training, validation)
         outputs = run.examples.outputs(module, processor, validation)
-        saved = _checkpoint(run, module, processor, training, validation, outputs, parent)
+        saved = to_checkpoint(run, module, processor, training, validation, outputs, parent)
         write_json(out / CURVE, saved.facts["curve"])
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
         return saved
-
-
-def cross_validate(
-    entry: ModelEntry,
-    recipe: Recipe,
-    data: RecordingSet,
-    folds: int,
-    out: Path,
-    report: Report,
-    procedure: Procedure | None = None,
-) -> dict[str, Any]:
-    """Classify every subject by a model that was not trained on them; write ``folds.json``.
-
-    The models are kept next to it: ``fold-1.safetensors`` and so on (`fold_file`).
-    Returns JSON values: metrics ``pooled`` over all subjects, each judged with the
-    thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
-    and ``persons``. Continues, and raises, like `train`.
-    """
-    processor = processor_of(entry, recipe, data)
-    job = f"{folds} folds"
-    with owned_folder(out), deterministic(recipe.threads):
-        done = _finished_folds(out, recipe, data, folds, report)
-        if done is not None:
-            return done
-        path = out / f"folds-{STATE}"
-        run = _open(entry, recipe, processor, data, path, job, report, procedure=procedure)
-        groups = folds_by_subject(run.examples.data, folds, recipe.seed)
-        rows, subjects = [], {}
-        for number in range(1, folds + 1):
-            row, fold = _fold(run, number, groups)
-            rows.append(row)
-            subjects.update(fold)
-        result = {
-            "recipe": json.loads(canonical_json(to_json(recipe))),
-            "model": entry.name,
-            **_data_facts(run),
-            "pooled": _pooled(processor.labels, list(subjects.values())),
-            "folds": rows,
-            "persons": subjects,
-        }
-        write_json(out / FOLDS, result)
-        run.path.unlink()
-        return result
 
 
 def processor_of(entry: ModelEntry, recipe: Recipe, data: RecordingSet) -> RecordingProcessor:
@@ -194,173 +127,3 @@ def _split(
         return split_by_subject(data, recipe.train.validation_fraction, recipe.seed)
     validation = set(parent.facts["split"]["validation"])
     return tuple(sorted(set(subject_labels(data)) - validation)), tuple(sorted(validation))
-
-
-def _finished_folds(
-    out: Path, recipe: Recipe, data: RecordingSet, folds: int, report: Report
-) -> dict[str, Any] | None:
-    """The cross-validation that ``out`` holds already; `CheckpointError` for another run's."""
-    if not (out / FOLDS).is_file():
-        return None
-    found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
-    same = {
-        "recipe": canonical_json(found["recipe"]) == canonical_json(to_json(recipe)),
-        "data": found["data_sha256"] == data.sha256,
-        "number of folds": len(found["folds"]) == folds,
-    }
-    if not all(same.values()):
-        what = next(name for name, equal in same.items() if not equal)
-        raise CheckpointError(
-            f"{out / FOLDS} was made with another {what}",
-            hint="choose another --out, or delete that folder",
-        )
-    (out / f"folds-{STATE}").unlink(missing_ok=True)
-    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
-    return found
-
-
-def _open(
-    entry: ModelEntry,
-    recipe: Recipe,
-    processor: RecordingProcessor,
-    data: RecordingSet,
-    path: Path,
-    job: str,
-    report: Report,
-    parent: Checkpoint | None = None,
-    procedure: Procedure | None = None,
-) -> Run:
-    """Read or begin the state, and compute the features."""
-    state = open_state(path, job_of(job, parent), recipe, data.sha256, report)
-    fixed = new_module(entry, recipe, len(processor.labels), "front end")
-    examples = compute_examples(fixed, processor, data, report)
-    for text in examples.warnings:
-        report({"event": "warning", "text": f"warning: {text}"})
-    truths = subject_labels(data)
-    return Run(
-        entry=entry,
-        recipe=recipe,
-        processor=processor,
-        examples=examples,
-        truths=truths,
-        state=state,
-        path=path,
-        report=report,
-        procedure=procedure_of(recipe, procedure),
-        parent=parent.weights if parent else None,
-        teacher=teacher_of(entry, recipe, parent),
-    )
-
-
-def fold_file(number: int) -> str:
-    """The checkpoint of the model that has not seen fold ``number``, from 1."""
-    return f"fold-{number}.safetensors"
-
-
-def _fold(
-    run: Run, number: int, groups: Sequence[Sequence[str]]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Outer fold ``number``, from 1: its metrics, and the prediction for each of its subjects.
-
-    Its model stays, as a checkpoint whose validation set is this fold.
-    """
-    fold = groups[number - 1]
-    training = sorted(subject for group in groups if group is not fold for subject in group)
-    check_truths(run.truths, run.processor.labels, training)
-    part, title = f"fold {number}", f"fold {number}/{len(groups)}"
-    processor = run.decide(f"{part} ", f"{title} ", training)
-    path = run.path.parent / fold_file(number)
-    if not path.is_file():
-        run.state.finished.pop(part, None)
-
-    def keep(module: Any, outputs: Floats) -> None:
-        saved = _checkpoint(run, module, processor, training, fold, outputs)
-        replace(saved, facts={**saved.facts, "curves": _curves(run, part)}).save(path)
-
-    outputs = run.out_of_fold(part, title, training, fold, keep)
-    metrics = subject_metrics(processor, run.truths, outputs)
-    subjects = {
-        subject: {
-            "fold": number,
-            "label": run.truths[subject],
-            "answer": processor.postprocess(probabilities),
-            "probabilities": [float(p) for p in probabilities],
-        }
-        for subject, probabilities in outputs.items()
-    }
-    return {"thresholds": list(processor.thresholds), **metrics}, subjects
-
-
-def _curves(run: Run, part: str) -> dict[str, Any]:
-    """Those of ``part`` and of what it consists of, whatever else the run has trained so far."""
-    below = (f"{part} ", f"{part}/")
-    return {n: rows for n, rows in run.state.curves.items() if n == part or n.startswith(below)}
-
-
-def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return label_metrics(
-        labels,
-        truths=[row["label"] for row in rows],
-        predictions=[row["answer"] for row in rows],
-        worst=[row["probabilities"][0] for row in rows],
-    )
-
-
-def _checkpoint(
-    run: Run,
-    module: nn.Module,
-    processor: RecordingProcessor,
-    training: Sequence[str],
-    validation: Sequence[str],
-    outputs: Floats,
-    parent: Checkpoint | None = None,
-) -> Checkpoint:
-    """``module`` as a file; ``outputs`` [recordings, classes] are those of ``validation``."""
-    by_subject = run.examples.of_subjects(processor, validation, outputs)
-    metrics = subject_metrics(processor, run.truths, by_subject)
-    return Checkpoint(
-        model=run.entry.name,
-        weights={name: value.numpy() for name, value in module.state_dict().items()},
-        signature=run.entry.signature(len(processor.labels)),
-        processor=processor,
-        recipe=run.recipe,
-        facts={
-            **_facts(run, module, training, validation, metrics, parent),
-            "parent_sha256": parent.weights_sha256 if parent else None,
-        },
-    )
-
-
-def _facts(
-    run: Run,
-    module: nn.Module,
-    training: Sequence[str],
-    validation: Sequence[str],
-    metrics: Mapping[str, Any],
-    parent: Checkpoint | None,
-) -> dict[str, Any]:
-    split = {"training": list(training), "validation": list(validation)}
-    return {
-        **_data_facts(run),
-        "split": {
-            "validation": split["validation"],
-            "sha256": hashlib.sha256(canonical_json(split).encode()).hexdigest(),
-        },
-        "validation": dict(metrics),
-        "curve": run.state.curves[run.state.part],
-        "curves": run.state.curves,
-        "pruning": run.procedure.facts(module, parent),
-        "parameters": sum(p.numel() for p in module.parameters()),
-    }
-
-
-def _data_facts(run: Run) -> dict[str, Any]:
-    examples = run.examples
-    return {
-        "data_set": examples.data.name,
-        "data_sha256": examples.data.sha256,
-        "warnings": [*examples.data.warnings, *examples.warnings],
-        "left_out": list(examples.left_out),
-        "threads": torch.get_num_threads(),
-        "instruction_set": instruction_set(),
-    }

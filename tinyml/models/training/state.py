@@ -20,6 +20,8 @@ from tinyml.core.files import canonical_json, write_bytes
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
 
+# One epoch of a curve; `epoch` is whole, and stays so when it is read back.
+Row = dict[str, int | float]
 SCHEMA = 1
 
 
@@ -39,7 +41,7 @@ class Header:
     """What the file's header holds, next to its schema number; fields as in `TrainState`."""
 
     identity: Identity
-    curves: dict[str, list[dict[str, float]]]
+    curves: dict[str, list[Row]]
     part: str
     epoch: int
 
@@ -58,7 +60,7 @@ class TrainState:
     identity: Identity
     finished: dict[str, Array] = field(default_factory=dict)
     kept: dict[str, Array] = field(default_factory=dict)
-    curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    curves: dict[str, list[Row]] = field(default_factory=dict)
     part: str = ""
     epoch: int = 0
     tensors: dict[str, Array] = field(default_factory=dict)

@@ -4,7 +4,7 @@
 QuantizeLinear``
 
 Between the two, onnxruntime (1.20 on, ``WeightBiasQuantization``) quantizes a float weight
-itself when it loads the file, with one scale, whatever the file says: a layer that was kept
+itself when it loads the file, with one scale, against what the file holds: a layer that was kept
 because one scale cannot serve it is lost again, and only with optimisations on. No float is
 below the lowest one, so Max changes nothing, and the optimiser does not know.
 """

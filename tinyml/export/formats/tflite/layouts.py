@@ -1,7 +1,7 @@
 """Which axis of a TFLite tensor is which axis of PyTorch's value.
 
 An order has one entry for each axis of PyTorch's: the tensor's axis, or -1 for an axis of
-length one that the tensor does not have. ``()`` says that they are alike. Convolutions
+length one that the tensor does not have. ``()``: they are alike. Convolutions
 are channels-last; a one-dimensional one is a row there. Where both layouts have the same
 sizes, the operator decides that the tensor comes from, through what only moves it.
 """

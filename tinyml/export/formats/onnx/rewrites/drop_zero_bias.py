@@ -1,8 +1,8 @@
 """``Conv(x, w, 0)`` -> ``Conv(x, w)``, and the same of ConvTranspose: onnxscript's rules.
 
-PyTorch writes a vector of zeros for ``bias=False``. Refused for a bias that is no constant or has
-a value other than zero. The rules put a new node in place of the old one, with a new output of
-the same name and the old one's metadata.
+PyTorch writes a vector of zeros for ``bias=False``. Refused for a bias that is not a constant
+or has a value other than zero. The rules put a new node in place of the old one, with a new output
+of the same name and the old one's metadata.
 """
 
 from __future__ import annotations

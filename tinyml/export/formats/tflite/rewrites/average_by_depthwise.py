@@ -50,12 +50,12 @@ def _kernel(model: Any, operator: Any) -> Array | None:
 
     if name_of(model, operator) != "AVERAGE_POOL_2D":
         return None
-    told, source = operator.builtinOptions, int(operator.inputs[0])
-    if told.padding != schema.Padding.VALID or not is_float32(model, source):
+    options, source = operator.builtinOptions, int(operator.inputs[0])
+    if options.padding != schema.Padding.VALID or not is_float32(model, source):
         return None
-    if told.fusedActivationFunction != schema.ActivationFunctionType.NONE:
+    if options.fusedActivationFunction != schema.ActivationFunctionType.NONE:
         return None
-    window, stride = (told.filterHeight, told.filterWidth), (told.strideH, told.strideW)
+    window, stride = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
     if window == stride == (2, 2):
         even = all(size % 2 == 0 for size in shape_of(model, source)[1:3])
         return np.pad(np.full((2, 2), 1 / 4, np.float32), ((1, 0), (1, 0))) if even else None
@@ -79,18 +79,18 @@ def _is_padded(model: Any, source: int, amount: int) -> bool:
 def _replace(model: Any, operator: Any, kernel: Array) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
-    told, source = operator.builtinOptions, int(operator.inputs[0])
+    options, source = operator.builtinOptions, int(operator.inputs[0])
     channels = shape_of(model, source)[-1]
     name = tflite_file.text(model.subgraphs[0].tensors[int(operator.outputs[0])].name)
     weight = np.repeat(kernel[None, :, :, None], channels, 3)
-    padded = pad_space(model, operator, 1) if told.filterHeight == 2 else source
+    padded = pad_space(model, operator, 1) if options.filterHeight == 2 else source
     constants = [
         add_constant(model, f"{name}/weight", weight),
         add_constant(model, f"{name}/bias", np.zeros(channels, np.float32)),
     ]
     made = schema.DepthwiseConv2DOptionsT()
     made.padding, made.depthMultiplier = schema.Padding.VALID, 1
-    made.strideH, made.strideW = told.strideH, told.strideW
+    made.strideH, made.strideW = options.strideH, options.strideW
     operator.opcodeIndex = operator_code(model, "DEPTHWISE_CONV_2D")
     operator.inputs = np.array([padded, *constants], np.int32)
     operator.builtinOptionsType = schema.BuiltinOptions.DepthwiseConv2DOptions

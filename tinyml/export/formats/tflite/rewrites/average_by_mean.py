@@ -41,12 +41,12 @@ def _fits(model: Any, operator: Any) -> bool:
 
     if name_of(model, operator) != "AVERAGE_POOL_2D":
         return False
-    told, image = operator.builtinOptions, int(operator.inputs[0])
+    options, image = operator.builtinOptions, int(operator.inputs[0])
     return (
         is_float32(model, image)
-        and (told.filterHeight, told.filterWidth) == shape_of(model, image)[1:3]
-        and told.padding == schema.Padding.VALID
-        and told.fusedActivationFunction == schema.ActivationFunctionType.NONE
+        and (options.filterHeight, options.filterWidth) == shape_of(model, image)[1:3]
+        and options.padding == schema.Padding.VALID
+        and options.fusedActivationFunction == schema.ActivationFunctionType.NONE
     )
 
 

@@ -65,10 +65,10 @@ def _fits(model: Any, operator: Any) -> bool:
     """Whether its SAME is half a kernel on every side."""
     from ai_edge_litert import schema_py_generated as schema
 
-    told = operator.builtinOptions
-    if told.padding != schema.Padding.SAME or (told.strideH, told.strideW) != (2, 2):
+    options = operator.builtinOptions
+    if options.padding != schema.Padding.SAME or (options.strideH, options.strideW) != (2, 2):
         return False
-    if (told.dilationHFactor, told.dilationWFactor) != (1, 1):
+    if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
         return False
     # kernels are odd: stride * (steps - 1) + kernel - size zeros are kernel - 1 of them
     return all(size % 2 == 1 for size in shape_of(model, int(operator.inputs[0]))[1:3])

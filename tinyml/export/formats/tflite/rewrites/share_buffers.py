@@ -1,7 +1,7 @@
 """Two buffers of equal bytes -> one; a buffer that no tensor uses -> none.
 
 Buffer 0 stays: it is the empty one that every computed tensor refers to. Several
-tensors may share a constant's buffer, whatever their types: they read the same bytes.
+tensors may share a constant's buffer, of any types: they read the same bytes.
 Refused for variables, whose buffer the runtime would write.
 """
 
