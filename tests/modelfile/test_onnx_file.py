@@ -35,14 +35,14 @@ def test_a_file_without_outputs_is_refused(tmp_path: Path) -> None:
         read_onnx(tmp_path / "m.onnx")
 
 
-def outside(path: Path, location: str, **told: str) -> Path:
+def outside(path: Path, location: str, **entries: str) -> Path:
     """A model with a weight in another file."""
     onnx_model(path, "g (float[4] x) => (float[4] y) <float[4] w = {1, 2, 3, 4}> { y = Add(x, w) }")
     model = onnx.load(path, load_external_data=False)
     (weight,) = model.graph.initializer
     weight.ClearField("float_data")
     weight.data_location = weight.EXTERNAL
-    for key, value in {"location": location, **told}.items():
+    for key, value in {"location": location, **entries}.items():
         weight.external_data.add(key=key, value=value)
     path.write_bytes(model.SerializeToString())
     return path
@@ -58,7 +58,7 @@ def test_reads_weights_that_lie_next_to_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "entries"),
     [
         ("missing.bin", {}),
         ("../secret.bin", {}),
@@ -75,7 +75,9 @@ def test_reads_weights_that_lie_next_to_the_file(tmp_path: Path) -> None:
         ("w.bin", {"offset": "x"}),
     ],
 )
-def test_refuses_weights_anywhere_else(tmp_path: Path, location: str, told: dict[str, str]) -> None:
+def test_refuses_weights_anywhere_else(
+    tmp_path: Path, location: str, entries: dict[str, str]
+) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret.bin").write_bytes(b"\0" * 16)
@@ -84,7 +86,7 @@ def test_refuses_weights_anywhere_else(tmp_path: Path, location: str, told: dict
     (folder / "hard.bin").hardlink_to(tmp_path / "secret.bin")
     (folder / "loop.bin").symlink_to(folder / "loop.bin")
     os.mkfifo(folder / "pipe")
-    path = outside(folder / "m.onnx", location, **told)
+    path = outside(folder / "m.onnx", location, **entries)
     (weight,) = read_onnx(path).graph.initializer
     with pytest.raises(InputError, match="lies in another file, which cannot be read") as caught:
         tensor_array(path, weight)

@@ -18,7 +18,7 @@ from tinyml.pipeline.inspect import summary_report
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
 
 
-def onnx_facts(path: Path, text: str) -> Summary:
+def onnx_summary(path: Path, text: str) -> Summary:
     from onnx import parser
 
     path.write_bytes(parser.parse_model(HEADER + text).SerializeToString())
@@ -26,35 +26,35 @@ def onnx_facts(path: Path, text: str) -> Summary:
 
 
 def test_reads_an_onnx_file(onnx_file: Path) -> None:
-    facts = summarize(onnx_file)
-    assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
-    assert facts.inputs[2] == TensorSummary("count", (2,), "int64")
-    assert [tensor.name for tensor in facts.outputs] == ["p", "h_out", "next"]
-    assert facts.ops == {"Add": 2, "Conv": 1, "ReduceMean": 1, "Relu": 1, "Softmax": 1}
-    (conv,) = facts.layers
+    found = summarize(onnx_file)
+    assert found.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
+    assert found.inputs[2] == TensorSummary("count", (2,), "int64")
+    assert [tensor.name for tensor in found.outputs] == ["p", "h_out", "next"]
+    assert found.ops == {"Add": 2, "Conv": 1, "ReduceMean": 1, "Relu": 1, "Softmax": 1}
+    (conv,) = found.layers
     assert (conv.op, conv.weight, conv.activation) == ("Conv", "float32", "float32")
     # 3 channels of 4 positions, 3 taps each; 3 x 3 weights and 3 biases.
-    assert (conv.macs, conv.parameters, facts.parameters) == (36, 12, 12)
-    assert facts.weight_bytes == 4 * 12
-    assert facts.largest_activation_bytes == 3 * 4 * 4
-    assert facts.versions == {"ai.onnx": 18, "ir": 8}
-    assert facts.custom_ops == ()
+    assert (conv.macs, conv.parameters, found.parameters) == (36, 12, 12)
+    assert found.weight_bytes == 4 * 12
+    assert found.largest_activation_bytes == 3 * 4 * 4
+    assert found.versions == {"ai.onnx": 18, "ir": 8}
+    assert found.custom_ops == ()
 
 
 def test_reads_a_tflite_file(tflite_file: Path) -> None:
-    facts = summarize(tflite_file)
-    assert facts.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
-    assert facts.inputs[2].dtype == "int32"
-    assert {tensor.name for tensor in facts.outputs} == {"p", "h_out", "next"}
-    assert facts.ops["FULLY_CONNECTED"] == 1
-    layers = {layer.op: layer for layer in facts.layers}
+    found = summarize(tflite_file)
+    assert found.inputs[0] == TensorSummary("x", (1, 1, 8), "float32")
+    assert found.inputs[2].dtype == "int32"
+    assert {tensor.name for tensor in found.outputs} == {"p", "h_out", "next"}
+    assert found.ops["FULLY_CONNECTED"] == 1
+    layers = {layer.op: layer for layer in found.layers}
     head = layers["FULLY_CONNECTED"]
     assert (head.macs, head.parameters, head.weight) == (9, 12, "float32")
     (conv,) = [layer for op, layer in layers.items() if "CONV" in op]
     assert (conv.macs, conv.parameters) == (36, 12)
-    assert facts.macs == facts.float_macs == 45
-    assert facts.weight_bytes == 4 * facts.parameters == 4 * 24
-    assert facts.versions["FULLY_CONNECTED"] >= 1
+    assert found.macs == found.float_macs == 45
+    assert found.weight_bytes == 4 * found.parameters == 4 * 24
+    assert found.versions["FULLY_CONNECTED"] >= 1
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_sees_the_stored_precision_through_quantization(tmp_path: Path) -> None:
         v = DequantizeLinear(w, s, zw)
         y = MatMul(d, v)
     }"""
-    facts = onnx_facts(tmp_path / "q.onnx", text)
-    (layer,) = facts.layers
+    found = onnx_summary(tmp_path / "q.onnx", text)
+    (layer,) = found.layers
     assert (layer.weight, layer.activation, layer.parameters) == ("int8", "uint8", 8)
-    assert (facts.macs, facts.parameters, facts.weight_bytes) == (8, 8, 8)
+    assert (found.macs, found.parameters, found.weight_bytes) == (8, 8, 8)
 
 
 def test_counts_a_shared_weight_once_and_no_shape(tmp_path: Path) -> None:
@@ -101,18 +101,18 @@ def test_counts_a_shared_weight_once_and_no_shape(tmp_path: Path) -> None:
     g (float[1, 3] x) => (float[3] y)
     <float[3, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}, int64[1] flat = {3}>
     { a = MatMul(x, w) b = MatMul(a, w) y = Reshape(b, flat) }"""
-    facts = onnx_facts(tmp_path / "s.onnx", text)
-    assert facts.parameters == 9
-    assert [layer.parameters for layer in facts.layers] == [9, 9]
-    assert facts.macs == 18
+    found = onnx_summary(tmp_path / "s.onnx", text)
+    assert found.parameters == 9
+    assert [layer.parameters for layer in found.layers] == [9, 9]
+    assert found.macs == 18
 
 
 def test_names_operators_of_foreign_domains(tmp_path: Path) -> None:
-    facts = onnx_facts(
+    found = onnx_summary(
         tmp_path / "f.onnx", "g (float[2] x) => (float[2] y) { a = mine.Magic(x) y = Exp(a) }"
     )
-    assert facts.custom_ops == ("mine:Magic",)
-    assert facts.ops == {"Exp": 1, "mine:Magic": 1}
+    assert found.custom_ops == ("mine:Magic",)
+    assert found.ops == {"Exp": 1, "mine:Magic": 1}
 
 
 @pytest.mark.parametrize(("code", "name"), [("FlexErf", "FlexErf"), ("Mine", "CUSTOM:Mine")])

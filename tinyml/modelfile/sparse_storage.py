@@ -66,7 +66,7 @@ def sparse_tensors(model: Any) -> Iterator[Any]:
 
 
 def describe(path: Path, model: Any, tensor: Any) -> SparseTensor:
-    """Facts of one tensor, checked; `InputError` names it."""
+    """What is stored of one tensor, checked; `InputError` names it."""
     shape, block, levels = _checked(path, tensor)
     dtype = _dtype(path, tensor)
     stored = _stored(levels)
@@ -96,28 +96,28 @@ def index_bytes(tensor: Any) -> int:
 
 def dense(path: Path, model: Any, tensor: Any) -> Array:
     """The tensor with its zeros; `InputError` where it is not sound."""
-    facts = describe(path, model, tensor)
+    found = describe(path, model, tensor)
     _, block, levels = _checked(path, tensor)
     coordinates = _coordinates(levels)
     order, blocked = indices(tensor.sparsity.traversalOrder), indices(tensor.sparsity.blockMap)
-    place = [np.zeros(facts.values, np.int64) for _ in facts.shape]
-    rank = len(facts.shape)
+    place = [np.zeros(found.values, np.int64) for _ in found.shape]
+    rank = len(found.shape)
     for level, dimension in enumerate(order):
         if dimension < rank:
             place[dimension] += coordinates[level] * block[dimension]
         else:
             place[blocked[dimension - rank]] += coordinates[level]
-    made = np.zeros(facts.shape, facts.dtype)
+    made = np.zeros(found.shape, found.dtype)
     data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    made[tuple(place)] = data[: facts.values * made.itemsize].view(made.dtype)
+    made[tuple(place)] = data[: found.values * made.itemsize].view(made.dtype)
     return made
 
 
 def _checked(path: Path, tensor: Any) -> tuple[tuple[int, ...], tuple[int, ...], list[_Level]]:
     """(shape, block by dimension, levels in the order stored)."""
-    told = tensor.sparsity
-    shape, order = tuple(indices(tensor.shape)), indices(told.traversalOrder)
-    blocked, metadata = indices(told.blockMap), list(told.dimMetadata or ())
+    sparsity = tensor.sparsity
+    shape, order = tuple(indices(tensor.shape)), indices(sparsity.traversalOrder)
+    blocked, metadata = indices(sparsity.blockMap), list(sparsity.dimMetadata or ())
     rank = len(shape)
     if min(shape, default=0) < 1:
         raise _unsound(path, tensor, f"its shape is {shape}")

@@ -9,8 +9,9 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.modelfile import tflite_file
+from tinyml.modelfile.ops import TFLITE
 
-WEIGHT = 1
+WEIGHT = TFLITE["CONV_2D"].weight
 
 
 def name_of(model: Any, operator: Any) -> str:

@@ -31,7 +31,7 @@ def import_schema() -> Any:
 
 
 def read_tflite(path: Path) -> Any:
-    """The ``ModelT`` in ``path``; `InputError` when the file is no whole TFLite model."""
+    """The ``ModelT`` in ``path``; `InputError` when the file is not a whole TFLite model."""
     import_schema()
     check_file(path)
     data = path.read_bytes()

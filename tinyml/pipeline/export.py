@@ -41,7 +41,7 @@ from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
-from tinyml.pipeline.steps.export_plan import Plan, check_settings, checked
+from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
@@ -142,7 +142,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def _gate(
-    plan: Plan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+    plan: ExportPlan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
 ) -> None:
     try:
         parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())

@@ -73,7 +73,7 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "target": bundle.target,
         "inputs": [to_json(spec) for spec in bundle.signature.inputs],
         "outputs": [to_json(spec) for spec in bundle.signature.outputs],
-        "decision": to_json(processor) if processor else {},
+        "processor": to_json(processor) if processor else {},
         "parity": {
             "verdict": _verdict(bundle.parity),
             "rows": len(bundle.parity.stages),

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.diagnosis import EXACT, SensitivityAnalysis, decibels, ranked
+from tinyml.core.typed_json import from_json
 from tinyml.pages.tables import paragraph, records, table
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
@@ -27,7 +28,7 @@ def sensitivity_rows(found: Mapping[str, Any]) -> Table:
     head = ("format", "layer", "alone dB", "all the others dB", "operators")
     rows: list[tuple[object, ...]] = []
     for fmt, own in found.items():
-        for layer in ranked(SensitivityAnalysis.from_json(own)):
+        for layer in ranked(from_json(SensitivityAnalysis, own)):
             noise = (layer.alone_db, layer.without_db)
             alone, rest = (decibels(db).removesuffix(" dB") for db in noise)
             rows.append((fmt, layer.layer, alone, rest, layer.operators))

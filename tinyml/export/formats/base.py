@@ -29,6 +29,7 @@ class Format(Protocol):
     refusal        how its converter refuses a part, with ``{}`` for the part
     writer         the module that a child process runs to write a float file
     quantizer      the module that a child process runs to quantize one
+    computes_float16  whether its engine computes in float16, or else only stores it
     stores_sparse  whether weights can be stored without their zeros
     has_script     whether ``run.py`` of a bundle runs it on a board
     """
@@ -51,6 +52,8 @@ class Format(Protocol):
     def writer(self) -> str: ...
     @property
     def quantizer(self) -> str: ...
+    @property
+    def computes_float16(self) -> bool: ...
     @property
     def stores_sparse(self) -> bool: ...
     @property

@@ -95,7 +95,7 @@ def run_writer(write: Write, given: Sequence[str], *, dense: Write | None = None
     if asked.instrumented is not None:
         lost = [s for s, tensor in written.stages.items() if tensor is None and captured.stages[s]]
         shown, note = _write_instrumented(write, asked, lost[:MOST_INSTRUMENTED])
-        written = replace(written, twin=shown, twin_note=note)
+        written = replace(written, instrumented=shown, instrumented_note=note)
     written.save(asked.facts)
 
 

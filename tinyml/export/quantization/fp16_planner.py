@@ -39,12 +39,21 @@ ROUNDS = 24
 FEW = 8
 
 
-def plan(captured: Captured, fmt: str, inputs: Cases, stages: Cases, outputs: Cases) -> Float16Plan:
+def plan(
+    captured: Captured,
+    fmt: str,
+    inputs: Cases,
+    stages: Cases,
+    outputs: Cases,
+    *,
+    weights_only: bool,
+) -> Float16Plan:
     """The plan of one format, from PyTorch's inputs, stages and outputs by case.
 
-    Raises `ExportError` when nothing can be cast.
+    ``weights_only``: the format's runtime stores float16 and computes in float32. Raises
+    `ExportError` when nothing can be cast.
     """
-    planner = _Planner(captured, fmt, inputs, stages, outputs)
+    planner = _Planner(captured, fmt, inputs, stages, outputs, weights_only)
     planner.keep_unrepresentable()
     planner.keep_failing()
     return planner.plan()
@@ -59,12 +68,9 @@ class _Planner:
     inputs: Cases
     stages: Cases
     outputs: Cases
+    weights_only: bool
     kept: dict[str, str] = field(default_factory=dict)
     findings: dict[tuple[str, str], UnheldValue] = field(default_factory=dict)
-
-    @property
-    def weights_only(self) -> bool:
-        return self.fmt == "tflite"
 
     def nodes(self) -> list[Node]:
         """Those that there is a choice for, in order."""

@@ -7,7 +7,6 @@ into it goes ``sensitivity-FORMAT.json``.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked,
 from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.typed_json import Unbounded, read_json, to_json
 from tinyml.export import facts
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
@@ -43,8 +43,7 @@ OTHER = "another layer is looked at"
 
 def load(work: Path, fmt: str) -> SensitivityAnalysis:
     """What the child wrote."""
-    data = json.loads((work / f"sensitivity-{fmt}.json").read_text(encoding="utf-8"))
-    return SensitivityAnalysis.from_json(data)
+    return read_json(SensitivityAnalysis, work / f"sensitivity-{fmt}.json")
 
 
 def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str, Arrays]) -> None:
@@ -118,11 +117,11 @@ class _Tried:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)
 
-    def with_kept(self, more: set[str]) -> float:
+    def with_kept(self, more: set[str]) -> Unbounded:
         """SQNR in dB with the operators ``more`` in float32 too, as `sqnr_db` gives it."""
         kept = {**self.planned.kept, **dict.fromkeys(sorted(more), OTHER)}
         if len(kept) == len(self.graph.operators):
-            return math.inf
+            return Unbounded(math.inf)
         seen = self.planned.quantized
         scheme = find_precision(self.planned.precision).activations
         tensors = (
@@ -135,7 +134,7 @@ class _Tried:
             out,
             _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors, io="float")),
         )
-        return sqnr_db(self._answers(out), self.want)
+        return Unbounded(sqnr_db(self._answers(out), self.want))
 
     def _answers(self, path: Path) -> Array:
         runtime = runtime_for(path)
@@ -156,7 +155,7 @@ def main(arguments: list[str]) -> None:
     count = min(len(array) for array in arrays.values())
     samples = [{name: array[i] for name, array in arrays.items()} for i in range(count)]
     found = explain(path, plan.load(plan_file(work, fmt)), known.owners, samples)
-    write_json(work / f"sensitivity-{fmt}.json", found.to_json())
+    write_json(work / f"sensitivity-{fmt}.json", to_json(found))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.check_files import check_files
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
 from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
@@ -66,14 +66,12 @@ class Written:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest; nothing of floats."""
-        classes = {name: own.to_json() for name, own in self.classes.items()}
-        layers = {fmt: own.to_json() for fmt, own in self.sensitivities.items()}
-        kinds = {"classes": classes, "harm": layers}
-        return {kind: found for kind, found in kinds.items() if found}
+        kinds = {"classes": self.classes, "sensitivity": self.sensitivities}
+        return {kind: to_json(found) for kind, found in kinds.items() if found}
 
 
 def write_quantized(
-    plan: Plan, subject: Subject, work: Path, draft: Path, report: Report
+    plan: ExportPlan, subject: Subject, work: Path, draft: Path, report: Report
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
@@ -207,7 +205,7 @@ def _diagnose(
         planned = load_plan(plan_precision.plan_file(work, fmt))
         owners = load_facts(float_facts(work, fmt)).owners
         out = draft / path.name
-        ends = load_facts(work / f"{fmt}.json").ends
+        ends = load_facts(work / f"{fmt}.json").quant_params
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
         findings[path.name] = to_json(found)
         if own is not None:
@@ -216,7 +214,7 @@ def _diagnose(
 
 
 def _sensitivities(
-    plan: Plan,
+    plan: ExportPlan,
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
@@ -236,7 +234,7 @@ def _sensitivities(
     return found
 
 
-def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
+def _calibration(plan: ExportPlan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
     return plan.source.calibration(

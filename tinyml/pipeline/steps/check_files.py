@@ -14,13 +14,13 @@ from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import engines
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.instrumented import compare_instrumented
 from tinyml.pipeline.steps.write_files import run_alone
 
 
 def check_files(
-    plan: Plan,
+    plan: ExportPlan,
     subject: Subject,
     models: tuple[ModelFile, ...],
     draft: Path,

@@ -1,7 +1,7 @@
 """Stages that have no tensor in a shipped file, read from an instrumented model instead.
 
 It lies in the export's scratch folder and is gone with it: the rows stay in the manifest under
-an engine of their own, ``onnxruntime+twin`` or ``litert+twin``.
+an engine of their own, ``onnxruntime+instrumented`` or ``litert+instrumented``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tinyml.export import parity
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
 
-SUFFIX = "+twin"
+SUFFIX = "+instrumented"
 
 
 def instrumented_file(folder: Path, fmt: str) -> Path:
@@ -36,8 +36,8 @@ def compare_instrumented(
     parts = expected.parts(STAGE)
     for engine in found:
         file, model = instrumented_file(folder, engine.model.format), engine.model
-        for case, inputs in expected.inputs.items() if model.twin else ():
-            kept = [stage for stage in model.twin if stage in expected.stages[case]]
+        for case, inputs in expected.inputs.items() if model.instrumented else ():
+            kept = [stage for stage in model.instrumented if stage in expected.stages[case]]
             got = engine.runtime.read_tensors(file, kept, inputs)
             name, wanted = engine.name + SUFFIX, expected.stages[case]
             rows += parity.compare(name, case, wanted, got, kept, engine.policy, parts=parts)

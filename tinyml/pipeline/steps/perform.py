@@ -12,7 +12,7 @@ from tinyml.export.formats.instrumented import facts_of
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
 from tinyml.pipeline.steps.plan_precision import plan_file
 from tinyml.pipeline.steps.write_files import (
@@ -28,7 +28,7 @@ WORTH = 0.8
 
 
 def perform(
-    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+    plan: ExportPlan, floats: Sequence[Path], work: Path, draft: Path, report: Report
 ) -> tuple[ModelFile, ...]:
     """Perform the plan of each file of ``floats``, which is in ``work``; the files in ``draft``."""
     report({"text": f"{'casting' if plan.traits.half else 'quantizing'} to {plan.precision}"})
@@ -43,7 +43,7 @@ def perform(
     return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
-def _child(plan: Plan, path: Path, work: Path, draft: Path) -> Child:
+def _child(plan: ExportPlan, path: Path, work: Path, draft: Path) -> Child:
     """See `tinyml.export.quantization.run_quantizer.run_quantizer`."""
     known = format_of(path)
     fmt = known.name

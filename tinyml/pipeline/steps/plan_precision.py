@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tinyml.core.bundle import REFERENCE
 from tinyml.pipeline.answers import reference
+from tinyml.pipeline.formats import named
 
 
 def plan_file(folder: Path, fmt: str) -> Path:
@@ -28,7 +29,14 @@ def main(arguments: list[str]) -> None:
     known = reference.load(folder / REFERENCE)
     captured = program.load(folder / program.PROGRAM, folder / program.NAMES)
     for fmt in arguments[1:]:
-        made = fp16_planner.plan(captured, fmt, known.inputs, known.stages, known.outputs)
+        made = fp16_planner.plan(
+            captured,
+            fmt,
+            known.inputs,
+            known.stages,
+            known.outputs,
+            weights_only=not named(fmt).computes_float16,
+        )
         made.save(plan_file(folder, fmt))
 
 

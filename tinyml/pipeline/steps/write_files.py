@@ -17,13 +17,13 @@ from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
-def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+def write_files(plan: ExportPlan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
     names = file_names(plan)
     writers = [
@@ -48,7 +48,7 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def write_floats(plan: Plan, work: Path, report: Report) -> list[Path]:
+def write_floats(plan: ExportPlan, work: Path, report: Report) -> list[Path]:
     """Float32 files in ``work`` that a plan is to be performed on; their `float_facts` there."""
     floats = [work / model.path for model in write_files(plan, work, work, report)]
     for fmt in plan.formats:
@@ -61,18 +61,18 @@ def float_facts(work: Path, fmt: str) -> Path:
     return work / f"float-{fmt}.json"
 
 
-def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
+def store_safely(plan: ExportPlan, writer: Child, path: Path, report: Report) -> None:
     """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
     if why := why_unsafe(path):
         report({"text": why})
         run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
 
 
-def file_names(plan: Plan) -> dict[str, str]:
+def file_names(plan: ExportPlan) -> dict[str, str]:
     return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
 
 
-def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
+def written_file(plan: ExportPlan, fmt: str, path: Path, work: Path) -> ModelFile:
     written = facts.load(work / f"{fmt}.json")
     planned = plan_precision.plan_file(work, fmt)
     shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
@@ -87,9 +87,9 @@ def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
         minimum_runtime=written.minimum_runtime,
         plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
         note=plan.traits.notes.get(fmt, ""),
-        twin=written.twin,
-        twin_note=written.twin_note,
-        ends=written.ends,
+        instrumented=written.instrumented,
+        instrumented_note=written.instrumented_note,
+        quant_params=written.quant_params,
         modules=written.modules,
     )
 
@@ -100,7 +100,7 @@ def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -
     return Child(module, given, work / capture.LOGS / name)
 
 
-def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_alone(plan: ExportPlan, work: Path, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     plan.worker.run_apart(
         conversion_child(module, arguments, work),
@@ -110,16 +110,16 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
     )
 
 
-def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_child(plan: ExportPlan, work: Path, module: str, arguments: list[str]) -> None:
     run_children(plan, [conversion_child(module, arguments, work)])
 
 
-def run_children(plan: Plan, children: Sequence[Child]) -> None:
+def run_children(plan: ExportPlan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
     plan.worker.run(children, plan.settings.timeout_s)
 
 
-def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
+def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Path) -> list[Path | str]:
     arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
     arguments += [work / f"{fmt}.json"]
     if plan.traits.half:
@@ -131,7 +131,7 @@ def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path 
     return arguments
 
 
-def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
+def _located(error: ExportError, plan: ExportPlan, work: Path) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed:

@@ -8,12 +8,12 @@ from tinyml.core.bundle import ModelFile
 from tinyml.export.quantization.fp16_plan import load as load_plan
 from tinyml.pipeline.sources.source import Report
 from tinyml.pipeline.steps import plan_precision
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import run_child, write_floats
 
 
-def write_half(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+def write_half(plan: ExportPlan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
     """The files in ``draft``; ``work`` holds the captured program and PyTorch's values."""
     floats = write_floats(plan, work, report)
     report({"text": f"choosing what can be {plan.precision}"})

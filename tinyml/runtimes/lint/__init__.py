@@ -31,7 +31,7 @@ def lint(
 ) -> tuple[Finding, ...]:
     """Every finding of every rule in the model file ``path``, which ``read`` reads.
 
-    Raises `InputError` for a file that is no whole .onnx or .tflite, `MissingExtraError`
+    Raises `InputError` for a file that is not a whole .onnx or .tflite, `MissingExtraError`
     without its reader.
     """
     graph = read(path)

@@ -46,8 +46,8 @@ def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
     # An x86 target has AVX: what has none is no target.
     found = judged(graph, (), "litert", version, target.arch, avx=True)
     if found.uses_sparse_kernels:
-        told = f", {found.speedup_text}" if found.speedup_text else ""
-        cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{told}"
+        gain = f", {found.speedup_text}" if found.speedup_text else ""
+        cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{gain}"
         cures = [reason.cure for reason in found.reasons]
         if (found.predicted_speedup or 1) < 1:
             cures.append("--sparse off stores them dense: a larger file that runs faster")

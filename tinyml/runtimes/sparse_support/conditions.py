@@ -142,10 +142,10 @@ def _shown(node: Node) -> str:
     assert conv is not None
     height, width = conv.kernel
     padding = conv.padding if isinstance(conv.padding, str) else list(conv.padding)
-    told = [f"{height}x{width} {node.op}", f"stride {conv.stride[0]}", f"padding {padding}"]
-    told += [f"dilation {conv.dilation[0]}"] if conv.dilation != (1, 1) else []
-    told += [f"multiplier {conv.multiplier}"] if conv.multiplier != 1 else []
-    return ", ".join([*told, f"{conv.channels} channels"])
+    parts = [f"{height}x{width} {node.op}", f"stride {conv.stride[0]}", f"padding {padding}"]
+    parts += [f"dilation {conv.dilation[0]}"] if conv.dilation != (1, 1) else []
+    parts += [f"multiplier {conv.multiplier}"] if conv.multiplier != 1 else []
+    return ", ".join([*parts, f"{conv.channels} channels"])
 
 
 def _binary(node: Node) -> Verdict:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.modelfile.graph import UNPACKING, Graph, Operator
+from tinyml.modelfile.ops import PRODUCTS
 
 SAME = 0
 SAME_AT_STRIDE = "SAME"
@@ -124,10 +125,11 @@ def _node(graph: Graph, operator: Operator) -> Node:
         constant_places=tuple(i for i, stored in enumerate(constants) if stored),
         options=dict(operator.attributes),
     )
-    if operator.op not in WEIGHTED or len(operator.operands) < 2 or not constants[1]:
+    weighted = PRODUCTS[operator.op] if operator.op in WEIGHTED else None
+    name = operator.operand(weighted.weight) if weighted is not None else ""
+    stored = graph.stored(name) if name else None
+    if stored is None:
         return made
-    stored = graph.stored(operator.operands[1])
-    assert stored is not None
     assert stored.constant is not None
     weight = Weight(stored.name, np.asarray(stored.constant()), stored.sparse)
     conv = _convolution_of(made, weight) if operator.op in CONVOLUTIONS else None
@@ -135,22 +137,22 @@ def _node(graph: Graph, operator: Operator) -> Node:
 
 
 def _convolution_of(node: Node, weight: Weight) -> Convolution:
-    told = node.options
+    options = node.options
     height, width = weight.values.shape[1:3]
-    stride = _pair(told, "strideH", "strideW")
-    dilation = _pair(told, "dilationHFactor", "dilationWFactor")
+    stride = _pair(options, "strideH", "strideW")
+    dilation = _pair(options, "dilationHFactor", "dilationWFactor")
     channels = node.shapes[0][-1]
     deep = node.op == "DEPTHWISE_CONV_2D"
     groups = channels if deep else channels // max(1, weight.values.shape[-1])
     multiplier = weight.values.shape[-1] // max(1, channels) if deep else 1
     padding: Padding = (0, 0, 0, 0)
-    if told.get("padding") == SAME:
+    if options.get("padding") == SAME:
         padding = _same((height, width), stride, dilation)
     return Convolution((height, width), stride, dilation, padding, groups, channels, multiplier)
 
 
-def _pair(told: dict[str, object], first: str, second: str) -> tuple[int, int]:
-    return int(str(told.get(first, 1))), int(str(told.get(second, 1)))
+def _pair(options: dict[str, object], first: str, second: str) -> tuple[int, int]:
+    return int(str(options.get(first, 1))), int(str(options.get(second, 1)))
 
 
 def _same(kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Padding:

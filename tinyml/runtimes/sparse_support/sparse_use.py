@@ -68,7 +68,7 @@ class SparseUse:
 def sparse_use(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> SparseUse:
     """Of ``path`` in ``version`` of ``runtime`` on ``arch``; ``avx``: an x86 that has it.
 
-    Raises `InputError` for a file that is no whole model or that the runtime does not read,
+    Raises `InputError` for a file that is not a whole model or that the runtime does not read,
     `UsageError` for a version that nothing is known of.
     """
     formats = row(runtime, version).formats
