@@ -34,9 +34,9 @@ from tinyml.pipeline.quantization.write_quantized import (
     check_kept,
     write_quantized,
 )
-from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.choose import source_of
 from tinyml.pipeline.sources.source import Report, Source
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
@@ -78,7 +78,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         subject = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:
             report({"text": "equalizing the channels of consecutive layers"})
-            run_child(plan, work, equalize.__name__, [str(work)])
+            run_child(plan, work, equalize.__name__, [str(work.folder)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
         if not plan.traits.quantized:
@@ -130,19 +130,20 @@ def _check_folders(job: ExportJob) -> None:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def _scratch() -> Iterator[Workspace]:
     """A folder for what lies between the steps; after a failed conversion its logs stay."""
-    with scratch("export") as work:
+    with scratch("export") as folder:
+        work = Workspace(folder)
         try:
             yield work
         except (ExportError, MachineError) as error:
-            if str(work / capture.LOGS) in error.hint:
-                keep(work, capture.LOGS)
+            if str(work.logs) in error.hint:
+                keep(folder, work.logs.name)
             raise
 
 
 def _gate(
-    plan: ExportPlan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+    plan: ExportPlan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Workspace
 ) -> None:
     try:
         parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())

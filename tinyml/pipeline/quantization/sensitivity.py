@@ -1,8 +1,8 @@
 """Why did accuracy fall: every layer in integers alone, and every layer alone in float32.
 
 ``python -m tinyml.pipeline.quantization.sensitivity WORK FORMAT FLOAT`` is the child that quantizes
-the file again and again: WORK holds the plan, the writer's facts and ``calibration.npz``;
-into it goes ``sensitivity-FORMAT.json``.
+the file again and again: WORK is a `Workspace` with the plan, the
+writer's facts and samples; into it goes the analysis.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import Parity
 from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked, sensitivity
-from tinyml.core.files import write_bytes, write_json
+from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import sqnr_db
-from tinyml.core.typed_json import Unbounded, read_json, to_json
-from tinyml.export import facts
+from tinyml.core.typed_json import Unbounded
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
@@ -32,21 +30,16 @@ from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.sources.calibration import Calibration, spread
-from tinyml.pipeline.steps.plan_precision import plan_file
-from tinyml.pipeline.steps.write_files import float_facts
+from tinyml.pipeline.sources.workspace import Workspace
 
-SAMPLES = "calibration.npz"
 # So many samples are looked at for each layer.
 FEW = 8
 OTHER = "another layer is looked at"
 
 
-def load(work: Path, fmt: str) -> SensitivityAnalysis:
-    """What the child wrote."""
-    return read_json(SensitivityAnalysis, work / f"sensitivity-{fmt}.json")
-
-
-def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str, Arrays]) -> None:
+def save_samples(
+    work: Workspace, calibration: Calibration | None, cases: Mapping[str, Arrays]
+) -> None:
     """What the layers are looked at on: calibration's samples, or the real cases without any."""
     if calibration is not None:
         rows = list(calibration)
@@ -54,8 +47,7 @@ def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str
         rows = [dict(own) for case, own in cases.items() if case not in GENERATED]
         rows = rows or [dict(own) for own in cases.values()]
     chosen = [rows[i] for i in spread(len(rows), FEW)]
-    stacked = {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
-    np.savez(work / SAMPLES, **stacked)  # type: ignore[arg-type]
+    work.save_samples({name: np.stack([row[name] for row in chosen]) for name in chosen[0]})
 
 
 def settled(proof: Parity, max_drop_points: float) -> bool:
@@ -149,13 +141,13 @@ def _quantized(path: Path, planned: QuantPlan) -> bytes:
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    work, fmt, path = Path(arguments[0]), arguments[1], Path(arguments[2])
-    known = facts.load(float_facts(work, fmt))
-    arrays = read_npz(work / SAMPLES)
+    work, fmt, path = Workspace(Path(arguments[0])), arguments[1], Path(arguments[2])
+    known = work.load_float_facts(fmt)
+    arrays = work.load_samples()
     count = min(len(array) for array in arrays.values())
     samples = [{name: array[i] for name, array in arrays.items()} for i in range(count)]
-    found = explain(path, plan.load(plan_file(work, fmt)), known.owners, samples)
-    write_json(work / f"sensitivity-{fmt}.json", to_json(found))
+    found = explain(path, plan.load(work.plan(fmt)), known.owners, samples)
+    work.save_sensitivity(fmt, found)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.bundle import REFERENCE, ModelFile, Parity
+from tinyml.core.bundle import ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
-from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
-from tinyml.pipeline.answers import reference
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
@@ -33,14 +31,13 @@ from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, s
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
-from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
 from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
-    float_facts,
     run_children,
     write_floats,
 )
@@ -71,7 +68,7 @@ class Written:
 
 
 def write_quantized(
-    plan: ExportPlan, subject: Subject, work: Path, draft: Path, report: Report
+    plan: ExportPlan, subject: Subject, work: Workspace, draft: Path, report: Report
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their proven integer forms.
 
@@ -102,7 +99,7 @@ def write_quantized(
     while True:
         for path in floats:
             planned = planned_for(path, shifts[path])
-            planned.save(plan_precision.plan_file(work, planned.format))
+            planned.save(work.plan(planned.format))
             for line in planned.lines():
                 report({"text": line})
         if found is None and (settings.explain or settings.auto_precision):
@@ -194,18 +191,18 @@ def _diagnose(
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
-    work: Path,
+    work: Workspace,
     draft: Path,
 ) -> tuple[Findings, dict[str, Confusion]]:
     """By file: what is wrong with its integers, and its predicted classes."""
-    samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
+    samples = samples_of(calibration, work.load_reference().inputs)
     findings, classes = {}, {}
     for path in floats:
         fmt = format_of(path).name
-        planned = load_plan(plan_precision.plan_file(work, fmt))
-        owners = load_facts(float_facts(work, fmt)).owners
+        planned = load_plan(work.plan(fmt))
+        owners = work.load_float_facts(fmt).owners
         out = draft / path.name
-        ends = load_facts(work / f"{fmt}.json").quant_params
+        ends = work.load_facts(fmt).quant_params
         found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
         findings[path.name] = to_json(found)
         if own is not None:
@@ -218,16 +215,16 @@ def _sensitivities(
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
-    work: Path,
+    work: Workspace,
     report: Report,
 ) -> dict[str, SensitivityAnalysis]:
     """Format -> the sensitivity of each layer, reported."""
     report({"text": "quantizing each layer alone"})
-    save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
-    arguments = [[str(work), format_of(path).name, str(path)] for path in floats]
+    save_samples(work, calibration, work.load_reference().inputs)
+    arguments = [[str(work.folder), format_of(path).name, str(path)] for path in floats]
     made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
     run_children(plan, made)
-    found = {format_of(path).name: sensitivity.load(work, format_of(path).name) for path in floats}
+    found = {format_of(path).name: work.load_sensitivity(format_of(path).name) for path in floats}
     for fmt, own in found.items():
         for line in lines(own):
             report({"text": f"{fmt}: {line}"})

@@ -7,35 +7,25 @@ an engine of their own, ``onnxruntime+instrumented`` or ``litert+instrumented``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tinyml.core.bundle import StageParity
 from tinyml.core.parts import STAGE
 from tinyml.export import parity
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.sources.workspace import Workspace
 
 SUFFIX = "+instrumented"
 
 
-def instrumented_file(folder: Path, fmt: str) -> Path:
-    """Where the instrumented model of the ``fmt`` file lies."""
-    return folder / f"instrumented.{fmt}"
-
-
-def float_instrumented_file(folder: Path, fmt: str) -> Path:
-    """Where that of the float32 file lies, before a plan is performed on both."""
-    return folder / f"float-instrumented.{fmt}"
-
-
 def compare_instrumented(
-    found: Sequence[Engine], expected: Reference, folder: Path
+    found: Sequence[Engine], expected: Reference, work: Workspace
 ) -> tuple[StageParity, ...]:
-    """Every stage that an instrumented model in ``folder`` shows, on every case, unoptimised."""
+    """Every stage that an instrumented model in ``work`` shows, on every case, unoptimised."""
     rows: list[StageParity] = []
     parts = expected.parts(STAGE)
     for engine in found:
-        file, model = instrumented_file(folder, engine.model.format), engine.model
+        file, model = work.instrumented(engine.model.format), engine.model
         for case, inputs in expected.inputs.items() if model.instrumented else ():
             kept = [stage for stage in model.instrumented if stage in expected.stages[case]]
             got = engine.runtime.read_tensors(file, kept, inputs)

@@ -12,18 +12,18 @@ from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
-from tinyml.export import facts
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
-from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
-def write_files(plan: ExportPlan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+def write_files(
+    plan: ExportPlan, work: Workspace, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
     names = file_names(plan)
     writers = [
@@ -48,17 +48,12 @@ def write_files(plan: ExportPlan, work: Path, draft: Path, report: Report) -> tu
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def write_floats(plan: ExportPlan, work: Path, report: Report) -> list[Path]:
-    """Float32 files in ``work`` that a plan is to be performed on; their `float_facts` there."""
-    floats = [work / model.path for model in write_files(plan, work, work, report)]
+def write_floats(plan: ExportPlan, work: Workspace, report: Report) -> list[Path]:
+    """Float32 files in ``work`` that a plan is to be performed on, their facts with them."""
+    models = write_files(plan, work, work.folder, report)
     for fmt in plan.formats:
-        (work / f"{fmt}.json").rename(float_facts(work, fmt))
-    return floats
-
-
-def float_facts(work: Path, fmt: str) -> Path:
-    """Where the facts of the float32 file lie."""
-    return work / f"float-{fmt}.json"
+        work.keep_float_facts(fmt)
+    return [work.folder / model.path for model in models]
 
 
 def store_safely(plan: ExportPlan, writer: Child, path: Path, report: Report) -> None:
@@ -72,16 +67,16 @@ def file_names(plan: ExportPlan) -> dict[str, str]:
     return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
 
 
-def written_file(plan: ExportPlan, fmt: str, path: Path, work: Path) -> ModelFile:
-    written = facts.load(work / f"{fmt}.json")
-    planned = plan_precision.plan_file(work, fmt)
-    shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
+def written_file(plan: ExportPlan, fmt: str, path: Path, work: Workspace) -> ModelFile:
+    written = work.load_facts(fmt)
+    planned = work.plan(fmt)
+    shared = work.load_capture_record().passes
     return ModelFile(
         path=path.name,
         sha256=sha256(path),
         format=fmt,
         precision=plan.precision,
-        passes=shared | written.passes,
+        passes={**shared, **written.passes},
         stages=written.stages,
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
@@ -94,13 +89,12 @@ def written_file(plan: ExportPlan, fmt: str, path: Path, work: Path) -> ModelFil
     )
 
 
-def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> Child:
-    name = capture.LOG if module == capture.__name__ else f"{'-'.join(module.split('.')[-2:])}.log"
-    given = tuple(str(argument) for argument in arguments)
-    return Child(module, given, work / capture.LOGS / name)
+def conversion_child(module: str, arguments: Sequence[Path | str], work: Workspace) -> Child:
+    name = capture.LOG if module == capture.__name__ else "-".join(module.split(".")[-2:])
+    return Child(module, tuple(str(argument) for argument in arguments), work.log(name))
 
 
-def run_alone(plan: ExportPlan, work: Path, module: str, arguments: list[str]) -> None:
+def run_alone(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     plan.worker.run_apart(
         conversion_child(module, arguments, work),
@@ -110,7 +104,7 @@ def run_alone(plan: ExportPlan, work: Path, module: str, arguments: list[str]) -
     )
 
 
-def run_child(plan: ExportPlan, work: Path, module: str, arguments: list[str]) -> None:
+def run_child(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
     run_children(plan, [conversion_child(module, arguments, work)])
 
 
@@ -119,28 +113,27 @@ def run_children(plan: ExportPlan, children: Sequence[Child]) -> None:
     plan.worker.run(children, plan.settings.timeout_s)
 
 
-def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Path) -> list[Path | str]:
-    arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
-    arguments += [work / f"{fmt}.json"]
+def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:
+    arguments: list[Path | str] = [work.program, work.names, out, work.facts(fmt)]
     if plan.traits.half:
-        arguments += ["--instrumented", float_instrumented_file(work, fmt)]
+        arguments += ["--instrumented", work.float_instrumented(fmt)]
     elif not plan.traits.planned:
-        arguments += ["--instrumented", instrumented_file(work, fmt)]
+        arguments += ["--instrumented", work.instrumented(fmt)]
     if plan.settings.sparse == OFF or plan.traits.planned:
         arguments += ["--dense"]
     return arguments
 
 
-def _located(error: ExportError, plan: ExportPlan, work: Path) -> TinymlError:
+def _located(error: ExportError, plan: ExportPlan, work: Workspace) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed:
         return error
-    log = work / capture.LOGS / f"bisect_{failed[0]}.log"
+    log = work.log(f"bisect_{failed[0]}")
     return locate_conversion_failure(
         error,
         failed[0],
-        work,
+        work.folder,
         log=log,
         budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
