@@ -53,6 +53,7 @@ class ModelFile:
     instrumented_note  why there was no such model
     quant_params  input or output -> the integers that it is in this file; others are as the
               signature says
+    modules   tensor in this file -> the submodule that computes it, where it is known
     float_mac_share  of a file that computes in integers: the share of its multiply-accumulates
               that are in float all the same; ``None``: of floats, or not known
     """
@@ -71,6 +72,7 @@ class ModelFile:
     instrumented_note: str = ""
     quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
     float_mac_share: float | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mixed(self) -> str:

@@ -22,6 +22,7 @@ class Facts:
     instrumented_note  why there is no instrumented model of them
     quant_params  input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
+    modules    computed tensor -> the submodule that its operator is part of
     made       captured node -> the tensors that it had a part in; of float32 files
     """
 
@@ -34,6 +35,7 @@ class Facts:
     instrumented: tuple[str, ...] = ()
     instrumented_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
     quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
     made: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

@@ -85,6 +85,7 @@ def written_file(plan: ExportPlan, fmt: str, path: Path, work: Workspace) -> Mod
         instrumented=written.instrumented,
         instrumented_note=written.instrumented_note,
         quant_params=written.quant_params,
+        modules=written.modules,
     )
 
 
