@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
-from tinyml.device.measure import Job, Plan, measure
+from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
@@ -68,7 +68,7 @@ def main() -> None:
                 Job(path, format_of(path).runtime, inputs, type(module).__name__)
                 for path in export(module, Path(folder))
             ]
-        measured = measure(link, jobs, 5, plan=Plan(runs=100))
+        measured = measure(link, jobs, 5, plan=MeasurePlan(runs=100))
     for result in measured:
         print(f"{result.runtime:<12} {result.part:<12} {result.p50_ns / 1e6:8.3f} ms a window")
     for fast, slow in zip(measured[:2], measured[2:], strict=True):

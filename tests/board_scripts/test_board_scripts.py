@@ -29,13 +29,13 @@ def test_a_script_imports_numpy_and_runtimes_alone(path: Path) -> None:
     assert {name.name for name in top} <= STANDARD | {"numpy"}
 
 
-def _bundle(folder: Path, decision: object) -> Path:
-    (folder / "manifest.json").write_text(json.dumps({"decision": decision}))
+def _bundle(folder: Path, processor: object) -> Path:
+    (folder / "manifest.json").write_text(json.dumps({"processor": processor}))
     return folder
 
 
 @pytest.mark.parametrize(
-    ("decision", "kind", "files", "usage"),
+    ("processor", "kind", "files", "usage"),
     [
         (None, "arrays", ["a.npz", "b.npz"], "usage: run.py [INPUTS.npz]"),
         ({"kind": "image"}, "images", [], "usage: run.py FILE..."),
@@ -43,15 +43,15 @@ def _bundle(folder: Path, decision: object) -> Path:
     ],
 )
 def test_the_manifest_tells_what_the_command_line_takes(
-    decision: object,
+    processor: object,
     kind: str,
     files: list[str],
     usage: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "__file__", str(_bundle(tmp_path, decision) / "run.py"))
-    assert run.kind_of({"decision": decision}) == kind
+    monkeypatch.setattr(run, "__file__", str(_bundle(tmp_path, processor) / "run.py"))
+    assert run.kind_of({"processor": processor}) == kind
     with pytest.raises(SystemExit) as caught:
         run.main(files)
     assert caught.value.code == usage

@@ -129,7 +129,7 @@ def test_a_newer_or_broken_manifest_is_assert_refused(cli: Cli, bundle_copy: Pat
     path.write_text("{")
     assert_refused(cli("inspect", bundle_copy), 3, "is not JSON")
     path.unlink()
-    assert_refused(cli("predict", bundle_copy, "a.wav"), 3, "no bundle")
+    assert_refused(cli("predict", bundle_copy, "a.wav"), 3, "is not a bundle")
 
 
 def test_a_manifest_cannot_name_files_outside_its_folder(cli: Cli, bundle_copy: Path) -> None:

@@ -45,7 +45,7 @@ def test_json_has_the_same(files: tuple[Path, Path], cli: Cli) -> None:
     assert {"name": "Exp", "a": None, "b": 1} in pair["operators"]
     assert pair["layers"][0]["stored_a"] == "float32/float32"
     assert found["latency"][0]["verdict"] == "no verdict"
-    assert {"signature", "decision", "parity", "agreements", "notes"} <= set(found)
+    assert {"signature", "processor", "parity", "agreements", "notes"} <= set(found)
 
 
 @pytest.mark.parametrize(

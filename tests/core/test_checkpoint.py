@@ -73,10 +73,10 @@ def test_foreign_newer_and_missing_files_are_told_apart(
         checkpoint.load(tmp_path / "foreign")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         checkpoint.load(tmp_path)
-    small.save(tmp_path / "now")
-    monkeypatch.setattr(checkpoint, "SCHEMA", 0)
-    with pytest.raises(CheckpointError, match="schema 1"):
-        checkpoint.load(tmp_path / "now")
+    monkeypatch.setattr(checkpoint, "SCHEMA", 3)
+    small.save(tmp_path / "later")
+    with pytest.raises(CheckpointError, match="later has schema 3, this tinyml reads up to 2"):
+        checkpoint.load(tmp_path / "later")
 
 
 @pytest.mark.parametrize(

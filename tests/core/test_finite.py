@@ -186,14 +186,14 @@ def _with_manifest(folder: Path, change: Any) -> None:
 def test_thresholds_that_are_not_finite_are_refused_by_every_verb(
     small_bundle: Path, bundle_copy: Path, tmp_path: Path
 ) -> None:
-    _with_manifest(bundle_copy, lambda m: m["decision"].update(thresholds=[NAN, 0.5]))
+    _with_manifest(bundle_copy, lambda m: m["processor"].update(thresholds=[NAN, 0.5]))
     verbs: tuple[Any, ...] = (
         lambda: predict(bundle_copy, [tmp_path / "a.wav"], plot=None, runtime=None),
         lambda: evaluate(bundle_copy, part="all", data=None, runtime=None, report=silent),
         lambda: verify(bundle_copy, silent),
     )
     for verb in verbs:
-        with pytest.raises(BundleError, match=r"manifest.json: decision\.thresholds\[0\] is nan"):
+        with pytest.raises(BundleError, match=r"manifest.json: processor\.thresholds\[0\] is nan"):
             verb()
 
 
@@ -213,7 +213,7 @@ def test_a_reference_whose_inputs_are_not_finite_proves_nothing(bundle_copy: Pat
 
 @pytest.mark.parametrize(
     ("bad", "code", "words"),
-    [(np.inf, 5, "the output"), (NAN, 3, "decision.thresholds in manifest.json")],
+    [(np.inf, 5, "the output"), (NAN, 3, "processor.thresholds in manifest.json")],
 )
 def test_the_script_of_a_bundle_refuses_them_too(
     bundle_copy: Path, tmp_path: Path, bad: float, code: int, words: str
@@ -226,7 +226,7 @@ def test_the_script_of_a_bundle_refuses_them_too(
     soundfile.write(wav, 0.3 * np.sin(np.arange(30_000) / 5), 4000)
     script = bundle_copy / bundles.RUN
     if code == 3:
-        _with_manifest(bundle_copy, lambda m: m["decision"].update(thresholds=[bad, 0.5]))
+        _with_manifest(bundle_copy, lambda m: m["processor"].update(thresholds=[bad, 0.5]))
     else:
         text = script.read_text()
         assert "np.float32(32768)" in text

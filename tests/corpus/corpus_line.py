@@ -156,8 +156,8 @@ def _result(
         lowest_at=f"{lowest.stage} on {lowest.case}",
         rows=len(rows),
         blocks=len({row.stage for row in inside if row.verdict != "fused away"}),
-        twin=len(noted.twin),
-        fused=len({r.stage for r in inside if r.verdict == "fused away"} - set(noted.twin)),
+        twin=len(noted.instrumented),
+        fused=len({r.stage for r in inside if r.verdict == "fused away"} - set(noted.instrumented)),
         ops=sum(INSPECT[fmt](path).ops.values()),
         bytes=path.stat().st_size,
         seconds=seconds,
@@ -183,10 +183,15 @@ def compare(fmt: str, path: Path, noted: Facts, ready: Prepared) -> Iterable[Sta
 def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Iterable[StageParity]:
     """Stages that have no tensor in the file, out of its twin."""
     runtime, parts = RUNTIMES[fmt], ready.parts
-    for case, given in ready.inputs.items() if noted.twin else ():
-        got = runtime.read_tensors(folder / f"instrumented.{fmt}", noted.twin, given)
+    for case, given in ready.inputs.items() if noted.instrumented else ():
+        got = runtime.read_tensors(folder / f"instrumented.{fmt}", noted.instrumented, given)
         yield from parity.compare(
-            f"{runtime.name}+twin", case, ready.inside[case], got, noted.twin, parts=parts[STAGE]
+            f"{runtime.name}+instrumented",
+            case,
+            ready.inside[case],
+            got,
+            noted.instrumented,
+            parts=parts[STAGE],
         )
 
 

@@ -15,9 +15,9 @@ from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.target import find_target
 from tinyml.device.link import Answer, Link
 from tinyml.device.local import LocalLink, open_link
-from tinyml.device.measure import Job, Plan, measure
+from tinyml.device.measure import Job, MeasurePlan, measure
 
-QUICK = Plan(runs=3, warmups=1)
+QUICK = MeasurePlan(runs=3, warmups=1)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tinyml.core.errors import UsageError
 from tinyml.models.cost import count_macs, count_parameters
 from tinyml.models.efficientnet import EfficientNet
 from tinyml.models.efficientnet import plan as efficientnet_plan
-from tinyml.models.plans import Plan, count_plan_macs, count_plan_parameters
+from tinyml.models.plans import NetworkPlan, count_plan_macs, count_plan_parameters
 from tinyml.models.scaling import (
     BASE_MACS,
     BASE_SIDE,
@@ -50,7 +50,7 @@ def counted(network: Scaled, classes: int = 1000) -> tuple[int, int]:
         (efficientnet_plan(0.4, 0.5), 37),
     ],
 )
-def test_a_plan_counts_what_its_network_counts(plan: Plan, side: int) -> None:
+def test_a_plan_counts_what_its_network_counts(plan: NetworkPlan, side: int) -> None:
     with torch.device("meta"):
         module = EfficientNet(7, plan)
     signature = TINYNET.configured({"resolution": side}).signature(7)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tinyml.core.diagnosis import Confusion, LayerSensitivity, SensitivityAnalysis
+from tinyml.core.typed_json import Unbounded
 from tinyml.pages.sensitivity_plot import MOST_LAYERS, MOST_NAMES, classes_plot, sensitivity_plot
 
-INF = math.inf
+INF = Unbounded(math.inf)
 Layer = LayerSensitivity
 LAYERS = (
     Layer("stem", 40.0, -3.0, 1),

@@ -46,7 +46,7 @@ def test_a_manifest_survives_reading(small_bundle: Path) -> None:
 def test_every_key_of_the_manifest_is_documented(small_bundle: Path) -> None:
     documented = (ROOT / "docs" / "manifest.md").read_text()
     manifest = json.loads((small_bundle / "manifest.json").read_text())
-    for key in (*manifest, *manifest["models"][0], *manifest["facts"], *manifest["decision"]):
+    for key in (*manifest, *manifest["models"][0], *manifest["facts"], *manifest["processor"]):
         assert f"`{key}`" in documented, key
 
 

@@ -61,7 +61,7 @@ def integers(tmp_path: Path) -> Path:
 def test_a_bundle_does_not_differ_from_itself(floats: Path) -> None:
     found = compared(floats, floats)
     assert found.files[0].identical
-    for rows in (found.about, found.signature, found.decision, found.files[0].operators):
+    for rows in (found.about, found.signature, found.processor, found.files[0].operators):
         assert rows
         assert not differing(rows)
     said = text(found)
@@ -196,7 +196,7 @@ def test_what_surrounds_the_graph_is_compared_setting_by_setting(
         facts={"tinyml": "0.1.0", "recipe_id": "b"},
     )
     found = compared(floats, other)
-    assert differing(found.decision) == {"hop": ("2", "4"), "thresholds": ("none", "0.25")}
+    assert differing(found.processor) == {"hop": ("2", "4"), "thresholds": ("none", "0.25")}
     assert differing(found.signature) == {
         "input x": ("float32 1 x 4, 4000 Hz", "float32 1 x 4, 2000 Hz"),
     }
@@ -206,7 +206,7 @@ def test_what_surrounds_the_graph_is_compared_setting_by_setting(
 def test_a_bundle_without_a_decision_has_none(tmp_path: Path) -> None:
     a = write_bundle(tmp_path / "a", FLOATS, processor=None)
     b = write_bundle(tmp_path / "b", INTEGERS, processor=None)
-    assert "decision: none" in text(compared(a, b))
+    assert "processor: none" in text(compared(a, b))
 
 
 def test_a_file_alone_has_no_evidence_and_that_is_said(tmp_path: Path, floats: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_file_alone_has_no_evidence_and_that_is_said(tmp_path: Path, floats: P
     found = compared(floats, floats / "net.onnx")
     assert found.files[0].identical
     said = text(found)
-    assert "decision: a file alone has none" in said
+    assert "processor: a file alone has none" in said
     assert "parity: a file alone has none" not in said  # The bundle's is shown.
     assert "parity: a file alone has none" in text(compared(floats / "net.onnx", file))
 

@@ -146,11 +146,11 @@ def no_model_nor_file(manifest: Json) -> None:
 
 
 def reversed_labels(manifest: Json) -> None:
-    manifest["decision"]["labels"].reverse()
+    manifest["processor"]["labels"].reverse()
 
 
 def other_rate(manifest: Json) -> None:
-    manifest["decision"]["rate_hz"] = 8000
+    manifest["processor"]["rate_hz"] = 8000
 
 
 def both_rates(manifest: Json) -> None:
@@ -213,14 +213,14 @@ MANIFESTS: dict[str, tuple[Callable[[Json], object], str]] = {
     "no model": (no_model, r"funnelnet-fp32\.tflite is among the files, but not among the models"),
     "no models": (lambda m: m["models"].clear(), "models have the formats of none"),
     "reversed labels": (reversed_labels, r"labels\.txt holds 'Present, Unknown, Absent'"),
-    "fewer labels": (lambda m: m["decision"]["labels"].pop(), "2 labels for output"),
-    "window": (lambda m: m["decision"].update(window=12000), "the window is 12000, 'waveform' is"),
-    "rate": (other_rate, "the decision has 8000 Hz, 'waveform' 4000"),
+    "fewer labels": (lambda m: m["processor"]["labels"].pop(), "2 labels for output"),
+    "window": (lambda m: m["processor"].update(window=12000), "the window is 12000, 'waveform' is"),
+    "rate": (other_rate, "the processor has 8000 Hz, 'waveform' 4000"),
     "both rates": (both_rates, r"MODEL_CARD\.md has '- input `waveform`: .* at 4000 Hz'"),
-    "hop 1": (lambda m: m["decision"].update(hop=1), r"MODEL_CARD\.md has 'windows of 24000"),
-    "hop": (lambda m: m["decision"].update(hop=24001), "the hop 24001 skips samples"),
-    "thresholds": (lambda m: m["decision"].update(thresholds=[0.1, 0.1]), r"MODEL_CARD\.md has"),
-    "aggregation": (lambda m: m["decision"].update(aggregation="max"), r"MODEL_CARD\.md has"),
+    "hop 1": (lambda m: m["processor"].update(hop=1), r"MODEL_CARD\.md has 'windows of 24000"),
+    "hop": (lambda m: m["processor"].update(hop=24001), "the hop 24001 skips samples"),
+    "thresholds": (lambda m: m["processor"].update(thresholds=[0.1, 0.1]), r"MODEL_CARD\.md has"),
+    "aggregation": (lambda m: m["processor"].update(aggregation="max"), r"MODEL_CARD\.md has"),
     "precision": (lambda m: m["models"][0].update(precision="w8"), r"MODEL_CARD\.md has '\| fun"),
     "sqnr": (every_row(sqnr_db=200.0), r"MODEL_CARD\.md has '- .*: lowest SQNR"),
     "a size": (lambda m: m["files"]["labels.txt"].update(size=1), "bytes, files give 1"),
@@ -243,7 +243,7 @@ def test_a_manifest_that_contradicts_something_does_not_pass(bundle_copy: Path, 
 MALFORMED: dict[str, Callable[[Json], object]] = {
     r"stages\[0\]\.verdict: invalid": lambda m: rows(m)[0].update(verdict="good"),
     r"stages\[0\]\.max_error: expected": lambda m: rows(m)[0].update(max_error="0"),
-    r"hop: expected `int`": lambda m: m["decision"].update(hop=1.5),
+    r"hop: expected `int`": lambda m: m["processor"].update(hop=1.5),
     r"size: expected `int`": lambda m: m["files"]["labels.txt"].update(size="1"),
 }
 

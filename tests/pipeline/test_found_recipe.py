@@ -19,7 +19,7 @@ from tinyml.core.settings import complete, given
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.choose import settings_over
 from tinyml.pipeline.sources.user_model import Asked, FactorySource
-from tinyml.pipeline.steps.export_plan import Plan, checked
+from tinyml.pipeline.steps.export_plan import ExportPlan, checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
 
 FOUND = ExportSettings(
@@ -50,7 +50,7 @@ def job(tmp_path: Path, **asked: object) -> ExportJob:
     return export_job("net:build", "rpi", tmp_path / "out", **asked)
 
 
-def planned(job: ExportJob) -> Plan:
+def planned(job: ExportJob) -> ExportPlan:
     """Its plan."""
     return checked(job, source(), settings_over(job, ExportSettings()))
 

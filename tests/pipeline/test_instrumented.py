@@ -52,8 +52,8 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_a_stage_that_was_fused_away_is_compared_in_the_twin(made: Bundle) -> None:
     (tflite,) = made.models
     assert tflite.stages["net.0.0"] is None
-    assert tflite.twin == ("net.0.0",)
-    rows = [row for row in made.parity.stages if row.engine == "litert+twin"]
+    assert tflite.instrumented == ("net.0.0",)
+    rows = [row for row in made.parity.stages if row.engine == "litert+instrumented"]
     assert {(row.stage, row.verdict) for row in rows} == {("net.0.0", "pass")}
     assert len({row.case for row in rows}) >= 5
     assert {row.max_error is not None for row in rows} == {True}
@@ -64,7 +64,7 @@ def test_a_stage_that_was_fused_away_is_compared_in_the_twin(made: Bundle) -> No
 def test_the_twin_is_not_shipped_and_verify_does_without(made: Bundle) -> None:
     assert not [path.name for path in made.folder.iterdir() if "instrumented" in path.name]
     checked = verify(made.folder, lambda _: None)
-    assert not [row for row in checked.parity.stages if row.engine.endswith("+twin")]
+    assert not [row for row in checked.parity.stages if row.engine.endswith("+instrumented")]
     assert bundles.read(made.folder).models == made.models
 
 
@@ -88,8 +88,10 @@ def test_a_twin_that_cannot_be_written_leaves_its_reason_and_the_file(
         write, [*paths, "--instrumented", str(tmp_path / "instrumented.tflite")]
     )
     found = facts.load(tmp_path / "facts.json")
-    assert found.twin == ()
-    assert found.twin_note == "no instrumented model shows 0.0: the converter has had enough"
+    assert found.instrumented == ()
+    assert (
+        found.instrumented_note == "no instrumented model shows 0.0: the converter has had enough"
+    )
     assert (tmp_path / "a.tflite").stat().st_size > 0
 
 

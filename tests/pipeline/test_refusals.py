@@ -42,8 +42,8 @@ class Net(nn.Module):
 def convert(plan: Any) -> None:
     """The network to the plan's formats, in a scratch folder as export has it."""
     with export._scratch() as work, plan.worker:
-        capture(Net().eval(), SIGNATURE).save(work)
-        write_files.write_files(plan, work, work, lambda _: None)
+        work.save_program(capture(Net().eval(), SIGNATURE))
+        write_files.write_files(plan, work, work.folder, lambda _: None)
 
 
 # torch 2.13 warns about its own use of LeafSpec

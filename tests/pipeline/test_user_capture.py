@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,16 +15,17 @@ from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.sources import user_capture
 from tinyml.pipeline.sources.user_capture import capture_module
+from tinyml.pipeline.sources.workspace import CaptureRecord, Workspace
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
 X = np.random.default_rng(0).uniform(0.5, 1.5, (1, 3, 8)).astype(np.float32)
 
 
-def captured(module: nn.Module, folder: Path, **sample: Array) -> dict[str, Any]:
-    np.savez(folder / "sample.npz", **(sample or {"x": X}))  # type: ignore[arg-type]
-    capture_module(module, {}, "nchw", folder)
-    found: dict[str, Any] = json.loads((folder / "captured.json").read_text())
-    return found
+def captured(module: nn.Module, folder: Path, **sample: Array) -> CaptureRecord:
+    work = Workspace(folder)
+    work.save_sample(sample or {"x": X})
+    capture_module(module, {}, "nchw", work)
+    return work.load_capture_record()
 
 
 class Logarithm(nn.Module):
@@ -38,10 +37,10 @@ def test_cases_out_of_the_modules_range_are_left_out_and_told(tmp_path: Path) ->
     facts = captured(Logarithm(), tmp_path)
     expected = reference.load(tmp_path / "reference.safetensors")
     assert set(expected.inputs) == {"sample", "shuffled"}
-    assert facts["not_judged"]["silence"] == "PyTorch's own output is not finite"
+    assert facts.not_judged["silence"] == "PyTorch's own output is not finite"
     assert expected.outputs["sample"]["output"].shape == ()
     np.testing.assert_array_equal(np.sort(expected.inputs["shuffled"]["x"], None), np.sort(X, None))
-    assert {row["verdict"] for row in facts["parity"]} == {"pass"}
+    assert {row.verdict for row in facts.parity} == {"pass"}
 
 
 def test_a_sample_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
@@ -87,7 +86,7 @@ class Words(nn.Module):
 def test_an_index_takes_the_whole_range_of_the_sample_and_no_more(tmp_path: Path) -> None:
     facts = captured(Words(), tmp_path, ids=np.array([[2, 8, 5] * 20]))
     inputs = reference.load(tmp_path / "reference.safetensors").inputs
-    assert not facts["not_judged"]
+    assert not facts.not_judged
     assert set(inputs["random"]["ids"].ravel()) == set(range(2, 9))
     assert {int(x) for given in inputs.values() for x in given["ids"].ravel()} == set(range(2, 9))
 
@@ -101,7 +100,7 @@ class Lookup(nn.Module):
 
 def test_a_case_that_the_module_refuses_is_left_out(tmp_path: Path) -> None:
     facts = captured(Lookup(), tmp_path)
-    assert facts["not_judged"] == {"silence": "PyTorch refuses it: RuntimeError"}
+    assert facts.not_judged == {"silence": "PyTorch refuses it: RuntimeError"}
 
 
 class Normalised(nn.Module):
@@ -121,7 +120,7 @@ def test_a_stage_of_rounding_noise_is_not_judged_on_that_case_alone(tmp_path: Pa
     module = Normalised()
     module.conv.bias.data = torch.tensor([0.1, 0.3, 0.7, 3.3])
     facts = captured(module, tmp_path, x=X[:, :, :7])
-    assert facts["not_judged"].get("silence, norm") == "rounding noise in PyTorch"
+    assert facts.not_judged.get("silence, norm") == "rounding noise in PyTorch"
     expected = reference.load(tmp_path / "reference.safetensors")
     assert "norm" in expected.stages["sample"]
     assert set(expected.stages["silence"]) == {"conv"}
@@ -136,7 +135,7 @@ def test_what_is_too_large_for_the_reference_is_left_out_and_told(
     expected = reference.load(tmp_path / "reference.safetensors")
     assert set(expected.stages["sample"]) == {"0", "0.0", "1"}  # 96 + 24 bytes, then 96
     assert set(expected.stages["shuffled"]) == {"1"}
-    assert facts["not_judged"]["sample, 1 stages"] == "too large for the reference"
+    assert facts.not_judged["sample, 1 stages"] == "too large for the reference"
     assert set(expected.outputs) == set(expected.inputs)
     assert len(expected.inputs) == 7
 

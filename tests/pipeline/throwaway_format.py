@@ -40,6 +40,7 @@ class Npz:
     refusal: str = "npz cannot hold {}"
     writer: str = "throwaway_format"
     quantizer: str = ""
+    computes_float16: bool = False
     stores_sparse: bool = False
     has_script: bool = False
 

@@ -44,7 +44,7 @@ class Model:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         entry = next(model for model in manifest["models"] if model["format"] == "tflite")
         self.file: str = entry["path"]
-        self.quantized: dict[str, Any] = entry.get("ends") or {}
+        self.quantized: dict[str, Any] = entry.get("quant_params") or {}
         self.labels: list[str] = []
         check_file(folder, self.file, manifest)
         if "labels.txt" in manifest["files"]:
@@ -78,17 +78,17 @@ def check_file(folder: Path, name: str, manifest: dict[str, Any]) -> None:
 
 def of_recording(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
     """The label of a recording: of its windows' mean or largest probabilities."""
-    decision, labels = manifest["decision"], manifest["decision"]["labels"]
-    thresholds, size = decision["thresholds"], decision["window"]
-    check_finite("decision.thresholds in manifest.json", thresholds, INPUT)
-    samples = read_wav(files[0], decision["rate_hz"])
+    processor, labels = manifest["processor"], manifest["processor"]["labels"]
+    thresholds, size = processor["thresholds"], processor["window"]
+    check_finite("processor.thresholds in manifest.json", thresholds, INPUT)
+    samples = read_wav(files[0], processor["rate_hz"])
     if len(samples) < size:
         sys.exit(f"the recording is shorter than one window of {size} samples")
     last = len(samples) - size
-    starts = sorted({*range(0, last + 1, decision["hop"]), last})
+    starts = sorted({*range(0, last + 1, processor["hop"]), last})
     name, out = (manifest["signature"][kind][0]["name"] for kind in ("inputs", "outputs"))
     windows = [model({name: samples[None, s : s + size]})[out][0] for s in starts]
-    largest = decision["aggregation"] == "max"
+    largest = processor["aggregation"] == "max"
     p = np.max(windows, 0) if largest else np.mean(windows, 0, dtype=float)
     check_finite(f"the output {out!r} of {model.file}", p, OUTPUT)
     reached = [i for i, threshold in enumerate(thresholds) if p[i] >= threshold]
@@ -108,10 +108,10 @@ def read_wav(file: str, rate_hz: int) -> Any:
 
 def of_images(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
     """The most probable label of each image, a line for each."""
-    decision, side = manifest["decision"], manifest["decision"]["side"]
-    std = np.asarray(decision["std"])
-    scale, offset = 1 / (255 * std), -np.asarray(decision["mean"]) / std
-    check_finite("mean or std of decision in manifest.json", [scale, offset], INPUT)
+    processor, side = manifest["processor"], manifest["processor"]["side"]
+    std = np.asarray(processor["std"])
+    scale, offset = 1 / (255 * std), -np.asarray(processor["mean"]) / std
+    check_finite("mean or std of processor in manifest.json", [scale, offset], INPUT)
     name, out = (manifest["signature"][kind][0]["name"] for kind in ("inputs", "outputs"))
     for file in files:
         image = read_pixels(file, side, len(std))
@@ -121,7 +121,7 @@ def of_images(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
         x = image * scale.astype(np.float32) + offset.astype(np.float32)
         p = model({name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[out][0]
         check_finite(f"{file}: the output {out!r} of {model.file}", p, OUTPUT)
-        labels = decision["labels"]
+        labels = processor["labels"]
         found = {"label": labels[int(np.argmax(p))], "probabilities": by_label(labels, p)}
         print(json.dumps({"file": file, **found}))
 
@@ -181,10 +181,10 @@ KINDS = {
 
 
 def kind_of(manifest: dict[str, Any]) -> str:
-    decision = manifest["decision"]
-    if decision is None:
+    processor = manifest["processor"]
+    if processor is None:
         return "arrays"
-    return "images" if decision.get("kind") == "image" else "recordings"
+    return "images" if processor.get("kind") == "image" else "recordings"
 
 
 def main(files: list[str]) -> None:

@@ -68,8 +68,8 @@ def _show(bundle: Bundle, out: Path) -> None:
     from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
     put_table(*parity_rows(bundle.parity))
-    if "harm" in bundle.facts:
-        put_table(*sensitivity_rows(bundle.facts["harm"]))
+    if "sensitivity" in bundle.facts:
+        put_table(*sensitivity_rows(bundle.facts["sensitivity"]))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:
@@ -79,7 +79,7 @@ def _show(bundle: Bundle, out: Path) -> None:
     if bundle.parity.metrics and (better := bundle.parity.metrics[0].direction):
         put(f"{bundle.parity.metrics[0].name}: {better} is better")
     for model in bundle.models:
-        for line in filter(None, (model.mixed, model.note, model.twin_note)):
+        for line in filter(None, (model.mixed, model.note, model.instrumented_note)):
             say(f"{model.path}: {line}")
     for what, why in bundle.facts.get("not_judged", {}).items():
         say(f"not judged: {what}: {why}")

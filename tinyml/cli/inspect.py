@@ -79,12 +79,17 @@ def _show_sparse(
     require: bool,
     as_json: bool,
 ) -> None:
-    from tinyml.pipeline.inspect_sparse import inspect_sparse, require_sparse, sparse_text
+    from tinyml.pipeline.inspect_sparse import (
+        inspect_sparse,
+        modules_for,
+        require_sparse,
+        sparse_text,
+    )
 
     found = inspect_sparse(what, target, runtime, version)
     if as_json:
         put_json({"sparse": to_json(found)})
     else:
-        put(sparse_text(found))
+        put(sparse_text(found, modules_for(what, runtime)))
     if require:
         require_sparse(found)

@@ -24,16 +24,14 @@ from tinyml.core.processor import Processor
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
-from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.upgrade import SCHEMA, upgraded
 
-SCHEMA = 1
 MANIFEST = "manifest.json"
 REFERENCE = "reference.safetensors"
 LABELS = "labels.txt"
 CARD = "MODEL_CARD.md"
 RUN = "run.py"
-# Names in the file that are not those of `Manifest`.
-RENAMED = {"processor": "decision"}
 
 Verdict = Literal["pass", "fail", "fused away", "not judged"]
 # The verdicts of rows in which two values were compared.
@@ -51,10 +49,11 @@ class ModelFile:
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
     plan      what the precision decided: a plan of `tinyml.export.quantization`, JSON; fp32: empty
     note      what measurement says of such files, one line
-    twin      stages that another file showed, made for it: they have no tensor in this one
-    twin_note why there was no such file
-    ends      input or output -> the integers that it is in this file; others are as the
+    instrumented  stages without a tensor in this file, read in an instrumented model made for it
+    instrumented_note  why there was no such model
+    quant_params  input or output -> the integers that it is in this file; others are as the
               signature says
+    modules   tensor in this file -> the submodule that computes it, where it is known
     float_mac_share  of a file that computes in integers: the share of its multiply-accumulates
               that are in float all the same; ``None``: of floats, or not known
     """
@@ -69,10 +68,11 @@ class ModelFile:
     minimum_runtime: str
     plan: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
-    twin: tuple[str, ...] = ()
-    twin_note: str = ""
-    ends: Mapping[str, QuantParams] = field(default_factory=dict)
+    instrumented: tuple[str, ...] = ()
+    instrumented_note: str = ""
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
     float_mac_share: float | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mixed(self) -> str:
@@ -93,7 +93,7 @@ def in_order(value: Array, order: Sequence[int]) -> Array:
 class StageParity:
     """One stage of one engine on one case against PyTorch in eval mode.
 
-    engine     ``captured``, ``onnxruntime``, ``litert``, ``litert+xnnpack``, ``litert+twin`` ...
+    engine     ``captured``, ``onnxruntime``, ``litert+xnnpack``, ``litert+instrumented`` ...
     max_error  largest absolute error; ``bound`` is what the policy allows
     sqnr_db    signal to noise in dB; ``None`` where that is no number: the value is exact
                (``max_error`` is 0), the reference silent, or one of both not finite
@@ -112,7 +112,7 @@ class StageParity:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A person or image whose label differs between PyTorch and an engine."""
+    """A subject or image whose label differs between PyTorch and an engine."""
 
     name: str
     want: str
@@ -125,7 +125,7 @@ class Agreement:
     """Labels of what was held out, PyTorch against one engine.
 
     ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``;
-    ``difference``: of ``metric``, ``UAR`` of persons or ``accuracy`` of images.
+    ``difference``: of ``metric``, ``UAR`` of subjects or ``accuracy`` of images.
     """
 
     engine: str
@@ -139,7 +139,7 @@ class Agreement:
 
     @property
     def text(self) -> str:
-        """For a person: how many keep their label, and what becomes of the metric."""
+        """In words: how many keep their label, and what becomes of the metric."""
         said = f"{self.agreeing} of {self.count} {self.unit} agree"
         if self.difference is None:
             return said
@@ -253,8 +253,7 @@ class Bundle(Manifest):
         """The manifest as JSON values."""
         held = {own.name: getattr(self, own.name) for own in fields(Manifest)}
         held["files"] = dict(sorted(self.files.items()))
-        told = {"schema": SCHEMA, **to_json(held)}
-        return {RENAMED.get(name, name): value for name, value in told.items()}
+        return {"schema": SCHEMA, **to_json(held)}
 
     def check_files(self) -> None:
         """Re-hash every file; `ValidationError` names what was changed, lost or added."""
@@ -294,8 +293,7 @@ def read(folder: Path, digest: str = "") -> Bundle:
             hint="this is not the bundle whose digest you noted: copy or export it again",
         )
     data = parse_json(content, what=f"{path}", error=BundleError)
-    check_schema(data, SCHEMA, what=f"{path}", error=BundleError)
-    data = {**data, **{new: data[old] for new, old in RENAMED.items() if old in data}}
+    data = upgraded(data, what=f"{path}", error=BundleError)
     manifest = from_json(Manifest, data, what=f"{path}", error=BundleError)
     _check_inside(folder, manifest)
     held = {own.name: getattr(manifest, own.name) for own in fields(Manifest)}

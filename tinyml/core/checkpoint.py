@@ -20,13 +20,11 @@ from tinyml.core.finite import check_finite
 from tinyml.core.processor import Processor
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array, Signature
-from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.upgrade import SCHEMA, upgraded
 
-SCHEMA = 1
 FILE = "checkpoint.safetensors"
 KEY = "tinyml"
-# Names in the file that are not those of `Header`.
-RENAMED = {"processor": "decision"}
 DIVERGED = "the training that made it diverged: train again with a smaller learning_rate"
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -35,8 +33,8 @@ PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x0
 class Header:
     """What the file's header holds, next to its schema number.
 
-    ``facts`` are what training found: metrics, hashes of data and split, the persons
-    held out, threads and instruction set.
+    ``facts`` are what training found: metrics, hashes of data and split, the subjects of
+    the validation set, threads and instruction set.
     """
 
     model: str
@@ -67,10 +65,7 @@ class Checkpoint(Header):
         from safetensors.numpy import save
 
         held = {own.name: getattr(self, own.name) for own in fields(Header)}
-        header = {
-            RENAMED.get(name, name): value
-            for name, value in {"schema": SCHEMA, **to_json(held)}.items()
-        }
+        header = {"schema": SCHEMA, **to_json(held)}
         weights = {n: np.asarray(self.weights[n], order="C") for n in sorted(self.weights)}
         write_bytes(path, save(weights, {KEY: canonical_json(header)}))
 
@@ -96,8 +91,7 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
     what, broken = f"{file}", "copy or train it again"
     data = parse_json(header[KEY], what=what, error=CheckpointError, hint=broken)
-    check_schema(data, SCHEMA, what=what, error=CheckpointError)
-    data = {**data, **{new: data[old] for new, old in RENAMED.items() if old in data}}
+    data = upgraded(data, what=what, error=CheckpointError)
     made = from_json(Header, data, what=what, error=CheckpointError, hint=broken)
     check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
     held = {own.name: getattr(made, own.name) for own in fields(Header)}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from tinyml.core.typed_json import Unbounded
 
 EXACT = "exact"
 
@@ -13,16 +13,6 @@ EXACT = "exact"
 def decibels(value: float) -> str:
     """``value`` in dB for a person; an infinite one is ``exact``."""
     return EXACT if value == math.inf else f"{value:.1f} dB"
-
-
-def _to_json(value: float) -> float | str:
-    """JSON has no infinities: they are the strings ``inf`` and ``-inf``."""
-    return value if math.isfinite(value) else str(value)
-
-
-def _from_json(value: float | str | None) -> float:
-    """Inverse of `_to_json`; older files hold ``null`` for exact."""
-    return math.inf if value is None else float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +36,9 @@ class LayerSensitivity:
     """
 
     layer: str
-    alone_db: float
-    without_db: float
+    alone_db: Unbounded
+    without_db: Unbounded
     operators: int
-
-    def to_json(self) -> dict[str, Any]:
-        noise = {"alone_db": _to_json(self.alone_db), "without_db": _to_json(self.without_db)}
-        return {**asdict(self), **noise}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LayerSensitivity:
-        noise = {name: _from_json(data[name]) for name in ("alone_db", "without_db")}
-        return cls(**{**data, **noise})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +46,7 @@ class SensitivityAnalysis:
     """Sensitivity by layer in the file's order, and SQNR in dB with all layers quantized."""
 
     layers: tuple[LayerSensitivity, ...]
-    whole_db: float
-
-    def to_json(self) -> dict[str, Any]:
-        layers = [layer.to_json() for layer in self.layers]
-        return {"harms": layers, "whole_db": _to_json(self.whole_db)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SensitivityAnalysis:
-        layers = tuple(LayerSensitivity.from_json(row) for row in data["harms"])
-        return cls(layers, _from_json(data["whole_db"]))
+    whole_db: Unbounded
 
 
 def ranked(*found: SensitivityAnalysis) -> list[LayerSensitivity]:
@@ -128,6 +100,3 @@ class Confusion:
         for pair in self.pairs:
             found[pair[side]] += pair[2]
         return found
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)

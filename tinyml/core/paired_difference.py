@@ -1,4 +1,4 @@
-"""A metric before and after, over the same persons or images: the difference, with an interval."""
+"""A metric before and after, over the same subjects or images: the difference, with an interval."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def paired_difference(
 ) -> Difference:
     """``metric`` of the labels ``wants`` and ``gots`` [n], and its difference's interval.
 
-    Paired: a drawn person or image brings both labels (Efron & Tibshirani 1993, chapter 13); of
+    Paired: a drawn subject or image brings both labels (Efron & Tibshirani 1993, chapter 13); of
     [n, models], where several models were asked about each, those of all of them.
     The same labels have the same interval: draws are seeded.
     """

@@ -51,8 +51,8 @@ class TrainRecipe:
     ema              decay of the averaged weights that are kept; 0 keeps the last ones
     distill_weight   share of the loss that is the teacher's answers (``tinyml prune``)
 
-    For recordings: ``validation_fraction`` of each label's persons are held out, and
-    ``threshold_folds`` inner folds, by person, of the others choose the decision's
+    For recordings: ``validation_fraction`` of each label's subjects validate, and
+    ``threshold_folds`` inner folds, by subject, of the others choose the decision's
     thresholds; 0 takes the most probable label. For images: ``flip`` and ``shift``
     (pixels) augment.
     """

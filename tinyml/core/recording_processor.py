@@ -26,7 +26,7 @@ class RecordingProcessor(Processor):
     rate_hz        the graph's sample rate; 0 when ``whole``
     whole          the whole recording is squeezed to ``window`` points instead of cut
     min_rate_hz    recordings below this rate lack the band that the model looks at
-    aggregation    how windows make a recording, and recordings a person
+    aggregation    how windows make a recording, and recordings a subject
     thresholds     one per label but the last: the first label, worst first, whose
                    probability reaches its threshold is the answer, else the last;
                    empty means the most probable label
@@ -97,7 +97,7 @@ class RecordingProcessor(Processor):
         return samples
 
     def aggregate(self, probabilities: Floats) -> Floats:
-        """[n, classes] of windows (or of a person's recordings) -> [classes]."""
+        """[n, classes] of windows (or of a subject's recordings) -> [classes]."""
         pool = np.mean if self.aggregation == "mean" else np.max
         return np.asarray(pool(probabilities.astype(np.float64), axis=0), np.float32)
 

@@ -37,6 +37,9 @@ class Unbounded(float):
 
     __slots__ = ()
 
+    def __neg__(self) -> Unbounded:
+        return Unbounded(-float(self))
+
 
 class Variants:
     """Base of a type that several dataclasses implement; JSON shows which of them it holds."""
@@ -57,6 +60,8 @@ def to_json(value: Any) -> Any:
     """
     if isinstance(value, Unbounded):
         return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"JSON has no word for {value}")
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, Mapping):
@@ -117,19 +122,6 @@ def read_json(
     """The JSON file ``path`` as a ``kind``; ``error`` names the file and the place in it."""
     data = parse_json(path.read_bytes(), what=f"{path}", error=error, hint=hint)
     return from_json(kind, data, what=f"{path}", error=error, hint=hint)
-
-
-def check_schema(
-    data: Any, newest: int, *, what: str, error: type[TinymlError] = InputError
-) -> None:
-    """Raise ``error`` unless ``data`` has a schema number that is at most ``newest``."""
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if type(schema) is not int or schema < 1:
-        raise error(f"{what} has no schema number: tinyml did not write it")
-    if schema > newest:
-        raise error(
-            f"{what} has schema {schema}, this tinyml reads up to {newest}", hint="upgrade tinyml"
-        )
 
 
 def check_values(

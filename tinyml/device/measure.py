@@ -65,7 +65,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MeasurePlan:
     """How each process runs its job; equal for all jobs of a measurement."""
 
     runs: int = 100
@@ -80,7 +80,7 @@ def measure(
     jobs: Sequence[Job],
     repeats: int = 5,
     *,
-    plan: Plan | None = None,
+    plan: MeasurePlan | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Measurement]:
@@ -89,7 +89,7 @@ def measure(
     ``progress(title, done, total)`` is called before each process. Raises `DeviceError`
     when a process fails, `ValidationError` when a file changed on its way.
     """
-    plan = plan or Plan()
+    plan = plan or MeasurePlan()
     commands = _push(link, jobs, plan)
     order = random.Random(seed)
     answers: list[list[Run]] = [[] for _ in jobs]
@@ -102,13 +102,13 @@ def measure(
     return [_measurement(job, found, link) for job, found in zip(jobs, answers, strict=True)]
 
 
-def _push(link: Link, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
+def _push(link: Link, jobs: Sequence[Job], plan: MeasurePlan) -> list[list[str]]:
     """Put the runner and every job's files there; the command of each job."""
     script = link.push(Path(runner.__file__), "runner.py")
     return [_command(link, job, index, script, plan) for index, job in enumerate(jobs)]
 
 
-def _command(link: Link, job: Job, index: int, script: str, plan: Plan) -> list[str]:
+def _command(link: Link, job: Job, index: int, script: str, plan: MeasurePlan) -> list[str]:
     model = link.push(job.path, f"{index}-{job.path.name}")
     with scratch("inputs") as folder:
         path = folder / "inputs.npz"

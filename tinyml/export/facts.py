@@ -18,10 +18,11 @@ SHOWN_SUFFIX = "_shown"
 class Facts:
     """The writer's part of a `ModelFile`; fields as there.
 
-    twin       stages that an instrumented model has as outputs: those without a tensor in the file
-    twin_note  why there is no instrumented model of them
-    ends       input or output -> the integers that it is
+    instrumented  stages without a tensor in the file: outputs of an instrumented model
+    instrumented_note  why there is no instrumented model of them
+    quant_params  input or output -> the integers that it is
     owners     computed tensor -> the innermost stage that its operator is part of
+    modules    computed tensor -> the submodule that its operator is part of
     made       captured node -> the tensors that it had a part in; of float32 files
     """
 
@@ -31,10 +32,11 @@ class Facts:
     stages: Mapping[str, str | None]
     layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
-    twin: tuple[str, ...] = ()
-    twin_note: str = ""
+    instrumented: tuple[str, ...] = ()
+    instrumented_note: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
-    ends: Mapping[str, QuantParams] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
     made: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
@@ -45,3 +47,8 @@ class Facts:
 def load(path: Path) -> Facts:
     """Read what `Facts.save` wrote."""
     return read_json(Facts, path)
+
+
+def facts_of(path: Path) -> Path:
+    """Where the facts of the instrumented model at ``path`` lie."""
+    return path.with_name(f"{path.name}.json")

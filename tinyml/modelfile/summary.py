@@ -30,6 +30,7 @@ class LayerSummary:
     activation  dtype of what flows in, as stored: the integer where it is quantized
     parameters  elements of its constants; one that layers share counts in each
     macs        multiply-accumulates of one call; ``None`` when a shape is not known
+    module      the user's submodule that it computes; empty where that is not known
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerSummary:
     activation: str
     parameters: int
     macs: int | None
+    module: str = ""
 
     @property
     def in_float(self) -> bool:

@@ -1,7 +1,7 @@
 """EfficientNet: compound scaling of one base network, arXiv 1905.11946.
 
 B0 is the base; B1 has 1.1 times its depth at 240 pixels. Channels are rounded to eights,
-repeats upwards. The network is built from a `Plan`, whichever rule made it. Symmetric
+repeats upwards. The network is built from a `NetworkPlan`, whichever rule made it. Symmetric
 padding, batch normalization with epsilon 1e-5: what timm's classes without the prefix
 ``tf_`` compute, whose state dicts load (`tinyml.models.timm_names`).
 """
@@ -23,7 +23,7 @@ from tinyml.models.plans import (
     STEM_CHANNELS,
     TOP_CHANNELS,
     Group,
-    Plan,
+    NetworkPlan,
     in_eights,
     scaled_groups,
     squeezed_channels,
@@ -48,16 +48,16 @@ class Architecture:
     recalibration: str = recalibration_option()
 
 
-def plan(width: float, depth: float) -> Plan:
+def plan(width: float, depth: float) -> NetworkPlan:
     """EfficientNet's rule: every layer is scaled, repeats are rounded upwards."""
     groups = scaled_groups(width, lambda repeats: math.ceil(repeats * depth))
-    return Plan(in_eights(STEM_CHANNELS * width), groups, in_eights(TOP_CHANNELS * width))
+    return NetworkPlan(in_eights(STEM_CHANNELS * width), groups, in_eights(TOP_CHANNELS * width))
 
 
 class EfficientNet(ImageClassifier):
     """Images [B, 3, side, side] -> logits [B, classes]."""
 
-    def __init__(self, classes: int, plan: Plan, recalibration: str = NONE) -> None:
+    def __init__(self, classes: int, plan: NetworkPlan, recalibration: str = NONE) -> None:
         super().__init__()
         channels = plan.stem
         self.stem = ConvNorm(3, channels, 3, 2, activation=nn.SiLU)
@@ -93,7 +93,7 @@ def scaled_entry(
     name: str,
     summary: str,
     default: Architecture,
-    rule: Callable[[float, float], Plan],
+    rule: Callable[[float, float], NetworkPlan],
     sparsity: tuple[LayerSparsity, ...] = (),
     paper: str = PAPER,
 ) -> ModelEntry:

@@ -1,6 +1,6 @@
 """EfficientNet's base network as numbers, scaled and counted without building it (no torch).
 
-A `Plan` is what a scaling rule makes of the base: `tinyml.models.efficientnet` builds the
+A `NetworkPlan` is what a scaling rule makes of the base: `tinyml.models.efficientnet` builds the
 network from it. Multiply-accumulates are those of convolutions and linear layers, as
 `tinyml.models.cost` counts them in the built network; a test holds the two equal.
 """
@@ -28,7 +28,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class NetworkPlan:
     """Channels after the stem and the top, and the groups between."""
 
     stem: int
@@ -37,7 +37,7 @@ class Plan:
 
 
 # arXiv 1905.11946, table 1.
-BASE = Plan(
+BASE = NetworkPlan(
     STEM_CHANNELS,
     (
         Group(16, 1, 3, 1, 1),
@@ -103,7 +103,7 @@ class _Block:
         return expand + depthwise + squeeze + self.inner * self.outputs + 2 * self.outputs
 
 
-def count_plan_macs(plan: Plan, side: int, classes: int) -> int:
+def count_plan_macs(plan: NetworkPlan, side: int, classes: int) -> int:
     """Multiply-accumulates of one image of ``side`` pixels."""
     half = _halved(side)
     blocks = list(_blocks(plan, half))
@@ -113,7 +113,7 @@ def count_plan_macs(plan: Plan, side: int, classes: int) -> int:
     return stem + sum(block.macs for block in blocks) + top + plan.top * classes
 
 
-def count_plan_parameters(plan: Plan, classes: int) -> int:
+def count_plan_parameters(plan: NetworkPlan, classes: int) -> int:
     """Trained values."""
     blocks = list(_blocks(plan, 1))
     stem = 3 * plan.stem * STEM_KERNEL**2 + 2 * plan.stem
@@ -122,7 +122,7 @@ def count_plan_parameters(plan: Plan, classes: int) -> int:
     return stem + sum(block.parameters for block in blocks) + top + head
 
 
-def _blocks(plan: Plan, side: int) -> Iterator[_Block]:
+def _blocks(plan: NetworkPlan, side: int) -> Iterator[_Block]:
     channels = plan.stem
     for group in plan.groups:
         for position in range(group.repeats):

@@ -19,7 +19,7 @@ from tinyml.core.errors import UsageError
 from tinyml.models.plans import (
     STEM_CHANNELS,
     TOP_CHANNELS,
-    Plan,
+    NetworkPlan,
     count_plan_macs,
     count_plan_parameters,
     in_eights,
@@ -108,10 +108,10 @@ class Scaling:
     neighbours: tuple[Scaled, ...]
 
 
-def tinynet_plan(width: float, depth: float) -> Plan:
+def tinynet_plan(width: float, depth: float) -> NetworkPlan:
     """TinyNet's rule: repeats to the nearest, the stem as it is, the top never below 1280."""
     groups = scaled_groups(width, lambda repeats: max(1, round(repeats * depth)))
-    return Plan(STEM_CHANNELS, groups, max(TOP_CHANNELS, in_eights(TOP_CHANNELS * width)))
+    return NetworkPlan(STEM_CHANNELS, groups, max(TOP_CHANNELS, in_eights(TOP_CHANNELS * width)))
 
 
 PUBLISHED = PublishedCurves()
@@ -186,9 +186,9 @@ def _networks(side: int, depth: float, classes: int) -> Iterator[Scaled]:
 
 
 @lru_cache(maxsize=4)
-def _plans(depth: float, classes: int) -> tuple[tuple[float, Plan, int], ...]:
+def _plans(depth: float, classes: int) -> tuple[tuple[float, NetworkPlan, int], ...]:
     """(width, plan, parameters) of each plan: the width of it with the fewest digits."""
-    widths: dict[Plan, float] = {}
+    widths: dict[NetworkPlan, float] = {}
     for width in sorted(WIDTHS, key=lambda width: len(f"{width:g}")):
         widths.setdefault(tinynet_plan(width, depth), width)
     return tuple(

@@ -10,6 +10,7 @@ from tinyml.core.bundle import Bundle
 from tinyml.core.image_processor import RESAMPLER, ImageProcessor
 from tinyml.core.processor import Processor
 from tinyml.core.recording_processor import recording_processor
+from tinyml.core.upgrade import upgraded_text
 
 INTENDED_USE = {
     "heart": (
@@ -25,7 +26,7 @@ REPEATED = (
     r"^- ((?:in|out)put) `(.+)`: (\w+) \[(.*)\](?: at (\d+) Hz)?$",
     r"^- labels: (.+)$",
     r"windows of (\d+) samples every (\d+), (\w+) over windows, thresholds (\[.*\]|none)$",
-    r"^- decision: (\d+) x \d+ pixels, \(pixel - \[(.+?)\]\) / \[(.+?)\]",
+    r"^- (?:decision|processor): (\d+) x \d+ pixels, \(pixel - \[(.+?)\]\) / \[(.+?)\]",
     r"^\| (\S+) \| (onnx|tflite) \| ([\w-]+)",
     r"^- (\S+): lowest SQNR of a stage (\S+) dB$",
     r"^- (\S+): (\d+) of (\d+) validation ",
@@ -35,7 +36,7 @@ REPEATED = (
 
 def differing_lines(card: str, bundle: Bundle) -> Iterator[str]:
     """Lines of ``card`` with values that the manifest of ``bundle`` does not have."""
-    expected = model_card(bundle)
+    expected, card = model_card(bundle), upgraded_text(card)
     for pattern in REPEATED:
         wanted = {found.groups() for found in re.finditer(pattern, expected, re.M)}
         for found in re.finditer(pattern, card, re.M):
@@ -77,7 +78,7 @@ def _signature(bundle: Bundle) -> str:
     processor = bundle.processor
     if processor:
         lines.append(f"- labels: {', '.join(processor.labels)}")
-        lines.append(f"- decision: {_surroundings(processor)}")
+        lines.append(f"- processor: {_surroundings(processor)}")
     return "\n".join(lines) + "\n"
 
 
@@ -108,11 +109,11 @@ def _data(bundle: Bundle, caveat: str) -> str:
     name = str(training.get("data_set", "unknown"))
     lines = [f"- data set: {name}" + (f", {caveat}" if caveat else "")]
     found: Mapping[str, Any] = training.get("validation") or {}
-    lines += _of_images(found) if "images" in found else _of_persons(found)
+    lines += _of_images(found) if "images" in found else _of_subjects(found)
     return "\n".join(lines) + "\n"
 
 
-def _of_persons(found: Mapping[str, Any]) -> list[str]:
+def _of_subjects(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"- {name} on the validation subjects: {value:.3f}"
         for name, value in found.items()

@@ -16,8 +16,9 @@ from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
 from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
-from tinyml.core.typed_json import read_json, to_json
-from tinyml.device.measure import Job, Plan, measure
+from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.upgrade import SCHEMA, upgraded
+from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.export import parity
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
@@ -122,11 +123,11 @@ def bench(
     check_outside(out)
     with scratch("bench") as work, open_link(target) as link:
         jobs, skipped = jobs_of(what, work)
-        plan = Plan(runs=runs, threads=threads)
+        plan = MeasurePlan(runs=runs, threads=threads)
         measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
     path = out or beside(what)
     result = Benchmark(tuple(measured), path, skipped)
-    write_json(path, to_json(result.report))
+    write_json(path, {"schema": SCHEMA, **to_json(result.report)})
     return result
 
 
@@ -146,7 +147,9 @@ def beside(what: Path) -> Path:
 def read_measurements(path: Path) -> tuple[Measurement, ...]:
     """What `bench` wrote to ``path``; `InputError` when it is anything else."""
     try:
-        found = read_json(BenchFile, path).measurements
+        data = parse_json(path.read_bytes(), what=f"{path}")
+        data = upgraded(data, what=f"{path}", unnumbered=1)
+        found = from_json(BenchFile, data, what=f"{path}").measurements
     except (OSError, InputError) as error:
         raise _no_benchmark(path, str(error)) from error
     if any(ns < 1 for measurement in found for ns in measurement.samples_ns):
@@ -191,7 +194,7 @@ def _of_file(file: Path, _work: Path) -> tuple[list[Job], tuple[str, ...]]:
 
 
 def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:
-    inputs = quantize_arrays(inputs, engine.model.ends)
+    inputs = quantize_arrays(inputs, engine.model.quant_params)
     states = {pair.input: pair.output for pair in bundle.signature.states} or None
     whole = Job(engine.path, engine.name, inputs, WHOLE, states)
     tensor = engine.model.stages.get(bundle.front_end or "")

@@ -54,14 +54,14 @@ class Comparison:
     about: tuple[Both, ...]
     files: tuple[FileComparison, ...]
     signature: tuple[Both, ...]
-    decision: tuple[Both, ...]
+    processor: tuple[Both, ...]
     parity: tuple[ParityPair, ...]
     agreements: tuple[Both, ...]
     latency: tuple[LatencyPair, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        rows = ("about", "signature", "decision", "parity", "agreements")
+        rows = ("about", "signature", "processor", "parity", "agreements")
         return {
             "a": self.a.to_json(),
             "b": self.b.to_json(),
@@ -90,7 +90,7 @@ def compare(a: Path, b: Path, timing: Timing | None, report: Report) -> Comparis
         about=compare_about(*owners),
         files=files,
         signature=compare_signatures((owners[0], files[0].a), (owners[1], files[0].b)),
-        decision=compare_processors(*owners),
+        processor=compare_processors(*owners),
         parity=compare_parity(*owners),
         agreements=compare_agreements(*owners),
         latency=compare_latency(files, *measured),

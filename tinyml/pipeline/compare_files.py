@@ -15,6 +15,7 @@ from tinyml.core.files import sha256
 from tinyml.modelfile.sparse_storage import SparseTensor
 from tinyml.modelfile.summary import LayerSummary, Summary
 from tinyml.pipeline.formats import format_of
+from tinyml.pipeline.module_names import modules_of, with_modules
 from tinyml.runtimes.file_read import report_of
 
 Value = int | float | str | None
@@ -115,6 +116,7 @@ def contents(path: Path, model: ModelFile | None) -> Contents:
     try:
         found = report_of(path)
         facts, sparse = found.summary, found.sparse
+        facts = with_modules(facts, model.modules if model else modules_of(path))
     except MissingExtraError as error:
         if model is None:
             raise
@@ -183,8 +185,8 @@ def _layers(a: tuple[LayerSummary, ...], b: tuple[LayerSummary, ...]) -> Iterabl
 def _pair(a: LayerSummary | None, b: LayerSummary | None) -> LayerPair:
     known = [layer.macs for layer in (a, b) if layer is not None and layer.macs is not None]
     return LayerPair(
-        name_a=a.name if a else None,
-        name_b=b.name if b else None,
+        name_a=a.module or a.name if a else None,
+        name_b=b.module or b.name if b else None,
         stored_a=_stored(a) if a else None,
         stored_b=_stored(b) if b else None,
         macs=known[0] if known else None,

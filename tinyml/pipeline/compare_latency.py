@@ -10,7 +10,7 @@ from typing import Any
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
-from tinyml.device.measure import Job, Plan, measure
+from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
 from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import HOST, open_link
@@ -84,7 +84,7 @@ def take(
             of_b = [_with_inputs(job, of_a) for job in of_b]
         else:
             of_a = [_with_inputs(job, of_b) for job in of_a]
-        plan = Plan(runs=timing.runs, threads=timing.threads)
+        plan = MeasurePlan(runs=timing.runs, threads=timing.threads)
         jobs, forward = [*of_a, *of_b], progress(report)
         measured = measure(link, jobs, timing.repeats, plan=plan, progress=forward)
     lacking = tuple(dict.fromkeys([*lacks_a, *lacks_b]))

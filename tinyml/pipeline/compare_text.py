@@ -34,7 +34,7 @@ def sections(found: Comparison) -> list[Section]:
     for pair in found.files:
         parts += _file(pair)
     parts += [_differences("signature", found.signature)]
-    parts += _told(found, "decision", found.decision)
+    parts += _told(found, "processor", found.processor)
     parts += [*_parity(found), _latency(found.latency)]
     return parts + ([Section("notes", lines=found.notes)] if found.notes else [])
 

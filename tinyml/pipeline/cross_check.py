@@ -63,13 +63,13 @@ def _model(bundle: Bundle, model: ModelFile) -> Iterator[str]:
 
 
 def _labels(bundle: Bundle) -> Iterator[str]:
-    """labels.txt has the labels of the decision, or one for each value of an output."""
+    """labels.txt has the labels of the processor, or one for each value of an output."""
     listed, text = LABELS in bundle.files, _text(bundle, LABELS)
     if bundle.processor is not None:
         labels = bundle.processor.labels
         if text != "".join(f"{label}\n" for label in labels):
             in_file = ", ".join(text.splitlines())
-            yield f"{LABELS} holds '{in_file}', the decision has '{', '.join(labels)}'"
+            yield f"{LABELS} holds '{in_file}', the processor has '{', '.join(labels)}'"
         output = bundle.signature.outputs[0]
         if output.shape[-1:] != (len(labels),):
             yield f"there are {len(labels)} labels for output '{output.name}' {list(output.shape)}"
@@ -80,17 +80,18 @@ def _labels(bundle: Bundle) -> Iterator[str]:
 
 
 def _surroundings(bundle: Bundle) -> Iterator[str]:
-    """The decision fits the input that it prepares."""
+    """The processor fits the input that it prepares."""
     spec, processor = bundle.signature.inputs[0], bundle.processor
     if isinstance(processor, ImageProcessor):
         wanted = (1, processor.channels, processor.side, processor.side)
         if spec.shape != wanted:
-            yield f"the decision makes images {list(wanted)}, '{spec.name}' is {list(spec.shape)}"
+            yield f"the processor makes images {list(wanted)}, '{spec.name}' is {list(spec.shape)}"
     elif isinstance(processor, RecordingProcessor):
         if spec.shape != (1, processor.window):
             yield f"the window is {processor.window}, '{spec.name}' is {list(spec.shape)}"
         if processor.rate_hz != (0 if processor.whole else spec.rate_hz):
-            yield f"the decision has {processor.rate_hz} Hz, '{spec.name}' {spec.rate_hz or 'none'}"
+            rate = spec.rate_hz or "none"
+            yield f"the processor has {processor.rate_hz} Hz, '{spec.name}' {rate}"
         if processor.hop > processor.window:
             yield f"the hop {processor.hop} skips samples: the window is {processor.window}"
 

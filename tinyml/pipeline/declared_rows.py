@@ -67,7 +67,7 @@ def instrumented_rows(engine: Engine, bundle: Bundle, expected: Reference) -> It
     """The rows that only an export can judge, see `tinyml.pipeline.steps.instrumented`."""
     for case, stages, _ in _cases(bundle, expected):
         for stage in stages:
-            if stage in engine.model.twin:
+            if stage in engine.model.instrumented:
                 yield DeclaredRow(engine.name + SUFFIX, case, stage)
 
 

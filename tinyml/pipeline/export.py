@@ -34,14 +34,14 @@ from tinyml.pipeline.quantization.write_quantized import (
     check_kept,
     write_quantized,
 )
-from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.choose import source_of
 from tinyml.pipeline.sources.source import Report, Source
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
-from tinyml.pipeline.steps.export_plan import Plan, check_settings, checked
+from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
 from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
@@ -78,7 +78,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         subject = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:
             report({"text": "equalizing the channels of consecutive layers"})
-            run_child(plan, work, equalize.__name__, [str(work)])
+            run_child(plan, work, equalize.__name__, [str(work.folder)])
             if not equalize.equalized(work):
                 report({"text": equalize.NOTHING})
         if not plan.traits.quantized:
@@ -94,7 +94,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             report({"text": line})
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        _gate(plan, made.proof, made.models, draft, work)
+        _gate(plan, made.parity, made.models, draft, work)
         if plan.settings.require_delegate:
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
@@ -103,7 +103,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, subject, plan.target.name, made.models, made.proof, facts
+                draft, subject, plan.target.name, made.models, made.parity, facts
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)
@@ -130,19 +130,20 @@ def _check_folders(job: ExportJob) -> None:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def _scratch() -> Iterator[Workspace]:
     """A folder for what lies between the steps; after a failed conversion its logs stay."""
-    with scratch("export") as work:
+    with scratch("export") as folder:
+        work = Workspace(folder)
         try:
             yield work
         except (ExportError, MachineError) as error:
-            if str(work / capture.LOGS) in error.hint:
-                keep(work, capture.LOGS)
+            if str(work.logs) in error.hint:
+                keep(folder, work.logs.name)
             raise
 
 
 def _gate(
-    plan: Plan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+    plan: ExportPlan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Workspace
 ) -> None:
     try:
         parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())

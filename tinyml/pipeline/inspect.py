@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.summary import Summary
 from tinyml.pipeline.formats import format_of
+from tinyml.pipeline.module_names import modules_of, with_modules
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.file_read import FileReport, report_of
 
@@ -46,11 +48,14 @@ def read_file(path: Path) -> dict[str, Any]:
 
     No runtime sees it. Raises `InputError` for a file that is not whole.
     """
-    return _as_json(path, report_of(path))
+    return _as_json(path, report_of(path), modules_of(path))
 
 
-def _as_json(path: Path, found: FileReport) -> dict[str, Any]:
-    shown = summary_report(found.summary) | {"lint": to_json(found.lint)}
+def _as_json(
+    path: Path, found: FileReport, modules: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    summary = with_modules(found.summary, modules or {})
+    shown = summary_report(summary) | {"lint": to_json(found.lint)}
     return shown | ({"sparse_weights": _sparse(found)} if format_of(path).stores_sparse else {})
 
 
@@ -68,7 +73,7 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "target": bundle.target,
         "inputs": [to_json(spec) for spec in bundle.signature.inputs],
         "outputs": [to_json(spec) for spec in bundle.signature.outputs],
-        "decision": to_json(processor) if processor else {},
+        "processor": to_json(processor) if processor else {},
         "parity": {
             "verdict": _verdict(bundle.parity),
             "rows": len(bundle.parity.stages),

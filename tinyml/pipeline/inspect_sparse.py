@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
@@ -11,6 +11,7 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.target import Target, find_target
 from tinyml.pages.tables import paragraph, table
+from tinyml.pipeline.module_names import modules_of
 from tinyml.runtimes.file_read import sparse_use_of
 from tinyml.runtimes.sparse_support import SparseUse
 from tinyml.runtimes.sparse_support.versions import VERSIONS, default_runtime, newest_for
@@ -87,9 +88,17 @@ def _has_avx(target: Target) -> bool:
     return not flags or "avx" in flags[0].split()
 
 
-def sparse_text(found: SparseUse) -> str:
-    """The verdict, the part that is switched, what broke it, and the layers."""
-    return "\n".join([*_headline(found), *_reasons(found), *_drawn(found)])
+def modules_for(path: Path, runtime: str | None = None) -> Mapping[str, str]:
+    """Tensor -> submodule of the file that `inspect_sparse` reads, where that is known."""
+    return modules_of(_file_of(path, runtime))
+
+
+def sparse_text(found: SparseUse, modules: Mapping[str, str]) -> str:
+    """The verdict, what prevents sparse kernels, and the network from top to bottom.
+
+    ``modules``: tensor -> the user's submodule, whose name is shown instead.
+    """
+    return "\n".join([*_headline(found), *_reasons(found, modules), *_drawn(found, modules)])
 
 
 def _headline(found: SparseUse) -> list[str]:
@@ -108,20 +117,24 @@ def _headline(found: SparseUse) -> list[str]:
     return [paragraph("", said + (" (unchecked)" if found.unchecked else "")), saved]
 
 
-def _reasons(found: SparseUse) -> list[str]:
+def _reasons(found: SparseUse, modules: Mapping[str, str]) -> list[str]:
     lines = []
     for reason in found.reasons:
         lines += [
             paragraph(f"{reason.condition}: ", reason.value),
-            *([paragraph("    layer:  ", reason.node)] if reason.node else []),
+            *([paragraph("    layer:  ", _shown(reason.node, modules))] if reason.node else []),
             paragraph("    needed: ", reason.needed),
             paragraph("    fix:    ", reason.cure),
         ]
     return lines
 
 
-def _drawn(found: SparseUse) -> list[str]:
-    """The network from top to bottom: ``|`` inside the switched part, ``x`` what broke it."""
+def _shown(tensor: str, modules: Mapping[str, str]) -> str:
+    return modules.get(tensor) or tensor
+
+
+def _drawn(found: SparseUse, modules: Mapping[str, str]) -> list[str]:
+    """``|`` stands inside the sparse part, ``x`` at what prevents it."""
     broken = {reason.node for reason in found.reasons}
     inside = set(found.cluster)
     weights = {layer.name: layer for layer in found.layers if layer.sparsity > 0}
@@ -130,7 +143,7 @@ def _drawn(found: SparseUse) -> list[str]:
         mark = "x" if name in broken else "|" if name in inside else ""
         layer = weights.get(name)
         told = (f"{layer.sparsity:.0%}", layer.kernel, f"{layer.mac_share:.1%}") if layer else ()
-        rows.append((mark, op, name, *(told or ("", "", ""))))
+        rows.append((mark, op, _shown(name, modules), *(told or ("", "", ""))))
     head = ("", "operator", "layer", "zero", "kernel", "MACs")
     shown = len(head) if weights else 3
     return [table(head[:shown], [row[:shown] for row in rows], indent=2)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.diagnosis import EXACT, SensitivityAnalysis, decibels, ranked
+from tinyml.core.typed_json import from_json
 from tinyml.pages.tables import paragraph, records, table
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
@@ -27,7 +28,7 @@ def sensitivity_rows(found: Mapping[str, Any]) -> Table:
     head = ("format", "layer", "alone dB", "all the others dB", "operators")
     rows: list[tuple[object, ...]] = []
     for fmt, own in found.items():
-        for layer in ranked(SensitivityAnalysis.from_json(own)):
+        for layer in ranked(from_json(SensitivityAnalysis, own)):
             noise = (layer.alone_db, layer.without_db)
             alone, rest = (decibels(db).removesuffix(" dB") for db in noise)
             rows.append((fmt, layer.layer, alone, rest, layer.operators))
@@ -94,9 +95,15 @@ def parity_table(parity: Parity) -> str:
     return table(*parity_rows(parity), indent=2)
 
 
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer's row under the name of the user's submodule, where that is known."""
+    named = {key: value for key, value in row.items() if key != "module"}
+    return named | {"name": row["module"]} if row.get("module") else named
+
+
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Mappings with the same keys as a table, or line by line where they hold sentences."""
-    shown = [{key: _value(value) for key, value in row.items()} for row in rows]
+    shown = [{key: _value(value) for key, value in _named(row).items()} for row in rows]
     if "cure" in shown[0]:
         return records(shown, indent=2)
     return table(tuple(shown[0]), [tuple(row.values()) for row in shown], indent=2)

@@ -12,7 +12,7 @@ from tinyml.core.diagnosis import Confusion
 from tinyml.core.spec import Array
 from tinyml.export.quantization.findings import diagnose
 from tinyml.export.quantization.findings.collapsed_classes import effective
-from tinyml.export.quantization.findings.evidence import Bias, Evidence, Layer, Watched
+from tinyml.export.quantization.findings.evidence import Bias, Evidence, Watched, WeightedLayer
 from tinyml.export.quantization.plan import QuantPlan, TensorPlan
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Operator
@@ -41,10 +41,10 @@ def watched(value: Array, within: Range | None = None) -> Watched:
     return own
 
 
-def layer(**asked: Any) -> Layer:
+def layer(**asked: Any) -> WeightedLayer:
     """``body``, which reads t0 and makes t1, with even weights."""
     even = {"peaks": np.ones(CHANNELS), "norms": np.ones(CHANNELS)}
-    return Layer(**{"name": "body", "source": "t0", "output": "t1", **even, **asked})
+    return WeightedLayer(**{"name": "body", "source": "t0", "output": "t1", **even, **asked})
 
 
 def rules(evidence: Evidence) -> list[str]:
@@ -53,7 +53,7 @@ def rules(evidence: Evidence) -> list[str]:
 
 
 def evidence(
-    tensors: Mapping[str, Watched] | None = None, own: Layer | None = None, **asked: Any
+    tensors: Mapping[str, Watched] | None = None, own: WeightedLayer | None = None, **asked: Any
 ) -> Evidence:
     stages = {"t0": "entry", "t1": "body"}
     return Evidence(plan(**asked), [own or layer()], tensors or {}, stages)

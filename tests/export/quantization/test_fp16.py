@@ -46,7 +46,7 @@ def planned(module: nn.Module, fmt: str = "onnx", *stages: str, scale: float = 1
     generator = np.random.default_rng(0)
     given = {"noise": {"x": scale * generator.standard_normal((1, 16), np.float32)}}
     captured, *known = ready(module, SIGNATURE, stages, given)
-    return fp16_planner.plan(captured, fmt, *known)
+    return fp16_planner.plan(captured, fmt, *known, weights_only=fmt == "tflite")
 
 
 class Floor(nn.Module):
@@ -184,7 +184,9 @@ class Made:
 
     def plan(self, fmt: str) -> Float16Plan:
         if fmt not in self.plans:
-            self.plans[fmt] = fp16_planner.plan(self.captured, fmt, *self.known)
+            self.plans[fmt] = fp16_planner.plan(
+                self.captured, fmt, *self.known, weights_only=fmt == "tflite"
+            )
         return self.plans[fmt]
 
     def write(self, fmt: str, plan: Float16Plan | None, name: str) -> Shipped:

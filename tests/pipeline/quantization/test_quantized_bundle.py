@@ -112,7 +112,7 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     assert "uneven_activations" not in {
         own["rule"] for own in made.facts["lint"]["spread-w8a8-static.tflite"]
     }
-    assert made.facts["harm"]["tflite"]["whole_db"] < 10
+    assert made.facts["sensitivity"]["tflite"]["whole_db"] < 10
     assert {"sensitivity.png", "classes.png"} <= set(made.files)
     worst = [line for line in told if line.startswith("tflite:   ")][:2]
     assert {line.split()[1].rstrip(":") for line in worst} == {"spread", "gather"}
@@ -145,7 +145,9 @@ def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: P
     assert first.startswith("tflite:   fe: alone -inf dB; all the others without it ")
     kept = [line for line in told if line.endswith("stays in float32 from here on")]
     assert kept == ["fe stays in float32 from here on"]
-    layers = {own["layer"]: own["alone_db"] for own in made.facts["harm"]["tflite"]["harms"]}
+    layers = {
+        own["layer"]: own["alone_db"] for own in made.facts["sensitivity"]["tflite"]["layers"]
+    }
     assert layers["fe"] == "-inf"
     assert made.parity.passed
 

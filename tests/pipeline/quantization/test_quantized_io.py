@@ -69,11 +69,11 @@ def test_files_take_and_give_integers_whose_meaning_is_in_the_manifest(made: Bun
         signature = runtime.open(made.file(model)).signature
         (taken,), (given,) = signature.inputs, signature.outputs
         assert (taken.dtype, given.dtype) == ("int8", "int8")
-        assert set(model.ends) == {taken.name, given.name}
+        assert set(model.quant_params) == {taken.name, given.name}
         # 256 levels over what the calibration data spans, about four times its deviation.
-        assert 6 < model.ends[taken.name].scale * 255 < 12
-        assert model.ends[given.name].zero_point == -128
-        assert 1 / 256 <= model.ends[given.name].scale <= 1 / 254.9
+        assert 6 < model.quant_params[taken.name].scale * 255 < 12
+        assert model.quant_params[given.name].zero_point == -128
+        assert 1 / 256 <= model.quant_params[given.name].scale <= 1 / 254.9
         assert model.plan["kept"] == {}
         assert model.plan["io"] == "int8"
     assert {spec.dtype for spec in made.signature.inputs} == {"float32"}
@@ -93,13 +93,13 @@ def test_the_files_themselves_say_what_their_integers_stand_for(made: Bundle) ->
 
     onnx_model, tflite_model = made.models
     (detail,) = LITERT.open(made.file(tflite_model)).engine.get_input_details()
-    (end,) = [tflite_model.ends[spec.name] for spec in made.signature.inputs]
+    (end,) = [tflite_model.quant_params[spec.name] for spec in made.signature.inputs]
     assert detail["quantization"] == pytest.approx((end.scale, end.zero_point))
     graph = onnx.load(made.file(onnx_model)).graph
     told = {own.tensor_name: own for own in graph.quantization_annotation}
-    assert set(told) == set(onnx_model.ends)
+    assert set(told) == set(onnx_model.quant_params)
     constants = {own.name: onnx.numpy_helper.to_array(own) for own in graph.initializer}
-    for name, end in onnx_model.ends.items():
+    for name, end in onnx_model.quant_params.items():
         scale, zero = (constants[e.value] for e in told[name].quant_parameter_tensor_names)
         assert (float(scale), int(zero)) == (end.scale, end.zero_point)
 
@@ -121,8 +121,12 @@ def test_wrong_integers_do_not_pass(made: Bundle) -> None:
     for engine in engines(made.folder, made.models):
         (name,) = want
         good = engine.open().run(inputs)[name]
-        ends = {n: replace(own, scale=2 * own.scale) for n, own in engine.model.ends.items()}
-        bad = replace(engine, model=replace(engine.model, ends=ends)).open().run(inputs)[name]
+        ends = {
+            n: replace(own, scale=2 * own.scale) for n, own in engine.model.quant_params.items()
+        }
+        bad = (
+            replace(engine, model=replace(engine.model, quant_params=ends)).open().run(inputs)[name]
+        )
         noise = [sqnr_db(value, want[name]) for value in (good, bad)]
         assert noise[0] is not None
         assert noise[1] is not None
@@ -141,7 +145,7 @@ def test_run_py_takes_and_gives_real_numbers(made: Bundle, user: Path) -> None:
 
 def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> None:
     processor = ImageProcessor(("a", "b", "c", "d", "e"), 16, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    manifest = {**made.manifest(), "decision": to_json(processor)}
+    manifest = {**made.manifest(), "processor": to_json(processor)}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     shutil.copy(board_scripts.RUN, tmp_path)
     engine = next(e for e in engines(made.folder, made.models) if e.name == "litert")

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,9 +44,6 @@ class FailureLocation:
         inside = ", ".join(part for part in (self.kind, self.where) if part)
         named = f"'{self.name}'" if self.name else "the module itself"
         return f"{named} ({inside})" if inside else named
-
-    def to_json(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def refusal(

@@ -35,11 +35,16 @@ def innermost(nodes: Iterable[Node], stages: Collection[str]) -> dict[str, str]:
     return {node.name: stage_of(node, stages) for node in nodes}
 
 
+def submodules(nodes: Iterable[Node]) -> dict[str, str]:
+    """Node -> the innermost submodule that calls it, in order; empty: the module itself."""
+    return {node.name: module_stack(node)[-1][0] if module_stack(node) else "" for node in nodes}
+
+
 def owners(stages: Mapping[str, str], made: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Tensor of a file -> the stage of the first node that it was ``made`` from.
 
-    ``stages`` is `innermost`. A convolution and the activation behind it are one operator:
-    the convolution's.
+    ``stages`` is `innermost`, or `submodules`. A convolution and the activation behind it are one
+    operator: the convolution's.
     """
     found: dict[str, str] = {}
     for node, stage in stages.items():

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 class Format(Protocol):
     """One format of model files, as a frozen value.
 
-    name           as in the registry, in manifests and on the command line
-    suffix         of its files, with the dot
-    runtime        the registry's name of the engine that runs it
-    extra          the optional dependencies that writing it takes, as pip calls them
-    packages       the distributions of ``extra``
-    needs          (module, distribution) that writing imports
-    refusal        how its converter refuses a part, with ``{}`` for the part
-    writer         the module that a child process runs to write a float file
-    quantizer      the module that a child process runs to quantize one
-    stores_sparse  whether weights can be stored without their zeros
-    has_script     whether ``run.py`` of a bundle runs it on a board
+    name              as in the registry, in manifests and on the command line
+    suffix            of its files, with the dot
+    runtime           the registry's name of the engine that runs it
+    extra             the optional dependencies that writing it takes, as pip calls them
+    packages          the distributions of ``extra``
+    needs             (module, distribution) that writing imports
+    refusal           how its converter refuses a part, with ``{}`` for the part
+    writer            the module that a child process runs to write a float file
+    quantizer         the module that a child process runs to quantize one
+    computes_float16  whether its engine computes in float16, or only stores it
+    stores_sparse     whether weights can be stored without their zeros
+    has_script        whether ``run.py`` of a bundle runs it on a board
     """
 
     @property
@@ -51,6 +52,8 @@ class Format(Protocol):
     def writer(self) -> str: ...
     @property
     def quantizer(self) -> str: ...
+    @property
+    def computes_float16(self) -> bool: ...
     @property
     def stores_sparse(self) -> bool: ...
     @property

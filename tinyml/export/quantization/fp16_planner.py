@@ -5,7 +5,7 @@
 1. what meets a value that float16 cannot hold on the samples: above 65504, or a tensor all
    of whose values lie below the smallest normal number, 6.1e-5, where bits get lost one by
    one (a layer scale, the power of a quiet signal); an epsilon only below 6e-8, where it is
-   lost. Single small values beside large ones vanish harmlessly: they are noted, no more.
+   lost. Single small values next to large ones vanish harmlessly: they are noted, no more.
 2. stages that differ from PyTorch by more than the policy ``fp16`` when the program is run
    with everything else rounded; where a whole stage in float32 is not enough, what feeds it.
 
@@ -39,12 +39,21 @@ ROUNDS = 24
 FEW = 8
 
 
-def plan(captured: Captured, fmt: str, inputs: Cases, stages: Cases, outputs: Cases) -> Float16Plan:
+def plan(
+    captured: Captured,
+    fmt: str,
+    inputs: Cases,
+    stages: Cases,
+    outputs: Cases,
+    *,
+    weights_only: bool,
+) -> Float16Plan:
     """The plan of one format, from PyTorch's inputs, stages and outputs by case.
 
-    Raises `ExportError` when nothing can be cast.
+    ``weights_only``: the format's runtime stores float16 and computes in float32. Raises
+    `ExportError` when nothing can be cast.
     """
-    planner = _Planner(captured, fmt, inputs, stages, outputs)
+    planner = _Planner(captured, fmt, inputs, stages, outputs, weights_only)
     planner.keep_unrepresentable()
     planner.keep_failing()
     return planner.plan()
@@ -59,12 +68,9 @@ class _Planner:
     inputs: Cases
     stages: Cases
     outputs: Cases
+    weights_only: bool
     kept: dict[str, str] = field(default_factory=dict)
     findings: dict[tuple[str, str], UnheldValue] = field(default_factory=dict)
-
-    @property
-    def weights_only(self) -> bool:
-        return self.fmt == "tflite"
 
     def nodes(self) -> list[Node]:
         """Those that there is a choice for, in order."""

@@ -25,14 +25,14 @@ class Quantized:
 
     passes           applied here, with their counts
     stages           stage -> its tensor; None where the new file has none
-    minimum_runtime  as in `Facts`, as are ``ends``
+    minimum_runtime  as in `Facts`, as are ``quant_params``
     """
 
     data: bytes
     passes: Mapping[str, int]
     stages: Mapping[str, str | None]
     minimum_runtime: str
-    ends: Mapping[str, QuantParams] = field(default_factory=dict)
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
 
 
 AnyPlan = QuantPlan | Float16Plan
@@ -61,14 +61,14 @@ def run_quantizer(quantize: Quantize, given: list[str]) -> None:
         passes={**known.passes, **made.passes},
         stages=made.stages,
         minimum_runtime=made.minimum_runtime,
-        ends=made.ends,
+        quant_params=made.quant_params,
         made={},
-        twin=(),
-        twin_note="",
+        instrumented=(),
+        instrumented_note="",
     )
     if asked.instrumented is not None:
         shown, note = _instrumented(quantize, planned, known, asked)
-        written = replace(written, twin=shown, twin_note=note)
+        written = replace(written, instrumented=shown, instrumented_note=note)
     written.save(asked.out_facts)
 
 
@@ -76,15 +76,15 @@ def _instrumented(
     quantize: Quantize, planned: AnyPlan, known: Facts, asked: argparse.Namespace
 ) -> tuple[tuple[str, ...], str]:
     """The stages that the instrumented model shows, and why it does not show them."""
-    if not known.twin:
-        return (), known.twin_note
+    if not known.instrumented:
+        return (), known.instrumented_note
     path, its_facts, out = asked.instrumented
     try:
         made = quantize(path, planned, facts.load(its_facts), asked.dense)
     except ExportError as error:
-        return (), f"no instrumented model shows {', '.join(known.twin)}: {error.message}"
+        return (), f"no instrumented model shows {', '.join(known.instrumented)}: {error.message}"
     write_bytes(out, made.data)
-    return known.twin, ""
+    return known.instrumented, ""
 
 
 def load_plan(path: Path) -> AnyPlan:

@@ -12,7 +12,7 @@ from tinyml.core.errors import CheckpointError
 from tinyml.core.files import canonical_json, write_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
-from tinyml.core.typed_json import to_json
+from tinyml.core.typed_json import from_json, to_json
 from tinyml.models.data.recordings import RecordingSet, folds_by_subject
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.metrics import label_metrics, subject_metrics
@@ -82,7 +82,7 @@ def _finished_folds(
         return None
     found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
     same = {
-        "recipe": canonical_json(found["recipe"]) == canonical_json(to_json(recipe)),
+        "recipe": from_json(Recipe, found["recipe"], what=f"{out / FOLDS}").id == recipe.id,
         "data": found["data_sha256"] == data.sha256,
         "number of folds": len(found["folds"]) == folds,
     }

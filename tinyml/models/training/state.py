@@ -18,7 +18,7 @@ from tinyml.core.checkpoint import KEY, read_safetensors
 from tinyml.core.errors import CheckpointError
 from tinyml.core.files import canonical_json, write_bytes
 from tinyml.core.spec import Array
-from tinyml.core.typed_json import check_schema, from_json, parse_json, to_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
 
 # One epoch of a curve; `epoch` is whole, and stays so when it is read back.
 Row = dict[str, int | float]
@@ -105,7 +105,7 @@ def load_state(path: Path, identity: Identity) -> tuple[TrainState, list[str]]:
     if KEY not in metadata:
         raise CheckpointError(what)
     data = parse_json(metadata[KEY], what=what, error=CheckpointError)
-    check_schema(data, SCHEMA, what=f"{path}", error=CheckpointError)
+    _check_schema(path, data)
     header = from_json(Header, data, what=what, error=CheckpointError)
     found = header.identity
     _check_same_run(path, found, identity)
@@ -119,6 +119,15 @@ def load_state(path: Path, identity: Identity) -> tuple[TrainState, list[str]]:
         tensors={n: v for n, v in tensors.items() if not n.startswith(("finished/", "kept/"))},
     )
     return state, _differences(found, identity)
+
+
+def _check_schema(path: Path, data: Any) -> None:
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if type(schema) is not int or schema > SCHEMA:
+        raise CheckpointError(
+            f"{path} has training state schema {schema}, this tinyml reads up to {SCHEMA}",
+            hint="upgrade tinyml",
+        )
 
 
 def _below(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -21,7 +21,7 @@ Report = Callable[[Mapping[str, Any]], None]
 
 
 def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report) -> Agreement:
-    """Every person's or image's label: PyTorch's in ``reference`` against ``engine``'s.
+    """Every subject's or image's label: PyTorch's in ``reference`` against ``engine``'s.
 
     Raises `ValidationError` where an output of ``engine`` is not finite.
     """
@@ -55,7 +55,7 @@ def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report
 
 
 def metric_of(processor: Processor) -> tuple[str, Metric]:
-    """What labels are judged by: of images accuracy, of persons UAR, and how it is computed."""
+    """What labels are judged by: of images accuracy, of subjects UAR, and how it is computed."""
     return (
         ("accuracy", share_right)
         if isinstance(processor, ImageProcessor)

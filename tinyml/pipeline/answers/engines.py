@@ -69,16 +69,16 @@ class Engine:
     def open(self) -> Session:
         """The file as users get it, real numbers in and out even where it has integers."""
         session: Session = self.runtime.open(self.path)
-        return RealSession(session, self.model.ends) if self.model.ends else session
+        return RealSession(session, self.model.quant_params) if self.model.quant_params else session
 
     def stages(self, inputs: Arrays) -> dict[str, Array | None]:
         """Stage -> value in the shipped file without optimisation; ``None``: fused away."""
         names = [tensor for tensor in self.model.stages.values() if tensor is not None]
-        given = quantize_arrays(inputs, self.model.ends)
+        given = quantize_arrays(inputs, self.model.quant_params)
         values = self.runtime.read_tensors(self.path, names, given)
         # onnxruntime hands out an output as it is; LiteRT's reader knows what it stands for.
         whole = {n: v for n, v in values.items() if v.dtype.kind in "iu"}
-        values = {**values, **dequantize_arrays(whole, self.model.ends)}
+        values = {**values, **dequantize_arrays(whole, self.model.quant_params)}
         return {
             stage: None if tensor is None else self._in_order(stage, values[tensor])
             for stage, tensor in self.model.stages.items()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.export.quantization.findings.evidence import Layer
+from tinyml.export.quantization.findings.evidence import WeightedLayer
 from tinyml.modelfile.graph import ACTIVATIONS, Graph, Operator
 from tinyml.modelfile.ops import DEPTHWISE, LOOKUP, PRODUCTS, OpTraits
 
@@ -38,7 +38,7 @@ def _same_rank(graph: Graph, operator: Operator) -> bool:
     return None in shapes or len(shapes[0] or ()) == len(shapes[1] or ())
 
 
-def layers(graph: Graph, owners: Mapping[str, str]) -> Iterator[Layer]:
+def layers(graph: Graph, owners: Mapping[str, str]) -> Iterator[WeightedLayer]:
     """Every product with a stored weight, its output behind the activation that follows.
 
     ``owners``: tensor -> its innermost stage.
@@ -52,7 +52,7 @@ def layers(graph: Graph, owners: Mapping[str, str]) -> Iterator[Layer]:
         source, made = (graph.tensors[key].name for key in ends)
         output = graph.tensors[behind.get(operator.outputs[0], operator.outputs[0])].name
         peaks, norms = _by_channel(operator, traits, stored.astype(np.float64))
-        yield Layer(owners.get(made, made), source, output, peaks, norms, made)
+        yield WeightedLayer(owners.get(made, made), source, output, peaks, norms, made)
 
 
 def _activated(graph: Graph) -> dict[str, str]:

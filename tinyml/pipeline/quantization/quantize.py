@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.spec import Array
-from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
@@ -35,7 +34,7 @@ from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps.write_files import float_facts
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.runtimes.base import READER_THREADS
 
 BY_USER = "asked for"
@@ -51,13 +50,13 @@ def plan_quantized(
     shifts: Mapping[str, Array] | None = None,
     uneven: Sequence[str] = (),
 ) -> QuantPlan:
-    """Decide for the float32 file at ``path``, its writer's `float_facts` beside it.
+    """Decide for the float32 file at ``path``, in a `Workspace`.
 
     ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
     `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
     ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
     """
-    known = load_facts(float_facts(path.parent, format_of(path).name))
+    known = Workspace(path.parent).load_float_facts(format_of(path).name)
     graph = read_graph(path, infer_shapes=False)
     alone = find_precision(settings.precision).weights_only
     kept = kept_operators(

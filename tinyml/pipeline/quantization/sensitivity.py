@@ -1,13 +1,12 @@
 """Why did accuracy fall: every layer in integers alone, and every layer alone in float32.
 
 ``python -m tinyml.pipeline.quantization.sensitivity WORK FORMAT FLOAT`` is the child that quantizes
-the file again and again: WORK holds the plan, the writer's facts and ``calibration.npz``;
-into it goes ``sensitivity-FORMAT.json``.
+the file again and again: WORK is a `Workspace` with the plan, the
+writer's facts and samples; into it goes the analysis.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.core.arrays import read_npz
 from tinyml.core.bundle import Parity
 from tinyml.core.diagnosis import LayerSensitivity, SensitivityAnalysis, ranked, sensitivity
-from tinyml.core.files import write_bytes, write_json
+from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import sqnr_db
-from tinyml.export import facts
+from tinyml.core.typed_json import Unbounded
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
@@ -32,22 +30,16 @@ from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.sources.calibration import Calibration, spread
-from tinyml.pipeline.steps.plan_precision import plan_file
-from tinyml.pipeline.steps.write_files import float_facts
+from tinyml.pipeline.sources.workspace import Workspace
 
-SAMPLES = "calibration.npz"
 # So many samples are looked at for each layer.
 FEW = 8
 OTHER = "another layer is looked at"
 
 
-def load(work: Path, fmt: str) -> SensitivityAnalysis:
-    """What the child wrote."""
-    data = json.loads((work / f"sensitivity-{fmt}.json").read_text(encoding="utf-8"))
-    return SensitivityAnalysis.from_json(data)
-
-
-def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str, Arrays]) -> None:
+def save_samples(
+    work: Workspace, calibration: Calibration | None, cases: Mapping[str, Arrays]
+) -> None:
     """What the layers are looked at on: calibration's samples, or the real cases without any."""
     if calibration is not None:
         rows = list(calibration)
@@ -55,23 +47,22 @@ def save_samples(work: Path, calibration: Calibration | None, cases: Mapping[str
         rows = [dict(own) for case, own in cases.items() if case not in GENERATED]
         rows = rows or [dict(own) for own in cases.values()]
     chosen = [rows[i] for i in spread(len(rows), FEW)]
-    stacked = {name: np.stack([row[name] for row in chosen]) for name in chosen[0]}
-    np.savez(work / SAMPLES, **stacked)  # type: ignore[arg-type]
+    work.save_samples({name: np.stack([row[name] for row in chosen]) for name in chosen[0]})
 
 
-def settled(proof: Parity, max_drop_points: float) -> bool:
+def settled(parity: Parity, max_drop_points: float) -> bool:
     """Whether every stage holds and no engine moves more labels or metric than allowed.
 
     Where the user gave the metric's tolerance, that is what is allowed of it.
     """
-    clearly_worse = any(own.lost(max_drop_points / 100) for own in proof.agreements)
-    if proof.first_divergence is not None or clearly_worse:
+    clearly_worse = any(own.lost(max_drop_points / 100) for own in parity.agreements)
+    if parity.first_divergence is not None or clearly_worse:
         return False
-    if not all(metric.holds for metric in proof.metrics):
+    if not all(metric.holds for metric in parity.metrics):
         return False
-    moved = [100 * (1 - own.agreeing / own.count) for own in proof.agreements]
-    judged = [metric for metric in proof.metrics if metric.kind != "given"]
-    lost = [metric.points_lost(proof.metrics[0].value) for metric in judged]
+    moved = [100 * (1 - own.agreeing / own.count) for own in parity.agreements]
+    judged = [metric for metric in parity.metrics if metric.kind != "given"]
+    lost = [metric.points_lost(parity.metrics[0].value) for metric in judged]
     return max([*moved, *lost], default=0.0) <= max_drop_points
 
 
@@ -118,11 +109,11 @@ class _Tried:
         self.path, self.planned, self.graph, self.samples = path, planned, graph, samples
         self.want = self._answers(path)
 
-    def with_kept(self, more: set[str]) -> float:
+    def with_kept(self, more: set[str]) -> Unbounded:
         """SQNR in dB with the operators ``more`` in float32 too, as `sqnr_db` gives it."""
         kept = {**self.planned.kept, **dict.fromkeys(sorted(more), OTHER)}
         if len(kept) == len(self.graph.operators):
-            return math.inf
+            return Unbounded(math.inf)
         seen = self.planned.quantized
         scheme = find_precision(self.planned.precision).activations
         tensors = (
@@ -135,7 +126,7 @@ class _Tried:
             out,
             _quantized(self.path, replace(self.planned, kept=kept, tensors=tensors, io="float")),
         )
-        return sqnr_db(self._answers(out), self.want)
+        return Unbounded(sqnr_db(self._answers(out), self.want))
 
     def _answers(self, path: Path) -> Array:
         runtime = runtime_for(path)
@@ -150,13 +141,13 @@ def _quantized(path: Path, planned: QuantPlan) -> bytes:
 
 def main(arguments: list[str]) -> None:
     """The child."""
-    work, fmt, path = Path(arguments[0]), arguments[1], Path(arguments[2])
-    known = facts.load(float_facts(work, fmt))
-    arrays = read_npz(work / SAMPLES)
+    work, fmt, path = Workspace(Path(arguments[0])), arguments[1], Path(arguments[2])
+    known = work.load_float_facts(fmt)
+    arrays = work.load_samples()
     count = min(len(array) for array in arrays.values())
     samples = [{name: array[i] for name, array in arrays.items()} for i in range(count)]
-    found = explain(path, plan.load(plan_file(work, fmt)), known.owners, samples)
-    write_json(work / f"sensitivity-{fmt}.json", found.to_json())
+    found = explain(path, plan.load(work.plan(fmt)), known.owners, samples)
+    work.save_sensitivity(fmt, found)
 
 
 if __name__ == "__main__":

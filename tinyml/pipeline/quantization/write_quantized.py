@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.bundle import REFERENCE, ModelFile, Parity
+from tinyml.core.bundle import ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
-from tinyml.export.facts import load as load_facts
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
-from tinyml.pipeline.answers import reference
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
@@ -33,14 +31,13 @@ from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, s
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
 from tinyml.pipeline.sources.calibration import Calibration
 from tinyml.pipeline.sources.source import Report, Subject
-from tinyml.pipeline.steps import plan_precision
+from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.check_files import check_files
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
 from tinyml.pipeline.steps.perform import perform
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
-    float_facts,
     run_children,
     write_floats,
 )
@@ -51,14 +48,14 @@ MOST_TOLD = 8
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Proven files, and by file what was found of their integers.
+    """Checked files, and by file what was found of their quantization.
 
     sensitivities  format -> the sensitivity of each layer, where it was asked for
     kept           stages that stay in float32
     """
 
     models: tuple[ModelFile, ...]
-    proof: Parity
+    parity: Parity
     findings: Findings = field(default_factory=dict)
     classes: Mapping[str, Confusion] = field(default_factory=dict)
     sensitivities: Mapping[str, SensitivityAnalysis] = field(default_factory=dict)
@@ -66,16 +63,14 @@ class Written:
 
     def facts(self) -> dict[str, Any]:
         """For the manifest; nothing of floats."""
-        classes = {name: own.to_json() for name, own in self.classes.items()}
-        layers = {fmt: own.to_json() for fmt, own in self.sensitivities.items()}
-        kinds = {"classes": classes, "harm": layers}
-        return {kind: found for kind, found in kinds.items() if found}
+        kinds = {"classes": self.classes, "sensitivity": self.sensitivities}
+        return {kind: to_json(found) for kind, found in kinds.items() if found}
 
 
 def write_quantized(
-    plan: Plan, subject: Subject, work: Path, draft: Path, report: Report
+    plan: ExportPlan, subject: Subject, work: Workspace, draft: Path, report: Report
 ) -> Written:
-    """Float32 files in ``work``, looked at on samples, and their proven integer forms.
+    """Float32 files in ``work``, looked at on samples, and their checked quantized forms.
 
     With ``auto_precision`` again and again, one more layer in float32 each time; the stages
     that were kept come last.
@@ -104,41 +99,41 @@ def write_quantized(
     while True:
         for path in floats:
             planned = planned_for(path, shifts[path])
-            planned.save(plan_precision.plan_file(work, planned.format))
+            planned.save(work.plan(planned.format))
             for line in planned.lines():
                 report({"text": line})
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
         models = perform(plan, floats, work, draft, report)
-        proof = _proof(plan, subject, models, draft, work, report)
+        parity = _parity(plan, subject, models, draft, work, report)
         more = None
-        if settings.auto_precision and not _holds(proof, settings.max_drop_points):
+        if settings.auto_precision and not _holds(parity, settings.max_drop_points):
             more = next_layer(found or {}, keep, subject.stages)
         findings, classes = _diagnose(floats, calibration, subject, work, draft)
         if more is None:
-            return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
+            return Written(models, _or_raise(parity), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
         keep[more] = f"quantizing it alone adds the most noise ({settings.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
 
-def _proof(*arguments: Any) -> Parity | ValidationError:
-    """`check_files`; its error, an output that is not finite, is a proof that fails."""
+def _parity(*arguments: Any) -> Parity | ValidationError:
+    """`check_files`; its error, an output that is not finite, is a check that fails."""
     try:
         return check_files(*arguments)
     except ValidationError as error:
         return error
 
 
-def _or_raise(proof: Parity | ValidationError) -> Parity:
-    if isinstance(proof, ValidationError):
-        raise proof
-    return proof
+def _or_raise(found: Parity | ValidationError) -> Parity:
+    if isinstance(found, ValidationError):
+        raise found
+    return found
 
 
-def _holds(proof: Parity | ValidationError, max_drop_points: float) -> bool:
-    return isinstance(proof, Parity) and settled(proof, max_drop_points)
+def _holds(found: Parity | ValidationError, max_drop_points: float) -> bool:
+    return isinstance(found, Parity) and settled(found, max_drop_points)
 
 
 def _shifts(
@@ -148,14 +143,14 @@ def _shifts(
     calibration: Calibration | None,
     report: Report,
 ) -> Mapping[str, Array]:
-    """What is taken from the biases; with adaptive rounding the weights are chosen beside it."""
+    """What is taken from the biases; with adaptive rounding the weights are chosen too."""
     if calibration is not None and settings.rounding == ADAPTIVE:
         return adapt(path, settings, planned_for(path).kept, calibration, report)
     return bias_shift.asked_for(path, settings, calibration, report)
 
 
 def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
-    """`UsageError` for a stage that the model does not have: the nearest are told first."""
+    """`UsageError` for a stage that the model does not have: the nearest come first."""
     for name in keep:
         if name not in stages:
             near = difflib.get_close_matches(name, stages, n=MOST_TOLD, cutoff=0.0)
@@ -196,19 +191,19 @@ def _diagnose(
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
-    work: Path,
+    work: Workspace,
     draft: Path,
 ) -> tuple[Findings, dict[str, Confusion]]:
     """By file: what is wrong with its integers, and its predicted classes."""
-    samples = samples_of(calibration, reference.load(work / REFERENCE).inputs)
+    samples = samples_of(calibration, work.load_reference().inputs)
     findings, classes = {}, {}
     for path in floats:
         fmt = format_of(path).name
-        planned = load_plan(plan_precision.plan_file(work, fmt))
-        owners = load_facts(float_facts(work, fmt)).owners
+        planned = load_plan(work.plan(fmt))
+        owners = work.load_float_facts(fmt).owners
         out = draft / path.name
-        ends = load_facts(work / f"{fmt}.json").ends
-        found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
+        io_params = work.load_facts(fmt).quant_params
+        found, own = diagnosed(path, out, planned, owners, samples, subject, io_params)
         findings[path.name] = to_json(found)
         if own is not None:
             classes[path.name] = own
@@ -216,27 +211,27 @@ def _diagnose(
 
 
 def _sensitivities(
-    plan: Plan,
+    plan: ExportPlan,
     floats: Sequence[Path],
     calibration: Calibration | None,
     subject: Subject,
-    work: Path,
+    work: Workspace,
     report: Report,
 ) -> dict[str, SensitivityAnalysis]:
     """Format -> the sensitivity of each layer, reported."""
     report({"text": "quantizing each layer alone"})
-    save_samples(work, calibration, reference.load(work / REFERENCE).inputs)
-    arguments = [[str(work), format_of(path).name, str(path)] for path in floats]
+    save_samples(work, calibration, work.load_reference().inputs)
+    arguments = [[str(work.folder), format_of(path).name, str(path)] for path in floats]
     made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
     run_children(plan, made)
-    found = {format_of(path).name: sensitivity.load(work, format_of(path).name) for path in floats}
+    found = {format_of(path).name: work.load_sensitivity(format_of(path).name) for path in floats}
     for fmt, own in found.items():
         for line in lines(own):
             report({"text": f"{fmt}: {line}"})
     return found
 
 
-def _calibration(plan: Plan, subject: Subject, report: Report) -> Calibration | None:
+def _calibration(plan: ExportPlan, subject: Subject, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
     return plan.source.calibration(

@@ -1,68 +1,56 @@
 """The first child of an export: builds the module, captures it, and writes what PyTorch says.
 
-``python -m tinyml.pipeline.sources.capture FOLDER``: FOLDER holds ``job.json``. For a model of
-this package also ``checkpoint.safetensors``, ``cases.safetensors`` (the inputs of every
-parity case) and maybe ``held_out.npy`` (what was not trained on); for a user's model see
-`tinyml.pipeline.sources.user_capture`. Into it go ``program.pt2`` and ``capture.json`` for the
-writers, ``reference.safetensors``, ``captured.json`` (parity of the captured program,
-passes with counts) and ``probabilities.npy`` (PyTorch's answers to what was held out).
+``python -m tinyml.pipeline.sources.capture FOLDER``: FOLDER is a `Workspace` with a capture job.
+For a model of this package it also holds the checkpoint, the inputs of every parity case and
+maybe those of the validation set; for a user's model see `tinyml.pipeline.sources.user_capture`.
+Into it go the program for the writers, the reference, the record and PyTorch's probabilities.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyml.core import checkpoint
-from tinyml.core.bundle import REFERENCE, StageParity
+from tinyml.core.bundle import StageParity
 from tinyml.core.errors import ExportError
-from tinyml.core.files import write_json
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.export import parity
-from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.sources.workspace import CaptureJob, CaptureRecord, Workspace
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tinyml.export.capture.program import Captured
 
-JOB = "job.json"
-CASES = "cases.safetensors"
-HELD_OUT = "held_out.npy"
-PROBABILITIES = "probabilities.npy"
-FACTS = "captured.json"
-LOGS = "logs"
-LOG = "capture.log"
+LOG = "capture"
 SEARCH_S = 120.0
 BATCH = 32
 
 
 def main(arguments: list[str]) -> None:
     """Do the job in the folder that ``arguments`` name."""
-    folder = Path(arguments[0])
-    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    if "factory" in job:
+    work = Workspace(Path(arguments[0]))
+    job = work.load_capture_job()
+    if job.factory:
         from tinyml.pipeline.sources.user_capture import capture_factory
 
-        capture_factory(job, folder)
+        capture_factory(job, work)
     else:
-        _capture_trained(job, folder)
+        _capture_trained(job, work)
 
 
 def capture_or_locate(
     module: nn.Module,
     signature: Signature,
     stages: Sequence[str],
-    folder: Path,
+    work: Workspace,
     sample: Arrays | None = None,
 ) -> Captured:
     """`capture`; where that is refused, the error names the smallest part to blame.
@@ -75,7 +63,7 @@ def capture_or_locate(
     try:
         return capture(module, signature, stages)
     except ExportError as error:
-        log = folder / LOGS / LOG
+        log = work.log(LOG)
         found = locate_failure(
             module,
             sample or signature,
@@ -88,45 +76,44 @@ def capture_or_locate(
         raise found from error
 
 
-def _capture_trained(job: Mapping[str, Any], folder: Path) -> None:
+def _capture_trained(job: CaptureJob, work: Workspace) -> None:
     from tinyml.export.weights import load_weights
     from tinyml.models.training.run import load_module
     from tinyml.pipeline.sources.entries import entry_of
 
-    saved = checkpoint.load(folder / checkpoint.FILE)
+    saved = work.load_checkpoint()
     entry = entry_of(saved)
-    if job["weights"] is None:
+    if not job.weights:
         module = load_module(entry, saved)
     else:
         module = entry.build(len(saved.processor.labels)).eval()
-        load_weights(module, Path(job["weights"]), job["strip_prefix"], entry.rename)
-    captured = capture_or_locate(module, saved.signature, entry.stages, folder)
-    finish(captured, answers(module, captured, entry.stages, folder), folder)
-    if (folder / HELD_OUT).exists():
-        np.save(folder / PROBABILITIES, _probabilities(module, saved.processor, folder))
+        load_weights(module, Path(job.weights), job.strip_prefix, entry.rename)
+    captured = capture_or_locate(module, saved.signature, entry.stages, work)
+    finish(captured, answers(module, captured, entry.stages, work), work)
+    if work.held_out.exists():
+        work.save_probabilities(_probabilities(module, saved.processor, work.held_out))
 
 
-def finish(captured: Captured, expected: Reference, folder: Path, **more: Any) -> None:
-    """Judge the captured program, rewrite it, judge it again; ``more`` goes into the facts."""
+def finish(captured: Captured, expected: Reference, work: Workspace, **more: Any) -> None:
+    """Judge the captured program, rewrite it, judge it again; ``more`` goes into the record."""
     from tinyml.export.rewrites import rewrite
 
     order = list(captured.stages)
     rows = rows_of("captured", captured, expected, order)
     rewritten, counts = rewrite(captured)
     rows += rows_of("rewritten", rewritten, expected, order)
-    rewritten.save(folder)
-    parity_json = [dataclasses.asdict(row) for row in rows]
-    write_json(folder / FACTS, {"passes": counts, "parity": parity_json, **more})
+    work.save_program(rewritten)
+    work.save_capture_record(CaptureRecord(counts, tuple(rows), **more))
 
 
 def answers(
-    module: nn.Module, captured: Captured, stages: tuple[str, ...], folder: Path
+    module: nn.Module, captured: Captured, stages: tuple[str, ...], work: Workspace
 ) -> Reference:
-    """PyTorch's stages and outputs for every case in ``folder``; saved there too."""
+    """PyTorch's stages and outputs for every case in ``work``; saved there too."""
     from tinyml.export.capture.stage_values import eager_values
     from tinyml.export.joined import joined
 
-    inputs = reference.load(folder / CASES).inputs
+    inputs = work.load_cases()
     values = {
         case: eager_values(module, given, captured.signature, stages)
         for case, given in inputs.items()
@@ -137,7 +124,7 @@ def answers(
         outputs={case: outputs for case, (_, outputs) in values.items()},
         joined=joined(captured),
     )
-    expected.save(folder / REFERENCE)
+    work.save_reference(expected)
     return expected
 
 
@@ -158,15 +145,13 @@ def rows_of(
     return rows
 
 
-def _probabilities(module: nn.Module, processor: Processor, folder: Path) -> Array:
+def _probabilities(module: nn.Module, processor: Processor, held_out: Path) -> Array:
     """[inputs, classes] of the module in eval mode, in batches."""
     from tinyml.models.training.run import classify_windows
     from tinyml.pipeline.answers.held_out import read_inputs
 
     answer = classify_windows(module)
-    return np.concatenate(
-        [answer(part) for part in read_inputs(folder / HELD_OUT, processor, BATCH)]
-    )
+    return np.concatenate([answer(part) for part in read_inputs(held_out, processor, BATCH)])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """The user's own metric, of PyTorch's predictions and of every engine's.
 
 ``python -m tinyml.pipeline.sources.metric FOLDER`` is the child that runs a function of the
-user's: it reads ``metric.json`` and writes ``measured.json``.
+user's; FOLDER is a `Workspace`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,6 @@ import numpy as np
 from tinyml.core.arrays import TARGETS, check_data, rows_of
 from tinyml.core.bundle import Metric
 from tinyml.core.errors import InputError, TinymlError, ValidationError, machine_errors
-from tinyml.core.files import write_json
 from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import metric_bound
@@ -27,10 +25,8 @@ from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, direction_of, is_share
 from tinyml.pipeline.sources.source import Report, RunChild
 from tinyml.pipeline.sources.user_code import explained, load_code, place
+from tinyml.pipeline.sources.workspace import MetricJob, Workspace
 
-JOB = "metric.json"
-MEASURED = "measured.json"
-PREDICTIONS = "predictions.npz"
 PYTORCH = "pytorch"
 Predictions = Array | dict[str, Array]
 Function = Callable[[Predictions, Array], float]
@@ -89,13 +85,12 @@ def predictions(
     return {name: np.stack(values) for name, values in answers.items()}
 
 
-def check_pytorch(measuring: Measuring, work: Path, run: RunChild) -> None:
+def check_pytorch(measuring: Measuring, work: Workspace, run: RunChild) -> None:
     """Before anything is converted: `InputError` for a metric whose kind is not known.
 
     PyTorch's answers lie in ``work``. Raises as `measure` where the function fails.
     """
-    with np.load(work / PREDICTIONS, allow_pickle=False) as loaded:
-        found = _values(measuring, {PYTORCH: dict(loaded)}, work, run)
+    found = _values(measuring, {PYTORCH: work.load_predictions()}, work, run)
     count = len(measuring.data[TARGETS])
     check_kind(measuring.name, found[PYTORCH], count, measuring.better)
 
@@ -104,7 +99,7 @@ def measure(
     measuring: Measuring,
     signature: Signature,
     engines: Sequence[Engine],
-    work: Path,
+    work: Workspace,
     run: RunChild,
     report: Report,
 ) -> tuple[Metric, ...]:
@@ -113,8 +108,7 @@ def measure(
     Raises `InputError` or `ExportError` when the function fails or returns no number,
     `ValidationError` for an engine whose outputs or metric are not finite.
     """
-    with np.load(work / PREDICTIONS, allow_pickle=False) as loaded:
-        answers = {PYTORCH: dict(loaded)}
+    answers = {PYTORCH: work.load_predictions()}
     count = len(measuring.data[TARGETS])
     for done, engine in enumerate(engines, 1):
         session = engine.open()
@@ -152,7 +146,7 @@ def judged(measuring: Measuring, values: Mapping[str, float], samples: int) -> t
 
 
 def _values(
-    measuring: Measuring, answers: Mapping[str, Mapping[str, Array]], work: Path, run: RunChild
+    measuring: Measuring, answers: Mapping[str, Mapping[str, Array]], work: Workspace, run: RunChild
 ) -> dict[str, float]:
     """Engine -> the metric of its answers; a function of another file runs in a child."""
     function, targets = measuring.function, measuring.data[TARGETS]
@@ -165,19 +159,15 @@ def _in_child(
     function: str,
     answers: Mapping[str, Mapping[str, Array]],
     targets: Array,
-    work: Path,
+    work: Workspace,
     run: RunChild,
 ) -> dict[str, float]:
     with machine_errors("writing the predictions"):
-        for place_, given in enumerate(answers.values()):
-            np.savez(work / f"answers-{place_}.npz", **given)  # type: ignore[arg-type]
-        np.savez(work / "targets.npz", targets=targets)
-    write_json(work / JOB, {"function": function, "engines": list(answers)})
-    run("tinyml.pipeline.sources.metric", [str(work)])
-    if not (work / MEASURED).is_file():
+        work.save_metric_job(MetricJob(function, tuple(answers)), answers, targets)
+    run("tinyml.pipeline.sources.metric", [str(work.folder)])
+    if not work.measured.is_file():
         raise InputError(f"{function} ended its process: it must return a number")
-    measured: dict[str, float] = json.loads((work / MEASURED).read_text(encoding="utf-8"))
-    return measured
+    return work.load_measured()
 
 
 def value(
@@ -203,18 +193,14 @@ def value(
 
 def main(arguments: list[str]) -> None:
     """Measure what the job in the folder asks for."""
-    work = Path(arguments[0])
-    job = json.loads((work / JOB).read_text(encoding="utf-8"))
-    function = load_code(job["function"])
-    with np.load(work / "targets.npz", allow_pickle=False) as loaded:
-        targets = loaded[TARGETS]
+    work = Workspace(Path(arguments[0]))
+    job, predicted, targets = work.load_metric_job()
+    function = load_code(job.function)
     found = {}
-    for index, engine in enumerate(job["engines"]):
-        with np.load(work / f"answers-{index}.npz", allow_pickle=False) as loaded:
-            given = dict(loaded)
-        with explained(f"measuring {job['function'].rpartition(':')[2]}"):
+    for engine, given in predicted.items():
+        with explained(f"measuring {job.function.rpartition(':')[2]}"):
             found[engine] = value(function, given, targets.copy(), engine)
-    write_json(work / MEASURED, found)
+    work.save_measured(found)
 
 
 if __name__ == "__main__":

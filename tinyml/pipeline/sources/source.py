@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from tinyml.core.bundle import Agreement, Metric
@@ -15,6 +14,7 @@ from tinyml.core.processor import Processor
 from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.sources.calibration import Calibration
+from tinyml.pipeline.sources.workspace import Workspace
 
 Report = Callable[[Mapping[str, Any]], None]
 RunChild = Callable[[str, list[str]], None]
@@ -58,7 +58,7 @@ class Source(Protocol):
     def runs_user_code(self) -> bool:
         """Whether `capture` does: then it gets a process of its own."""
 
-    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
         """Leave in ``work`` what the writers and the gate read.
 
         Through ``run(module, arguments)``, a child process, wherever code is not ours.
@@ -76,6 +76,6 @@ class Source(Protocol):
         """``count`` samples at most to choose ranges from; ``arrays``: those that were given."""
 
     def accuracy(
-        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+        self, engines: Sequence[Engine], work: Workspace, run: RunChild, report: Report
     ) -> Accuracy:
         """Ask every engine for answers and compare them with PyTorch's."""

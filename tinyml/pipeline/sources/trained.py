@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
 from tinyml.core import checkpoint, registry
 from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
-from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Arrays, Signature
@@ -23,7 +20,6 @@ from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.answers import held_out as held
 from tinyml.pipeline.answers.agreement import agreement
 from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.calibration import (
     WHAT,
     Calibration,
@@ -34,6 +30,7 @@ from tinyml.pipeline.sources.calibration import (
 )
 from tinyml.pipeline.sources.entries import entry_of
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
 
 REAL_CASES = 4
 NOTE = "accuracy was not measured: no validation data was given"
@@ -65,7 +62,7 @@ class TrainedSource:
     def runs_user_code(self) -> bool:
         return False
 
-    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
         saved = self.checkpoint
         if saved.facts and not self.without_data:
             self.held_out = held.held_out(saved, self.data, report)
@@ -76,13 +73,12 @@ class TrainedSource:
         with machine_errors("writing the parity cases"):
             if self.held_out is not None:
                 cases = held.cases(self.held_out, saved.signature, REAL_CASES) | cases
-                self.held_out.save(work / capture.HELD_OUT)
-            flat = {f"input/{c}/{n}": a for c, given in cases.items() for n, a in given.items()}
-            save_file(flat, work / capture.CASES)
-            saved.save(work / checkpoint.FILE)
-        weights = str(self.weights.absolute()) if self.weights else None
-        write_json(work / capture.JOB, {"weights": weights, "strip_prefix": self.strip_prefix})
-        run("tinyml.pipeline.sources.capture", [str(work)])
+                self.held_out.save(work.held_out)
+            work.save_cases(cases)
+            work.save_checkpoint(saved)
+        weights = str(self.weights.absolute()) if self.weights else ""
+        work.save_capture_job(CaptureJob(weights=weights, strip_prefix=self.strip_prefix))
+        run("tinyml.pipeline.sources.capture", [str(work.folder)])
         return self.known()
 
     def known(self) -> Subject:
@@ -121,11 +117,11 @@ class TrainedSource:
         return of_training(self.checkpoint, self.data, count, report)
 
     def accuracy(
-        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+        self, engines: Sequence[Engine], work: Workspace, run: RunChild, report: Report
     ) -> Accuracy:
         if self.held_out is None:
             return Accuracy(note=NOTE)
-        reference = work / capture.PROBABILITIES
+        reference = work.probabilities
         found = (agreement(self.held_out, engine, reference, report) for engine in engines)
         return Accuracy(agreements=tuple(found))
 

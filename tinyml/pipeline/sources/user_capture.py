@@ -1,6 +1,6 @@
 """A user's module captured: in the child that made it, or in the process that holds it.
 
-The folder has ``sample.npz``. A generated case that PyTorch itself cannot answer with
+The workspace holds the sample. A generated case that PyTorch itself cannot answer with
 finite numbers proves nothing and is left out, and so is a stage whose value is rounding
 noise: where float32 and float64 of the same module differ by a good part of what an
 engine may. Both are told in the manifest.
@@ -13,20 +13,16 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from tinyml.core.arrays import read_npz
-from tinyml.core.bundle import REFERENCE
 from tinyml.core.errors import ExportError
 from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.parts import OUTPUT, STAGE, Joined, Key, Part, parts_of
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import POLICIES, largest_error
-from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
@@ -36,11 +32,10 @@ from tinyml.export.joined import joined
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.sources.capture import capture_or_locate, finish
-from tinyml.pipeline.sources.metric import PREDICTIONS, predictions
+from tinyml.pipeline.sources.metric import predictions
 from tinyml.pipeline.sources.user_code import explained, make
+from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
 
-SAMPLE = "sample.npz"
-DATA = "data.npz"
 SAMPLE_CASE = "sample"
 SEED = 0
 # An engine rounds about as much as PyTorch does, in another direction.
@@ -49,19 +44,21 @@ REFERENCE_BYTES = 64 << 20
 Cases = dict[str, dict[str, Array]]
 
 
-def capture_factory(job: Mapping[str, Any], folder: Path) -> None:
+def capture_factory(job: CaptureJob, work: Workspace) -> None:
     """Make the module that ``job`` names, load its weights, and capture it."""
     torch.manual_seed(SEED)
-    module = make(job["factory"])
-    if job["weights"]:
-        load_weights(module, Path(job["weights"]), job["strip_prefix"])
-    capture_module(module, job["states"], job["layout"], folder)
+    module = make(job.factory)
+    if job.weights:
+        load_weights(module, Path(job.weights), job.strip_prefix)
+    capture_module(module, job.states, job.layout, work)
 
 
-def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, folder: Path) -> None:
-    """Leave in ``folder`` what the writers and the gate read; ``module`` is as before after it."""
+def capture_module(
+    module: nn.Module, states: Mapping[str, str], layout: str, work: Workspace
+) -> None:
+    """Leave in ``work`` what the writers and the gate read; ``module`` is as before after it."""
     _refuse_device(module)
-    sample = read_npz(folder / SAMPLE)
+    sample = work.load_sample()
     specs = input_specs(sample, layout)
     with contextlib.ExitStack() as stack:
         exact = _float64(module)
@@ -72,15 +69,15 @@ def capture_module(module: nn.Module, states: Mapping[str, str], layout: str, fo
         with explained("running the module on the sample"):
             signature = signature_of(specs, run(module, sample), states)
             stages = blocks(module, {name: array.copy() for name, array in sample.items()})
-        captured = with_stages(capture_or_locate(module, signature, (), folder, sample), stages)
+        captured = with_stages(capture_or_locate(module, signature, (), work, sample), stages)
         _refuse_passed_through(captured)
         judged = _Judged(module, exact, signature, tuple(captured.stages), joined(captured))
         judged.add_cases(sample)
-        judged.reference.save(folder / REFERENCE)
-        more = {"signature": to_json(signature), "stages": list(captured.stages)}
-        finish(captured, judged.reference, folder, **more, not_judged=judged.left_out)
-        if (folder / DATA).exists():
-            _predict(module, signature, folder)
+        work.save_reference(judged.reference)
+        more = {"signature": signature, "stages": tuple(captured.stages)}
+        finish(captured, judged.reference, work, **more, not_judged=judged.left_out)
+        if data := work.load_data():
+            work.save_predictions(_predictions(module, signature, data))
 
 
 def _float64(module: nn.Module) -> nn.Module | None:
@@ -113,14 +110,13 @@ def _refuse_passed_through(captured: Captured) -> None:
         holders[node] = output
 
 
-def _predict(module: nn.Module, signature: Signature, folder: Path) -> None:
-    """PyTorch's answers to the data of the metric."""
+def _predictions(module: nn.Module, signature: Signature, data: Arrays) -> dict[str, Array]:
+    """PyTorch's, of the data of the metric."""
 
     def ask(inputs: Arrays) -> Mapping[str, Array]:
         return {name: value.numpy() for name, value in run(module, inputs).items()}
 
-    answers = predictions(signature, read_npz(folder / DATA), ask)
-    np.savez(folder / PREDICTIONS, **answers)  # type: ignore[arg-type]
+    return predictions(signature, data, ask)
 
 
 @dataclass(slots=True)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs, read_npz
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.core.export_settings import NCHW
-from tinyml.core.files import write_json
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature, StatePair, TensorSpec
-from tinyml.core.typed_json import from_json
 from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.calibration import WHAT, Calibration, given, sample_alone
 from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
 from tinyml.pipeline.sources.user_code import check_code
+from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
 
 NOTE = "accuracy was not measured: parity was judged on the sample and on generated inputs"
-SAMPLE, DATA = "sample.npz", "data.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +53,12 @@ class Asked:
         states = [StatePair(into, out) for into, out in self.states.items()]
         check_inputs(specs, states, arrays, WHAT)
 
-    def write(self, work: Path) -> None:
+    def write(self, work: Workspace) -> None:
         """Put the arrays where `tinyml.pipeline.sources.user_capture` reads them."""
         with machine_errors("writing the sample"):
-            np.savez(work / SAMPLE, **dict(self.sample))  # type: ignore[arg-type]
+            work.save_sample(self.sample)
             if self.measuring is not None:
-                np.savez(work / DATA, **dict(self.measuring.data))  # type: ignore[arg-type]
+                work.save_data(self.measuring.data)
 
 
 @dataclass(slots=True)
@@ -91,21 +85,17 @@ class FactorySource:
     def runs_user_code(self) -> bool:
         return True
 
-    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
         report({"text": f"making {self.name} and capturing it with torch.export"})
         self.asked.write(work)
         where, _, attribute = self.factory.rpartition(":")
         factory = f"{Path(where).absolute()}:{attribute}" if where.endswith(".py") else self.factory
-        job = {
-            "factory": factory,
-            "weights": str(self.weights.absolute()) if self.weights else None,
-            "strip_prefix": self.strip_prefix,
-            "states": dict(self.asked.states),
-            "layout": self.asked.layout,
-        }
-        write_json(work / capture.JOB, job)
+        weights = str(self.weights.absolute()) if self.weights else ""
+        asked = self.asked
+        job = CaptureJob(factory, weights, self.strip_prefix, asked.states, asked.layout)
+        work.save_capture_job(job)
         try:
-            run("tinyml.pipeline.sources.capture", [str(work)])
+            run("tinyml.pipeline.sources.capture", [str(work.folder)])
         except MachineError as error:
             raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
         return _subject(self.name, self.asked, work, run)
@@ -122,7 +112,7 @@ class FactorySource:
         return _calibration(self.asked, signature, arrays, count)
 
     def accuracy(
-        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+        self, engines: Sequence[Engine], work: Workspace, run: RunChild, report: Report
     ) -> Accuracy:
         return _accuracy(self.asked, engines, work, run, report)
 
@@ -143,7 +133,7 @@ class ModuleSource:
     def runs_user_code(self) -> bool:
         return True
 
-    def capture(self, work: Path, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
         from tinyml.pipeline.sources.user_capture import capture_module
 
         report({"text": f"capturing {self.name} with torch.export"})
@@ -164,7 +154,7 @@ class ModuleSource:
         return _calibration(self.asked, signature, given_samples, count)
 
     def accuracy(
-        self, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+        self, engines: Sequence[Engine], work: Workspace, run: RunChild, report: Report
     ) -> Accuracy:
         return _accuracy(self.asked, engines, work, run, report)
 
@@ -177,22 +167,21 @@ def _calibration(
     return given(arrays, signature, count)
 
 
-def _subject(name: str, asked: Asked, work: Path, run: RunChild) -> Subject:
-    path = work / capture.FACTS
-    if not path.is_file():
+def _subject(name: str, asked: Asked, work: Workspace, run: RunChild) -> Subject:
+    if not work.capture_record.is_file():
         raise ExportError(
             f"{name}: the child process ended without a result and without an error",
             hint="the user's code must not end its process (os._exit)",
         )
-    captured = json.loads(path.read_text(encoding="utf-8"))
-    signature = from_json(Signature, captured["signature"])
+    record = work.load_capture_record()
+    signature = record.user_signature
     _check_labels(asked.labels, signature)
     if asked.measuring is not None:
         check_pytorch(asked.measuring, work, run)
     return Subject(
         name=name,
         signature=signature,
-        stages=tuple(captured["stages"]),
+        stages=record.stages,
         processor=None,
         labels=asked.labels,
         facts={
@@ -200,7 +189,7 @@ def _subject(name: str, asked: Asked, work: Path, run: RunChild) -> Subject:
             "recipe_id": None,
             "training": {},
             "scalogram": None,
-            "not_judged": captured["not_judged"],
+            "not_judged": dict(record.not_judged),
         },
     )
 
@@ -215,13 +204,11 @@ def _check_labels(labels: tuple[str, ...], signature: Signature) -> None:
 
 
 def _accuracy(
-    asked: Asked, engines: Sequence[Engine], work: Path, run: RunChild, report: Report
+    asked: Asked, engines: Sequence[Engine], work: Workspace, run: RunChild, report: Report
 ) -> Accuracy:
     if asked.measuring is None:
         return Accuracy(note=NOTE)
-    signature = from_json(
-        Signature, json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["signature"]
-    )
+    signature = work.load_capture_record().user_signature
     return Accuracy(metrics=measure(asked.measuring, signature, engines, work, run, report))
 
 

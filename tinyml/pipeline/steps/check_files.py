@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from functools import partial
 from pathlib import Path
 
-from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
+from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.errors import ValidationError
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.compare_engines import compare_engines
 from tinyml.pipeline.answers.engines import engines
-from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.instrumented import compare_instrumented
 from tinyml.pipeline.steps.write_files import run_alone
 
 
 def check_files(
-    plan: Plan,
+    plan: ExportPlan,
     subject: Subject,
     models: tuple[ModelFile, ...],
     draft: Path,
-    work: Path,
+    work: Workspace,
     report: Report,
 ) -> Parity:
     """Raises `ValidationError` for outputs on the data that are not finite where all rows pass."""
-    shutil.copy(work / REFERENCE, draft / REFERENCE)
+    shutil.copy(work.reference, draft)
     expected = reference.load(draft / REFERENCE)
     expected.check(subject.signature, subject.stages)
-    captured = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["parity"]
     found = list(engines(draft, models))
     rows = (
-        *(StageParity(**row) for row in captured),
+        *work.load_capture_record().parity,
         *compare_engines(found, expected, subject.stages, report),
         *compare_instrumented(found, expected, work),
     )

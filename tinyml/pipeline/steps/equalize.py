@@ -6,44 +6,37 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from tinyml.core.bundle import REFERENCE
-from tinyml.core.files import write_json
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.sources.capture import FACTS, rows_of
+from tinyml.pipeline.sources.capture import rows_of
+from tinyml.pipeline.sources.workspace import Workspace
 
 NOTHING = (
     "nothing was equalized: no two consecutive layers whose scales differ let a factor through"
 )
 
 
-def equalized(folder: Path) -> int:
+def equalized(work: Workspace) -> int:
     """How many pairs of layers the child scaled."""
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    return int(facts["passes"].get("equalize_layers", 0))
+    return work.load_capture_record().passes.get("equalize_layers", 0)
 
 
 def main(arguments: list[str]) -> None:
     """Rewrite the program in the folder that ``arguments`` name."""
-    from tinyml.export.capture import program
     from tinyml.export.capture.program import Captured
     from tinyml.export.rewrites.equalize_layers import equalize_layers
 
-    folder = Path(arguments[0])
-    captured = program.load(folder / program.PROGRAM, folder / program.NAMES)
+    work = Workspace(Path(arguments[0]))
+    captured, record = work.load_program(), work.load_capture_record()
     stages = dict(captured.stages)
     count = equalize_layers(captured.program, stages)
     made = Captured(captured.program, stages, captured.signature)
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    facts["passes"][equalize_layers.__name__] = count
-    rows = rows_of("equalized", made, reference.load(folder / REFERENCE), list(stages))
-    facts["parity"] += [dataclasses.asdict(row) for row in rows]
-    made.save(folder)
-    write_json(folder / FACTS, facts)
+    rows = rows_of("equalized", made, work.load_reference(), list(stages))
+    work.save_program(made)
+    passes = {**record.passes, equalize_layers.__name__: count}
+    work.save_capture_record(replace(record, passes=passes, parity=(*record.parity, *rows)))
 
 
 if __name__ == "__main__":

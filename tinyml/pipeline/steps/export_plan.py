@@ -32,7 +32,7 @@ SEARCHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExportPlan:
     """The job and its settings, checked and complete; ``traits``: of the precision.
 
     ``calibration``: the arrays of the job's file. ``worker`` runs the steps that are ours.
@@ -73,12 +73,12 @@ class Plan:
 
 
 def accepted_loss(settings: ExportSettings) -> float | None:
-    """See `Plan.accepted_loss`."""
+    """See `ExportPlan.accepted_loss`."""
     return settings.max_drop_points / 100 if settings.auto_precision else None
 
 
 def remedies(settings: ExportSettings) -> str:
-    """See `Plan.remedies`."""
+    """See `ExportPlan.remedies`."""
     if settings.auto_precision:
         return SEARCHED
     ranking = "" if settings.explain else ", `explain` ranks them"
@@ -88,7 +88,7 @@ def remedies(settings: ExportSettings) -> str:
     )
 
 
-def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
+def checked(job: ExportJob, source: Source, settings: ExportSettings) -> ExportPlan:
     """`UsageError`, `InputError` or `MissingExtraError` for what cannot be done, before any work.
 
     ``settings`` are those of the recipe and of ``job`` together.
@@ -101,7 +101,7 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> Plan:
         source.check_calibration(arrays)
     chosen = complete(settings)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return Plan(job, source, find_target(job.target), chosen, traits, worker, arrays)
+    return ExportPlan(job, source, find_target(job.target), chosen, traits, worker, arrays)
 
 
 def check_settings(

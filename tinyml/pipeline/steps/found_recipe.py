@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_text
 from tinyml.core.settings import overlay, to_table
-from tinyml.pipeline.steps.export_plan import Plan
+from tinyml.pipeline.steps.export_plan import ExportPlan
 
 
 def recipe_file(out: Path) -> Path:
@@ -17,7 +17,7 @@ def recipe_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.recipe.toml")
 
 
-def save_found(plan: Plan, keep_float: Sequence[str]) -> Path:
+def save_found(plan: ExportPlan, keep_float: Sequence[str]) -> Path:
     """Write the settings of ``plan`` with the stages ``keep_float``; returns the file's path."""
     kept = ExportSettings(keep_float=tuple(keep_float))
     found = overlay(plan.settings, kept, unset=("auto_precision", "max_drop_points"))

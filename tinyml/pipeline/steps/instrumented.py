@@ -1,43 +1,33 @@
 """Stages that have no tensor in a shipped file, read from an instrumented model instead.
 
 It lies in the export's scratch folder and is gone with it: the rows stay in the manifest under
-an engine of their own, ``onnxruntime+twin`` or ``litert+twin``.
+an engine of their own, ``onnxruntime+instrumented`` or ``litert+instrumented``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tinyml.core.bundle import StageParity
 from tinyml.core.parts import STAGE
 from tinyml.export import parity
 from tinyml.pipeline.answers.engines import Engine
 from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.sources.workspace import Workspace
 
-SUFFIX = "+twin"
-
-
-def instrumented_file(folder: Path, fmt: str) -> Path:
-    """Where the instrumented model of the ``fmt`` file lies."""
-    return folder / f"instrumented.{fmt}"
-
-
-def float_instrumented_file(folder: Path, fmt: str) -> Path:
-    """Where that of the float32 file lies, before a plan is performed on both."""
-    return folder / f"float-instrumented.{fmt}"
+SUFFIX = "+instrumented"
 
 
 def compare_instrumented(
-    found: Sequence[Engine], expected: Reference, folder: Path
+    found: Sequence[Engine], expected: Reference, work: Workspace
 ) -> tuple[StageParity, ...]:
-    """Every stage that an instrumented model in ``folder`` shows, on every case, unoptimised."""
+    """Every stage that an instrumented model in ``work`` shows, on every case, unoptimised."""
     rows: list[StageParity] = []
     parts = expected.parts(STAGE)
     for engine in found:
-        file, model = instrumented_file(folder, engine.model.format), engine.model
-        for case, inputs in expected.inputs.items() if model.twin else ():
-            kept = [stage for stage in model.twin if stage in expected.stages[case]]
+        file, model = work.instrumented(engine.model.format), engine.model
+        for case, inputs in expected.inputs.items() if model.instrumented else ():
+            kept = [stage for stage in model.instrumented if stage in expected.stages[case]]
             got = engine.runtime.read_tensors(file, kept, inputs)
             name, wanted = engine.name + SUFFIX, expected.stages[case]
             rows += parity.compare(name, case, wanted, got, kept, engine.policy, parts=parts)

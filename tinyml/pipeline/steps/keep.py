@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from tinyml import board_scripts
-from tinyml.core import checkpoint
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.files import write_json, write_text
@@ -31,11 +30,9 @@ from tinyml.pages.divergence import divergence_plot
 from tinyml.pipeline import formats
 from tinyml.pipeline.answers import reference
 from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.sources import capture
-from tinyml.pipeline.steps.instrumented import SUFFIX, instrumented_file
+from tinyml.pipeline.sources.workspace import PROGRAM, Workspace
+from tinyml.pipeline.steps.instrumented import SUFFIX
 
-PROGRAM, NAMES = "program.pt2", "capture.json"
-KEPT = (PROGRAM, NAMES, checkpoint.FILE, capture.FACTS, "instrumented.onnx", "instrumented.tflite")
 PICTURE, SCRIPT = "divergence.png", "repro.py"
 REPRO = "repro"
 
@@ -57,12 +54,12 @@ class _Repro:
 
 
 def keep_failed(
-    folder: Path, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Path
+    folder: Path, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Workspace
 ) -> None:
     """Make ``folder`` of the failed export in ``draft`` and ``work``; `UsageError` if it exists."""
     with new_folder(folder) as kept:
         shutil.copytree(draft, kept, dirs_exist_ok=True)
-        for path in (*(work / name for name in KEPT), *(work / capture.LOGS).iterdir()):
+        for path in (*work.evidence(own.format for own in models), *work.logs.iterdir()):
             if path.exists():
                 shutil.copy(path, kept)
         text = json.dumps(to_json(proof), indent=2)
@@ -121,7 +118,7 @@ def _repro(
         return _Repro(runtime, model.path, row.stage, want, optimised=True)
     want = known.stages[row.case][row.stage]
     if row.engine.endswith(SUFFIX):
-        return _Repro(runtime, instrumented_file(folder, model.format).name, row.stage, want)
+        return _Repro(runtime, Workspace(folder).instrumented(model.format).name, row.stage, want)
     tensor = model.stages[row.stage]
     assert tensor is not None, "a stage that was fused away has no divergence"
     small = f"{REPRO}.{model.format}"
@@ -140,9 +137,7 @@ def _whole(runtime: str, model: ModelFile, row: StageParity, known: Reference) -
 
 def _in_program(folder: Path, row: StageParity, known: Reference) -> _Repro:
     """Of the program that was written: the one as captured is not kept, it has the same stages."""
-    from tinyml.export.capture.program import load
-
-    captured = load(folder / PROGRAM, folder / NAMES)
+    captured = Workspace(folder).load_program()
     named = {**captured.outputs, **captured.stages}
     stage = row.stage in captured.stages
     want = (known.stages if stage else known.outputs)[row.case][row.stage]
@@ -150,5 +145,5 @@ def _in_program(folder: Path, row: StageParity, known: Reference) -> _Repro:
 
 
 def _input_order(folder: Path) -> list[str]:
-    signature = json.loads((folder / NAMES).read_text(encoding="utf-8"))["signature"]
+    signature = json.loads(Workspace(folder).names.read_text(encoding="utf-8"))["signature"]
     return [spec["name"] for spec in signature["inputs"]]

@@ -8,16 +8,14 @@ from pathlib import Path
 from tinyml.core.bundle import ModelFile
 from tinyml.core.export_settings import OFF
 from tinyml.core.subprocesses import Child
-from tinyml.export.formats.instrumented import facts_of
+from tinyml.export.facts import facts_of
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps.export_plan import Plan
-from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
-from tinyml.pipeline.steps.plan_precision import plan_file
+from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.write_files import (
     conversion_child,
-    float_facts,
     run_children,
     store_safely,
     written_file,
@@ -28,7 +26,7 @@ WORTH = 0.8
 
 
 def perform(
-    plan: Plan, floats: Sequence[Path], work: Path, draft: Path, report: Report
+    plan: ExportPlan, floats: Sequence[Path], work: Workspace, draft: Path, report: Report
 ) -> tuple[ModelFile, ...]:
     """Perform the plan of each file of ``floats``, which is in ``work``; the files in ``draft``."""
     report({"text": f"{'casting' if plan.traits.half else 'quantizing'} to {plan.precision}"})
@@ -43,15 +41,15 @@ def perform(
     return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 
-def _child(plan: Plan, path: Path, work: Path, draft: Path) -> Child:
+def _child(plan: ExportPlan, path: Path, work: Workspace, draft: Path) -> Child:
     """See `tinyml.export.quantization.run_quantizer.run_quantizer`."""
     known = format_of(path)
     fmt = known.name
-    given: list[Path | str] = [path, plan_file(work, fmt), float_facts(work, fmt)]
-    given += [draft / path.name, work / f"{fmt}.json"]
+    given: list[Path | str] = [path, work.plan(fmt), work.float_facts(fmt)]
+    given += [draft / path.name, work.facts(fmt)]
     if plan.traits.half:
-        shown = float_instrumented_file(work, fmt)
-        given += ["--instrumented", shown, facts_of(shown), instrumented_file(work, fmt)]
+        shown = work.float_instrumented(fmt)
+        given += ["--instrumented", shown, facts_of(shown), work.instrumented(fmt)]
     if plan.settings.sparse == OFF:
         given += ["--dense"]
     return conversion_child(known.quantizer, given, work)

@@ -12,18 +12,18 @@ from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
-from tinyml.export import facts
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.sources import capture
 from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.steps import plan_precision
-from tinyml.pipeline.steps.export_plan import Plan
-from tinyml.pipeline.steps.instrumented import float_instrumented_file, instrumented_file
+from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
 
 
-def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[ModelFile, ...]:
+def write_files(
+    plan: ExportPlan, work: Workspace, draft: Path, report: Report
+) -> tuple[ModelFile, ...]:
     report({"text": f"converting to {' and '.join(plan.formats)}"})
     names = file_names(plan)
     writers = [
@@ -48,58 +48,53 @@ def write_files(plan: Plan, work: Path, draft: Path, report: Report) -> tuple[Mo
     return tuple(written_file(plan, fmt, draft / name, work) for fmt, name in names.items())
 
 
-def write_floats(plan: Plan, work: Path, report: Report) -> list[Path]:
-    """Float32 files in ``work`` that a plan is to be performed on; their `float_facts` there."""
-    floats = [work / model.path for model in write_files(plan, work, work, report)]
+def write_floats(plan: ExportPlan, work: Workspace, report: Report) -> list[Path]:
+    """Float32 files in ``work`` that a plan is to be performed on, their facts with them."""
+    models = write_files(plan, work, work.folder, report)
     for fmt in plan.formats:
-        (work / f"{fmt}.json").rename(float_facts(work, fmt))
-    return floats
+        work.keep_float_facts(fmt)
+    return [work.folder / model.path for model in models]
 
 
-def float_facts(work: Path, fmt: str) -> Path:
-    """Where the facts of the float32 file lie."""
-    return work / f"float-{fmt}.json"
-
-
-def store_safely(plan: Plan, writer: Child, path: Path, report: Report) -> None:
+def store_safely(plan: ExportPlan, writer: Child, path: Path, report: Report) -> None:
     """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
     if why := why_unsafe(path):
         report({"text": why})
         run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
 
 
-def file_names(plan: Plan) -> dict[str, str]:
+def file_names(plan: ExportPlan) -> dict[str, str]:
     return {fmt: f"{plan.source.name}-{plan.precision}.{fmt}" for fmt in plan.formats}
 
 
-def written_file(plan: Plan, fmt: str, path: Path, work: Path) -> ModelFile:
-    written = facts.load(work / f"{fmt}.json")
-    planned = plan_precision.plan_file(work, fmt)
-    shared = json.loads((work / capture.FACTS).read_text(encoding="utf-8"))["passes"]
+def written_file(plan: ExportPlan, fmt: str, path: Path, work: Workspace) -> ModelFile:
+    written = work.load_facts(fmt)
+    planned = work.plan(fmt)
+    shared = work.load_capture_record().passes
     return ModelFile(
         path=path.name,
         sha256=sha256(path),
         format=fmt,
         precision=plan.precision,
-        passes=shared | written.passes,
+        passes={**shared, **written.passes},
         stages=written.stages,
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
         plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
         note=plan.traits.notes.get(fmt, ""),
-        twin=written.twin,
-        twin_note=written.twin_note,
-        ends=written.ends,
+        instrumented=written.instrumented,
+        instrumented_note=written.instrumented_note,
+        quant_params=written.quant_params,
+        modules=written.modules,
     )
 
 
-def conversion_child(module: str, arguments: Sequence[Path | str], work: Path) -> Child:
-    name = capture.LOG if module == capture.__name__ else f"{'-'.join(module.split('.')[-2:])}.log"
-    given = tuple(str(argument) for argument in arguments)
-    return Child(module, given, work / capture.LOGS / name)
+def conversion_child(module: str, arguments: Sequence[Path | str], work: Workspace) -> Child:
+    name = capture.LOG if module == capture.__name__ else "-".join(module.split(".")[-2:])
+    return Child(module, tuple(str(argument) for argument in arguments), work.log(name))
 
 
-def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_alone(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
     """In a process of its own: for a user's code."""
     plan.worker.run_apart(
         conversion_child(module, arguments, work),
@@ -109,37 +104,36 @@ def run_alone(plan: Plan, work: Path, module: str, arguments: list[str]) -> None
     )
 
 
-def run_child(plan: Plan, work: Path, module: str, arguments: list[str]) -> None:
+def run_child(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
     run_children(plan, [conversion_child(module, arguments, work)])
 
 
-def run_children(plan: Plan, children: Sequence[Child]) -> None:
+def run_children(plan: ExportPlan, children: Sequence[Child]) -> None:
     """One after another in the export's worker, within the job's time and memory."""
     plan.worker.run(children, plan.settings.timeout_s)
 
 
-def _writer_arguments(plan: Plan, fmt: str, out: Path, work: Path) -> list[Path | str]:
-    arguments: list[Path | str] = [work / "program.pt2", work / "capture.json", out]
-    arguments += [work / f"{fmt}.json"]
+def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:
+    arguments: list[Path | str] = [work.program, work.names, out, work.facts(fmt)]
     if plan.traits.half:
-        arguments += ["--instrumented", float_instrumented_file(work, fmt)]
+        arguments += ["--instrumented", work.float_instrumented(fmt)]
     elif not plan.traits.planned:
-        arguments += ["--instrumented", instrumented_file(work, fmt)]
+        arguments += ["--instrumented", work.instrumented(fmt)]
     if plan.settings.sparse == OFF or plan.traits.planned:
         arguments += ["--dense"]
     return arguments
 
 
-def _located(error: ExportError, plan: Plan, work: Path) -> TinymlError:
+def _located(error: ExportError, plan: ExportPlan, work: Workspace) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed:
         return error
-    log = work / capture.LOGS / f"bisect_{failed[0]}.log"
+    log = work.log(f"bisect_{failed[0]}")
     return locate_conversion_failure(
         error,
         failed[0],
-        work,
+        work.folder,
         log=log,
         budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,

@@ -32,6 +32,7 @@ class Onnx:
     refusal: str = "PyTorch cannot write {} as ONNX"
     writer: str = "tinyml.export.formats.onnx.write"
     quantizer: str = "tinyml.export.formats.onnx.quantize"
+    computes_float16: bool = True
     stores_sparse: bool = False
     has_script: bool = False
 

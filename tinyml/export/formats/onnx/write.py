@@ -20,7 +20,7 @@ from onnx_ir.passes.common import InlinePass, RemoveUnusedOpsetsPass
 
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
-from tinyml.export.capture.module_stack import innermost, owners
+from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
 from tinyml.export.formats.instrumented import run_writer
@@ -40,6 +40,7 @@ def write(captured: Captured, path: Path) -> Facts:
     Raises `ExportError` for an operator outside the standard set.
     """
     inside = innermost(captured.program.graph.nodes, captured.stages)
+    modules = submodules(captured.program.graph.nodes)
     model = to_onnx(captured)
     InlinePass()(model)
     passes = rewrite(model)
@@ -60,6 +61,7 @@ def write(captured: Captured, path: Path) -> Facts:
         {},
         MINIMUM_RUNTIME,
         owners=owners(inside, made),
+        modules=owners(modules, made),
         made=made,
     )
 

@@ -28,6 +28,7 @@ class Tflite:
     refusal: str = "LiteRT cannot convert {}"
     writer: str = "tinyml.export.formats.tflite.write"
     quantizer: str = "tinyml.export.formats.tflite.quantize"
+    computes_float16: bool = False
     stores_sparse: bool = True
     has_script: bool = True
 

@@ -17,7 +17,7 @@ import litert_torch
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.scratch import scratch
-from tinyml.export.capture.module_stack import innermost, owners
+from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
 from tinyml.export.formats.instrumented import run_writer
@@ -45,6 +45,7 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
     needs an operator that is not built into its runtime.
     """
     inside = innermost(captured.program.graph.nodes, captured.stages)
+    modules = submodules(captured.program.graph.nodes)
     module, rewritten = _for_litert(captured)
     model = tflite_file.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
@@ -65,6 +66,7 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
         layouts,
         minimum_runtime(codes),
         owners=owners(inside, computing),
+        modules=owners(modules, computing),
         made=made,
     )
 

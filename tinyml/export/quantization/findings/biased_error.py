@@ -14,7 +14,7 @@ import numpy as np
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.finite import is_finite
-from tinyml.export.quantization.findings.evidence import Bias, Evidence, Layer
+from tinyml.export.quantization.findings.evidence import Bias, Evidence, WeightedLayer
 
 # Of the power of the integers' error: without it the answers have 1.8 dB more.
 SHARE = 1 / 3
@@ -45,9 +45,9 @@ def biased_error(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _most_shifted(evidence: Evidence, found: Bias) -> str:
-    """By the shift beside the standard deviation of what the layer gives."""
+    """By the shift next to the standard deviation of what the layer gives."""
 
-    def shifted(layer: Layer) -> float:
+    def shifted(layer: WeightedLayer) -> float:
         own = evidence.tensors.get(layer.output)
         if own is None or not np.any(own.spread):
             return 0.0

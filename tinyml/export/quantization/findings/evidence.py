@@ -19,7 +19,7 @@ BINS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class WeightedLayer:
     """A product with a stored weight.
 
     name      its stage, or its output where it is part of none
@@ -127,7 +127,7 @@ class Evidence:
     """
 
     plan: QuantPlan
-    layers: Sequence[Layer] = ()
+    layers: Sequence[WeightedLayer] = ()
     tensors: Mapping[str, Watched] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     classes: Confusion | None = None
@@ -144,6 +144,6 @@ class Evidence:
         return find_precision(self.plan.precision).activations != "int16"
 
     @property
-    def quantized(self) -> list[Layer]:
+    def quantized(self) -> list[WeightedLayer]:
         """The layers that become integers."""
         return [layer for layer in self.layers if layer.output not in self.plan.kept]

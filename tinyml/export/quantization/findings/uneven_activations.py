@@ -14,7 +14,7 @@ import numpy as np
 
 from tinyml.core.diagnosis import Finding
 from tinyml.core.spec import Array
-from tinyml.export.quantization.findings.evidence import Evidence, Layer, Watched
+from tinyml.export.quantization.findings.evidence import Evidence, Watched, WeightedLayer
 
 LOST_STEPS = 2.0
 # Of the reader's signal power: at 1% the answer has 20 dB left, whatever else is done.
@@ -42,7 +42,7 @@ def uneven_activations(evidence: Evidence) -> Iterator[Finding]:
         yield _finding(evidence, makers, share, layer, own, lost_count)
 
 
-def _share(own: Watched, layer: Layer, lost: Array) -> float:
+def _share(own: Watched, layer: WeightedLayer, lost: Array) -> float:
     power = (own.spread * layer.norms) ** 2
     return float(power[lost].sum() / power.sum()) if power.sum() else 0.0
 
@@ -51,7 +51,7 @@ def _finding(
     evidence: Evidence,
     makers: Mapping[str, str],
     share: float,
-    layer: Layer,
+    layer: WeightedLayer,
     own: Watched,
     lost: int,
 ) -> Finding:

@@ -1,0 +1,86 @@
+"""Files of an older schema become files of today's: names changed, nothing else.
+
+Bundles, checkpoints and benchmarks share one schema number. Schema 2 has the names of today:
+
+| where | schema 1 | schema 2 |
+|---|---|---|
+| manifest, checkpoint | `decision` | `processor` |
+| manifest, `models` | `twin`, `twin_note` | `instrumented`, `instrumented_note` |
+| manifest, `models` | `ends` | `quant_params` |
+| manifest, engines | `litert+twin` | `litert+instrumented` |
+| manifest, `facts` | `harm`, in it `harms` | `sensitivity`, in it `layers` |
+| the same, in dB | `null` | `inf` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinyml.core.errors import InputError, TinymlError
+
+SCHEMA = 2
+_ENGINE = ("+twin", "+instrumented")
+_FILE = {"decision": "processor"}
+_MODEL = {"twin": "instrumented", "twin_note": "instrumented_note", "ends": "quant_params"}
+
+
+def upgraded(
+    data: Any, *, what: str, error: type[TinymlError] = InputError, unnumbered: int = 0
+) -> Any:
+    """JSON values of schema `SCHEMA`, made from those of that or an older one.
+
+    Raises ``error`` for a newer schema, and for none where ``unnumbered`` does not stand for it.
+    Values that are not of the form of schema 1 stay as they are, for the converter to refuse.
+    """
+    schema = data.get("schema", unnumbered) if isinstance(data, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise error(f"{what} has no schema number: tinyml did not write it")
+    if schema > SCHEMA:
+        raise error(
+            f"{what} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
+        )
+    return _from_1(data) if schema == 1 else data
+
+
+def upgraded_text(text: str) -> str:
+    """Text that names engines, as a model card does, with today's names."""
+    return text.replace(*_ENGINE)
+
+
+def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    made = _renamed(data, _FILE)
+    if isinstance(models := made.get("models"), list):
+        made["models"] = [_renamed(model, _MODEL) for model in models]
+    if isinstance(parity := made.get("parity"), dict) and isinstance(parity.get("stages"), list):
+        made["parity"] = {**parity, "stages": [_engine_renamed(row) for row in parity["stages"]]}
+    if isinstance(facts := made.get("facts"), dict) and isinstance(facts.get("harm"), dict):
+        sensitivity = {fmt: _sensitivity(own) for fmt, own in facts["harm"].items()}
+        made["facts"] = {**_renamed(facts, {"harm": "sensitivity"}), "sensitivity": sensitivity}
+    return {**made, "schema": SCHEMA}
+
+
+def _sensitivity(found: Any) -> Any:
+    """Of one format; ``null`` stood for the very same outputs."""
+    if not isinstance(found, dict) or not isinstance(found.get("harms"), list):
+        return found
+    layers = [_exact(own) for own in found["harms"]]
+    return _exact({**_renamed(found, {"harms": "layers"}), "layers": layers})
+
+
+def _exact(found: Any) -> Any:
+    if not isinstance(found, dict):
+        return found
+    return {k: "inf" if v is None and k.endswith("_db") else v for k, v in found.items()}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {names.get(name, name): own for name, own in value.items()}
+
+
+def _engine_renamed(row: Any) -> Any:
+    if not isinstance(row, dict) or not isinstance(row.get("engine"), str):
+        return row
+    return {**row, "engine": upgraded_text(row["engine"])}
