@@ -134,7 +134,7 @@ def test_an_output_that_is_not_finite_on_the_data_is_a_proof_that_fails(
         raise ValidationError("litert on input 3 of the persons: not finite")
 
     monkeypatch.setattr(write_quantized, "check_files", refuse)
-    found = write_quantized._proof()
+    found = write_quantized._parity()
     assert not write_quantized._holds(found, 0.5)
     with pytest.raises(ValidationError, match="input 3"):
         write_quantized._or_raise(found)

@@ -94,7 +94,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             report({"text": line})
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        _gate(plan, made.proof, made.models, draft, work)
+        _gate(plan, made.parity, made.models, draft, work)
         if plan.settings.require_delegate:
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
@@ -103,7 +103,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, subject, plan.target.name, made.models, made.proof, facts
+                draft, subject, plan.target.name, made.models, made.parity, facts
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)

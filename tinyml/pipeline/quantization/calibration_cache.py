@@ -56,14 +56,14 @@ def key(path: Path, calibration: Calibration, conditions: Mapping[str, str | int
     for name, array in sorted(calibration.arrays.items()):
         samples.update(f"{name} {array.dtype} {array.shape} ".encode())
         samples.update(np.ascontiguousarray(array).tobytes())
-    told = {
+    conditions_of_all = {
         "code": code_digest(*CODE),
         "numpy": np.__version__,
         "file": sha256(path),
         "samples": samples.hexdigest(),
         **conditions,
     }
-    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(conditions_of_all).encode()).hexdigest()
 
 
 def _read(place: Path) -> dict[str, Range] | None:
