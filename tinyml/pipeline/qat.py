@@ -13,7 +13,7 @@ from tinyml.core.errors import CheckpointError, require
 from tinyml.core.events import Report
 from tinyml.core.export_settings import QAT
 from tinyml.core.recipe import PruneRecipe, Recipe
-from tinyml.pipeline.sources.entries import entry_of
+from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
 
 # Of the training that made the checkpoint: so many epochs, such a peak of the learning rate.

@@ -7,7 +7,7 @@ from pathlib import Path
 from tinyml.core.bundle import ModelFile
 from tinyml.core.events import Message, Report
 from tinyml.export.quantization.fp16_plan import load as load_plan
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.perform import perform
