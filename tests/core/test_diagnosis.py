@@ -28,9 +28,9 @@ from tinyml.export.quantization.findings.biased_error import biased_error
 from tinyml.export.quantization.findings.evidence import Bias, Evidence
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.sensitivity import lines
+from tinyml.pipeline.model_sources.source import Subject
 from tinyml.pipeline.quantization import diagnose, write_quantized
 from tinyml.pipeline.quantization.sensitivity import next_layer
-from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.steps.export_plan import accepted_loss, remedies
 from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
@@ -134,7 +134,7 @@ def test_an_output_that_is_not_finite_on_the_data_is_a_proof_that_fails(
         raise ValidationError("litert on input 3 of the persons: not finite")
 
     monkeypatch.setattr(write_quantized, "check_files", refuse)
-    found = write_quantized._proof()
+    found = write_quantized._parity()
     assert not write_quantized._holds(found, 0.5)
     with pytest.raises(ValidationError, match="input 3"):
         write_quantized._or_raise(found)

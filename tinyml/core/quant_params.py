@@ -51,14 +51,14 @@ class QuantParams:
 
 
 def quantize_arrays(
-    arrays: Mapping[str, NDArray[Any]], ends: Mapping[str, QuantParams]
+    arrays: Mapping[str, NDArray[Any]], io_params: Mapping[str, QuantParams]
 ) -> dict[str, NDArray[Any]]:
-    """``arrays`` with those that ``ends`` names as integers."""
-    return {n: ends[n].of(own) if n in ends else own for n, own in arrays.items()}
+    """``arrays`` with those that ``io_params`` names as integers."""
+    return {n: io_params[n].of(own) if n in io_params else own for n, own in arrays.items()}
 
 
 def dequantize_arrays(
-    arrays: Mapping[str, NDArray[Any]], ends: Mapping[str, QuantParams]
+    arrays: Mapping[str, NDArray[Any]], io_params: Mapping[str, QuantParams]
 ) -> dict[str, NDArray[Any]]:
     """The opposite of `quantize_arrays`."""
-    return {n: ends[n].real(own) if n in ends else own for n, own in arrays.items()}
+    return {n: io_params[n].real(own) if n in io_params else own for n, own in arrays.items()}

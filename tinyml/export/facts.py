@@ -47,3 +47,8 @@ class Facts:
 def load(path: Path) -> Facts:
     """Read what `Facts.save` wrote."""
     return read_json(Facts, path)
+
+
+def facts_of(path: Path) -> Path:
+    """Where the facts of the instrumented model at ``path`` lie."""
+    return path.with_name(f"{path.name}.json")

@@ -26,6 +26,9 @@ from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.model_sources.choose import source_of
+from tinyml.pipeline.model_sources.source import Report, Source
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
     Written,
@@ -34,9 +37,6 @@ from tinyml.pipeline.quantization.write_quantized import (
     check_kept,
     write_quantized,
 )
-from tinyml.pipeline.sources.choose import source_of
-from tinyml.pipeline.sources.source import Report, Source
-from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
@@ -94,7 +94,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             report({"text": line})
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        _gate(plan, made.proof, made.models, draft, work)
+        _gate(plan, made.parity, made.models, draft, work)
         if plan.settings.require_delegate:
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
@@ -103,7 +103,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, subject, plan.target.name, made.models, made.proof, facts
+                draft, subject, plan.target.name, made.models, made.parity, facts
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import Captured, load
-from tinyml.export.facts import SHOWN_SUFFIX, Facts
+from tinyml.export.facts import SHOWN_SUFFIX, Facts, facts_of
 
 Write = Callable[[Captured, Path], Facts]
 # Every one more is one more value that the runtime holds to the end.
@@ -111,8 +111,3 @@ def _write_instrumented(
     except ExportError as error:
         return (), f"no instrumented model shows {', '.join(stages)}: {error.message}"
     return tuple(stages), ""
-
-
-def facts_of(path: Path) -> Path:
-    """Where the facts of the instrumented model at ``path`` lie."""
-    return path.with_name(f"{path.name}.json")

@@ -1,7 +1,7 @@
 """What values a file's tensors take on samples: arrays in, ranges out. Runs nothing.
 
 Two passes over the samples where a method looks at the distribution: the first finds the
-ends, the second fills histograms between them.
+extremes, the second fills histograms between them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Sample = Mapping[str, Array]
 
 
 @dataclass(slots=True)
-class Ends:
+class Extremes:
     """The first pass: smallest and largest value of every float tensor."""
 
     samples: int = 0
@@ -50,16 +50,16 @@ class Ends:
 
 @dataclass(slots=True)
 class Counts:
-    """The second pass: a histogram of each tensor between its ends."""
+    """The second pass: a histogram of each tensor between its extremes."""
 
-    ends: Ends
+    extremes: Extremes
     counts: dict[str, Array] = field(default_factory=dict)
 
     def see(self, sample: Sample) -> None:
         """Take in one sample's tensors."""
         for name, value in sample.items():
-            if name in self.ends.low and self.ends.low[name] < self.ends.high[name]:
-                between = (self.ends.low[name], self.ends.high[name])
+            if name in self.extremes.low and self.extremes.low[name] < self.extremes.high[name]:
+                between = (self.extremes.low[name], self.extremes.high[name])
                 # Between nearly equal ends float32 has fewer numbers than there are bins.
                 found = np.histogram(value.astype(np.float64), BINS, between)[0]
                 self.counts[name] = self.counts.get(name, np.zeros(BINS, np.int64)) + found
@@ -67,7 +67,7 @@ class Counts:
     def histograms(self) -> dict[str, Histogram]:
         """Of every tensor that takes more than one value."""
         return {
-            name: Histogram(self.ends.low[name], self.ends.high[name], counts)
+            name: Histogram(self.extremes.low[name], self.extremes.high[name], counts)
             for name, counts in self.counts.items()
         }
 
@@ -79,16 +79,16 @@ def choose_ranges(
 
     Raises `InputError` without samples, or for values that are not finite.
     """
-    ends = Ends()
+    extremes = Extremes()
     for sample in first:
-        ends.see(sample)
-    if not ends.samples:
+        extremes.see(sample)
+    if not extremes.samples:
         raise InputError("there are no calibration samples")
-    found = ends.ranges()
+    found = extremes.ranges()
     choose = METHODS[method]
     if choose is None:
         return found
-    counts = Counts(ends)
+    counts = Counts(extremes)
     for sample in second:
         counts.see(sample)
     return found | {name: choose(own) for name, own in counts.histograms().items()}

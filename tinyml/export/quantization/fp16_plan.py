@@ -22,7 +22,7 @@ class UnheldValue:
 
     case      the sample on which ``node`` computes it; ``constant``: one that ``node`` takes
     value     the largest that overflows, or the smallest that underflows
-    harmless  an underflow beside values that it vanishes against
+    harmless  an underflow next to values that it vanishes against
     """
 
     kind: Literal["overflow", "underflow"]

@@ -5,7 +5,7 @@
 1. what meets a value that float16 cannot hold on the samples: above 65504, or a tensor all
    of whose values lie below the smallest normal number, 6.1e-5, where bits get lost one by
    one (a layer scale, the power of a quiet signal); an epsilon only below 6e-8, where it is
-   lost. Single small values beside large ones vanish harmlessly: they are noted, no more.
+   lost. Single small values next to large ones vanish harmlessly: they are noted, no more.
 2. stages that differ from PyTorch by more than the policy ``fp16`` when the program is run
    with everything else rounded; where a whole stage in float32 is not enough, what feeds it.
 

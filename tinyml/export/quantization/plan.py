@@ -101,7 +101,7 @@ class QuantPlan:
         return {**adapted, "correct_biases": len(self.shifts)}
 
     def adapted(self, path: Path) -> dict[str, Array]:
-        """Layer, by its output -> its adapted weight; they lie beside the float32 file ``path``."""
+        """Layer, by its output -> its adapted weight; next to the float32 file ``path``."""
         if self.rounding != ADAPTIVE:
             return {}
         return {name: own for name, own in load_adapted(path).items() if name in self.shifts}
@@ -114,7 +114,7 @@ class QuantPlan:
         """For a person: how much becomes integer, what stays and why."""
         reasons = Counter(self.kept.values())
         return [
-            f"{self.precision} {self.format}: {self.told()}",
+            f"{self.precision} {self.format}: {self.summary()}",
             *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
             *(
                 [f"  {len(self.shifts)} weights rounded by what their layer gives"]
@@ -124,7 +124,7 @@ class QuantPlan:
             *([f"  {len(self.shifts)} biases corrected"] if self.shifts else []),
         ]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """How much becomes integer, in one line."""
         if self.ranges == NO_RANGES:
             weights = sum(own.scheme == "int8" for own in self.tensors.values())

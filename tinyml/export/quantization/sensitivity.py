@@ -28,7 +28,7 @@ def layers(
 
 
 def lines(found: SensitivityAnalysis, shown: int = 8) -> list[str]:
-    """For a person: the ranking, beside what all layers together come to."""
+    """For a person: the ranking, next to what all layers together come to."""
     together = decibels(found.whole_db)
     text = [f"all layers quantized: {together}; one at a time, the most sensitive first:"]
     for layer in ranked(found)[:shown]:

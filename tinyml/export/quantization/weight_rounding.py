@@ -45,7 +45,7 @@ def adapted_file(path: Path) -> Path:
 
 
 def save_adapted(path: Path, weights: Mapping[str, Array]) -> None:
-    """Keep ``weights``, float32 on their grid of integers, beside the file at ``path``."""
+    """Keep ``weights``, float32 on their grid of integers, next to the file at ``path``."""
     from safetensors.numpy import save_file
 
     save_file(dict(weights), adapted_file(path))

@@ -16,10 +16,10 @@ from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted
 from tinyml.pipeline.formats import format_of, runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.bias_shift import editor_of
 from tinyml.pipeline.quantization.quantize import weight_scales
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report
 
 NOTHING = "no weight was adapted: there is no convolution or linear layer to quantize"
 
@@ -31,7 +31,7 @@ def adapt(
     calibration: Calibration,
     report: Report,
 ) -> dict[str, Array]:
-    """Adapt the weights of the float32 file at ``path`` beside it, but for the operators ``kept``.
+    """Adapt the weights of the float32 file at ``path`` next to it, but for the operators ``kept``.
 
     Returns layer, by its output -> [channels] what to take from its bias.
     """
@@ -53,12 +53,12 @@ def adapt(
 def _moments(
     path: Path, kept: Collection[str], samples: Iterable[Arrays], report: Report
 ) -> list[Moments]:
-    """Of every layer that becomes integers and has few enough inputs; the others are told."""
+    """Of every layer that becomes integers and has few enough inputs; the others are reported."""
     layers = [own for own in editor_of(path).products(path.read_bytes()) if own.output not in kept]
     wide = [own.output for own in layers if own.inputs > MOST_INPUTS]
     if wide:
-        told = f"rounded to nearest, as sums of more than {MOST_INPUTS:,}: {', '.join(wide)}"
-        report({"text": f"{format_of(path).name}: {told}"})
+        line = f"rounded to nearest, as sums of more than {MOST_INPUTS:,}: {', '.join(wide)}"
+        report({"text": f"{format_of(path).name}: {line}"})
     found = [Moments(own) for own in layers if own.inputs <= MOST_INPUTS]
     if not found:
         return []

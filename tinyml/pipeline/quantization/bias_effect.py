@@ -25,9 +25,9 @@ def bias_effect(
     integers: Path,
     planned: QuantPlan,
     samples: Sequence[Arrays],
-    ends: Mapping[str, QuantParams],
+    io_params: Mapping[str, QuantParams],
 ) -> Bias | None:
-    """Of the file ``integers``, made from ``floats``; ``ends``: what of it is integers.
+    """Of the file ``integers``, made from ``floats``; ``io_params``: what of it is integers.
 
     Judged before the last softmax or sigmoid. ``None`` where biases are corrected already,
     where they cannot be, and without layers or samples.
@@ -40,7 +40,7 @@ def bias_effect(
         return None
     names = answers(floats)
     want = _values(floats, names, samples)
-    errors = [_values(integers, _shown(integers, names), samples, ends) - want]
+    errors = [_values(integers, _shown(integers, names), samples, io_params) - want]
     for is_corrected in (False, True):
         data = editor_of(floats).with_rounded_weights(
             floats.read_bytes(), planned.weight_scales, shifts, corrected=is_corrected
@@ -67,16 +67,16 @@ def _values(
     path: Path,
     names: Sequence[str],
     samples: Sequence[Arrays],
-    ends: Mapping[str, QuantParams] | None = None,
+    io_params: Mapping[str, QuantParams] | None = None,
 ) -> Array:
     """All of the tensors ``names`` on all ``samples``, in a row."""
     runtime = runtime_for(path)
     read = runtime.reader(path, names)
     rows = []
     for sample in samples:
-        got = read(quantize_arrays(sample, ends or {}))
+        got = read(quantize_arrays(sample, io_params or {}))
         whole = {name: own for name, own in got.items() if own.dtype.kind in "iu"}
-        got = {**got, **dequantize_arrays(whole, ends or {})}
+        got = {**got, **dequantize_arrays(whole, io_params or {})}
         rows += [got[name].ravel() for name in names]
     return np.concatenate(rows)
 

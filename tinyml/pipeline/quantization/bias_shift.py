@@ -7,7 +7,7 @@ normalization's parameters. The shift of an output channel is
     E[W_q x] - E[W x] = E[(W_q - W) x]
 
 over samples and positions, the zeros of padding included, since the runtime itself computes
-(W_q - W) x beside each layer of a copy of the float32 file. x is what the layer reads in
+(W_q - W) x next to each layer of a copy of the float32 file. x is what the layer reads in
 float32, not what integer layers before it leave: the shifts of all layers come from one run
 and do not depend on which others stay in float32. Once the layers before are corrected, too,
 the means that a layer reads are those of float32, up to what bends on the way.
@@ -25,9 +25,9 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.pipeline.formats import format_of, runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.quantize import weight_scales
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report
 
 NOTHING = "no bias was corrected: there is no convolution or linear layer with a stored weight"
 
@@ -35,7 +35,7 @@ NOTHING = "no bias was corrected: there is no convolution or linear layer with a
 def asked_for(
     path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Array]:
-    """`bias_shifts` of the float32 file at ``path`` where ``settings`` ask for them, told."""
+    """`bias_shifts` of the float32 file at ``path`` where ``settings`` ask for them, reported."""
     if not settings.correct_bias or calibration is None:
         return {}
     fmt = format_of(path).name
@@ -50,18 +50,18 @@ def bias_shifts(path: Path, scales: str, samples: Iterable[Arrays]) -> dict[str,
     """Layer of the float32 file at ``path``, by its output -> [channels] E[(W_q - W) x].
 
     ``scales`` of the weights: ``per-channel`` or ``per-tensor``. A copy of the file lies
-    beside it afterwards.
+    next to it afterwards.
     """
     editor = editor_of(path)
-    data, beside = editor.with_rounding_errors(path.read_bytes(), scales)
-    if not beside:
+    data, extra = editor.with_rounding_errors(path.read_bytes(), scales)
+    if not extra:
         return {}
     copy = path.with_name(f"errors{path.suffix}")
     write_bytes(copy, data)
     runtime = runtime_for(path)
-    read = runtime.reader(copy, list(beside.values()))
+    read = runtime.reader(copy, list(extra.values()))
     means = channel_means((read(sample) for sample in samples), editor.CHANNEL_AXIS)
-    return {output: means[name] for output, name in beside.items()}
+    return {output: means[name] for output, name in extra.items()}
 
 
 def editor_of(path: Path) -> Any:

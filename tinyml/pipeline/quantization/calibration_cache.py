@@ -19,7 +19,7 @@ from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.core.typed_json import read_json
 from tinyml.export.quantization.ranges import Range
 from tinyml.pipeline.formats import format_of
-from tinyml.pipeline.sources.calibration import Calibration, Report
+from tinyml.pipeline.model_sources.calibration import Calibration, Report
 
 FOLDER = "calibration"
 # Whose code ranges depend on, in the package.
@@ -56,14 +56,14 @@ def key(path: Path, calibration: Calibration, conditions: Mapping[str, str | int
     for name, array in sorted(calibration.arrays.items()):
         samples.update(f"{name} {array.dtype} {array.shape} ".encode())
         samples.update(np.ascontiguousarray(array).tobytes())
-    told = {
+    conditions_of_all = {
         "code": code_digest(*CODE),
         "numpy": np.__version__,
         "file": sha256(path),
         "samples": samples.hexdigest(),
         **conditions,
     }
-    return hashlib.sha256(canonical_json(told).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(conditions_of_all).encode()).hexdigest()
 
 
 def _read(place: Path) -> dict[str, Range] | None:

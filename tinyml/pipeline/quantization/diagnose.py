@@ -22,12 +22,12 @@ from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
-from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.formats import runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration, spread
+from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.pipeline.quantization.bias_effect import bias_effect
 from tinyml.pipeline.quantization.file_layers import channel_axes, layers
-from tinyml.pipeline.sources.calibration import Calibration, spread
-from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
 
 # Of calibration's samples: classes are counted on many, every tensor is read on few.
@@ -69,11 +69,11 @@ def diagnosed(
     owners: Mapping[str, str],
     samples: Samples,
     subject: Subject,
-    ends: Mapping[str, QuantParams],
+    io_params: Mapping[str, QuantParams],
 ) -> tuple[tuple[Finding, ...], Confusion | None]:
-    """The findings in the file ``integers``, made from ``floats``, and its classes beside it.
+    """The findings in the file ``integers``, made from ``floats``, and its classes next to it.
 
-    ``owners``: tensor of the float32 file -> the innermost stage that makes it; ``ends``:
+    ``owners``: tensor of the float32 file -> the innermost stage that makes it; ``io_params``:
     inputs and outputs of ``integers`` that are such.
     """
     graph = read_graph(floats)
@@ -82,8 +82,8 @@ def diagnosed(
         layers=list(layers(graph, owners)),
         tensors=_watched(floats, graph, planned, samples.few),
         stages=owners,
-        classes=confusion(floats, integers, samples.all, subject, ends),
-        bias=bias_effect(floats, integers, planned, samples.few, ends),
+        classes=confusion(floats, integers, samples.all, subject, io_params),
+        bias=bias_effect(floats, integers, planned, samples.few, io_params),
         joins=[own for own in graph.operators if own.op in JOINS],
     )
     return diagnose(evidence), evidence.classes
@@ -110,7 +110,7 @@ def confusion(
     integers: Path,
     samples: Sequence[Arrays],
     subject: Subject,
-    ends: Mapping[str, QuantParams],
+    io_params: Mapping[str, QuantParams],
 ) -> Confusion | None:
     """Predicted classes of both files.
 
@@ -123,7 +123,7 @@ def confusion(
     if len(names) != first.shape[1]:
         return None
     before = _classes(_runtime(floats).open(floats), samples, subject)
-    after = _classes(RealSession(_runtime(integers).open(integers), ends), samples, subject)
+    after = _classes(RealSession(_runtime(integers).open(integers), io_params), samples, subject)
     if before is None or after is None:
         return None
     pairs = Counter(zip(before, after, strict=True))

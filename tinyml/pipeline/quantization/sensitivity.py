@@ -29,8 +29,8 @@ from tinyml.export.quantization.sensitivity import layers
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
-from tinyml.pipeline.sources.calibration import Calibration, spread
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.calibration import Calibration, spread
+from tinyml.pipeline.model_sources.workspace import Workspace
 
 # So many samples are looked at for each layer.
 FEW = 8
@@ -50,19 +50,19 @@ def save_samples(
     work.save_samples({name: np.stack([row[name] for row in chosen]) for name in chosen[0]})
 
 
-def settled(proof: Parity, max_drop_points: float) -> bool:
+def settled(parity: Parity, max_drop_points: float) -> bool:
     """Whether every stage holds and no engine moves more labels or metric than allowed.
 
     Where the user gave the metric's tolerance, that is what is allowed of it.
     """
-    clearly_worse = any(own.lost(max_drop_points / 100) for own in proof.agreements)
-    if proof.first_divergence is not None or clearly_worse:
+    clearly_worse = any(own.lost(max_drop_points / 100) for own in parity.agreements)
+    if parity.first_divergence is not None or clearly_worse:
         return False
-    if not all(metric.holds for metric in proof.metrics):
+    if not all(metric.holds for metric in parity.metrics):
         return False
-    moved = [100 * (1 - own.agreeing / own.count) for own in proof.agreements]
-    judged = [metric for metric in proof.metrics if metric.kind != "given"]
-    lost = [metric.points_lost(proof.metrics[0].value) for metric in judged]
+    moved = [100 * (1 - own.agreeing / own.count) for own in parity.agreements]
+    judged = [metric for metric in parity.metrics if metric.kind != "given"]
+    lost = [metric.points_lost(parity.metrics[0].value) for metric in judged]
     return max([*moved, *lost], default=0.0) <= max_drop_points
 
 

@@ -19,6 +19,9 @@ from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report, Subject
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
@@ -29,9 +32,6 @@ from tinyml.pipeline.quantization.quantize import (
 )
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report, Subject
-from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines
@@ -48,14 +48,14 @@ MOST_TOLD = 8
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Proven files, and by file what was found of their integers.
+    """Checked files, and by file what was found of their quantization.
 
     sensitivities  format -> the sensitivity of each layer, where it was asked for
     kept           stages that stay in float32
     """
 
     models: tuple[ModelFile, ...]
-    proof: Parity
+    parity: Parity
     findings: Findings = field(default_factory=dict)
     classes: Mapping[str, Confusion] = field(default_factory=dict)
     sensitivities: Mapping[str, SensitivityAnalysis] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Written:
 def write_quantized(
     plan: ExportPlan, subject: Subject, work: Workspace, draft: Path, report: Report
 ) -> Written:
-    """Float32 files in ``work``, looked at on samples, and their proven integer forms.
+    """Float32 files in ``work``, looked at on samples, and their checked quantized forms.
 
     With ``auto_precision`` again and again, one more layer in float32 each time; the stages
     that were kept come last.
@@ -105,35 +105,35 @@ def write_quantized(
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
         models = perform(plan, floats, work, draft, report)
-        proof = _proof(plan, subject, models, draft, work, report)
+        parity = _parity(plan, subject, models, draft, work, report)
         more = None
-        if settings.auto_precision and not _holds(proof, settings.max_drop_points):
+        if settings.auto_precision and not _holds(parity, settings.max_drop_points):
             more = next_layer(found or {}, keep, subject.stages)
         findings, classes = _diagnose(floats, calibration, subject, work, draft)
         if more is None:
-            return Written(models, _or_raise(proof), findings, classes, found or {}, tuple(keep))
+            return Written(models, _or_raise(parity), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
             report({"text": line})
         keep[more] = f"quantizing it alone adds the most noise ({settings.max_drop_points:g})"
         report({"text": f"{more} stays in float32 from here on"})
 
 
-def _proof(*arguments: Any) -> Parity | ValidationError:
-    """`check_files`; its error, an output that is not finite, is a proof that fails."""
+def _parity(*arguments: Any) -> Parity | ValidationError:
+    """`check_files`; its error, an output that is not finite, is a check that fails."""
     try:
         return check_files(*arguments)
     except ValidationError as error:
         return error
 
 
-def _or_raise(proof: Parity | ValidationError) -> Parity:
-    if isinstance(proof, ValidationError):
-        raise proof
-    return proof
+def _or_raise(found: Parity | ValidationError) -> Parity:
+    if isinstance(found, ValidationError):
+        raise found
+    return found
 
 
-def _holds(proof: Parity | ValidationError, max_drop_points: float) -> bool:
-    return isinstance(proof, Parity) and settled(proof, max_drop_points)
+def _holds(found: Parity | ValidationError, max_drop_points: float) -> bool:
+    return isinstance(found, Parity) and settled(found, max_drop_points)
 
 
 def _shifts(
@@ -143,14 +143,14 @@ def _shifts(
     calibration: Calibration | None,
     report: Report,
 ) -> Mapping[str, Array]:
-    """What is taken from the biases; with adaptive rounding the weights are chosen beside it."""
+    """What is taken from the biases; with adaptive rounding the weights are chosen too."""
     if calibration is not None and settings.rounding == ADAPTIVE:
         return adapt(path, settings, planned_for(path).kept, calibration, report)
     return bias_shift.asked_for(path, settings, calibration, report)
 
 
 def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
-    """`UsageError` for a stage that the model does not have: the nearest are told first."""
+    """`UsageError` for a stage that the model does not have: the nearest come first."""
     for name in keep:
         if name not in stages:
             near = difflib.get_close_matches(name, stages, n=MOST_TOLD, cutoff=0.0)
@@ -202,8 +202,8 @@ def _diagnose(
         planned = load_plan(work.plan(fmt))
         owners = work.load_float_facts(fmt).owners
         out = draft / path.name
-        ends = work.load_facts(fmt).quant_params
-        found, own = diagnosed(path, out, planned, owners, samples, subject, ends)
+        io_params = work.load_facts(fmt).quant_params
+        found, own = diagnosed(path, out, planned, owners, samples, subject, io_params)
         findings[path.name] = to_json(found)
         if own is not None:
             classes[path.name] = own

@@ -48,7 +48,7 @@ class _Layer:
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
-    """The file with one more layer beside each, and what those compute: (W_q - W) x.
+    """The file with one more layer next to each, and what those compute: (W_q - W) x.
 
     W_q is W in eight bits, ``scales`` ``per-channel`` or ``per-tensor``. Names of the new
     tensors are by those of the layers' outputs.
@@ -59,12 +59,12 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
     for layer in list(_layers(model)):
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
-        beside = model.graph.node.add()
-        beside.CopyFrom(layer.node)
-        beside.name = name
-        del beside.input[1:], beside.output[:]
-        beside.input.append(add_initializer(model, f"{layer.output}~weight_error", error))
-        beside.output.append(name)
+        extra = model.graph.node.add()
+        extra.CopyFrom(layer.node)
+        extra.name = name
+        del extra.input[1:], extra.output[:]
+        extra.input.append(add_initializer(model, f"{layer.output}~weight_error", error))
+        extra.output.append(name)
     return bytes(model.SerializeToString(deterministic=True)), found
 
 
@@ -110,19 +110,19 @@ def products(data: bytes) -> Iterator[Product]:
     import onnx
 
     for layer in _layers(onnx.load_from_string(data)):
-        told = layer.found.operator.attributes
+        attributes = layer.found.operator.attributes
         named = (layer.output, layer.found.source, layer.weight, layer.found.axes)
         if layer.found.traits.kind == MATRIX:
             yield Product(*named, 1, channels=1, window=None)
-        elif layer.weight.ndim == 4 and told.get("auto_pad", b"NOTSET") == b"NOTSET":
-            top, left, bottom, right = told.get("pads", (0, 0, 0, 0))
+        elif layer.weight.ndim == 4 and attributes.get("auto_pad", b"NOTSET") == b"NOTSET":
+            top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
             window = Window(
                 kernel=layer.weight.shape[2:],
-                strides=tuple(told.get("strides", (1, 1))),
-                dilations=tuple(told.get("dilations", (1, 1))),
+                strides=tuple(attributes.get("strides", (1, 1))),
+                dilations=tuple(attributes.get("dilations", (1, 1))),
                 pads=((top, bottom), (left, right)),
             )
-            yield Product(*named, told.get("group", 1), channels=1, window=window)
+            yield Product(*named, attributes.get("group", 1), channels=1, window=window)
 
 
 def _layers(model: Any) -> Iterator[_Layer]:

@@ -211,7 +211,7 @@ def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantize
         return _half(path, planned, known)
     precision = find_precision(planned.precision)
     made = quantize(onnx.load(path), planned, planned.adapted(path))
-    ends = quantize_io(made, planned.quantized) if planned.io == "int8" else {}
+    io_params = quantize_io(made, planned.quantized) if planned.io == "int8" else {}
     graph = made.graph
     names = {name for node in graph.node for name in node.output}
     names |= {value.name for value in graph.input}
@@ -220,7 +220,7 @@ def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantize
         {f"to_{planned.precision}": _changes(graph, planned), **planned.passes},
         {s: _shown(n, names, s in planned.exact) for s, n in known.stages.items()},
         precision.minimum_runtimes.get("onnx", known.minimum_runtime),
-        ends,
+        io_params,
     )
 
 

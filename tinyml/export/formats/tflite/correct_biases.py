@@ -49,7 +49,7 @@ class _Layer:
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
-    """The file with one more layer beside each, and what those compute: (W_q - W) x.
+    """The file with one more layer next to each, and what those compute: (W_q - W) x.
 
     W_q is W in eight bits, ``scales`` ``per-channel`` or ``per-tensor``. Names of the new
     tensors are by those of the layers' outputs. No activation is built into the new layers.
@@ -58,17 +58,15 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
     for layer in list(_layers(model)):
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
-        beside = copy.copy(layer.operator)
-        beside.builtinOptions = copy.copy(layer.operator.builtinOptions)
-        beside.builtinOptions.fusedActivationFunction = 0
+        extra = copy.copy(layer.operator)
+        extra.builtinOptions = copy.copy(layer.operator.builtinOptions)
+        extra.builtinOptions.fusedActivationFunction = 0
         weight = add_constant(model, f"{layer.output}~weight_error", error)
         nothing = add_constant(model, f"{layer.output}~no_bias", np.zeros_like(layer.bias))
-        beside.inputs = np.array([int(layer.operator.inputs[0]), weight, nothing], np.int32)
+        extra.inputs = np.array([int(layer.operator.inputs[0]), weight, nothing], np.int32)
         made = int(layer.operator.outputs[0])
-        beside.outputs = np.array(
-            [add_computed(model, made, name, shape_of(model, made))], np.int32
-        )
-        model.subgraphs[0].operators.append(beside)
+        extra.outputs = np.array([add_computed(model, made, name, shape_of(model, made))], np.int32)
+        model.subgraphs[0].operators.append(extra)
     return tflite_file.pack(model), found
 
 

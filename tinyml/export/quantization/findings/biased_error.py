@@ -45,7 +45,7 @@ def biased_error(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _most_shifted(evidence: Evidence, found: Bias) -> str:
-    """By the shift beside the standard deviation of what the layer gives."""
+    """By the shift next to the standard deviation of what the layer gives."""
 
     def shifted(layer: WeightedLayer) -> float:
         own = evidence.tensors.get(layer.output)
