@@ -16,7 +16,7 @@ from tinyml.core.tolerance import LAYERS, POLICIES
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization.precision import find_precision
-from tinyml.pipeline.answers import reference
+from tinyml.pipeline.outputs import reference
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "keyword_spotting.py"
 CHANNELS = 1

@@ -25,7 +25,7 @@ USER = "import numpy\nfrom helper import four\ndef value():\n    return numpy.ad
 CHILD = """
 import os, subprocess, sys
 import json, numpy
-from tinyml.pipeline.sources.user_code import load_code
+from tinyml.pipeline.model_sources.user_code import load_code
 subprocess.run([sys.executable, "-m", "json.tool", "--help"], check=True)
 for name in sys.argv[1:]:
     print("made", load_code(name)())

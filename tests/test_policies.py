@@ -16,7 +16,7 @@ from tinyml.export.quantization.plan import QuantPlan, plan_tensors
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Operator
-from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.outputs.engines import Engine
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,8 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.audio import read_audio
 from tinyml.models.training.run import classify_windows
 from tinyml.pipeline.evaluate import evaluate
+from tinyml.pipeline.model_sources.user_model import Asked
 from tinyml.pipeline.predict import predict
-from tinyml.pipeline.sources.user_model import Asked
 from tinyml.pipeline.verify import verify
 
 NAN = float("nan")

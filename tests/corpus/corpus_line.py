@@ -25,7 +25,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.joined import joined
 from tinyml.export.rewrites import rewrite
 from tinyml.modelfile.summary import summarize
-from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.outputs.reference import Reference
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
 

@@ -15,7 +15,7 @@ import soundfile
 from tinyml import board_scripts
 from tinyml.core import bundle as bundles
 from tinyml.core.paired_difference import Difference
-from tinyml.pipeline.answers import reference
+from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.predict import predict
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.pipeline import evaluate
-from tinyml.pipeline.sources import calibration
+from tinyml.pipeline.model_sources import calibration
 
 PROCESSOR = RecordingProcessor(labels=("Present", "Absent"), window=4, hop=4, rate_hz=4000)
 RECIPE = Recipe(name="r", model="m")

@@ -19,13 +19,13 @@ from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.export import parity
-from tinyml.pipeline.answers.compare_engines import compare_engines
-from tinyml.pipeline.answers.engines import engines
-from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.compare_metadata import compare_parity
 from tinyml.pipeline.declared_rows import check_rows, program_rows
 from tinyml.pipeline.inspect import inspect
+from tinyml.pipeline.outputs.compare_engines import compare_engines
+from tinyml.pipeline.outputs.engines import engines
+from tinyml.pipeline.outputs.reference import Reference
 from tinyml.pipeline.verify import check_signature, verify
 
 Json = dict[str, Any]

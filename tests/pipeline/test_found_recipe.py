@@ -16,9 +16,9 @@ from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.recipe import Recipe
 from tinyml.core.settings import complete, given
+from tinyml.pipeline.model_sources.choose import settings_over
+from tinyml.pipeline.model_sources.user_model import Asked, FactorySource
 from tinyml.pipeline.quantization.instruction_set import instruction_set
-from tinyml.pipeline.sources.choose import settings_over
-from tinyml.pipeline.sources.user_model import Asked, FactorySource
 from tinyml.pipeline.steps.export_plan import ExportPlan, checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
 

@@ -24,11 +24,11 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.typed_json import from_json
 from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
-from tinyml.pipeline.answers import held_out as held
-from tinyml.pipeline.answers.agreement import agreement
-from tinyml.pipeline.answers.data import caveat, image_set, recording_set
-from tinyml.pipeline.answers.predict_images import read_pixels
 from tinyml.pipeline.evaluate import evaluate
+from tinyml.pipeline.outputs import held_out as held
+from tinyml.pipeline.outputs.agreement import agreement
+from tinyml.pipeline.outputs.data import caveat, image_set, recording_set
+from tinyml.pipeline.outputs.predict_images import read_pixels
 from tinyml.pipeline.predict import predict
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -100,7 +100,7 @@ def test_labels_of_the_test_images_are_compared(image_bundle: Path) -> None:
 
 
 def test_parity_is_judged_on_real_test_images(image_bundle: Path, shapes: ImageSet) -> None:
-    from tinyml.pipeline.answers import reference
+    from tinyml.pipeline.outputs import reference
 
     inputs = reference.load(image_bundle / bundles.REFERENCE).inputs
     real = {name: given for name, given in inputs.items() if name.startswith("validation-")}

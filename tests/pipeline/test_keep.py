@@ -18,10 +18,10 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import StageParity
 from tinyml.core.typed_json import to_json
 from tinyml.export import parity
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.compare_engines import compare_engines
-from tinyml.pipeline.answers.engines import installed
 from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.compare_engines import compare_engines
+from tinyml.pipeline.outputs.engines import installed
 from tinyml.pipeline.steps.keep import write_repro
 
 
@@ -95,7 +95,7 @@ def test_a_stage_of_the_program_is_read_with_torch(tmp_path: Path) -> None:
 
     from tinyml.core.spec import Signature, TensorSpec
     from tinyml.export.capture.program import capture
-    from tinyml.pipeline.answers.reference import Reference
+    from tinyml.pipeline.outputs.reference import Reference
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))
 

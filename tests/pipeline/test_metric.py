@@ -15,10 +15,10 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import metric_bound
 from tinyml.export.parity import gate
+from tinyml.pipeline.model_sources.metric import Measuring, judged, predictions, value
+from tinyml.pipeline.model_sources.metric_kind import sounds_like_loss
+from tinyml.pipeline.model_sources.user_model import read_measuring
 from tinyml.pipeline.quantization.sensitivity import settled
-from tinyml.pipeline.sources.metric import Measuring, judged, predictions, value
-from tinyml.pipeline.sources.metric_kind import sounds_like_loss
-from tinyml.pipeline.sources.user_model import read_measuring
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", (1, 3)), TensorSpec("h", (1, 2))),

@@ -13,10 +13,10 @@ from tinyml.core import bundle as bundles
 from tinyml.core.export_job import export_job
 from tinyml.core.spec import Array
 from tinyml.export import parity
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import Engine, installed
 from tinyml.pipeline.export import export
-from tinyml.pipeline.sources.trained import saved_model
+from tinyml.pipeline.model_sources.trained import saved_model
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import Engine, installed
 
 CHANNELS = 1
 CHECKPOINTS = Path(__file__).parents[2] / "examples" / "checkpoints"

@@ -198,7 +198,7 @@ import numpy as np
 from tinyml.core import bundle as bundles
 from tinyml.pipeline import bench, compare, evaluate, inspect, inspect_sparse, predict, verify
 from tinyml.pipeline.assert_parity import assert_parity
-from tinyml.pipeline.answers import reference
+from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.compare_latency import Timing
 bundle, wav, out = map(Path, sys.argv[1:])
 quiet = lambda event: None

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from tinyml.core.errors import CheckpointError, ExportError, ValidationError
 from tinyml.core.spec import Array
 from tinyml.export.weights import check_weights, load_weights
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.sources import user_capture
-from tinyml.pipeline.sources.user_capture import capture_module
-from tinyml.pipeline.sources.workspace import CaptureRecord, Workspace
+from tinyml.pipeline.model_sources import user_capture
+from tinyml.pipeline.model_sources.user_capture import capture_module
+from tinyml.pipeline.model_sources.workspace import CaptureRecord, Workspace
+from tinyml.pipeline.outputs import reference
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
 X = np.random.default_rng(0).uniform(0.5, 1.5, (1, 3, 8)).astype(np.float32)

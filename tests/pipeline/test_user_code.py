@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tinyml.core.errors import ExportError, InputError
-from tinyml.pipeline.sources.user_code import check_code, explained, is_code, load_code, make
+from tinyml.pipeline.model_sources.user_code import check_code, explained, is_code, load_code, make
 
 CODE = """\
 import sys

@@ -18,10 +18,10 @@ import pytest
 
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
-from tinyml.pipeline.answers import reference
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare_latency import stored
 from tinyml.pipeline.inspect import inspect
+from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
@@ -321,7 +321,7 @@ def test_a_registered_name_takes_a_torch_file_and_a_sample(tmp_path: Path) -> No
 
 def test_labels_that_no_output_has_are_refused() -> None:
     from tinyml.core.spec import Signature, TensorSpec
-    from tinyml.pipeline.sources.user_model import _check_labels
+    from tinyml.pipeline.model_sources.user_model import _check_labels
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))
     _check_labels(("a", "b", "c"), signature)
@@ -380,7 +380,7 @@ def test_an_engine_whose_metric_is_not_pytorchs_makes_no_bundle(
     from torch import nn
 
     import tinyml
-    from tinyml.pipeline.sources import metric
+    from tinyml.pipeline.model_sources import metric
 
     # PyTorch's before anything is converted, then again, and the engine's.
     answers = iter([0.75, 0.75, 0.25])

@@ -18,9 +18,9 @@ from tinyml.core.files import sha256
 from tinyml.core.recipe import Recipe
 from tinyml.core.typed_json import from_json
 from tinyml.models.data.recordings import RecordingSet
-from tinyml.pipeline.answers.data import recording_set
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.evaluate import evaluate
+from tinyml.pipeline.outputs.data import recording_set
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinyml.core.bundle import StageParity
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture import program
-from tinyml.pipeline.sources.workspace import (
+from tinyml.pipeline.model_sources.workspace import (
     NAMES,
     PROGRAM,
     CaptureJob,

@@ -21,7 +21,7 @@ from tinyml.core.bundle import (
 from tinyml.core.files import sha256, write_json
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.outputs.reference import Reference
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 FLOATS = (

@@ -10,8 +10,11 @@ from sparse_cases import CASES
 
 from tinyml.core.target import all_targets
 from tinyml.modelfile.read import read_graph
+from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.lint.pruned_but_dense import pruned_but_dense
 from tinyml.runtimes.sparse_support import SparseUse, sparse_use
+from tinyml.runtimes.sparse_support.kernels import macs
+from tinyml.runtimes.sparse_support.nodes import nodes
 
 # What the lint names where a network just misses a condition: an open end comes with its cause.
 CASE_VERSION = "litert-2.3.0"
@@ -57,6 +60,13 @@ def test_on_x86_with_avx_nothing_runs_sparse(corpus: dict[str, Path]) -> None:
     assert not own.uses_sparse_kernels
     assert [reason.condition for reason in own.reasons] == ["arch"]
     assert sparse_use(corpus["plain"], "litert", "2.3.0", "x86_64", avx=False).uses_sparse_kernels
+
+
+def test_nodes_multiply_as_often_as_the_files_operators(corpus: dict[str, Path]) -> None:
+    """Also a convolution that a padding was fused into."""
+    for name in ("plain", "counted_head"):
+        count = sum(macs(node) for node in nodes(read_graph(corpus[name])))
+        assert count == summarize(corpus[name]).macs
 
 
 def test_blocks_without_vector_kernels_are_a_trap(corpus: dict[str, Path]) -> None:

@@ -21,8 +21,9 @@ def command(model: str, **options: Any) -> None:
     Every stage of the shipped files is compared with PyTorch on their runtimes. Out of
     tolerance is exit 5 with the first stage that diverges, and no bundle.
 
-    Options override [export] of the recipe: the checkpoint's, or that of --recipe. Each of its
-    settings is switched off by --no- and its name: --no-equalize, --no-keep-float, --no-ranges.
+    \b
+    Options override [export] of the recipe (the checkpoint's, or of --recipe).
+    To switch off what it sets, add no-: --no-equalize, --no-keep-float.
 
     Examples:
 

@@ -20,10 +20,10 @@ from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.export import parity
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import Engine, installed, runtime_of
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.links import HOST, open_link
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import Engine, installed, runtime_of
 from tinyml.runtimes.file_read import cut_of
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -14,9 +14,14 @@ from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.settings import settings_of, types_of
 from tinyml.core.spec import Arrays
 from tinyml.pipeline.export import bundle_from
-from tinyml.pipeline.sources.metric import Function, Measuring
-from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.user_model import Asked, ModuleSource, check_metric_given, read_states
+from tinyml.pipeline.model_sources.metric import Function, Measuring
+from tinyml.pipeline.model_sources.source import Report
+from tinyml.pipeline.model_sources.user_model import (
+    Asked,
+    ModuleSource,
+    check_metric_given,
+    read_states,
+)
 
 if TYPE_CHECKING:
     from torch import nn

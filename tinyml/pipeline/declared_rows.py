@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from tinyml.core.bundle import JUDGED, REFERENCE, Bundle, StageParity, Verdict
 from tinyml.core.errors import ValidationError
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.outputs.engines import Engine
+from tinyml.pipeline.outputs.reference import Reference
 from tinyml.pipeline.steps.instrumented import SUFFIX
 
 Key = tuple[str, str, str]

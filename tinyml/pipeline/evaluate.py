@@ -22,11 +22,11 @@ from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.metrics import subject_metrics
 from tinyml.models.training.predict import by_subject, predict_recordings
-from tinyml.pipeline.answers.data import image_set, is_same, recording_set
-from tinyml.pipeline.answers.engines import choose
 from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.model_sources.entries import entry_of
+from tinyml.pipeline.outputs.data import image_set, is_same, recording_set
+from tinyml.pipeline.outputs.engines import choose
 from tinyml.pipeline.predict import windows_through
-from tinyml.pipeline.sources.entries import entry_of
 
 Report = Callable[[Mapping[str, Any]], None]
 PARTS = ("validation", "all")

@@ -26,6 +26,9 @@ from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.model_sources.choose import source_of
+from tinyml.pipeline.model_sources.source import Report, Source
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
     Written,
@@ -34,9 +37,6 @@ from tinyml.pipeline.quantization.write_quantized import (
     check_kept,
     write_quantized,
 )
-from tinyml.pipeline.sources.choose import source_of
-from tinyml.pipeline.sources.source import Report, Source
-from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all

@@ -19,9 +19,9 @@ from tinyml.core.recording_processor import RecordingProcessor, recording_proces
 from tinyml.models.data.audio import read_audio
 from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows, named
-from tinyml.pipeline.answers.engines import Engine, choose
-from tinyml.pipeline.answers.predict_images import ImageAnswer, answer_images
 from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.outputs.engines import Engine, choose
+from tinyml.pipeline.outputs.predict_images import ImageAnswer, answer_images
 
 
 @dataclass(frozen=True, slots=True)

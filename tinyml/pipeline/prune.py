@@ -13,7 +13,7 @@ from tinyml.core.errors import CheckpointError, RecipeError, require
 from tinyml.core.recipe import PruneRecipe, Recipe
 from tinyml.models.protocol import ModelEntry
 from tinyml.pages.pruning import PAGE
-from tinyml.pipeline.sources.entries import entry_of
+from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.train import plan_pruning, train_recipe
 
 if TYPE_CHECKING:

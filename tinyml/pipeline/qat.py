@@ -12,7 +12,7 @@ from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, require
 from tinyml.core.export_settings import QAT
 from tinyml.core.recipe import PruneRecipe, Recipe
-from tinyml.pipeline.sources.entries import entry_of
+from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
 
 Report = Callable[[Mapping[str, Any]], None]

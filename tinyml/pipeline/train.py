@@ -14,8 +14,8 @@ from tinyml.core.export_settings import QAT
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe
 from tinyml.models.protocol import ModelEntry
-from tinyml.pipeline.answers.data import image_set, recording_set
-from tinyml.pipeline.sources.entries import entry_of_recipe
+from tinyml.pipeline.model_sources.entries import entry_of_recipe
+from tinyml.pipeline.outputs.data import image_set, recording_set
 
 if TYPE_CHECKING:
     from tinyml.models.pruning.plan import PruningPlan

@@ -17,10 +17,6 @@ from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
 from tinyml.export import parity
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.compare_engines import compare_engines
-from tinyml.pipeline.answers.engines import Engine, engines, installed
-from tinyml.pipeline.answers.reference import Reference
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.declared_rows import (
     check_parts,
@@ -30,6 +26,10 @@ from tinyml.pipeline.declared_rows import (
     program_rows,
 )
 from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.compare_engines import compare_engines
+from tinyml.pipeline.outputs.engines import Engine, engines, installed
+from tinyml.pipeline.outputs.reference import Reference
 
 Report = Callable[[Mapping[str, Any]], None]
 

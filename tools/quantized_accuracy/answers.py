@@ -18,9 +18,9 @@ from tinyml.core.export_job import export_job
 from tinyml.core.export_settings import QAT
 from tinyml.core.files import write_json
 from tinyml.export.parity import GENERATED
-from tinyml.pipeline.answers.engines import Engine, choose
 from tinyml.pipeline.export import export
 from tinyml.pipeline.formats import named
+from tinyml.pipeline.outputs.engines import Engine, choose
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.qat import QatJob, train_rounded
 

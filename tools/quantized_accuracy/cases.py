@@ -15,8 +15,8 @@ from tinyml.core.files import write_text
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.cross_validation import fold_file
-from tinyml.pipeline.answers.data import image_set
-from tinyml.pipeline.answers.held_out import HeldOut, Images, held_out
+from tinyml.pipeline.outputs.data import image_set
+from tinyml.pipeline.outputs.held_out import HeldOut, Images, held_out
 
 Report = Callable[[Mapping[str, Any]], None]
 ROOT = Path(__file__).parents[2]

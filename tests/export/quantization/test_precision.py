@@ -19,7 +19,7 @@ from tinyml.core.settings import complete
 from tinyml.core.tolerance import POLICIES
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
-from tinyml.pipeline.answers.engines import Engine
+from tinyml.pipeline.outputs.engines import Engine
 from tinyml.pipeline.steps.export_plan import _check_rounding
 from tinyml.pipeline.steps.float_share import _is_quantized
 

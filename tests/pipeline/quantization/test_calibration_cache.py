@@ -12,9 +12,9 @@ from tinyml.core import code_digest, files
 from tinyml.core.errors import MachineError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.quantization.ranges import Range
+from tinyml.pipeline.model_sources.calibration import Calibration
 from tinyml.pipeline.quantization import calibration_cache
 from tinyml.pipeline.quantization.calibration_cache import cached, key
-from tinyml.pipeline.sources.calibration import Calibration
 
 SIGNATURE = Signature((TensorSpec("x", (2,)),), (TensorSpec("y", (2,)),))
 CONDITIONS: dict[str, str | int] = {"ranges": "mse", "threads": 1}

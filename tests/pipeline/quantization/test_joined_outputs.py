@@ -14,10 +14,10 @@ from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.parts import OUTPUT
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import sqnr_db
-from tinyml.pipeline.answers import reference
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.declared_rows import check_parts
 from tinyml.pipeline.export import export
+from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
 from tinyml.testing import ParityError

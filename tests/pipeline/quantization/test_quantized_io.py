@@ -28,14 +28,14 @@ from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, StatePair, TensorSpec
 from tinyml.core.tolerance import sqnr_db
 from tinyml.core.typed_json import to_json
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.engines import engines
-from tinyml.pipeline.answers.predict_images import answer_images
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.export import export
+from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import engines
+from tinyml.pipeline.outputs.predict_images import answer_images
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.quantization.write_quantized import check_io
-from tinyml.pipeline.sources.source import Subject
 from tinyml.pipeline.verify import verify
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME

@@ -21,7 +21,7 @@ from tinyml.core.export_job import ExportJob, export_job
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect_sparse import inspect_sparse
-from tinyml.pipeline.sources.trained import saved_model
+from tinyml.pipeline.model_sources.trained import saved_model
 from tinyml.pipeline.verify import verify
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

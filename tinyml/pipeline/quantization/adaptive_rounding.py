@@ -16,10 +16,10 @@ from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted
 from tinyml.pipeline.formats import format_of, runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.bias_shift import editor_of
 from tinyml.pipeline.quantization.quantize import weight_scales
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report
 
 NOTHING = "no weight was adapted: there is no convolution or linear layer to quantize"
 

@@ -25,9 +25,9 @@ from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.pipeline.formats import format_of, runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.quantize import weight_scales
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report
 
 NOTHING = "no bias was corrected: there is no convolution or linear layer with a stored weight"
 

@@ -19,7 +19,7 @@ from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.core.typed_json import read_json
 from tinyml.export.quantization.ranges import Range
 from tinyml.pipeline.formats import format_of
-from tinyml.pipeline.sources.calibration import Calibration, Report
+from tinyml.pipeline.model_sources.calibration import Calibration, Report
 
 FOLDER = "calibration"
 # Whose code ranges depend on, in the package.

@@ -22,12 +22,12 @@ from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
-from tinyml.pipeline.answers.real_session import RealSession
 from tinyml.pipeline.formats import runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration, spread
+from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.pipeline.quantization.bias_effect import bias_effect
 from tinyml.pipeline.quantization.file_layers import channel_axes, layers
-from tinyml.pipeline.sources.calibration import Calibration, spread
-from tinyml.pipeline.sources.source import Subject
 from tinyml.runtimes.base import Session
 
 # Of calibration's samples: classes are counted on many, every tensor is read on few.

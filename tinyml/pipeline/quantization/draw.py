@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tinyml.core.errors import MissingExtraError
 from tinyml.pages.sensitivity_plot import classes_plot, sensitivity_plot
+from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.write_quantized import Written
-from tinyml.pipeline.sources.source import Report
 
 SENSITIVITY, CLASSES = "sensitivity.png", "classes.png"
 COLLAPSED = "collapsed_classes"

@@ -30,11 +30,11 @@ from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.runtimes.base import READER_THREADS
 
 BY_USER = "asked for"

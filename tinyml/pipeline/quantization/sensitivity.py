@@ -29,8 +29,8 @@ from tinyml.export.quantization.sensitivity import layers
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
-from tinyml.pipeline.sources.calibration import Calibration, spread
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.calibration import Calibration, spread
+from tinyml.pipeline.model_sources.workspace import Workspace
 
 # So many samples are looked at for each layer.
 FEW = 8

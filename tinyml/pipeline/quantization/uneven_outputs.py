@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyml.core.parts import LEAST_VALUES, magnitudes
 from tinyml.pipeline.formats import runtime_for
-from tinyml.pipeline.sources.calibration import Calibration, spread
+from tinyml.pipeline.model_sources.calibration import Calibration, spread
 
 SAMPLES = 2 * LEAST_VALUES
 

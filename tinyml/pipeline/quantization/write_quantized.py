@@ -19,6 +19,9 @@ from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.source import Report, Subject
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
 from tinyml.pipeline.quantization.diagnose import diagnosed, samples_of
@@ -29,9 +32,6 @@ from tinyml.pipeline.quantization.quantize import (
 )
 from tinyml.pipeline.quantization.sensitivity import next_layer, save_samples, settled
 from tinyml.pipeline.quantization.uneven_outputs import uneven_outputs
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.source import Report, Subject
-from tinyml.pipeline.sources.workspace import Workspace
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.lint import Findings, lint_lines

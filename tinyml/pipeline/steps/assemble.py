@@ -14,9 +14,9 @@ from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.versions import version_of
 from tinyml.pages.card import model_card
-from tinyml.pipeline.answers.data import caveat
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.sources.source import Subject
+from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.outputs.data import caveat
 
 MAKERS = (
     "numpy",

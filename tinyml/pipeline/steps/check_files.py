@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.errors import ValidationError
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.compare_engines import compare_engines
-from tinyml.pipeline.answers.engines import engines
-from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.compare_engines import compare_engines
+from tinyml.pipeline.outputs.engines import engines
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.instrumented import compare_instrumented
 from tinyml.pipeline.steps.write_files import run_alone

@@ -1,7 +1,7 @@
 """``equalize``: the child that equalizes the captured program before it is written.
 
-``python -m tinyml.pipeline.steps.equalize FOLDER``: FOLDER holds what
-`tinyml.pipeline.sources.capture` left; program, counts and parity in it are those after the pass.
+``python -m tinyml.pipeline.steps.equalize FOLDER``: FOLDER is the `Workspace` that the capture
+left; its program and the passes and parity in its record are those after the rewrite.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.pipeline.sources.capture import rows_of
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.capture import rows_of
+from tinyml.pipeline.model_sources.workspace import Workspace
 
 NOTHING = (
     "nothing was equalized: no two consecutive layers whose scales differ let a factor through"

@@ -17,11 +17,11 @@ from tinyml.core.spec import Arrays
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
-from tinyml.pipeline.answers.engines import require as require_runtime
 from tinyml.pipeline.formats import named, runtime_of
-from tinyml.pipeline.sources.source import Source
-from tinyml.pipeline.sources.trained import TrainedSource
-from tinyml.pipeline.sources.user_model import ModuleSource
+from tinyml.pipeline.model_sources.source import Source
+from tinyml.pipeline.model_sources.trained import TrainedSource
+from tinyml.pipeline.model_sources.user_model import ModuleSource
+from tinyml.pipeline.outputs.engines import require as require_runtime
 from tinyml.pipeline.steps.delegation import check_requirement
 
 OF_RANGES = ("ranges", "calibration", "calibration_samples")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from tinyml.core.bundle import StageParity
 from tinyml.core.parts import STAGE
 from tinyml.export import parity
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.outputs.engines import Engine
+from tinyml.pipeline.outputs.reference import Reference
 
 SUFFIX = "+instrumented"
 

@@ -28,9 +28,9 @@ from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
 from tinyml.pages.divergence import divergence_plot
 from tinyml.pipeline import formats
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.sources.workspace import PROGRAM, Workspace
+from tinyml.pipeline.model_sources.workspace import PROGRAM, Workspace
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.reference import Reference
 from tinyml.pipeline.steps.instrumented import SUFFIX
 
 PICTURE, SCRIPT = "divergence.png", "repro.py"

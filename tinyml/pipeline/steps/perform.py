@@ -11,8 +11,8 @@ from tinyml.core.subprocesses import Child
 from tinyml.export.facts import facts_of
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import format_of
-from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.source import Report
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.write_files import (
     conversion_child,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.workspace import Workspace
 
 
 def main(arguments: list[str]) -> None:

@@ -13,9 +13,9 @@ from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.sources import capture
-from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources import capture
+from tinyml.pipeline.model_sources.source import Report
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 from tinyml.pipeline.steps.sparse_safety import why_unsafe
@@ -99,7 +99,7 @@ def run_alone(plan: ExportPlan, work: Workspace, module: str, arguments: list[st
     plan.worker.run_apart(
         conversion_child(module, arguments, work),
         plan.settings.timeout_s,
-        imports="tinyml.pipeline.sources.capture_imports",
+        imports="tinyml.pipeline.model_sources.capture_imports",
         meanwhile=[named(fmt).writer for fmt in plan.formats],
     )
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
 from tinyml.export.quantization.fp16_plan import load as load_plan
-from tinyml.pipeline.sources.source import Report
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.source import Report
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps import plan_precision
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.perform import perform

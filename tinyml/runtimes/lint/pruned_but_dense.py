@@ -60,10 +60,11 @@ def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
 
 
 def _stored_dense(graph: Graph) -> Iterator[Finding]:
-    weights: dict[str, Tensor] = {}
-    for operator in graph.operators:
-        if operator.op in PRODUCTS:
-            weights |= {v.key: v for v in graph.constants(operator) if not v.sparse}
+    weights = {
+        weight.key: weight
+        for operator, _, weight in graph.layers()
+        if operator.op in PRODUCTS and not weight.sparse
+    }
     counts = {key: _counts(value) for key, value in weights.items()}
     pruned = {key: own for key, own in counts.items() if own[0] > ZEROS * own[1]}
     if not pruned:

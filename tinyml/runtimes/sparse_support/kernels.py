@@ -71,7 +71,8 @@ def macs(node: Node) -> int:
     """Multiply-accumulates of one call; 0 for what multiplies no weight."""
     if node.weight is None:
         return 0
-    return PRODUCTS[node.op].macs(node.options, node.shapes, node.output_shape) or 0
+    shapes = [node.shapes[0], node.weight.values.shape]  # a fused padding has other operands
+    return PRODUCTS[node.op].macs(node.options, shapes, node.output_shape) or 0
 
 
 def features(nodes: Sequence[Node], switched: Collection[int]) -> dict[str, float]:

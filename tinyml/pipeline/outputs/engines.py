@@ -16,7 +16,7 @@ from tinyml.core.tolerance import PolicyName
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline import formats
-from tinyml.pipeline.answers.real_session import RealSession
+from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.runtimes.base import Runtime, Session
 from tinyml.runtimes.file_session import ChildRuntime
 

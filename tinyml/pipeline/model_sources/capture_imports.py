@@ -8,4 +8,4 @@ import torch.export._trace  # noqa: F401 (torch imports both when something is f
 
 import tinyml.export.capture.bisect_module
 import tinyml.export.rewrites
-import tinyml.pipeline.sources.user_capture  # noqa: F401
+import tinyml.pipeline.model_sources.user_capture  # noqa: F401

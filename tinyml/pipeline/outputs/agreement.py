@@ -14,8 +14,8 @@ from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.paired_difference import Difference, Metric, paired_difference
 from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.metrics import average_recall, share_right
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.answers.held_out import HeldOut
+from tinyml.pipeline.outputs.engines import Engine
+from tinyml.pipeline.outputs.held_out import HeldOut
 
 Report = Callable[[Mapping[str, Any]], None]
 

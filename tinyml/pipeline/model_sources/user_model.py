@@ -12,12 +12,12 @@ from tinyml.core.errors import ExportError, InputError, MachineError, UsageError
 from tinyml.core.export_settings import NCHW
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature, StatePair, TensorSpec
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources.calibration import WHAT, Calibration, given, sample_alone
-from tinyml.pipeline.sources.metric import Measuring, check_pytorch, measure
-from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
-from tinyml.pipeline.sources.user_code import check_code
-from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.model_sources.calibration import WHAT, Calibration, given, sample_alone
+from tinyml.pipeline.model_sources.metric import Measuring, check_pytorch, measure
+from tinyml.pipeline.model_sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.model_sources.user_code import check_code
+from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.outputs.engines import Engine
 
 NOTE = "accuracy was not measured: parity was judged on the sample and on generated inputs"
 
@@ -54,7 +54,7 @@ class Asked:
         check_inputs(specs, states, arrays, WHAT)
 
     def write(self, work: Workspace) -> None:
-        """Put the arrays where `tinyml.pipeline.sources.user_capture` reads them."""
+        """Put the arrays where `tinyml.pipeline.model_sources.user_capture` reads them."""
         with machine_errors("writing the sample"):
             work.save_sample(self.sample)
             if self.measuring is not None:
@@ -95,7 +95,7 @@ class FactorySource:
         job = CaptureJob(factory, weights, self.strip_prefix, asked.states, asked.layout)
         work.save_capture_job(job)
         try:
-            run("tinyml.pipeline.sources.capture", [str(work.folder)])
+            run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
         except MachineError as error:
             raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
         return _subject(self.name, self.asked, work, run)
@@ -134,7 +134,7 @@ class ModuleSource:
         return True
 
     def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
-        from tinyml.pipeline.sources.user_capture import capture_module
+        from tinyml.pipeline.model_sources.user_capture import capture_module
 
         report({"text": f"capturing {self.name} with torch.export"})
         self.asked.write(work)

@@ -30,11 +30,11 @@ from tinyml.export.capture.program import Captured, with_stages
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
 from tinyml.export.weights import check_weights, load_weights
-from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.sources.capture import capture_or_locate, finish
-from tinyml.pipeline.sources.metric import predictions
-from tinyml.pipeline.sources.user_code import explained, make
-from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.model_sources.capture import capture_or_locate, finish
+from tinyml.pipeline.model_sources.metric import predictions
+from tinyml.pipeline.model_sources.user_code import explained, make
+from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.outputs.reference import Reference
 
 SAMPLE_CASE = "sample"
 SEED = 0

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from tinyml.core.bundle import Agreement, Metric
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Arrays, Signature
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources.calibration import Calibration
-from tinyml.pipeline.sources.workspace import Workspace
+from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.outputs.engines import Engine
 
 Report = Callable[[Mapping[str, Any]], None]
 RunChild = Callable[[str, list[str]], None]

@@ -9,8 +9,8 @@ from tinyml.core.bundle import JUDGED, StageParity
 from tinyml.core.errors import ValidationError
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.export import parity
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.outputs.engines import Engine
+from tinyml.pipeline.outputs.reference import Reference
 
 Report = Callable[[Mapping[str, Any]], None]
 

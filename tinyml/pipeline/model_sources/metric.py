@@ -1,6 +1,6 @@
 """The user's own metric, of PyTorch's predictions and of every engine's.
 
-``python -m tinyml.pipeline.sources.metric FOLDER`` is the child that runs a function of the
+``python -m tinyml.pipeline.model_sources.metric FOLDER`` is the child that runs a function of the
 user's; FOLDER is a `Workspace`.
 """
 
@@ -21,11 +21,16 @@ from tinyml.core.errors import InputError, TinymlError, ValidationError, machine
 from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import metric_bound
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources.metric_kind import check_direction, check_kind, direction_of, is_share
-from tinyml.pipeline.sources.source import Report, RunChild
-from tinyml.pipeline.sources.user_code import explained, load_code, place
-from tinyml.pipeline.sources.workspace import MetricJob, Workspace
+from tinyml.pipeline.model_sources.metric_kind import (
+    check_direction,
+    check_kind,
+    direction_of,
+    is_share,
+)
+from tinyml.pipeline.model_sources.source import Report, RunChild
+from tinyml.pipeline.model_sources.user_code import explained, load_code, place
+from tinyml.pipeline.model_sources.workspace import MetricJob, Workspace
+from tinyml.pipeline.outputs.engines import Engine
 
 PYTORCH = "pytorch"
 Predictions = Array | dict[str, Array]
@@ -164,7 +169,7 @@ def _in_child(
 ) -> dict[str, float]:
     with machine_errors("writing the predictions"):
         work.save_metric_job(MetricJob(function, tuple(answers)), answers, targets)
-    run("tinyml.pipeline.sources.metric", [str(work.folder)])
+    run("tinyml.pipeline.model_sources.metric", [str(work.folder)])
     if not work.measured.is_file():
         raise InputError(f"{function} ended its process: it must return a number")
     return work.load_measured()

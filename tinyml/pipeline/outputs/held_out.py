@@ -16,7 +16,7 @@ from tinyml.core.recording_processor import RecordingProcessor, recording_proces
 from tinyml.core.spec import Array, Signature
 from tinyml.models.data.recordings import subject_labels
 from tinyml.models.training.predict import by_recording, by_subject, cut_windows
-from tinyml.pipeline.answers.data import check_same, image_set, recording_set
+from tinyml.pipeline.outputs.data import check_same, image_set, recording_set
 
 Report = Callable[[Mapping[str, Any]], None]
 # Enough that a share of labels that moved is known to a tenth of a percent.

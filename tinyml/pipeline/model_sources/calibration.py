@@ -16,7 +16,7 @@ from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recording_processor import recording_processor
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.models.training.predict import cut_windows
-from tinyml.pipeline.answers.data import check_same, image_set, recording_set
+from tinyml.pipeline.outputs.data import check_same, image_set, recording_set
 
 Report = Callable[[Mapping[str, Any]], None]
 WHAT = "the calibration data"

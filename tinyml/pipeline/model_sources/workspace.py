@@ -27,8 +27,8 @@ from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export import facts
 from tinyml.export.facts import Facts
-from tinyml.pipeline.answers import reference
-from tinyml.pipeline.answers.reference import Reference
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.reference import Reference
 
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
@@ -158,7 +158,7 @@ class Workspace:
 
     @property
     def held_out(self) -> Path:
-        """Inputs of the validation set, which `tinyml.pipeline.answers.held_out` reads."""
+        """Inputs of the validation set, which `tinyml.pipeline.outputs.held_out` reads."""
         return self.folder / "held_out.npy"
 
     @property

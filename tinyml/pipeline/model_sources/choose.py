@@ -13,11 +13,16 @@ from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.recipe import read as read_recipe
 from tinyml.core.settings import given, overlay
-from tinyml.pipeline.sources.entries import entry_of
-from tinyml.pipeline.sources.source import Source
-from tinyml.pipeline.sources.trained import TrainedSource, check_named, named_model, sample_for
-from tinyml.pipeline.sources.user_code import is_code
-from tinyml.pipeline.sources.user_model import (
+from tinyml.pipeline.model_sources.entries import entry_of
+from tinyml.pipeline.model_sources.source import Source
+from tinyml.pipeline.model_sources.trained import (
+    TrainedSource,
+    check_named,
+    named_model,
+    sample_for,
+)
+from tinyml.pipeline.model_sources.user_code import is_code
+from tinyml.pipeline.model_sources.user_model import (
     Asked,
     FactorySource,
     read_labels,

@@ -17,10 +17,7 @@ from tinyml.core.spec import Arrays, Signature
 from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.models.protocol import ModelEntry
-from tinyml.pipeline.answers import held_out as held
-from tinyml.pipeline.answers.agreement import agreement
-from tinyml.pipeline.answers.engines import Engine
-from tinyml.pipeline.sources.calibration import (
+from tinyml.pipeline.model_sources.calibration import (
     WHAT,
     Calibration,
     check_has_data,
@@ -28,9 +25,12 @@ from tinyml.pipeline.sources.calibration import (
     of_training,
     sample_alone,
 )
-from tinyml.pipeline.sources.entries import entry_of
-from tinyml.pipeline.sources.source import Accuracy, Report, RunChild, Subject
-from tinyml.pipeline.sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.model_sources.entries import entry_of
+from tinyml.pipeline.model_sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.outputs import held_out as held
+from tinyml.pipeline.outputs.agreement import agreement
+from tinyml.pipeline.outputs.engines import Engine
 
 REAL_CASES = 4
 NOTE = "accuracy was not measured: no validation data was given"
@@ -78,7 +78,7 @@ class TrainedSource:
             work.save_checkpoint(saved)
         weights = str(self.weights.absolute()) if self.weights else ""
         work.save_capture_job(CaptureJob(weights=weights, strip_prefix=self.strip_prefix))
-        run("tinyml.pipeline.sources.capture", [str(work.folder)])
+        run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
         return self.known()
 
     def known(self) -> Subject:

@@ -1,9 +1,9 @@
 """The first child of an export: builds the module, captures it, and writes what PyTorch says.
 
-``python -m tinyml.pipeline.sources.capture FOLDER``: FOLDER is a `Workspace` with a capture job.
-For a model of this package it also holds the checkpoint, the inputs of every parity case and
-maybe those of the validation set; for a user's model see `tinyml.pipeline.sources.user_capture`.
-Into it go the program for the writers, the reference, the record and PyTorch's probabilities.
+``python -m tinyml.pipeline.model_sources.capture FOLDER``: FOLDER is a `Workspace` with a capture
+job. For a model of this package it also holds the checkpoint, the inputs of every parity case and
+maybe those of the validation set; for a user's model see `user_capture`. Into it go the program
+for the writers, the reference, the record and PyTorch's probabilities.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.export import parity
-from tinyml.pipeline.answers.reference import Reference
-from tinyml.pipeline.sources.workspace import CaptureJob, CaptureRecord, Workspace
+from tinyml.pipeline.model_sources.workspace import CaptureJob, CaptureRecord, Workspace
+from tinyml.pipeline.outputs.reference import Reference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     work = Workspace(Path(arguments[0]))
     job = work.load_capture_job()
     if job.factory:
-        from tinyml.pipeline.sources.user_capture import capture_factory
+        from tinyml.pipeline.model_sources.user_capture import capture_factory
 
         capture_factory(job, work)
     else:
@@ -79,7 +79,7 @@ def capture_or_locate(
 def _capture_trained(job: CaptureJob, work: Workspace) -> None:
     from tinyml.export.weights import load_weights
     from tinyml.models.training.run import load_module
-    from tinyml.pipeline.sources.entries import entry_of
+    from tinyml.pipeline.model_sources.entries import entry_of
 
     saved = work.load_checkpoint()
     entry = entry_of(saved)
@@ -148,7 +148,7 @@ def rows_of(
 def _probabilities(module: nn.Module, processor: Processor, held_out: Path) -> Array:
     """[inputs, classes] of the module in eval mode, in batches."""
     from tinyml.models.training.run import classify_windows
-    from tinyml.pipeline.answers.held_out import read_inputs
+    from tinyml.pipeline.outputs.held_out import read_inputs
 
     answer = classify_windows(module)
     return np.concatenate([answer(part) for part in read_inputs(held_out, processor, BATCH)])

@@ -1,1 +1,0 @@
-"""What is asked of an engine, what it answers, and what PyTorch had answered."""

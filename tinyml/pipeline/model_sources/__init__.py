@@ -1,0 +1,1 @@
+"""How a model comes in, and what comes with it: samples, metric, the captured program."""

@@ -1,0 +1,1 @@
+"""What engines are given and return, and what PyTorch returned."""

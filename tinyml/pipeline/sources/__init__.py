@@ -1,1 +1,0 @@
-"""The doors that a model comes in by, and what each brings along: samples, metric, evidence."""
