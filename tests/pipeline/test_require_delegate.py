@@ -83,7 +83,7 @@ def test_what_is_left_is_part_of_the_text() -> None:
     text = inspection_text({"delegation": delegation.report(taken(2))})
     assert "  delegated                  18\n" in text
     assert "  undelegated                2\n" in text
-    assert "delegation, undelegated:\n  op    SIGN\n  name  s0\n  macs  0\n  cure  write " in text
+    assert "delegation, undelegated:\n  op    SIGN\n  name  s0\n  macs  0\n  fix   write " in text
 
 
 def test_a_delegate_cannot_be_required_of_onnx_alone(user: Path) -> None:
