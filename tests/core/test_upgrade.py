@@ -103,6 +103,12 @@ def test_instrumented_models_had_another_name() -> None:
     assert upgraded(new, what="f") == new
 
 
+def test_sparse_kernels_were_engaged() -> None:
+    old = {"schema": 1, "facts": {"sparse": {"a.tflite": {"engages": True}, "b": 1}}}
+    new = upgraded(old, what="f")
+    assert new["facts"]["sparse"] == {"a.tflite": {"uses_sparse_kernels": True}, "b": 1}
+
+
 @pytest.mark.parametrize("data", [None, [], {}, {"schema": "1"}, {"schema": True}, {"schema": 0}])
 def test_what_has_no_schema_number_is_not_ours(data: object) -> None:
     with pytest.raises(InputError, match="f has no schema number: tinyml did not write it"):

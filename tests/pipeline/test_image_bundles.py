@@ -182,8 +182,8 @@ def test_files_that_cannot_be_predicted_are_named(
     (tmp_path / "folder").mkdir()
     for name, words in (
         ("a.jpg", "is not a jpg, png or bmp"),
-        ("a.npy", "no array that can be read"),
-        ("object.npy", "no array that can be read"),
+        ("a.npy", "is not a readable array"),
+        ("object.npy", "is not a readable array"),
         ("small.npy", r"holds uint8\[8, 8, 3\], the model takes one uint8\[32, 32, 3\]"),
         ("two.npz", "the model takes one"),
         ("nowhere.png", "no image at"),
@@ -311,7 +311,7 @@ def test_the_card_says_what_the_figures_are_of(image_bundle: Path) -> None:
     card = (image_bundle / bundles.CARD).read_text()
     told = bundle.facts["training"]["validation"]
     assert f"accuracy on the 60 images of the test part: {told['accuracy']:.3f} (95%" in card
-    assert "say nothing of photographs" in card
+    assert "do not apply to photographs" in card
     assert "60 of 60 validation images get PyTorch's label" in card
     assert "person" not in card
     training = {**bundle.facts["training"], "data_set": "cifar10"}

@@ -10,6 +10,7 @@ Bundles, checkpoints and benchmarks share one schema number. Schema 2 has the na
 | manifest, engines | `litert+twin` | `litert+instrumented` |
 | manifest, `facts` | `harm`, in it `harms` | `sensitivity`, in it `layers` |
 | the same, in dB | `null` | `inf` |
+| manifest, `facts.sparse` | `engages` | `uses_sparse_kernels` |
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tinyml.core.errors import InputError, TinymlError
 
 SCHEMA = 2
 _ENGINE = ("+twin", "+instrumented")
+_SPARSE = {"engages": "uses_sparse_kernels"}
 _FILE = {"decision": "processor"}
 _MODEL = {"twin": "instrumented", "twin_note": "instrumented_note", "ends": "quant_params"}
 
@@ -57,6 +59,9 @@ def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(facts := made.get("facts"), dict) and isinstance(facts.get("harm"), dict):
         sensitivity = {fmt: _sensitivity(own) for fmt, own in facts["harm"].items()}
         made["facts"] = {**_renamed(facts, {"harm": "sensitivity"}), "sensitivity": sensitivity}
+    if isinstance(facts := made.get("facts"), dict) and isinstance(facts.get("sparse"), dict):
+        sparse = {path: _renamed(own, _SPARSE) for path, own in facts["sparse"].items()}
+        made["facts"] = {**facts, "sparse": sparse}
     return {**made, "schema": SCHEMA}
 
 
