@@ -41,7 +41,7 @@ def test_a_mobilenet_that_one_scale_a_weight_ruins_is_found_ranked_and_cured(
         weight_scales="per-tensor",
         auto_precision=True,
     )
-    made = export(job, lambda event: told.append(str(event.get("text", ""))))
+    made = export(job, lambda event: told.append(getattr(event, "text", "")))
     lint = [line for line in told if line.startswith("lint: ")]
     assert any("collapsed_classes" in line and "become 1.0" in line for line in lint)
     assert any("uneven_weights at block2.depthwise: " in line for line in lint)

@@ -38,7 +38,9 @@ def test_a_run_goes_on_from_its_parent_and_says_so(tuned: Path, small_run: Path)
     assert any(name.startswith("squeeze") for name in moved)
     assert not any(name.startswith(("filter_bank", "normalization")) for name in moved)
     told: list[str] = []
-    train_rounded(QatJob(small_run, {}), tuned, lambda event: told.append(str(event.get("text"))))
+    train_rounded(
+        QatJob(small_run, {}), tuned, lambda event: told.append(getattr(event, "text", ""))
+    )
     assert any("finished already" in text for text in told)
 
 

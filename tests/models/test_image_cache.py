@@ -57,7 +57,7 @@ def test_the_images_are_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     events: list[Any] = []
     monkeypatch.setattr(image_cache, "REPORTED", 2)
     one = get(events.append)
-    assert [(event["done"], event["total"]) for event in events] == [(2, 6), (4, 6), (6, 6)]
+    assert [(event.done, event.total) for event in events] == [(2, 6), (4, 6), (6, 6)]
     again = get(events.append)
     assert len(events) == 3
     assert (again.labels, again.sha256, again.warnings) == (one.labels, "s", ())

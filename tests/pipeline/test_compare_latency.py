@@ -202,7 +202,7 @@ def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]
     assert [len(m.processes) for m in (row.a, row.b)] == [5, 5]
     assert row.a.samples_ns != row.b.samples_ns
     assert row.result.low is not None
-    assert events[-1]["total"] == 10
+    assert events[-1].total == 10
     assert not Path(f"{a}.bench.json").exists()
 
 

@@ -79,7 +79,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         ("option of another precision", 2, "--explain is for quantized precisions"),
         ("option of another precision, named", 2, "--ranges is for quantized precisions"),
         ("option of another precision, saved", 2, "--equalize is for quantized precisions"),
-        ("untrained in eight bits", 2, "qat-w8a8 is for weights"),
+        ("untrained in eight bits", 2, "qat-w8a8 needs weights"),
         ("folder", 2, "there exists"),
         ("folder of a failure report", 2, "there exists"),
         ("front end", 2, "--front-end int8: build has no front end"),

@@ -64,7 +64,7 @@ def evaluated(
         part="validation",
         data=None,
         runtime=None,
-        report=lambda event: told.append(str(event.get("text", ""))),
+        report=lambda event: told.append(getattr(event, "text", "")),
     )
     return result, [line for line in told if line]
 

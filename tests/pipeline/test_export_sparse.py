@@ -77,7 +77,7 @@ def test_zeros_that_a_board_would_compute_wrongly_are_stored_dense(
         sample,
         out=tmp_path / "b",
         formats=("tflite",),
-        report=lambda told: said.append(str(told.get("text", ""))),
+        report=lambda told: said.append(getattr(told, "text", "")),
     )
     (model,) = bundle.models
     assert model.passes.get("store_sparse", 0) == stored

@@ -233,7 +233,7 @@ def test_evaluating_on_other_data_is_told(image_run: Path, tmp_path: Path) -> No
     said: list[Any] = []
     found = evaluate(tmp_path, part="validation", data=None, runtime=None, report=said.append)
     assert found["metrics"] == saved.facts["validation"]
-    assert any("not the data that the model was trained on" in e.get("text", "") for e in said)
+    assert any("not the data that the model was trained on" in getattr(e, "text", "") for e in said)
     said.clear()
     evaluate(image_run, part="validation", data=None, runtime=None, report=said.append)
     assert not any("text" in event for event in said)

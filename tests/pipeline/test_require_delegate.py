@@ -60,7 +60,7 @@ def test_an_export_that_requires_a_delegate_leaves_no_bundle_without_it(user: Pa
     told: list[str] = []
     with pytest.raises(ValidationError, match=r"not all delegated: .* left: SIGN ") as caught:
         export(
-            job(user, require_delegate=True), lambda event: told.append(str(event.get("text", "")))
+            job(user, require_delegate=True), lambda event: told.append(getattr(event, "text", ""))
         )
     assert caught.value.exit_code == 5
     assert caught.value.hint.startswith("replace it by operators of the delegate's list")
@@ -83,7 +83,7 @@ def test_what_is_left_is_part_of_the_text() -> None:
     text = inspection_text({"delegation": delegation.report(taken(2))})
     assert "  delegated                  18\n" in text
     assert "  undelegated                2\n" in text
-    assert "delegation, undelegated:\n  op    SIGN\n  name  s0\n  macs  0\n  cure  write " in text
+    assert "delegation, undelegated:\n  op    SIGN\n  name  s0\n  macs  0\n  fix   write " in text
 
 
 def test_a_delegate_cannot_be_required_of_onnx_alone(user: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-Event = Mapping[str, Any]
-Report = Callable[[Event], None]
+from tinyml.core.events import Event, Progress, Report
+from tinyml.core.typed_json import to_json
 
 
 def say(text: str) -> None:
@@ -65,12 +65,12 @@ def _metric(value: Any) -> str:
 
 @contextmanager
 def progress(*, as_json: bool) -> Iterator[Report]:
-    """A `Report` that draws bars for events with ``done`` and ``total``, and says the rest.
+    """A `Report` that draws a bar for `Progress`, and prints messages.
 
     With ``as_json`` each event is one JSON line on stdout instead.
     """
     if as_json:
-        yield lambda event: put_json(dict(event), indent=None)
+        yield lambda event: put_json(to_json(event), indent=None)
         return
     bars = _Bars()
     try:
@@ -90,34 +90,34 @@ class _Bars:
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, event: Event) -> None:
-        if "total" in event:
+        if isinstance(event, Progress):
             if sys.stderr.isatty():
                 self._draw(event)
         elif self._progress is None:
-            say(str(event["text"]))
+            say(event.text)
         else:
-            self._progress.console.print(str(event["text"]), highlight=False, markup=False)
+            self._progress.console.print(event.text, highlight=False, markup=False)
 
     def stop(self) -> None:
         """Remove the bars."""
         if self._progress is not None:
             self._progress.stop()
 
-    def _draw(self, event: Event) -> None:
+    def _draw(self, event: Progress) -> None:
         if self._progress is None:
             self._progress = _start()
-        title = str(event["title"])
+        title = event.title
         if title not in self._tasks:
-            self._tasks[title] = self._progress.add_task(title, total=event["total"], note="")
-        done, note = event["done"], event.get("note", "")
-        self._progress.update(self._tasks[title], completed=done, note=note)
-        if done >= event["total"]:
+            self._tasks[title] = self._progress.add_task(title, total=event.total, note="")
+        self._progress.update(self._tasks[title], completed=event.done, note=event.note)
+        if event.done >= event.total:
             self._progress.remove_task(self._tasks.pop(title))
 
 
 def _start() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     columns = (
         TextColumn("{task.description}"),
@@ -125,6 +125,6 @@ def _start() -> Any:
         TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
         TimeRemainingColumn(),
     )
-    started = Progress(*columns, console=Console(stderr=True), transient=True)
+    started = Bars(*columns, console=Console(stderr=True), transient=True)
     started.start()
     return started

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.bundle_folder import bundle_around, check_outside
 from tinyml.core.errors import InputError
+from tinyml.core.events import Progress, Report
 from tinyml.core.files import resolved, write_json
 from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
 from tinyml.core.quant_params import quantize_arrays
@@ -26,7 +26,6 @@ from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.engines import Engine, installed, runtime_of
 from tinyml.runtimes.file_read import cut_of
 
-Report = Callable[[Mapping[str, Any]], None]
 FRONT_END = "front end"
 NETWORK = "network (difference)"
 
@@ -207,6 +206,6 @@ def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Jo
 
 def progress(report: Report) -> Callable[[str, int, int], None]:
     def forward(title: str, done: int, total: int) -> None:
-        report({"title": "timing", "done": done, "total": total, "note": title})
+        report(Progress("timing", done, total, title))
 
     return forward

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import UsageError
+from tinyml.core.events import Report, silent
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.settings import settings_of, types_of
 from tinyml.core.spec import Arrays
 from tinyml.pipeline.export import bundle_from
 from tinyml.pipeline.model_sources.metric import Function, Measuring
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.model_sources.user_model import (
     Asked,
     ModuleSource,
@@ -85,7 +85,7 @@ def build_bundle(
     if calibration is not None:
         samples = {name: np.asarray(array) for name, array in calibration.items()}
     source = ModuleSource(module, model, asked, samples)
-    return bundle_from(job, source, chosen, report or _silent)
+    return bundle_from(job, source, chosen, report or silent)
 
 
 def _check_applicable(chosen: ExportSettings) -> None:
@@ -111,5 +111,3 @@ def _with_settings(function: Callable[..., Any]) -> inspect.Signature:
 
 
 build_bundle.__signature__ = _with_settings(build_bundle)  # type: ignore[attr-defined]
-
-_silent: Callable[[Mapping[str, Any]], None] = lambda event: None  # noqa: E731

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import BundleError, InputError
+from tinyml.core.events import Report
 from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
 from tinyml.pipeline.compare_latency import (
     LatencyPair,
@@ -28,8 +28,6 @@ from tinyml.pipeline.compare_metadata import (
     compare_signatures,
 )
 from tinyml.pipeline.cross_check import contradictions
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tinyml.core.events import Report
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
@@ -15,7 +16,6 @@ from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
 from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import HOST, open_link
 
-Report = Callable[[Mapping[str, Any]], None]
 Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what was measured of it
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, registry
 from tinyml.core.errors import DataError, InputError, UsageError, require
+from tinyml.core.events import Message, Progress, Report
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
 from tinyml.core.recipe import Recipe
@@ -28,7 +29,6 @@ from tinyml.pipeline.outputs.data import image_set, is_same, recording_set
 from tinyml.pipeline.outputs.engines import choose
 from tinyml.pipeline.predict import windows_through
 
-Report = Callable[[Mapping[str, Any]], None]
 PARTS = ("validation", "all")
 BATCH = 64
 
@@ -98,7 +98,7 @@ def _of_images(
         for inputs in _batches(own, processor):
             answers += [int(label) for label in model.answer(inputs).argmax(axis=1)]
             done += len(inputs)
-            report({"title": "images", "done": done, "total": total})
+            report(Progress("images", done, total))
     return image_metrics(processor.labels, np.concatenate([own.labels for own in parts]), answers)
 
 
@@ -111,7 +111,7 @@ def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) 
             f"{', '.join(labels[:5])} ...: they cannot be compared"
         )
     if not is_same(model.facts, found):
-        report({"text": "warning: this is not the data that the model was trained on"})
+        report(Message("warning: this is not the data that the model was trained on"))
 
 
 def _batches(part: ImageSplit, processor: ImageProcessor) -> Iterator[Floats]:

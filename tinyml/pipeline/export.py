@@ -17,6 +17,7 @@ from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.events import Message, Report
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.folders import check_new, new_folder
@@ -27,7 +28,7 @@ from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.model_sources.choose import source_of
-from tinyml.pipeline.model_sources.source import Report, Source
+from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
@@ -77,10 +78,10 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         run = run_alone if source.runs_user_code else run_child
         subject = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:
-            report({"text": "equalizing the channels of consecutive layers"})
+            report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
             if not equalize.equalized(work):
-                report({"text": equalize.NOTHING})
+                report(Message(equalize.NOTHING))
         if not plan.traits.quantized:
             write = write_half if plan.traits.half else write_files
             models = write(plan, work, draft, report)
@@ -91,7 +92,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)
         for line in (*lint_lines(findings), *delegation_lines(taken)):
-            report({"text": line})
+            report(Message(line))
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
         _gate(plan, made.parity, made.models, draft, work)
@@ -107,7 +108,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)
-        report({"text": f"the recipe of the same export, without the search: {found}"})
+        report(Message(f"the recipe of the same export, without the search: {found}"))
     return replace(bundle, folder=job.out)
 
 

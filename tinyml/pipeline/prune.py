@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, require
+from tinyml.core.events import Report
 from tinyml.core.recipe import PruneRecipe, Recipe
 from tinyml.models.protocol import ModelEntry
 from tinyml.pages.pruning import PAGE
@@ -18,8 +19,6 @@ from tinyml.pipeline.train import plan_pruning, train_recipe
 
 if TYPE_CHECKING:
     from tinyml.models.pruning.plan import PruningPlan
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ from typing import Any
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, require
+from tinyml.core.events import Report
 from tinyml.core.export_settings import QAT
 from tinyml.core.recipe import PruneRecipe, Recipe
 from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
-
-Report = Callable[[Mapping[str, Any]], None]
 
 # Of the training that made the checkpoint: so many epochs, such a peak of the learning rate.
 EPOCHS, LEARNING_RATE = 0.1, 0.1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinyml.core import checkpoint, recipe, registry
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import DataError, RecipeError, UsageError
+from tinyml.core.events import Report, Warned
 from tinyml.core.export_settings import QAT
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tinyml.models.pruning.plan import PruningPlan
     from tinyml.models.training.procedure import Procedure
 
-Report = Callable[[Mapping[str, Any]], None]
 DENSE_RUNTIMES = "onnxruntime always, LiteRT on x86 with AVX"
 
 
@@ -128,7 +128,7 @@ def _warn_dense(block: int, report: Report) -> None:
     """Say that zeros are no speed where the runtime computes them like any other weight."""
     blocks = "" if block > 1 else "unstructured "
     text = f"warning: {blocks}zeros make nothing faster where they are run dense: {DENSE_RUNTIMES}"
-    report({"event": "warning", "text": text})
+    report(Warned(text))
 
 
 def _folds(
@@ -151,4 +151,4 @@ def _folds(
 
 def _warn(warnings: Sequence[str], report: Report) -> None:
     for warning in warnings:
-        report({"event": "warning", "text": f"warning: {warning}"})
+        report(Warned(f"warning: {warning}"))

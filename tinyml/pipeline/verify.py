@@ -6,14 +6,14 @@ It passes only where the rows judged here are exactly those that its manifest de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, Parity
 from tinyml.core.errors import BundleError, UsageError, ValidationError
+from tinyml.core.events import Report
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
 from tinyml.export import parity
@@ -30,8 +30,6 @@ from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
 from tinyml.pipeline.outputs.engines import Engine, engines, installed
 from tinyml.pipeline.outputs.reference import Reference
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)

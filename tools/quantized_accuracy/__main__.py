@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from answers import ALL_SEEDS, PRECISIONS, compute
@@ -21,6 +19,7 @@ from cases import FOLD_COUNT, ROOT, SEEDS, cases, folds_of, recipe_of
 from write_page import write
 
 from tinyml.core.errors import TinymlError
+from tinyml.core.events import Event, Message
 from tinyml.pipeline.train import train
 
 MODELS = ("funnelnet", "mobilenet-v1")
@@ -73,14 +72,14 @@ class _Said:
     def __init__(self) -> None:
         self.tenth: dict[str, int] = {}
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        if "total" not in event:
-            print(f"  {event['text']}", file=sys.stderr, flush=True)
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Message):
+            print(f"  {event.text}", file=sys.stderr, flush=True)
             return
-        tenth = 10 * int(event["done"]) // max(1, int(event["total"]))
-        if tenth > self.tenth.get(event["title"], 0):
-            self.tenth[event["title"]] = tenth
-            print(f"  {event['title']}: {10 * tenth}%", file=sys.stderr, flush=True)
+        tenth = 10 * event.done // max(1, event.total)
+        if tenth > self.tenth.get(event.title, 0):
+            self.tenth[event.title] = tenth
+            print(f"  {event.title}: {10 * tenth}%", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

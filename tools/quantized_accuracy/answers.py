@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import ValidationError
+from tinyml.core.events import Progress, Report
 from tinyml.core.export_job import export_job
 from tinyml.core.export_settings import QAT
 from tinyml.core.files import write_json
@@ -24,7 +25,6 @@ from tinyml.pipeline.outputs.engines import Engine, choose
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.qat import QatJob, train_rounded
 
-Report = Callable[[Mapping[str, Any]], None]
 ADAPTED: Mapping[str, Any] = {"rounding": "adaptive", "calibration_samples": 1000}
 # Row of the page -> precision, and what else export is asked for.
 NEAREST = "w8a8-static-nearest"
@@ -141,7 +141,7 @@ def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -
     for start in range(0, total, BATCH):
         outputs += answer(questions.inputs(start, min(start + BATCH, total))).tolist()
         title = f"{engine.model.path} in {engine.name}"
-        report({"title": title, "done": min(start + BATCH, total), "total": total})
+        report(Progress(title, min(start + BATCH, total), total))
     units = questions.of_unit(outputs)
     processor = questions.processor
     rows = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinyml.core import checkpoint
+from tinyml.core.events import Report
 from tinyml.core.files import write_text
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
@@ -18,7 +18,6 @@ from tinyml.models.training.cross_validation import fold_file
 from tinyml.pipeline.outputs.data import image_set
 from tinyml.pipeline.outputs.held_out import HeldOut, Images, held_out
 
-Report = Callable[[Mapping[str, Any]], None]
 ROOT = Path(__file__).parents[2]
 MOBILENET = ROOT / "examples" / "checkpoints" / "sparse-dense.safetensors"
 FOLD_COUNT = 5

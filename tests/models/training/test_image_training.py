@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from tinyml.core import checkpoint, registry
 from tinyml.core.checkpoint import FILE, Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, TinymlError
+from tinyml.core.events import Epoch, Event
 from tinyml.core.recipe import PruneRecipe, Recipe, TrainRecipe
 from tinyml.models.classifier import ImageClassifier, image_entry
 from tinyml.models.data.images import ImageSet, ImageSplit
@@ -25,7 +25,6 @@ from tinyml.models.pruning.prune import Pruning
 from tinyml.models.training import images as training
 from tinyml.models.training.images import ImageBatches, processor_of
 
-Event = Mapping[str, Any]
 SIDE = 8
 
 
@@ -123,7 +122,7 @@ def test_a_run_stopped_after_any_epoch_ends_in_the_same_bytes(
     stops = 0
 
     def stop(event: Event) -> None:
-        if event.get("event") == "epoch":
+        if isinstance(event, Epoch):
             raise StopError
 
     while not (tmp_path / "parts" / FILE).is_file():
@@ -186,7 +185,7 @@ def test_a_finished_run_is_returned_as_it_is(whole: Path) -> None:
     said: list[Event] = []
     saved: Checkpoint = train(ENTRY, recipe(), images(), whole, said.append)
     assert (whole / FILE).read_bytes() == before
-    assert [event["event"] for event in said] == ["finished"]
+    assert [event.event for event in said] == ["finished"]
     assert saved.processor.labels == ("dull", "red")
 
 

@@ -32,7 +32,7 @@ def test_a_recording_is_the_aggregate_of_its_windows() -> None:
     long = recording("long", [1, 1, 1, 1, 0, 0])
     answers = predict_recordings(means, PROCESSOR, [long, recording("b", [1] * 4)], said.append)
     np.testing.assert_allclose(answers, [[0.75, 0.25], [1.0, 0.0]])
-    assert [(event["done"], event["total"]) for event in said] == [(1, 2), (2, 2)]
+    assert [(event.done, event.total) for event in said] == [(1, 2), (2, 2)]
 
 
 def test_a_recording_that_cannot_be_cut_is_named() -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tinyml.core import checkpoint
 from tinyml.core.errors import CheckpointError, DataError, RecipeError, UsageError
+from tinyml.core.events import Event, Message, Progress
 from tinyml.core.files import temporary
 from tinyml.core.folders import lock
 from tinyml.core.recipe import DecisionRecipe, Recipe, TrainRecipe
@@ -36,7 +37,6 @@ from tinyml.models.training.run import classify_windows, load_module
 LABELS = ("Present", "Unknown", "Absent")
 RATE = 100
 WINDOW = 200
-Event = Mapping[str, Any]
 
 
 class Small(nn.Module):
@@ -107,7 +107,7 @@ DATA = tones()
 
 
 def quiet(event: Event) -> None:
-    assert "text" in event or {"title", "done", "total"} <= set(event)
+    assert isinstance(event, Message | Progress)
 
 
 class Stop:
@@ -185,7 +185,7 @@ from pathlib import Path
 from test_train_run import DATA, RECIPE, SMALL
 from tinyml.models.training.recordings import train
 def report(event):
-    if event.get("event") == "epoch" and event["title"] == "training" and event["done"] == 2:
+    if event.event == "epoch" and event.title == "training" and event.done == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 train(SMALL, RECIPE, DATA, Path({out!r}), report)
 """
@@ -204,8 +204,8 @@ def test_a_killed_run_ends_in_the_same_bytes_and_files(whole: Path, tmp_path: Pa
         (out / name).write_bytes(data)
     said: list[Event] = []
     train(SMALL, RECIPE, DATA, out, said.append)
-    assert [e["done"] for e in said if e.get("title") == "training"] == [3]
-    assert not [e for e in said if "thresholds" in str(e.get("title"))]
+    assert [e.done for e in said if getattr(e, "title", "") == "training"] == [3]
+    assert not [e for e in said if "thresholds" in getattr(e, "title", "")]
     assert content(out) == {**content(whole), **users}
     assert os.listdir(tmp_path) == ["run"]
 
@@ -214,7 +214,7 @@ def test_a_finished_run_is_returned_as_it_is(whole: Path) -> None:
     before = content(whole)
     said: list[Event] = []
     again = train(SMALL, RECIPE, DATA, whole, said.append)
-    assert "finished already" in said[0]["text"]
+    assert "finished already" in said[0].text
     assert again.facts == checkpoint.load(whole).facts
     assert content(whole) == before
 
@@ -254,7 +254,7 @@ def test_another_instruction_set_is_said_and_recorded(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "OTHER")
     said: list[Event] = []
     saved = train(SMALL, RECIPE, DATA, tmp_path / "run", said.append)
-    assert any("instruction set was" in str(event.get("text")) for event in said)
+    assert any("instruction set was" in getattr(event, "text", "") for event in said)
     assert saved.facts["instruction_set"] == "OTHER"
 
 
@@ -365,7 +365,7 @@ def _until(title: str) -> Callable[[Event], None]:
     """A `Report` that interrupts at the first event of ``title``."""
 
     def report(event: Event) -> None:
-        if event.get("title") == title:
+        if getattr(event, "title", "") == title:
             raise KeyboardInterrupt
 
     return report
@@ -391,7 +391,7 @@ def test_a_recording_too_short_for_a_window_is_left_out_and_said(tmp_path: Path)
     saved = train(SMALL, RECIPE, data, tmp_path / "run", said.append)
     assert saved.facts["left_out"] == [short.id]
     assert any(short.id in text and "0.50 s" in text for text in saved.facts["warnings"])
-    assert any(short.id in str(event.get("text")) for event in said)
+    assert any(short.id in getattr(event, "text", "") for event in said)
 
 
 def test_a_recording_that_cannot_be_read_stops_the_run(tmp_path: Path) -> None:

@@ -50,9 +50,7 @@ def silent(event: object) -> None:
 def test_the_same_ranges_are_found_once_to_the_last_bit(file: Path) -> None:
     find, told = Finder(), list[str]()
     for _ in range(2):
-        found = cached(
-            file, samples(), CONDITIONS, find, lambda event: told.append(str(event["text"]))
-        )
+        found = cached(file, samples(), CONDITIONS, find, lambda event: told.append(event.text))
         assert found == FOUND
     assert find.asked == 1
     (line,) = told
@@ -115,8 +113,6 @@ def test_a_cache_that_cannot_be_written_is_told_and_the_export_goes_on(
 
     monkeypatch.setattr(calibration_cache, "write_json", full)
     told: list[str] = []
-    found = cached(
-        file, samples(), CONDITIONS, Finder(), lambda event: told.append(str(event["text"]))
-    )
+    found = cached(file, samples(), CONDITIONS, Finder(), lambda event: told.append(event.text))
     assert found == FOUND
     assert told == ["the ranges are not kept for the next time: writing the entry: no space"]

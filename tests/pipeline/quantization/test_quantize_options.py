@@ -118,7 +118,7 @@ def test_an_unknown_stage_to_keep_is_refused_before_any_conversion(user: Path) -
     told: list[str] = []
     asked = job(user, keep_float=("head", "hed"), formats=("tflite",))
     with pytest.raises(UsageError, match="no stage 'hed' to keep in float32") as caught:
-        export(asked, lambda event: told.append(str(event.get("text", ""))))
+        export(asked, lambda event: told.append(getattr(event, "text", "")))
     assert caught.value.hint.startswith("stages, the nearest first: head, ")
     assert not any("converting" in line for line in told)
     assert not (user / "out").exists()

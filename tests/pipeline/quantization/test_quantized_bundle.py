@@ -39,7 +39,7 @@ def user(tmp_path: Path) -> Path:
 
 def test_a_users_network_becomes_integers_in_both_formats_and_is_explained(user: Path) -> None:
     told: list[str] = []
-    made = export(job(user, explain=True), lambda event: told.append(str(event.get("text", ""))))
+    made = export(job(user, explain=True), lambda event: told.append(getattr(event, "text", "")))
     assert {model.precision for model in made.models} == {"w8a8-static"}
     for model in made.models:
         assert model.plan["samples"] == 16
@@ -105,7 +105,7 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
         export(job(user, model=network, formats=("tflite",)), silent)
     told: list[str] = []
     asked = job(user, model=network, formats=("tflite",), auto_precision=True)
-    made = export(asked, lambda event: told.append(str(event.get("text", ""))))
+    made = export(asked, lambda event: told.append(getattr(event, "text", "")))
     found = next(line for line in told if "uneven_activations at spread: " in line)
     assert "8 of 16 lie within 2 steps" in found
     assert "--keep-float spread --keep-float gather" in found
@@ -127,7 +127,7 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     told.clear()
     again = export(
         job(user, model=network, out=user / "again", **left),
-        lambda event: told.append(str(event.get("text", ""))),
+        lambda event: told.append(getattr(event, "text", "")),
     )
     assert [model.sha256 for model in again.models] == [model.sha256 for model in made.models]
     assert "quantizing each layer alone" not in told
@@ -140,7 +140,7 @@ def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: P
     """Integers turn 1e-6 into 0, whose logarithm is not finite."""
     told: list[str] = []
     asked = job(user, model=f"{user / 'net.py'}:heard", formats=("tflite",), auto_precision=True)
-    made = export(asked, lambda event: told.append(str(event.get("text", ""))))
+    made = export(asked, lambda event: told.append(getattr(event, "text", "")))
     first = next(line for line in told if line.startswith("tflite:   "))
     assert first.startswith("tflite:   fe: alone -inf dB; all the others without it ")
     kept = [line for line in told if line.endswith("stays in float32 from here on")]
@@ -155,7 +155,7 @@ def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: P
 def test_activations_that_spread_are_evened_by_equalization(user: Path) -> None:
     asked = {"model": f"{user / 'net.py'}:spread", "equalize": True, "formats": ("tflite",)}
     told: list[str] = []
-    made = export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
+    made = export(job(user, **asked), lambda event: told.append(getattr(event, "text", "")))
     assert made.models[0].passes["equalize_layers"] > 0
     assert equalize.NOTHING not in told
     assert not any("uneven_activations" in line for line in told)
@@ -170,7 +170,7 @@ def test_a_biased_error_is_found_and_cured_in_both_formats(user: Path) -> None:
     told: list[str] = []
 
     def tell(event: Any) -> None:
-        told.append(str(event.get("text", "")))
+        told.append(getattr(event, "text", ""))
 
     asked = {"model": f"{user / 'net.py'}:biased", "weight_scales": "per-tensor"}
     plain = export(job(user, **asked), tell)
@@ -221,7 +221,7 @@ def test_without_a_layer_there_is_nothing_to_even_out_nor_to_correct_and_it_is_s
     asked = {"model": f"{user / 'net.py'}:square", "correct_bias": True, "equalize": True}
     asked |= {"formats": ("onnx",)}
     with pytest.raises(ExportError, match="no operator to quantize"):
-        export(job(user, **asked), lambda event: told.append(str(event.get("text", ""))))
+        export(job(user, **asked), lambda event: told.append(getattr(event, "text", "")))
     assert {bias_shift.NOTHING, equalize.NOTHING} <= set(told)
     assert not (user / "out").exists()
 

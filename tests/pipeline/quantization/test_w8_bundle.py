@@ -51,7 +51,7 @@ def job(user: Path, **asked: Any) -> ExportJob:
 
 def test_a_users_network_needs_no_calibration(user: Path) -> None:
     told: list[str] = []
-    made = export(job(user), lambda event: told.append(str(event.get("text", ""))))
+    made = export(job(user), lambda event: told.append(getattr(event, "text", "")))
     for model in made.models:
         assert (model.precision, model.plan["ranges"], model.plan["samples"]) == ("w8", "none", 0)
         schemes = [own["scheme"] for own in model.plan["tensors"].values()]

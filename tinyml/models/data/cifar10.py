@@ -14,10 +14,11 @@ import zlib
 from pathlib import Path
 
 from tinyml.core.errors import DataError, machine_errors
+from tinyml.core.events import Report
 from tinyml.core.files import sha256
 from tinyml.core.spec import Options
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Report, UncachedSet, cached_set
+from tinyml.models.data.image_cache import UncachedSet, cached_set
 from tinyml.models.data.image_files import (
     TEST,
     TRAIN,

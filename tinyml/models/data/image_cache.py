@@ -25,12 +25,12 @@ import numpy as np
 
 from tinyml.core.code_digest import code_digest
 from tinyml.core.errors import MachineError, machine_errors
+from tinyml.core.events import Message, Progress, Report, silent
 from tinyml.core.files import CACHE_ENVIRONMENT, cache_folder, canonical_json, sha256, write_json
 from tinyml.core.folders import draft_of, lock
 from tinyml.models.data import decode
 from tinyml.models.data.images import Bytes, ImageSet, ImageSplit
 
-Report = Callable[[Mapping[str, Any]], None]
 FACTS = "facts.json"
 PARTS = ("training", "test")
 # Whose code decodes and draws, in the package.
@@ -75,10 +75,10 @@ def cached_set(
     found = _read(name, folder, shape)
     if found is not None:
         return found
-    with _cache_errors(), _alone(folder, report or _silent):
+    with _cache_errors(), _alone(folder, report or silent):
         found = _read(name, folder, shape)
         if found is None:
-            _write(folder, make(), shape, name, report or _silent)
+            _write(folder, make(), shape, name, report or silent)
             found = _read(name, folder, shape)
     if found is None:
         raise MachineError(
@@ -114,7 +114,7 @@ def _alone(folder: Path, report: Report) -> Iterator[None]:
     """Be the only process that makes ``folder``, after waiting for one that does."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     text = "waiting for another process that decodes the same images"
-    with lock(folder, lambda: report({"text": text})):
+    with lock(folder, lambda: report(Message(text))):
         yield
 
 
@@ -189,8 +189,4 @@ def _counted(
     for done, image in enumerate(images, before + 1):
         yield image
         if done % REPORTED == 0 or done == total:
-            report({"title": title, "done": done, "total": total})
-
-
-def _silent(event: Mapping[str, Any]) -> None:
-    """Nobody wants to know."""
+            report(Progress(title, done, total))

@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 from tinyml.core.errors import DataError
+from tinyml.core.events import Report
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Report, cached_set
+from tinyml.models.data.image_cache import cached_set
 from tinyml.models.data.image_files import (
     LAYOUT,
     LIMITS,

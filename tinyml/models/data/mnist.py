@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyml.core.errors import DataError, machine_errors, require
+from tinyml.core.events import Report
 from tinyml.core.files import canonical_json, sha256
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Part, Report, UncachedSet, cached_set
+from tinyml.models.data.image_cache import Part, UncachedSet, cached_set
 from tinyml.models.data.image_files import LIMITS, limits, located, sample_classes
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options

@@ -19,10 +19,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tinyml.core.errors import DataError
+from tinyml.core.events import Report
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Part, Report, UncachedSet, cached_set
+from tinyml.models.data.image_cache import Part, UncachedSet, cached_set
 from tinyml.models.data.image_files import LIMITS, limits
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options

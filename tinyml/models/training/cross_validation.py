@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinyml.core.errors import CheckpointError
+from tinyml.core.events import Finished, Report
 from tinyml.core.files import canonical_json, write_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
@@ -22,7 +23,6 @@ from tinyml.models.training.recording_run import data_facts, open_run, to_checkp
 from tinyml.models.training.recordings import processor_of
 from tinyml.models.training.run import STATE, deterministic, owned_folder
 
-Report = Callable[[Mapping[str, Any]], None]
 FOLDS = "folds.json"
 
 
@@ -93,7 +93,7 @@ def _finished_folds(
             hint="choose another --out, or delete that folder",
         )
     (out / f"folds-{STATE}").unlink(missing_ok=True)
-    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
+    report(Finished(f"{out} is finished already: nothing to train"))
     return found
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tinyml.core.errors import DataError
+from tinyml.core.events import Progress, Report
 from tinyml.core.processor import Floats
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.data.recordings import RecordingSet, of_subjects
 from tinyml.models.protocol import Classifier, RecordingClassifier
 from tinyml.models.training.fit import EVALUATION_BATCH
 from tinyml.models.training.predict import by_recording, by_subject
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +115,4 @@ def compute_examples(
 
 
 def _progress(report: Report, done: int, total: int) -> None:
-    report({"event": "features", "title": "features", "done": done, "total": total})
+    report(Progress("features", done, total))

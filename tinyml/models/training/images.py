@@ -8,7 +8,7 @@ Stopped at any time, the same call continues and writes the same bytes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import RecipeError
+from tinyml.core.events import Report
 from tinyml.core.files import write_json
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe, TrainRecipe
@@ -43,8 +44,6 @@ from tinyml.models.training.run import (
     owned_folder,
     teacher_of,
 )
-
-Report = Callable[[Mapping[str, Any]], None]
 
 CURVE = "curve.json"
 FINAL = "final"

@@ -8,13 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from tinyml.core.events import Epoch, Report
 from tinyml.core.recipe import Recipe
 from tinyml.models.protocol import Classifier
 from tinyml.models.training.fit import Batches, Fit
 from tinyml.models.training.hook import Hook
 from tinyml.models.training.state import TrainState
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,5 @@ class Learner:
     def _progress(self, title: str, done: int, row: Mapping[str, float]) -> None:
         names = {"loss": "loss", "validation_accuracy": "accuracy", "sparsity": "sparsity"}
         values = [f"{name} {row[key]:.3f}" for key, name in names.items() if key in row]
-        event = {"event": "epoch", "title": title, "done": done, "loss": row["loss"]}
-        total = self.recipe.train.epochs
-        self.report({**event, "total": total, "note": ", ".join(values)})
+        total, note = self.recipe.train.epochs, ", ".join(values)
+        self.report(Epoch(title, done, total, note, loss=row["loss"]))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tinyml.core.errors import DataError
+from tinyml.core.events import Report
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
@@ -25,7 +26,6 @@ from tinyml.models.training.run import new_module
 from tinyml.models.training.state import TrainState
 from tinyml.models.training.thresholds import choose_thresholds
 
-Report = Callable[[Mapping[str, Any]], None]
 Weights = Mapping[str, Array]
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from tinyml.core.errors import DataError, ValidationError
+from tinyml.core.events import Progress, Report
 from tinyml.core.processor import Floats
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.models.data.recordings import Recording
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @contextlib.contextmanager
@@ -52,7 +50,7 @@ def predict_recordings(
         with named(recording.id):
             outputs.append(processor.aggregate(classify_windows(windows)))
         if report is not None:
-            report({"title": "recordings", "done": done, "total": len(recordings)})
+            report(Progress("recordings", done, len(recordings)))
     return outputs
 
 

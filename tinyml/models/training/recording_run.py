@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.events import Report, Warned
 from tinyml.core.files import canonical_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
@@ -22,8 +23,6 @@ from tinyml.models.training.metrics import subject_metrics
 from tinyml.models.training.parts import Run
 from tinyml.models.training.procedure import Procedure, procedure_of
 from tinyml.models.training.run import instruction_set, job_of, new_module, open_state, teacher_of
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 def open_run(
@@ -42,7 +41,7 @@ def open_run(
     fixed = new_module(entry, recipe, len(processor.labels), "front end")
     examples = compute_examples(fixed, processor, data, report)
     for text in examples.warnings:
-        report({"event": "warning", "text": f"warning: {text}"})
+        report(Warned(f"warning: {text}"))
     truths = subject_labels(data)
     return Run(
         entry=entry,

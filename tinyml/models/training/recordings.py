@@ -8,14 +8,14 @@ continues and writes the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tinyml.core import checkpoint
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import RecipeError
+from tinyml.core.events import Report
 from tinyml.core.files import write_json
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor, recording_processor
@@ -27,7 +27,6 @@ from tinyml.models.training.procedure import Procedure
 from tinyml.models.training.recording_run import open_run, to_checkpoint
 from tinyml.models.training.run import STATE, check_teacher, deterministic, finished, owned_folder
 
-Report = Callable[[Mapping[str, Any]], None]
 CURVE = "curve.json"
 FINAL = "final"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tinyml.core import checkpoint
 from tinyml.core.bundle_folder import check_outside
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, UsageError, machine_errors
+from tinyml.core.events import Finished, Mismatch, Report, Resumed
 from tinyml.core.files import resolved, sweep_files
 from tinyml.core.finite import LOUD, check_outputs
 from tinyml.core.folders import lock
@@ -23,7 +24,6 @@ from tinyml.models.protocol import ModelEntry, check_module
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.state import Identity, TrainState, load_state
 
-Report = Callable[[Mapping[str, Any]], None]
 STATE = "state.safetensors"
 
 
@@ -132,7 +132,7 @@ def finished(
             hint="choose another --out, or delete that folder",
         )
     (out / STATE).unlink(missing_ok=True)
-    report({"event": "finished", "text": f"{out} is finished already: nothing to train"})
+    report(Finished(f"{out} is finished already: nothing to train"))
     return saved
 
 
@@ -167,9 +167,9 @@ def open_state(
     identity = Identity(job, recipe.id, data_sha256, torch.get_num_threads(), instruction_set())
     state, differences = load_state(path, identity)
     for text in differences:
-        report({"event": "mismatch", "text": f"continuing where {text}: other last digits"})
+        report(Mismatch(f"continuing where {text}: other last digits"))
     if state.finished or state.epoch:
-        report({"event": "resumed", "text": f"continuing {path.parent}"})
+        report(Resumed(f"continuing {path.parent}"))
     state.save(path)
     return state
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinyml.core.arrays import check_inputs, rows_of
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError
+from tinyml.core.events import Progress, Report
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recording_processor import recording_processor
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.models.training.predict import cut_windows
 from tinyml.pipeline.outputs.data import check_same, image_set, recording_set
 
-Report = Callable[[Mapping[str, Any]], None]
 WHAT = "the calibration data"
 INSTEAD = "give inputs with `calibration=samples.npz`"
 
@@ -42,7 +41,7 @@ class Calibration:
         """The samples, each reported under ``title`` when it has been used."""
         for done, sample in enumerate(self, 1):
             yield sample
-            report({"title": title, "done": done, "total": len(self)})
+            report(Progress(title, done, len(self)))
 
 
 def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:

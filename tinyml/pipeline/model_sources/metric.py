@@ -18,6 +18,7 @@ import numpy as np
 from tinyml.core.arrays import TARGETS, check_data, rows_of
 from tinyml.core.bundle import Metric
 from tinyml.core.errors import InputError, TinymlError, ValidationError, machine_errors
+from tinyml.core.events import Progress, Report
 from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import metric_bound
@@ -27,7 +28,7 @@ from tinyml.pipeline.model_sources.metric_kind import (
     direction_of,
     is_share,
 )
-from tinyml.pipeline.model_sources.source import Report, RunChild
+from tinyml.pipeline.model_sources.source import RunChild
 from tinyml.pipeline.model_sources.user_code import explained, load_code, place
 from tinyml.pipeline.model_sources.workspace import MetricJob, Workspace
 from tinyml.pipeline.outputs.engines import Engine
@@ -119,9 +120,7 @@ def measure(
         session = engine.open()
         name = engine.optimised
         answers[name] = predictions(signature, measuring.data, session.run, name)
-        report(
-            {"title": f"{measuring.name} on {count} samples", "done": done, "total": len(engines)}
-        )
+        report(Progress(f"{measuring.name} on {count} samples", done, len(engines)))
     return judged(measuring, _values(measuring, answers, work, run), count)
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tinyml.core.bundle import Agreement, Metric
+from tinyml.core.events import Report
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.model_sources.calibration import Calibration
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs.engines import Engine
 
-Report = Callable[[Mapping[str, Any]], None]
 RunChild = Callable[[str, list[str]], None]
 
 

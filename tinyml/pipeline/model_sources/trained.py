@@ -11,6 +11,7 @@ from tinyml.core import checkpoint, registry
 from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
+from tinyml.core.events import Message, Report
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Arrays, Signature
@@ -26,7 +27,7 @@ from tinyml.pipeline.model_sources.calibration import (
     sample_alone,
 )
 from tinyml.pipeline.model_sources.entries import entry_of
-from tinyml.pipeline.model_sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 from tinyml.pipeline.outputs import held_out as held
 from tinyml.pipeline.outputs.agreement import agreement
@@ -66,7 +67,7 @@ class TrainedSource:
         saved = self.checkpoint
         if saved.facts and not self.without_data:
             self.held_out = held.held_out(saved, self.data, report)
-        report({"text": "capturing the model with torch.export"})
+        report(Message("capturing the model with torch.export"))
         cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
         if self.sample is not None:
             cases = {"sample": dict(self.sample)} | cases

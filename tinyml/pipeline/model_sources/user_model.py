@@ -9,12 +9,13 @@ from typing import Any
 
 from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs, read_npz
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import NCHW
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature, StatePair, TensorSpec
 from tinyml.pipeline.model_sources.calibration import WHAT, Calibration, given, sample_alone
 from tinyml.pipeline.model_sources.metric import Measuring, check_pytorch, measure
-from tinyml.pipeline.model_sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
 from tinyml.pipeline.model_sources.user_code import check_code
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 from tinyml.pipeline.outputs.engines import Engine
@@ -86,7 +87,7 @@ class FactorySource:
         return True
 
     def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
-        report({"text": f"making {self.name} and capturing it with torch.export"})
+        report(Message(f"making {self.name} and capturing it with torch.export"))
         self.asked.write(work)
         where, _, attribute = self.factory.rpartition(":")
         factory = f"{Path(where).absolute()}:{attribute}" if where.endswith(".py") else self.factory
@@ -136,7 +137,7 @@ class ModuleSource:
     def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
         from tinyml.pipeline.model_sources.user_capture import capture_module
 
-        report({"text": f"capturing {self.name} with torch.export"})
+        report(Message(f"capturing {self.name} with torch.export"))
         self.asked.write(work)
         capture_module(self.module, self.asked.states, self.asked.layout, work)
         return _subject(self.name, self.asked, work, run)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tinyml.core.bundle import Agreement, Disagreement
+from tinyml.core.events import Progress, Report
 from tinyml.core.finite import check_outputs
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.paired_difference import Difference, Metric, paired_difference
@@ -16,8 +16,6 @@ from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.metrics import average_recall, share_right
 from tinyml.pipeline.outputs.engines import Engine
 from tinyml.pipeline.outputs.held_out import HeldOut
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report) -> Agreement:
@@ -79,4 +77,4 @@ def _answers(held_out: HeldOut, engine: Engine, report: Report) -> Iterator[Floa
         found = session.run({name: held_out.inputs(at, at + 1)})[output]
         check_outputs(f"{engine.name} on input {at} of the {held_out.unit}", {output: found})
         yield found
-        report({"title": f"labels with {engine.name}", "done": at + 1, "total": total})
+        report(Progress(f"labels with {engine.name}", at + 1, total))

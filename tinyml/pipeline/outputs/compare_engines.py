@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tinyml.core.bundle import JUDGED, StageParity
 from tinyml.core.errors import ValidationError
+from tinyml.core.events import Progress, Report
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.export import parity
 from tinyml.pipeline.outputs.engines import Engine
 from tinyml.pipeline.outputs.reference import Reference
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 def compare_engines(
@@ -47,7 +45,7 @@ def compare_engines(
                 )
             rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)
-            report({"title": "parity", "done": done + 1, "total": total})
+            report(Progress("parity", done + 1, total))
     _require_judged(found, rows)
     return tuple(rows)
 

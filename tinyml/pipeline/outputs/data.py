@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyml.core import registry
 from tinyml.core.errors import DataError, UsageError
+from tinyml.core.events import Report
 from tinyml.core.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from tinyml.models.data.entry import DataSetEntry
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) -> RecordingSet:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.events import Progress, Report
 from tinyml.core.image_processor import Bytes, ImageProcessor
 from tinyml.core.processor import Floats, Processor
 from tinyml.core.recording_processor import RecordingProcessor, recording_processor
@@ -18,7 +19,6 @@ from tinyml.models.data.recordings import subject_labels
 from tinyml.models.training.predict import by_recording, by_subject, cut_windows
 from tinyml.pipeline.outputs.data import check_same, image_set, recording_set
 
-Report = Callable[[Mapping[str, Any]], None]
 # Enough that a share of labels that moved is known to a tenth of a percent.
 MOST_IMAGES = 2000
 
@@ -156,7 +156,7 @@ def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordi
     windows: list[Floats] = []
     for done, recording in enumerate(found, 1):
         windows.append(cut_windows(processor, recording))
-        report({"title": "validation recordings", "done": done, "total": len(found)})
+        report(Progress("validation recordings", done, len(found)))
     return Recordings(
         processor=processor,
         windows=np.concatenate(windows),

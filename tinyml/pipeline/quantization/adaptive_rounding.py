@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from tinyml.core.events import Message, Progress, Report
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.spec import Array, Arrays
 from tinyml.export.quantization.adaptive_rounding import MOST_INPUTS, Moments, adapted
 from tinyml.export.quantization.weight_rounding import save_adapted
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.bias_shift import editor_of
 from tinyml.pipeline.quantization.quantize import weight_scales
 
@@ -43,10 +43,10 @@ def adapt(
     for done, own in enumerate(found, 1):
         name = own.product.output
         weights[name], shifts[name] = adapted(own.product, own, scales)
-        report({"title": f"rounding {fmt}", "done": done, "total": len(found)})
+        report(Progress(f"rounding {fmt}", done, len(found)))
     save_adapted(path, weights)
     if not found:
-        report({"text": f"{fmt}: {NOTHING}"})
+        report(Message(f"{fmt}: {NOTHING}"))
     return shifts
 
 
@@ -58,7 +58,7 @@ def _moments(
     wide = [own.output for own in layers if own.inputs > MOST_INPUTS]
     if wide:
         line = f"rounded to nearest, as sums of more than {MOST_INPUTS:,}: {', '.join(wide)}"
-        report({"text": f"{format_of(path).name}: {line}"})
+        report(Message(f"{format_of(path).name}: {line}"))
     found = [Moments(own) for own in layers if own.inputs <= MOST_INPUTS]
     if not found:
         return []

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.quantize import weight_scales
 
 NOTHING = "no bias was corrected: there is no convolution or linear layer with a stored weight"
@@ -42,7 +42,7 @@ def asked_for(
     samples = calibration.told(f"means of {fmt}", report)
     found = bias_shifts(path, weight_scales(settings, fmt), samples)
     if not found:
-        report({"text": NOTHING})
+        report(Message(NOTHING))
     return found
 
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from tinyml.core.code_digest import code_digest
 from tinyml.core.errors import InputError, MachineError
+from tinyml.core.events import Message, Report
 from tinyml.core.files import cache_folder, canonical_json, sha256, write_json
 from tinyml.core.typed_json import read_json
 from tinyml.export.quantization.ranges import Range
 from tinyml.pipeline.formats import format_of
-from tinyml.pipeline.model_sources.calibration import Calibration, Report
+from tinyml.pipeline.model_sources.calibration import Calibration
 
 FOLDER = "calibration"
 # Whose code ranges depend on, in the package.
@@ -40,13 +41,13 @@ def cached(
     place = cache_folder() / FOLDER / f"{key(path, calibration, conditions)}.json"
     known = _read(place)
     if known is not None:
-        report({"text": f"{format_of(path).name}: ranges were found before, in {place.parent}"})
+        report(Message(f"{format_of(path).name}: ranges were found before, in {place.parent}"))
         return known
     found = find()
     try:
         write_json(place, {name: [own.low, own.high] for name, own in found.items()})
     except MachineError as error:
-        report({"text": f"the ranges are not kept for the next time: {error.message}"})
+        report(Message(f"the ranges are not kept for the next time: {error.message}"))
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyml.core.errors import MissingExtraError
+from tinyml.core.events import Message, Report
 from tinyml.pages.sensitivity_plot import classes_plot, sensitivity_plot
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.quantization.write_quantized import Written
 
 SENSITIVITY, CLASSES = "sensitivity.png", "classes.png"
@@ -27,4 +27,4 @@ def draw(written: Written, draft: Path, report: Report) -> None:
         if classes:
             classes_plot(classes, draft / CLASSES)
     except MissingExtraError as error:
-        report({"text": f"no picture: {error.message}; {error.hint}"})
+        report(Message(f"no picture: {error.message}; {error.hint}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tinyml.core.events import Report
 from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.export.quantization.calibration import choose_ranges
@@ -31,7 +32,6 @@ from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.calibration_cache import cached
 from tinyml.pipeline.quantization.instruction_set import instruction_set

@@ -11,6 +11,7 @@ from typing import Any
 from tinyml.core.bundle import ModelFile, Parity
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis
 from tinyml.core.errors import UsageError, ValidationError
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import to_json
@@ -20,7 +21,7 @@ from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.model_sources.calibration import Calibration
-from tinyml.pipeline.model_sources.source import Report, Subject
+from tinyml.pipeline.model_sources.source import Subject
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
@@ -101,7 +102,7 @@ def write_quantized(
             planned = planned_for(path, shifts[path])
             planned.save(work.plan(planned.format))
             for line in planned.lines():
-                report({"text": line})
+                report(Message(line))
         if found is None and (settings.explain or settings.auto_precision):
             found = _sensitivities(plan, floats, calibration, subject, work, report)
         models = perform(plan, floats, work, draft, report)
@@ -113,9 +114,9 @@ def write_quantized(
         if more is None:
             return Written(models, _or_raise(parity), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
-            report({"text": line})
+            report(Message(line))
         keep[more] = f"quantizing it alone adds the most noise ({settings.max_drop_points:g})"
-        report({"text": f"{more} stays in float32 from here on"})
+        report(Message(f"{more} stays in float32 from here on"))
 
 
 def _parity(*arguments: Any) -> Parity | ValidationError:
@@ -219,7 +220,7 @@ def _sensitivities(
     report: Report,
 ) -> dict[str, SensitivityAnalysis]:
     """Format -> the sensitivity of each layer, reported."""
-    report({"text": "quantizing each layer alone"})
+    report(Message("quantizing each layer alone"))
     save_samples(work, calibration, work.load_reference().inputs)
     arguments = [[str(work.folder), format_of(path).name, str(path)] for path in floats]
     made = [conversion_child(sensitivity.__name__, own, work) for own in arguments]
@@ -227,7 +228,7 @@ def _sensitivities(
     found = {format_of(path).name: work.load_sensitivity(format_of(path).name) for path in floats}
     for fmt, own in found.items():
         for line in lines(own):
-            report({"text": f"{fmt}: {line}"})
+            report(Message(f"{fmt}: {line}"))
     return found
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.errors import ValidationError
-from tinyml.pipeline.model_sources.source import Accuracy, Report, RunChild, Subject
+from tinyml.core.events import Report
+from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import OFF
 from tinyml.core.subprocesses import Child
 from tinyml.export.facts import facts_of
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import format_of
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.write_files import (
@@ -29,7 +29,7 @@ def perform(
     plan: ExportPlan, floats: Sequence[Path], work: Workspace, draft: Path, report: Report
 ) -> tuple[ModelFile, ...]:
     """Perform the plan of each file of ``floats``, which is in ``work``; the files in ``draft``."""
-    report({"text": f"{'casting' if plan.traits.half else 'quantizing'} to {plan.precision}"})
+    report(Message(f"{'casting' if plan.traits.half else 'quantizing'} to {plan.precision}"))
     made = [_child(plan, path, work, draft) for path in floats]
     run_children(plan, made)
     for path, child in zip(floats, made, strict=True):
@@ -37,7 +37,7 @@ def perform(
             store_safely(plan, child, draft / path.name, report)
         line = "" if plan.traits.half else size_line(path, draft / path.name, plan.precision)
         if line:
-            report({"text": line})
+            report(Message(line))
     return tuple(written_file(plan, format_of(p).name, draft / p.name, work) for p in floats)
 
 

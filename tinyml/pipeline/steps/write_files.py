@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.model_sources import capture
-from tinyml.pipeline.model_sources.source import Report
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
@@ -24,7 +24,7 @@ from tinyml.pipeline.steps.sparse_safety import why_unsafe
 def write_files(
     plan: ExportPlan, work: Workspace, draft: Path, report: Report
 ) -> tuple[ModelFile, ...]:
-    report({"text": f"converting to {' and '.join(plan.formats)}"})
+    report(Message(f"converting to {' and '.join(plan.formats)}"))
     names = file_names(plan)
     writers = [
         conversion_child(
@@ -59,7 +59,7 @@ def write_floats(plan: ExportPlan, work: Workspace, report: Report) -> list[Path
 def store_safely(plan: ExportPlan, writer: Child, path: Path, report: Report) -> None:
     """``writer`` again, without sparse storage, where a board would compute ``path`` wrongly."""
     if why := why_unsafe(path):
-        report({"text": why})
+        report(Message(why))
         run_children(plan, [replace(writer, arguments=(*writer.arguments, "--dense"))])
 
 
