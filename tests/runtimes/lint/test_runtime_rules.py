@@ -91,3 +91,12 @@ def test_a_third_of_zeros_is_no_pruned_weight(tmp_path: Path) -> None:
     weight = array(64, 64)
     weight[:21] = 0
     assert of_rule("pruned_but_dense", product(tmp_path / "m.onnx", weight)) == []
+
+
+def test_a_stored_matrix_on_the_left_of_a_product_counts_too(tmp_path: Path) -> None:
+    weight = array(64, 64)
+    weight[np.random.default_rng(0).random(weight.shape) < 0.9] = 0
+    tensors = {"w": weight, "x": ((64, 8), F32), "y": ((64, 8), F32)}
+    path = tflite(tmp_path / "m.tflite", tensors, [("BATCH_MATMUL", ["w", "x"], ["y"])])
+    (finding,) = of_rule("pruned_but_dense", path)
+    assert finding.node == "1 of 1 weights"

@@ -60,22 +60,25 @@ def settings_over(job: ExportJob, base: ExportSettings) -> ExportSettings:
 
 
 def _checkpoint(job: ExportJob, path: Path, check: Check) -> tuple[Source, ExportSettings]:
-    whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
-    _refuse(whose, weights=job.weights, sample=job.sample)
-    _refuse_own_model(job, settings_over(job, ExportSettings()))
+    _refuse_for_checkpoint(job, settings_over(job, ExportSettings()))
     saved = checkpoint.load(path)
     settings = settings_over(job, saved.recipe.export)
+    _refuse_for_checkpoint(job, settings)
+    check(settings, saved)
+    entry = entry_of(saved)
+    source = TrainedSource(saved, entry, data=job.data, without_data=bool(settings.without_data))
+    return source, settings
+
+
+def _refuse_for_checkpoint(job: ExportJob, settings: ExportSettings) -> None:
     _refuse_own_model(job, settings)
-    _refuse(whose, strip_prefix=settings.strip_prefix)
+    whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
+    _refuse(whose, weights=job.weights, strip_prefix=settings.strip_prefix, sample=job.sample)
     if settings.without_data and job.data is not None:
         raise UsageError(
             "`data` and `without_data` exclude each other: is the data to be used or not?",
             hint="omit one of them",
         )
-    check(settings, saved)
-    entry = entry_of(saved)
-    source = TrainedSource(saved, entry, data=job.data, without_data=bool(settings.without_data))
-    return source, settings
 
 
 def _named(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
@@ -84,6 +87,8 @@ def _named(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
     check_named(job.model, job.weights)
     whose = f"a checkpoint; '{job.model}' with `weights` has no data set"
     _refuse(whose, data=job.data, without_data=settings.without_data)
+    if job.weights is not None and not job.weights.is_file():
+        raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
     check(settings, None)
     saved, entry = named_model(job.model)
     source = TrainedSource(

@@ -134,7 +134,7 @@ def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
 
 
 def check_named(name: str, weights: Path | None) -> None:
-    """`UsageError` unless ``name`` is registered and its ``weights`` are a file."""
+    """`UsageError` unless ``name`` is registered and comes with ``weights``."""
     if name not in registry.MODELS:
         raise registry.unknown_name("model", name, registry.MODELS)
     if weights is None:
@@ -142,8 +142,6 @@ def check_named(name: str, weights: Path | None) -> None:
             f"'{name}' is a model's name: it needs `weights`",
             hint="give a safetensors state dict, or a checkpoint of tinyml train",
         )
-    if not weights.is_file():
-        raise UsageError(f"no weights at {weights}", hint="give a safetensors state dict")
 
 
 def named_model(name: str) -> tuple[Checkpoint, ModelEntry]:

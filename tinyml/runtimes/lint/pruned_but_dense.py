@@ -60,10 +60,13 @@ def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
 
 
 def _stored_dense(graph: Graph) -> Iterator[Finding]:
+    # Either operand of a matrix product may be the stored one; a bias has one dimension.
     weights = {
-        weight.key: weight
-        for operator, _, weight in graph.layers()
-        if operator.op in PRODUCTS and not weight.sparse
+        own.key: own
+        for operator in graph.operators
+        if operator.op in PRODUCTS
+        for own in graph.constants(operator)
+        if not own.sparse and len(own.shape or ()) > 1
     }
     counts = {key: _counts(value) for key, value in weights.items()}
     pruned = {key: own for key, own in counts.items() if own[0] > ZEROS * own[1]}
