@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tinyml.core.child_errors import error_from_json, error_to_json
+from tinyml.core import child_errors
+from tinyml.core.child_errors import error_from_json, error_to_json, last_line
 from tinyml.core.errors import MachineError, MissingExtraError, TinymlError, UsageError
 
 
@@ -43,3 +45,12 @@ def test_an_error_comes_out_as_it_was(error: TinymlError, kind: type[TinymlError
 def test_what_is_not_an_error_of_ours_is_refused(data: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         error_from_json(data)
+
+
+def test_of_a_log_without_end_the_end_alone_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_errors, "END_BYTES", 20)
+    log = tmp_path / "log"
+    log.write_text("é" * 100 + "\n  last words", encoding="utf-8")
+    assert last_line(log).strip("\ufffd") == "é" * 3

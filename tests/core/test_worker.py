@@ -180,6 +180,26 @@ def test_a_step_apart_is_a_fork_whose_changes_no_other_step_sees(
     assert after.log.read_text(encoding="utf-8") == "True [True, True, False]\n"
 
 
+def test_what_is_imported_for_other_steps_prints_into_no_log_and_is_no_answer(
+    worker: Worker, tmp_path: Path
+) -> None:
+    prints = "import os, sys\nfor number in (1, 2):\n    os.write(number, b'imported\\n')\n"
+    done = tmp_path / "done"
+    (tmp_path / "loaded.py").write_text(prints, encoding="utf-8")
+    (tmp_path / "meanwhile.py").write_text(f"{prints}open({str(done)!r}, 'w')", encoding="utf-8")
+    wait = f"import os, time\nwhile not os.path.exists({str(done)!r}):\n    time.sleep(0.01)\n"
+    own = apart(worker, tmp_path, f"print('begins')\n{wait}print('ends')")
+    assert own.log.read_text(encoding="utf-8") == "begins\nends\n"
+    first = step(tmp_path, "first", "print('first')")
+    worker.run([first], 60)
+    assert first.log.read_text(encoding="utf-8") == "first\n"
+
+
+@pytest.mark.parametrize("source", ["sys.stdout.close()", "sys.stdout = sys.stderr = None"])
+def test_a_step_may_close_its_streams(worker: Worker, tmp_path: Path, source: str) -> None:
+    apart(worker, tmp_path, f"import sys\n{source}")
+
+
 @pytest.mark.parametrize("why", ["a step before it", "a thread", "an import that fails"])
 def test_a_step_apart_is_a_new_process_where_a_fork_is_not_safe(
     worker: Worker, tmp_path: Path, why: str

@@ -13,6 +13,7 @@ from tinyml.core.errors import ExportError, MachineError, TinymlError
 from tinyml.core.memory_limit import NO_MEMORY, lacks_memory
 
 LAST_WORDS = 4096
+END_BYTES = 1 << 20
 # What a process exits with that reports an error which is not ours.
 FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
@@ -89,7 +90,10 @@ def last_line(log: Path) -> str:
 
 
 def _read(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")
+    """The end of it: what a child prints has no limit."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - END_BYTES))
+        return stream.read(END_BYTES).decode(errors="replace")
 
 
 def error_to_json(error: TinymlError) -> dict[str, Any]:

@@ -203,7 +203,8 @@ def run_module(module: str, arguments: list[str], reported: Path) -> int:
             warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception as error:
-        with contextlib.suppress(OSError):  # the log's disk may be full
+        # The log's disk may be full, or the module closed stderr.
+        with contextlib.suppress(OSError, ValueError):
             traceback.print_exc()  # for whoever wants more than the one line
         return report(reported, error)
     return 0

@@ -190,6 +190,7 @@ def main(arguments: list[str]) -> None:
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     _take(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)  # what an import prints is no answer
     begin(parent, int(memory_mb))
     for line in requests:
         asked = json.loads(line)
@@ -222,6 +223,8 @@ def _apart(
         _answer(answers, 0)
         return
     gc.freeze()  # what is imported is no garbage
+    for number in (1, 2):  # the log is the fork's: it opens it again
+        _take(os.open(os.devnull, os.O_WRONLY), number)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -273,9 +276,10 @@ def _step(module: str, given: list[str], log: Path, report: Path) -> int:
             print(ended.code, file=sys.stderr)
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     finally:
-        with contextlib.suppress(OSError):  # the log's disk is full
-            sys.stdout.flush()
-            sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # The log's disk is full, or the step closed the stream or took it away.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
 
 
 def _take(descriptor: int, number: int) -> None:
