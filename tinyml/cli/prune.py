@@ -57,7 +57,8 @@ def command(
     \b
       tinyml prune runs/dense --method gradual --sparsity 0.9 --out runs/sparse
       tinyml prune runs/dense --method gradual --sparsity 0.9 --block 4 --dry-run
-      tinyml prune runs/dense --method lottery --sparsity 0.8 --rewind-step 500 --out runs/ticket
+      tinyml prune runs/dense --method lottery --sparsity 0.8 --rewind-step 500 \\
+        --out runs/ticket
     """
     from tinyml.pipeline.prune import PruneJob, dry_run, prune
 
