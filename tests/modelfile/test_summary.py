@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.modelfile.contents import TensorSummary
 from tinyml.modelfile.graph import size_bytes
-from tinyml.modelfile.read import TensorSummary
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.modelfile.tflite_file import read_tflite, write_tflite
 from tinyml.pipeline.inspect import summary_report

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
 from tinyml.modelfile.onnx_file import graphs_of, import_onnx, read_onnx, tensor_array
 from tinyml.modelfile.ops import WEIGHTED, Shape
-from tinyml.modelfile.read import FileContents, TensorSummary
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 NAMES = {"float": "float32", "double": "float64"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import (
     DEQUANTIZE,
     WEIGHT_INTEGERS,
@@ -17,7 +18,7 @@ from tinyml.modelfile.graph import (
     size_bytes,
 )
 from tinyml.modelfile.ops import PRODUCTS
-from tinyml.modelfile.read import FileContents, TensorSummary, read_contents, read_graph
+from tinyml.modelfile.read import read_contents, read_graph
 
 QUANTIZE = ("QuantizeLinear", "com.microsoft:QuantizeLinear")
 

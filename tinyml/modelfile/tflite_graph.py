@@ -12,9 +12,9 @@ import numpy as np
 
 from tinyml.core.spec import Array
 from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import BITS, Graph, Operator, Tensor
 from tinyml.modelfile.ops import WEIGHTED
-from tinyml.modelfile.read import FileContents, TensorSummary
 from tinyml.modelfile.sparse_storage import dense, index_bytes
 from tinyml.modelfile.tflite_file import dtype_of, indices, operator_name, read_tflite, text
 

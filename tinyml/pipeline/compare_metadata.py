@@ -10,7 +10,7 @@ from typing import Any
 from tinyml.core.bundle import JUDGED, Bundle, StageParity
 from tinyml.core.spec import TensorSpec
 from tinyml.core.typed_json import to_json
-from tinyml.modelfile.read import TensorSummary
+from tinyml.modelfile.contents import TensorSummary
 from tinyml.pipeline import formats
 from tinyml.pipeline.compare_files import Both, Contents, both
 

@@ -9,19 +9,15 @@ for the writers, the reference, the record and PyTorch's probabilities.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyml.core.bundle import StageParity
-from tinyml.core.errors import ExportError
-from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.processor import Processor
-from tinyml.core.spec import Array, Arrays, Signature
-from tinyml.export import parity
-from tinyml.pipeline.model_sources.workspace import CaptureJob, CaptureRecord, Workspace
+from tinyml.core.spec import Array
+from tinyml.pipeline.model_sources.captured import capture_or_locate, finish
+from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 from tinyml.pipeline.outputs.reference import Reference
 
 if TYPE_CHECKING:
@@ -29,8 +25,6 @@ if TYPE_CHECKING:
 
     from tinyml.export.capture.program import Captured
 
-LOG = "capture"
-SEARCH_S = 120.0
 BATCH = 32
 
 
@@ -44,36 +38,6 @@ def main(arguments: list[str]) -> None:
         capture_factory(job, work)
     else:
         _capture_trained(job, work)
-
-
-def capture_or_locate(
-    module: nn.Module,
-    signature: Signature,
-    stages: Sequence[str],
-    work: Workspace,
-    sample: Arrays | None = None,
-) -> Captured:
-    """`capture`; where that is refused, the error names the smallest part to blame.
-
-    The search runs the module on ``sample``, else on zeros, and takes `SEARCH_S` at most.
-    """
-    from tinyml.export.capture.bisect_module import locate_failure
-    from tinyml.export.capture.program import capture
-
-    try:
-        return capture(module, signature, stages)
-    except ExportError as error:
-        log = work.log(LOG)
-        found = locate_failure(
-            module,
-            sample or signature,
-            error,
-            log=log if log.exists() else None,
-            budget_s=SEARCH_S,
-        )
-        if found is error:
-            raise
-        raise found from error
 
 
 def _capture_trained(job: CaptureJob, work: Workspace) -> None:
@@ -92,18 +56,6 @@ def _capture_trained(job: CaptureJob, work: Workspace) -> None:
     finish(captured, answers(module, captured, entry.stages, work), work)
     if work.held_out.exists():
         work.save_probabilities(_probabilities(module, saved.processor, work.held_out))
-
-
-def finish(captured: Captured, expected: Reference, work: Workspace, **more: Any) -> None:
-    """Judge the captured program, rewrite it, judge it again; ``more`` goes into the record."""
-    from tinyml.export.rewrites import rewrite
-
-    order = list(captured.stages)
-    rows = rows_of("captured", captured, expected, order)
-    rewritten, counts = rewrite(captured)
-    rows += rows_of("rewritten", rewritten, expected, order)
-    work.save_program(rewritten)
-    work.save_capture_record(CaptureRecord(counts, tuple(rows), **more))
 
 
 def answers(
@@ -126,23 +78,6 @@ def answers(
     )
     work.save_reference(expected)
     return expected
-
-
-def rows_of(
-    engine: str, captured: Captured, expected: Reference, stages: list[str]
-) -> list[StageParity]:
-    """Every stage and output of the program on every case against ``expected``."""
-    from tinyml.export.capture.stage_values import captured_values
-
-    rows: list[StageParity] = []
-    parts, output_parts = expected.parts(STAGE), expected.parts(OUTPUT)
-    for case, inputs in expected.inputs.items():
-        inside, outputs = captured_values(captured, inputs)
-        kept = [stage for stage in stages if stage in expected.stages[case]]
-        rows += parity.compare(engine, case, expected.stages[case], inside, kept, parts=parts)
-        wanted = expected.outputs[case]
-        rows += parity.compare(engine, case, wanted, outputs, list(wanted), parts=output_parts)
-    return rows
 
 
 def _probabilities(module: nn.Module, processor: Processor, held_out: Path) -> Array:

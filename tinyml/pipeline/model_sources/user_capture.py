@@ -30,7 +30,7 @@ from tinyml.export.capture.program import Captured, with_stages
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
 from tinyml.export.weights import check_weights, load_weights
-from tinyml.pipeline.model_sources.capture import capture_or_locate, finish
+from tinyml.pipeline.model_sources.captured import capture_or_locate, finish
 from tinyml.pipeline.model_sources.metric import predictions
 from tinyml.pipeline.model_sources.user_code import explained, make
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.pipeline.model_sources.capture import rows_of
+from tinyml.pipeline.model_sources.captured import rows_of
 from tinyml.pipeline.model_sources.workspace import Workspace
 
 NOTHING = (

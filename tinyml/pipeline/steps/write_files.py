@@ -14,7 +14,7 @@ from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
 from tinyml.core.subprocesses import Child
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.model_sources import capture
+from tinyml.pipeline.model_sources import capture, captured
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
@@ -90,7 +90,7 @@ def written_file(plan: ExportPlan, fmt: str, path: Path, work: Workspace) -> Mod
 
 
 def conversion_child(module: str, arguments: Sequence[Path | str], work: Workspace) -> Child:
-    name = capture.LOG if module == capture.__name__ else "-".join(module.split(".")[-2:])
+    name = captured.LOG if module == capture.__name__ else "-".join(module.split(".")[-2:])
     return Child(module, tuple(str(argument) for argument in arguments), work.log(name))
 
 
