@@ -49,13 +49,13 @@ tables: setup ## regenerate the tables of docs/models.md
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python tools/corpus_table.py
 
-refusals: setup ## write docs/refusals.md: what is said of what cannot be exported (4 min)
+refusals: setup ## write docs/refusals.md: the messages for networks that cannot be exported (4 min)
 	$(BIN)/python tools/refusals.py
 
-# SECONDS=30: so long instead of FILES; SEED: other files.
+# SECONDS=30: for that long, instead of FILES; SEED: other files.
 FILES ?= 10000
 SEED ?= 0
-fuzz: setup ## 10,000 broken model files against every reader: facts or one line, within limits
+fuzz: setup ## 10,000 broken model files against every reader: a result or one line, within limits
 	$(BIN)/python tools/fuzz --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS),--files $(FILES))
 
 # KILLS: another number; SEED: other moments.
@@ -78,7 +78,7 @@ checkpoints: setup ## train the dense and the 90% sparse MobileNet of examples/c
 rehearse: setup ## every path of reproduce-% once, about a minute each, without data
 	$(BIN)/python tools/reproduce --rehearse
 
-quantized-accuracy: setup ## what integers cost on all that was held out: docs/evidence/quantized.md (1 h)
+quantized-accuracy: setup ## how much accuracy quantization costs: docs/evidence/quantized.md (1 h)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/quantized_accuracy
 
 check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)

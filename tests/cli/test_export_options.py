@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from tinyml.cli import export
-from tinyml.cli.main import app
+from tinyml.cli.main import VERBS, app
 from tinyml.cli.settings import (
     OFF,
     PanelCommand,
@@ -90,8 +90,27 @@ def test_every_option_of_the_command_line_is_the_settings_flag() -> None:
     assert "`" not in shown
     headings = [line for line in shown.splitlines() if line.endswith(":") and line[0] != " "]
     assert headings[:3] == ["Arguments:", "Options:", "Quantization:"]
-    own_lines = shown.partition("Arguments:")[2].splitlines()
-    assert max(len(line) for line in own_lines) <= 80
+    assert "--no-NAME switches off" in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_fits_80_columns(verb: str) -> None:
+    shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "80"}).output
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+
+
+def test_a_refused_setting_of_a_recipe_is_taken_back(tmp_path: Path) -> None:
+    path, sample = tmp_path / "r.toml", tmp_path / "s.npz"
+    path.write_text('model = "net"\n[export]\nwithout_data = true\n')
+    places = ["--target", "rpi", "--out", str(tmp_path / "o"), "--sample", str(sample)]
+    asked = ["export", "net.py:build", *places, "--recipe", str(path)]
+    done = CliRunner().invoke(app, asked)
+    assert done.output == (
+        "error: --without-data is for a checkpoint; 'net.py:build' is not one\n"
+        "hint: take back what the recipe sets: --no-without-data\n"
+    )
+    assert "needs" not in done.output
+    assert "'net.py:build' is" not in CliRunner().invoke(app, [*asked, "--no-without-data"]).output
 
 
 def test_one_more_field_is_an_option_a_recipes_key_and_a_checked_value() -> None:
@@ -110,6 +129,7 @@ def test_one_more_field_is_an_option_a_recipes_key_and_a_checked_value() -> None
 def test_lists_are_repeated_or_separated_by_commas() -> None:
     _, called = invoke("--formats", "onnx,tflite", "--keep-float", "a,b", "--keep-float", "c")
     assert called["formats"] == ("onnx", "tflite")
+    assert invoke("--formats", "onnx, tflite")[1]["formats"] == ("onnx", "tflite")
     assert called["keep_float"] == ("a,b", "c")
 
 
@@ -135,6 +155,8 @@ def test_allowed_values_are_those_that_are_implemented() -> None:
         ({"keep_float": "head"}, "`keep_float` is 'head': it takes a list"),
         ({"keep_float": [1]}, "`keep_float` is 1: it takes a text"),
         ({"timeout_s": float("inf")}, "`timeout_s` is inf"),
+        ({"timeout_s": 10**400}, "`timeout_s` is an integer of more than 64 bits"),
+        ({"memory_mb": 10**30}, "`memory_mb` is an integer of more than 64 bits"),
         ({"formats": ["onnx", "onxx"]}, "unknown value 'onxx' of `formats`"),
     ],
 )

@@ -82,8 +82,8 @@ def test_foreign_newer_and_missing_files_are_told_apart(
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
-        ("recipe", "cut: object missing required field `recipe`"),
-        ("signature", "cut: object missing required field `signature`"),
+        ("recipe", "cut: object missing required field 'recipe'"),
+        ("signature", "cut: object missing required field 'signature'"),
         ("schema", "cut has no schema number"),
         ("list", "cut has no schema number"),
         ("half", "cut is not JSON"),

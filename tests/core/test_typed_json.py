@@ -72,7 +72,7 @@ def test_keys_of_a_later_version_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inner": [{"name": "a"}]}, "f: inner[0]: object missing required field `sizes`"),
+        ({"inner": [{"name": "a"}]}, "f: inner[0]: object missing required field 'sizes'"),
         ({"inner": [{"name": 1, "sizes": []}]}, "f: inner[0].name: expected `str`, got `int`"),
         ({"inner": [{"name": "a", "sizes": [1.5]}]}, "f: inner[0].sizes[0]: expected `int | str`"),
         ({"inner": {}}, "f: inner: expected `array`, got `object`"),
@@ -167,7 +167,7 @@ def test_json_shows_which_variant_it_holds() -> None:
     assert from_json(Drawing, to_json(drawing)) == drawing
     for data, message in (
         ({"shapes": [{"radius": "x"}]}, r"f: shapes\[0\]\.radius: expected `float`, got `str`"),
-        ({"shapes": [{}]}, r"f: shapes\[0\]: object missing required field `side`"),
+        ({"shapes": [{}]}, r"f: shapes\[0\]: object missing required field 'side'"),
         ({"shapes": [3]}, r"f: shapes\[0\]: expected `object`, got `int`"),
     ):
         with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""``tinyml compare``: two bundles or model files beside each other."""
+"""``tinyml compare``: two bundles or model files next to each other."""
 
 from __future__ import annotations
 

@@ -21,9 +21,10 @@ def command(model: str, **options: Any) -> None:
     Every stage of the shipped files is compared with PyTorch on their runtimes. Out of
     tolerance is exit 5 with the first stage that diverges, and no bundle.
 
+    Options override [export] of the recipe, which is the checkpoint's or that of --recipe.
+
     \b
-    Options override [export] of the recipe (the checkpoint's, or of --recipe).
-    To switch off what it sets, add no-: --no-equalize, --no-keep-float.
+    --no-NAME switches off what the recipe sets, for example --no-equalize.
 
     Examples:
 
@@ -31,8 +32,10 @@ def command(model: str, **options: Any) -> None:
       tinyml export runs/demo --target rpi --out demo-bundle
       tinyml export runs/demo --target host --formats tflite --out here --force
       tinyml export runs/demo --target rpi --precision fp16 --out half
-      tinyml export runs/demo --target rpi --precision w8a8-static --ranges mse --out int8
-      tinyml export net.py:build --weights w.safetensors --sample s.npz --target rpi --out mine
+      tinyml export runs/demo --target rpi --precision w8a8-static --ranges mse \\
+        --out int8
+      tinyml export net.py:build --weights w.safetensors --sample s.npz \\
+        --target rpi --out mine
     """
     from tinyml.pipeline.export import export
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, put_table, say
+from tinyml.cli.terminal import metric_lines, progress, put, put_json, put_table, say
 from tinyml.core.errors import UsageError
 
 
@@ -57,7 +57,8 @@ def command(
     \b
       tinyml prune runs/dense --method gradual --sparsity 0.9 --out runs/sparse
       tinyml prune runs/dense --method gradual --sparsity 0.9 --block 4 --dry-run
-      tinyml prune runs/dense --method lottery --sparsity 0.8 --rewind-step 500 --out runs/ticket
+      tinyml prune runs/dense --method lottery --sparsity 0.8 --rewind-step 500 \\
+        --out runs/ticket
     """
     from tinyml.pipeline.prune import PruneJob, dry_run, prune
 
@@ -93,9 +94,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(result: dict[str, Any]) -> None:
-    for name, value in result["metrics"].items():
-        if isinstance(value, float):
-            put(f"{name:<20} {value:.3f}")
+    metrics = result["metrics"].items()
+    put(metric_lines({key: value for key, value in metrics if isinstance(value, float)}))
     rows = [
         (row["name"], f"{row['weights']:,}", f"{row['zeros'] / row['weights']:.3f}")
         for row in result["pruning"]["layers"]

@@ -95,7 +95,9 @@ class PanelCommand(TyperCommand):
 
 
 def _split(text: str, own: Setting) -> list[str]:
-    return text.split(own.separator) if own.separator else [text]
+    if not own.separator:
+        return [text]
+    return [part.strip() for part in text.split(own.separator)]
 
 
 def help_text(own: Setting, kind: Any) -> str:

@@ -40,10 +40,15 @@ def put_table(
     put(table(head, rows, whole=whole, indent=indent))
 
 
+# Keys of written files that are older than the words of today.
+METRIC_NAMES = {"persons": "subjects"}
+
+
 def metric_lines(metrics: Mapping[str, Any]) -> str:
     """One metric a line, three digits; a confusion [truth][answer] as rows beneath its name."""
     lines = []
-    for name, value in metrics.items():
+    for key, value in metrics.items():
+        name = METRIC_NAMES.get(key, key)
         if isinstance(value, list) and value and isinstance(value[0], list):
             width = max(len(str(cell)) for row in value for cell in row)
             lines.append(f"{name:<20} a row for each true label, a column for each prediction")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, say
+from tinyml.cli.terminal import metric_lines, progress, put, put_json, say
 from tinyml.core.errors import UsageError
 
 
@@ -15,7 +15,9 @@ def command(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A recipe's TOML file, or a shipped one: synthetic, circor."),
+        typer.Argument(
+            help="A recipe's TOML file, or a shipped one: cifar10, circor, shapes, synthetic."
+        ),
     ] = None,
     folds: Annotated[
         int,
@@ -95,9 +97,8 @@ def _show(result: dict[str, Any], out: Path, *, folds: int, as_json: bool) -> No
     if as_json:
         put_json({"event": "done", **result}, indent=None)
         return
-    for name, value in result["metrics"].items():
-        if not isinstance(value, list | dict):
-            put(f"{name:<20} {value:.3f}" if isinstance(value, float) else f"{name:<20} {value}")
+    metrics = result["metrics"].items()
+    put(metric_lines({key: value for key, value in metrics if not isinstance(value, list | dict)}))
     say(f"written: {result['written']}")
     if not folds:
         say(f"next: tinyml export {out} --target rpi --out {out}-bundle")

@@ -1,12 +1,12 @@
-"""A bundle: model files, what they promise, and the evidence. Immutable once written.
+"""A bundle: model files, their declared metadata, and the evidence. Immutable once written.
 
     NAME/
       manifest.json           everything below by name, size and sha256 (docs/manifest.md)
       <model>-<precision>.onnx | .tflite
-      reference.safetensors   inputs and PyTorch's answers, per case and stage
+      reference.safetensors   inputs and PyTorch's outputs, per case and stage
       labels.txt  MODEL_CARD.md  run.py
 
-Benchmarks are written beside a bundle, never into it.
+Benchmarks are written next to a bundle, never into it.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Labels of what was held out, PyTorch against one engine.
+    """Predictions on the validation or test set, PyTorch's against one engine's.
 
     ``count`` of ``unit``: all validation ``persons``, or up to 2,000 test ``images``;
     ``difference``: of ``metric``, ``UAR`` of subjects or ``accuracy`` of images.
@@ -138,13 +138,18 @@ class Agreement:
     difference: Difference | None = None
 
     @property
+    def shown_unit(self) -> str:
+        """``unit`` in the words of messages: the key of written files is older."""
+        return "subjects" if self.unit == "persons" else self.unit
+
+    @property
     def text(self) -> str:
-        """In words: how many keep their label, and what becomes of the metric."""
-        said = f"{self.agreeing} of {self.count} {self.unit} agree"
+        """In words: how many predictions agree, and what becomes of the metric."""
+        agree = f"{self.agreeing} of {self.count} {self.shown_unit} agree"
         if self.difference is None:
-            return said
+            return agree
         own = self.difference
-        return f"{said}; {self.metric} {own.want:.4f} becomes {own.got:.4f}, {own.points} points"
+        return f"{agree}; {self.metric} {own.want:.4f} becomes {own.got:.4f}, {own.points} points"
 
     def lost(self, accepted: float) -> bool:
         """Whether the metric is clearly worse: all of its interval is below ``-accepted``."""

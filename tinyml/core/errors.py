@@ -1,4 +1,4 @@
-"""The errors that a user can cure, and the exit code of each.
+"""The errors that a user can fix, and the exit code of each.
 
     TinymlError                       1   the base: always has a message, often a hint
     |- MachineError                   1   the machine's fault: disk full, child killed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core.export_settings import CHECKS, OWN_MODEL, QUANTIZATION, ExportSettings
-from tinyml.core.settings import check, setting, settings_of
+from tinyml.core.settings import check, given, setting, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,12 @@ class ExportJob:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def without(self, name: str) -> str:
+        """The hint that takes ``name`` back, from the call or from the recipe that sets it."""
+        if name in given(self.settings) or name not in settings_of(ExportSettings):
+            return f"omit `{name}`"
+        return f"take back what the recipe sets: `{name}=None`"
 
 
 def export_job(

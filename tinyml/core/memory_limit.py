@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ STUCK_S = 20.0
 def limit_memory(memory_mb: int) -> None:
     """Limit the heap: address space would also count what is only reserved. No core is dumped."""
     if memory_mb:
-        size, hard = memory_mb << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]
+        size, hard = min(memory_mb << 20, sys.maxsize), resource.getrlimit(resource.RLIMIT_DATA)[1]
         size = size if hard == resource.RLIM_INFINITY else min(size, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from tinyml.core.errors import RecipeError, UsageError
-from tinyml.core.typed_json import OMIT_NONE
+from tinyml.core.typed_json import LARGEST, OMIT_NONE
 
 _KEY = "setting"
 T = TypeVar("T")
@@ -168,6 +168,8 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise SettingError(name, f"`{name}` is {value!r}: it takes a list")
         return tuple(_converted(name, one, get_args(kind)[0]) for one in value)
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        raise SettingError(name, f"`{name}` is an integer of more than 64 bits")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is Path and isinstance(value, str):

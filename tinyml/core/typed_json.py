@@ -30,6 +30,8 @@ LARGEST = 2**63
 # Metadata of a field: what is not set is not written.
 OMIT_NONE = "omit None"
 _PLACE = re.compile(r" - at `\$([^`]*)`")
+# Its name is not the setting that the command line would make of it.
+_FIELD = re.compile(r"(?<=field )`([^`]*)`")
 
 
 class Unbounded(float):
@@ -99,7 +101,8 @@ def from_json(
     except msgspec.ValidationError as fault:
         raise error(f"{what}: {_placed(str(fault))}", hint=hint) from fault
     except TinymlError as fault:  # a dataclass refuses its values
-        raise error(f"{what}: {fault.message}", hint=fault.hint or hint) from fault
+        message = fault.message.replace("`", "'")
+        raise error(f"{what}: {message}", hint=fault.hint or hint) from fault
 
 
 def parse_json(
@@ -167,7 +170,7 @@ def _is_text(text: str) -> bool:
 def _placed(message: str) -> str:
     """msgspec's message with the place first: ``files[0].size: expected `int`, got `str```."""
     places = _PLACE.findall(message)
-    reason = _PLACE.sub("", message)
+    reason = _FIELD.sub(r"'\1'", _PLACE.sub("", message))
     place = "".join(reversed(places)).removeprefix(".")  # of a variant: its own, then the outer
     reason = f"{reason[:1].lower()}{reason[1:]}"
     return f"{place}: {reason}" if place else reason

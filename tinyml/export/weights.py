@@ -26,7 +26,7 @@ def load_weights(
     With ``strip_prefix``, names lose it and those without it are left out (an optimizer,
     a loss, the weights beside the moving average). ``rename`` maps another library's names
     to the module's. Raises `CheckpointError` listing what
-    is missing, what is not the module's and what has another shape, with the likely cure.
+    is missing, what is not the module's and what has another shape, with the likely fix.
     """
     found = read_weights(path)
     given = _stripped(found, strip_prefix) if strip_prefix else found

@@ -1,4 +1,4 @@
-"""Does a bundle or a model file answer as a reference does? An assertion for tests."""
+"""Does a bundle or a model file match a reference? An assertion for tests."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Benchmark:
 
     def rows(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
         """A table for people: milliseconds and megabytes."""
-        head = ("runtime", "part", "load ms", "first ms", "p50 ms", "p90 ms", "peak RSS MB", "n")
+        head = ("runtime", "part", "load ms", "first ms", "p50 ms", "p90 ms", "peak MB", "n")
         rows: list[tuple[object, ...]] = [_row(m) for m in self.measurements]
         rows += [_difference_row(difference) for difference in self.networks]
         return head, sorted(rows, key=lambda row: str(row[0]))

@@ -73,7 +73,7 @@ class Comparison:
 def compare(a: Path, b: Path, timing: Timing | None, report: Report) -> Comparison:
     """Compare ``b`` with ``a``; nothing is run without ``timing``.
 
-    Latency comes from what `tinyml bench` left beside them, or is measured as ``timing``
+    Latency comes from what `tinyml bench` left next to them, or is measured as ``timing``
     says. Raises `InputError` for what is no bundle and no model file, or not whole.
     """
     sides = read(a), read(b)

@@ -1,4 +1,4 @@
-"""Two model files beside each other: size, operators, precision of each layer, passes."""
+"""Two model files next to each other: size, operators, precision of each layer, passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements of two sides: found beside them, or taken in turns; each pair with its verdict."""
+"""Measurements of two sides: found next to them, or taken in turns; each pair with its verdict."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _shown(m: Measurement | None) -> dict[str, Any] | None:
 
 
 def stored(what: Path) -> dict[str, list[Measurement]]:
-    """What `tinyml bench` left beside a bundle or a file, or beside the bundle of a file.
+    """What `tinyml bench` left next to a bundle or a file, or next to the bundle of a file.
 
     Raises `InputError` when such a file cannot be read.
     """

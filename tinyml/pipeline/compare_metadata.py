@@ -141,7 +141,7 @@ def _agreements(bundle: Bundle | None) -> dict[str, str]:
     if bundle is None:
         return {}
     labels = {
-        f"{row.engine}, label agreement of {row.unit}": f"{row.agreeing:,} of {row.count:,}"
+        f"{row.engine}, label agreement of {row.shown_unit}": f"{row.agreeing:,} of {row.count:,}"
         for row in bundle.parity.agreements
     }
     metrics = {

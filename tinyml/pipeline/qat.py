@@ -1,4 +1,4 @@
-"""A trained checkpoint in, one that was trained on in eight bits out."""
+"""Quantization-aware fine-tuning: a trained checkpoint in, a fine-tuned one out."""
 
 from __future__ import annotations
 

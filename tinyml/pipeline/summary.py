@@ -74,7 +74,7 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     """What `inspect` found, as lines."""
     lines: list[str] = []
     for section, value in found.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             lines.append(f"{section}:")
             lines += [paragraph(f"  {name:<26} ", _value(v)) for name, v in value.items()]
             for name, rows in value.items():

@@ -33,7 +33,7 @@ Arrays = dict[str, Any]
 
 
 class RunnerError(Exception):
-    """Something that the caller can cure; becomes the error line."""
+    """Something that the caller can fix; becomes the error line."""
 
 
 class LiteRt:

@@ -1,4 +1,4 @@
-"""The first child of an export: builds the module, captures it, and writes what PyTorch says.
+"""The first child of an export: builds the module, captures it, and writes PyTorch's outputs.
 
 ``python -m tinyml.pipeline.model_sources.capture FOLDER``: FOLDER is a `Workspace` with a capture
 job. For a model of this package it also holds the checkpoint, the inputs of every parity case and

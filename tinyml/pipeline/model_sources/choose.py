@@ -73,11 +73,11 @@ def _checkpoint(job: ExportJob, path: Path, check: Check) -> tuple[Source, Expor
 def _refuse_for_checkpoint(job: ExportJob, settings: ExportSettings) -> None:
     _refuse_own_model(job, settings)
     whose = f"a factory or a model's name; '{job.model}' is a checkpoint"
-    _refuse(whose, weights=job.weights, strip_prefix=settings.strip_prefix, sample=job.sample)
+    _refuse(job, whose, weights=job.weights, strip_prefix=settings.strip_prefix, sample=job.sample)
     if settings.without_data and job.data is not None:
         raise UsageError(
             "`data` and `without_data` exclude each other: is the data to be used or not?",
-            hint="omit one of them",
+            hint=f"omit `data`, or {job.without('without_data')}",
         )
 
 
@@ -86,7 +86,7 @@ def _named(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
     _refuse_own_model(job, settings)
     check_named(job.model, job.weights)
     whose = f"a checkpoint; '{job.model}' with `weights` has no data set"
-    _refuse(whose, data=job.data, without_data=settings.without_data)
+    _refuse(job, whose, data=job.data, without_data=settings.without_data)
     if job.weights is not None and not job.weights.is_file():
         raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
     check(settings, None)
@@ -103,7 +103,8 @@ def _named(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
 
 def _factory(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
     settings = settings_over(job, ExportSettings())
-    _refuse(f"a checkpoint; '{job.model}' is none", without_data=settings.without_data)
+    whose = f"a checkpoint; '{job.model}' is not one"
+    _refuse(job, whose, without_data=settings.without_data)
     if job.sample is None:
         raise UsageError(
             f"'{job.model}' needs `sample`",
@@ -123,6 +124,7 @@ def _factory(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
 
 def _refuse_own_model(job: ExportJob, settings: ExportSettings) -> None:
     _refuse(
+        job,
         f"a model of your own, PATH.py:FACTORY; '{job.model}' is not one",
         states=settings.states,
         metric=job.metric,
@@ -133,8 +135,8 @@ def _refuse_own_model(job: ExportJob, settings: ExportSettings) -> None:
     )
 
 
-def _refuse(whose: str, **given: object) -> None:
+def _refuse(job: ExportJob, whose: str, **given: object) -> None:
     """`UsageError` for the first option in ``given`` that is there: it would do nothing."""
     for name, value in given.items():
         if value:
-            raise UsageError(f"`{name}` is for {whose}", hint=f"omit `{name}`")
+            raise UsageError(f"`{name}` is for {whose}", hint=job.without(name))

@@ -1,6 +1,6 @@
-"""The doors of an export have this in common: a source fills a folder, then accuracy is asked.
+"""What all model sources of an export share: they fill a folder, then measure accuracy.
 
-All that lies between (writers, parity, gate, bundle) is the same for every door.
+All that lies between (writers, parity, gate, bundle) is the same for every source.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The door of this package's own models: a checkpoint, or a registered name with weights."""
+"""The source of this package's own models: a checkpoint, or a registered name with weights."""
 
 from __future__ import annotations
 

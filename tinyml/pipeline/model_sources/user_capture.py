@@ -3,7 +3,7 @@
 The workspace holds the sample. A generated case that PyTorch itself cannot answer with
 finite numbers proves nothing and is left out, and so is a stage whose value is rounding
 noise: where float32 and float64 of the same module differ by a good part of what an
-engine may. Both are told in the manifest.
+engine may. The manifest lists both.
 """
 
 from __future__ import annotations

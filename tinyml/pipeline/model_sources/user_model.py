@@ -1,4 +1,4 @@
-"""The doors of users' models: a factory that a child process runs, and a module in memory."""
+"""The sources of users' models: a factory that a child process runs, and a module in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTE = "accuracy was not measured: parity was judged on the sample and on genera
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a user says of a model beside the module itself.
+    """What a user says of a model in addition to the module itself.
 
     sample     the inputs by name; their shapes and types become the signature
     states     input -> output that is that input at the next call

@@ -1,4 +1,4 @@
-"""Does what was held out keep its label when an engine answers instead of PyTorch?"""
+"""Label agreement: how many predictions of an engine are PyTorch's, on data that judges."""
 
 from __future__ import annotations
 

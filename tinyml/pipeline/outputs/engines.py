@@ -1,4 +1,4 @@
-"""Which runtime runs which model file of a bundle, and what it answers."""
+"""Which runtime runs which model file of a bundle, and its outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``reference.safetensors``: inputs, and PyTorch's answers to them, per case and stage.
+"""``reference.safetensors``: inputs, and PyTorch's outputs for them, per case and stage.
 
 With it a third-party bundle can be verified on any machine without torch. Keys are
 ``input/<case>/<input>``, ``stage/<case>/<stage>``, ``output/<case>/<output>``, and

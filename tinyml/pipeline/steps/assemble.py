@@ -1,4 +1,4 @@
-"""The last step of an export: manifest, labels, card and script beside the model files."""
+"""The last step of an export: manifest, labels, card and script next to the model files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assemble(
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already.
 
-    ``found``: what is to be known of the files beside their parity, for the manifest.
+    ``found``: what is to be known of the files in addition to their parity, for the manifest.
     """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))

@@ -12,7 +12,7 @@ from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ADAPTIVE, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
-from tinyml.core.settings import asked_for, complete, given, settings_of
+from tinyml.core.settings import asked_for, complete, settings_of
 from tinyml.core.spec import Arrays
 from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
@@ -120,7 +120,7 @@ def check_settings(
     if "max_drop_points" in asked and not chosen.auto_precision:
         raise UsageError(
             "`max_drop_points` is for `auto_precision`, which is not given",
-            hint=f"add `auto_precision`, or {_without('max_drop_points', job)}",
+            hint=f"add `auto_precision`, or {job.without('max_drop_points')}",
         )
     traits = find_precision(chosen.precision)
     _check_formats(chosen.formats, target, traits)
@@ -140,7 +140,7 @@ def check_settings(
         able = ", ".join(own.name for own in all_precisions() if chosen.io in own.io)
         raise UsageError(
             f"`io={chosen.io}` is for {able}: {traits.float_io}",
-            hint=_without("io", job),
+            hint=job.without("io"),
         )
     trained = saved is not None and bool(saved.facts)
     _check_quantization(job, asked, traits, calibrated=calibrated, trained=trained)
@@ -174,13 +174,6 @@ def _asked(job: ExportJob, settings: ExportSettings) -> tuple[str, ...]:
     )
 
 
-def _without(name: str, job: ExportJob) -> str:
-    """The hint that takes ``name`` back, from the call or from the recipe that sets it."""
-    if name in given(job.settings) or name not in settings_of(ExportSettings):
-        return f"omit `{name}`"
-    return f"take back what the recipe sets: `{name}=None`"
-
-
 def _check_quantization(
     job: ExportJob,
     asked: Sequence[str],
@@ -208,14 +201,14 @@ def _check_quantization(
             raise UsageError(
                 f"`{name}` is for quantized precisions: {', '.join(known)}; "
                 f"this is {precision.name}",
-                hint=f"choose `precision={known[0]}`, or {_without(name, job)}",
+                hint=f"choose `precision={known[0]}`, or {job.without(name)}",
             )
         if name in OF_RANGES and not precision.calibrated:
             none = precision.weights_only
             why = "leaves activations in float32" if none else "finds its own at each call"
             raise UsageError(
                 f"`{name}` is for ranges that are fixed: {precision.name} {why}",
-                hint=_without(name, job),
+                hint=job.without(name),
             )
     if job.calibration is not None and not job.calibration.is_file():
         raise UsageError(f"no calibration data at {job.calibration}", hint="an .npz of inputs")
@@ -235,10 +228,10 @@ def _check_rounding(job: ExportJob, chosen: ExportSettings, precision: Precision
         if precision.fixed_biases:
             raise UsageError(
                 f"{shown[name]} is not for {precision.name}: {precision.fixed_biases}",
-                hint=f"{_without(name, job)}, or choose {able}",
+                hint=f"{job.without(name)}, or choose {able}",
             )
     if all(asked.values()):
         raise UsageError(
             "`correct_bias` next to `rounding=adaptive`: biases are corrected already",
-            hint=_without("correct_bias", job),
+            hint=job.without("correct_bias"),
         )

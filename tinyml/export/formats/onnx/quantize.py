@@ -5,7 +5,7 @@ A program, see `tinyml.export.quantization.run_quantizer`.
 Static precisions become QDQ: pairs of QuantizeLinear and DequantizeLinear, which runtimes
 fuse into integer operators. Ranges are the plan's; onnxruntime's calibrators are never run.
 ``w8-dynamic`` becomes ConvInteger and MatMulInteger; of ``w8`` the weights alone change
-(`weights_to_int8`). ``--dense`` changes nothing: no ONNX runtime stores or runs zeros apart.
+(`weights_to_int8`). ``--dense`` changes nothing: no ONNX runtime has sparse kernels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Why a file's integers do not answer as its floats did: one rule a file, each with its cure.
+"""Why a quantized file differs from its float32 file: one rule a file, each with a fix.
 
-As in `tinyml.runtimes.lint`, quiet is the normal case: a rule speaks where what it costs
+As in `tinyml.runtimes.lint`, quiet is the normal case: a rule fires where what it costs
 can be named and something can be done.
 """
 

@@ -1,4 +1,4 @@
-"""Integers that answer with far fewer classes than the float model did.
+"""Quantized files that predict far fewer classes than the float32 file.
 
 An average error hides it: the outputs keep their size, and one class takes what was
 another's. Counted by the effective number of classes, exp of the entropy of the predicted

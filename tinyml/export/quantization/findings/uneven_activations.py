@@ -1,6 +1,6 @@
 """Activations whose channels differ so far that one scale cannot serve them all.
 
-No scale of the weights cures it: an activation has one for all channels. A channel is
+No scale of the weights fixes it: an activation has one for all channels. A channel is
 lost when all its values lie within two steps. It counts by what it is to the layer that
 reads it, its standard deviation times the norm of the weights on it: a channel that no
 one listens to may be lost.
