@@ -42,6 +42,12 @@ def test_a_command_of_the_documentation_parses(command: str) -> None:
     assert parsed.params
 
 
+def test_every_option_of_the_documentation_exists() -> None:
+    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    options = {name for c in commands for p in c.params for name in p.opts + p.secondary_opts}
+    assert set(re.findall(r"`(--[a-z][\w-]*)", TEXT + PAGES)) <= options | {"--help"}
+
+
 def test_every_page_of_the_documentation_is_in_its_index() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     linked = {(DOCS / link).resolve() for link in re.findall(r"\]\(([^)#]+)\)", index)}

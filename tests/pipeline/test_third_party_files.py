@@ -55,6 +55,10 @@ class Deadly:
             os._exit(0)
         if word == "sum":
             return Sum()
+        if word == "name":
+            odd = Sum()
+            odd.signature = Signature((TensorSpec("\\udc80", ()),), Sum.signature.outputs)
+            return odd
         if word == "memory":
             return bytearray(1 << 50)
         raise InputError(f"{path}: deadly refuses it: {word}", hint="a hint")
@@ -95,6 +99,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChildRuntime:
     [
         ("segfault", r"m\.bin: deadly was killed by signal 11 \(SIGSEGV\)"),
         ("memory", r"m\.bin: deadly ran out of memory: it may use [\d,]+ MB"),
+        ("name", r"m\.bin: deadly gave an incomplete result: .* not valid Unicode"),
         ("exit", r"m\.bin: deadly failed: it ended without a message"),
         ("bad magic", r"m\.bin: deadly refuses it: bad magic"),
     ],

@@ -87,7 +87,7 @@ class ChildRuntime:
         told, _ = self.ask(path, {"do": "open", "threads": threads}, {})
         try:
             signature = from_json(Signature, told["signature"])
-        except (LookupError, TypeError) as error:
+        except (LookupError, InputError) as error:
             raise file_process.unreadable(path, self.name, error) from error
         return ChildSession(path, signature, self, threads)
 
@@ -107,7 +107,7 @@ class ChildRuntime:
         try:
             return self.children[path].ask(head, arrays)
         except BaseException:
-            del self.children[path]
+            self.children.pop(path, None)  # another thread may have met the same end
             raise
 
 
