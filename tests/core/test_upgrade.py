@@ -211,3 +211,10 @@ def test_a_place_is_named(tmp_path: Path) -> None:
     spoilt = changed(FILES["recordings"], ("models", 1, "sha256"), 3)
     with pytest.raises(BundleError, match=r"manifest.json: models\[1\]\.sha256: expected `str`"):
         read_manifest(tmp_path, spoilt)
+
+
+@pytest.mark.parametrize("name", ["recipe", "training", "delegation", "not_judged"])
+def test_a_fact_of_another_type_is_named(tmp_path: Path, name: str) -> None:
+    spoilt = changed(FILES["recordings"], ("facts", name), 3)
+    with pytest.raises(BundleError, match=rf"manifest.json: facts: {name}: expected `object"):
+        read_manifest(tmp_path, spoilt)

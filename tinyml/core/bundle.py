@@ -300,9 +300,22 @@ def read(folder: Path, digest: str = "") -> Bundle:
     data = parse_json(content, what=f"{path}", error=BundleError)
     data = upgraded(data, what=f"{path}", error=BundleError)
     manifest = from_json(Manifest, data, what=f"{path}", error=BundleError)
+    from_json(_ReadFacts, manifest.facts, what=f"{path}: facts", error=BundleError)
     _check_inside(folder, manifest)
     held = {own.name: getattr(manifest, own.name) for own in fields(Manifest)}
     return Bundle(**held, folder=folder, digest=found)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadFacts:
+    """The facts that commands look into, which are objects where they are known."""
+
+    recipe: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
+    delegation: Mapping[str, Any] | None = None
+    sensitivity: Mapping[str, Any] | None = None
+    not_judged: Mapping[str, Any] | None = None
+    sparse: Mapping[str, Any] | None = None
 
 
 def _check_inside(folder: Path, manifest: Manifest) -> None:

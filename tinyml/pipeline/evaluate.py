@@ -122,10 +122,10 @@ def _batches(part: ImageSplit, processor: ImageProcessor) -> Iterator[Floats]:
 def _bundle(folder: Path, runtime: str | None) -> _Opened:
     bundle = bundles.read(folder)
     check_bundle(bundle)
-    training = bundle.facts["training"]
+    training = bundle.facts.get("training")
     if bundle.processor is None or not training:
         raise InputError(f"{folder} does not record which data it was trained on")
-    recipe = from_json(Recipe, bundle.facts["recipe"], what=f"{bundle.folder}: its recipe")
+    recipe = from_json(Recipe, bundle.facts.get("recipe"), what=f"{bundle.folder}: its recipe")
     answer = windows_through(choose(bundle, runtime))
     return _Opened(bundle.processor, recipe, training, answer)
 
