@@ -22,9 +22,14 @@ def read_model(path: Path) -> Any:
     return onnx.load(path)
 
 
+def model_files(folder: Path) -> list[Path]:
+    """The .tflite and .onnx files in ``folder``."""
+    return [path for path in folder.iterdir() if path.suffix in (".tflite", ".onnx")]
+
+
 def assert_all_is_read(folder: Path) -> None:
     """For every model file in ``folder``."""
-    files = [path for path in folder.iterdir() if path.suffix in (".tflite", ".onnx")]
+    files = model_files(folder)
     assert files
     unread = {path.name: unread_bytes(read_model(path)) for path in files}
     assert not any(unread.values()), unread

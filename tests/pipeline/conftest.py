@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from shared_folder import shared_folder
-from stored_bytes import assert_all_is_read
+from stored_bytes import assert_all_is_read, model_files
 
 from tinyml.pipeline.steps import assemble
 
@@ -24,7 +24,8 @@ def every_constant_is_read() -> Iterator[None]:
     write = assemble.assemble
 
     def checked(folder: Path, *rest: Any) -> Any:
-        assert_all_is_read(folder)
+        if model_files(folder):  # a test's own format has neither
+            assert_all_is_read(folder)
         return write(folder, *rest)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -187,7 +187,7 @@ def processes_with(word: str) -> list[str]:
     ("body", "code", "words"),
     [
         ("import sys; sys.exit(0)", 3, ("sys.exit(0)", "bad.py:2")),
-        ("import os; os._exit(0)", 3, ("without an answer",)),
+        ("import os; os._exit(0)", 3, ("without a result",)),
         ("import os; os.abort()", 1, ("SIGABRT", "bad.py:build")),
         (
             "import subprocess, time; subprocess.Popen(['sleep', '98765']); time.sleep(600)",

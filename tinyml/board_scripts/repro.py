@@ -28,6 +28,7 @@ def litert(model: str, job: dict[str, Any], inputs: dict[str, Any]) -> Any:
 
 
 def onnxruntime(model: str, job: dict[str, Any], inputs: dict[str, Any]) -> Any:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
     options = SessionOptions()

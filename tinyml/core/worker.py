@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -117,7 +118,11 @@ class Worker(AbstractContextManager["Worker"]):
             pid = self._answer(process, process.pid, until, timeout_s)
             if pid <= 0:
                 return False
-            code = self._answer(process, pid, until, timeout_s)
+            try:
+                code = self._answer(process, pid, until, timeout_s)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)  # what the step started, and did not end
             if code:
                 raise death(code, report, step.log, self.memory_mb)
         return True

@@ -7,6 +7,7 @@ generated packer does not see to: vector instructions of some boards trap otherw
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ def operator_name(code: Any) -> str:
         return name or "UNKNOWN"
     custom = text(code.customCode)
     return custom if custom.startswith("Flex") else f"CUSTOM:{custom}"
+
+
+def foreign(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `operator_name`'s names that TFLite's own runtime does not have, sorted."""
+    return tuple(sorted({name for name in names if name.startswith(("Flex", "CUSTOM:"))}))
 
 
 def dtype_of(tensor: Any) -> str:

@@ -16,7 +16,14 @@ from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import BITS, Graph, Operator, Tensor
 from tinyml.modelfile.ops import WEIGHTED
 from tinyml.modelfile.sparse_storage import dense, index_bytes
-from tinyml.modelfile.tflite_file import dtype_of, indices, operator_name, read_tflite, text
+from tinyml.modelfile.tflite_file import (
+    dtype_of,
+    foreign,
+    indices,
+    operator_name,
+    read_tflite,
+    text,
+)
 
 # Types that numpy has no view for: such constants stay the bytes that they are.
 PACKED = (*BITS, "string", "resource", "variant")
@@ -39,7 +46,7 @@ def tflite_contents(path: Path) -> FileContents:
             outputs=outputs,
             ops=tuple(operator.op for graph in graphs for operator in graph.operators),
             versions=dict(sorted(versions.items())),
-            custom=tuple(sorted({n for n in names if n.startswith(("Flex", "CUSTOM:"))})),
+            custom=foreign(names),
         )
 
 

@@ -186,7 +186,7 @@ def test_a_custom_operator_is_refused_with_advice(
     model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = 32
     model.operatorCodes[0].customCode = "FlexSomething"
     monkeypatch.setattr(write_tflite, "to_tflite", lambda *_: tflite_file.pack(model))
-    with pytest.raises(ExportError, match="CUSTOM:FlexSomething") as caught:
+    with pytest.raises(ExportError, match="own set: FlexSomething") as caught:
         ship(rewritten(), "tflite", tmp_path)
     assert "real convolutions" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

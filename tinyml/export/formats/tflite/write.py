@@ -100,8 +100,7 @@ def to_tflite(captured: Captured, module: Any = None) -> bytes:
 
 
 def _refuse_foreign(model: Any) -> None:
-    names = sorted({tflite_file.operator_name(code) for code in model.operatorCodes})
-    foreign = [name for name in names if name.startswith("CUSTOM:")]
+    foreign = tflite_file.foreign(map(tflite_file.operator_name, model.operatorCodes))
     if foreign:
         raise ExportError(
             f"the model needs operators outside of TFLite's own set: {', '.join(foreign)}",
