@@ -6,7 +6,7 @@ Each of `CASES` is exported once with a new process for every step; then ``--exp
 turn, as users run them, two at a time. Of each, every file of the bundle must be the same bytes; it
 must end within `LIMIT_S`; and when the command has ended, none of its processes may be alive, nor a
 file be left in its temporary folder. Exit 0 only then. Results are kept in ``--work``: the same
-command again continues. 200 take about 12 minutes on two cores that nobody else uses.
+command again continues. 200 take about 25 minutes next to other work on two cores.
 """
 
 from __future__ import annotations
