@@ -50,17 +50,17 @@ def out_of_memory(memory_mb: int) -> DiedError:
 
 def report(path: Path, error: Exception) -> int:
     """The child's side: leave ``error`` at ``path`` for the parent; the exit code to end with."""
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     code = FAILED
     if lacks_memory(error):
-        told["memory"] = True
+        reported["memory"] = True
     elif isinstance(error, TinymlError):
-        told["error"], code = error_to_json(error), error.exit_code
+        reported["error"], code = error_to_json(error), error.exit_code
     else:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told["message"] = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+        reported["message"] = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(told), encoding="utf-8")
+    draft.write_text(json.dumps(reported), encoding="utf-8")
     draft.rename(path)
     return code
 

@@ -47,7 +47,7 @@ class Mismatch(Message):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``done`` of ``total`` parts of the work called ``title``; ``note`` stands beside the bar."""
+    """``done`` of ``total`` parts of the work called ``title``; ``note``: next to the bar."""
 
     title: str
     done: int

@@ -227,7 +227,7 @@ def _apart(
     if not _imported(imports):
         _answer(answers, 0)
         return
-    gc.freeze()  # what is imported is no garbage
+    gc.freeze()  # what is imported is not garbage
     for number in (1, 2):  # the log is the fork's: it opens it again
         _take(os.open(os.devnull, os.O_WRONLY), number)
     parent = os.getpid()

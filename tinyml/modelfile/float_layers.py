@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tinyml.core.spec import Array
 from tinyml.modelfile.graph import Graph, Operator
@@ -37,6 +38,32 @@ class FloatLayer:
         """Of the weight: outputs, inputs of a group, then rows and columns."""
         front = (self.traits.outputs, self.traits.inputs)
         return (*front, *(i for i in range(self.weight.ndim) if i not in front))
+
+
+@dataclass(frozen=True, slots=True)
+class EditedLayer:
+    """A `FloatLayer` with what its format edits.
+
+    stored  the format's own object of the operator
+    bias    [channels], zeros without one
+    """
+
+    stored: Any
+    found: FloatLayer
+    bias: Array
+
+    @property
+    def output(self) -> str:
+        return self.found.output
+
+    @property
+    def weight(self) -> Array:
+        return self.found.weight
+
+    @property
+    def axis(self) -> int:
+        """Of the weight, the outputs'."""
+        return self.found.traits.outputs
 
 
 def float_layers(graph: Graph) -> Iterator[FloatLayer]:

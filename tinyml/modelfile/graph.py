@@ -143,7 +143,7 @@ class Graph:
     def carries(self, operator: Operator) -> bool:
         """Whether a constant that goes through it is still the same one.
 
-        Besides `CARRIERS` a Mul does, of integers and their scale.
+        In addition to `CARRIERS`, a Mul of integers and their scale does.
         """
         if operator.op != "Mul" or len(operator.operands) != 2:
             return operator.op in CARRIERS

@@ -48,9 +48,9 @@ class Onnx:
         return write(captured, path)
 
     def read_graph(self, path: Path) -> Graph:
-        from tinyml.modelfile.read import read_graph
+        from tinyml.modelfile.onnx_graph import read_onnx_graph
 
-        return read_graph(path)
+        return read_onnx_graph(path, infer_shapes=True)
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         from tinyml.export.formats.onnx.rewrites import rewrite

@@ -8,7 +8,6 @@ where Gemm scales them; a ``MatMul`` has no bias of 32 bits to take the shift.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from tinyml.core.spec import Array
 from tinyml.export.quantization.adaptive_rounding import Product, Window
 from tinyml.export.quantization.weight_rounding import rounding_error
-from tinyml.modelfile.float_layers import FloatLayer, float_layers
+from tinyml.modelfile.float_layers import EditedLayer, float_layers
 from tinyml.modelfile.graph import Operator
 from tinyml.modelfile.onnx_edit import add_initializer, drop_unread
 from tinyml.modelfile.onnx_graph import graph_of_onnx
@@ -24,27 +23,6 @@ from tinyml.modelfile.ops import MATRIX, ONNX
 
 # Where a product's output has its channels.
 CHANNEL_AXIS = ONNX["Conv"].channels
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """``bias``: [channels], zeros without one."""
-
-    node: Any
-    found: FloatLayer
-    bias: Array
-
-    @property
-    def output(self) -> str:
-        return self.found.output
-
-    @property
-    def weight(self) -> Array:
-        return self.found.weight
-
-    @property
-    def axis(self) -> int:
-        return self.found.traits.outputs
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
@@ -60,7 +38,7 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
         extra = model.graph.node.add()
-        extra.CopyFrom(layer.node)
+        extra.CopyFrom(layer.stored)
         extra.name = name
         del extra.input[1:], extra.output[:]
         extra.input.append(add_initializer(model, f"{layer.output}~weight_error", error))
@@ -86,11 +64,11 @@ def with_rounded_weights(
 def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     """Subtract ``shifts``, [channels] by layer's output, from the biases; returns how many."""
     layers = [layer for layer in _layers(model) if layer.output in shifts]
-    before = {name for layer in layers for name in layer.node.input[2:]}
+    before = {name for layer in layers for name in layer.stored.input[2:]}
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
-        del layer.node.input[2:]
-        layer.node.input.append(add_initializer(model, f"{layer.output}~bias", bias))
+        del layer.stored.input[2:]
+        layer.stored.input.append(add_initializer(model, f"{layer.output}~bias", bias))
     drop_unread(model, before)
     return len(layers)
 
@@ -98,10 +76,10 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
 def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     """Other values for the weights of the layers, by output, that ``weights`` names."""
     layers = [layer for layer in _layers(model) if layer.output in weights]
-    before = {layer.node.input[1] for layer in layers}
+    before = {layer.stored.input[1] for layer in layers}
     for layer in layers:
         name = f"{layer.output}~weight"
-        layer.node.input[1] = add_initializer(model, name, weights[layer.output])
+        layer.stored.input[1] = add_initializer(model, name, weights[layer.output])
     drop_unread(model, before)
 
 
@@ -125,13 +103,13 @@ def products(data: bytes) -> Iterator[Product]:
             yield Product(*named, attributes.get("group", 1), channels=1, window=window)
 
 
-def _layers(model: Any) -> Iterator[_Layer]:
+def _layers(model: Any) -> Iterator[EditedLayer]:
     nodes = {node.output[0]: node for node in model.graph.node}
     for own in float_layers(graph_of_onnx(model)):
         if _only_adds(own.operator):
             offsets = np.zeros(1, np.float32) if own.bias is None else own.bias
             bias = np.broadcast_to(offsets, own.weight.shape[own.traits.outputs])
-            yield _Layer(nodes[own.output], own, bias)
+            yield EditedLayer(nodes[own.output], own, bias)
 
 
 def _only_adds(operator: Operator) -> bool:

@@ -44,9 +44,9 @@ class Tflite:
         return write(captured, path, sparse=sparse)
 
     def read_graph(self, path: Path) -> Graph:
-        from tinyml.modelfile.read import read_graph
+        from tinyml.modelfile.tflite_graph import read_tflite_graph
 
-        return read_graph(path)
+        return read_tflite_graph(path)
 
     def rewrite(self, model: Any, *, sparse: bool = True) -> Mapping[str, int]:
         from tinyml.export.formats.tflite.rewrites import rewrite

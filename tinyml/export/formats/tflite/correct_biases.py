@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,34 +17,13 @@ from tinyml.core.spec import Array
 from tinyml.export.quantization.adaptive_rounding import Product, Window
 from tinyml.export.quantization.weight_rounding import rounding_error
 from tinyml.modelfile import tflite_file
-from tinyml.modelfile.float_layers import FloatLayer, float_layers
+from tinyml.modelfile.float_layers import EditedLayer, float_layers
 from tinyml.modelfile.ops import MATRIX, TFLITE
 from tinyml.modelfile.tflite_edit import add_computed, add_constant, shape_of
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # Where a product's output has its channels.
 CHANNEL_AXIS = TFLITE["CONV_2D"].channels
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """``operator``: the schema's; ``bias``: [channels], zeros without one."""
-
-    operator: Any
-    found: FloatLayer
-    bias: Array
-
-    @property
-    def output(self) -> str:
-        return self.found.output
-
-    @property
-    def weight(self) -> Array:
-        return self.found.weight
-
-    @property
-    def axis(self) -> int:
-        return self.found.traits.outputs
 
 
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
@@ -58,13 +36,13 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
     for layer in list(_layers(model)):
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
-        extra = copy.copy(layer.operator)
-        extra.builtinOptions = copy.copy(layer.operator.builtinOptions)
+        extra = copy.copy(layer.stored)
+        extra.builtinOptions = copy.copy(layer.stored.builtinOptions)
         extra.builtinOptions.fusedActivationFunction = 0
         weight = add_constant(model, f"{layer.output}~weight_error", error)
         nothing = add_constant(model, f"{layer.output}~no_bias", np.zeros_like(layer.bias))
-        extra.inputs = np.array([int(layer.operator.inputs[0]), weight, nothing], np.int32)
-        made = int(layer.operator.outputs[0])
+        extra.inputs = np.array([int(layer.stored.inputs[0]), weight, nothing], np.int32)
+        made = int(layer.stored.outputs[0])
         extra.outputs = np.array([add_computed(model, made, name, shape_of(model, made))], np.int32)
         model.subgraphs[0].operators.append(extra)
     return tflite_file.pack(model), found
@@ -88,7 +66,7 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     layers = [layer for layer in _layers(model) if layer.output in shifts]
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
-        _set_operand(model, layer.operator, layer.found.traits.bias, f"{layer.output}~bias", bias)
+        _set_operand(model, layer.stored, layer.found.traits.bias, f"{layer.output}~bias", bias)
     return len(layers)
 
 
@@ -96,7 +74,7 @@ def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     """Other values for the weights of the layers, by output, that ``weights`` names."""
     for layer in [layer for layer in _layers(model) if layer.output in weights]:
         name = f"{layer.output}~weight"
-        _set_operand(model, layer.operator, layer.found.traits.weight, name, weights[layer.output])
+        _set_operand(model, layer.stored, layer.found.traits.weight, name, weights[layer.output])
 
 
 def products(data: bytes) -> Iterator[Product]:
@@ -105,12 +83,12 @@ def products(data: bytes) -> Iterator[Product]:
 
     model = tflite_file.unpack(data)
     for layer in _layers(model):
-        source, axes = int(layer.operator.inputs[0]), layer.found.axes
+        source, axes = int(layer.stored.inputs[0]), layer.found.axes
         named = (layer.output, layer.found.source, layer.weight, axes)
         if layer.found.traits.kind == MATRIX:
             yield Product(*named, groups=1, channels=-1, window=None)
             continue
-        own = layer.operator.builtinOptions
+        own = layer.stored.builtinOptions
         window = Window(
             kernel=layer.weight.shape[1:3],
             strides=(own.strideH, own.strideW),
@@ -137,11 +115,11 @@ def _set_operand(model: Any, operator: Any, place: int | None, name: str, values
         model.buffers[gone.buffer].data = None
 
 
-def _layers(model: Any) -> Iterator[_Layer]:
+def _layers(model: Any) -> Iterator[EditedLayer]:
     graph = graph_of_tflite(model)
     pairs = zip(graph.operators, model.subgraphs[0].operators, strict=True)
     schema_operators = {operator.name: own for operator, own in pairs}
     for own in float_layers(graph):
         channels = own.weight.shape[own.traits.outputs]
         bias = np.zeros(channels, np.float32) if own.bias is None else own.bias
-        yield _Layer(schema_operators[own.output], own, bias)
+        yield EditedLayer(schema_operators[own.output], own, bias)
