@@ -50,8 +50,8 @@ def test_a_mobilenet_that_one_scale_a_weight_ruins_is_found_ranked_and_cured(
     kept = [line for line in told if line.endswith("stays in float32 from here on")]
     assert kept == ["block2.depthwise stays in float32 from here on"]
     (model,) = made.models
-    assert model.plan["weight_scales"] == "per-tensor"
-    classes = made.facts["classes"][model.path]["pairs"]
+    assert model.plan.weight_scales == "per-tensor"
+    classes = made.facts.classes[model.path].pairs
     moved = sum(count for want, got, count in classes if want != got)
     assert moved <= 0.05 * sum(count for *_, count in classes)
 

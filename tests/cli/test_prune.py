@@ -198,7 +198,7 @@ def test_a_model_of_recordings_is_pruned_too_and_keeps_its_thresholds(
     assert done.returncode == 0, done.stderr
     before, after = checkpoint.load(run), checkpoint.load(tmp_path / "out")
     assert after.processor == before.processor
-    assert after.facts["pruning"]["sparsity"] == pytest.approx(0.5, abs=0.01)
+    assert after.facts.pruning.sparsity == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def tuned(small_run: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_a_run_goes_on_from_its_parent_and_says_so(tuned: Path, small_run: Path) -> None:
     before, after = checkpoint.load(small_run), checkpoint.load(tuned)
-    assert after.facts["parent_sha256"] == before.weights_sha256
+    assert after.facts.parent_sha256 == before.weights_sha256
     assert after.recipe.export.precision == "qat-w8a8"
     assert after.recipe.train.epochs == 1
     assert after.processor == before.processor
@@ -49,10 +49,10 @@ def test_its_files_are_integers_planned_like_others(tuned: Path, fmt: str, tmp_p
     job = export_job(str(tuned), "rpi", tmp_path / "bundle", formats=(fmt,))
     (model,) = export(job, lambda event: None).models
     assert model.precision == "qat-w8a8"
-    assert model.plan["data"] == "the training part of synthetic"
-    schemes = [own["scheme"] for own in model.plan["tensors"].values()]
+    assert model.plan.data == "the training part of synthetic"
+    schemes = [own.scheme for own in model.plan.tensors.values()]
     assert schemes.count("int8") > 10
-    assert "front end, up to 'normalization'" in model.plan["kept"].values()
+    assert "front end, up to 'normalization'" in model.plan.kept.values()
 
 
 @pytest.mark.parametrize(

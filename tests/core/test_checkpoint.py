@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,19 @@ from tinyml.core.errors import CheckpointError
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.training_record import Split, SubjectMetrics, TrainingRecord
+
+RECORD = TrainingRecord(
+    data_set="synthetic",
+    data_sha256="0",
+    threads=1,
+    instruction_set="AVX2",
+    parameters=7,
+    validation=SubjectMetrics(2, 0.5, 0.5, None, {"yes": 1.0, "no": None}, ((1, 0), (1, 0))),
+    curve=({"epoch": 1, "loss": 0.5},),
+    curves={"final": ({"epoch": 1, "loss": 0.5},)},
+    split=Split(("a", "b"), "0"),
+)
 
 
 @pytest.fixture
@@ -24,7 +40,7 @@ def small() -> Checkpoint:
         signature=Signature((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1,)),)),
         processor=RecordingProcessor(("yes", "no"), 2, 1, 100, thresholds=(0.5,)),
         recipe=Recipe("r", "funnelnet"),
-        facts={"uar": 0.5},
+        facts=RECORD,
     )
 
 
@@ -117,3 +133,41 @@ def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path, lengt
         pytest.fail("no header has that length")
     _, found = checkpoint.read_safetensors(tmp_path / "w.safetensors")
     np.testing.assert_array_equal(found["w"], weights["w"])
+
+
+def _with_facts(small: Checkpoint, path: Path, change: Callable[[Any], Any]) -> None:
+    """Write ``small`` with ``change`` made to its header's facts."""
+    small.save(path)
+    metadata, weights = checkpoint.read_safetensors(path)
+    header = json.loads(metadata[checkpoint.KEY])
+    header["facts"] = change(header["facts"])
+    save_file(weights, path, {checkpoint.KEY: json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": None}, "x: the training record has no 'split'"),
+        ({"left_out": 3}, "x: facts.left_out: expected `array`, got `int`"),
+        ({"validation": {"images": 3}}, "x: facts.validation: object missing required field"),
+        ({"pruning": {"layers": 3}}, "x: facts.pruning.layers: expected `array`, got `int`"),
+        ({"data_sha256": None}, "x: facts.data_sha256: expected `str`, got `null`"),
+    ],
+)
+def test_a_training_record_that_is_not_whole_is_refused(
+    small: Checkpoint, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    _with_facts(small, tmp_path / "x", lambda facts: facts | change)
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        checkpoint.load(tmp_path / "x")
+
+
+def test_records_written_before_they_had_a_form_are_read(small: Checkpoint, tmp_path: Path) -> None:
+    def older(facts: Any) -> Any:
+        metrics = facts["validation"]
+        return facts | {"validation": metrics | {"auc_yes": metrics.pop("auc_worst_label")}}
+
+    _with_facts(small, tmp_path / "x", older)
+    assert checkpoint.load(tmp_path / "x").facts == small.facts
+    _with_facts(small, tmp_path / "x", lambda facts: {})
+    assert checkpoint.load(tmp_path / "x").facts is None

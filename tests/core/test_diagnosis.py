@@ -168,6 +168,6 @@ def test_a_person_reads_exact_and_minus_infinity() -> None:
     assert head.startswith("all layers quantized: -2.8 dB")
     assert rest[0] == "  fe: alone -inf dB; all the others without it 38.0 dB"
     assert rest[-1] == "  relu: alone exact; all the others without it -2.8 dB"
-    _, rows = sensitivity_rows({"tflite": to_json(KEYWORD)})
+    _, rows = sensitivity_rows({"tflite": KEYWORD})
     assert rows[0] == ("tflite", "fe", "-inf", "38.0", 9)
     assert rows[-1] == ("tflite", "relu", "exact", "-2.8", 1)

@@ -65,7 +65,7 @@ def test_a_bundle_of_recordings_has_its_processor(tmp_path: Path) -> None:
 def test_a_quantized_bundle_has_its_integers_and_its_sensitivity(tmp_path: Path) -> None:
     bundle = bundles.read(manifest_of("int8", tmp_path))
     assert {own.quant_params["x"].dtype for own in bundle.models} == {"int8"}
-    _, rows = sensitivity_rows(bundle.facts["sensitivity"])
+    _, rows = sensitivity_rows(bundle.facts.sensitivity)
     assert ("onnx", "t0", "exact", "62.3", 1) in rows
 
 
@@ -73,7 +73,7 @@ def test_a_run_is_read() -> None:
     saved = checkpoint.load(RUN)
     assert saved.recipe.id == "381fa62d7460ccda"
     assert isinstance(saved.processor, RecordingProcessor)
-    assert saved.facts["validation"]["persons"] == 3
+    assert saved.facts.validation.persons == 3
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.safetensors")), ids=lambda path: path.stem)
@@ -216,5 +216,5 @@ def test_a_place_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["recipe", "training", "delegation", "not_judged"])
 def test_a_fact_of_another_type_is_named(tmp_path: Path, name: str) -> None:
     spoilt = changed(FILES["recordings"], ("facts", name), 3)
-    with pytest.raises(BundleError, match=rf"manifest.json: facts: {name}: expected `object"):
+    with pytest.raises(BundleError, match=rf"manifest.json: facts.{name}: expected `object"):
         read_manifest(tmp_path, spoilt)

@@ -12,6 +12,7 @@ import onnx_ir
 from sparse_networks import SIGNATURE, converted, image
 from torch import nn
 
+from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx import quantize as quantize_onnx
@@ -21,7 +22,7 @@ from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import kept_operators
-from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_tensors, plan_weights
+from tinyml.export.quantization.plan import QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.rewrites import rewrite
 from tinyml.modelfile import tflite_file

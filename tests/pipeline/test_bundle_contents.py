@@ -87,7 +87,7 @@ def test_parity_covers_every_engine_case_and_stage(small_bundle: Path) -> None:
     for agreement in parity.agreements:
         assert agreement.count == agreement.agreeing > 0
         assert (agreement.unit, agreement.metric) == ("persons", "UAR")
-        told = bundles.read(small_bundle).facts["training"]["validation"]["uar"]
+        told = bundles.read(small_bundle).facts.training.validation.uar
         assert agreement.difference == Difference(told, told, 0.0, 0.0)
 
 

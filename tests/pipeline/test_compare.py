@@ -12,6 +12,7 @@ import pytest
 from two_files import FLOATS, HEADER, INTEGERS, PROCESSOR, SIGNATURE, row, write_bundle, write_onnx
 
 from tinyml.core.bundle import Agreement, Metric, Parity
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.errors import BundleError, InputError, MissingExtraError
 from tinyml.core.paired_difference import Difference
 from tinyml.core.spec import TensorSpec
@@ -193,7 +194,7 @@ def test_what_surrounds_the_graph_is_compared_setting_by_setting(
         processor=replace(PROCESSOR, hop=4, thresholds=(0.25,)),
         signature=replace(SIGNATURE, inputs=(TensorSpec("x", (1, 4), rate_hz=2000),)),
         target="rpi5",
-        facts={"tinyml": "0.1.0", "recipe_id": "b"},
+        facts=BundleFacts(tinyml="0.1.0", recipe_id="b"),
     )
     found = compared(floats, other)
     assert differing(found.processor) == {"hop": ("2", "4"), "thresholds": ("none", "0.25")}

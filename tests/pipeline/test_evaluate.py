@@ -15,6 +15,7 @@ from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.training_record import Split, SubjectMetrics, TrainingRecord
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.pipeline import evaluate
 from tinyml.pipeline.model_sources import calibration
@@ -22,11 +23,18 @@ from tinyml.pipeline.model_sources import calibration
 PROCESSOR = RecordingProcessor(labels=("Present", "Absent"), window=4, hop=4, rate_hz=4000)
 RECIPE = Recipe(name="r", model="m")
 SIGNATURE = Signature((TensorSpec("audio", (1, 4)),), (TensorSpec("probabilities", (1, 2)),))
-FACTS = {
-    "data_sha256": "as trained",
-    "split": {"validation": ["a", "b"]},
-    "left_out": ["a 2"],
-}
+RECORD = TrainingRecord(
+    data_set="hearts",
+    data_sha256="as trained",
+    threads=1,
+    instruction_set="AVX2",
+    parameters=1,
+    validation=SubjectMetrics(2, 1.0, 1.0, 1.0, {}, ()),
+    curve=(),
+    curves={},
+    left_out=("a 2",),
+    split=Split(("a", "b"), ""),
+)
 
 
 def sound() -> tuple[Floats, int]:
@@ -55,7 +63,7 @@ def evaluated(
     monkeypatch: pytest.MonkeyPatch, found: RecordingSet
 ) -> tuple[dict[str, Any], list[str]]:
     """The result, and what was reported."""
-    opened = evaluate._Opened(PROCESSOR, RECIPE, FACTS, answer)
+    opened = evaluate._Opened(PROCESSOR, RECIPE, RECORD, answer)
     monkeypatch.setattr(evaluate, "_checkpoint", lambda *_: opened)
     monkeypatch.setattr(evaluate, "recording_set", lambda *_: found)
     told: list[str] = []
@@ -73,9 +81,9 @@ def test_a_persons_truth_is_the_one_that_training_used(monkeypatch: pytest.Monke
     """Over all of their recordings, those too that are left out."""
     result, told = evaluated(monkeypatch, HEARD)
     assert subject_labels(HEARD) == {"a": 0, "b": 1}
-    assert result["metrics"]["recall"] == {"Present": 1.0, "Absent": 0.0}
-    assert result["metrics"]["persons"] == 2
-    assert [row["id"] for row in result["recordings"]] == ["a 1", "b 1"]
+    assert result.metrics.recall == {"Present": 1.0, "Absent": 0.0}
+    assert result.metrics.persons == 2
+    assert [row.id for row in result.recordings] == ["a 1", "b 1"]
     assert told == []
 
 
@@ -96,7 +104,7 @@ def test_other_labels_and_a_set_without_the_subjects_are_refused(
 
 def test_ranges_are_not_chosen_on_data_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may hold what was held out, under another name."""
-    saved = Checkpoint("m", SIGNATURE, PROCESSOR, RECIPE, {**FACTS, "left_out": []}, {})
+    saved = Checkpoint("m", SIGNATURE, PROCESSOR, RECIPE, replace(RECORD, left_out=()), {})
     monkeypatch.setattr(calibration, "recording_set", lambda *_: seen)
     seen = replace(HEARD, recordings=(*HEARD.recordings, recording("c", 1, 0)))
     assert len(calibration.of_training(saved, None, 4, print)) == 2

@@ -95,7 +95,7 @@ def test_validation_data_that_changed_stops_the_export(small_run: Path, tmp_path
     from dataclasses import replace
 
     saved = checkpoint.load(small_run)
-    changed = replace(saved, facts={**saved.facts, "data_sha256": "0" * 64})
+    changed = replace(saved, facts=replace(saved.trained, data_sha256="0" * 64))
     changed.save(tmp_path / "c.safetensors")
     with pytest.raises(DataError, match="not the data"):
         export(export_job(str(tmp_path / "c.safetensors"), "rpi", tmp_path / "o"), silent)

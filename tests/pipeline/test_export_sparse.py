@@ -38,8 +38,8 @@ def test_a_bundle_says_how_many_weights_are_stored_sparse(
     (model,) = bundle.models
     assert model.passes.get("store_sparse", 0) == stored
     assert bundle.parity.passed
-    lint: list[Any] = bundle.facts["lint"][model.path]
-    (cost,) = [row["cost"] for row in lint if row["rule"] == "pruned_but_dense"]
+    lint: list[Any] = bundle.facts.lint[model.path]
+    (cost,) = [row.cost for row in lint if row.rule == "pruned_but_dense"]
     assert ("not stored" in cost) == (sparse == "auto")
 
 
@@ -83,9 +83,9 @@ def test_zeros_that_a_board_would_compute_wrongly_are_stored_dense(
     assert model.passes.get("store_sparse", 0) == stored
     assert any("would compute it wrongly on ARM" in line for line in said) == (stored == 0)
     found = inspect_sparse(bundle.folder, bundle.target)
-    told: Any = bundle.facts.get("sparse", {})
+    told: Any = bundle.facts.sparse or {}
     assert [own["uses_sparse_kernels"] for own in told.values()] == [True] * (stored == 2)
     assert (found.uses_sparse_kernels, found.runs_wrong) == (stored == 2, False)
-    lint: list[Any] = bundle.facts["lint"][model.path]
-    (row,) = [row for row in lint if row["rule"] == "pruned_but_dense"]
-    assert ("sparse kernels" in row["cost"]) == (stored == 2)
+    lint: list[Any] = bundle.facts.lint[model.path]
+    (row,) = [row for row in lint if row.rule == "pruned_but_dense"]
+    assert ("sparse kernels" in row.cost) == (stored == 2)

@@ -73,7 +73,7 @@ def test_what_stays_in_float32_is_shown_and_in_the_manifest(half: Made) -> None:
     assert [(f["stage"], round(f["value"], 12)) for f in epsilon] == [("scalogram", 1e-10)]
     assert f"{len(plan['kept'])} of {plan['operations']} operations stay in float32" in half[1]
     assert "underflow in filter_bank at " in half[1]
-    assert models(half)["tflite"].plan["operations"] > 20
+    assert models(half)["tflite"].plan.operations > 20
 
 
 def test_that_it_is_not_faster_is_said_wherever_a_user_looks(half: Made) -> None:

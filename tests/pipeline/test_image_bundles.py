@@ -93,8 +93,7 @@ def test_labels_of_the_test_images_are_compared(image_bundle: Path) -> None:
         assert found.metric == "accuracy"
         assert found.difference is not None
         assert (
-            found.difference.want
-            == bundles.read(image_bundle).facts["training"]["validation"]["accuracy"]
+            found.difference.want == bundles.read(image_bundle).facts.training.validation.accuracy
         )
         assert (found.difference.low, found.difference.high) == (0.0, 0.0)
 
@@ -114,14 +113,14 @@ def test_parity_is_judged_on_real_test_images(image_bundle: Path, shapes: ImageS
 def test_bundle_checkpoint_and_training_are_judged_alike(
     image_bundle: Path, image_run: Path
 ) -> None:
-    told = checkpoint.load(image_run).facts["validation"]
+    told = checkpoint.load(image_run).facts.validation
     for what, runtime in ((image_run, None), (image_bundle, None), (image_bundle, "onnxruntime")):
         found = evaluate(what, part="validation", data=None, runtime=runtime, report=silent)
-        assert found["metrics"] == told
-    assert told["images"] == 60
-    assert told["interval"][0] < told["accuracy"] < told["interval"][1]
+        assert found.metrics == told
+    assert told.images == 60
+    assert told.interval[0] < told.accuracy < told.interval[1]
     both = evaluate(image_run, part="all", data=None, runtime=None, report=silent)
-    assert both["metrics"]["images"] == 300
+    assert both.metrics.images == 300
 
 
 def test_predicting_an_image_is_evaluating_it(
@@ -136,7 +135,7 @@ def test_predicting_an_image_is_evaluating_it(
     ):
         counts[truth, shapes.labels.index(answer.label)] += 1
     found = evaluate(image_bundle, part="validation", data=None, runtime=None, report=silent)
-    assert counts.tolist() == found["metrics"]["confusion"]
+    assert tuple(map(tuple, counts.tolist())) == found.metrics.confusion
 
 
 def test_the_boards_script_answers_what_predict_answers(
@@ -212,15 +211,15 @@ def test_predict_prints_the_likeliest_labels(
 def test_eval_prints_accuracy_with_its_interval(image_run: Path, cli_process: Cli) -> None:
     done = cli_process("eval", image_run)
     assert done.returncode == 0, done.stderr
-    told = checkpoint.load(image_run).facts["validation"]
-    low, high = told["interval"]
+    told = checkpoint.load(image_run).facts.validation
+    low, high = told.interval
     assert f"interval             {low:.3f} to {high:.3f}\n" in done.stdout
-    assert f"accuracy             {told['accuracy']:.3f}\n" in done.stdout
+    assert f"accuracy             {told.accuracy:.3f}\n" in done.stdout
 
 
 def test_other_data_is_noticed(image_run: Path) -> None:
     saved = checkpoint.load(image_run)
-    changed = replace(saved, facts={**saved.facts, "data_sha256": "0" * 64})
+    changed = replace(saved, facts=replace(saved.trained, data_sha256="0" * 64))
     with pytest.raises(DataError, match="'shapes' has changed"):
         held.held_out(changed, None, silent)
     with pytest.raises(UsageError, match="takes no `data`"):
@@ -229,10 +228,12 @@ def test_other_data_is_noticed(image_run: Path) -> None:
 
 def test_evaluating_on_other_data_is_told(image_run: Path, tmp_path: Path) -> None:
     saved = checkpoint.load(image_run)
-    replace(saved, facts={**saved.facts, "data_sha256": "0" * 64}).save(tmp_path / checkpoint.FILE)
+    replace(saved, facts=replace(saved.trained, data_sha256="0" * 64)).save(
+        tmp_path / checkpoint.FILE
+    )
     said: list[Any] = []
     found = evaluate(tmp_path, part="validation", data=None, runtime=None, report=said.append)
-    assert found["metrics"] == saved.facts["validation"]
+    assert found.metrics == saved.facts.validation
     assert any("not the data that the model was trained on" in getattr(e, "text", "") for e in said)
     said.clear()
     evaluate(image_run, part="validation", data=None, runtime=None, report=said.append)
@@ -309,13 +310,13 @@ def test_an_image_whose_label_moved_is_named(tmp_path: Path) -> None:
 def test_the_card_says_what_the_figures_are_of(image_bundle: Path) -> None:
     bundle = bundles.read(image_bundle)
     card = (image_bundle / bundles.CARD).read_text()
-    told = bundle.facts["training"]["validation"]
-    assert f"accuracy on the 60 images of the test part: {told['accuracy']:.3f} (95%" in card
+    told = bundle.facts.training.validation
+    assert f"accuracy on the 60 images of the test part: {told.accuracy:.3f} (95%" in card
     assert "do not apply to photographs" in card
     assert "60 of 60 validation images get PyTorch's label" in card
     assert "person" not in card
-    training = {**bundle.facts["training"], "data_set": "cifar10"}
-    other = replace(bundle, facts={**bundle.facts, "training": training})
+    training = replace(bundle.facts.training, data_set="cifar10")
+    other = replace(bundle, facts=replace(bundle.facts, training=training))
     assert "stored as JPEG with loss" in model_card(other, caveat=caveat("cifar10"))
 
 

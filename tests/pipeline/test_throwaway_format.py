@@ -56,8 +56,8 @@ def test_it_is_planned_written_linted_judged_and_verified(known: None, tmp_path:
     assert (model.format, model.path, model.minimum_runtime) == ("npz", "own-fp32.npz", "numpy>=2")
     assert {row.engine for row in bundle.parity.stages} >= {"matmul+nothing"}
     assert bundle.parity.passed
-    assert bundle.facts["lint"] == {model.path: []}
-    assert "has no delegate" in bundle.facts["delegation"][model.path]["note"]
+    assert bundle.facts.lint == {model.path: ()}
+    assert "has no delegate" in bundle.facts.delegation[model.path]["note"]
     assert verify(tmp_path / "b", told.append).parity.passed
     assert format_of(tmp_path / model.path).name == "npz"
 

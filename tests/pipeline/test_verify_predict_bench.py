@@ -15,8 +15,6 @@ import soundfile
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.recipe import Recipe
-from tinyml.core.typed_json import from_json
 from tinyml.models.data.recordings import RecordingSet
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.evaluate import evaluate
@@ -83,19 +81,19 @@ def trained_weight(folder: Path) -> bytes:
 def test_predicting_a_file_equals_evaluating_it(
     small_bundle: Path, small_run: Path, tmp_path: Path
 ) -> None:
-    recipe = from_json(Recipe, bundles.read(small_bundle).facts["recipe"])
+    recipe = bundles.read(small_bundle).facts.recipe
     data: RecordingSet = recording_set(recipe, None)
     evaluated = evaluate(small_bundle, part="validation", data=None, runtime=None, report=silent)
     oracle = evaluate(small_run, part="validation", data=None, runtime=None, report=silent)
-    assert evaluated["metrics"]["confusion"] == oracle["metrics"]["confusion"]
-    for row, want in zip(evaluated["recordings"], oracle["recordings"], strict=True):
-        assert row["probabilities"] == pytest.approx(want["probabilities"], abs=1e-4)
-    for row in evaluated["recordings"][:3]:
-        samples, rate_hz = next(r for r in data.recordings if r.id == row["id"]).load()
+    assert evaluated.metrics.confusion == oracle.metrics.confusion
+    for row, want in zip(evaluated.recordings, oracle.recordings, strict=True):
+        assert row.probabilities == pytest.approx(want.probabilities, abs=1e-4)
+    for row in evaluated.recordings[:3]:
+        samples, rate_hz = next(r for r in data.recordings if r.id == row.id).load()
         wav = tmp_path / "a.wav"
         soundfile.write(wav, samples, rate_hz, subtype="FLOAT")
         (answer,) = predict(small_bundle, [wav], plot=None, runtime=None)
-        assert list(answer.probabilities.values()) == row["probabilities"]
+        assert list(answer.probabilities.values()) == row.probabilities
 
 
 def test_the_same_sound_in_another_container_gives_the_same_answer(

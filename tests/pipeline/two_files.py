@@ -18,6 +18,7 @@ from tinyml.core.bundle import (
     Parity,
     StageParity,
 )
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.files import sha256, write_json
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
@@ -81,7 +82,7 @@ def write_bundle(folder: Path, text: str, precision: str = "fp32", **told: Any) 
     if processor is not None:
         (folder / LABELS).write_text("".join(f"{label}\n" for label in processor.labels))
     files = {own.name: ListedFile(own.stat().st_size, sha256(own)) for own in folder.iterdir()}
-    facts = {"tinyml": "0.1.0", "recipe_id": "a"}
+    facts = BundleFacts(tinyml="0.1.0", recipe_id="a")
     says: dict[str, Any] = {
         "model": "net",
         "target": "rpi4",

@@ -114,7 +114,9 @@ def runs(modules: Any, tmp_path: Path) -> tuple[Path, Any]:
         path = tmp_path / "circor-folds" / f"fold-{number}.safetensors"
         path.parent.mkdir(exist_ok=True)
         weights = {"w": np.full(2, number, np.float32)}
-        Checkpoint("funnelnet", entry, processor, Recipe("r", "funnelnet"), {}, weights).save(path)
+        Checkpoint("funnelnet", entry, processor, Recipe("r", "funnelnet"), None, weights).save(
+            path
+        )
         found.append(modules["cases"].Case("funnelnet", number, path))
         keep(
             modules,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.terminal import metric_lines, progress, put, put_json
+from tinyml.core.typed_json import to_json
 
 
 def command(
@@ -35,6 +36,6 @@ def command(
     with progress(as_json=False) as report:
         result = evaluate(what, part=part, data=data, runtime=runtime, report=report)
     if as_json:
-        put_json(result)
+        put_json(to_json(result))
         return
-    put(metric_lines(result["metrics"]))
+    put(metric_lines(to_json(result.metrics)))

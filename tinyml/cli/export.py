@@ -72,8 +72,8 @@ def _show(bundle: Bundle, out: Path) -> None:
     from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
     put_table(*parity_rows(bundle.parity))
-    if "sensitivity" in bundle.facts:
-        put_table(*sensitivity_rows(bundle.facts["sensitivity"]))
+    if bundle.facts.sensitivity:
+        put_table(*sensitivity_rows(bundle.facts.sensitivity))
     for agreement in bundle.parity.agreements:
         put(f"{agreement.engine}: {agreement.text}")
         for moved in agreement.disagreements:
@@ -85,7 +85,7 @@ def _show(bundle: Bundle, out: Path) -> None:
     for model in bundle.models:
         for line in filter(None, (model.mixed, model.note, model.instrumented_note)):
             say(f"{model.path}: {line}")
-    for what, why in bundle.facts.get("not_judged", {}).items():
+    for what, why in bundle.facts.not_judged.items():
         say(f"not judged: {what}: {why}")
     if bundle.parity.accuracy_note:
         say(bundle.parity.accuracy_note)

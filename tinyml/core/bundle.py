@@ -17,13 +17,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.paired_difference import Difference
+from tinyml.core.plan_record import PlanRecord
 from tinyml.core.processor import Processor
 from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
+from tinyml.core.training_record import check_record
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 
@@ -47,7 +50,7 @@ class ModelFile:
     layouts   stage -> the order that brings its tensor into PyTorch's axes (see `in_order`);
               only for stages that the format keeps in another one
     minimum_runtime  the oldest runtime, or operator set, that has every operator version
-    plan      what the precision decided: a plan of `tinyml.export.quantization`, JSON; fp32: empty
+    plan      what the precision decided; ``None``: fp32, nothing
     note      what measurement says of such files, one line
     instrumented  stages without a tensor in this file, read in an instrumented model made for it
     instrumented_note  why there was no such model
@@ -66,7 +69,7 @@ class ModelFile:
     stages: Mapping[str, str | None]
     layouts: Mapping[str, tuple[int, ...]]
     minimum_runtime: str
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    plan: PlanRecord | None = None
     note: str = ""
     instrumented: tuple[str, ...] = ()
     instrumented_note: str = ""
@@ -239,8 +242,11 @@ class Manifest:
     stages: tuple[str, ...]
     front_end: str | None
     parity: Parity
-    facts: Mapping[str, Any]
+    facts: BundleFacts
     files: Mapping[str, ListedFile]
+
+    def __post_init__(self) -> None:
+        check_record(self.processor, self.facts.training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,22 +306,9 @@ def read(folder: Path, digest: str = "") -> Bundle:
     data = parse_json(content, what=f"{path}", error=BundleError)
     data = upgraded(data, what=f"{path}", error=BundleError)
     manifest = from_json(Manifest, data, what=f"{path}", error=BundleError)
-    from_json(_ReadFacts, manifest.facts, what=f"{path}: facts", error=BundleError)
     _check_inside(folder, manifest)
     held = {own.name: getattr(manifest, own.name) for own in fields(Manifest)}
     return Bundle(**held, folder=folder, digest=found)
-
-
-@dataclass(frozen=True, slots=True)
-class _ReadFacts:
-    """The facts that commands look into, which are objects where they are known."""
-
-    recipe: Mapping[str, Any] | None = None
-    training: Mapping[str, Any] | None = None
-    delegation: Mapping[str, Any] | None = None
-    sensitivity: Mapping[str, Any] | None = None
-    not_judged: Mapping[str, Any] | None = None
-    sparse: Mapping[str, Any] | None = None
 
 
 def _check_inside(folder: Path, manifest: Manifest) -> None:

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from tinyml.core.finite import check_finite
 from tinyml.core.processor import Processor
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array, Signature
+from tinyml.core.training_record import TrainingRecord, check_record
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 
@@ -33,15 +33,27 @@ PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x0
 class Header:
     """What the file's header holds, next to its schema number.
 
-    ``facts`` are what training found: metrics, hashes of data and split, the subjects of
-    the validation set, threads and instruction set.
+    ``facts`` are what training found; ``None``: the weights come without a data set.
     """
 
     model: str
     signature: Signature
     processor: Processor
     recipe: Recipe
-    facts: Mapping[str, Any]
+    facts: TrainingRecord | None
+
+    def __post_init__(self) -> None:
+        check_record(self.processor, self.facts)
+
+    @property
+    def trained(self) -> TrainingRecord:
+        """What training found; `CheckpointError` where that is not recorded."""
+        if self.facts is None:
+            raise CheckpointError(
+                "the checkpoint does not record which data it was trained on",
+                hint="give a checkpoint of tinyml train",
+            )
+        return self.facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ Bundles, checkpoints and benchmarks share one schema number. Schema 2 has the na
 | manifest, `facts` | `harm`, in it `harms` | `sensitivity`, in it `layers` |
 | the same, in dB | `null` | `inf` |
 | manifest, `facts.sparse` | `engages` | `uses_sparse_kernels` |
+
+Files of schema 2 that were written before the training record had a fixed form are brought to it
+too: `{}` stood for no record or plan, and `auc_<label>` for `auc_worst_label`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from tinyml.core.errors import InputError, TinymlError
 SCHEMA = 2
 _ENGINE = ("+twin", "+instrumented")
 _SPARSE = {"engages": "uses_sparse_kernels"}
+_AUC = "auc_worst_label"
 _FILE = {"decision": "processor"}
 _MODEL = {"twin": "instrumented", "twin_note": "instrumented_note", "ends": "quant_params"}
 
@@ -42,7 +46,7 @@ def upgraded(
         raise error(
             f"{what} has schema {schema}, this tinyml reads up to {SCHEMA}", hint="upgrade tinyml"
         )
-    return _from_1(data) if schema == 1 else data
+    return _with_record(_from_1(data) if schema == 1 else data)
 
 
 def upgraded_text(text: str) -> str:
@@ -63,6 +67,48 @@ def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
         sparse = {path: _renamed(own, _SPARSE) for path, own in facts["sparse"].items()}
         made["facts"] = {**facts, "sparse": sparse}
     return {**made, "schema": SCHEMA}
+
+
+def _with_record(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A checkpoint's facts, and those of a bundle's training, as `TrainingRecord` has them."""
+    facts = data.get("facts")
+    if not isinstance(facts, dict):
+        return data
+    if "models" not in data:
+        return {**data, "facts": _record(facts)}
+    models = data["models"]
+    if isinstance(models, list):
+        models = [_without_empty_plan(model) for model in models]
+    facts = {**facts, "training": _record(facts.get("training"))}
+    return {**data, "models": models, "facts": facts}
+
+
+def _without_empty_plan(model: Any) -> Any:
+    is_empty = isinstance(model, dict) and model.get("plan") == {}
+    return {**model, "plan": None} if is_empty else model
+
+
+def _record(facts: Any) -> Any:
+    if not isinstance(facts, dict):
+        return facts
+    if "validation" in facts:
+        facts = {**facts, "validation": _metrics(facts["validation"])}
+    return facts or None
+
+
+def upgraded_folds(data: Any) -> Any:
+    """JSON values of ``folds.json``, which has no schema number, with today's metrics."""
+    if not isinstance(data, dict):
+        return data
+    folds = data.get("folds")
+    own = [_metrics(fold) for fold in folds] if isinstance(folds, list) else folds
+    return {**data, "pooled": _metrics(data.get("pooled")), "folds": own}
+
+
+def _metrics(found: Any) -> Any:
+    if not isinstance(found, dict):
+        return found
+    return _renamed(found, {name: _AUC for name in found if name.startswith("auc_")})
 
 
 def _sensitivity(found: Any) -> Any:

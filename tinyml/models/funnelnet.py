@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinyml.core.bundle_facts import Scalogram
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
@@ -267,11 +268,7 @@ FUNNELNET = ModelEntry(
     build=FunnelNet,
     stages=STAGES,
     front_end="normalization",
-    scalogram={
-        "stage": "scalogram",
-        "frequencies_hz": list(SCALES_HZ),
-        "frame_rate_hz": FRAMES_PER_S,
-    },
+    scalogram=Scalogram("scalogram", tuple(SCALES_HZ), FRAMES_PER_S),
     domain="heart",
 )
 

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tinyml.core.bundle_facts import Scalogram
 from tinyml.core.errors import RecipeError
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Processor
@@ -122,8 +123,7 @@ class ModelEntry:
     build       number of classes -> the module in its initial state (see above)
     stages      submodules, in order, whose outputs parity compares
     front_end   the last stage of the fixed front end, if there is one
-    scalogram   how to draw one of the stages: its name as ``stage``, its rows'
-                ``frequencies_hz`` and its ``frame_rate_hz``
+    scalogram   how to draw one of the stages
     domain      chooses the words of the model card
     configure   options -> the entry with a recipe's [architecture], which `configured` calls
     sparsity    what a sparse preset asks of its layers; others stay dense
@@ -139,7 +139,7 @@ class ModelEntry:
     build: Callable[[int], Any]
     stages: tuple[str, ...]
     front_end: str | None = None
-    scalogram: Mapping[str, Any] | None = None
+    scalogram: Scalogram | None = None
     domain: str = "other"
     configure: Callable[[Options], ModelEntry] | None = None
     sparsity: tuple[LayerSparsity, ...] = ()

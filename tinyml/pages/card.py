@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from tinyml.core.bundle import Bundle
 from tinyml.core.image_processor import RESAMPLER, ImageProcessor
 from tinyml.core.processor import Processor
 from tinyml.core.recording_processor import recording_processor
+from tinyml.core.training_record import ImageMetrics, SubjectMetrics
+from tinyml.core.typed_json import to_json
 from tinyml.core.upgrade import upgraded_text
 
 INTENDED_USE = {
@@ -96,7 +97,7 @@ def _surroundings(processor: Processor) -> str:
 
 
 def _data(bundle: Bundle, caveat: str) -> str:
-    training: Mapping[str, Any] = bundle.facts.get("training") or {}
+    training = bundle.facts.training
     metrics = [
         f"- {m.name} of {m.engine} on {m.samples} samples of the author's: {m.value:.4g}"
         + (f" ({m.direction} is better)" if m.direction else "")
@@ -104,31 +105,33 @@ def _data(bundle: Bundle, caveat: str) -> str:
     ]
     if metrics:
         return "\n".join(metrics) + "\n"
-    if not training:
+    if training is None:
         return "Accuracy was not measured: the weights came without a data set.\n"
-    name = str(training.get("data_set", "unknown"))
-    lines = [f"- data set: {name}" + (f", {caveat}" if caveat else "")]
-    found: Mapping[str, Any] = training.get("validation") or {}
-    lines += _of_images(found) if "images" in found else _of_subjects(found)
+    lines = [f"- data set: {training.data_set}" + (f", {caveat}" if caveat else "")]
+    found = training.validation
+    if isinstance(found, ImageMetrics):
+        lines += _of_images(found)
+    elif isinstance(found, SubjectMetrics):
+        lines += _of_subjects(found)
     return "\n".join(lines) + "\n"
 
 
-def _of_subjects(found: Mapping[str, Any]) -> list[str]:
+def _of_subjects(found: SubjectMetrics) -> list[str]:
     lines = [
         f"- {name} on the validation subjects: {value:.3f}"
-        for name, value in found.items()
+        for name, value in to_json(found).items()
         if isinstance(value, float)
     ]
     said = "- one split by subject; the interval over splits is wider than the digits shown"
     return [*lines, said]
 
 
-def _of_images(found: Mapping[str, Any]) -> list[str]:
-    low, high = found["interval"]
-    recalls = {label: share for label, share in found["recall"].items() if share is not None}
+def _of_images(found: ImageMetrics) -> list[str]:
+    low, high = found.interval
+    recalls = {label: share for label, share in found.recall.items() if share is not None}
     worst = min(recalls, key=lambda label: recalls[label])
     return [
-        f"- accuracy on the {found['images']:,} images of the test part: {found['accuracy']:.3f} "
+        f"- accuracy on the {found.images:,} images of the test part: {found.accuracy:.3f} "
         f"(95% interval {low:.3f} to {high:.3f})",
         f"- lowest recall of a class: {worst} {recalls[worst]:.3f}",
         "- one training; the interval is of the images alone, other seeds vary more",
@@ -143,16 +146,9 @@ def _files(bundle: Bundle) -> str:
     ]
     head = "| file | format | precision | bytes | oldest runtime |\n|---|---|---|---|---|\n"
     notes = [f"- {m.path}: {m.note}" for m in bundle.models if m.note]
-    notes += [f"- {m.path}: {_in_float32(m.plan)} in float32" for m in bundle.models if m.plan]
+    notes += [f"- {m.path}: {m.plan.in_float32}" for m in bundle.models if m.plan]
     notes += [f"- {m.path}: {m.mixed}" for m in bundle.models if m.mixed]
     return head + "\n".join([*rows, "", *notes] if notes else rows) + "\n"
-
-
-def _in_float32(plan: Mapping[str, Any]) -> str:
-    """What of a plan's operations stays so, before the words that end the line."""
-    if plan.get("ranges") == "none":
-        return "only weights are quantized, every operation computes"
-    return f"{len(plan['kept'])} of {plan['operations']} operations stay"
 
 
 def _parity(bundle: Bundle) -> str:

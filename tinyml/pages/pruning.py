@@ -6,13 +6,15 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinyml.core.checkpoint import Checkpoint
+from tinyml.core.errors import CheckpointError
 from tinyml.core.files import write_text
 from tinyml.core.spec import Array
+from tinyml.core.training_record import Epoch, LayerZeros
 from tinyml.pages.plots import CHOSEN, LINES, drawing, figure_png, new_figure
 
 if TYPE_CHECKING:
@@ -37,20 +39,22 @@ def pruning_page(saved: Checkpoint, out: Path) -> Path:
 
     Raises `MissingExtraError` without matplotlib.
     """
-    facts = saved.facts["pruning"]
-    blocks = " and ".join(map(str, facts["blocks"]))
+    record = saved.trained
+    if (pruned := record.pruning) is None:
+        raise CheckpointError(f"{saved.recipe.name} is not pruned")
+    blocks = " and ".join(map(str, pruned.blocks))
     parts = [
-        f"<h1>{html.escape(saved.recipe.name)}: {facts['sparsity']:.1%} zeros</h1>",
-        f"<p>Method <b>{html.escape(facts['method'])}</b>, blocks of {blocks} along the "
-        f"{facts['block_axis']} channels, model {html.escape(saved.model)}.</p>",
+        f"<h1>{html.escape(saved.recipe.name)}: {pruned.sparsity:.1%} zeros</h1>",
+        f"<p>Method <b>{html.escape(pruned.method)}</b>, blocks of {blocks} along the "
+        f"{pruned.block_axis} channels, model {html.escape(saved.model)}.</p>",
         "<h2>Training</h2>",
-        _image(_curves(saved.facts["curves"]), "accuracy and sparsity by epoch"),
+        _image(_curves(record.curves), "accuracy and sparsity by epoch"),
         "<h2>Layers</h2>",
-        _layers(facts["layers"]),
+        _layers(pruned.layers),
         "<h2>Masks</h2>",
         "<p>Output channels down, input channels (times kernel) across; dark is kept. Large "
         f"layers are drawn as densities of {CELLS} x {CELLS} cells.</p>",
-        _image(_masks(saved.weights, facts["layers"]), "kept weights of every pruned layer"),
+        _image(_masks(saved.weights, pruned.layers), "kept weights of every pruned layer"),
     ]
     title = html.escape(saved.recipe.name)
     body = "\n".join(parts)
@@ -62,22 +66,23 @@ def pruning_page(saved: Checkpoint, out: Path) -> Path:
     return out / PAGE
 
 
-def _layers(rows: Sequence[Mapping[str, Any]]) -> str:
+def _layers(rows: Sequence[LayerZeros]) -> str:
     head = "<tr><th>layer<th>shape<th>weights<th>nonzero<th>sparsity<th></tr>"
     return f"<table>{head}{''.join(map(_layer, rows))}</table>"
 
 
-def _layer(row: Mapping[str, Any]) -> str:
-    share = row["zeros"] / row["weights"]
-    shape = " x ".join(map(str, row["shape"]))
-    bar = f'<span class="track"><span class="bar" style="width:{100 * share:.0f}%"></span></span>'
+def _layer(row: LayerZeros) -> str:
+    shape = " x ".join(map(str, row.shape))
+    bar = (
+        f'<span class="track"><span class="bar" style="width:{100 * row.share:.0f}%"></span></span>'
+    )
     return (
-        f"<tr><td>{html.escape(row['name'])}<td>{shape}<td>{row['weights']:,}"
-        f"<td>{row['weights'] - row['zeros']:,}<td>{share:.3f}<td>{bar}</tr>"
+        f"<tr><td>{html.escape(row.name)}<td>{shape}<td>{row.weights:,}"
+        f"<td>{row.weights - row.zeros:,}<td>{row.share:.3f}<td>{bar}</tr>"
     )
 
 
-def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
+def _curves(curves: Mapping[str, Sequence[Epoch]]) -> bytes:
     """Every stage's epochs one after the other: sparsity, and accuracy where it is known."""
     from matplotlib.ticker import MaxNLocator
 
@@ -101,21 +106,21 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
         return figure_png(figure)
 
 
-def _masks(weights: Mapping[str, Array], rows: Sequence[Mapping[str, Any]]) -> bytes:
-    pruned = [row for row in rows if row["zeros"]]
+def _masks(weights: Mapping[str, Array], rows: Sequence[LayerZeros]) -> bytes:
+    pruned = [row for row in rows if row.zeros]
     lines = -(-len(pruned) // COLUMNS)
     with drawing():
         figure = new_figure((8.0, 2.1 * max(1, lines)))
         for place, row in enumerate(pruned, 1):
             axes = figure.add_subplot(lines, COLUMNS, place)
-            _mask(axes, np.asarray(weights[f"{row['name']}.weight"]), row)
+            _mask(axes, np.asarray(weights[f"{row.name}.weight"]), row)
         return figure_png(figure)
 
 
-def _mask(axes: Axes, weight: Array, row: Mapping[str, Any]) -> None:
+def _mask(axes: Axes, weight: Array, row: LayerZeros) -> None:
     kept = (weight.reshape(weight.shape[0], -1) != 0).astype(np.float64)
     axes.imshow(_shrunk(kept), cmap="Greys", aspect="auto", interpolation="nearest", vmin=0, vmax=1)
-    axes.set_title(f"{row['name']}  {row['zeros'] / row['weights']:.2f}", fontsize=7, loc="left")
+    axes.set_title(f"{row.name}  {row.share:.2f}", fontsize=7, loc="left")
     axes.set_xticks([])
     axes.set_yticks([])
 

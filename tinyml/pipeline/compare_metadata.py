@@ -49,8 +49,8 @@ def compare_about(a: Bundle | None, b: Bundle | None) -> tuple[Both, ...]:
 def _about(bundle: Bundle | None) -> dict[str, str]:
     if bundle is None:
         return {}
-    facts = {"tinyml": "tinyml", "recipe": "recipe_id"}
-    told = {name: str(bundle.facts[key]) for name, key in facts.items() if bundle.facts.get(key)}
+    facts = {"tinyml": bundle.facts.tinyml, "recipe": bundle.facts.recipe_id}
+    told = {name: value for name, value in facts.items() if value}
     return {"model": bundle.model, "target": bundle.target, **told}
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import recording_processor
-from tinyml.core.typed_json import from_json
+from tinyml.core.training_record import ImageMetrics, SubjectMetrics, TrainingRecord
+from tinyml.core.typed_json import OMIT_NONE
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.training.image_metrics import image_metrics
@@ -34,21 +34,39 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingOutputs:
+    """Probabilities of one recording, by class."""
+
+    id: str
+    person: str
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Metrics, and of a model of recordings the outputs of each."""
+
+    metrics: SubjectMetrics | ImageMetrics
+    recordings: tuple[RecordingOutputs, ...] | None = field(
+        default=None, metadata={OMIT_NONE: True}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class _Opened:
     """A checkpoint or bundle: ``answer`` takes graph inputs [n, ...] to [n, classes]."""
 
     processor: Processor
     recipe: Recipe
-    facts: Mapping[str, Any]
+    record: TrainingRecord
     answer: Callable[[Floats], Floats]
 
 
 def evaluate(
     what: Path, *, part: str, data: Path | None, runtime: str | None, report: Report
-) -> dict[str, Any]:
-    """``metrics`` over subjects or images.
+) -> Evaluation:
+    """Metrics over subjects or images, through a checkpoint or a bundle's file.
 
-    Of recordings also ``recordings``: ``id``, ``person`` and ``probabilities`` of each.
     Raises `DataError` when the data cannot be used or has other labels, `CheckpointError` for
     weights and `ValidationError` for outputs that are not finite. Data that training did not see
     is a warning.
@@ -58,16 +76,15 @@ def evaluate(
     opened = _bundle if (what / bundles.MANIFEST).is_file() else _checkpoint
     model = opened(what, runtime)
     if isinstance(model.processor, ImageProcessor):
-        return {"metrics": _of_images(model, model.processor, part, data, report)}
+        return Evaluation(_of_images(model, model.processor, part, data, report))
     return _of_subjects(model, part, data, report)
 
 
-def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -> dict[str, Any]:
-    processor, facts = recording_processor(model.processor), model.facts
+def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -> Evaluation:
+    processor, record = recording_processor(model.processor), model.record
     found = recording_set(model.recipe, data)
     _check_data(found, model, report)
-    held_out = set(facts["split"]["validation"])
-    left_out = set(facts["left_out"])
+    held_out, left_out = record.validation_subjects, set(record.left_out)
     usable = [r for r in found.recordings if r.id not in left_out]
     chosen = [r for r in usable if part == "all" or r.subject in held_out]
     if not chosen:
@@ -77,18 +94,18 @@ def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -
         )
     answers = predict_recordings(model.answer, processor, chosen, report)
     subjects = by_subject(processor, [r.subject for r in chosen], answers)
-    return {
-        "metrics": subject_metrics(processor, subject_labels(found), subjects),
-        "recordings": [
-            {"id": r.id, "person": r.subject, "probabilities": [float(p) for p in answer]}
+    return Evaluation(
+        metrics=subject_metrics(processor, subject_labels(found), subjects),
+        recordings=tuple(
+            RecordingOutputs(r.id, r.subject, tuple(float(p) for p in answer))
             for r, answer in zip(chosen, answers, strict=True)
-        ],
-    }
+        ),
+    )
 
 
 def _of_images(
     model: _Opened, processor: ImageProcessor, part: str, data: Path | None, report: Report
-) -> dict[str, Any]:
+) -> ImageMetrics:
     found = image_set(model.recipe, data, processor, report)
     _check_data(found, model, report)
     parts = [found.test] if part == "validation" else [found.training, found.test]
@@ -110,7 +127,7 @@ def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) 
             f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
             f"{', '.join(labels[:5])} ...: they cannot be compared"
         )
-    if not is_same(model.facts, found):
+    if not is_same(model.record, found):
         report(Message("warning: this is not the data that the model was trained on"))
 
 
@@ -122,10 +139,9 @@ def _batches(part: ImageSplit, processor: ImageProcessor) -> Iterator[Floats]:
 def _bundle(folder: Path, runtime: str | None) -> _Opened:
     bundle = bundles.read(folder)
     check_bundle(bundle)
-    training = bundle.facts.get("training")
-    if bundle.processor is None or not training:
+    training, recipe = bundle.facts.training, bundle.facts.recipe
+    if bundle.processor is None or training is None or recipe is None:
         raise InputError(f"{folder} does not record which data it was trained on")
-    recipe = from_json(Recipe, bundle.facts.get("recipe"), what=f"{bundle.folder}: its recipe")
     answer = windows_through(choose(bundle, runtime))
     return _Opened(bundle.processor, recipe, training, answer)
 
@@ -138,4 +154,4 @@ def _checkpoint(path: Path, runtime: str | None) -> _Opened:
     from tinyml.models.training.run import classify_windows, load_module
 
     module = load_module(entry_of(saved), saved)
-    return _Opened(saved.processor, saved.recipe, saved.facts, classify_windows(module))
+    return _Opened(saved.processor, saved.recipe, saved.trained, classify_windows(module))

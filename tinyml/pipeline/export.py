@@ -99,9 +99,15 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         if plan.settings.require_delegate:
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
-        facts = {"lint": findings, "delegation": delegation, **made.facts()}
-        if sparse := inspect_sparse.of_models(draft, made.models, plan.target):
-            facts["sparse"] = to_json(sparse)
+        sparse = inspect_sparse.of_models(draft, made.models, plan.target)
+        facts = replace(
+            subject.facts,
+            lint=findings,
+            delegation=delegation,
+            classes=made.classes or None,
+            sensitivity=made.sensitivities or None,
+            sparse=to_json(sparse) or None,
+        )
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
                 draft, subject, plan.target.name, made.models, made.parity, facts

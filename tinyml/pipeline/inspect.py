@@ -107,7 +107,7 @@ def _verdict(parity: Parity) -> str:
 
 def _taken(bundle: Bundle, model: ModelFile) -> dict[str, Any]:
     """What the delegate took of the file where it was exported; older bundles do not say."""
-    told = (bundle.facts.get("delegation") or {}).get(model.path)
+    told = bundle.facts.delegation.get(model.path)
     return {"delegation": told} if told else {}
 
 

@@ -126,18 +126,18 @@ def _plot(bundle: Bundle, engine: Engine, file: Path, answer: Answer, path: Path
     """The scalogram of the first window, read from inside the shipped file."""
     from tinyml.pages.plots import scalogram_plot
 
-    picture = bundle.facts.get("scalogram")
+    picture = bundle.facts.scalogram
     if picture is None:
         raise UsageError(f"{bundle.model} has no scalogram to draw")
     first = _windows(file, _processor(bundle))[:1]
     inputs = {bundle.signature.inputs[0].name: first}
-    value = engine.stages(inputs)[picture["stage"]]
+    value = engine.stages(inputs)[picture.stage]
     if value is None:
-        raise UsageError(f"'{picture['stage']}' is fused away in {engine.model.path}")
+        raise UsageError(f"'{picture.stage}' is fused away in {engine.model.path}")
     scalogram_plot(
-        np.asarray(value, np.float32).reshape(len(picture["frequencies_hz"]), -1),
-        picture["frequencies_hz"],
-        picture["frame_rate_hz"],
+        np.asarray(value, np.float32).reshape(len(picture.frequencies_hz), -1),
+        picture.frequencies_hz,
+        picture.frame_rate_hz,
         title=file.name,
         probabilities=answer.probabilities,
         label=answer.label,

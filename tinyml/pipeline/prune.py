@@ -12,6 +12,7 @@ from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import CheckpointError, RecipeError, require
 from tinyml.core.events import Report
 from tinyml.core.recipe import PruneRecipe, Recipe
+from tinyml.core.typed_json import to_json
 from tinyml.models.protocol import ModelEntry
 from tinyml.pages.pruning import PAGE
 from tinyml.pipeline.model_sources.entries import entry_of
@@ -44,8 +45,8 @@ def prune(job: PruneJob, out: Path, report: Report) -> dict[str, Any]:
     plan_of(parent, recipe)
     saved = train_recipe(recipe, out, data=job.data, strict=False, report=report, parent=parent)
     return {
-        "metrics": saved.facts["validation"],
-        "pruning": saved.facts["pruning"],
+        "metrics": to_json(saved.trained.validation),
+        "pruning": to_json(saved.trained.pruning),
         "written": str(out / checkpoint.FILE),
         "page": str(out / PAGE) if (out / PAGE).is_file() else None,
     }
@@ -135,7 +136,7 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> PruningPlan:
 
 def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
     parent = checkpoint.load(job.parent)
-    if "split" not in parent.facts and "curve" not in parent.facts:
+    if parent.facts is None:
         raise CheckpointError(
             f"{job.parent} does not record which data it was trained on",
             hint="give a checkpoint of tinyml train",
@@ -159,14 +160,14 @@ def _prepared(job: PruneJob) -> tuple[Checkpoint, Recipe]:
 
 def _sparsity(parent: Checkpoint) -> float:
     """What the parent was pruned to: as it was asked for, which layers share unequally."""
-    pruning = parent.facts.get("pruning")
-    return float(parent.recipe.prune.sparsity or pruning["sparsity"]) if pruning else 0.0
+    pruning = parent.trained.pruning
+    return float(parent.recipe.prune.sparsity or pruning.sparsity) if pruning else 0.0
 
 
 def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
     """Raise `CheckpointError` for no ticket, `RecipeError` for options that its masks settle."""
-    pruning, own = parent.facts.get("pruning"), parent.recipe.prune
-    if not pruning or pruning["method"] != "lottery" or own.control != "none":
+    pruning, own = parent.trained.pruning, parent.recipe.prune
+    if not pruning or pruning.method != "lottery" or own.control != "none":
         raise CheckpointError(
             "a control takes the masks of a lottery ticket, and this checkpoint is none",
             hint="tinyml prune TICKET --method lottery --control reinit",
@@ -181,10 +182,10 @@ def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
 
 def _check_parent(parent: Checkpoint, asked: PruneRecipe) -> None:
     """Raise `CheckpointError` for zeros of another method, or as many as are asked for."""
-    pruning = parent.facts.get("pruning")
-    if pruning and pruning["method"] != asked.method:
+    pruning = parent.trained.pruning
+    if pruning and pruning.method != asked.method:
         raise CheckpointError(
-            f"this checkpoint was pruned by '{pruning['method']}' already",
+            f"this checkpoint was pruned by '{pruning.method}' already",
             hint=f"prune its dense parent by '{asked.method}', or go on with the same method",
         )
     if pruning and 0 < asked.sparsity <= asked.initial:
@@ -197,21 +198,21 @@ def _check_parent(parent: Checkpoint, asked: PruneRecipe) -> None:
 
 def _check_layers(parent: Checkpoint, chosen: PruningPlan) -> None:
     """Raise `CheckpointError` for zeros outside of the plan, or more than it has."""
-    pruning = parent.facts.get("pruning")
+    pruning = parent.trained.pruning
     if not pruning:
         return
     planned = {own.weight: own for own in chosen.layers.layers}
-    for row in pruning["layers"]:
-        own = planned.get(f"{row['name']}.weight")
-        if row["zeros"] and own is None:
+    for row in pruning.layers:
+        own = planned.get(f"{row.name}.weight")
+        if row.zeros and own is None:
             raise CheckpointError(
-                f"layer '{row['name']}' is pruned already and would fill up again",
+                f"layer '{row.name}' is pruned already and would fill up again",
                 hint="name it in --layers too, or prune the dense parent",
             )
         wanted = own.zeros(1.0) if own is not None else 0.0
-        if chosen.layers.scope == "layer" and row["zeros"] > wanted * row["weights"] + 1:
+        if chosen.layers.scope == "layer" and row.zeros > wanted * row.weights + 1:
             raise CheckpointError(
-                f"{row['zeros'] / row['weights']:.3f} of layer '{row['name']}' are zero already, "
+                f"{row.share:.3f} of layer '{row.name}' are zero already, "
                 f"{wanted:.3f} are asked for",
                 hint="ask for a higher --sparsity",
             )

@@ -13,6 +13,7 @@ from tinyml.core.errors import CheckpointError, require
 from tinyml.core.events import Report
 from tinyml.core.export_settings import QAT
 from tinyml.core.recipe import PruneRecipe, Recipe
+from tinyml.core.typed_json import to_json
 from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.train import train_recipe
 
@@ -43,13 +44,13 @@ def train_rounded(job: QatJob, out: Path, report: Report) -> dict[str, Any]:
     recipe = recipe_of(parent, job)
     load_module(entry_of(parent), parent)
     saved = train_recipe(recipe, out, data=job.data, strict=False, report=report, parent=parent)
-    return {"metrics": saved.facts["validation"], "written": str(out / checkpoint.FILE)}
+    return {"metrics": to_json(saved.trained.validation), "written": str(out / checkpoint.FILE)}
 
 
 def recipe_of(parent: Checkpoint, job: QatJob) -> Recipe:
     """The parent's recipe, shorter and gentler, for files of precision ``qat-w8a8``."""
     base = parent.recipe
-    if "curve" not in parent.facts:
+    if parent.facts is None:
         raise CheckpointError(
             f"{job.parent} does not record which data it was trained on",
             hint="give a checkpoint of tinyml train",

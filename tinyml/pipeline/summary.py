@@ -8,7 +8,6 @@ from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.diagnosis import EXACT, SensitivityAnalysis, decibels, ranked
-from tinyml.core.typed_json import from_json
 from tinyml.pages.tables import paragraph, records, table
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
@@ -23,12 +22,12 @@ def parity_rows(parity: Parity) -> Table:
     return head, [_parity_row(engine, stage, rows) for (engine, stage), rows in grouped.items()]
 
 
-def sensitivity_rows(found: Mapping[str, Any]) -> Table:
+def sensitivity_rows(found: Mapping[str, SensitivityAnalysis]) -> Table:
     """Per format and layer, the most sensitive first: SQNR of it alone and of all the others."""
     head = ("format", "layer", "alone dB", "all the others dB", "operators")
     rows: list[tuple[object, ...]] = []
     for fmt, own in found.items():
-        for layer in ranked(from_json(SensitivityAnalysis, own)):
+        for layer in ranked(own):
             noise = (layer.alone_db, layer.without_db)
             alone, rest = (decibels(db).removesuffix(" dB") for db in noise)
             rows.append((fmt, layer.layer, alone, rest, layer.operators))

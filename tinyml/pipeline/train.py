@@ -14,6 +14,7 @@ from tinyml.core.events import Report, Warned
 from tinyml.core.export_settings import QAT
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe
+from tinyml.core.typed_json import to_json
 from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.model_sources.entries import entry_of_recipe
 from tinyml.pipeline.outputs.data import image_set, recording_set
@@ -46,8 +47,8 @@ def train(
     if find_spec("matplotlib") is not None:
         from tinyml.pages.plots import curve_plot
 
-        curve_plot(saved.facts["curve"], out / "curve.png")
-    return {"metrics": saved.facts["validation"], "written": str(out / checkpoint.FILE)}
+        curve_plot(saved.trained.curve, out / "curve.png")
+    return {"metrics": to_json(saved.trained.validation), "written": str(out / checkpoint.FILE)}
 
 
 def train_recipe(
@@ -117,7 +118,7 @@ def _check_same(labels: Sequence[str], sha256: str, parent: Checkpoint | None) -
     """Raise `DataError` unless a parent, if there is one, was trained on this data."""
     if parent is None:
         return
-    if tuple(labels) != parent.processor.labels or sha256 != parent.facts["data_sha256"]:
+    if tuple(labels) != parent.processor.labels or sha256 != parent.trained.data_sha256:
         raise DataError(
             "this is not the data that the checkpoint was trained on",
             hint="give the same data with --data",
@@ -146,7 +147,7 @@ def _folds(
     _warn(found.warnings, report)
     procedure = _procedure(entry, wanted, len(found.labels))
     pooled = cross_validate(entry, wanted, found, folds, out, report, procedure)
-    return {"metrics": pooled["pooled"], "written": str(out / "folds.json")}
+    return {"metrics": to_json(pooled.pooled), "written": str(out / "folds.json")}
 
 
 def _warn(warnings: Sequence[str], report: Report) -> None:

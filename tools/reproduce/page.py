@@ -29,7 +29,7 @@ class Page:
 
 def accuracy(out: Path) -> float:
     """Accuracy on the test part of a finished job."""
-    return float(checkpoint.load(out).facts["validation"]["accuracy"])
+    return float(checkpoint.load(out).trained.validation.accuracy)
 
 
 def write(page: Page, name: str, length: Length, folder: Path = DOCS) -> Path:

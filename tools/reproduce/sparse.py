@@ -137,5 +137,6 @@ def page(folder: Path, length: Length, docs: Path) -> Page:
 
 def _nonzero(out: Path) -> int:
     saved = checkpoint.load(out)
-    pruned = saved.facts["pruning"] or {"layers": []}
-    return int(saved.facts["parameters"]) - sum(row["zeros"] for row in pruned["layers"])
+    pruned = saved.trained.pruning
+    zeros = sum(row.zeros for row in pruned.layers) if pruned else 0
+    return saved.trained.parameters - zeros

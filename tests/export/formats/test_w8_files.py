@@ -16,12 +16,13 @@ from sparse_networks import INT8, answers, image, pointwise
 from test_quantize_files import graph_of, quantized, runtime, write_floats
 from torch import Tensor, nn
 
+from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.core.tolerance import POLICIES
 from tinyml.export.formats.onnx.weights_to_int8 import weights_to_int8
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
-from tinyml.export.quantization.plan import NO_RANGES, QuantPlan, plan_weights
+from tinyml.export.quantization.plan import QuantPlan, plan_weights
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.ops import traits_of
 from tinyml.modelfile.read import read_graph

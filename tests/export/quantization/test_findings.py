@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tinyml.core.diagnosis import Confusion
+from tinyml.core.plan_record import TensorPlan
 from tinyml.core.spec import Array
 from tinyml.export.quantization.findings import diagnose
 from tinyml.export.quantization.findings.collapsed_classes import effective
 from tinyml.export.quantization.findings.evidence import Bias, Evidence, Watched, WeightedLayer
-from tinyml.export.quantization.plan import QuantPlan, TensorPlan
+from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Operator
 

@@ -136,13 +136,13 @@ def test_a_run_stopped_after_any_epoch_ends_in_the_same_bytes(
 
 def test_a_pruned_run_says_how_many_weights_of_each_layer_are_zero(tmp_path: Path) -> None:
     saved = train(ENTRY, recipe(prune=GRADUAL), images(), tmp_path / "run", quiet)
-    facts = saved.facts["pruning"]
-    assert facts["method"] == "gradual"
-    assert facts["sparsity"] == 0.75
-    zeros = {row["name"]: row["zeros"] for row in facts["layers"]}
+    facts = saved.facts.pruning
+    assert facts.method == "gradual"
+    assert facts.sparsity == 0.75
+    zeros = {row.name: row.zeros for row in facts.layers}
     assert zeros == {"conv": 0, "mix": 96, "last": 0}
     assert int((saved.weights["mix.weight"] == 0).sum()) == 96
-    assert saved.facts["curve"][-1]["sparsity"] == 0.75
+    assert saved.facts.curve[-1]["sparsity"] == 0.75
 
 
 def test_the_kept_weights_are_the_average_where_one_is_asked_for(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_another_parent_is_another_run(whole: Path, tmp_path: Path) -> None:
     one = checkpoint.load(whole)
     two = train(ENTRY, recipe(seed=6), images(), tmp_path / "two", quiet)
     first = train(ENTRY, recipe(prune=GRADUAL), images(), tmp_path / "out", quiet, one)
-    assert first.facts["parent_sha256"] == one.weights_sha256 != two.weights_sha256
+    assert first.facts.parent_sha256 == one.weights_sha256 != two.weights_sha256
     with pytest.raises(CheckpointError, match="began with another checkpoint"):
         train(ENTRY, recipe(prune=GRADUAL), images(), tmp_path / "out", quiet, two)
 

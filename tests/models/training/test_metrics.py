@@ -64,12 +64,12 @@ def test_subjects_are_judged_by_the_decisions_thresholds() -> None:
     }
     truths = {"a": 0, "b": 1, "c": 2, "not asked": 0}
     plain = subject_metrics(PROCESSOR, truths, probabilities)
-    assert plain["uar"] == pytest.approx(1 / 3)
+    assert plain.uar == pytest.approx(1 / 3)
     tuned = RecordingProcessor(LABELS, 10, 10, 10, thresholds=(0.2, 0.2))
     found = subject_metrics(tuned, truths, probabilities)
-    assert (found["persons"], found["uar"], found["weighted_accuracy"]) == (3, 1.0, 1.0)
-    assert found["auc_present"] == 1.0
-    assert found["recall"] == {"Present": 1.0, "Unknown": 1.0, "Absent": 1.0}
+    assert (found.persons, found.uar, found.weighted_accuracy) == (3, 1.0, 1.0)
+    assert found.auc_worst_label == 1.0
+    assert found.recall == {"Present": 1.0, "Unknown": 1.0, "Absent": 1.0}
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -87,8 +87,8 @@ def test_chosen_thresholds_part_what_argmax_does_not(classes: int) -> None:
     plain = RecordingProcessor(labels, 10, 10, 10)
     thresholds = choose_thresholds(plain, truths, probabilities)
     tuned = RecordingProcessor(labels, 10, 10, 10, thresholds=thresholds)
-    assert subject_metrics(plain, truths, probabilities)["uar"] < 0.9
-    assert subject_metrics(tuned, truths, probabilities)["uar"] == 1.0
+    assert subject_metrics(plain, truths, probabilities).uar < 0.9
+    assert subject_metrics(tuned, truths, probabilities).uar == 1.0
     assert thresholds == choose_thresholds(plain, truths, probabilities)
 
 

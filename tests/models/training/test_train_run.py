@@ -25,6 +25,7 @@ from tinyml.core.folders import lock
 from tinyml.core.recipe import DecisionRecipe, Recipe, TrainRecipe
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.typed_json import to_json
 from tinyml.models.data.recordings import Recording, RecordingSet, subject_labels
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.cross_validation import cross_validate, fold_file
@@ -140,10 +141,10 @@ def test_a_run_leaves_its_checkpoint_and_curve(whole: Path) -> None:
     curve = json.loads((whole / "curve.json").read_text())
     assert [row["epoch"] for row in curve] == [1, 2, 3]
     assert all({"loss", "validation_loss"} <= set(row) for row in curve)
-    assert saved.facts["curve"] == curve
-    assert saved.facts["threads"] == 1
-    assert saved.facts["instruction_set"] == torch.backends.cpu.get_cpu_capability()
-    assert saved.facts["parameters"] == sum(p.numel() for p in Small(3).parameters())
+    assert list(saved.facts.curve) == curve
+    assert saved.facts.threads == 1
+    assert saved.facts.instruction_set == torch.backends.cpu.get_cpu_capability()
+    assert saved.facts.parameters == sum(p.numel() for p in Small(3).parameters())
     assert len(saved.processor.thresholds) == 2
 
 
@@ -255,7 +256,7 @@ def test_another_instruction_set_is_said_and_recorded(
     said: list[Event] = []
     saved = train(SMALL, RECIPE, DATA, tmp_path / "run", said.append)
     assert any("instruction set was" in getattr(event, "text", "") for event in said)
-    assert saved.facts["instruction_set"] == "OTHER"
+    assert saved.facts.instruction_set == "OTHER"
 
 
 def test_two_runs_in_one_folder_at_once_are_refused(tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ def test_statistics_thresholds_and_weights_see_training_subjects_only(
     whole: Path, tmp_path: Path
 ) -> None:
     saved = checkpoint.load(whole)
-    validation = set(saved.facts["split"]["validation"])
+    validation = set(saved.facts.split.validation)
     assert validation
 
     def other_sound(recording: Recording) -> Recording:
@@ -282,20 +283,20 @@ def test_statistics_thresholds_and_weights_see_training_subjects_only(
     assert other.processor == saved.processor
     for name, value in saved.weights.items():
         np.testing.assert_array_equal(value, other.weights[name], err_msg=name)
-    assert other.facts["curve"][0]["validation_loss"] != saved.facts["curve"][0]["validation_loss"]
+    assert other.facts.curve[0]["validation_loss"] != saved.facts.curve[0]["validation_loss"]
 
 
 def test_predicting_the_recordings_gives_the_validation_metrics_of_training(tmp_path: Path) -> None:
     recipe = replace(RECIPE, train=replace(RECIPE.train, epochs=20))
     saved = train(SMALL, recipe, DATA, tmp_path / "run", quiet)
-    validation = set(saved.facts["split"]["validation"])
+    validation = set(saved.facts.split.validation)
     recordings = [r for r in DATA.recordings if r.subject in validation]
     answer = classify_windows(load_module(SMALL, saved))
     found = predict_recordings(answer, saved.processor, recordings)
     subjects = by_subject(saved.processor, [r.subject for r in recordings], found)
     metrics = subject_metrics(saved.processor, subject_labels(DATA), subjects)
-    assert metrics == saved.facts["validation"]
-    assert metrics["uar"] > 0.9
+    assert metrics == saved.facts.validation
+    assert metrics.uar > 0.9
 
 
 def test_what_begins_with_a_folds_model_holds_out_that_fold(tmp_path: Path) -> None:
@@ -303,16 +304,16 @@ def test_what_begins_with_a_folds_model_holds_out_that_fold(tmp_path: Path) -> N
     for number in (1, 2):
         parent = checkpoint.load(tmp_path / "folds" / fold_file(number))
         made = train(SMALL, RECIPE, DATA, tmp_path / f"from-{number}", quiet, parent)
-        assert made.facts["split"] == parent.facts["split"]
+        assert made.facts.split == parent.facts.split
         assert made.processor.thresholds == parent.processor.thresholds
 
 
 def test_folds_answer_every_subject_once_and_continue_after_a_stop(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
-    assert set(result["persons"]) == set(subject_labels(DATA))
-    assert {row["fold"] for row in result["persons"].values()} == {1, 2, 3}
-    assert sum(row["persons"] for row in result["folds"]) == result["pooled"]["persons"] == 24
-    assert all(len(row["thresholds"]) == 2 for row in result["folds"])
+    assert set(result.persons) == set(subject_labels(DATA))
+    assert {row.fold for row in result.persons.values()} == {1, 2, 3}
+    assert sum(row.persons for row in result.folds) == result.pooled.persons == 24
+    assert all(len(row.thresholds) == 2 for row in result.folds)
     for count in (0, 30, len(DATA.recordings) + 4, len(DATA.recordings) + 14):
         with pytest.raises(KeyboardInterrupt):
             cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "b", Stop(count))
@@ -320,7 +321,7 @@ def test_folds_answer_every_subject_once_and_continue_after_a_stop(tmp_path: Pat
     assert content(tmp_path / "b") == content(tmp_path / "a")
     models = ["fold-1.safetensors", "fold-2.safetensors", "fold-3.safetensors"]
     assert sorted(content(tmp_path / "a")) == [*models, "folds.json"]
-    assert json.loads((tmp_path / "a" / "folds.json").read_text()) == result
+    assert json.loads((tmp_path / "a" / "folds.json").read_text()) == to_json(result)
     said: list[Event] = []
     assert cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", said.append) == result
     assert len(said) == 1
@@ -328,18 +329,18 @@ def test_folds_answer_every_subject_once_and_continue_after_a_stop(tmp_path: Pat
 
 def test_each_folds_model_stays_and_gives_what_its_subjects_were_answered(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path, quiet)
-    for number, row in enumerate(result["folds"], 1):
+    for number, row in enumerate(result.folds, 1):
         saved = checkpoint.load(tmp_path / fold_file(number))
-        own = {p: told for p, told in result["persons"].items() if told["fold"] == number}
-        assert set(saved.facts["split"]["validation"]) == set(own)
-        assert list(saved.processor.thresholds) == row["thresholds"]
+        own = {p: told for p, told in result.persons.items() if told.fold == number}
+        assert set(saved.facts.split.validation) == set(own)
+        assert saved.processor.thresholds == row.thresholds
         recordings = [r for r in DATA.recordings if r.subject in own]
         answer = classify_windows(load_module(SMALL, saved))
         found = predict_recordings(answer, saved.processor, recordings)
         subjects = by_subject(saved.processor, [r.subject for r in recordings], found)
         for subject, told in own.items():
-            assert subjects[subject].tolist() == pytest.approx(told["probabilities"], abs=1e-6)
-            assert saved.processor.postprocess(subjects[subject]) == told["answer"]
+            assert subjects[subject].tolist() == pytest.approx(told.probabilities, abs=1e-6)
+            assert saved.processor.postprocess(subjects[subject]) == told.answer
 
 
 def test_a_finished_cross_validation_is_not_replaced_by_another(tmp_path: Path) -> None:
@@ -373,7 +374,7 @@ def _until(title: str) -> Callable[[Event], None]:
 
 def test_a_subjects_own_label_does_not_move_the_model_that_judges_them(tmp_path: Path) -> None:
     result = cross_validate(SMALL, RECIPE, DATA, 3, tmp_path / "a", quiet)
-    judged = [subject for subject, row in result["persons"].items() if row["fold"] == 1]
+    judged = [subject for subject, row in result.persons.items() if row.fold == 1]
     relabelled = tuple(
         replace(r, load=lambda: (np.ones(500, np.float32), RATE)) if r.subject in judged else r
         for r in DATA.recordings
@@ -381,7 +382,7 @@ def test_a_subjects_own_label_does_not_move_the_model_that_judges_them(tmp_path:
     other = cross_validate(
         SMALL, RECIPE, replace(DATA, recordings=relabelled), 3, tmp_path / "b", quiet
     )
-    assert other["folds"][0]["thresholds"] == result["folds"][0]["thresholds"]
+    assert other.folds[0].thresholds == result.folds[0].thresholds
 
 
 def test_a_recording_too_short_for_a_window_is_left_out_and_said(tmp_path: Path) -> None:
@@ -389,8 +390,8 @@ def test_a_recording_too_short_for_a_window_is_left_out_and_said(tmp_path: Path)
     data = replace(DATA, recordings=(short, *DATA.recordings[1:]))
     said: list[Event] = []
     saved = train(SMALL, RECIPE, data, tmp_path / "run", said.append)
-    assert saved.facts["left_out"] == [short.id]
-    assert any(short.id in text and "0.50 s" in text for text in saved.facts["warnings"])
+    assert saved.facts.left_out == (short.id,)
+    assert any(short.id in text and "0.50 s" in text for text in saved.facts.warnings)
     assert any(short.id in getattr(event, "text", "") for event in said)
 
 

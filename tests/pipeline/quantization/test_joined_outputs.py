@@ -67,7 +67,7 @@ def test_scores_next_to_boxes_keep_a_scale_of_their_own(user: Path, tmp_path: Pa
     noise = sqnr_db(got[:, 4:], want[:, 4:])
     assert noise is not None
     assert noise > 30.0
-    kept = [why for why in model.plan["kept"].values() if "joins the parts" in why]
+    kept = [why for why in model.plan.kept.values() if "joins the parts" in why]
     assert kept
     parts = [str(part) for part in expected.parts(OUTPUT)["output"]]
     assert parts[:2] == ["0-3 of axis 1", "4-6 of axis 1"]

@@ -42,15 +42,15 @@ def test_a_users_network_becomes_integers_in_both_formats_and_is_explained(user:
     made = export(job(user, explain=True), lambda event: told.append(getattr(event, "text", "")))
     assert {model.precision for model in made.models} == {"w8a8-static"}
     for model in made.models:
-        assert model.plan["samples"] == 16
-        assert model.plan["data"] == "given"
-        assert model.plan["instructions"] == instruction_set()
-        assert model.plan["threads"] == 1
-        assert model.plan["rounding"] == "nearest"
-        schemes = [own["scheme"] for own in model.plan["tensors"].values()]
+        assert model.plan.samples == 16
+        assert model.plan.data == "given"
+        assert model.plan.instructions == instruction_set()
+        assert model.plan.threads == 1
+        assert model.plan.rounding == "nearest"
+        schemes = [own.scheme for own in model.plan.tensors.values()]
         assert schemes.count("int8") >= 5
         assert "probabilities: a threshold needs more than 256 levels" in set(
-            model.plan["kept"].values()
+            model.plan.kept.values()
         )
         assert (model.float_mac_share, model.mixed) == (0.0, "")
     rows = [row for row in made.parity.stages if row.policy == "int8"]
@@ -75,7 +75,7 @@ def test_a_stage_stays_in_float_and_its_macs_are_shown_and_the_sample_alone_is_l
     asked = {"keep_float": ("body", "head"), "calibration": None, "formats": ("tflite",)}
     made = export(job(user, **asked), silent)
     (model,) = made.models
-    assert list(model.plan["kept"].values()).count("asked for") >= 2
+    assert list(model.plan.kept.values()).count("asked for") >= 2
     # entry: 64 pixels of 16 channels, 27 taps; body: of 32 channels, 144 taps; head: 32 x 5.
     entry, body, head = 64 * 16 * 27, 64 * 32 * 144, 32 * 5
     assert model.float_mac_share == pytest.approx((body + head) / (entry + body + head))
@@ -87,14 +87,14 @@ def test_a_stage_stays_in_float_and_its_macs_are_shown_and_the_sample_alone_is_l
     assert line in capsys.readouterr().err
     assert inspect(user / "out")[model.path]["mixed"] == model.mixed
     assert bundles.read(user / "out").models == made.models
-    assert model.plan["samples"] == 1
-    assert "give more with --calibration" in model.plan["data"]
+    assert model.plan.samples == 1
+    assert "give more with --calibration" in model.plan.data
 
 
 def test_dynamic_integers_need_no_calibration(user: Path) -> None:
     asked = {"precision": "w8-dynamic", "calibration": None, "formats": ("tflite",)}
     (model,) = export(job(user, **asked), silent).models
-    assert model.plan["ranges"] == "each call"
+    assert model.plan.ranges == "each call"
     assert model.passes["to_w8-dynamic"] > 0
 
 
@@ -110,16 +110,16 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     assert "8 of 16 lie within 2 steps" in found
     assert "--keep-float spread --keep-float gather" in found
     assert "uneven_activations" not in {
-        own["rule"] for own in made.facts["lint"]["spread-w8a8-static.tflite"]
+        own.rule for own in made.facts.lint["spread-w8a8-static.tflite"]
     }
-    assert made.facts["sensitivity"]["tflite"]["whole_db"] < 10
+    assert made.facts.sensitivity["tflite"].whole_db < 10
     assert {"sensitivity.png", "classes.png"} <= set(made.files)
     worst = [line for line in told if line.startswith("tflite:   ")][:2]
     assert {line.split()[1].rstrip(":") for line in worst} == {"spread", "gather"}
     kept = {name for name in told if name.endswith("stays in float32 from here on")}
     assert {line.split()[0] for line in kept} <= {"spread", "gather"}
     assert made.parity.passed
-    assert 0 < len(made.models[0].plan["kept"]) <= 2
+    assert 0 < len(made.models[0].plan.kept) <= 2
     shown = [row.sqnr_db for row in made.parity.stages if row.policy == "int8" and row.sqnr_db]
     assert min(shown) > 10
     # The recipe that was left repeats the export, byte for byte, without looking at layers.
@@ -132,7 +132,7 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     assert [model.sha256 for model in again.models] == [model.sha256 for model in made.models]
     assert "quantizing each layer alone" not in told
     assert any(line.startswith("tflite: ranges were found before") for line in told)
-    assert again.models[0].plan["kept"].keys() == made.models[0].plan["kept"].keys()
+    assert again.models[0].plan.kept.keys() == made.models[0].plan.kept.keys()
 
 
 @pytest.mark.slow
@@ -145,10 +145,8 @@ def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: P
     assert first.startswith("tflite:   fe: alone -inf dB; all the others without it ")
     kept = [line for line in told if line.endswith("stays in float32 from here on")]
     assert kept == ["fe stays in float32 from here on"]
-    layers = {
-        own["layer"]: own["alone_db"] for own in made.facts["sensitivity"]["tflite"]["layers"]
-    }
-    assert layers["fe"] == "-inf"
+    layers = {own.layer: own.alone_db for own in made.facts.sensitivity["tflite"].layers}
+    assert layers["fe"] == float("-inf")
     assert made.parity.passed
 
 
@@ -182,7 +180,7 @@ def test_a_biased_error_is_found_and_cured_in_both_formats(user: Path) -> None:
     assert not any("biased_error" in line for line in told)
     assert told.count("  4 biases corrected") == 2
     for model in made.models:
-        assert model.passes["correct_biases"] == len(model.plan["bias_shifts"]) == 4
+        assert model.passes["correct_biases"] == len(model.plan.bias_shifts) == 4
     before, after = answers_db(plain), answers_db(made)
     assert all(after[engine] > before[engine] + 3 for engine in before)
     floats = [row for row in made.parity.stages if row.engine in ("captured", "rewritten")]
@@ -206,10 +204,10 @@ def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(
     asked = {"model": f"{user / 'net.py'}:biased", "precision": "w8a16", **option}
     asked |= {"keep_float": ("mixed",), "formats": ("tflite",)}
     (made,) = export(job(user, **asked), silent).models
-    assert made.passes["correct_biases"] == len(made.plan["bias_shifts"]) == 3
+    assert made.passes["correct_biases"] == len(made.plan.bias_shifts) == 3
     assert made.passes.get("adapt_weights", 0) == (3 if "rounding" in option else 0)
-    assert made.plan["rounding"] == option.get("rounding", "nearest")
-    assert {own["scheme"] for own in made.plan["tensors"].values()} == {"int16"}
+    assert made.plan.rounding == option.get("rounding", "nearest")
+    assert {own.scheme for own in made.plan.tensors.values()} == {"int16"}
     (again,) = export(job(user, out=user / "again", **asked), silent).models
     assert again == made
 

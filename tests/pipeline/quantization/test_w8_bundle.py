@@ -53,10 +53,10 @@ def test_a_users_network_needs_no_calibration(user: Path) -> None:
     told: list[str] = []
     made = export(job(user), lambda event: told.append(getattr(event, "text", "")))
     for model in made.models:
-        assert (model.precision, model.plan["ranges"], model.plan["samples"]) == ("w8", "none", 0)
-        schemes = [own["scheme"] for own in model.plan["tensors"].values()]
+        assert (model.precision, model.plan.ranges, model.plan.samples) == ("w8", "none", 0)
+        schemes = [own.scheme for own in model.plan.tensors.values()]
         assert schemes.count("int8") == model.passes["to_w8"] == 3
-        assert model.plan["kept"] == {}
+        assert model.plan.kept == {}
         line = f"w8 {model.format}: 3 weights in int8, every activation in float32"
         assert line in told
         assert model.note.startswith("smaller, not faster: ")
@@ -73,7 +73,7 @@ def test_a_users_network_needs_no_calibration(user: Path) -> None:
 def test_a_stage_keeps_its_weights_when_it_is_asked_for(user: Path) -> None:
     (model,) = export(job(user, keep_float=("head",), formats=("tflite",)), silent).models
     assert model.passes["to_w8"] == 2
-    assert "asked for" in model.plan["kept"].values()
+    assert "asked for" in model.plan.kept.values()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_funnelnet_holds_with_its_front_end_in_float(
     assert "front end, up to 'normalization'" in done.stderr
     bundle = read(out)
     for model in bundle.models:
-        assert {"scalogram", "normalization"} <= set(model.plan["exact"])
+        assert {"scalogram", "normalization"} <= set(model.plan.exact)
         assert model.passes["to_w8"] == 9
     rows = [row for row in bundle.parity.stages if row.policy == "w8" and row.sqnr_db]
     assert min(row.sqnr_db or 0.0 for row in rows) > 30.0

@@ -4,55 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tinyml.core.files import write_json
+from tinyml.core.plan_record import Float16Record
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.facts import SHOWN_SUFFIX
 
-CONSTANT = "constant"
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class UnheldValue:
-    """A value that the precision cannot hold.
-
-    case      the sample on which ``node`` computes it; ``constant``: one that ``node`` takes
-    value     the largest that overflows, or the smallest that underflows
-    harmless  an underflow next to values that it vanishes against
-    """
-
-    kind: Literal["overflow", "underflow"]
-    stage: str
-    node: str
-    case: str
-    value: float
-    harmless: bool = False
-
-    def __str__(self) -> str:
-        on = "a constant" if self.case == CONSTANT else f"on '{self.case}'"
-        stage = self.stage or "outside of any stage"
-        return f"{self.kind} in {stage} at {self.node}: {self.value:.3g}, {on}"
-
-
-@dataclass(frozen=True, slots=True)
-class Float16Plan:
-    """A plan for one file. Nodes are the captured program's, by name.
-
-    kept        node -> why it stays in float32
-    stages      node -> the innermost stage that it is part of, for those in ``kept``
-    operations  how many nodes there are to choose from
-    """
-
-    precision: str
-    format: str
-    operations: int = 0
-    kept: Mapping[str, str] = field(default_factory=dict)
-    stages: Mapping[str, str] = field(default_factory=dict)
-    findings: tuple[UnheldValue, ...] = ()
+class Float16Plan(Float16Record):
+    """A plan for one file, with what performing it needs."""
 
     def tensors(self, made: Mapping[str, Iterable[str]]) -> set[str]:
         """The tensors of a file that stay; ``made``: node -> those that it had a part in.

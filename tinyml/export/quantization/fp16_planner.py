@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyml.core.errors import ExportError
+from tinyml.core.plan_record import CONSTANT, UnheldValue
 from tinyml.core.spec import Array, Arrays
-from tinyml.export.quantization.fp16_plan import CONSTANT, Float16Plan, UnheldValue
+from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.fp16_values import unheld_values
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyml.core.plan_record import UnheldValue
 from tinyml.core.spec import Array
-from tinyml.export.quantization.fp16_plan import UnheldValue
 
 LARGEST = 65504.0
 # Below it every value has the same spacing, `SMALLEST`: eleven bits become fewer.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.core.errors import ExportError
-from tinyml.core.export_settings import ADAPTIVE, NEAREST
+from tinyml.core.export_settings import ADAPTIVE
 from tinyml.core.files import write_json
+from tinyml.core.plan_record import NO_RANGES, QuantRecord, TensorPlan, ValueType
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import read_json, to_json
-from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import load_adapted
 from tinyml.modelfile.graph import Operator
@@ -26,58 +26,12 @@ A_WEIGHT = "a weight: its scales are its largest values"
 NO_WEIGHT = "no weight: those alone are rounded"
 # Instead of a method of ranges.
 NEW_RANGES = "each call"
-NO_RANGES = "none"
 NO_RANGE = "no float: it was not seen in calibration"
 
 
 @dataclass(frozen=True, slots=True)
-class TensorPlan:
-    """One tensor; ``low`` and ``high`` are what its integers span.
-
-    Unused in float32 and of weights, whose channels span each their own.
-    """
-
-    scheme: ValueType
-    low: float
-    high: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuantPlan:
-    """A plan for one file, keyed by that file's tensors.
-
-    ranges     the method that chose them, ``each call``, or ``none``: weights alone are
-               integers, and those that are stand among ``tensors``
-    samples    how many were looked at; ``data``: of what
-    tensors    what is computed, by name
-    operations how many operators the file has
-    kept       operator, by its first output -> why it stays in float32
-    stages     stage -> its tensor, as in the float file
-    exact      stages that no integer has a part in
-    io         ``int8``: inputs and outputs are integers too, ``float``: they stay float32
-    instructions, threads  where the samples were run: others may round ranges otherwise
-    weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
-    bias_shifts  layer, by its output -> what is taken from its bias, as `packed`
-    rounding   of weights: ``nearest``, or ``adaptive`` in the layers of ``bias_shifts``
-    """
-
-    precision: str
-    format: str
-    ranges: str
-    samples: int
-    data: str
-    tensors: Mapping[str, TensorPlan] = field(default_factory=dict)
-    kept: Mapping[str, str] = field(default_factory=dict)
-    operations: int = 0
-    stages: Mapping[str, str | None] = field(default_factory=dict)
-    exact: tuple[str, ...] = ()
-    io: str = "float"
-    instructions: str = ""
-    threads: int = 0
-    weight_scales: str = "per-channel"
-    bias_shifts: Mapping[str, str] = field(default_factory=dict)
-    rounding: str = NEAREST
+class QuantPlan(QuantRecord):
+    """A plan for one file, with what performing it needs."""
 
     @property
     def quantized(self) -> dict[str, Range]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tinyml.core import registry
+from tinyml.core.plan_record import ValueType
 from tinyml.core.tolerance import PolicyName
 
-ValueType = Literal["float32", "float16", "int8", "int16"]
 # Where the ranges of quantized activations come from.
 Ranges = Literal["none", "calibration", "each call"]
 

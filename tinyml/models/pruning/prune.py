@@ -16,10 +16,11 @@ from torch import Tensor
 
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.spec import Array
-from tinyml.models.pruning.facts import pruning_facts
+from tinyml.core.training_record import PruningRecord
 from tinyml.models.pruning.hooks import Masked, Scheduled, Snapshot
 from tinyml.models.pruning.mask import Masks, apply, random_like
 from tinyml.models.pruning.plan import PruningPlan, check_run
+from tinyml.models.pruning.record import pruning_record
 from tinyml.models.training.fit import seed_of
 from tinyml.models.training.learner import Learner
 
@@ -46,8 +47,8 @@ class Pruning:
         self.check(learner.steps, from_parent=parent is not None)
         return _Rounds(learner, self.plan, parent).run()
 
-    def facts(self, module: Any, parent: Checkpoint | None) -> dict[str, Any] | None:
-        return pruning_facts(module, self.plan)
+    def pruned(self, module: Any, parent: Checkpoint | None) -> PruningRecord | None:
+        return pruning_record(module, self.plan)
 
 
 class _Rounds:

@@ -12,6 +12,7 @@ import torch
 
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.spec import Array
+from tinyml.core.training_record import PruningRecord
 from tinyml.models.pruning.hooks import Masked
 from tinyml.models.training.hook import Hook
 from tinyml.models.training.learner import Learner
@@ -52,9 +53,9 @@ class FineTuning:
         learner.fit(quantized, STAGE, _keeping_zeros(network))
         return network.eval()
 
-    def facts(self, module: Any, parent: Checkpoint | None) -> dict[str, Any] | None:
+    def pruned(self, module: Any, parent: Checkpoint | None) -> PruningRecord | None:
         """Those of ``parent``: its zeros are kept."""
-        return parent.facts.get("pruning") if parent else None
+        return parent.trained.pruning if parent else None
 
 
 def _keeping_zeros(network: Any) -> Hook:

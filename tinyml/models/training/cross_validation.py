@@ -2,28 +2,65 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tinyml.core.errors import CheckpointError
 from tinyml.core.events import Finished, Report
-from tinyml.core.files import canonical_json, write_json
+from tinyml.core.files import write_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
-from tinyml.core.typed_json import from_json, to_json
+from tinyml.core.training_record import Epoch, SubjectMetrics
+from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.upgrade import upgraded_folds
 from tinyml.models.data.recordings import RecordingSet, folds_by_subject
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.metrics import label_metrics, subject_metrics
 from tinyml.models.training.parts import Run, check_truths
 from tinyml.models.training.procedure import Procedure
-from tinyml.models.training.recording_run import data_facts, open_run, to_checkpoint
+from tinyml.models.training.recording_run import open_run, to_checkpoint, warnings_of
 from tinyml.models.training.recordings import processor_of
-from tinyml.models.training.run import STATE, deterministic, owned_folder
+from tinyml.models.training.run import STATE, deterministic, instruction_set, owned_folder
 
 FOLDS = "folds.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """For one subject: ``label`` is the true one, ``answer`` the predicted one, by index."""
+
+    fold: int
+    label: int
+    answer: int
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(SubjectMetrics):
+    """Metrics of one fold, with the thresholds that were chosen without it."""
+
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidation:
+    """What ``folds.json`` holds; ``pooled``: metrics over all subjects."""
+
+    recipe: Recipe
+    model: str
+    data_set: str
+    data_sha256: str
+    warnings: tuple[str, ...]
+    left_out: tuple[str, ...]
+    threads: int
+    instruction_set: str
+    pooled: SubjectMetrics
+    folds: tuple[Fold, ...]
+    persons: Mapping[str, Prediction]
 
 
 def cross_validate(
@@ -34,13 +71,12 @@ def cross_validate(
     out: Path,
     report: Report,
     procedure: Procedure | None = None,
-) -> dict[str, Any]:
+) -> CrossValidation:
     """Classify every subject by a model that was not trained on them; write ``folds.json``.
 
     The models are kept next to it: ``fold-1.safetensors`` and so on (`fold_file`).
-    Returns JSON values: metrics ``pooled`` over all subjects, each judged with the
-    thresholds chosen inside the folds that they are not in, ``folds`` the same for each,
-    and ``persons``. Continues, and raises, like `train`.
+    Each subject is judged with the thresholds chosen inside the folds that they are not in.
+    Continues, and raises, like `train`.
     """
     processor = processor_of(entry, recipe, data)
     job = f"{folds} folds"
@@ -51,20 +87,27 @@ def cross_validate(
         path = out / f"folds-{STATE}"
         run = open_run(entry, recipe, processor, data, path, job, report, procedure=procedure)
         groups = folds_by_subject(run.examples.data, folds, recipe.seed)
-        rows, subjects = [], {}
+        rows: list[Fold] = []
+        subjects: dict[str, Prediction] = {}
         for number in range(1, folds + 1):
             row, fold = _fold(run, number, groups)
             rows.append(row)
             subjects.update(fold)
-        result = {
-            "recipe": json.loads(canonical_json(to_json(recipe))),
-            "model": entry.name,
-            **data_facts(run),
-            "pooled": _pooled(processor.labels, list(subjects.values())),
-            "folds": rows,
-            "persons": subjects,
-        }
-        write_json(out / FOLDS, result)
+        examples = run.examples
+        result = CrossValidation(
+            recipe=recipe,
+            model=entry.name,
+            data_set=examples.data.name,
+            data_sha256=examples.data.sha256,
+            warnings=warnings_of(examples),
+            left_out=tuple(examples.left_out),
+            threads=torch.get_num_threads(),
+            instruction_set=instruction_set(),
+            pooled=_pooled(processor.labels, list(subjects.values())),
+            folds=tuple(rows),
+            persons=subjects,
+        )
+        write_json(out / FOLDS, to_json(result))
         run.path.unlink()
         return result
 
@@ -76,22 +119,23 @@ def fold_file(number: int) -> str:
 
 def _finished_folds(
     out: Path, recipe: Recipe, data: RecordingSet, folds: int, report: Report
-) -> dict[str, Any] | None:
+) -> CrossValidation | None:
     """The cross-validation that ``out`` holds already; `CheckpointError` for another run's."""
     if not (out / FOLDS).is_file():
         return None
-    found: dict[str, Any] = json.loads((out / FOLDS).read_text(encoding="utf-8"))
+    what, hint = f"{out / FOLDS}", "choose another --out, or delete that folder"
+    values = parse_json((out / FOLDS).read_bytes(), what=what, error=CheckpointError, hint=hint)
+    found = from_json(
+        CrossValidation, upgraded_folds(values), what=what, error=CheckpointError, hint=hint
+    )
     same = {
-        "recipe": from_json(Recipe, found["recipe"], what=f"{out / FOLDS}").id == recipe.id,
-        "data": found["data_sha256"] == data.sha256,
-        "number of folds": len(found["folds"]) == folds,
+        "recipe": found.recipe.id == recipe.id,
+        "data": found.data_sha256 == data.sha256,
+        "number of folds": len(found.folds) == folds,
     }
     if not all(same.values()):
-        what = next(name for name, equal in same.items() if not equal)
-        raise CheckpointError(
-            f"{out / FOLDS} was made with another {what}",
-            hint="choose another --out, or delete that folder",
-        )
+        other = next(name for name, equal in same.items() if not equal)
+        raise CheckpointError(f"{what} was made with another {other}", hint=hint)
     (out / f"folds-{STATE}").unlink(missing_ok=True)
     report(Finished(f"{out} is finished already: nothing to train"))
     return found
@@ -99,7 +143,7 @@ def _finished_folds(
 
 def _fold(
     run: Run, number: int, groups: Sequence[Sequence[str]]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Fold, dict[str, Prediction]]:
     """Outer fold ``number``, from 1: its metrics, and the prediction for each of its subjects.
 
     Its model stays, as a checkpoint whose validation set is this fold.
@@ -115,32 +159,34 @@ def _fold(
 
     def keep(module: Any, outputs: Floats) -> None:
         saved = to_checkpoint(run, module, processor, training, fold, outputs)
-        replace(saved, facts={**saved.facts, "curves": _curves(run, part)}).save(path)
+        replace(saved, facts=replace(saved.trained, curves=_curves(run, part))).save(path)
 
     outputs = run.out_of_fold(part, title, training, fold, keep)
     metrics = subject_metrics(processor, run.truths, outputs)
     subjects = {
-        subject: {
-            "fold": number,
-            "label": run.truths[subject],
-            "answer": processor.postprocess(probabilities),
-            "probabilities": [float(p) for p in probabilities],
-        }
+        subject: Prediction(
+            fold=number,
+            label=run.truths[subject],
+            answer=processor.postprocess(probabilities),
+            probabilities=tuple(float(p) for p in probabilities),
+        )
         for subject, probabilities in outputs.items()
     }
-    return {"thresholds": list(processor.thresholds), **metrics}, subjects
+    shown = {own.name: getattr(metrics, own.name) for own in fields(metrics)}
+    return Fold(**shown, thresholds=processor.thresholds), subjects
 
 
-def _curves(run: Run, part: str) -> dict[str, Any]:
+def _curves(run: Run, part: str) -> dict[str, tuple[Epoch, ...]]:
     """Those of ``part`` and of what it consists of, whatever else the run has trained so far."""
     below = (f"{part} ", f"{part}/")
-    return {n: rows for n, rows in run.state.curves.items() if n == part or n.startswith(below)}
+    curves = run.state.curves.items()
+    return {n: tuple(rows) for n, rows in curves if n == part or n.startswith(below)}
 
 
-def _pooled(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _pooled(labels: Sequence[str], rows: Sequence[Prediction]) -> SubjectMetrics:
     return label_metrics(
         labels,
-        truths=[row["label"] for row in rows],
-        predictions=[row["answer"] for row in rows],
-        worst=[row["probabilities"][0] for row in rows],
+        truths=[row.label for row in rows],
+        predictions=[row.answer for row in rows],
+        worst=[row.probabilities[0] for row in rows],
     )

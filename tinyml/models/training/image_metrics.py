@@ -7,32 +7,25 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tinyml.models.training.metrics import confusion
+from tinyml.core.training_record import ImageMetrics
+from tinyml.models.training.metrics import confusion, recalls_of
 
 
 def image_metrics(
     labels: Sequence[str],
     truths: Sequence[int] | NDArray[Any],
     predictions: Sequence[int] | NDArray[Any],
-) -> dict[str, Any]:
-    """Metrics of images, in order, as JSON values.
-
-    Keys: ``images``, ``accuracy``, ``interval`` (95%, of the images alone: another seed's
-    training spreads wider), ``recall`` by label (``None`` when no image has it) and
-    ``confusion`` [truth][prediction].
-    """
+) -> ImageMetrics:
+    """Metrics of images, in order."""
     counts = confusion(truths, predictions, len(labels))
     right, total = int(counts.trace()), int(counts.sum())
-    return {
-        "images": total,
-        "accuracy": right / total,
-        "interval": list(wilson_interval(right, total)),
-        "recall": {
-            label: int(row[index]) / int(row.sum()) if row.sum() else None
-            for index, (label, row) in enumerate(zip(labels, counts, strict=True))
-        },
-        "confusion": counts.tolist(),
-    }
+    return ImageMetrics(
+        images=total,
+        accuracy=right / total,
+        interval=wilson_interval(right, total),
+        recall=recalls_of(labels, counts),
+        confusion=tuple(map(tuple, counts.tolist())),
+    )
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ Stopped at any time, the same call continues and writes the same bytes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tinyml.core.events import Report
 from tinyml.core.files import write_json
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recipe import Recipe, TrainRecipe
+from tinyml.core.training_record import TrainingRecord
 from tinyml.models.data.augment import augment, normalise
 from tinyml.models.data.images import ImageSet, ImageSplit
 from tinyml.models.protocol import Classifier, ModelEntry
@@ -131,13 +132,13 @@ def train(
             teacher=teacher_of(entry, recipe, parent),
         )
         module = procedure.train(learner, parent.weights if parent else None)
-        facts = {
-            **_facts(data, processor, module, learner),
-            "pruning": procedure.facts(module, parent),
-            "parent_sha256": parent.weights_sha256 if parent else None,
-        }
-        saved = _checkpoint(entry, recipe, processor, module, facts)
-        write_json(out / CURVE, saved.facts["curve"])
+        record = replace(
+            _record(data, processor, module, learner),
+            pruning=procedure.pruned(module, parent),
+            parent_sha256=parent.weights_sha256 if parent else None,
+        )
+        saved = _checkpoint(entry, recipe, processor, module, record)
+        write_json(out / CURVE, record.curve)
         saved.save(out / checkpoint.FILE)
         (out / STATE).unlink()
         return saved
@@ -175,21 +176,22 @@ def _new(entry: ModelEntry, recipe: Recipe, classes: int, part: str) -> Any:
     return module.to(memory_format=torch.channels_last)
 
 
-def _facts(
+def _record(
     data: ImageSet, processor: ImageProcessor, module: Any, learner: Learner
-) -> dict[str, Any]:
+) -> TrainingRecord:
     predictions = classify_images(module, data.test, processor).argmax(1).numpy()
-    return {
-        "data_set": data.name,
-        "data_sha256": data.sha256,
-        "warnings": list(data.warnings),
-        "threads": torch.get_num_threads(),
-        "instruction_set": instruction_set(),
-        "validation": image_metrics(data.labels, data.test.labels, predictions),
-        "curve": learner.state.curves[learner.state.part],
-        "curves": learner.state.curves,
-        "parameters": sum(p.numel() for p in module.parameters()),
-    }
+    state = learner.state
+    return TrainingRecord(
+        data_set=data.name,
+        data_sha256=data.sha256,
+        warnings=tuple(data.warnings),
+        threads=torch.get_num_threads(),
+        instruction_set=instruction_set(),
+        validation=image_metrics(data.labels, data.test.labels, predictions),
+        curve=tuple(state.curves[state.part]),
+        curves={part: tuple(rows) for part, rows in state.curves.items()},
+        parameters=sum(p.numel() for p in module.parameters()),
+    )
 
 
 def _checkpoint(
@@ -197,7 +199,7 @@ def _checkpoint(
     recipe: Recipe,
     processor: ImageProcessor,
     module: Any,
-    facts: Mapping[str, Any],
+    record: TrainingRecord,
 ) -> Checkpoint:
     return Checkpoint(
         model=entry.name,
@@ -205,5 +207,5 @@ def _checkpoint(
         signature=entry.signature(len(processor.labels)),
         processor=processor,
         recipe=recipe,
-        facts=facts,
+        facts=record,
     )

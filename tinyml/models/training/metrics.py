@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tinyml.core.processor import Floats
 from tinyml.core.recording_processor import RecordingProcessor
+from tinyml.core.training_record import SubjectMetrics
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -27,6 +28,14 @@ def confusion(
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (np.asarray(truths, int), np.asarray(predictions, int)), 1)
     return counts
+
+
+def recalls_of(labels: Sequence[str], counts: Counts) -> dict[str, float | None]:
+    """Recall by label; ``None`` for one that does not occur."""
+    return {
+        label: int(row[index]) / int(row.sum()) if row.sum() else None
+        for index, (label, row) in enumerate(zip(labels, counts, strict=True))
+    }
 
 
 def weighted_accuracy(counts: Counts, labels: Sequence[str]) -> float:
@@ -74,7 +83,7 @@ def area_under_curve(positives: Reals, negatives: Reals) -> float | None:
 
 def subject_metrics(
     processor: RecordingProcessor, truths: Mapping[str, int], probabilities: Mapping[str, Floats]
-) -> dict[str, Any]:
+) -> SubjectMetrics:
     """`label_metrics` of ``probabilities``, subject -> [classes], under one decision."""
     subjects = list(probabilities)
     return label_metrics(
@@ -87,23 +96,15 @@ def subject_metrics(
 
 def label_metrics(
     labels: Sequence[str], truths: Sequence[int], predictions: Sequence[int], worst: Sequence[float]
-) -> dict[str, Any]:
-    """Metrics of subjects, in order, as JSON values; ``worst``: probabilities of the worst label.
-
-    Keys: ``persons`` (how many), ``weighted_accuracy``, ``uar``, ``auc_<worst label>``,
-    ``recall`` by label (``None`` when nobody has it) and ``confusion`` [truth][prediction].
-    """
+) -> SubjectMetrics:
+    """Metrics of subjects, in order; ``worst``: probabilities of the worst label."""
     counts = confusion(truths, predictions, len(labels))
     scores, is_worst = np.asarray(worst, np.float64), np.asarray(truths, int) == 0
-    recalls = {
-        label: int(row[index]) / int(row.sum()) if row.sum() else None
-        for index, (label, row) in enumerate(zip(labels, counts, strict=True))
-    }
-    return {
-        "persons": len(truths),
-        "weighted_accuracy": weighted_accuracy(counts, labels),
-        "uar": unweighted_average_recall(counts),
-        f"auc_{labels[0].lower()}": area_under_curve(scores[is_worst], scores[~is_worst]),
-        "recall": recalls,
-        "confusion": counts.tolist(),
-    }
+    return SubjectMetrics(
+        persons=len(truths),
+        weighted_accuracy=weighted_accuracy(counts, labels),
+        uar=unweighted_average_recall(counts),
+        auc_worst_label=area_under_curve(scores[is_worst], scores[~is_worst]),
+        recall=recalls_of(labels, counts),
+        confusion=tuple(map(tuple, counts.tolist())),
+    )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Array
+from tinyml.core.training_record import PruningRecord
 from tinyml.models.training.learner import Learner
 
 Weights = Mapping[str, Array]
@@ -29,8 +30,8 @@ class Procedure(Protocol):
     def train(self, learner: Learner, parent: Weights | None = None) -> Any:
         """The trained module; ``parent`` are the trained weights that it begins with."""
 
-    def facts(self, module: Any, parent: Checkpoint | None) -> dict[str, Any] | None:
-        """What a checkpoint records as ``pruning`` of the trained ``module``."""
+    def pruned(self, module: Any, parent: Checkpoint | None) -> PruningRecord | None:
+        """What a checkpoint records of the zeros in the trained ``module``."""
 
 
 class Dense:
@@ -44,7 +45,7 @@ class Dense:
         learner.fit(module)
         return module
 
-    def facts(self, module: Any, parent: Checkpoint | None) -> dict[str, Any] | None:
+    def pruned(self, module: Any, parent: Checkpoint | None) -> PruningRecord | None:
         return None
 
 

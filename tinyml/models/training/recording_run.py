@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +15,10 @@ from tinyml.core.files import canonical_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
+from tinyml.core.training_record import Split, SubjectMetrics, TrainingRecord
 from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.protocol import ModelEntry
-from tinyml.models.training.examples import compute_examples
+from tinyml.models.training.examples import Examples, compute_examples
 from tinyml.models.training.metrics import subject_metrics
 from tinyml.models.training.parts import Run
 from tinyml.models.training.procedure import Procedure, procedure_of
@@ -76,43 +76,38 @@ def to_checkpoint(
         signature=run.entry.signature(len(processor.labels)),
         processor=processor,
         recipe=run.recipe,
-        facts={
-            **_facts(run, module, training, validation, metrics, parent),
-            "parent_sha256": parent.weights_sha256 if parent else None,
-        },
+        facts=_record(run, module, training, validation, metrics, parent),
     )
 
 
-def _facts(
+def _record(
     run: Run,
     module: nn.Module,
     training: Sequence[str],
     validation: Sequence[str],
-    metrics: Mapping[str, Any],
+    metrics: SubjectMetrics,
     parent: Checkpoint | None,
-) -> dict[str, Any]:
+) -> TrainingRecord:
     split = {"training": list(training), "validation": list(validation)}
-    return {
-        **data_facts(run),
-        "split": {
-            "validation": split["validation"],
-            "sha256": hashlib.sha256(canonical_json(split).encode()).hexdigest(),
-        },
-        "validation": dict(metrics),
-        "curve": run.state.curves[run.state.part],
-        "curves": run.state.curves,
-        "pruning": run.procedure.facts(module, parent),
-        "parameters": sum(p.numel() for p in module.parameters()),
-    }
+    digest = hashlib.sha256(canonical_json(split).encode()).hexdigest()
+    examples, state = run.examples, run.state
+    return TrainingRecord(
+        data_set=examples.data.name,
+        data_sha256=examples.data.sha256,
+        warnings=warnings_of(examples),
+        left_out=tuple(examples.left_out),
+        threads=torch.get_num_threads(),
+        instruction_set=instruction_set(),
+        split=Split(tuple(validation), digest),
+        validation=metrics,
+        curve=tuple(state.curves[state.part]),
+        curves={part: tuple(rows) for part, rows in state.curves.items()},
+        pruning=run.procedure.pruned(module, parent),
+        parameters=sum(p.numel() for p in module.parameters()),
+        parent_sha256=parent.weights_sha256 if parent else None,
+    )
 
 
-def data_facts(run: Run) -> dict[str, Any]:
-    examples = run.examples
-    return {
-        "data_set": examples.data.name,
-        "data_sha256": examples.data.sha256,
-        "warnings": [*examples.data.warnings, *examples.warnings],
-        "left_out": list(examples.left_out),
-        "threads": torch.get_num_threads(),
-        "instruction_set": instruction_set(),
-    }
+def warnings_of(examples: Examples) -> tuple[str, ...]:
+    """Of the data set and of its features."""
+    return (*examples.data.warnings, *examples.warnings)

@@ -70,7 +70,7 @@ def train(
         module = run.fit_part(FINAL, "training", training, validation)
         outputs = run.examples.outputs(module, processor, validation)
         saved = to_checkpoint(run, module, processor, training, validation, outputs, parent)
-        write_json(out / CURVE, saved.facts["curve"])
+        write_json(out / CURVE, saved.trained.curve)
         saved.save(out / checkpoint.FILE)
         run.path.unlink()
         return saved
@@ -124,5 +124,5 @@ def _split(
     """(training, validation) subjects, sorted: a parent's weights have seen all but its own."""
     if parent is None:
         return split_by_subject(data, recipe.train.validation_fraction, recipe.seed)
-    validation = set(parent.facts["split"]["validation"])
+    validation = parent.trained.validation_subjects
     return tuple(sorted(set(subject_labels(data)) - validation)), tuple(sorted(validation))

@@ -120,13 +120,14 @@ def finished(
     if not (out / checkpoint.FILE).is_file():
         return None
     saved = checkpoint.load(out)
-    if saved.recipe.id != recipe.id or saved.facts.get("data_sha256") != data_sha256:
+    facts = saved.facts
+    if saved.recipe.id != recipe.id or facts is None or facts.data_sha256 != data_sha256:
         what = "recipe" if saved.recipe.id != recipe.id else "data"
         raise CheckpointError(
             f"{out / checkpoint.FILE} was trained with another {what}",
             hint="choose another --out, or delete that folder",
         )
-    if saved.facts.get("parent_sha256") != (parent.weights_sha256 if parent else None):
+    if facts.parent_sha256 != (parent.weights_sha256 if parent else None):
         raise CheckpointError(
             f"{out / checkpoint.FILE} began with another checkpoint",
             hint="choose another --out, or delete that folder",

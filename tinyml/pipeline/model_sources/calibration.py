@@ -95,8 +95,8 @@ def _images(
 
 
 def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
-    held_out = set(saved.facts["split"]["validation"])
-    left_out = set(saved.facts["left_out"])
+    held_out = saved.trained.validation_subjects
+    left_out = set(saved.trained.left_out)
     loaded = recording_set(saved.recipe, root)
     check_same(saved, loaded, INSTEAD)
     seen = [r for r in loaded.recordings if r.subject not in held_out and r.id not in left_out]

@@ -5,11 +5,12 @@ All that lies between (writers, parity, gate, bundle) is the same for every sour
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from tinyml.core.bundle import Agreement, Metric
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.events import Report
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Arrays, Signature
@@ -33,7 +34,7 @@ class Subject:
     stages: tuple[str, ...]
     processor: Processor | None
     labels: tuple[str, ...]
-    facts: Mapping[str, Any]
+    facts: BundleFacts
     front_end: str | None = None
     domain: str = "other"
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tinyml.core import checkpoint, registry
 from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
 from tinyml.core.events import Message, Report
 from tinyml.core.finite import check_finite
 from tinyml.core.recipe import Recipe
 from tinyml.core.spec import Arrays, Signature
-from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.models.protocol import ModelEntry
 from tinyml.pipeline.model_sources.calibration import (
@@ -84,12 +83,12 @@ class TrainedSource:
 
     def known(self) -> Subject:
         saved, entry = self.checkpoint, self.entry
-        facts: Mapping[str, Any] = {
-            "recipe": to_json(saved.recipe),
-            "recipe_id": saved.recipe.id,
-            "training": dict(saved.facts),
-            "scalogram": entry.scalogram,
-        }
+        facts = BundleFacts(
+            recipe=saved.recipe,
+            recipe_id=saved.recipe.id,
+            training=saved.facts,
+            scalogram=entry.scalogram,
+        )
         return Subject(
             name=saved.model,
             signature=saved.signature,
@@ -154,7 +153,7 @@ def named_model(name: str) -> tuple[Checkpoint, ModelEntry]:
         signature=entry.signature(len(entry.processor.labels)),
         processor=entry.processor,
         recipe=Recipe(name=f"{name} with given weights", model=name),
-        facts={},
+        facts=None,
     )
     return empty, entry
 

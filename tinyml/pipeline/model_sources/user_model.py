@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs, read_npz
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
 from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import NCHW
@@ -185,13 +186,7 @@ def _subject(name: str, asked: Asked, work: Workspace, run: RunChild) -> Subject
         stages=record.stages,
         processor=None,
         labels=asked.labels,
-        facts={
-            "recipe": None,
-            "recipe_id": None,
-            "training": {},
-            "scalogram": None,
-            "not_judged": dict(record.not_judged),
-        },
+        facts=BundleFacts(not_judged=record.not_judged),
     )
 
 

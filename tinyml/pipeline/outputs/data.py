@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinyml.core import registry
 from tinyml.core.errors import DataError, UsageError
@@ -14,6 +13,7 @@ from tinyml.core.recipe import Recipe
 if TYPE_CHECKING:
     from tinyml.core.checkpoint import Checkpoint
     from tinyml.core.image_processor import ImageProcessor
+    from tinyml.core.training_record import TrainingRecord
     from tinyml.models.data.entry import DataSetEntry
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
@@ -70,14 +70,14 @@ def _of_kind(kind: str) -> list[str]:
     return [n for n in registry.DATA_SETS if registry.load("data set", n).kind == kind]
 
 
-def is_same(facts: Mapping[str, Any], found: ImageSet | RecordingSet) -> bool:
-    """Whether ``found`` is the data that training, whose ``facts`` these are, saw."""
-    return bool(found.sha256 == facts["data_sha256"])
+def is_same(record: TrainingRecord, found: ImageSet | RecordingSet) -> bool:
+    """Whether ``found`` is the data that training, whose ``record`` this is, saw."""
+    return bool(found.sha256 == record.data_sha256)
 
 
 def check_same(saved: Checkpoint, found: ImageSet | RecordingSet, otherwise: str) -> None:
     """`DataError` unless ``found`` is what ``saved`` was trained on; ``otherwise`` is a hint."""
-    if not is_same(saved.facts, found):
+    if not is_same(saved.trained, found):
         raise DataError(
             f"this is not the data that the model was trained on: '{found.name}' has changed",
             hint=f"give the same data with `data`, or {otherwise}",

@@ -10,6 +10,7 @@ from typing import Any
 from tinyml.core import registry
 from tinyml.core.bundle import Bundle, ModelFile, in_order
 from tinyml.core.errors import MissingExtraError, UsageError
+from tinyml.core.plan_record import QuantRecord
 from tinyml.core.quant_params import dequantize_arrays, quantize_arrays, step
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.tolerance import PolicyName
@@ -46,15 +47,19 @@ class Engine:
 
     def policy_of(self, stage: str) -> PolicyName:
         """`policy`, but that of float32 for a stage that no integer has a part in."""
-        return "engine" if stage in self.model.plan.get("exact", ()) else self.policy
+        plan = self.model.plan
+        exact = isinstance(plan, QuantRecord) and stage in plan.exact
+        return "engine" if exact else self.policy
 
     def step_of(self, stage: str) -> float | None:
         """One quantization step of a stage's or output's tensor; ``None``: it is no integer."""
         plan = self.model.plan
-        tensor = plan.get("tensors", {}).get(plan.get("stages", {}).get(stage) or stage)
-        if tensor is None or tensor["scheme"] == "float32" or not plan["samples"]:
+        if not isinstance(plan, QuantRecord) or not plan.samples:
             return None
-        return step(tensor["scheme"], tensor["low"], tensor["high"])
+        tensor = plan.tensors.get(plan.stages.get(stage) or stage)
+        if tensor is None or tensor.scheme == "float32":
+            return None
+        return step(tensor.scheme, tensor.low, tensor.high)
 
     def judges(self, case: str, others: Collection[str]) -> bool:
         """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.

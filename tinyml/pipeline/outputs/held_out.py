@@ -147,10 +147,10 @@ def _images(
 
 
 def _recordings(saved: Checkpoint, data: Path | None, report: Report) -> Recordings:
-    subjects = set(saved.facts["split"]["validation"])
+    subjects = saved.trained.validation_subjects
     loaded = recording_set(saved.recipe, data)
     check_same(saved, loaded, "check parity alone with `without_data`")
-    left_out = set(saved.facts["left_out"])
+    left_out = set(saved.trained.left_out)
     found = [r for r in loaded.recordings if r.subject in subjects and r.id not in left_out]
     processor = recording_processor(saved.processor)
     windows: list[Floats] = []

@@ -15,7 +15,7 @@ COLLAPSED = "collapsed_classes"
 
 def draw(written: Written, draft: Path, report: Report) -> None:
     """``sensitivity.png`` where layers were ranked; ``classes.png`` there or on collapse."""
-    rules = {name: {own["rule"] for own in rows} for name, rows in written.findings.items()}
+    rules = {name: {own.rule for own in rows} for name, rows in written.findings.items()}
     classes = {
         name: own
         for name, own in written.classes.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinyml.core.events import Report
 from tinyml.core.export_settings import NEAREST, ExportSettings
+from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.export.quantization.calibration import choose_ranges
 from tinyml.export.quantization.keep_float import (
@@ -18,7 +19,6 @@ from tinyml.export.quantization.keep_float import (
 from tinyml.export.quantization.plan import (
     EACH_CALL,
     NEW_RANGES,
-    NO_RANGES,
     NO_WEIGHT,
     SEEN,
     QuantPlan,

@@ -14,7 +14,6 @@ from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import ADAPTIVE, ExportSettings
 from tinyml.core.spec import Array
-from tinyml.core.typed_json import to_json
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.plan import load as load_plan
 from tinyml.export.quantization.sensitivity import lines
@@ -61,11 +60,6 @@ class Written:
     classes: Mapping[str, Confusion] = field(default_factory=dict)
     sensitivities: Mapping[str, SensitivityAnalysis] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
-
-    def facts(self) -> dict[str, Any]:
-        """For the manifest; nothing of floats."""
-        kinds = {"classes": self.classes, "sensitivity": self.sensitivities}
-        return {kind: to_json(found) for kind, found in kinds.items() if found}
 
 
 def write_quantized(
@@ -205,7 +199,7 @@ def _diagnose(
         out = draft / path.name
         io_params = work.load_facts(fmt).quant_params
         found, own = diagnosed(path, out, planned, owners, samples, subject, io_params)
-        findings[path.name] = to_json(found)
+        findings[path.name] = tuple(found)
         if own is not None:
             classes[path.name] = own
     return findings, classes

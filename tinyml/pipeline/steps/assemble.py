@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import tinyml
 from tinyml import board_scripts
 from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ListedFile, ModelFile, Parity
+from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.versions import version_of
@@ -36,11 +35,11 @@ def assemble(
     target: str,
     models: tuple[ModelFile, ...],
     parity: Parity,
-    found: Mapping[str, Any],
+    facts: BundleFacts,
 ) -> Bundle:
     """Write everything but the model files and the reference, which lie in ``folder`` already.
 
-    ``found``: what is to be known of the files in addition to their parity, for the manifest.
+    ``facts``: the subject's, with what was found of the files.
     """
     if subject.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
@@ -58,15 +57,10 @@ def assemble(
         parity=parity,
         stages=subject.stages,
         front_end=subject.front_end,
-        facts={
-            "tinyml": tinyml.__version__,
-            **subject.facts,
-            "packages": packages,
-            **found,
-        },
+        facts=replace(facts, tinyml=tinyml.__version__, packages=packages),
         files=_files(folder),
     )
-    trained_on = str((bundle.facts.get("training") or {}).get("data_set", ""))
+    trained_on = facts.training.data_set if facts.training else ""
     write_text(folder / CARD, model_card(bundle, subject.domain, caveat(trained_on)))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
-from tinyml.core.typed_json import to_json
 from tinyml.pipeline.formats import named
 from tinyml.runtimes.lint import lint
 
-Findings = Mapping[str, Sequence[Mapping[str, str]]]
+Findings = Mapping[str, tuple[Finding, ...]]
 LINES = 6
 
 
@@ -22,15 +21,12 @@ def lint_models(
     target: Target | None,
     known: Findings | None = None,
 ) -> Findings:
-    """File -> its findings as JSON values; every file has an entry, an empty one if it is clean.
+    """File -> its findings; every file has an entry, an empty one if it is clean.
 
     ``known``: what else was found, of the same form; it comes first.
     """
     return {
-        model.path: [
-            *(known or {}).get(model.path, ()),
-            *to_json(_lint(folder, model, target)),
-        ]
+        model.path: (*(known or {}).get(model.path, ()), *_lint(folder, model, target))
         for model in models
     }
 
@@ -44,8 +40,8 @@ def lint_lines(found: Findings) -> list[str]:
     lines = []
     for path, findings in found.items():
         for finding in findings[:LINES]:
-            what = f"{finding['rule']} at {finding['node']}: {finding['cost']}"
-            lines.append(f"lint: {path}: {what}; {finding['cure']}")
+            what = f"{finding.rule} at {finding.node}: {finding.cost}"
+            lines.append(f"lint: {path}: {what}; {finding.cure}")
         if len(findings) > LINES:
             more = len(findings) - LINES
             lines.append(f"lint: {path}: {more} more: tinyml inspect shows them")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,9 @@ from tinyml.core.errors import ExportError, TinymlError
 from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
+from tinyml.core.plan_record import PlanRecord
 from tinyml.core.subprocesses import Child
+from tinyml.core.typed_json import read_json
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.model_sources import capture, captured
 from tinyml.pipeline.model_sources.workspace import Workspace
@@ -80,7 +81,7 @@ def written_file(plan: ExportPlan, fmt: str, path: Path, work: Workspace) -> Mod
         stages=written.stages,
         layouts=written.layouts,
         minimum_runtime=written.minimum_runtime,
-        plan=json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {},
+        plan=read_json(PlanRecord, planned) if planned.exists() else None,
         note=plan.traits.notes.get(fmt, ""),
         instrumented=written.instrumented,
         instrumented_note=written.instrumented_note,
