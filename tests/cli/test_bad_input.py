@@ -224,7 +224,7 @@ def test_a_full_disk_is_the_machines_fault(small_run: Path, tmp_path: Path) -> N
     disk.mkdir()
     more = ("--target", "rpi", "--formats", "onnx", "--out", disk / "bundle")
     done = in_namespace("size=64k", disk, "export", small_run, *more)
-    assert_refused(done, 1, "No space left", "free some space")
+    assert_refused(done, 1, f"no space left in {disk}", "free some space")
 
 
 def test_a_read_only_place_is_the_machines_fault(small_run: Path, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_full_disk_stops_training_cleanly(tmp_path: Path, recipe_text: str) ->
     disk.mkdir()
     recipe.write_text(recipe_text)
     done = in_namespace("size=8k", disk, "train", recipe, "--out", disk / "run")
-    assert_refused(done, 1, "No space left")
+    assert_refused(done, 1, f"no space left in {disk}")
 
 
 PICTURES = """\

@@ -178,7 +178,7 @@ except TinymlError as error:
 
 
 @pytest.mark.parametrize(
-    ("mount", "words"), [("size=64k", "No space left"), ("ro", "Read-only file system")]
+    ("mount", "words"), [("size=64k", "no space left in"), ("ro", "Read-only file system")]
 )
 def test_a_full_or_read_only_cache_is_the_machines_fault(
     tmp_path: Path, mount: str, words: str

@@ -181,8 +181,8 @@ def test_files_that_cannot_be_predicted_are_named(
     (tmp_path / "folder").mkdir()
     for name, words in (
         ("a.jpg", "is not a jpg, png or bmp"),
-        ("a.npy", "is not a readable array"),
-        ("object.npy", "is not a readable array"),
+        ("a.npy", "cannot be read as an array"),
+        ("object.npy", "cannot be read as an array"),
         ("small.npy", r"holds uint8\[8, 8, 3\], the model takes one uint8\[32, 32, 3\]"),
         ("two.npz", "the model takes one"),
         ("nowhere.png", "no image at"),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyml.core.arrays import check_data, read_npz, rows_of
+from tinyml.core.array_files import read_npz
+from tinyml.core.arrays import check_data, rows_of
 from tinyml.core.bundle import Parity, StageParity
 from tinyml.core.errors import InputError, UsageError, ValidationError
 from tinyml.core.export_settings import ExportSettings

@@ -1,11 +1,8 @@
-"""The user's arrays by name, from ``.npz`` files: never a pickle."""
+"""The user's arrays by name: whether they are what a model takes."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -14,36 +11,7 @@ from tinyml.core.finite import check_finite
 from tinyml.core.spec import Array, Arrays, Signature, StatePair, TensorSpec
 
 TARGETS = "targets"
-# What numpy and zipfile raise for arrays that cannot be read: cut, compressed in another way,
-# encrypted, or larger than the memory.
-UNREADABLE = (
-    *(ValueError, OSError, EOFError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 FINITE_SAMPLE = "give real inputs; a mask can hold a large negative number, such as -1e4"
-
-
-def read_npz(path: Path) -> dict[str, Array]:
-    """Every array of ``path``; `InputError` when it is no ``.npz``, empty, or holds objects."""
-    if not path.is_file():
-        raise InputError(f"no arrays at {path}", hint="save them with numpy.savez(path, x=array)")
-    try:
-        with path.open("rb") as stream:  # np.load leaves a file open that it cannot read
-            loaded = np.load(stream, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                raise InputError(
-                    f"{path} is one array without a name", hint="numpy.savez(path, x=array)"
-                )
-            found = {name: loaded[name] for name in loaded.files}
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as .npz: {reason}",
-            hint="save plain arrays with numpy.savez: objects would be pickles",
-        ) from error
-    if not found:
-        raise InputError(f"{path} holds no arrays")
-    return found
 
 
 def rows_of(signature: Signature, data: Arrays, index: int) -> dict[str, Array]:

@@ -27,7 +27,7 @@ from tinyml.core.quant_params import QuantParams
 from tinyml.core.spec import Array, Signature
 from tinyml.core.tolerance import PolicyName
 from tinyml.core.training_record import check_record
-from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.typed_json import from_json, parse_json, read_limited, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 
 MANIFEST = "manifest.json"
@@ -296,7 +296,7 @@ def read(folder: Path, digest: str = "") -> Bundle:
         raise BundleError(
             f"{folder} is not a bundle: it has no {MANIFEST}", hint="give what tinyml export wrote"
         )
-    content = path.read_bytes()
+    content = read_limited(path, error=BundleError)
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(digest):
         raise ValidationError(

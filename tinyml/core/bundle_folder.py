@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from tinyml.core.bundle import MANIFEST
-from tinyml.core.errors import UsageError
+from tinyml.core.errors import TinymlError, UsageError
 from tinyml.core.files import resolved
+from tinyml.core.typed_json import load_json
 
 
 def foreign_files(folder: Path) -> list[str]:
@@ -23,8 +23,8 @@ def foreign_files(folder: Path) -> list[str]:
 def written_files(folder: Path) -> set[str] | None:
     """Names of a bundle's files, its manifest's own too; ``None``: it is not a bundle."""
     try:
-        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = load_json(folder / MANIFEST)
+    except TinymlError:
         return None
     ours = isinstance(data, dict) and isinstance(data.get("schema"), int)
     if not ours or not isinstance(data.get("files"), dict) or "models" not in data:

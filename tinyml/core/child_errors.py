@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
@@ -9,13 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from tinyml.core import errors
-from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.errors import (
+    NO_SPACE_WORDS,
+    ExportError,
+    MachineError,
+    TinymlError,
+    machine_error,
+    refusal_in,
+)
 from tinyml.core.memory_limit import NO_MEMORY, lacks_memory
 
 LAST_WORDS = 4096
 END_BYTES = 1 << 20
 # What a process exits with that reports an error which is not ours.
 FAILED = 70
+# And where there is no space to report in: EX_OSERR of sysexits.h.
+NO_REPORT = 71
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
 
 
@@ -54,13 +64,19 @@ def report(path: Path, error: Exception) -> int:
     code = FAILED
     if lacks_memory(error):
         reported["memory"] = True
+    elif (refusal := refusal_in(error)) is not None:
+        reported["error"] = error_to_json(machine_error(refusal, folder=path.parent))
+        code = MachineError.exit_code
     elif isinstance(error, TinymlError):
         reported["error"], code = error_to_json(error), error.exit_code
     else:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reported["message"] = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(reported), encoding="utf-8")
+    try:
+        draft.write_text(json.dumps(reported), encoding="utf-8")
+    except OSError as full:
+        return NO_REPORT if refusal_in(full) else FAILED
     draft.rename(path)
     return code
 
@@ -76,6 +92,8 @@ def death(code: int, reported: Path, log: Path, memory_mb: int) -> TinymlError |
         return DiedError(f"failed: {data['message']}", ExportError)
     if memory_mb and NO_MEMORY.search(_read(log)[-LAST_WORDS:]):
         return out_of_memory(memory_mb)
+    if code == NO_REPORT or NO_SPACE_WORDS.search(_read(log)[-LAST_WORDS:]):
+        return machine_error(OSError(errno.ENOSPC, ""), folder=reported.parent)
     if code < 0:
         name = signal.Signals(-code).name
         return DiedError(f"was killed by signal {-code} ({name})", MachineError)

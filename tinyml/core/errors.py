@@ -21,9 +21,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib.util
+import os
+import re
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 INTERRUPTED = 130
+# What native code says of a full disk, in errors of other classes.
+NO_SPACE_WORDS = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_OF_MACHINE = _NO_SPACE | {errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class TinymlError(Exception):
@@ -111,21 +120,51 @@ def require(module: str, package: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def machine_errors(doing: str) -> Iterator[None]:
-    """Turn the operating system's refusals while ``doing`` into `MachineError`."""
+def machine_errors(doing: str, folder: Path | None = None) -> Iterator[None]:
+    """Turn the operating system's refusals while ``doing`` into `MachineError`.
+
+    ``folder``: where it writes, for refusals that do not tell; ``$TMPDIR`` where it is not given.
+    """
     try:
         yield
     except OSError as error:
-        hints = {
-            errno.ENOSPC: "free some space, or choose another folder",
-            errno.EDQUOT: "free some space, or choose another folder",
-            errno.EACCES: "choose a folder that you may write to",
-            errno.EPERM: "choose a folder that you may write to",
-            errno.EROFS: "choose a folder that you may write to",
-        }
         if error.errno is None:
             raise
-        where = f" {error.filename}" if error.filename else ""
-        raise MachineError(
-            f"{doing}: {error.strerror}{where}", hint=hints.get(error.errno, "")
-        ) from error
+        raise machine_error(error, doing, folder) from error
+
+
+def machine_error(error: OSError, doing: str = "", folder: Path | None = None) -> MachineError:
+    """What the operating system refused while ``doing``, and where."""
+    start = f"{doing}: " if doing else ""
+    if error.errno in _NO_SPACE:
+        temporary = Path(tempfile.gettempdir())
+        full = Path(error.filename).parent if error.filename else folder or temporary
+        other = "set TMPDIR to another folder" if full == temporary else "choose another folder"
+        return MachineError(f"{start}no space left in {full}", hint=f"free some space, or {other}")
+    where = f" {error.filename}" if error.filename else ""
+    hint = "choose a folder that you may write to" if error.errno in _NOT_ALLOWED else ""
+    return MachineError(f"{start}{error.strerror}{where}", hint=hint)
+
+
+def refusal_in(error: BaseException | None) -> OSError | None:
+    """The refusal of the operating system that ``error`` is, or was raised for, if any.
+
+    What reads or converts a user's file fails in many ways, all of them the file's fault but
+    this: no space, too many open files, a broken disk. `OSError` alone does not tell: libraries
+    raise it for what they read too, and a file may name others that nobody may read.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))  # ``raise error from error`` is a chain without an end
+        if isinstance(error, OSError) and error.errno in _OF_MACHINE:
+            return error
+        if isinstance(error, RuntimeError) and NO_SPACE_WORDS.search(str(error)):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def raise_refusal(error: BaseException, doing: str, folder: Path | None = None) -> None:
+    """Raise `MachineError` where `refusal_in` finds one: for a handler that blames an input."""
+    if (refusal := refusal_in(error)) is not None:
+        raise machine_error(refusal, doing, folder) from error

@@ -66,7 +66,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     where ``path`` is a folder or a device, `MachineError` when it cannot be written.
     """
     path = resolved(path)
-    with machine_errors(f"writing {path.name}"):
+    with machine_errors(f"writing {path.name}", path.parent):
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is not a regular file", hint="choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from tinyml.core.export_settings import QAT, ExportSettings
 from tinyml.core.files import canonical_json
 from tinyml.core.settings import complete, from_table, settings_of, to_table
 from tinyml.core.spec import Options
-from tinyml.core.typed_json import check_values, to_json
+from tinyml.core.typed_json import check_values, read_limited, to_json
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 # Settings of an export that recipes always had: they count in a recipe's id, default or not.
@@ -149,7 +149,7 @@ def read(path: Path) -> Recipe:
     """Read a recipe file, or a shipped one by name; `RecipeError` names file, line and key."""
     path = _locate(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path, error=RecipeError).decode()
         data = tomllib.loads(text)
     except ValueError as error:  # also an integer of more digits than Python reads
         raise RecipeError(f"{path}: {error}", hint="a recipe is a TOML file") from error

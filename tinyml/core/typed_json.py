@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tinyml.core.errors import InputError, TinymlError
+from tinyml.core.errors import InputError, TinymlError, raise_refusal
 
 T = TypeVar("T")
 
@@ -27,6 +27,8 @@ T = TypeVar("T")
 DEEPEST = 64
 # Of JSON readers in other languages, which hold integers in 64 bits.
 LARGEST = 2**63
+# Of a text file: its values take up to thirty times as much memory.
+MOST_BYTES = 64 << 20
 # Metadata of a field: what is not set is not written.
 OMIT_NONE = "omit None"
 _PLACE = re.compile(r" - at `\$([^`]*)`")
@@ -119,11 +121,29 @@ def parse_json(
     return data
 
 
+def load_json(path: Path, *, error: type[TinymlError] = InputError, hint: str = "") -> Any:
+    """JSON values of the file ``path``, as `parse_json`; ``error`` for one that is too large."""
+    return parse_json(read_limited(path, error=error), what=f"{path}", error=error, hint=hint)
+
+
+def read_limited(path: Path, *, error: type[TinymlError] = InputError) -> bytes:
+    """The bytes of a text file; ``error`` for more than `MOST_BYTES`."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except OSError as fault:
+        raise_refusal(fault, f"reading {path.name}")
+        raise error(f"{path} cannot be read: {fault.strerror}") from fault
+    if len(content) > MOST_BYTES:
+        raise error(f"{path} has more than {MOST_BYTES >> 20} MiB: tinyml writes no such text")
+    return content
+
+
 def read_json(
     kind: type[T], path: Path, *, error: type[TinymlError] = InputError, hint: str = ""
 ) -> T:
     """The JSON file ``path`` as a ``kind``; ``error`` names the file and the place in it."""
-    data = parse_json(path.read_bytes(), what=f"{path}", error=error, hint=hint)
+    data = load_json(path, error=error, hint=hint)
     return from_json(kind, data, what=f"{path}", error=error, hint=hint)
 
 

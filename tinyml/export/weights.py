@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.errors import CheckpointError, ExportError, TinymlError
+from tinyml.core.errors import CheckpointError, ExportError, TinymlError, raise_refusal
 from tinyml.core.finite import check_finite
 from tinyml.export.capture.program import one_line
 
@@ -78,6 +78,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickles fail in as many ways as there are opcodes
+        raise_refusal(error, f"reading {path.name}")
         raise CheckpointError(
             f"{path.name} cannot be read as weights alone: {one_line(error)}",
             hint="save the state dict: torch.save(module.state_dict(), 'W.pt')",

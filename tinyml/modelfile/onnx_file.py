@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.core.errors import InputError, MissingExtraError
+from tinyml.core.errors import InputError, MissingExtraError, raise_refusal
 from tinyml.core.spec import Array
 from tinyml.modelfile.broken_file import BrokenFileError, check_file, reading
 
@@ -68,6 +68,7 @@ def tensor_array(path: Path, tensor: Any) -> Array:
             tensor = found
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
+        raise_refusal(error, f"reading the weights of {path.name}")
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"{path}: the weight '{name}' lies in another file, which cannot be read: {reason}",

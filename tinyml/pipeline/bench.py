@@ -16,7 +16,7 @@ from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
 from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
-from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 from tinyml.device.measure import Job, MeasurePlan, measure
 from tinyml.export import parity
@@ -146,10 +146,10 @@ def beside(what: Path) -> Path:
 def read_measurements(path: Path) -> tuple[Measurement, ...]:
     """What `bench` wrote to ``path``; `InputError` when it is anything else."""
     try:
-        data = parse_json(path.read_bytes(), what=f"{path}")
+        data = load_json(path)
         data = upgraded(data, what=f"{path}", unnumbered=1)
         found = from_json(BenchFile, data, what=f"{path}").measurements
-    except (OSError, InputError) as error:
+    except InputError as error:
         raise _no_benchmark(path, str(error)) from error
     if any(ns < 1 for measurement in found for ns in measurement.samples_ns):
         raise _no_benchmark(path, "a time is not positive")

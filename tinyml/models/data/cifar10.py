@@ -13,7 +13,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from tinyml.core.errors import DataError, machine_errors
+from tinyml.core.errors import DataError, machine_errors, raise_refusal
 from tinyml.core.events import Report
 from tinyml.core.files import sha256
 from tinyml.core.spec import Options
@@ -95,8 +95,7 @@ def read_archive(path: Path) -> Files:
                 found[part].setdefault(label, {})[file] = stream.read()
             _read_to_the_end(unpacked)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+        raise_refusal(error, f"reading {path.name}")
         raise DataError(
             f"{path} is truncated or not a .tar.gz file: {error}", hint="copy or download it again"
         ) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyml.core.errors import DataError, require
+from tinyml.core.errors import DataError, raise_refusal, require
 from tinyml.models.data.images import Bytes
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def opened(content: bytes, name: str) -> Image:
             image.load()
             return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise_refusal(error, f"reading {name}")
         # Pillow's own words name an object's address where it knows nothing of the file.
         what = "is not a jpg, png or bmp" if "identify" in str(error) else f"is broken: {error}"
         raise DataError(f"{name} {what}", hint="replace it, or take it out") from error

@@ -15,7 +15,7 @@ from tinyml.core.files import write_json
 from tinyml.core.processor import Floats
 from tinyml.core.recipe import Recipe
 from tinyml.core.training_record import Epoch, SubjectMetrics
-from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import upgraded_folds
 from tinyml.models.data.recordings import RecordingSet, folds_by_subject
 from tinyml.models.protocol import ModelEntry
@@ -124,7 +124,7 @@ def _finished_folds(
     if not (out / FOLDS).is_file():
         return None
     what, hint = f"{out / FOLDS}", "choose another --out, or delete that folder"
-    values = parse_json((out / FOLDS).read_bytes(), what=what, error=CheckpointError, hint=hint)
+    values = load_json(out / FOLDS, error=CheckpointError, hint=hint)
     found = from_json(
         CrossValidation, upgraded_folds(values), what=what, error=CheckpointError, hint=hint
     )

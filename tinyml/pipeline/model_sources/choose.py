@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyml.core import checkpoint
-from tinyml.core.arrays import read_npz
+from tinyml.core.array_files import read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyml.core import checkpoint, registry
-from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
+from tinyml.core.array_files import read_npz
+from tinyml.core.arrays import FINITE_SAMPLE, check_inputs
 from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require

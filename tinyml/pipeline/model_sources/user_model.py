@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs, read_npz
+from tinyml.core.array_files import read_npz
+from tinyml.core.arrays import FINITE_SAMPLE, TARGETS, check_inputs
 from tinyml.core.bundle_facts import BundleFacts
-from tinyml.core.errors import ExportError, InputError, MachineError, UsageError, machine_errors
+from tinyml.core.errors import (
+    ExportError,
+    InputError,
+    MachineError,
+    UsageError,
+    machine_errors,
+    raise_refusal,
+)
 from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import NCHW
 from tinyml.core.finite import check_finite
@@ -246,6 +254,7 @@ def read_labels(path: Path | None) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        raise_refusal(error, f"reading {path.name}")
         raise InputError(f"{path} cannot be read as labels: {error}") from error
     labels = tuple(line.strip() for line in lines if line.strip())
     if not labels:

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from tinyml.core import checkpoint
-from tinyml.core.arrays import read_npz
+from tinyml.core.array_files import read_npz
 from tinyml.core.bundle import REFERENCE, StageParity
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.diagnosis import SensitivityAnalysis

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyml.core.arrays import UNREADABLE
+from tinyml.core.array_files import read_arrays
 from tinyml.core.errors import DataError, machine_errors
 from tinyml.core.image_processor import Bytes, ImageProcessor
 from tinyml.core.processor import Floats
@@ -48,7 +48,7 @@ def _answer(file: str, processor: ImageProcessor, probabilities: Floats) -> Imag
 def read_pixels(file: Path, processor: ImageProcessor) -> Bytes:
     """uint8 [side, side, channels] of a photo, or of an array that has this shape already.
 
-    Raises `DataError` naming a file that is missing, broken, or of another shape.
+    Raises `InputError` naming a file that is missing, broken, or of another shape.
     """
     if not file.is_file():
         raise DataError(f"no image at {file}", hint="give a jpg, png or bmp")
@@ -61,12 +61,7 @@ def read_pixels(file: Path, processor: ImageProcessor) -> Bytes:
 
 def _read_array(file: Path, processor: ImageProcessor) -> Bytes:
     shape = (processor.side, processor.side, processor.channels)
-    try:
-        with file.open("rb") as stream:  # np.load leaves a file open that it cannot read
-            loaded = np.load(stream, allow_pickle=False)
-            found = [loaded] if isinstance(loaded, np.ndarray) else list(loaded.values())
-    except UNREADABLE as error:
-        raise DataError(f"{file} is not a readable array") from error
+    found = read_arrays(file)
     if len(found) != 1 or found[0].shape != shape or found[0].dtype != np.uint8:
         what = ", ".join(f"{array.dtype}{list(array.shape)}" for array in found) or "nothing"
         raise DataError(f"{file} holds {what}, the model takes one uint8{list(shape)}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyml.core import registry
-from tinyml.core.arrays import read_npz
+from tinyml.core.array_files import read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
