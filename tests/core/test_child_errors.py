@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tinyml.core import child_errors
 from tinyml.core.child_errors import error_from_json, error_to_json, last_line
-from tinyml.core.errors import MachineError, MissingExtraError, TinymlError, UsageError
+from tinyml.core.errors import (
+    ExportError,
+    MachineError,
+    MissingExtraError,
+    TinymlError,
+    UsageError,
+    raise_refusal,
+    refusal_in,
+)
 
 
 class _OwnError(UsageError):
@@ -54,3 +64,50 @@ def test_of_a_log_without_end_the_end_alone_is_read(
     log = tmp_path / "log"
     log.write_text("é" * 100 + "\n  last words", encoding="utf-8")
     assert last_line(log).strip("\ufffd") == "é" * 3
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def caused(error: Exception, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        full_disk(),
+        caused(ExportError("cannot be converted"), full_disk()),
+        RuntimeError("[enforce fail] file in write mode: No space left on device"),
+    ],
+)
+def test_a_full_disk_in_a_child_is_the_machines_fault(tmp_path: Path, error: Exception) -> None:
+    code = child_errors.report(tmp_path / "report", error)
+    found = child_errors.death(code, tmp_path / "report", tmp_path / "log", 0)
+    assert isinstance(found, MachineError)
+    assert found.message == f"no space left in {tmp_path}"
+    assert "free some space" in found.hint
+
+
+def test_a_child_that_has_no_space_to_report_in_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object, **__: object) -> None:
+        raise full_disk()
+
+    monkeypatch.setattr(Path, "write_text", write)
+    code = child_errors.report(tmp_path / "report", ValueError("of another kind"))
+    monkeypatch.undo()
+    (tmp_path / "log").touch()
+    found = child_errors.death(code, tmp_path / "report", tmp_path / "log", 0)
+    assert isinstance(found, MachineError)
+    assert found.message == f"no space left in {tmp_path}"
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOENT, errno.EINVAL, None])
+def test_what_a_file_leads_to_is_its_own_fault(code: int | None) -> None:
+    error = OSError("cannot be identified") if code is None else OSError(code, "x")
+    assert refusal_in(error) is None
+    raise_refusal(error, "reading")

@@ -1,0 +1,96 @@
+"""Arrays of files that somebody else made: what is declared is not believed."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyml.core import array_files
+from tinyml.core.array_files import read_arrays, read_npz
+from tinyml.core.errors import InputError, MachineError
+
+KINDS = {
+    "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "columns": np.asfortranarray(np.arange(6).reshape(2, 3)),
+    "empty": np.zeros((0, 3), np.int8),
+    "scalar": np.float64(3.0),
+}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_are_read_as_numpy_reads_them(tmp_path: Path, save: object) -> None:
+    save(tmp_path / "a.npz", **KINDS)  # type: ignore[operator]
+    found = read_npz(tmp_path / "a.npz")
+    assert found.keys() == KINDS.keys()
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, KINDS[name])
+        assert array.dtype == KINDS[name].dtype
+        array[...] = 0  # it can be written to
+    np.save(tmp_path / "a.npy", KINDS["a"])
+    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy"), [KINDS["a"]])
+    assert len(read_arrays(tmp_path / "a.npz")) == len(KINDS)
+
+
+def forged(path: Path, header: bytes, values: bytes = b"", name: str = "x.npy") -> Path:
+    """A zip file of one member: numpy's magic, ``header`` and ``values``."""
+    size = len(header).to_bytes(2, "little")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, b"\x93NUMPY\x01\x00" + size + header + values)
+    return path
+
+
+def header(shape: str, kind: str = "<f4") -> bytes:
+    return f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (header("(10000000000,)"), "declares 40,000,000,000 bytes of values and holds 8"),
+        (header("(-2,)"), "declares -8 bytes"),
+        (header("(1, 1)"), "declares 4 bytes of values and holds 8"),
+        (header("(2,)", "|O"), "holds objects"),
+        (header("('a',)"), "shape is not valid"),
+        (b"[" * 9000 + b"\n", "cannot be read as .npz: "),
+        (b"{'descr': (1, 2)}\n", "cannot be read as .npz: "),
+        (b"\xff\x00(", "cannot be read as .npz: "),
+    ],
+)
+def test_a_header_that_is_not_true_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = forged(tmp_path / "a.npz", content, bytes(8))
+    with pytest.raises(InputError) as caught:
+        read_npz(path)
+    assert message in caught.value.message
+    assert caught.value.message.startswith(f"{path} cannot be read")
+    assert "\n" not in caught.value.message
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'x.txt' is not an array"):
+        read_npz(forged(tmp_path / "a.npz", b"", name="x.txt"))
+
+
+def test_more_than_the_machine_can_hold_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(1 << 20, np.float32))
+    assert (tmp_path / "a.npz").stat().st_size < 10_000
+    monkeypatch.setattr(array_files, "machine_memory_mb", lambda: 7)
+    monkeypatch.setattr(array_files, "_array", None)
+    with pytest.raises(InputError, match="more than half of this machine's memory"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_a_broken_disk_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    np.savez(tmp_path / "a.npz", x=KINDS["a"])
+    monkeypatch.setattr(array_files, "_members", broken)
+    with pytest.raises(MachineError, match=r"reading a\.npz: Input/output error"):
+        read_npz(tmp_path / "a.npz")
