@@ -1,4 +1,4 @@
-"""Stages without a tensor in a shipped file are shown by its instrumented model, and the manifest says so."""
+"""Stages without a tensor in a shipped file are shown by its instrumented model."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_an_instrumented_model_that_cannot_be_written_leaves_its_reason_and_the_
     assert (tmp_path / "a.tflite").stat().st_size > 0
 
 
-def test_an_instrumented_model_gives_out_what_was_there_before_it_was_written_over(
+def test_an_instrumented_model_shows_a_value_before_it_is_overwritten(
     tmp_path: Path,
 ) -> None:
     """An activation in place overwrites the stage before it."""
