@@ -33,7 +33,7 @@ from tinyml.pipeline.export import export
 from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.engines import engines
-from tinyml.pipeline.outputs.predict_images import answer_images
+from tinyml.pipeline.outputs.predict_images import predict_images
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.quantization.write_quantized import check_io
 from tinyml.pipeline.verify import verify
@@ -154,7 +154,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     np.save(tmp_path / "i.npy", pixels)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (want,) = answer_images([tmp_path / "i.npy"], processor, windows_through(engine))
+    (want,) = predict_images([tmp_path / "i.npy"], processor, windows_through(engine))
     assert json.loads(done.stdout) == to_json(want)
 
 
