@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tinyml.core import child_errors
-from tinyml.core.child_errors import error_from_json, error_to_json, last_line
+from tinyml.core.child_errors import death, error_from_json, error_to_json, last_line, report
 from tinyml.core.errors import (
     ExportError,
+    InternalError,
     MachineError,
     MissingExtraError,
     TinymlError,
@@ -111,3 +112,16 @@ def test_what_a_file_leads_to_is_its_own_fault(code: int | None) -> None:
     error = OSError("cannot be identified") if code is None else OSError(code, "x")
     assert refusal_in(error) is None
     raise_refusal(error, "reading")
+
+
+def test_a_fault_that_a_child_notices_comes_out_with_its_traceback(tmp_path: Path) -> None:
+    reported = tmp_path / "report.json"
+    try:
+        raise InternalError("the file has no 'y'")
+    except InternalError as error:
+        code = report(reported, error)
+    found = death(code, reported, tmp_path / "log", 0)
+    assert isinstance(found, InternalError)
+    assert found.message == "the file has no 'y'"
+    assert "test_child_errors.py" in found.trace
+    assert str(found).startswith(f"{found.message}\n\nIn that process:\nTraceback")

@@ -6,6 +6,7 @@ import errno
 import json
 import re
 import signal
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinyml.core import errors
 from tinyml.core.errors import (
     NO_SPACE_WORDS,
     ExportError,
+    InternalError,
     MachineError,
     TinymlError,
     machine_error,
@@ -22,6 +24,7 @@ from tinyml.core.memory_limit import NO_MEMORY, lacks_memory
 
 LAST_WORDS = 4096
 END_BYTES = 1 << 20
+TRACE_CHARACTERS = 20_000
 # What a process exits with that reports an error which is not ours.
 FAILED = 70
 # And where there is no space to report in: EX_OSERR of sysexits.h.
@@ -35,11 +38,14 @@ class DiedError(Exception):
     how    for a sentence that the child is the subject of
     kind   of the error that it becomes where nothing else is known
     hint   empty: the log tells more
+    trace  the traceback of an exception that is not ours: a bug, where only our code ran
     """
 
-    def __init__(self, how: str, kind: type[TinymlError], hint: str = "") -> None:
+    def __init__(
+        self, how: str, kind: type[TinymlError], hint: str = "", *, trace: str = ""
+    ) -> None:
         super().__init__(how)
-        self.how, self.kind, self.hint = how, kind, hint
+        self.how, self.kind, self.hint, self.trace = how, kind, hint, trace
 
 
 def late(seconds: float) -> DiedError:
@@ -69,9 +75,13 @@ def report(path: Path, error: Exception) -> int:
         code = MachineError.exit_code
     elif isinstance(error, TinymlError):
         reported["error"], code = error_to_json(error), error.exit_code
+    elif isinstance(error, InternalError):
+        reported["internal"] = error.message
+        reported["trace"] = error.trace or _trace(error)
     else:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reported["message"] = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+        reported["trace"] = _trace(error)
     draft = path.with_suffix(".tmp")
     try:
         draft.write_text(json.dumps(reported), encoding="utf-8")
@@ -81,7 +91,14 @@ def report(path: Path, error: Exception) -> int:
     return code
 
 
-def death(code: int, reported: Path, log: Path, memory_mb: int) -> TinymlError | DiedError:
+def _trace(error: Exception) -> str:
+    """The end of its traceback."""
+    return "".join(traceback.format_exception(error))[-TRACE_CHARACTERS:]
+
+
+def death(
+    code: int, reported: Path, log: Path, memory_mb: int
+) -> TinymlError | InternalError | DiedError:
     """The parent's side: what a child that ended with ``code`` left at ``reported`` or said."""
     if reported.is_file():
         data = json.loads(reported.read_text(encoding="utf-8"))
@@ -89,7 +106,9 @@ def death(code: int, reported: Path, log: Path, memory_mb: int) -> TinymlError |
             return error_from_json(data["error"])
         if "memory" in data:
             return out_of_memory(memory_mb)
-        return DiedError(f"failed: {data['message']}", ExportError)
+        if "internal" in data:
+            return InternalError(data["internal"], data["trace"])
+        return DiedError(f"failed: {data['message']}", ExportError, trace=data["trace"])
     if memory_mb and NO_MEMORY.search(_read(log)[-LAST_WORDS:]):
         return out_of_memory(memory_mb)
     if code == NO_REPORT or NO_SPACE_WORDS.search(_read(log)[-LAST_WORDS:]):

@@ -20,7 +20,7 @@ from tinyml.core.upgrade import upgraded_folds
 from tinyml.models.data.recordings import RecordingSet, folds_by_subject
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.metrics import label_metrics, subject_metrics
-from tinyml.models.training.parts import Run, check_truths
+from tinyml.models.training.parts import TrainingRun, check_truths
 from tinyml.models.training.procedure import Procedure
 from tinyml.models.training.recording_run import open_run, to_checkpoint, warnings_of
 from tinyml.models.training.recordings import processor_of
@@ -142,7 +142,7 @@ def _finished_folds(
 
 
 def _fold(
-    run: Run, number: int, groups: Sequence[Sequence[str]]
+    run: TrainingRun, number: int, groups: Sequence[Sequence[str]]
 ) -> tuple[Fold, dict[str, Prediction]]:
     """Outer fold ``number``, from 1: its metrics, and the prediction for each of its subjects.
 
@@ -176,7 +176,7 @@ def _fold(
     return Fold(**shown, thresholds=processor.thresholds), subjects
 
 
-def _curves(run: Run, part: str) -> dict[str, tuple[Epoch, ...]]:
+def _curves(run: TrainingRun, part: str) -> dict[str, tuple[Epoch, ...]]:
     """Those of ``part`` and of what it consists of, whatever else the run has trained so far."""
     below = (f"{part} ", f"{part}/")
     curves = run.state.curves.items()
