@@ -55,7 +55,7 @@ refusals: setup ## write docs/refusals.md: the messages for networks that cannot
 # SECONDS=30: for that long, instead of FILES; SEED: other files.
 FILES ?= 10000
 SEED ?= 0
-fuzz: setup ## 10,000 broken model files against every reader: a result or one line, within limits
+fuzz: setup ## 10,000 broken files against every reader: a result or one line, within limits
 	$(BIN)/python tools/fuzz --seed $(SEED) $(if $(SECONDS),--seconds $(SECONDS),--files $(FILES))
 
 # KILLS: another number; SEED: other moments.

@@ -1,12 +1,13 @@
-"""Broken and made-up model files against every reader of them.
+"""Broken and made-up files of every kind against every reader of them.
 
     python tools/fuzz --files 10000 --seed 0
     python tools/fuzz --seconds 30
     python tools/fuzz --seed 0 --only 1234
 
-Each file is read, or is one line that names it and exit code 3: its reader refused it, or died of
-it (a signal, a limit of memory or time, an exception). Anything else is a finding: it is kept,
-named and printed, and the exit code is 5.
+Each file is read, or is one line that names it and exit code 3: its reader refused it, or a child
+process died of a model file (a signal, a limit of memory or time, an exception). Anything else is
+a finding: it is kept, named and printed, and the exit code is 5. Manifests, checkpoints, recipes,
+references, benchmarks and arrays have no child: of them every exception is a finding.
 """
 
 from __future__ import annotations

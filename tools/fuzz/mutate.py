@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import mutate_values
 from seeds import DATA
 
 WORDS = (0, 1, 2, 4, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 1 << 20, 0x7FFFFFFF, 0x80000000)
@@ -109,6 +110,10 @@ BYTES: tuple[Mutation, ...] = (flip, truncate, splice, length)
 OF_SUFFIX: dict[str, tuple[Mutation, ...]] = {
     ".tflite": (*BYTES, offset, offset, vtable, length),
     ".onnx": (*BYTES, edit, edit, edit),
+    ".json": (*BYTES, *[mutate_values.value] * 8),
+    ".toml": (*BYTES, *[mutate_values.literal] * 8),
+    ".safetensors": (*BYTES, *[mutate_values.tensors] * 8),
+    ".npz": (*BYTES, *[mutate_values.archive] * 8),
 }
 
 

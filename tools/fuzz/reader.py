@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mutate
+import own_files
+from seeds import DATA
 
+from tinyml.core import bundle as bundles
 from tinyml.core.child_errors import death, report
 from tinyml.core.errors import TinymlError
 from tinyml.core.typed_json import from_json, parse_json, to_json
@@ -36,17 +39,19 @@ TARGET = "rpi4"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``word`` as printed; ``report``: what was read."""
+    """``word`` as printed; ``report``: what was read; ``message``: of an error."""
 
     word: str
     report: FileReport | None = None
+    message: str = ""
 
 
 def main(arguments: list[str]) -> None:
     folder, seed, first, stop = Path(arguments[0]), *map(int, arguments[1:])
     seeds = sorted(p for p in folder.iterdir() if p.suffix in mutate.OF_SUFFIX)
     scratch = Path(tempfile.mkdtemp(dir=folder))
-    shutil.copy(folder / "weights.bin", scratch)
+    for name in (DATA, bundles.CARD, bundles.LABELS):
+        shutil.copy(folder / name, scratch)
     (scratch / "link.bin").symlink_to("/etc/hostname")
     for path in seeds:
         shutil.copy(path, scratch)
@@ -62,7 +67,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _judge(path: Path) -> str:
-    """What reading ``path``, and then cutting it, tells the user: the worse of both."""
+    """What reading ``path``, and a model file's cutting, tells the user: the worse of both."""
+    if own := own_files.READERS.get(path.stem.partition("-")[0]):
+        found = _in_a_fork(path, lambda: own(path), path.parent)
+        return f"finding {found.message}" if found.word == "died" else found.word
     first = _in_a_fork(path, lambda: to_json(READERS["summary"](path, TARGET)))
     if first.word.startswith("finding"):
         return first.word
@@ -73,8 +81,11 @@ def _judge(path: Path) -> str:
     return second.word if second.word.startswith("finding") else first.word
 
 
-def _in_a_fork(path: Path, read: Callable[[], object]) -> Outcome:
-    """The child's answer or end, as `tinyml.runtimes.file_process` reports it."""
+def _in_a_fork(path: Path, read: Callable[[], object], named: Path | None = None) -> Outcome:
+    """The child's answer or end, as `tinyml.runtimes.file_process` reports it.
+
+    ``named``: what an error has to name, if not the file.
+    """
     answer, log, reported = (path.parent / name for name in ("answer", "log", "reported"))
     reported.unlink(missing_ok=True)
     child = os.fork()
@@ -84,9 +95,9 @@ def _in_a_fork(path: Path, read: Callable[[], object]) -> Outcome:
     if code:
         error = _error(path, code, log, reported)
         is_line = len(error.message) <= LONGEST_MESSAGE and "\n" not in error.message
-        if error.exit_code != 3 or not is_line or str(path) not in error.message:
+        if error.exit_code != 3 or not is_line or str(named or path) not in error.message:
             return Outcome(f"finding exit code {error.exit_code}: {error.message[:200]!r}")
-        return Outcome("died" if WHO in error.message else "refused")
+        return Outcome("died" if WHO in error.message else "refused", message=error.message)
     try:
         data = parse_json(answer.read_bytes(), what=f"{path}")
         report = from_json(FileReport, data) if isinstance(data, dict) else None

@@ -1,4 +1,4 @@
-"""Small model files to break: every one is made here, and whole."""
+"""Small files to break: every one is made here or in `own_files`, and whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import own_files
 
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 from tinyml.modelfile.tflite_file import import_schema, read_tflite, write_tflite
@@ -33,7 +34,8 @@ ONNX = {
 
 def make(folder: Path) -> list[Path]:
     """Write every seed; those that mutations start from."""
-    return [*_tflite(folder), *(_onnx(folder, name, text) for name, text in ONNX.items())]
+    models = [*_tflite(folder), *(_onnx(folder, name, text) for name, text in ONNX.items())]
+    return [*models, *own_files.make(folder)]
 
 
 def _onnx(folder: Path, name: str, text: str) -> Path:
