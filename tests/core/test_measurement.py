@@ -6,10 +6,10 @@ from dataclasses import fields, replace
 import pytest
 
 from tinyml.core.errors import DeviceError
-from tinyml.core.measurement import Measurement, Process, TimeDifference
+from tinyml.core.measurement import Conditions, Measurement, Process, TimeDifference
 from tinyml.core.typed_json import from_json, to_json
 
-CONDITIONS = {"device": "this machine", "threads": 1, "governor": None}
+CONDITIONS = Conditions(device="this machine", threads=1)
 
 
 def process(*samples_ns: int, rss: int | None = 100) -> Process:
@@ -54,8 +54,8 @@ def test_no_statistic_is_stored() -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"conditions": CONDITIONS | {"threads": 2}}, r"threads \(1 and 2\)"),
-        ({"conditions": {"device": "this machine", "threads": 1, "pinned": True}}, "pinned"),
+        ({"conditions": replace(CONDITIONS, threads=2)}, r"threads \(1 and 2\)"),
+        ({"conditions": replace(CONDITIONS, cores=2)}, r"cores \(None and 2\)"),
         ({"label": "emulated"}, r"label \(host and emulated\)"),
     ],
 )

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tinyml.core.measurement import Measurement, Process
+from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.time_ratio import LEAST_PROCESSES, time_ratio
 
-CONDITIONS = {"device": "this machine", "threads": 1, "governor": "performance"}
+CONDITIONS = Conditions(device="this machine", threads=1, governor="performance")
 
 
 def measured(
@@ -66,9 +66,12 @@ def test_equal_files_are_called_different_in_few_comparisons(slow: float) -> Non
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"conditions": CONDITIONS | {"threads": 2}}, "threads (1 and 2)"),
-        ({"conditions": CONDITIONS | {"governor": "powersave"}}, "governor (performance and pow"),
-        ({"conditions": CONDITIONS | {"device": "rpi4"}}, "device (this machine and rpi4)"),
+        ({"conditions": replace(CONDITIONS, threads=2)}, "threads (1 and 2)"),
+        (
+            {"conditions": replace(CONDITIONS, governor="powersave")},
+            "governor (performance and pow",
+        ),
+        ({"conditions": replace(CONDITIONS, device="rpi4")}, "device (this machine and rpi4)"),
         ({"label": "emulated"}, "label (host and emulated)"),
         ({"version": "1.30"}, "onnxruntime (1.32 and 1.30)"),
         ({"part": "front end"}, "part (whole and front end)"),

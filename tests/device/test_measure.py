@@ -81,7 +81,7 @@ def test_times_fresh_processes_on_this_machine(link: LocalLink, job: Job) -> Non
     (found,) = measure(link, [job], repeats=2, plan=QUICK)
     assert [len(process.samples_ns) for process in found.processes] == [3, 3]
     assert (found.label, found.part, found.model) == ("host", "whole", "relu.onnx")
-    assert found.conditions["threads"] == 1
+    assert found.conditions.threads == 1
     assert found.processes[0].loadavg[0] is not None
     found.check_comparable(found)
 

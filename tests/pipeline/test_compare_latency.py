@@ -14,7 +14,7 @@ from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.files import sha256, write_json
-from tinyml.core.measurement import Measurement, Process
+from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.typed_json import to_json
 from tinyml.device.measure import Job
 from tinyml.pipeline import compare_latency
@@ -23,7 +23,7 @@ from tinyml.pipeline.compare import Comparison, compare
 from tinyml.pipeline.compare_latency import LatencyPair, Timing
 from tinyml.pipeline.compare_text import sections
 
-CONDITIONS = {"device": "this machine", "threads": 1, "governor": "performance"}
+CONDITIONS = Conditions(device="this machine", threads=1, governor="performance")
 
 
 def silent(_: object) -> None:
@@ -90,7 +90,7 @@ def test_what_was_measured_otherwise_has_none_and_the_difference_is_named(
 ) -> None:
     a, b = pair
     left(a, measured(a / "net.onnx", 100))
-    left(b, measured(b / "net.onnx", 60, conditions=CONDITIONS | changes))
+    left(b, measured(b / "net.onnx", 60, conditions=replace(CONDITIONS, **changes)))
     assert latency(a, b).result.verdict == "no verdict"
     text = said(compare(a, b, None, silent))
     assert f"no verdict: they differ in {why}" in text

@@ -59,7 +59,7 @@ def test_a_new_link_is_a_file_and_a_row(model: Path, cable: str, tmp_path: Path)
     out = tmp_path / "b.json"
     found = bench(model, repeats=1, runs=2, threads=1, out=out, report=silent, target=cable)
     assert found.label == found.report.label == "device"
-    assert found.measurements[0].conditions["device"] == "Board 1"
+    assert found.measurements[0].conditions.device == "Board 1"
     assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.py"
     (pair,) = compare(model, model, Timing(5, 5, target=cable), silent).latency
     assert pair.a is not None

@@ -6,9 +6,8 @@ Statistics are properties, computed from the samples each time and never stored.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -38,14 +37,37 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What a timing depends on, as the runner finds it; ``None`` is unknown.
+
+    cores  those that the process may use; ``numpy``: its version
+    """
+
+    cpu: str | None = None
+    board: str | None = None
+    arch: str | None = None
+    cores: int | None = None
+    governor: str | None = None
+    system: str | None = None
+    python: str | None = None
+    numpy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions(Machine):
+    """What must be equal for two measurements to be compared; ``device``: the link's name."""
+
+    device: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One model file in one runtime, timed in several processes.
 
     model       the file's name; ``model_sha256`` its content
     part        ``whole``, ``front end`` ...: what of the model the file holds
     version     of the runtime
-    conditions  what must be equal for two measurements to be compared: machine,
-                threads, governor ...
     label       where it ran; only ``device`` is a latency of the board
     """
 
@@ -55,7 +77,7 @@ class Measurement:
     runtime: str
     version: str
     processes: tuple[Process, ...]
-    conditions: Mapping[str, Any]
+    conditions: Conditions
     label: Label
 
     def __post_init__(self) -> None:
@@ -95,12 +117,10 @@ class Measurement:
 
     def differences(self, other: Measurement) -> list[str]:
         """Each condition in which the two differ, with both values."""
-        mine = {**self.conditions, "label": self.label}
-        theirs = {**other.conditions, "label": other.label}
+        mine = {**asdict(self.conditions), "label": self.label}
+        theirs = {**asdict(other.conditions), "label": other.label}
         return sorted(
-            f"{key} ({mine.get(key)} and {theirs.get(key)})"
-            for key in mine.keys() | theirs.keys()
-            if mine.get(key) != theirs.get(key)
+            f"{key} ({mine[key]} and {theirs[key]})" for key in mine if mine[key] != theirs[key]
         )
 
     def check_comparable(self, other: Measurement) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.measurement import WHOLE, Measurement, Process
+from tinyml.core.measurement import WHOLE, Conditions, Machine, Measurement, Process
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.typed_json import from_json
@@ -40,10 +40,7 @@ class RunnerOutput:
     peak_rss_kb: int | None
     loadavg_before: str | None
     loadavg_after: str | None
-    machine: Mapping[str, str | int | float | bool | None]
-
-
-MACHINE = ("cpu", "board", "arch", "cores", "governor", "system", "python", "numpy")
+    machine: Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +142,9 @@ def _line(job: Job, result: CommandResult) -> RunnerOutput:
 
 def _measurement(job: Job, found: Sequence[RunnerOutput], link: Link) -> Measurement:
     first = found[0]
-    conditions = {name: first.machine.get(name) for name in MACHINE}
+    machine = asdict(first.machine)
     for other in found[1:]:
-        changed = [name for name in MACHINE if other.machine.get(name) != conditions[name]]
+        changed = [name for name, own in asdict(other.machine).items() if own != machine[name]]
         if changed:
             raise DeviceError(f"{job.title}: {', '.join(changed)} changed between the processes")
     return Measurement(
@@ -157,7 +154,7 @@ def _measurement(job: Job, found: Sequence[RunnerOutput], link: Link) -> Measure
         runtime=job.runtime,
         version=first.version,
         processes=tuple(_process(line) for line in found),
-        conditions={"device": link.name, "threads": first.threads, **conditions},
+        conditions=Conditions(**machine, device=link.name, threads=first.threads),
         label=link.label,
     )
 

@@ -50,7 +50,7 @@ def _shown(m: Measurement | None) -> dict[str, Any] | None:
     if m is None:
         return None
     told = {"model": m.model, "runtime": m.runtime, "version": m.version, "p50_ns": m.p50_ns}
-    return {**told, "processes": len(m.processes), "conditions": dict(m.conditions)}
+    return {**told, "processes": len(m.processes), "conditions": asdict(m.conditions)}
 
 
 def stored(what: Path) -> dict[str, list[Measurement]]:

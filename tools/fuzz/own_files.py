@@ -21,7 +21,7 @@ from tinyml.core.bundle_facts import BundleFacts, Scalogram
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.diagnosis import Confusion, Finding, LayerSensitivity, SensitivityAnalysis
 from tinyml.core.errors import ValidationError
-from tinyml.core.measurement import Measurement, Process
+from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.paired_difference import Difference
 from tinyml.core.plan_record import Float16Record, QuantRecord, TensorPlan, UnheldValue
 from tinyml.core.quant_params import QuantParams
@@ -95,7 +95,7 @@ def make(folder: Path) -> list[Path]:
     measurement = Measurement(
         *("a.onnx", DIGEST, "whole", "onnxruntime", "1.2"),
         processes=(Process((5, 6, 7), 1, 3, 4, 5, (0.5, None)),),
-        conditions={"threads": 1, "cpu": "x", "governor": None},
+        conditions=Conditions(cpu="x", threads=1),
         label="host",
     )
     report = to_json(Benchmark((measurement,), folder, ()).report)
