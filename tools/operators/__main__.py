@@ -29,7 +29,7 @@ from tinyml.core.subprocesses import Child
 from tinyml.core.worker import Worker
 
 # A row is ten exports, of which some look for the place of a failure.
-ROW_S = 900.0
+ROW_S = 1800.0
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs.engines import Engine
 
 # One conversion of a network this small; the search for a failure's place too.
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
 FIRST = PRECISIONS[0]
 
 
