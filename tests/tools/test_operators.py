@@ -81,6 +81,12 @@ def test_an_error_is_an_outcome(error: Exception, outcome: str) -> None:
     assert (found, bool(reason)) == (outcome, True)
 
 
+def test_a_message_that_names_a_step_of_ours_is_no_refusal() -> None:
+    error = ExportError("tinyml.pipeline.model_sources.capture failed: RuntimeError: no")
+    error.child = "tinyml.pipeline.model_sources.capture"
+    assert outcome_of(Ended(None, error, 0.0))[0] == "crash"
+
+
 def test_a_result_holds_for_the_code_that_gave_it(tmp_path: Path) -> None:
     row = BY_ID["nn_GELU"]
     key = key_of(row, "code")

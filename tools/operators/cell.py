@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinyml.core.bundle import Bundle
-from tinyml.core.errors import InputError, MachineError, TinymlError, UsageError
+from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
 from tinyml.core.typed_json import read_json
 
 # Of the table, from left to right.
@@ -68,13 +68,18 @@ def outcome_of(ended: Ended) -> tuple[Outcome, str, str]:
         assert ended.bundle is not None
         why = float_reason(ended.bundle)
         return ("float", why, "") if why else ("works", "", "")
-    if isinstance(error, InputError | UsageError):
+    if isinstance(error, ValidationError):
+        return "diverges", error.message, error.hint
+    if isinstance(error, InputError | UsageError) and not _is_internal(error):
         return "refused", error.message, error.hint
-    if isinstance(error, MachineError) or not isinstance(error, TinymlError):
-        lines = traceback.format_exception_only(error)
-        text = error.message if isinstance(error, TinymlError) else lines[-1].strip()
-        return "crash", text, _last_place(error)
-    return "diverges", error.message, error.hint
+    lines = traceback.format_exception_only(error)
+    text = error.message if isinstance(error, TinymlError) else lines[-1].strip()
+    return "crash", text, _last_place(error)
+
+
+def _is_internal(error: TinymlError) -> bool:
+    """Whether the message is that of a step that failed, and names its module."""
+    return bool(error.child) and f"{error.child} " in error.message
 
 
 def _last_place(error: BaseException) -> str:
