@@ -171,7 +171,8 @@ def test_a_step_apart_is_a_fork_whose_changes_no_other_step_sees(
     worker: Worker, tmp_path: Path
 ) -> None:
     (tmp_path / "meanwhile.py").write_text("", encoding="utf-8")
-    source = "import json, sys\nprint('loaded' in sys.modules)\nsys.path.append('own')\njson.own = 1"
+    source = "import json, sys\nprint('loaded' in sys.modules)\n"
+    source += "sys.path.append('own')\njson.own = 1"
     own = apart(worker, tmp_path, source)
     assert own.log.read_text(encoding="utf-8") == "True\n"
     names = "[name in sys.modules for name in ('loaded', 'meanwhile', 'apart')]"
