@@ -76,7 +76,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
     making = new_folder(job.out, force=bool(job.force), foreign=foreign_files)
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
-        subject = source.capture(work, partial(run, plan, work), report)
+        exported = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:
             report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
@@ -85,9 +85,9 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         if not plan.traits.quantized:
             write = write_half if plan.traits.half else write_files
             models = write(plan, work, draft, report)
-            made = Written(models, check_files(plan, subject, models, draft, work, report))
+            made = Written(models, check_files(plan, exported, models, draft, work, report))
         else:
-            made = write_quantized(plan, subject, work, draft, report)
+            made = write_quantized(plan, exported, work, draft, report)
         findings = lint_models(draft, made.models, plan.target, made.findings)
         made = replace(made, models=with_float_share(draft, made.models))
         taken = of_models(draft, made.models)
@@ -104,7 +104,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, subject, plan.target.name, made.models, made.parity, facts
+                draft, exported, plan.target.name, made.models, made.parity, facts
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)
