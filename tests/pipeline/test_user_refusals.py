@@ -141,12 +141,13 @@ def test_a_python_file_without_a_factory_is_told_how_to_name_one(
 
 def test_labels_that_no_output_has_are_refused() -> None:
     from tinyml.core.spec import Signature, TensorSpec
-    from tinyml.pipeline.model_sources.user_model import _check_labels
+    from tinyml.pipeline.model_sources.check_model import check_labels
 
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 3)),))
-    _check_labels(("a", "b", "c"), signature)
+    check_labels(3, signature)
+    check_labels(0, signature)
     with pytest.raises(InputError, match=r"2 labels are given.*\[3\]"):
-        _check_labels(("a", "b"), signature)
+        check_labels(2, signature)
 
 
 @pytest.mark.filterwarnings(IGNORED)
