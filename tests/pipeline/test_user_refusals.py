@@ -186,3 +186,20 @@ def test_a_module_elsewhere_than_in_memory_is_refused(tmp_path: Path) -> None:
         tinyml.build_bundle(
             nn.Linear(3, 2, device="meta"), {"x": np.zeros((1, 3), np.float32)}, out=tmp_path / "b"
         )
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"metric": len}, "metric and data need each other"),
+        ({"without_data": True}, "`without_data` is for a model that comes from files"),
+        ({"strip_prefix": "a."}, "`strip_prefix` is for a model that comes from files"),
+    ],
+)
+def test_what_a_module_in_memory_has_no_use_for_is_refused(
+    tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    import tinyml
+
+    with pytest.raises(UsageError, match=words):
+        tinyml.build_bundle(None, {"x": np.zeros((1, 3), np.float32)}, out=tmp_path / "b", **asked)
