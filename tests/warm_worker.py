@@ -18,6 +18,7 @@ from tinyml.core.subprocesses import Child, run_child
 from tinyml.core.worker import Worker
 
 CHANGES = "PYTEST_CURRENT_TEST"
+MEASURED = "COVERAGE_PROCESS_CONFIG"
 
 
 class WarmWorker(Worker):
@@ -69,6 +70,9 @@ def _kept(kind: str) -> Worker:
 
 @atexit.register
 def end() -> None:
-    """End all processes, for the end of the tests too."""
+    """End all processes, for the end of the tests too; coverage writes at a process's own end."""
     while _KEPT:
-        _KEPT.popitem()[1][1].close()
+        worker = _KEPT.popitem()[1][1]
+        if MEASURED in os.environ and worker._process is not None:
+            worker._process.communicate()
+        worker.close()
