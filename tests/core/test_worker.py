@@ -11,7 +11,13 @@ import pytest
 from processes import assert_gone
 
 from tinyml.core import memory_limit
-from tinyml.core.errors import CheckpointError, ExportError, InternalError, MachineError
+from tinyml.core.errors import (
+    CheckpointError,
+    ExportError,
+    InternalError,
+    MachineError,
+    TinymlError,
+)
 from tinyml.core.subprocesses import Child, run_child
 from tinyml.core.worker import Worker
 
@@ -238,6 +244,17 @@ def test_a_step_apart_that_fails_is_told_and_nothing_is_left(
         apart(worker, tmp_path, started.format(pids) + source, timeout_s=5)
     for own in pids.read_text(encoding="utf-8").split():
         assert_gone(int(own))
+
+
+def test_a_process_that_dies_before_it_forks_is_told_and_no_other_group_is_killed(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loaded.py").write_text("import os\nos._exit(1)", encoding="utf-8")
+    groups: list[int] = []
+    monkeypatch.setattr("os.killpg", lambda group, _: groups.append(group))
+    with pytest.raises(TinymlError, match="failed"):
+        apart(worker, tmp_path, "")
+    assert 1 not in groups
 
 
 def test_a_step_apart_keeps_to_the_limit_of_memory(
