@@ -85,8 +85,10 @@ def caused(error: Exception, by: Exception) -> Exception:
     ],
 )
 def test_a_full_disk_in_a_child_is_the_machines_fault(tmp_path: Path, error: Exception) -> None:
-    code = child_errors.report(tmp_path / "report", error)
-    found = child_errors.death(code, tmp_path / "report", tmp_path / "log", 0)
+    scratch = tmp_path / f"tinyml-child-{16 * 'a'}"
+    scratch.mkdir()
+    code = child_errors.report(scratch / "report", error)
+    found = child_errors.death(code, scratch / "report", scratch / "log", 0)
     assert isinstance(found, MachineError)
     assert found.message == f"no space left in {tmp_path}"
     assert "free some space" in found.hint

@@ -31,6 +31,7 @@ from pathlib import Path
 INTERRUPTED = 130
 # What native code says of a full disk, in errors of other classes.
 NO_SPACE_WORDS = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
+SCRATCH_NAME = re.compile(r"tinyml-[a-z]+-[0-9a-f]{16}")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _OF_MACHINE = _NO_SPACE | {errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -163,13 +164,20 @@ def machine_error(error: OSError, doing: str = "", folder: Path | None = None) -
     """What the operating system refused while ``doing``, and where."""
     start = f"{doing}: " if doing else ""
     if error.errno in _NO_SPACE:
-        temporary = Path(tempfile.gettempdir())
-        full = Path(error.filename).parent if error.filename else folder or temporary
+        temporary = _above_scratch(Path(tempfile.gettempdir()))
+        place = Path(error.filename).parent if error.filename else folder or temporary
+        full = _above_scratch(place)
         other = "set TMPDIR to another folder" if full == temporary else "choose another folder"
         return MachineError(f"{start}no space left in {full}", hint=f"free some space, or {other}")
     where = f" {error.filename}" if error.filename else ""
     hint = "choose a folder that you may write to" if error.errno in _NOT_ALLOWED else ""
     return MachineError(f"{start}{error.strerror}{where}", hint=hint)
+
+
+def _above_scratch(folder: Path) -> Path:
+    """The folder that a scratch folder of tinyml lies in: a child's ``$TMPDIR`` is one."""
+    above = [own.parent for own in (folder, *folder.parents) if SCRATCH_NAME.fullmatch(own.name)]
+    return above[-1] if above else folder
 
 
 def refusal_in(error: BaseException | None) -> OSError | None:

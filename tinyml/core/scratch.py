@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinyml.core.errors import machine_errors
+from tinyml.core.errors import SCRATCH_NAME, machine_errors
 from tinyml.core.locks import hold
 
 OWNER = ".owner"
-_NAME = re.compile(r"tinyml-[a-z]+-[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
@@ -54,7 +52,9 @@ def keep(folder: Path, name: str) -> None:
 def sweep_scratch(parent: Path) -> None:
     """Remove this user's scratch folders in ``parent`` whose process is dead."""
     with os.scandir(parent) as entries:
-        found = [Path(entry) for entry in entries if _NAME.fullmatch(entry.name) and _own(entry)]
+        found = [
+            Path(entry) for entry in entries if SCRATCH_NAME.fullmatch(entry.name) and _own(entry)
+        ]
     for folder in found:
         with contextlib.suppress(OSError):  # its end came at the same time, or it is kept
             if not (folder / OWNER).exists():
