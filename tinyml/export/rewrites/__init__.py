@@ -39,11 +39,8 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
 # Only of the copy that goes to LiteRT: `tinyml.export.formats.tflite.write`; of quantized files,
 # if asked for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = (
-    "conv1d_to_conv2d",
-    "average_over_space",
-    "select_by_topk",
-    "assign_by_where",
-    "scatter_by_comparison",
+    *("pad_by_numbers", "conv1d_to_conv2d", "average_over_space"),
+    *("select_by_topk", "assign_by_where", "scatter_by_comparison"),
     "equalize_layers",
 )
 
