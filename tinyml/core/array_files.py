@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 
 from tinyml.core.errors import InputError, raise_refusal
 from tinyml.core.process import machine_memory_mb
-from tinyml.core.spec import Array
+from tinyml.core.spec import Array, Arrays
 
 HINT = "save plain arrays with numpy.savez(path, x=array): objects would be pickles"
 SUFFIX = ".npy"
@@ -58,6 +58,14 @@ def read_arrays(path: Path) -> list[Array]:
             return list(_members(stream).values())
         _check_size(size := path.stat().st_size)
         return [_array(stream, path.name, size)]
+
+
+def write_npz(path: Path, arrays: Arrays) -> None:
+    """Write ``arrays`` to ``path``, whatever their names: `numpy.savez` takes some for its own."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}{SUFFIX}", "w", force_zip64=True) as member:
+                npy.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 @contextlib.contextmanager
