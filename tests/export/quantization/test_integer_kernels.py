@@ -94,7 +94,7 @@ def test_each_precision_has_the_kernels_of_its_activations() -> None:
 
 
 def test_what_has_no_kernel_needs_no_rule_and_its_tensors_keep_their_ranges() -> None:
-    end = graph(("conv", "Conv", "x"), ("y", "Sigmoid", "conv"))
+    end = graph(("conv", "Conv", "x"), ("y", "HardSigmoid", "conv"))
     found = kept_operators(end, {}, {}, None, {}, io="int8")
     assert found == {"y": NO_KERNEL}
     assert excluded(found) == {}
@@ -104,7 +104,7 @@ def test_what_has_no_kernel_needs_no_rule_and_its_tensors_keep_their_ranges() ->
 
 
 def test_a_stage_is_not_exact_where_it_may_read_what_was_rounded_for_another() -> None:
-    rows = (("y", "Sigmoid", "x"), ("z", "Conv", "y"))
+    rows = (("y", "HardSigmoid", "x"), ("z", "Conv", "y"))
     alone, shared = graph(*rows), graph(*rows, ("w", "Conv", "x"))
     assert exact_stages(alone, {"first": "y"}, kept(alone)) == ("first",)
     assert exact_stages(shared, {"first": "y"}, kept(shared)) == ()
@@ -120,7 +120,7 @@ def test_the_lists_are_those_of_the_installed_quantizers() -> None:
         for key in ("static_wi8_ai8", "static_wi8_ai16", "dynamic_wi8_afp32")
     }
     # onnxruntime computes a normalisation that could not be folded in float32 only.
-    onnx = set(registry.QDQRegistry) - {"BatchNormalization"}
+    onnx = {*registry.QDQRegistry, *registry.QLinearOpsRegistry} - {"BatchNormalization"}
     assert tflite["static_wi8_ai8"] | onnx == INT8
     assert tflite["static_wi8_ai16"] | onnx == INT16
     assert tflite["dynamic_wi8_afp32"] | {"Conv", "MatMul", "Gemm"} == DYNAMIC

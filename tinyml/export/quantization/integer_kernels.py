@@ -1,8 +1,9 @@
 """Which operators have integer kernels, and which others need their neighbours in float32.
 
 The lists are those of the quantizers, which know their runtimes: ``ops_per_config`` of
-ai-edge-quantizer's ``default_policy`` for TFLite, ``QDQRegistry`` of onnxruntime for ONNX. A test
-compares them with what is installed.
+ai-edge-quantizer's ``default_policy`` for TFLite; for ONNX ``QDQRegistry`` of onnxruntime, and
+``QLinearOpsRegistry``, whose operators it fuses with the pairs around them. A test compares them
+with what is installed.
 
 What is not listed computes in float32, between integers. Where that costs accuracy is where
 a float32 value spans more decades than 255 steps do. An exponential makes such values, a
@@ -30,7 +31,8 @@ _ONNX_STATIC = (
     *("Conv", "ConvTranspose", "Gemm", "Clip", "Relu", "Reshape", "Transpose", "Squeeze"),
     *("Unsqueeze", "Flatten", "Resize", "MaxPool", "AveragePool", "Slice", "Pad", "MatMul"),
     *("Split", "Gather", "GatherElements", "Where", "InstanceNormalization"),
-    *("LayerNormalization", "TopK", "CumSum"),
+    *("LayerNormalization", "TopK", "CumSum", "Add", "Mul", "Concat", "Sigmoid", "Softmax"),
+    *("LeakyRelu", "GlobalAveragePool", "ArgMax", "EmbedLayerNormalization"),
 )
 _DYNAMIC = (
     *("BATCH_MATMUL", "CONV_2D", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "EMBEDDING_LOOKUP"),
