@@ -91,5 +91,7 @@ def _show(bundle: Bundle, out: Path) -> None:
         say(bundle.parity.accuracy_note)
     put(f"digest: {bundle.digest}")
     say(f"written: {out}")
-    on_board = f"; copy {out} to the board, run its {RUN}" if RUN in bundle.files else ""
-    say(f"next: tinyml verify {out}; tinyml bench {out}{on_board}")
+    say(f"next: tinyml verify {out}")
+    say(f"      tinyml bench {out}")
+    if RUN in bundle.files:
+        say(f"      copy {out} to the board and run its {RUN}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import io
 import os
 import signal
 import sys
@@ -33,10 +34,9 @@ from tinyml.cli import (
     train,
     verify,
 )
-from tinyml.cli.settings import PanelCommand, with_flags
+from tinyml.cli.settings import PanelCommand, export_flags
+from tinyml.cli.terminal import say
 from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
-from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
 
 # New objects before garbage is looked for.
@@ -92,6 +92,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             print(f"error: {_shown(error.message, error)}", file=sys.stderr)
             if error.hint:
                 print(f"hint: {_shown(error.hint, error)}", file=sys.stderr)
+            for line in error.details:
+                say(_shown(line, error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             print("interrupted: run the same command again to resume", file=sys.stderr)
@@ -106,12 +108,12 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 def _shown(text: str, error: TinymlError) -> str:
     """Settings as options of the command line, but in what is said of a recipe's text."""
-    return text if isinstance(error, RecipeError) else with_flags(text, ExportSettings, ExportJob)
+    return text if isinstance(error, RecipeError) else export_flags(text)
 
 
 def _flag(name: str) -> str:
     named = f"`{name}`"
-    flag = with_flags(named, ExportSettings, ExportJob)
+    flag = export_flags(named)
     return f"--{name.replace('_', '-')}" if flag == named else flag
 
 
@@ -144,6 +146,9 @@ def _options(
 def main() -> None:
     """Run the command line and exit with the code of what happened."""
     signal.signal(signal.SIGTERM, _terminate)
+    # A letter that the terminal's encoding has not is escaped, on stdout as on stderr.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Imports make a command's objects, and hardly any of them become garbage.
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)

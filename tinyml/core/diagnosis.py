@@ -22,7 +22,7 @@ class Finding:
     rule: str
     node: str
     cost: str
-    cure: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)

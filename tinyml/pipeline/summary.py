@@ -101,16 +101,11 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return named | {"name": row["module"]} if row.get("module") else named
 
 
-def _with_fix(row: Mapping[str, str]) -> dict[str, str]:
-    """``row`` as a person reads it: the manifest's key ``cure`` is a fix."""
-    return {"fix" if key == "cure" else key: value for key, value in row.items()}
-
-
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Mappings with the same keys as a table, or line by line where they hold sentences."""
     shown = [{key: _value(value) for key, value in _named(row).items()} for row in rows]
-    if "cure" in shown[0]:
-        return records([_with_fix(row) for row in shown], indent=2)
+    if "fix" in shown[0]:
+        return records(shown, indent=2)
     return table(tuple(shown[0]), [tuple(row.values()) for row in shown], indent=2)
 
 

@@ -57,7 +57,7 @@ def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
 def sample_alone(sample: Arrays, signature: Signature) -> Calibration:
     """A user's one sample, for want of more."""
     rows = {name: np.asarray(array)[None] for name, array in sample.items()}
-    return Calibration(rows, "the one sample: give more with --calibration", signature)
+    return Calibration(rows, "the one sample: give more with `calibration`", signature)
 
 
 def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report) -> Calibration:

@@ -9,6 +9,7 @@ from typing import Any
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.typed_json import to_json
+from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import all_formats, runtime_for, runtime_of
 from tinyml.runtimes.delegation import Delegation, measured
 
@@ -39,7 +40,7 @@ def report(found: Delegation | None) -> dict[str, Any]:
 def delegation_lines(found: Delegations) -> list[str]:
     """A line a file, for a person."""
     return [
-        f"delegation: {path}: {NO_DELEGATE if own is None else summary(own)}"
+        paragraph("", f"delegation: {path}: {NO_DELEGATE if own is None else summary(own)}")
         for path, own in found.items()
     ]
 
@@ -69,7 +70,7 @@ def require_all(found: Delegations) -> None:
     """`ValidationError` for the first file of which the delegate leaves something."""
     for path, own in found.items():
         if own is not None and not own.whole:
-            cures = dict.fromkeys(left.cure for left in own.undelegated)
+            fixes = dict.fromkeys(left.fix for left in own.undelegated)
             raise ValidationError(
-                f"{path} is not all delegated: {summary(own)}", hint="; ".join(cures)
+                f"{path} is not all delegated: {summary(own)}", hint="; ".join(fixes)
             )

@@ -8,12 +8,16 @@ from pathlib import Path
 from tinyml.core.bundle import ModelFile
 from tinyml.core.diagnosis import Finding
 from tinyml.core.target import Target
+from tinyml.core.text import shorten
 from tinyml.core.typed_json import to_json
+from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import named
 from tinyml.runtimes.lint import lint
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
 LINES = 6
+# Characters of a node's name.
+LONGEST = 30
 
 
 def lint_models(
@@ -40,12 +44,12 @@ def _lint(folder: Path, model: ModelFile, target: Target | None) -> tuple[Findin
 
 
 def lint_lines(found: Findings) -> list[str]:
-    """A few lines for a person, per file `LINES` at most."""
+    """A few lines for a person, about `LINES` findings a file at most; settings in backticks."""
     lines = []
     for path, findings in found.items():
         for finding in findings[:LINES]:
-            what = f"{finding['rule']} at {finding['node']}: {finding['cost']}"
-            lines.append(f"lint: {path}: {what}; {finding['cure']}")
+            lines.append(f"lint: {path}: {finding['rule']} at {shorten(finding['node'], LONGEST)}")
+            lines.append(paragraph("", f"{finding['cost']}; {finding['fix']}", indent=2))
         if len(findings) > LINES:
             more = len(findings) - LINES
             lines.append(f"lint: {path}: {more} more: tinyml inspect shows them")
