@@ -174,7 +174,7 @@ def test_run_py_answers_an_npz_with_numpy_and_litert_alone(
     assert np.abs(np.subtract(silence["outputs"]["logits"], want["logits"])).max() > 1e-3
     np.savez(tmp_path / "bad.npz", input=np.zeros((1, 2), np.float32))
     refused = run_py(folder, tmp_path / "bad.npz")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "input float32[1, 2] is not among" in refused.stderr
 
 

@@ -23,6 +23,14 @@ def shorten(name: str, limit: int) -> str:
     return name[: limit - 1 - tail] + ELLIPSIS + name[len(name) - tail :]
 
 
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with as many decimals as it takes to see that they differ, two at least."""
+    digits = 2
+    while f"{one:.{digits}f}" == f"{other:.{digits}f}" and digits < 9:
+        digits += 1
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"
+
+
 def _escaped(line: str) -> str:
     return line if line.isprintable() else "".join(map(_escape, line))
 
