@@ -69,9 +69,9 @@ command.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_rows, sensitivity_rows
+    from tinyml.pipeline.summary import parity_table, sensitivity_rows
 
-    put_table(*parity_rows(bundle.parity))
+    put(parity_table(bundle.parity))
     if "sensitivity" in bundle.facts:
         put_table(*sensitivity_rows(bundle.facts["sensitivity"]))
     for agreement in bundle.parity.agreements:

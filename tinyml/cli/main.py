@@ -13,6 +13,7 @@ import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NoReturn
 
@@ -39,6 +40,7 @@ from tinyml.cli.terminal import say
 from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
 from tinyml.core.finite import is_finite
 
+BUG = "error: this is a bug in tinyml: please report this, with the lines above"
 # New objects before garbage is looked for.
 GARBAGE = 10_000
 
@@ -144,7 +146,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line and exit with the code of what happened."""
+    """Run the command line and exit with the code of what happened; a bug shows its traceback."""
     signal.signal(signal.SIGTERM, _terminate)
     # A letter that the terminal's encoding has not is escaped, on stdout as on stderr.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -152,7 +154,12 @@ def main() -> None:
     # Imports make a command's objects, and hardly any of them become garbage.
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
-    app()
+    try:
+        app()
+    except Exception:
+        traceback.print_exc()
+        print(BUG, file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _terminate(signum: int, frame: object) -> NoReturn:

@@ -16,7 +16,15 @@ from pathlib import Path
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.errors import (
+    ExportError,
+    InternalError,
+    MachineError,
+    TinymlError,
+    ValidationError,
+    machine_errors,
+    made_by_us,
+)
 from tinyml.core.events import Message, Report
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
@@ -88,9 +96,10 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             made = Written(models, check_files(plan, exported, models, draft, work, report))
         else:
             made = write_quantized(plan, exported, work, draft, report)
-        findings = lint_models(draft, made.models, plan.target, made.findings)
-        made = replace(made, models=with_float_share(draft, made.models))
-        taken = of_models(draft, made.models)
+        with made_by_us(f"the files of {job.out.name}"):
+            findings = lint_models(draft, made.models, plan.target, made.findings)
+            made = replace(made, models=with_float_share(draft, made.models))
+            taken = of_models(draft, made.models)
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
         lines = (*lint_lines(findings), *delegation_lines(taken))
@@ -138,8 +147,9 @@ def _scratch() -> Iterator[Workspace]:
         work = Workspace(folder)
         try:
             yield work
-        except (ExportError, MachineError) as error:
-            if str(work.logs) in error.hint:
+        except (ExportError, MachineError, InternalError) as error:
+            told = error.message if isinstance(error, InternalError) else error.hint
+            if str(work.logs) in told:
                 keep(folder, work.logs.name)
             raise
 
@@ -157,11 +167,14 @@ def _gate(
         parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())
     except ValidationError as error:
         kept = plan.job.keep_failed
-        hint = f"{error.hint}; `keep_failed=FOLDER` leaves a reproduction and a picture"
+        how = "`keep_failed=FOLDER` leaves a reproduction and a picture"
         if kept is not None:
-            with machine_errors("keeping the failed export"):
-                keep_failed(kept, proof, models, draft, work)
-            hint = f"{error.hint}; python {kept / SCRIPT} shows it again"
-        verdict = ValidationError(error.message, hint=hint)
+            how = f"python {kept / SCRIPT} shows it again"
+            try:
+                with machine_errors("keeping the failed export"):
+                    keep_failed(kept, proof, models, draft, work)
+            except TinymlError as failed:  # the verdict is what was asked for
+                how = f"its files could not be kept: {failed.message}"
+        verdict = ValidationError(error.message, hint=f"{error.hint}; {how}")
         verdict.details = list(lines)
         raise verdict from error

@@ -15,7 +15,10 @@ Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 def parity_rows(parity: Parity) -> Table:
-    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR."""
+    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR.
+
+    The engine comes first; `parity_table` makes it the title of a table of its own.
+    """
     grouped: dict[tuple[str, str], list[StageParity]] = {}
     for row in parity.stages:
         grouped.setdefault((row.engine, row.stage), []).append(row)
@@ -91,8 +94,13 @@ def _is_table(value: object) -> bool:
 
 
 def parity_table(parity: Parity) -> str:
-    """`parity_rows` as aligned lines."""
-    return table(*parity_rows(parity), indent=2)
+    """`parity_rows` as aligned lines, under the name of each engine."""
+    (_, *head), rows = parity_rows(parity)
+    lines: list[str] = []
+    for engine in dict.fromkeys(str(row[0]) for row in rows):
+        own = [row[1:] for row in rows if row[0] == engine]
+        lines += [f"{engine}:", table(head, own, indent=2)]
+    return "\n".join(lines)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

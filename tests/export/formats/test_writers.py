@@ -13,7 +13,7 @@ from shipped import FORMATS, Shipped, ship
 from small_networks import SIGNATURE, STAGES, network, randomised
 from torch import Tensor, nn
 
-from tinyml.core.errors import ExportError
+from tinyml.core.errors import ExportError, InternalError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
 from tinyml.export import facts
@@ -216,9 +216,8 @@ def test_a_writer_that_fails_names_itself_and_leaves_no_file(tmp_path: Path) -> 
     (tmp_path / "empty.pt2").write_bytes(b"")
     (tmp_path / NAMES).write_text('{"stages": {}, "signature": {}}', encoding="utf-8")
     arguments = [str(tmp_path / name) for name in ("empty.pt2", NAMES, "out.onnx", "facts.json")]
-    with pytest.raises(ExportError, match=r"tinyml\.export\.formats\.onnx\.write failed") as caught:
+    with pytest.raises(InternalError, match=r"tinyml\.export\.formats\.onnx\.write failed"):
         run_child("tinyml.export.formats.onnx.write", arguments, log=tmp_path / "log", timeout_s=60)
-    assert "\n" not in caught.value.message
     assert not (tmp_path / "out.onnx").exists()
 
 

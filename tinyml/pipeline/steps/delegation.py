@@ -11,6 +11,7 @@ from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.typed_json import to_json
 from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import all_formats, runtime_for, runtime_of
+from tinyml.pipeline.module_names import delegation_by_module
 from tinyml.runtimes.delegation import Delegation, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
@@ -27,7 +28,10 @@ def delegation_of(path: Path) -> Delegation | None:
 
 def of_models(folder: Path, models: Iterable[ModelFile]) -> Delegations:
     """File -> what is taken of it."""
-    return {model.path: delegation_of(folder / model.path) for model in models}
+    return {
+        model.path: delegation_by_module(delegation_of(folder / model.path), model.modules)
+        for model in models
+    }
 
 
 def report(found: Delegation | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tinyml.core.text import shorten
 from tinyml.core.typed_json import to_json
 from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import named
+from tinyml.pipeline.module_names import findings_by_module
 from tinyml.runtimes.lint import lint
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
@@ -40,7 +41,8 @@ def lint_models(
 
 
 def _lint(folder: Path, model: ModelFile, target: Target | None) -> tuple[Finding, ...]:
-    return lint(folder / model.path, target, named(model.format).read_graph)
+    found = lint(folder / model.path, target, named(model.format).read_graph)
+    return findings_by_module(found, model.modules)
 
 
 def lint_lines(found: Findings) -> list[str]:
