@@ -20,9 +20,9 @@ FIXES = {
     "gate": "choose with torch.where",
     "counter": "make the state an input and an output",
     "scale": "keep the value a tensor",
-    "phase": "as real convolutions",
+    "phase": "products with cosines",
     "loud": "fix every shape",
-    "spectrum": "as real convolutions",
+    "spectrum": "products with cosines",
 }
 QUICK = ("gate", "counter")  # those that are refused before any conversion
 

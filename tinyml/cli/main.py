@@ -52,7 +52,7 @@ Five minutes, from training to a Raspberry Pi bundle:
   tinyml train synthetic --out runs/demo
   tinyml export runs/demo --target rpi --out demo-bundle
   tinyml verify demo-bundle
-  tinyml predict demo-bundle recording.wav
+  tinyml predict demo-bundle YOUR_RECORDING.wav
   tinyml bench demo-bundle
 """
 
