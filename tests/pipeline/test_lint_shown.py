@@ -40,5 +40,5 @@ def test_inspect_shows_the_findings_of_a_bundle_with_their_files(
 def test_at_export_there_is_a_line_for_each_of_the_first_findings() -> None:
     found = {"m.onnx": [FINDING] * (LINES + 2), "clean.tflite": []}
     lines = lint_lines(found)
-    assert lines[:2] == ["lint: m.onnx: repeated_slices at x", "  9 slices; one convolution"]
-    assert lines[2 * LINES :] == ["lint: m.onnx: 2 more: tinyml inspect shows them"]
+    assert lines[0] == "lint: m.onnx: repeated_slices at x\n  9 slices; one convolution"
+    assert lines[LINES:] == ["lint: m.onnx: 2 more: tinyml inspect shows them"]

@@ -46,12 +46,13 @@ def _lint(folder: Path, model: ModelFile, target: Target | None) -> tuple[Findin
 
 
 def lint_lines(found: Findings) -> list[str]:
-    """A few lines for a person, about `LINES` findings a file at most; settings in backticks."""
+    """A text of a few lines for each of the first `LINES` findings of a file, and how many more."""
     lines = []
     for path, findings in found.items():
         for finding in findings[:LINES]:
-            lines.append(f"lint: {path}: {finding['rule']} at {shorten(finding['node'], LONGEST)}")
-            lines.append(paragraph("", f"{finding['cost']}; {finding['fix']}", indent=2))
+            title = f"lint: {path}: {finding['rule']} at {shorten(finding['node'], LONGEST)}"
+            what = paragraph("", f"{finding['cost']}; {finding['fix']}", indent=2)
+            lines.append(f"{title}\n{what}")
         if len(findings) > LINES:
             more = len(findings) - LINES
             lines.append(f"lint: {path}: {more} more: tinyml inspect shows them")
