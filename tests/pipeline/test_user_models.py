@@ -152,7 +152,7 @@ def test_a_file_of_another_kind_is_not_timed(tmp_path: Path) -> None:
 
 
 def test_predict_says_that_the_model_takes_no_files(user_bundle: Made, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="takes no files: it has no decision"):
+    with pytest.raises(InputError, match="takes no files: nothing describes"):
         predict(user_bundle[0], [tmp_path / "a.wav"], plot=None, runtime=None)
 
 

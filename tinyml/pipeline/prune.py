@@ -126,7 +126,7 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> PruningPlan:
     if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
         raise RecipeError(
             "survivors are rewound to a step of the parent's own training, and this one differs",
-            hint="leave out --epochs, --learning-rate and --distill",
+            hint="omit --epochs, --learning-rate and --distill",
         )
     if recipe.prune.control == "none":
         _check_layers(parent, chosen)
@@ -175,7 +175,7 @@ def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
         if job.prune.get(name, getattr(own, name)) != getattr(own, name):
             raise RecipeError(
                 f"a control takes its ticket's masks: {name} is {getattr(own, name)} there",
-                hint=f"leave out --{name.replace('_', '-')}",
+                hint=f"omit --{name.replace('_', '-')}",
             )
 
 
