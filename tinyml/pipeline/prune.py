@@ -125,7 +125,7 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> PruningPlan:
     chosen = plan_pruning(entry, recipe, len(parent.processor.labels))
     if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
         raise RecipeError(
-            "survivors are rewound to a step of the parent's own training, and this one differs",
+            "[prune] rewind_step rewinds to the parent's own training, and [train] differs from it",
             hint="omit --epochs, --learning-rate and --distill",
         )
     if recipe.prune.control == "none":
@@ -168,7 +168,7 @@ def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
     pruning, own = parent.facts.get("pruning"), parent.recipe.prune
     if not pruning or pruning["method"] != "lottery" or own.control != "none":
         raise CheckpointError(
-            "a control takes the masks of a lottery ticket, and this checkpoint is none",
+            f"{job.parent} is not a lottery ticket, whose masks a control takes",
             hint="tinyml prune TICKET --method lottery --control reinit",
         )
     for name in ("sparsity", "block", "block_axis", "layers", "scope", "rate", "rewind_step"):

@@ -80,7 +80,7 @@ def check_has_data(saved: Checkpoint) -> None:
     """`UsageError` for a checkpoint that does not name the data that it was trained on."""
     if not saved.facts:
         raise UsageError(
-            "quantization needs calibration data, and these weights come without a data set",
+            f"`calibration` is not given, and the checkpoint of '{saved.model}' names no data set",
             hint="give inputs with `calibration=samples.npz`",
         )
 
