@@ -8,18 +8,15 @@ from typing import Any
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.diagnosis import findings_by_module
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.summary import Summary
 from tinyml.pipeline.formats import format_of
-from tinyml.pipeline.module_names import (
-    delegation_by_module,
-    findings_by_module,
-    modules_of,
-    with_modules,
-)
+from tinyml.pipeline.module_names import modules_of, with_modules
 from tinyml.pipeline.steps import delegation
+from tinyml.runtimes.delegation import delegation_by_module
 from tinyml.runtimes.file_read import FileReport, report_of
 
 

@@ -16,7 +16,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,14 @@ class Delegation:
     def whole(self) -> bool:
         """Whether nothing is left."""
         return self.delegated == self.nodes and not self.unseen
+
+
+def delegation_by_module(found: Delegation | None, modules: Mapping[str, str]) -> Delegation | None:
+    """``found`` with the submodule of each operator that is left, where ``modules`` has it."""
+    if found is None:
+        return None
+    left = tuple(replace(own, name=modules.get(own.name, own.name)) for own in found.undelegated)
+    return replace(found, undelegated=left)
 
 
 def measured(path: Path) -> Delegation:

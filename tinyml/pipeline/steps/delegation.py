@@ -11,8 +11,7 @@ from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.typed_json import to_json
 from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import all_formats, runtime_for, runtime_of
-from tinyml.pipeline.module_names import delegation_by_module
-from tinyml.runtimes.delegation import Delegation, measured
+from tinyml.runtimes.delegation import Delegation, delegation_by_module, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
 NO_DELEGATE = "onnxruntime runs every operator itself: it has no delegate"

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
-from tinyml.core.diagnosis import Finding
+from tinyml.core.diagnosis import Finding, findings_by_module
 from tinyml.core.target import Target
 from tinyml.core.text import shorten
 from tinyml.core.typed_json import to_json
 from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.module_names import findings_by_module
 from tinyml.runtimes.lint import lint
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
