@@ -14,7 +14,13 @@ from tinyml.modelfile.broken_file import reading
 from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
-from tinyml.modelfile.onnx_file import graphs_of, import_onnx, read_onnx, tensor_array
+from tinyml.modelfile.onnx_file import (
+    graphs_of,
+    import_onnx,
+    known_shape,
+    read_onnx,
+    tensor_array,
+)
 from tinyml.modelfile.ops import WEIGHTED, Shape
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
@@ -57,8 +63,8 @@ def _graph(model: Any, path: Path, graphs: list[Any]) -> Graph:
     tensors: dict[str, Tensor] = {}
     for value in (v for own in graphs for v in (*own.input, *own.value_info, *own.output)):
         if value.type.HasField("tensor_type"):
-            tensor = value.type.tensor_type
-            tensors[value.name] = Tensor(value.name, _known(tensor), _dtype(tensor.elem_type))
+            kind = _dtype(value.type.tensor_type.elem_type)
+            tensors[value.name] = Tensor(value.name, known_shape(value), kind)
     tensors |= {own.name: _stored(path, own) for graph in graphs for own in graph.initializer}
     nodes = []
     for node in (node for graph in graphs for node in graph.node):
@@ -129,14 +135,6 @@ def _constant(path: Path, node: Any) -> Tensor | None:
     kind = np.float32 if "float" in own.name else np.int64
     values = np.asarray(onnx.helper.get_attribute_value(own), kind)
     return _stored(path, onnx.numpy_helper.from_array(values), node.output[0])
-
-
-def _known(tensor: Any) -> tuple[int, ...] | None:
-    if not tensor.HasField("shape"):
-        return None
-    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
-    fixed = tuple(size for size in sizes if size is not None)
-    return fixed if len(fixed) == len(sizes) else None
 
 
 def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
