@@ -11,9 +11,10 @@ Bundles, checkpoints and benchmarks share one schema number. Schema 2 has the na
 | manifest, `facts` | `harm`, in it `harms` | `sensitivity`, in it `layers` |
 | the same, in dB | `null` | `inf` |
 | manifest, `facts.sparse` | `engages` | `uses_sparse_kernels` |
+| manifest, findings in `facts` | `cure` | `fix` |
 
 Files of schema 2 that were written before the training record had a fixed form are brought to it
-too: `{}` stood for no record or plan, and `auc_<label>` for `auc_worst_label`.
+too: `{}` stood for no record or plan, `auc_<label>` for `auc_worst_label`, `cure` for `fix`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from typing import Any
 from tinyml.core.errors import InputError, TinymlError
 
 SCHEMA = 2
+# Facts that hold findings, with how to fix them.
+_FOUND = {"lint", "delegation", "sparse"}
 _ENGINE = ("+twin", "+instrumented")
 _SPARSE = {"engages": "uses_sparse_kernels"}
 _AUC = "auc_worst_label"
+_FINDING = {"cure": "fix"}
 _FILE = {"decision": "processor"}
 _MODEL = {"twin": "instrumented", "twin_note": "instrumented_note", "ends": "quant_params"}
 
@@ -70,7 +74,7 @@ def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_record(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A checkpoint's facts, and those of a bundle's training, as `TrainingRecord` has them."""
+    """A checkpoint's facts, and those of a bundle, as their dataclasses have them."""
     facts = data.get("facts")
     if not isinstance(facts, dict):
         return data
@@ -79,7 +83,8 @@ def _with_record(data: Mapping[str, Any]) -> Mapping[str, Any]:
     models = data["models"]
     if isinstance(models, list):
         models = [_without_empty_plan(model) for model in models]
-    facts = {**facts, "training": _record(facts.get("training"))}
+    found = {name: _renamed_within(facts[name], _FINDING) for name in _FOUND & facts.keys()}
+    facts = {**facts, **found, "training": _record(facts.get("training"))}
     return {**data, "models": models, "facts": facts}
 
 
@@ -129,6 +134,15 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if not isinstance(value, dict):
         return value
     return {names.get(name, name): own for name, own in value.items()}
+
+
+def _renamed_within(value: Any, names: Mapping[str, str]) -> Any:
+    """`_renamed` at every depth."""
+    if isinstance(value, list):
+        return [_renamed_within(own, names) for own in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _renamed_within(own, names) for name, own in _renamed(value, names).items()}
 
 
 def _engine_renamed(row: Any) -> Any:
