@@ -201,13 +201,24 @@ def refuse_state(program: ExportedProgram) -> None:
     with warnings.catch_warnings():
         # torch 2.13 warns about its own use of LeafSpec
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        functional = program.run_decompositions({})
+        functional = _functional(program)
     changed = sorted(functional.graph_signature.buffers_to_mutate.values())
     if changed:
         raise ExportError(
             f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",
             hint="make the state an input and an output, and name the pair in the signature",
         )
+
+
+def _functional(program: ExportedProgram) -> ExportedProgram:
+    try:
+        functional: ExportedProgram = program.run_decompositions({})
+    except Exception as error:  # torch has operations in place that it cannot write otherwise
+        raise ExportError(
+            f"torch.export cannot write its operations as a graph: {one_line(error)}",
+            hint="write it without operations in place",
+        ) from error
+    return functional
 
 
 def _stage_node(program: ExportedProgram, stage: str) -> str | None:

@@ -39,7 +39,10 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
 # Only of the copy that goes to LiteRT: `tinyml.export.formats.tflite.write`; of quantized files,
 # if asked for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = (
-    *("pad_by_numbers", "conv1d_to_conv2d", "average_over_space"),
+    "pad_by_numbers",
+    "use_convertible_operators",
+    "conv1d_to_conv2d",
+    "average_over_space",
     "equalize_layers",
 )
 
