@@ -30,6 +30,7 @@ from tinyml.export.formats.tflite.names import (
     name_stages,
     parts_of_tensors,
 )
+from tinyml.export.formats.tflite.refuse_operators import places_of, refuse_operators
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
@@ -88,9 +89,11 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
 
 def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
+    places = places_of(captured.program.graph)
     tag(captured.program, position=1)
     module: Any = without_writing_in_place(captured.program).module()
     counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
+    refuse_operators(module.graph, places)
     module.recompile()
     return module, counts
 
