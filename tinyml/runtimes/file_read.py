@@ -20,7 +20,7 @@ from tinyml.core.errors import InputError
 from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile.cut import cut_file
+from tinyml.modelfile.read import cut_file
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.runtimes import file_process
@@ -89,7 +89,7 @@ def sparse_use_of(path: Path, runtime: str, version: str, arch: str, *, avx: boo
 
 
 def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
-    """As `tinyml.modelfile.cut.cut_file`: ``out`` is written by the child."""
+    """As `tinyml.modelfile.read.cut_file`: ``out`` is written by the child."""
     return _read(Cut, path, "cut", tensor, str(out)).inputs
 
 

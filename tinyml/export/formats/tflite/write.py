@@ -75,7 +75,7 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
     tag(captured.program, position=1)
     module: Any = captured.program.module()
-    counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
+    counts = {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
     module.recompile()
     return module, counts
 
