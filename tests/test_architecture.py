@@ -11,8 +11,8 @@ from tinyml.core import registry
 from tinyml.core.target import all_targets
 from tinyml.export.quantization.precision import all_precisions
 
-ROOMS = {"core", "modelfile", "models", "export", "runtimes", "device", "pages"}
-ROOMS |= {"board_scripts", "pipeline", "cli"}
+PACKAGES = {"core", "modelfile", "models", "export", "runtimes", "device", "pages"}
+PACKAGES |= {"board_scripts", "pipeline", "cli"}
 MAY_USE: dict[str, set[str]] = {
     "": {"core", "pipeline"},
     "board_scripts": set(),
@@ -23,23 +23,23 @@ MAY_USE: dict[str, set[str]] = {
     "runtimes": {"core", "modelfile"},
     "pages": {"core"},
     "device": {"core", "runtimes"},
-    "pipeline": ROOMS - {"cli", "pipeline"},
+    "pipeline": PACKAGES - {"cli", "pipeline"},
     "cli": {"core", "pages", "pipeline"},
 }
 # Pairs of packages that import each other. The list may only shrink.
 CYCLES: set[tuple[str, str]] = set()
 
 
-def room(parts: tuple[str, ...]) -> str:
-    return parts[0] if parts and parts[0] in ROOMS else ""
+def package_at(parts: tuple[str, ...]) -> str:
+    return parts[0] if parts and parts[0] in PACKAGES else ""
 
 
 def test_imports_point_down() -> None:
     wrong = []
     for path, tree in sources().items():
-        here = room(path.parts)
+        here = package_at(path.parts)
         names = [name for name in imports(tree) if name.startswith("tinyml")]
-        used = {room(tuple(name.split(".")[1:])) for name in names}
+        used = {package_at(tuple(name.split(".")[1:])) for name in names}
         if above := used - {"", here} - MAY_USE[here]:
             wrong.append(f"{path} imports {', '.join(sorted(above))}")
     assert not wrong
@@ -53,6 +53,15 @@ def package_of(name: str) -> str:
     return ".".join(parts)
 
 
+def test_a_public_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path))
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
 def test_no_two_packages_import_each_other_but_those_that_are_known() -> None:
     edges = set()
     for path, tree in sources().items():
@@ -64,11 +73,11 @@ def test_no_two_packages_import_each_other_but_those_that_are_known() -> None:
 
 
 def test_the_registry_is_opened_in_pipeline_and_cli_only() -> None:
-    """And for precisions next to them: that imports nothing from another room."""
+    """And for precisions next to them: that imports nothing from another package."""
     opened = {
         str(path)
         for path, tree in sources().items()
-        if room(path.parts) not in ("pipeline", "cli")
+        if package_at(path.parts) not in ("pipeline", "cli")
         and "registry.load" in {ast.unparse(call.func) for call in calls(tree)}
     }
     assert opened == {"export/quantization/precision.py"}
@@ -112,7 +121,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "runner", "delegation"}
+    shared = {"__init__", "base", "runner", "delegation", "own_files"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
 
@@ -196,7 +205,7 @@ def test_every_target_offers_formats_that_a_runtime_reads() -> None:
         assert runtimes <= set(target.runtimes)
 
 
-def test_no_public_function_is_named_like_a_room() -> None:
+def test_no_public_function_is_named_like_a_package() -> None:
     import tinyml
 
-    assert not ROOMS & set(tinyml.__all__)
+    assert not PACKAGES & set(tinyml.__all__)

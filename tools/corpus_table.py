@@ -100,7 +100,7 @@ def _row(result: object) -> tuple[str, ...]:
     sqnr = "-" if result.lowest_sqnr_db is None else f"{result.lowest_sqnr_db:.0f} dB"
     numbers = (
         result.blocks,
-        result.twin,
+        result.instrumented,
         result.fused,
         result.ops,
         f"{result.bytes / 1024:.1f}",

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tinyml.cli import main
+from tinyml.core.errors import InternalError
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "onnx", "onnxruntime", "ai_edge_litert", "litert_torch", "scipy", "matplotlib")
 
@@ -79,3 +82,23 @@ def test_a_misspelt_verb_and_a_missing_option_are_usage_errors() -> None:
 def test_the_tables_of_the_models_page_are_those_of_the_registries() -> None:
     script = ROOT / "tools" / "models_page.py"
     subprocess.run([sys.executable, str(script), "--check"], check=True)
+
+
+def test_a_bug_shows_its_traceback_and_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise InternalError("the .onnx file has no 'y'", "Traceback of the step")
+
+    monkeypatch.setattr(main, "app", fails)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main.atexit, "register", lambda *_: None)
+    monkeypatch.setattr(main.gc, "set_threshold", lambda *_: None)
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert said.startswith("Traceback")
+    assert "Traceback of the step" in said
+    assert said.endswith(f"{main.BUG}\n")
+    assert "please report this" in main.BUG

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from tinyml.core import child_errors
-from tinyml.core.child_errors import error_from_json, error_to_json, last_line
-from tinyml.core.errors import MachineError, MissingExtraError, TinymlError, UsageError
+from tinyml.core.child_errors import death, error_from_json, error_to_json, last_line, report
+from tinyml.core.errors import (
+    InternalError,
+    MachineError,
+    MissingExtraError,
+    TinymlError,
+    UsageError,
+)
 
 
 class _OwnError(UsageError):
@@ -54,3 +60,16 @@ def test_of_a_log_without_end_the_end_alone_is_read(
     log = tmp_path / "log"
     log.write_text("é" * 100 + "\n  last words", encoding="utf-8")
     assert last_line(log).strip("\ufffd") == "é" * 3
+
+
+def test_a_fault_that_a_child_notices_comes_out_with_its_traceback(tmp_path: Path) -> None:
+    reported = tmp_path / "report.json"
+    try:
+        raise InternalError("the file has no 'y'")
+    except InternalError as error:
+        code = report(reported, error)
+    found = death(code, reported, tmp_path / "log", 0)
+    assert isinstance(found, InternalError)
+    assert found.message == "the file has no 'y'"
+    assert "test_child_errors.py" in found.trace
+    assert str(found).startswith(f"{found.message}\n\nIn that process:\nTraceback")

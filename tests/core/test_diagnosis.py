@@ -28,7 +28,7 @@ from tinyml.export.quantization.findings.biased_error import biased_error
 from tinyml.export.quantization.findings.evidence import Bias, Evidence
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.sensitivity import lines
-from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.quantization import diagnose, write_quantized
 from tinyml.pipeline.quantization.sensitivity import next_layer
 from tinyml.pipeline.steps.export_plan import accepted_loss, remedies
@@ -142,7 +142,7 @@ def test_an_output_that_is_not_finite_on_the_data_is_a_proof_that_fails(
 
 def test_classes_of_outputs_that_are_not_finite_are_not_counted() -> None:
     signature = Signature((TensorSpec("x", (1, 2)),), (TensorSpec("y", (1, 2)),))
-    subject = Subject("net", signature, (), None, (), {})
+    exported = ExportedModel("net", signature, (), None, (), {})
     samples = [{"x": np.ones((1, 2), np.float32)}]
 
     class Session:
@@ -152,8 +152,8 @@ def test_classes_of_outputs_that_are_not_finite_are_not_counted() -> None:
         def run(self, _: object) -> dict[str, Any]:
             return {"y": np.array([[0.1, self.value]], np.float32)}
 
-    assert diagnose._classes(Session(0.9), samples, subject) == [1]  # type: ignore[arg-type]
-    assert diagnose._classes(Session(math.nan), samples, subject) is None  # type: ignore[arg-type]
+    assert diagnose._classes(Session(0.9), samples, exported) == [1]  # type: ignore[arg-type]
+    assert diagnose._classes(Session(math.nan), samples, exported) is None  # type: ignore[arg-type]
 
 
 def test_no_bias_is_blamed_for_what_is_not_finite() -> None:

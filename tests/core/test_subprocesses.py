@@ -11,7 +11,13 @@ import pytest
 from processes import assert_gone, wait_for
 
 from tinyml.core.child_errors import last_line
-from tinyml.core.errors import CheckpointError, ExportError, MachineError, MissingExtraError
+from tinyml.core.errors import (
+    CheckpointError,
+    ExportError,
+    InternalError,
+    MachineError,
+    MissingExtraError,
+)
 from tinyml.core.subprocesses import run_child
 
 
@@ -66,12 +72,12 @@ def test_a_missing_extra_comes_out_as_one(child) -> None:
     assert caught.value.extra == "onnx"
 
 
-def test_any_other_exception_is_an_export_error_that_names_it_and_the_log(
-    child, tmp_path: Path
-) -> None:
-    with pytest.raises(ExportError, match="ValueError: no such layer") as caught:
+def test_any_other_exception_is_a_bug_with_its_traceback_and_the_log(child, tmp_path: Path) -> None:
+    with pytest.raises(InternalError, match="ValueError: no such layer") as caught:
         child("raise ValueError('no such layer\\nand a long story')")
-    assert str(tmp_path / "child.log") in caught.value.hint
+    assert str(tmp_path / "child.log") in caught.value.message
+    assert 'child_module.py", line 1' in caught.value.trace
+    assert caught.value.trace.endswith("ValueError: no such layer\nand a long story\n")
     assert "Traceback" in (tmp_path / "child.log").read_text(encoding="utf-8")
 
 

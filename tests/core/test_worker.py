@@ -11,7 +11,7 @@ import pytest
 from processes import assert_gone
 
 from tinyml.core import memory_limit
-from tinyml.core.errors import CheckpointError, ExportError, MachineError
+from tinyml.core.errors import CheckpointError, ExportError, InternalError, MachineError
 from tinyml.core.subprocesses import Child, run_child
 from tinyml.core.worker import Worker
 
@@ -90,7 +90,7 @@ def interrupted(*_: object) -> None:
     ("source", "kind", "message"),
     [
         ("import os\nos.abort()", MachineError, "SIGABRT"),
-        ("raise ValueError('no such layer')", ExportError, "ValueError: no such layer"),
+        ("raise ValueError('no such layer')", InternalError, "ValueError: no such layer"),
         ("raise SystemExit(3)", ExportError, "failed"),
         ("raise SystemExit('no such layer')", ExportError, "failed: no such layer"),
         ("import time\ntime.sleep(600)", MachineError, "did not finish within 2 s"),
@@ -219,7 +219,7 @@ def test_a_step_apart_is_a_new_process_where_a_fork_is_not_safe(
     ("source", "kind", "message"),
     [
         ("import os\nos.abort()", MachineError, "SIGABRT"),
-        ("raise ValueError('no such layer')", ExportError, "ValueError: no such layer"),
+        ("raise ValueError('no such layer')", InternalError, "ValueError: no such layer"),
         ("raise SystemExit('no such layer')", ExportError, "failed: no such layer"),
         ("import time\ntime.sleep(600)", MachineError, "did not finish within 5 s"),
     ],

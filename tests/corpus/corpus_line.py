@@ -39,9 +39,9 @@ TIMEOUT_S = 300.0
 class Result:
     """One network in one format; ``reason`` is empty when every row passes.
 
-    blocks   submodules compared in the file, at least one case each
-    twin     submodules whose value no tensor of the file has, compared in its twin
-    fused    submodules that neither has
+    blocks        submodules compared in the file, at least one case each
+    instrumented  submodules without a tensor in the file, compared in an instrumented copy
+    fused         submodules that neither has
     """
 
     name: str
@@ -51,7 +51,7 @@ class Result:
     lowest_at: str = ""
     rows: int = 0
     blocks: int = 0
-    twin: int = 0
+    instrumented: int = 0
     fused: int = 0
     ops: int = 0
     bytes: int = 0
@@ -140,7 +140,7 @@ def _result(
     path, noted = folder / f"network.{fmt}", facts.load(folder / f"{fmt}.json")
     try:
         rows = [*ready.captured, *compare(fmt, path, noted, ready)]
-        rows += compare_twin(fmt, folder, noted, ready)
+        rows += compare_instrumented(fmt, folder, noted, ready)
     except TinymlError as error:
         return Result(entry.name, fmt, error.message, seconds=seconds)
     _save(folder / f"{fmt}.rows.json", rows)
@@ -156,7 +156,7 @@ def _result(
         lowest_at=f"{lowest.stage} on {lowest.case}",
         rows=len(rows),
         blocks=len({row.stage for row in inside if row.verdict != "fused away"}),
-        twin=len(noted.instrumented),
+        instrumented=len(noted.instrumented),
         fused=len({r.stage for r in inside if r.verdict == "fused away"} - set(noted.instrumented)),
         ops=sum(INSPECT[fmt](path).ops.values()),
         bytes=path.stat().st_size,
@@ -180,8 +180,10 @@ def compare(fmt: str, path: Path, noted: Facts, ready: Prepared) -> Iterable[Sta
         )
 
 
-def compare_twin(fmt: str, folder: Path, noted: Facts, ready: Prepared) -> Iterable[StageParity]:
-    """Stages that have no tensor in the file, out of its twin."""
+def compare_instrumented(
+    fmt: str, folder: Path, noted: Facts, ready: Prepared
+) -> Iterable[StageParity]:
+    """Stages that have no tensor in the file, out of its instrumented copy."""
     runtime, parts = RUNTIMES[fmt], ready.parts
     for case, given in ready.inputs.items() if noted.instrumented else ():
         got = runtime.read_tensors(folder / f"instrumented.{fmt}", noted.instrumented, given)

@@ -27,7 +27,7 @@ def assert_parity(name: str, folder: Path) -> None:
     for result in run(BY_NAME[name], folder):
         wanted = refused.get((name, result.format), "yes")
         assert (result.reason == "") == (wanted == "yes"), (result.format, result.reason)
-        assert result.blocks + result.twin >= LEAST_BLOCKS
+        assert result.blocks + result.instrumented >= LEAST_BLOCKS
 
 
 def _documented() -> list[tuple[tuple[str, str], str]]:

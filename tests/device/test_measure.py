@@ -13,7 +13,7 @@ import pytest
 
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.target import find_target
-from tinyml.device.link import Answer, Link
+from tinyml.device.link import CommandResult, Link
 from tinyml.device.local import LocalLink, open_link
 from tinyml.device.measure import Job, MeasurePlan, measure
 
@@ -38,9 +38,9 @@ def job(tmp_path: Path) -> Job:
 
 @dataclass
 class Recorder:
-    """A link that starts nothing: it notes the commands and answers from a list."""
+    """A link that starts nothing: it notes the commands and results from a list."""
 
-    answer: Answer
+    result: CommandResult
     commands: list[list[str]] = field(default_factory=list)
     name: str = "recorder"
     label: Any = "emulated"
@@ -52,9 +52,9 @@ class Recorder:
     def pull(self, name: str, path: Path) -> None:
         raise AssertionError("nothing is fetched")
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         self.commands.append(list(command))
-        return self.answer
+        return self.result
 
 
 def line(**changes: Any) -> str:
@@ -92,7 +92,7 @@ def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_pa
     jobs = [Job(job.path, "onnxruntime", job.inputs, part) for part in "abcd"]
 
     def order(seed: int) -> list[str]:
-        recorder = Recorder(Answer(0, line(model_sha256=sha256(job.path)), ""))
+        recorder = Recorder(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
         measure(recorder, jobs, repeats=6, seed=seed)
         return [command[2].partition("-")[0] for command in recorder.commands]
 
@@ -118,29 +118,29 @@ def test_measurements_come_in_the_order_of_the_jobs_and_progress_is_told(
 def test_state_pairs_reach_the_runner(job: Job) -> None:
     from tinyml.core.files import sha256
 
-    recorder = Recorder(Answer(0, line(model_sha256=sha256(job.path)), ""))
+    recorder = Recorder(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
     measure(recorder, [Job(job.path, "litert", job.inputs, states={"h": "h_out"})], 1)
     assert recorder.commands[0][-2:] == ["--state", "h=h_out"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("result", "words"),
     [
-        (Answer(1, '{"error": "no such runtime"}', ""), "relu.onnx, whole.*no such runtime"),
-        (Answer(-9, "", ""), "killed by signal 9: no message"),
-        (Answer(2, "", "usage\nbad flag"), "ended 2: bad flag"),
-        (Answer(0, "hello", ""), "ended 0"),
-        (Answer(0, "", ""), "ended 0"),
+        (CommandResult(1, '{"error": "no such runtime"}', ""), "relu.onnx, whole.*no such runtime"),
+        (CommandResult(-9, "", ""), "killed by signal 9: no message"),
+        (CommandResult(2, "", "usage\nbad flag"), "ended 2: bad flag"),
+        (CommandResult(0, "hello", ""), "ended 0"),
+        (CommandResult(0, "", ""), "ended 0"),
     ],
 )
-def test_a_process_that_fails_is_named(job: Job, answer: Answer, words: str) -> None:
+def test_a_process_that_fails_is_named(job: Job, result: CommandResult, words: str) -> None:
     with pytest.raises(DeviceError, match=words):
-        measure(Recorder(answer), [job], 1)
+        measure(Recorder(result), [job], 1)
 
 
 def test_a_file_that_changed_on_its_way_is_caught(job: Job) -> None:
     with pytest.raises(ValidationError, match="another file"):
-        measure(Recorder(Answer(0, line(model_sha256="0"), "")), [job], 1)
+        measure(Recorder(CommandResult(0, line(model_sha256="0"), "")), [job], 1)
 
 
 def test_the_local_link_copies_there_and_back(link: LocalLink, tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_the_local_folder_goes_with_the_link() -> None:
 
 def test_a_local_command_answers_with_code_and_streams(link: LocalLink) -> None:
     script = "import os, sys; print(os.getcwd()); print('e', file=sys.stderr); sys.exit(3)"
-    answer = link.run([sys.executable, "-c", script], timeout_s=20)
-    assert answer == Answer(3, f"{os.path.realpath(link.folder)}\n", "e\n")
+    result = link.run([sys.executable, "-c", script], timeout_s=20)
+    assert result == CommandResult(3, f"{os.path.realpath(link.folder)}\n", "e\n")
 
 
 def test_a_local_command_that_does_not_end_or_start_is_an_error(link: LocalLink) -> None:

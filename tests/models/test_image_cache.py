@@ -20,7 +20,7 @@ from images import write_folder
 from tinyml.core.errors import DataError
 from tinyml.core.files import cache_folder
 from tinyml.models.data import image_cache, image_folder
-from tinyml.models.data.image_cache import Part, UncachedSet, cached_set
+from tinyml.models.data.image_cache import UncachedSet, UncachedSplit, cached_set
 from tinyml.models.data.images import Bytes, ImageSet
 
 SHAPE = (4, 3)
@@ -35,7 +35,11 @@ def pictures(count: int, fail: bool = False) -> Iterator[Bytes]:
 
 def made(fail: bool = False) -> UncachedSet:
     return UncachedSet(
-        ("a", "b"), Part([0, 1, 0], pictures(3)), Part([1, 0, 1], pictures(3, fail)), [], "s"
+        ("a", "b"),
+        UncachedSplit([0, 1, 0], pictures(3)),
+        UncachedSplit([1, 0, 1], pictures(3, fail)),
+        [],
+        "s",
     )
 
 

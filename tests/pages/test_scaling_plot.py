@@ -17,7 +17,7 @@ CURVE = Curve(
     half_width=np.full(20, 0.1),
     points_macs=MACS[::5],
     points=np.log10(MACS[::5]) - 7,
-    caption="held out: 4 of 4 in the 95% band, rms 0.001",
+    caption="outside of the fit: 4 of 4 in the 95% band, rms 0.001",
 )
 
 

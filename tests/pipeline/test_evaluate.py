@@ -95,7 +95,7 @@ def test_other_labels_and_a_set_without_the_subjects_are_refused(
 
 
 def test_ranges_are_not_chosen_on_data_that_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may hold what was held out, under another name."""
+    """It may hold the validation set, under another name."""
     saved = Checkpoint("m", SIGNATURE, PROCESSOR, RECIPE, {**FACTS, "left_out": []}, {})
     monkeypatch.setattr(calibration, "recording_set", lambda *_: seen)
     seen = replace(HEARD, recordings=(*HEARD.recordings, recording("c", 1, 0)))

@@ -25,9 +25,10 @@ from tinyml.core.typed_json import from_json
 from tinyml.models.data.images import ImageSet
 from tinyml.pages.card import model_card
 from tinyml.pipeline.evaluate import evaluate
-from tinyml.pipeline.outputs import held_out as held
+from tinyml.pipeline.outputs import evaluation_set
 from tinyml.pipeline.outputs.agreement import agreement
 from tinyml.pipeline.outputs.data import caveat, image_set, recording_set
+from tinyml.pipeline.outputs.evaluation_set import load_evaluation_set
 from tinyml.pipeline.outputs.predict_images import read_pixels
 from tinyml.pipeline.predict import predict
 
@@ -222,9 +223,9 @@ def test_other_data_is_noticed(image_run: Path) -> None:
     saved = checkpoint.load(image_run)
     changed = replace(saved, facts={**saved.facts, "data_sha256": "0" * 64})
     with pytest.raises(DataError, match="'shapes' has changed"):
-        held.held_out(changed, None, silent)
+        load_evaluation_set(changed, None, silent)
     with pytest.raises(UsageError, match="takes no `data`"):
-        held.held_out(saved, Path(), silent)
+        load_evaluation_set(saved, Path(), silent)
 
 
 def test_evaluating_on_other_data_is_told(image_run: Path, tmp_path: Path) -> None:
@@ -253,17 +254,17 @@ def test_a_set_with_other_labels_is_not_evaluated(image_run: Path, tmp_path: Pat
 def test_of_many_test_images_some_are_taken_from_all_over(
     image_run: Path, shapes: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "MOST_IMAGES", 7)
-    found = held.held_out(checkpoint.load(image_run), None, silent)
-    assert isinstance(found, held.Images)
+    monkeypatch.setattr(evaluation_set, "MOST_IMAGES", 7)
+    found = load_evaluation_set(checkpoint.load(image_run), None, silent)
+    assert isinstance(found, evaluation_set.Images)
     assert (len(found), found.places[0], found.places[-1]) == (7, 0, 59)
     np.testing.assert_array_equal(found.pixels, shapes.test.images[list(found.places)])
 
 
 def test_what_was_saved_for_the_child_is_what_is_asked(image_run: Path, tmp_path: Path) -> None:
-    found = held.held_out(checkpoint.load(image_run), None, silent)
+    found = load_evaluation_set(checkpoint.load(image_run), None, silent)
     found.save(tmp_path / "h.npy")
-    parts = list(held.read_inputs(tmp_path / "h.npy", found.processor, 16))
+    parts = list(evaluation_set.read_inputs(tmp_path / "h.npy", found.processor, 16))
     assert [len(part) for part in parts] == [16, 16, 16, 12]
     np.testing.assert_array_equal(np.concatenate(parts), found.inputs(0, 60))
 
@@ -293,7 +294,9 @@ class Wrong:
 
 def test_an_image_whose_label_moved_is_named(tmp_path: Path) -> None:
     processor = ImageProcessor(("a", "b"), 2)
-    found = held.Images(processor, np.zeros((4, 2, 2, 3), np.uint8), (0, 5, 9, 12), (0, 1, 1, 0))
+    found = evaluation_set.Images(
+        processor, np.zeros((4, 2, 2, 3), np.uint8), (0, 5, 9, 12), (0, 1, 1, 0)
+    )
     answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.5, 0.5]], np.float32)
     np.save(tmp_path / "p.npy", answers)
     result = agreement(found, Wrong(answers), tmp_path / "p.npy", silent)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Stages without a tensor in a shipped file are shown by its twin, and the manifest says so."""
+"""Stages without a tensor in a shipped file are shown by its instrumented model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     )
 
 
-def test_a_stage_that_was_fused_away_is_compared_in_the_twin(made: Bundle) -> None:
+def test_a_stage_that_was_fused_away_is_compared_in_the_instrumented_model(made: Bundle) -> None:
     (tflite,) = made.models
     assert tflite.stages["net.0.0"] is None
     assert tflite.instrumented == ("net.0.0",)
@@ -61,7 +61,7 @@ def test_a_stage_that_was_fused_away_is_compared_in_the_twin(made: Bundle) -> No
     assert {r.verdict for r in shipped if r.stage == "net.0.0"} == {"fused away"}
 
 
-def test_the_twin_is_not_shipped_and_verify_does_without(made: Bundle) -> None:
+def test_the_instrumented_model_is_not_shipped_and_verify_does_without(made: Bundle) -> None:
     assert not [path.name for path in made.folder.iterdir() if "instrumented" in path.name]
     checked = verify(made.folder, lambda _: None)
     assert not [row for row in checked.parity.stages if row.engine.endswith("+instrumented")]
@@ -70,7 +70,7 @@ def test_the_twin_is_not_shipped_and_verify_does_without(made: Bundle) -> None:
 
 # torch 2.13 warns about its own use of LeafSpec
 @pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
-def test_a_twin_that_cannot_be_written_leaves_its_reason_and_the_file(
+def test_an_instrumented_model_that_cannot_be_written_leaves_its_reason_and_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture(network(), SIGNATURE, ("0.0",)).save(tmp_path)
@@ -95,7 +95,9 @@ def test_a_twin_that_cannot_be_written_leaves_its_reason_and_the_file(
     assert (tmp_path / "a.tflite").stat().st_size > 0
 
 
-def test_a_twin_gives_out_what_was_there_before_it_was_written_over(tmp_path: Path) -> None:
+def test_an_instrumented_model_shows_a_value_before_it_is_overwritten(
+    tmp_path: Path,
+) -> None:
     """An activation in place overwrites the stage before it."""
     import numpy as np
 

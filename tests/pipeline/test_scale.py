@@ -77,10 +77,10 @@ def test_a_fit_says_its_evidence_draws_its_band_and_scales(points: Path) -> None
     assert abs(found["distance"]) <= 0.01
     fitted = found["fit"]
     assert (fitted["points"], len(fitted["frontier"])) == (13, 12)
-    assert set(fitted["held_out"]) == {"r", "d"}
-    for held_out in fitted["held_out"].values():
-        assert held_out["points"] == 12
-        assert 8 <= held_out["inside"] <= 12
+    assert set(fitted["out_of_fold"]) == {"r", "d"}
+    for out_of_fold in fitted["out_of_fold"].values():
+        assert out_of_fold["points"] == 12
+        assert 8 <= out_of_fold["inside"] <= 12
     assert (points.parent / "points.png").read_bytes().startswith(b"\x89PNG")
 
 

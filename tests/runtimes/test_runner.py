@@ -204,7 +204,7 @@ def test_the_clock_of_loading_starts_after_the_file_was_searched() -> None:
     openers = [
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "RunnerError"
     ]
-    assert {node.name for node in openers} == {"LiteRt", "Ort"}
+    assert {node.name for node in openers} == {"LiteRtModel", "OrtModel"}
     called = {ast.unparse(n.func) for o in openers for n in ast.walk(o) if isinstance(n, ast.Call)}
     assert not {"open", "read_file", "read_text"} & called
 

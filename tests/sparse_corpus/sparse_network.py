@@ -1,4 +1,4 @@
-"""A small seeded network as a .tflite file, layer by layer, and its twin with sparse weights."""
+"""A small seeded network as a .tflite file, layer by layer, and a copy with sparse weights."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ class SparseNetwork:
         return len(self.model.operatorCodes) - 1
 
     def write(self, folder: Path, name: str, *ends: str) -> tuple[Path, Path]:
-        """(sparse, dense): the file and its densified twin."""
+        """(sparse, dense): the file and its densified copy."""
         names = [tensor.name for tensor in self.graph.tensors]
         self.graph.inputs = np.array([names.index(self.input)], np.int32)
         self.graph.outputs = np.array([names.index(end) for end in ends], np.int32)

@@ -122,7 +122,7 @@ def test_on_few_pixels_sparse_kernels_are_the_slower_ones_and_it_is_said(
 def test_a_call_takes_the_same_instructions_in_another_process(tmp_path: Path) -> None:
     sparse, dense = CASES["plain"].write(tmp_path, "plain")
     with open_board("cortex-a72", "2.3.0") as link:
-        first, again, twin = count(link, sparse), count(link, sparse), count(link, dense)
+        first, again, plain = count(link, sparse), count(link, sparse), count(link, dense)
     assert first.label == "emulated"
     assert first == again
-    assert twin.per_call > 2 * first.per_call
+    assert plain.per_call > 2 * first.per_call

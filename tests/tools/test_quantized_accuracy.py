@@ -22,7 +22,7 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.models.training.metrics import average_recall, share_right
 
 FOLDER = Path(__file__).parents[2] / "tools" / "quantized_accuracy"
-NAMES = ("cases", "answers", "compare", "write_page")
+NAMES = ("cases", "file_outputs", "compare", "write_page")
 LABELS = ("Present", "Unknown", "Absent")
 
 
@@ -37,20 +37,22 @@ def modules() -> Iterator[dict[str, ModuleType]]:
             sys.modules.pop(name, None)
 
 
-def answers(
-    modules: Any, labels: list[int], truths: list[int], noise: float = 0.0, person: str = "p"
+def outputs_of(
+    modules: Any, labels: list[int], truths: list[int], noise: float = 0.0, subject: str = "p"
 ) -> Any:
-    """Of persons ``p0``, ``p1`` ...: one window each, sure of its label."""
+    """Of subjects ``p0``, ``p1`` ...: one window each, sure of its label."""
     outputs = (0.8 * np.eye(3)[labels] + 0.1 + noise * np.arange(3)).tolist()
-    names = [f"{person}{number}" for number in range(len(labels))]
+    names = [f"{subject}{number}" for number in range(len(labels))]
     margins = [0.25] * len(labels)
-    return modules["answers"].Answers(names, truths, labels, margins, outputs, [30.0, 28.5])
+    return modules["file_outputs"].FileOutputs(
+        names, truths, labels, margins, outputs, [30.0, 28.5]
+    )
 
 
 def test_folds_are_pooled_and_every_change_keeps_its_fold_and_margin(modules: Any) -> None:
-    first = answers(modules, [0, 1, 2], [0, 1, 2])
-    second = answers(modules, [2, 2], [2, 0])
-    moved = answers(modules, [2, 0], [2, 0], noise=0.1)
+    first = outputs_of(modules, [0, 1, 2], [0, 1, 2])
+    second = outputs_of(modules, [2, 2], [2, 0])
+    moved = outputs_of(modules, [2, 0], [2, 0], noise=0.1)
     pair = modules["compare"].pool([(0, 1, first, first), (0, 2, second, moved)])
     assert pair.truths == (0, 1, 2, 2, 0)
     assert pair.kept == pytest.approx(0.8)
@@ -70,8 +72,8 @@ def test_logits_are_found_behind_a_softmax_but_for_their_mean(modules: Any) -> N
     assert np.isfinite(modules["compare"].logits([[1.0, 0.0, 0.0]])).all()
 
 
-def test_answers_about_other_persons_are_not_compared(modules: Any) -> None:
-    two, one = answers(modules, [0, 1], [0, 1]), answers(modules, [0], [0])
+def test_outputs_about_other_subjects_are_not_compared(modules: Any) -> None:
+    two, one = outputs_of(modules, [0, 1], [0, 1]), outputs_of(modules, [0], [0])
     with pytest.raises(ValueError, match="fold 1: the two files answered about others"):
         modules["compare"].pool([(0, 1, two, one)])
 
@@ -79,13 +81,15 @@ def test_answers_about_other_persons_are_not_compared(modules: Any) -> None:
 def test_a_paired_interval_is_of_what_moved_and_not_of_who_was_drawn(modules: Any) -> None:
     compare = modules["compare"]
     truths = [0, 1, 2] * 100
-    same = answers(modules, [0] * 300, truths)
+    same = outputs_of(modules, [0] * 300, truths)
     nothing = compare.difference(compare.pool([(0, 0, same, same)]), average_recall, 3)
     assert (nothing.low, nothing.high) == (0.0, 0.0)
     assert nothing.points == "+0.00 (+0.00 to +0.00)"
     # Right in everything, then wrong in 30 of 300: a tenth of them, binomial.
-    right = answers(modules, truths, truths)
-    wrong = answers(modules, [(t + 1) % 3 if i < 30 else t for i, t in enumerate(truths)], truths)
+    right = outputs_of(modules, truths, truths)
+    wrong = outputs_of(
+        modules, [(t + 1) % 3 if i < 30 else t for i, t in enumerate(truths)], truths
+    )
     found = compare.difference(compare.pool([(0, 0, right, wrong)]), share_right, 3)
     assert (found.want, found.got) == (1.0, 0.9)
     half = 1.96 * (0.1 * 0.9 / 300) ** 0.5
@@ -93,11 +97,11 @@ def test_a_paired_interval_is_of_what_moved_and_not_of_who_was_drawn(modules: An
     assert found.high == pytest.approx(-0.1 + half, abs=0.006)
 
 
-def test_several_seeds_tell_of_the_same_persons(modules: Any) -> None:
+def test_several_seeds_tell_of_the_same_subjects(modules: Any) -> None:
     compare = modules["compare"]
     truths = [0, 1, 2] * 20
-    right = answers(modules, truths, truths)
-    wrong = answers(modules, [(t + 1) % 3 if i < 6 else t for i, t in enumerate(truths)], truths)
+    right = outputs_of(modules, truths, truths)
+    wrong = outputs_of(modules, [(t + 1) % 3 if i < 6 else t for i, t in enumerate(truths)], truths)
     once = compare.pool([(0, 1, right, wrong)])
     thrice = compare.pool([(seed, 1, right, wrong) for seed in range(3)])
     assert {change.seed for change in thrice.changes} == {0, 1, 2}
@@ -106,7 +110,7 @@ def test_several_seeds_tell_of_the_same_persons(modules: Any) -> None:
 
 @pytest.fixture
 def runs(modules: Any, tmp_path: Path) -> tuple[Path, Any]:
-    """Folds of three persons each, and a file of integers that moves one of them."""
+    """Folds of three subjects each, and a file of integers that moves one of them."""
     entry = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("probabilities", (1, 3)),))
     processor = RecordingProcessor(LABELS, 4, 4, 1)
     found = []
@@ -121,14 +125,14 @@ def runs(modules: Any, tmp_path: Path) -> tuple[Path, Any]:
             tmp_path,
             found[-1],
             "fp32",
-            answers(modules, [0, 1, 2], [0, 1, 2], person="pq"[number - 1]),
+            outputs_of(modules, [0, 1, 2], [0, 1, 2], subject="pq"[number - 1]),
         )
     return tmp_path, found
 
 
 def keep(modules: Any, runs: Path, case: Any, precision: str, told: Any) -> None:
     for file_format in ("onnx", "tflite"):
-        path = runs / "answers" / f"{case.id}-{precision}-{file_format}.json"
+        path = runs / "outputs" / f"{case.id}-{precision}-{file_format}.json"
         path.parent.mkdir(exist_ok=True)
         write_json(path, asdict(told))
 
@@ -138,11 +142,15 @@ def test_the_page_says_what_holds_who_changed_and_what_is_missing(
 ) -> None:
     monkeypatch.setattr(paired_difference, "DRAWS", 50)
     folder, cases = runs
-    keep(modules, folder, cases[0], "w8a8-static", answers(modules, [0, 1, 2], [0, 1, 2], 1e-3))
+    keep(modules, folder, cases[0], "w8a8-static", outputs_of(modules, [0, 1, 2], [0, 1, 2], 1e-3))
     keep(
-        modules, folder, cases[1], "w8a8-static", answers(modules, [1, 1, 2], [0, 1, 2], 1e-3, "q")
+        modules,
+        folder,
+        cases[1],
+        "w8a8-static",
+        outputs_of(modules, [1, 1, 2], [0, 1, 2], 1e-3, "q"),
     )
-    refused = modules["answers"].Answers([], [], [], [], [], [], "logits diverges")
+    refused = modules["file_outputs"].FileOutputs([], [], [], [], [], [], "logits diverges")
     for case in cases:
         keep(modules, folder, case, "w8-dynamic", refused)
     path = modules["write_page"].write({"funnelnet": cases}, folder, folder)
@@ -155,10 +163,10 @@ def test_the_page_says_what_holds_who_changed_and_what_is_missing(
     assert "| w8a16 | not computed | not computed |" in text
 
 
-def test_answers_belong_to_the_weights_that_gave_them(modules: Any, runs: tuple[Path, Any]) -> None:
+def test_outputs_belong_to_the_weights_that_gave_them(modules: Any, runs: tuple[Path, Any]) -> None:
     folder, (case, _) = runs
-    kept = modules["answers"].kept
-    assert kept(case, "fp32", "onnx", folder) == answers(modules, [0, 1, 2], [0, 1, 2])
+    kept = modules["file_outputs"].kept
+    assert kept(case, "fp32", "onnx", folder) == outputs_of(modules, [0, 1, 2], [0, 1, 2])
     saved = checkpoint.load(case.checkpoint)
     other = {"w": saved.weights["w"] + 1}
     replace(saved, weights=other).save(case.checkpoint)

@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NoReturn
 
@@ -39,6 +40,7 @@ from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
 
+BUG = "error: this is a bug in tinyml: please report this, with the lines above"
 # New objects before garbage is looked for.
 GARBAGE = 10_000
 
@@ -142,12 +144,17 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line and exit with the code of what happened."""
+    """Run the command line and exit with the code of what happened; a bug shows its traceback."""
     signal.signal(signal.SIGTERM, _terminate)
     # Imports make a command's objects, and hardly any of them become garbage.
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
-    app()
+    try:
+        app()
+    except Exception:
+        traceback.print_exc()
+        print(BUG, file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _terminate(signum: int, frame: object) -> NoReturn:

@@ -33,20 +33,20 @@ def command(
 
     Example: tinyml predict demo-bundle patient_AV.wav patient_MV.wav --json
     """
-    from tinyml.pipeline.predict import Answer, predict
+    from tinyml.pipeline.predict import RecordingPrediction, predict
 
     answers = predict(bundle, files, plot=plot, runtime=runtime)
     if as_json:
         put_json(to_json(answers))
         return
     for answer in answers:
-        if isinstance(answer, Answer):
+        if isinstance(answer, RecordingPrediction):
             shares = _shares(answer.probabilities.items())
             put(f"{answer.file}: {answer.label}  ({shares}; {answer.windows} windows)")
         else:
             ordered = sorted(answer.probabilities.items(), key=lambda item: -item[1])
             put(f"{answer.file}: {answer.label}  ({_shares(ordered[:LIKELIEST])})")
-    if any(isinstance(answer, Answer) for answer in answers):
+    if any(isinstance(answer, RecordingPrediction) for answer in answers):
         say("a research result, not a medical device")
 
 

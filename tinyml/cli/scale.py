@@ -62,8 +62,8 @@ def _show_fit(fit: dict[str, Any]) -> None:
         f"{len(frontier)} of {fit['points']} points on the frontier, "
         f"{lowest / 1e6:.1f} M to {highest / 1e6:.1f} M MACs"
     )
-    for name, held_out in fit["held_out"].items():
-        put(f"{name}(c) {evidence(held_out)}")
+    for name, out_of_fold in fit["out_of_fold"].items():
+        put(f"{name}(c) {evidence(out_of_fold)}")
     say(f"written: {fit['plot']}")
 
 

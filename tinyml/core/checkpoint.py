@@ -30,7 +30,7 @@ PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x0
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class CheckpointHeader:
     """What the file's header holds, next to its schema number.
 
     ``facts`` are what training found: metrics, hashes of data and split, the subjects of
@@ -45,7 +45,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint(Header):
+class Checkpoint(CheckpointHeader):
     """Weights by parameter name, and all that is needed to use them."""
 
     weights: Mapping[str, Array]
@@ -64,7 +64,7 @@ class Checkpoint(Header):
         """Write the checkpoint to ``path`` atomically; the same content gives the same bytes."""
         from safetensors.numpy import save
 
-        held = {own.name: getattr(self, own.name) for own in fields(Header)}
+        held = {own.name: getattr(self, own.name) for own in fields(CheckpointHeader)}
         header = {"schema": SCHEMA, **to_json(held)}
         weights = {n: np.asarray(self.weights[n], order="C") for n in sorted(self.weights)}
         write_bytes(path, save(weights, {KEY: canonical_json(header)}))
@@ -92,9 +92,9 @@ def load(path: Path) -> Checkpoint:
     what, broken = f"{file}", "copy or train it again"
     data = parse_json(header[KEY], what=what, error=CheckpointError, hint=broken)
     data = upgraded(data, what=what, error=CheckpointError)
-    made = from_json(Header, data, what=what, error=CheckpointError, hint=broken)
+    made = from_json(CheckpointHeader, data, what=what, error=CheckpointError, hint=broken)
     check_finite(f"{file}: the weight", weights, error=CheckpointError, hint=DIVERGED)
-    held = {own.name: getattr(made, own.name) for own in fields(Header)}
+    held = {own.name: getattr(made, own.name) for own in fields(CheckpointHeader)}
     return Checkpoint(**held, weights=weights)
 
 

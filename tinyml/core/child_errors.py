@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import signal
+import traceback
 from pathlib import Path
 from typing import Any
 
 from tinyml.core import errors
-from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.errors import ExportError, InternalError, MachineError, TinymlError
 from tinyml.core.memory_limit import NO_MEMORY, lacks_memory
 
 LAST_WORDS = 4096
 END_BYTES = 1 << 20
+TRACE_CHARACTERS = 20_000
 # What a process exits with that reports an error which is not ours.
 FAILED = 70
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
@@ -25,11 +27,14 @@ class DiedError(Exception):
     how    for a sentence that the child is the subject of
     kind   of the error that it becomes where nothing else is known
     hint   empty: the log tells more
+    trace  the traceback of an exception that is not ours: a bug, where only our code ran
     """
 
-    def __init__(self, how: str, kind: type[TinymlError], hint: str = "") -> None:
+    def __init__(
+        self, how: str, kind: type[TinymlError], hint: str = "", *, trace: str = ""
+    ) -> None:
         super().__init__(how)
-        self.how, self.kind, self.hint = how, kind, hint
+        self.how, self.kind, self.hint, self.trace = how, kind, hint, trace
 
 
 def late(seconds: float) -> DiedError:
@@ -56,16 +61,27 @@ def report(path: Path, error: Exception) -> int:
         reported["memory"] = True
     elif isinstance(error, TinymlError):
         reported["error"], code = error_to_json(error), error.exit_code
+    elif isinstance(error, InternalError):
+        reported["internal"] = error.message
+        reported["trace"] = error.trace or _trace(error)
     else:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reported["message"] = f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+        reported["trace"] = _trace(error)
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(reported), encoding="utf-8")
     draft.rename(path)
     return code
 
 
-def death(code: int, reported: Path, log: Path, memory_mb: int) -> TinymlError | DiedError:
+def _trace(error: Exception) -> str:
+    """The end of its traceback."""
+    return "".join(traceback.format_exception(error))[-TRACE_CHARACTERS:]
+
+
+def death(
+    code: int, reported: Path, log: Path, memory_mb: int
+) -> TinymlError | InternalError | DiedError:
     """The parent's side: what a child that ended with ``code`` left at ``reported`` or said."""
     if reported.is_file():
         data = json.loads(reported.read_text(encoding="utf-8"))
@@ -73,7 +89,9 @@ def death(code: int, reported: Path, log: Path, memory_mb: int) -> TinymlError |
             return error_from_json(data["error"])
         if "memory" in data:
             return out_of_memory(memory_mb)
-        return DiedError(f"failed: {data['message']}", ExportError)
+        if "internal" in data:
+            return InternalError(data["internal"], data["trace"])
+        return DiedError(f"failed: {data['message']}", ExportError, trace=data["trace"])
     if memory_mb and NO_MEMORY.search(_read(log)[-LAST_WORDS:]):
         return out_of_memory(memory_mb)
     if code < 0:

@@ -13,7 +13,8 @@
     |- DeviceError                    4   a board, a link, results that cannot be compared
     `- ValidationError                5   parity, hashes, regressions: it ran, and it is wrong
 
-A bug is none of these: it keeps its traceback.
+A bug is none of these: it keeps its traceback, and its exit code is 1. `InternalError` is one that
+tinyml itself notices, or that a process of its own died of.
 """
 
 from __future__ import annotations
@@ -40,6 +41,17 @@ class TinymlError(Exception):
         super().__init__(self.message)
         self.hint = hint
         self.child = ""
+
+
+class InternalError(Exception):
+    """A fault of tinyml, whatever it was given: something of its own does not fit together.
+
+    ``trace`` is the traceback of the child process that it happened in, and comes last in the text.
+    """
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(f"{message}\n\nIn that process:\n{trace}" if trace else message)
+        self.message, self.trace = message, trace
 
 
 class MachineError(TinymlError):
@@ -108,6 +120,20 @@ def require(module: str, package: str, extra: str) -> None:
     """Raise `MissingExtraError` unless ``module`` can be imported; imports nothing."""
     if importlib.util.find_spec(module) is None:
         raise MissingExtraError(package, extra)
+
+
+@contextlib.contextmanager
+def made_by_us(what: str) -> Iterator[None]:
+    """Turn an `InputError` about ``what``, which tinyml itself made, into `InternalError`.
+
+    An `ExportError` stays: it is about the user's model.
+    """
+    try:
+        yield
+    except ExportError:
+        raise
+    except InputError as error:
+        raise InternalError(f"{what}: {error.message}") from error
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinyml.core.child_errors import DiedError, death, late, out_of_memory, report
-from tinyml.core.errors import TinymlError, machine_errors
+from tinyml.core.errors import InternalError, TinymlError, machine_errors
 from tinyml.core.memory_limit import Stuck, limit_memory
 from tinyml.core.process import child_environment, die_with, python_module, take_along
 from tinyml.core.scratch import scratch
@@ -76,8 +76,9 @@ def run_child(
 ) -> None:
     """Run one child to its end; whatever happens, it does not outlive the call.
 
-    Raises the `TinymlError` that the child raised; `MachineError` when it was killed, ran
-    out of memory or took longer than ``timeout_s``; `ExportError` for anything else.
+    Raises the `TinymlError` that the child raised; `InternalError` for any other exception;
+    `MachineError` when it was killed, ran out of memory or took longer than ``timeout_s``;
+    `ExportError` when it ended in another way.
     """
     child = Child(module, tuple(arguments), log)
     with machine_errors(f"running {module}"), scratch("child") as folder, naming(child):
@@ -96,10 +97,17 @@ def answer_of(module: str, arguments: Sequence[str], limits: Limits) -> bytes:
 
 @contextlib.contextmanager
 def naming(child: Child) -> Iterator[None]:
-    """`DiedError` as an error that names the module and the log; errors name the module."""
+    """`DiedError` as an error that names the module and the log; errors name the module.
+
+    A child's exception that is not a `TinymlError` is a bug: a user's code runs in blocks that
+    turn all that it raises into one.
+    """
     try:
         yield
     except DiedError as died:
+        if died.trace:
+            failed = f"{child.module} {died.how}; its log: {child.log}"
+            raise InternalError(failed, died.trace) from None
         error = died.kind(f"{child.module} {died.how}", hint=died.hint or f"its log: {child.log}")
         error.child = child.module
         raise error from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core.measurement import Label
-from tinyml.device.link import Answer
+from tinyml.device.link import CommandResult
 from tinyml.device.local import LocalLink
 
 
@@ -36,5 +36,5 @@ class EmulatedLink:
     def pull(self, name: str, path: Path) -> None:
         self.files.pull(name, path)
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         return self.files.run([*self.runner, *command], timeout_s=timeout_s)

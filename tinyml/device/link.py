@@ -11,7 +11,7 @@ from tinyml.core.measurement import Label
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """What a command left: its exit code and both streams."""
 
     code: int
@@ -40,9 +40,9 @@ class Link(Protocol):
     def pull(self, name: str, path: Path) -> None:
         """Copy the file ``name`` of the link's folder to ``path``."""
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run ``command`` in the link's folder and wait for it.
 
-        A command that fails is an `Answer` with its code; one that does not end in
+        A command that fails is an `CommandResult` with its code; one that does not end in
         ``timeout_s`` is a `DeviceError`.
         """

@@ -15,7 +15,7 @@ from tinyml.core.measurement import Label
 from tinyml.core.process import tied
 from tinyml.core.scratch import scratch
 from tinyml.core.target import Target
-from tinyml.device.link import Answer
+from tinyml.device.link import CommandResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class LocalLink:
         with machine_errors(f"copying {name}"):
             shutil.copyfile(self.folder / name, path)
 
-    def run(self, command: Sequence[str], *, timeout_s: float) -> Answer:
+    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         if shutil.which(command[0]) is None:
             raise DeviceError(f"cannot start {command[0]}: it is not a program on this machine")
         try:
@@ -54,7 +54,7 @@ class LocalLink:
                 f"{Path(command[0]).name} did not end within {timeout_s:g} s",
                 hint="fewer runs, or a smaller model",
             ) from None
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 @contextmanager

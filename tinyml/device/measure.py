@@ -20,14 +20,14 @@ from tinyml.core.measurement import WHOLE, Measurement, Process
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.typed_json import from_json
-from tinyml.device.link import Answer, Link
+from tinyml.device.link import CommandResult, Link
 from tinyml.runtimes import runner
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunnerOutput:
     """The line that the runner prints; times as in `Process`."""
 
     model_sha256: str
@@ -92,14 +92,14 @@ def measure(
     plan = plan or MeasurePlan()
     commands = _push(link, jobs, plan)
     order = random.Random(seed)
-    answers: list[list[Run]] = [[] for _ in jobs]
+    results: list[list[RunnerOutput]] = [[] for _ in jobs]
     for turn in range(repeats):
         for place, index in enumerate(order.sample(range(len(jobs)), len(jobs))):
             if progress:
                 progress(jobs[index].title, turn * len(jobs) + place, repeats * len(jobs))
-            answer = link.run(commands[index], timeout_s=plan.timeout_s)
-            answers[index].append(_line(jobs[index], answer))
-    return [_measurement(job, found, link) for job, found in zip(jobs, answers, strict=True)]
+            result = link.run(commands[index], timeout_s=plan.timeout_s)
+            results[index].append(_line(jobs[index], result))
+    return [_measurement(job, found, link) for job, found in zip(jobs, results, strict=True)]
 
 
 def _push(link: Link, jobs: Sequence[Job], plan: MeasurePlan) -> list[list[str]]:
@@ -124,26 +124,26 @@ def _command(link: Link, job: Job, index: int, script: str, plan: MeasurePlan) -
     return command
 
 
-def _line(job: Job, answer: Answer) -> Run:
+def _line(job: Job, result: CommandResult) -> RunnerOutput:
     """The runner's line; whatever else a process left is the error."""
-    lines = answer.stdout.strip().splitlines()
+    lines = result.stdout.strip().splitlines()
     try:
         found = json.loads(lines[-1]) if lines else {}
     except ValueError:
         found = {}
     if "error" in found:
         raise DeviceError(f"{job.title}: {found['error']}")
-    if answer.code != 0 or "samples_ns" not in found:
-        last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
-        how = f"was killed by signal {-answer.code}" if answer.code < 0 else f"ended {answer.code}"
+    if result.code != 0 or "samples_ns" not in found:
+        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        how = f"was killed by signal {-result.code}" if result.code < 0 else f"ended {result.code}"
         raise DeviceError(f"{job.title}: the process {how}: {last}")
-    run = from_json(Run, found, what=f"{job.title}: the runner's line", error=DeviceError)
+    run = from_json(RunnerOutput, found, what=f"{job.title}: the runner's line", error=DeviceError)
     if run.model_sha256 != sha256(job.path):
         raise ValidationError(f"{job.path.name} is another file on the device than here")
     return run
 
 
-def _measurement(job: Job, found: Sequence[Run], link: Link) -> Measurement:
+def _measurement(job: Job, found: Sequence[RunnerOutput], link: Link) -> Measurement:
     first = found[0]
     conditions = {name: first.machine.get(name) for name in MACHINE}
     for other in found[1:]:
@@ -162,7 +162,7 @@ def _measurement(job: Job, found: Sequence[Run], link: Link) -> Measurement:
     )
 
 
-def _process(run: Run) -> Process:
+def _process(run: RunnerOutput) -> Process:
     return Process(
         samples_ns=run.samples_ns,
         warmups=run.warmups,

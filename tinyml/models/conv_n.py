@@ -23,7 +23,7 @@ HIDDEN = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class ConvNArchitecture:
     """Factor on the channels of the convolutions."""
 
     width: float = between(1.0, 0.1, 4.0)
@@ -33,7 +33,7 @@ class Architecture:
 class ConvN(ImageClassifier):
     """Images [B, 3, 32, 32] -> logits [B, classes], with ``pairs`` of convolutions."""
 
-    def __init__(self, classes: int, pairs: int, architecture: Architecture) -> None:
+    def __init__(self, classes: int, pairs: int, architecture: ConvNArchitecture) -> None:
         super().__init__()
         channels, side = 3, SIDE
         for number, base in enumerate(CHANNELS[:pairs], 1):
@@ -68,7 +68,7 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def entry(pairs: int, default: Architecture) -> ModelEntry:
+def entry(pairs: int, default: ConvNArchitecture) -> ModelEntry:
     """Conv-2, -4 or -6 by its ``pairs`` of convolutions."""
     return image_entry(
         f"conv-{2 * pairs}",
@@ -85,4 +85,4 @@ def entry(pairs: int, default: Architecture) -> ModelEntry:
     )
 
 
-CONV_2, CONV_4, CONV_6 = (entry(pairs, Architecture()) for pairs in (1, 2, 3))
+CONV_2, CONV_4, CONV_6 = (entry(pairs, ConvNArchitecture()) for pairs in (1, 2, 3))

@@ -39,7 +39,7 @@ STAGES = ("stem", *STAGE_NAMES, "top", "head")
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class EfficientNetArchitecture:
     """Multipliers of channels and repeats, and the side of the image in pixels."""
 
     width: float = between(1.0, 0.05, 4.0)
@@ -92,7 +92,7 @@ def _block_of(group: Group) -> Callable[..., nn.Module]:
 def scaled_entry(
     name: str,
     summary: str,
-    default: Architecture,
+    default: EfficientNetArchitecture,
     rule: Callable[[float, float], NetworkPlan],
     sparsity: tuple[LayerSparsity, ...] = (),
     paper: str = PAPER,
@@ -116,6 +116,6 @@ def scaled_entry(
     )
 
 
-B0, B1 = Architecture(), Architecture(depth=1.1, resolution=240)
+B0, B1 = EfficientNetArchitecture(), EfficientNetArchitecture(depth=1.1, resolution=240)
 EFFICIENTNET_B0 = scaled_entry("efficientnet-b0", "the base of compound scaling", B0, plan)
 EFFICIENTNET_B1 = scaled_entry("efficientnet-b1", "B0 with 1.1 times the depth", B1, plan)

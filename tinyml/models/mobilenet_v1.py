@@ -26,7 +26,7 @@ STAGE_NAMES = tuple(f"stage{n}" for n in range(1, len(STAGES) + 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class MobileNetV1Architecture:
     """width of all layers, side of the image in pixels, stride of the stem (1: tiny images)."""
 
     width: float = between(1.0, 0.1, 4.0)
@@ -35,7 +35,7 @@ class Architecture:
     recalibration: str = recalibration_option()
 
 
-class SeparableBlock(nn.Module):
+class DepthwiseSeparableBlock(nn.Module):
     """Depthwise 3x3, then pointwise, each with batch normalization and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -51,7 +51,7 @@ class SeparableBlock(nn.Module):
 class MobileNetV1(ImageClassifier):
     """Images [B, 3, side, side] -> logits [B, classes]."""
 
-    def __init__(self, classes: int, architecture: Architecture) -> None:
+    def __init__(self, classes: int, architecture: MobileNetV1Architecture) -> None:
         super().__init__()
         channels = in_eights(STEM_CHANNELS * architecture.width)
         self.stem = ConvNorm(3, channels, 3, architecture.stem_stride)
@@ -60,7 +60,7 @@ class MobileNetV1(ImageClassifier):
             for position, base in enumerate(stage):
                 outputs = in_eights(base * architecture.width)
                 halving = name != STAGE_NAMES[0] and position == 0
-                blocks.append(SeparableBlock(channels, outputs, 2 if halving else 1))
+                blocks.append(DepthwiseSeparableBlock(channels, outputs, 2 if halving else 1))
                 channels = outputs
             setattr(self, name, nn.Sequential(*blocks))
         self.head = PoolHead(channels, classes)
@@ -78,7 +78,7 @@ class MobileNetV1(ImageClassifier):
 def entry(
     name: str,
     summary: str,
-    default: Architecture,
+    default: MobileNetV1Architecture,
     sparsity: tuple[LayerSparsity, ...] = (),
     paper: str = PAPER,
 ) -> ModelEntry:
@@ -96,4 +96,4 @@ def entry(
     )
 
 
-MOBILENET_V1 = entry("mobilenet-v1", "depthwise separable convolutions", Architecture())
+MOBILENET_V1 = entry("mobilenet-v1", "depthwise separable convolutions", MobileNetV1Architecture())

@@ -34,7 +34,7 @@ STAGE_NAMES = tuple(f"stage{n}" for n in range(1, len(STAGES) + 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class MobileNetV2Architecture:
     """width of all layers, side of the image in pixels, stride of the stem (1: tiny images)."""
 
     width: float = between(1.0, 0.1, 4.0)
@@ -86,7 +86,7 @@ def stage_of(
 class MobileNetV2(ImageClassifier):
     """Images [B, 3, side, side] -> logits [B, classes]."""
 
-    def __init__(self, classes: int, architecture: Architecture) -> None:
+    def __init__(self, classes: int, architecture: MobileNetV2Architecture) -> None:
         super().__init__()
         width = architecture.width
         channels = in_eights(STEM_CHANNELS * width)
@@ -120,7 +120,7 @@ def _block_with(expansion: int) -> Callable[..., nn.Module]:
 def entry(
     name: str,
     summary: str,
-    default: Architecture,
+    default: MobileNetV2Architecture,
     sparsity: tuple[LayerSparsity, ...] = (),
     paper: str = PAPER,
 ) -> ModelEntry:
@@ -138,4 +138,6 @@ def entry(
     )
 
 
-MOBILENET_V2 = entry("mobilenet-v2", "inverted residuals, linear bottlenecks", Architecture())
+MOBILENET_V2 = entry(
+    "mobilenet-v2", "inverted residuals, linear bottlenecks", MobileNetV2Architecture()
+)

@@ -22,7 +22,7 @@ CHANNELS = (16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class ResNetArchitecture:
     """depth counts the weighted layers along the path: 6 n + 2."""
 
     depth: int = one_of(20, 8, 14, 26, 32, 44, 56, 110)
@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
 class ResNetCifar(ImageClassifier):
     """Images [B, 3, side, side] -> logits [B, classes]."""
 
-    def __init__(self, classes: int, architecture: Architecture) -> None:
+    def __init__(self, classes: int, architecture: ResNetArchitecture) -> None:
         super().__init__()
         widths = [max(1, round(base * architecture.width)) for base in CHANNELS]
         repeats = (architecture.depth - 2) // 6
@@ -72,7 +72,7 @@ def _stage(inputs: int, outputs: int, repeats: int, stride: int) -> nn.Sequentia
     return nn.Sequential(first, *(ResidualBlock(outputs, outputs, 1) for _ in range(repeats - 1)))
 
 
-def entry(default: Architecture) -> ModelEntry:
+def entry(default: ResNetArchitecture) -> ModelEntry:
     """The registry's ResNet with ``default`` as its architecture."""
     return image_entry(
         "resnet-20",
@@ -89,4 +89,4 @@ def entry(default: Architecture) -> ModelEntry:
     )
 
 
-RESNET_20 = entry(Architecture())
+RESNET_20 = entry(ResNetArchitecture())

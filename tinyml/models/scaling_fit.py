@@ -62,7 +62,7 @@ class OutOfFold:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class Regression:
     """One regression on x: the scikit-learn object, and the values it was fitted to."""
 
     regressor: Any
@@ -79,8 +79,8 @@ class FittedCurves:
     """r(c) and d(c) from the user's own points; usable as `tinyml.models.scaling.Curves`."""
 
     frontier: tuple[Point, ...]
-    r: Process
-    d: Process
+    r: Regression
+    d: Regression
     out_of_fold: dict[str, OutOfFold]
     points: int
 
@@ -183,14 +183,14 @@ def fit(points: Sequence[Point]) -> FittedCurves:
     }
     return FittedCurves(
         tuple(kept),
-        _process(x, targets["r"]),
-        _process(x, targets["d"]),
+        _regression(x, targets["r"]),
+        _regression(x, targets["d"]),
         {name: _out_of_fold(x, y) for name, y in targets.items()},
         len(points),
     )
 
 
-def _process(x: Floats, y: Floats) -> Process:
+def _regression(x: Floats, y: Floats) -> Regression:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -204,7 +204,7 @@ def _process(x: Floats, y: Floats) -> Process:
         # A kernel's parameter at its bound: noiseless points, or ones without any trend.
         warnings.simplefilter("ignore", ConvergenceWarning)
         regressor.fit(x[:, None], y)
-    return Process(regressor, y)
+    return Regression(regressor, y)
 
 
 def _out_of_fold(x: Floats, y: Floats) -> OutOfFold:
@@ -212,7 +212,7 @@ def _out_of_fold(x: Floats, y: Floats) -> OutOfFold:
     errors, inside = [], 0
     for fold in range(min(FOLDS, len(x))):
         out = np.arange(len(x)) % FOLDS == fold
-        mean, half = _process(x[~out], y[~out]).predict(x[out])
+        mean, half = _regression(x[~out], y[~out]).predict(x[out])
         error = y[out] - mean
         errors.append(error)
         inside += int((np.abs(error) <= half).sum())

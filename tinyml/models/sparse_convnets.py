@@ -20,7 +20,7 @@ def _mbv1(width: str) -> ModelEntry:
         LayerSparsity("stage5.1.pointwise.conv", MBV1_SHARE, block=4),
         LayerSparsity("stage*.pointwise.conv", MBV1_SHARE),
     )
-    architecture = mobilenet_v1.Architecture(width=float(width))
+    architecture = mobilenet_v1.MobileNetV1Architecture(width=float(width))
     summary = f"MobileNet-v1 {width}, 90% of the 1x1 weights zero"
     return mobilenet_v1.entry(f"mbv1-{width}-sparse90", summary, architecture, rules, PAPER)
 
@@ -33,12 +33,14 @@ def _mbv2(width: str) -> ModelEntry:
         *(LayerSparsity(layers, MBV2_SHARE, block=2) for layers in in_twos),
         *(LayerSparsity(layers, MBV2_SHARE) for layers in in_ones),
     )
-    architecture = mobilenet_v2.Architecture(width=float(width))
+    architecture = mobilenet_v2.MobileNetV2Architecture(width=float(width))
     summary = f"MobileNet-v2 {width}, 85% of the 1x1 weights zero"
     return mobilenet_v2.entry(f"mbv2-{width}-sparse85", summary, architecture, rules, PAPER)
 
 
-def _efficientnet(letter: str, architecture: efficientnet.Architecture, share: float) -> ModelEntry:
+def _efficientnet(
+    letter: str, architecture: efficientnet.EfficientNetArchitecture, share: float
+) -> ModelEntry:
     layers = ("stage*.expand.conv", "stage*.project.conv", "top.conv", "head.linear")
     # The squeeze has an `expand` of its own, which is no ConvNorm: it has no `.conv`.
     rules = tuple(LayerSparsity(pattern, share) for pattern in layers)

@@ -7,7 +7,7 @@ are the published (r, w, d); the family `tinynet` takes any, as `tinyml scale` f
 
 from __future__ import annotations
 
-from tinyml.models.efficientnet import Architecture, scaled_entry
+from tinyml.models.efficientnet import EfficientNetArchitecture, scaled_entry
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.scaling import BASE_SIDE, tinynet_plan
 
@@ -22,7 +22,7 @@ PUBLISHED = {
 }
 
 
-def entry(name: str, summary: str, default: Architecture) -> ModelEntry:
+def entry(name: str, summary: str, default: EfficientNetArchitecture) -> ModelEntry:
     """A preset under its registered name."""
     return scaled_entry(name, summary, default, tinynet_plan, paper=PAPER)
 
@@ -30,8 +30,10 @@ def entry(name: str, summary: str, default: Architecture) -> ModelEntry:
 def _published(letter: str) -> ModelEntry:
     r, w, d = PUBLISHED[letter]
     summary = f"published: r {r:g}, w {w:g}, d {d:g}"
-    return entry(f"tinynet-{letter}", summary, Architecture(w, d, int(BASE_SIDE * r)))
+    return entry(f"tinynet-{letter}", summary, EfficientNetArchitecture(w, d, int(BASE_SIDE * r)))
 
 
-TINYNET = entry("tinynet", "any resolution, width and depth by TinyNet's rule", Architecture())
+TINYNET = entry(
+    "tinynet", "any resolution, width and depth by TinyNet's rule", EfficientNetArchitecture()
+)
 TINYNET_A, TINYNET_B, TINYNET_C, TINYNET_D, TINYNET_E = map(_published, PUBLISHED)

@@ -23,7 +23,7 @@ STAGE_NAMES = tuple(f"stage{n}" for n in range(1, len(STAGES) + 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class VggArchitecture:
     """Factor on all channels, and the image's side in pixels."""
 
     width: float = between(1.0, 0.05, 4.0)
@@ -34,7 +34,7 @@ class Architecture:
 class VggCifar(ImageClassifier):
     """Images [B, 3, side, side] -> logits [B, classes]."""
 
-    def __init__(self, classes: int, architecture: Architecture) -> None:
+    def __init__(self, classes: int, architecture: VggArchitecture) -> None:
         super().__init__()
         channels = 3
         for name, (base, repeats) in zip(STAGE_NAMES, STAGES, strict=True):
@@ -56,7 +56,7 @@ class VggCifar(ImageClassifier):
         return logits
 
 
-def entry(default: Architecture) -> ModelEntry:
+def entry(default: VggArchitecture) -> ModelEntry:
     """The registry's VGG with ``default`` as its architecture."""
     return image_entry(
         "vgg-16",
@@ -73,4 +73,4 @@ def entry(default: Architecture) -> ModelEntry:
     )
 
 
-VGG_16 = entry(Architecture())
+VGG_16 = entry(VggArchitecture())

@@ -66,13 +66,13 @@ def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -
     processor, facts = recording_processor(model.processor), model.facts
     found = recording_set(model.recipe, data)
     _check_data(found, model, report)
-    held_out = set(facts["split"]["validation"])
+    validation = set(facts["split"]["validation"])
     left_out = set(facts["left_out"])
     usable = [r for r in found.recordings if r.id not in left_out]
-    chosen = [r for r in usable if part == "all" or r.subject in held_out]
+    chosen = [r for r in usable if part == "all" or r.subject in validation]
     if not chosen:
         raise DataError(
-            f"'{found.name}' has none of the {len(held_out)} subjects of the validation set",
+            f"'{found.name}' has none of the {len(validation)} subjects of the validation set",
             hint="give the data that the model was trained on, or --part all",
         )
     answers = predict_recordings(model.answer, processor, chosen, report)

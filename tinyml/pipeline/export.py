@@ -16,7 +16,14 @@ from pathlib import Path
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
-from tinyml.core.errors import ExportError, MachineError, ValidationError, machine_errors
+from tinyml.core.errors import (
+    ExportError,
+    InternalError,
+    MachineError,
+    ValidationError,
+    machine_errors,
+    made_by_us,
+)
 from tinyml.core.events import Message, Report
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
@@ -76,7 +83,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
     making = new_folder(job.out, force=bool(job.force), foreign=foreign_files)
     with making as draft, _scratch() as work, plan.worker:
         run = run_alone if source.runs_user_code else run_child
-        subject = source.capture(work, partial(run, plan, work), report)
+        exported = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:
             report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
@@ -85,12 +92,13 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
         if not plan.traits.quantized:
             write = write_half if plan.traits.half else write_files
             models = write(plan, work, draft, report)
-            made = Written(models, check_files(plan, subject, models, draft, work, report))
+            made = Written(models, check_files(plan, exported, models, draft, work, report))
         else:
-            made = write_quantized(plan, subject, work, draft, report)
-        findings = lint_models(draft, made.models, plan.target, made.findings)
-        made = replace(made, models=with_float_share(draft, made.models))
-        taken = of_models(draft, made.models)
+            made = write_quantized(plan, exported, work, draft, report)
+        with made_by_us(f"the files of {job.out.name}"):
+            findings = lint_models(draft, made.models, plan.target, made.findings)
+            made = replace(made, models=with_float_share(draft, made.models))
+            taken = of_models(draft, made.models)
         for line in (*lint_lines(findings), *delegation_lines(taken)):
             report(Message(line))
         with machine_errors(f"writing {job.out.name}"):
@@ -104,7 +112,7 @@ def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report
             facts["sparse"] = to_json(sparse)
         with machine_errors(f"writing {job.out.name}"):
             bundle = assemble.assemble(
-                draft, subject, plan.target.name, made.models, made.parity, facts
+                draft, exported, plan.target.name, made.models, made.parity, facts
             )
     if plan.settings.auto_precision:
         found = save_found(plan, made.kept)
@@ -137,8 +145,9 @@ def _scratch() -> Iterator[Workspace]:
         work = Workspace(folder)
         try:
             yield work
-        except (ExportError, MachineError) as error:
-            if str(work.logs) in error.hint:
+        except (ExportError, MachineError, InternalError) as error:
+            told = error.message if isinstance(error, InternalError) else error.hint
+            if str(work.logs) in told:
                 keep(folder, work.logs.name)
             raise
 

@@ -21,11 +21,11 @@ from tinyml.models.data.recordings import Recording
 from tinyml.models.training.predict import cut_windows, named
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs.engines import Engine, choose
-from tinyml.pipeline.outputs.predict_images import ImageAnswer, answer_images
+from tinyml.pipeline.outputs.predict_images import ImagePrediction, predict_images
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecordingPrediction:
     """What the model says of one recording."""
 
     file: str
@@ -36,7 +36,7 @@ class Answer:
 
 def predict(
     folder: Path, files: Sequence[Path], *, plot: Path | None, runtime: str | None
-) -> list[Answer] | list[ImageAnswer]:
+) -> list[RecordingPrediction] | list[ImagePrediction]:
     """One answer per file, in order; nothing is answered when one file is bad.
 
     Raises `DataError` naming the file, `ValidationError` for a changed bundle or outputs that
@@ -64,12 +64,12 @@ def _images(
     files: Sequence[Path],
     plot: Path | None,
     runtime: str | None,
-) -> list[ImageAnswer]:
+) -> list[ImagePrediction]:
     if plot is not None:
         raise UsageError(f"{bundle.model} has no scalogram to draw: it takes images")
     engine = choose(bundle, runtime)
     check_bundle(bundle)
-    return answer_images(files, processor, windows_through(engine))
+    return predict_images(files, processor, windows_through(engine))
 
 
 def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
@@ -99,11 +99,11 @@ def _processor(bundle: Bundle) -> RecordingProcessor:
 
 def _answer(
     file: Path, processor: RecordingProcessor, classify_windows: Callable[[Floats], Floats]
-) -> Answer:
+) -> RecordingPrediction:
     windows = _windows(file, processor)
     with named(str(file)):
         probabilities = processor.aggregate(classify_windows(windows))
-    return Answer(
+    return RecordingPrediction(
         file=str(file),
         label=processor.labels[processor.postprocess(probabilities)],
         probabilities=dict(zip(processor.labels, map(float, probabilities), strict=True)),
@@ -122,7 +122,9 @@ def _check_plot(files: Sequence[Path]) -> None:
         raise UsageError(f"--plot draws one file, {len(files)} were given")
 
 
-def _plot(bundle: Bundle, engine: Engine, file: Path, answer: Answer, path: Path) -> None:
+def _plot(
+    bundle: Bundle, engine: Engine, file: Path, answer: RecordingPrediction, path: Path
+) -> None:
     """The scalogram of the first window, read from inside the shipped file."""
     from tinyml.pages.plots import scalogram_plot
 

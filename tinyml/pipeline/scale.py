@@ -24,7 +24,7 @@ from tinyml.models.scaling import (
 )
 
 if TYPE_CHECKING:
-    from tinyml.models.scaling_fit import FittedCurves, Process
+    from tinyml.models.scaling_fit import FittedCurves, Regression
 
 COUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?)\s*([kmg]?)", re.I)
 SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -110,7 +110,7 @@ def _fitted(csv: Path, plot: Path, budget: Budget | None) -> dict[str, Any]:
             "frontier": [asdict(point) for point in curves.frontier],
             "lowest_macs": curves.lowest,
             "highest_macs": curves.highest,
-            "held_out": {name: asdict(found) for name, found in curves.out_of_fold.items()},
+            "out_of_fold": {name: asdict(found) for name, found in curves.out_of_fold.items()},
             "plot": str(plot),
         },
     }
@@ -121,7 +121,7 @@ def _draw(curves: FittedCurves, path: Path, name: str) -> None:
 
     macs = np.geomspace(curves.lowest, curves.highest, PLOT_STEPS)
     points_macs = np.array([point.macs for point in curves.frontier])
-    regressions: Mapping[str, tuple[str, Process]] = {
+    regressions: Mapping[str, tuple[str, Regression]] = {
         "r": ("resolution / 224", curves.r),
         "d": ("depth", curves.d),
     }
@@ -134,11 +134,11 @@ def _draw(curves: FittedCurves, path: Path, name: str) -> None:
     scaling_plot(panels, path, title=title)
 
 
-def evidence(held_out: Mapping[str, Any]) -> str:
+def evidence(out_of_fold: Mapping[str, Any]) -> str:
     """What the points outside of a fit say of it."""
     return (
-        f"points outside of the fit: {held_out['inside']} of {held_out['points']} in the 95% band, "
-        f"rms {held_out['rms']:.3f}"
+        f"points outside of the fit: {out_of_fold['inside']} of {out_of_fold['points']} "
+        f"in the 95% band, rms {out_of_fold['rms']:.3f}"
     )
 
 

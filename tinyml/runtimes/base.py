@@ -80,10 +80,14 @@ class Runtime(Protocol):
         """`reader`, once."""
 
 
-def refusal(path: Path, engine: str, reason: object, said: str = "") -> InputError:
+class RefusedError(InputError):
+    """A runtime does not load a file."""
+
+
+def refusal(path: Path, engine: str, reason: object, said: str = "") -> RefusedError:
     """The error for a file that ``engine`` does not take: one line, its own reason in it."""
     text = _one_line(str(reason)) or _one_line(said) or "no reason given"
-    return InputError(f"{path}: {engine} refuses it: {text}")
+    return RefusedError(f"{path}: {engine} refuses it: {text}")
 
 
 def failure(path: Path, engine: str, reason: object) -> InputError:

@@ -36,7 +36,7 @@ class RunnerError(Exception):
     """Something that the caller can fix; becomes the error line."""
 
 
-class LiteRt:
+class LiteRtModel:
     """A .tflite file in LiteRT or tflite-runtime, with the default delegate."""
 
     def __init__(self, module: Any, path: str, threads: int, rounds: bool) -> None:
@@ -62,7 +62,7 @@ class LiteRt:
         return {n: self.interpreter.get_tensor(i) for n, i in self.output_indices.items()}
 
 
-class Ort:
+class OrtModel:
     """An .onnx file in onnxruntime on the CPU, with all graph optimisations."""
 
     def __init__(self, module: Any, path: str, threads: int, rounds: bool) -> None:
@@ -96,7 +96,7 @@ def import_runtime(name: str) -> tuple[Any, Any, str]:
         if name == "onnxruntime":
             import onnxruntime as module
 
-            return Ort, module, module.__version__
+            return OrtModel, module, module.__version__
         if name == "tflite_runtime" or (name == "litert" and not installed("ai_edge_litert")):
             import tflite_runtime as package
             from tflite_runtime import interpreter as module
@@ -107,7 +107,7 @@ def import_runtime(name: str) -> tuple[Any, Any, str]:
         raise RunnerError("{} cannot be imported here: {}".format(name, error)) from error
     version = getattr(package, "__version__", "unknown")
     fallen_back = name == "litert" and package.__name__ == "tflite_runtime"
-    return LiteRt, module, "tflite-runtime " + version if fallen_back else version
+    return LiteRtModel, module, "tflite-runtime " + version if fallen_back else version
 
 
 def installed(package: str) -> bool:

@@ -1,10 +1,10 @@
-"""What integers cost in accuracy, on everything that was held out: docs/evidence/quantized.md.
+"""What quantization costs in accuracy, on validation and test sets: docs/evidence/quantized.md.
 
     python tools/quantized_accuracy
 
-Trains FunnelNet's folds where they are not there, exports every model in every precision,
-and asks each file of each format about every held-out person or image. Interrupted, the
-same command continues: answers are kept below --runs, by the hash of the weights.
+Trains FunnelNet's folds where they are missing, exports every model in every precision, and runs
+each file of each format on its evaluation set: validation subjects, or test images. Interrupted,
+the same command continues: outputs are kept below --runs, by the hash of the weights.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import torch
-from answers import ALL_SEEDS, PRECISIONS, compute
 from cases import FOLD_COUNT, ROOT, SEEDS, cases, folds_of, recipe_of
+from file_outputs import ALL_SEEDS, PRECISIONS, compute
 from write_page import write
 
 from tinyml.core.errors import TinymlError

@@ -16,41 +16,41 @@ from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.cross_validation import fold_file
 from tinyml.pipeline.outputs.data import image_set
-from tinyml.pipeline.outputs.held_out import HeldOut, Images, held_out
+from tinyml.pipeline.outputs.evaluation_set import EvaluationSet, Images, load_evaluation_set
 
 ROOT = Path(__file__).parents[2]
 MOBILENET = ROOT / "examples" / "checkpoints" / "sparse-dense.safetensors"
 FOLD_COUNT = 5
-# A person near a threshold goes either way: of each, three models are asked that have not seen it.
+# A subject near a threshold goes either way: of each, three models are asked that have not seen it.
 SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """All that a case held out."""
+    """The data that judges a case."""
 
-    held_out: HeldOut
+    evaluation_set: EvaluationSet
 
     @property
     def truths(self) -> Mapping[str, int]:
-        """What each person or image is: name -> label."""
-        return self.held_out.truths
+        """What each subject or image is: name -> label."""
+        return self.evaluation_set.truths
 
     def __len__(self) -> int:
-        return len(self.held_out)
+        return len(self.evaluation_set)
 
     @property
     def processor(self) -> Processor:
         """What surrounds the graph, the float model's thresholds with it."""
-        return self.held_out.processor
+        return self.evaluation_set.processor
 
     def inputs(self, start: int, end: int) -> Floats:
         """Some of the graph's inputs, along a first axis."""
-        return self.held_out.inputs(start, end)
+        return self.evaluation_set.inputs(start, end)
 
     def of_unit(self, outputs: Sequence[Sequence[float]]) -> dict[str, Floats]:
-        """[inputs, classes] -> name of a person or image -> [classes]."""
-        return self.held_out.of_unit(np.asarray(outputs, np.float32))
+        """[inputs, classes] -> name of a subject or image -> [classes]."""
+        return self.evaluation_set.of_unit(np.asarray(outputs, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Case:
             return Questions(
                 Images(saved.processor, test.images, tuple(range(len(labels))), labels)
             )
-        return Questions(held_out(saved, None, report))
+        return Questions(load_evaluation_set(saved, None, report))
 
 
 def cases(runs: Path) -> dict[str, list[Case]]:

@@ -1,4 +1,4 @@
-"""Integers against float over the same persons or images: kept labels, metrics, intervals."""
+"""Integers against float over the same subjects or images: kept labels, metrics, intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from answers import Answers
+from file_outputs import FileOutputs
 
 from tinyml.core.paired_difference import Difference, Metric, paired_difference
 from tinyml.core.tolerance import sqnr_db
@@ -15,7 +15,7 @@ from tinyml.models.training.metrics import Reals
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A person or image that two files name differently; ``margin`` is the float file's."""
+    """A subject or image that two files name differently; ``margin`` is the float file's."""
 
     seed: int
     fold: int
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Labels of the same persons or images by a float file and by one of integers.
+    """Labels of the same subjects or images by a float file and by one of integers.
 
     ``names`` stand there once a seed. One a fold: ``sqnr_db`` of the logits of all inputs
     together; ``low_db``: one input in a hundred has less; ``parity_db``: the lowest of the
@@ -50,8 +50,8 @@ class Pair:
         return 1 - len(self.changes) / len(self.truths)
 
 
-def pool(pairs: Iterable[tuple[int, int, Answers, Answers]]) -> Pair:
-    """(seed, fold, float answers, integer answers) of every fold, one after another."""
+def pool(pairs: Iterable[tuple[int, int, FileOutputs, FileOutputs]]) -> Pair:
+    """(seed, fold, float outputs, quantized outputs) of every fold, one after another."""
     names: list[str] = []
     truths: list[int] = []
     wants: list[int] = []
@@ -70,7 +70,7 @@ def pool(pairs: Iterable[tuple[int, int, Answers, Answers]]) -> Pair:
     return Pair(*told, *zip(*noise, strict=True))
 
 
-def _noise(want: Answers, got: Answers) -> tuple[float, float]:
+def _noise(want: FileOutputs, got: FileOutputs) -> tuple[float, float]:
     """SQNR of the logits in dB: of all inputs together, and what one in a hundred is below."""
     wants, gots = logits(want.outputs), logits(got.outputs)
     each = [sqnr_db(own, other) for own, other in zip(gots, wants, strict=True)]

@@ -1,4 +1,4 @@
-"""docs/evidence/quantized.md: of the answers that are kept, and of those that are not there."""
+"""docs/evidence/quantized.md: from the outputs that are kept, and what is missing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from answers import FORMATS, NEAREST, PRECISIONS, kept
 from cases import FOLD_COUNT, Case
 from compare import Pair, difference, pool
+from file_outputs import FORMATS, NEAREST, PRECISIONS, kept
 
 from tinyml.core import checkpoint
 from tinyml.core.files import write_text
@@ -89,7 +89,7 @@ def write(found: Mapping[str, Sequence[Case]], runs: Path, docs: Path) -> Path:
     models = {name: _judged(own) for name, own in found.items() if _ready(own)}
     parts = [HEAD.format(draws=f"{DRAWS:,}")]
     if "funnelnet" in models:
-        parts += [FUNNELNET, _persons(models["funnelnet"], runs)]
+        parts += [FUNNELNET, _subjects(models["funnelnet"], runs)]
     if "mobilenet-v1" in models:
         parts += [MOBILENET, _images(models["mobilenet-v1"], runs)]
     parts += [TABLE, _precisions(models, runs)]
@@ -126,7 +126,7 @@ def pair_of(cases: Sequence[Case], precision: str, file_format: str, runs: Path)
     return pool(rows)
 
 
-def _persons(model: Judged, runs: Path) -> str:
+def _subjects(model: Judged, runs: Path) -> str:
     rows = [["", "seed", "subjects", "label agreement", *_heads(model)]]
     musts: list[str] = []
     noise = [["", "SQNR, dB", "seed", *(f"fold {number}" for number in range(1, FOLD_COUNT + 1))]]
@@ -141,7 +141,7 @@ def _persons(model: Judged, runs: Path) -> str:
             noise += _noise(name, str(seed), own)
         if len({own.seed for own in model.cases}) > 1:
             rows.append([name, "all", *_told(model, pair)])
-        musts += _person_musts(name, model, pair)
+        musts += _subject_musts(name, model, pair)
         musts += _nearest(name, model, file_format, runs)
         changed += _changed(name, model.labels, pair)
     parts = [table(rows), "\n".join(musts), NOISE, table(noise)]
@@ -159,8 +159,8 @@ def _by_seed(cases: Sequence[Case], file_format: str, runs: Path) -> dict[int, P
 
 
 def _told(model: Judged, pair: Pair) -> list[str]:
-    persons = len(set(pair.names))
-    return [f"{persons:,}", _kept(pair), *_differences(model, pair)]
+    subjects = len(set(pair.names))
+    return [f"{subjects:,}", _kept(pair), *_differences(model, pair)]
 
 
 def _noise(name: str, seed: str, pair: Pair) -> list[list[str]]:
@@ -172,7 +172,7 @@ def _noise(name: str, seed: str, pair: Pair) -> list[list[str]]:
     return [[name, what, seed, *(f"{db:.1f}" for db in values)] for what, values in rows.items()]
 
 
-def _person_musts(name: str, model: Judged, pair: Pair) -> list[str]:
+def _subject_musts(name: str, model: Judged, pair: Pair) -> list[str]:
     uar = difference(pair, model.metrics["UAR"], len(model.labels))
     asked = {
         f"label agreement is at least {LEAST_KEPT:.0%}": pair.kept >= LEAST_KEPT,
@@ -198,7 +198,7 @@ def _nearest(name: str, model: Judged, file_format: str, runs: Path) -> list[str
 
 
 def _smallest(labels: Sequence[str], pair: Pair) -> str:
-    """How coarse UAR is: its classes weigh the same, however few persons they have."""
+    """How coarse UAR is: its classes weigh the same, however few subjects they have."""
     truths = dict(zip(pair.names, pair.truths, strict=True))
     counts = Counter(labels[truth] for truth in truths.values())
     label, count = min(counts.items(), key=lambda item: item[1])

@@ -71,12 +71,12 @@ def test_a_variables_buffer_is_not_shared(converted: bytes) -> None:
     share_buffers(model)
     tensors = model.subgraphs[0].tensors
     constant = next(t for t in tensors if model.buffers[t.buffer].data is not None)
-    twin = next(t for t in tensors if t is not constant and t.buffer != constant.buffer)
+    copy = next(t for t in tensors if t is not constant and t.buffer != constant.buffer)
     model.buffers.append(type(model.buffers[0])())
     model.buffers[-1].data = model.buffers[constant.buffer].data.copy()
-    twin.buffer, twin.isVariable = len(model.buffers) - 1, True
+    copy.buffer, copy.isVariable = len(model.buffers) - 1, True
     share_buffers(model)
-    assert twin.buffer != constant.buffer
+    assert copy.buffer != constant.buffer
 
 
 def test_what_nothing_reads_is_dropped_and_the_numbers_hold(converted: bytes) -> None:

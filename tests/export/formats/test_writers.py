@@ -13,7 +13,7 @@ from shipped import FORMATS, Shipped, ship
 from small_networks import SIGNATURE, STAGES, network, randomised
 from torch import Tensor, nn
 
-from tinyml.core.errors import ExportError
+from tinyml.core.errors import ExportError, InternalError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
 from tinyml.export import facts
@@ -193,20 +193,20 @@ def test_a_custom_operator_is_refused_with_advice(
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_a_twin_shows_a_stage_that_was_fused_away(fmt: str, tmp_path: Path) -> None:
+def test_an_instrumented_model_shows_a_stage_that_was_fused_away(fmt: str, tmp_path: Path) -> None:
     stages = ("a", "a.1")
     module = randomised(Stack(6))
     captured = rewrite(capture(module, IMAGE, stages))[0]
     if fmt == "tflite":
         assert ship(captured, fmt, tmp_path).facts.stages["a.1"] is None
-    twin = ship(add_outputs(captured, ["a.1"]), fmt, tmp_path)
+    instrumented = ship(add_outputs(captured, ["a.1"]), fmt, tmp_path)
     inputs = cases(IMAGE, seed=0)["random"]
     want, _ = eager_values(module, inputs, IMAGE, stages)
-    rows = compare(fmt, "random", want, twin.stages(inputs), stages)
+    rows = compare(fmt, "random", want, instrumented.stages(inputs), stages)
     assert [row.verdict for row in rows] == ["pass", "pass"]
 
 
-def test_a_stage_that_a_rewrite_took_has_no_twin() -> None:
+def test_a_stage_that_a_rewrite_took_has_no_instrumented_model() -> None:
     captured = rewrite(capture(randomised(Stack(6)), IMAGE, ("a.0",)))[0]
     with pytest.raises(ExportError, match=r"'a\.0' is not computed any more"):
         add_outputs(captured, ["a.0"])
@@ -216,9 +216,8 @@ def test_a_writer_that_fails_names_itself_and_leaves_no_file(tmp_path: Path) -> 
     (tmp_path / "empty.pt2").write_bytes(b"")
     (tmp_path / NAMES).write_text('{"stages": {}, "signature": {}}', encoding="utf-8")
     arguments = [str(tmp_path / name) for name in ("empty.pt2", NAMES, "out.onnx", "facts.json")]
-    with pytest.raises(ExportError, match=r"tinyml\.export\.formats\.onnx\.write failed") as caught:
+    with pytest.raises(InternalError, match=r"tinyml\.export\.formats\.onnx\.write failed"):
         run_child("tinyml.export.formats.onnx.write", arguments, log=tmp_path / "log", timeout_s=60)
-    assert "\n" not in caught.value.message
     assert not (tmp_path / "out.onnx").exists()
 
 

@@ -30,10 +30,10 @@ from tinyml.core.tolerance import sqnr_db
 from tinyml.core.typed_json import to_json
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.export import export
-from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.engines import engines
-from tinyml.pipeline.outputs.predict_images import answer_images
+from tinyml.pipeline.outputs.predict_images import predict_images
 from tinyml.pipeline.predict import windows_through
 from tinyml.pipeline.quantization.write_quantized import check_io
 from tinyml.pipeline.verify import verify
@@ -154,7 +154,7 @@ def test_images_too_are_given_as_real_numbers(made: Bundle, tmp_path: Path) -> N
     np.save(tmp_path / "i.npy", pixels)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "i.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (want,) = answer_images([tmp_path / "i.npy"], processor, windows_through(engine))
+    (want,) = predict_images([tmp_path / "i.npy"], processor, windows_through(engine))
     assert json.loads(done.stdout) == to_json(want)
 
 
@@ -192,36 +192,36 @@ SETTINGS = complete(ExportSettings(precision="w8a8-static"))
 SETTINGS_INT8 = replace(SETTINGS, io="int8")
 
 
-def subject(signature: Signature, front_end: str | None = None) -> Subject:
+def exported(signature: Signature, front_end: str | None = None) -> ExportedModel:
     """A captured model."""
-    return Subject("funnelnet", signature, ("a",), None, (), {}, front_end)
+    return ExportedModel("funnelnet", signature, ("a",), None, (), {}, front_end)
 
 
 def test_a_float_front_end_takes_its_input_as_it_is() -> None:
     asked = SETTINGS_INT8
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
-    check_io(asked, subject(plain))
+    check_io(asked, exported(plain))
     with pytest.raises(
         UsageError, match="front end of funnelnet stays in float32, up to 'level'"
     ) as caught:
-        check_io(asked, subject(plain, "level"))
+        check_io(asked, exported(plain, "level"))
     assert "`front_end=int8`" in caught.value.hint
-    check_io(replace(asked, front_end="int8"), subject(plain, "level"))
-    check_io(replace(asked, io="float"), subject(plain, "level"))
+    check_io(replace(asked, front_end="int8"), exported(plain, "level"))
+    check_io(replace(asked, io="float"), exported(plain, "level"))
 
 
 def test_what_has_no_front_end_is_told_so_before_it_is_rounded() -> None:
     asked = replace(SETTINGS, front_end="int8")
     plain = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
-    check_io(asked, subject(plain, "level"))
+    check_io(asked, exported(plain, "level"))
     with pytest.raises(UsageError, match="`front_end=int8`: funnelnet has no front end"):
-        check_io(asked, subject(plain))
+        check_io(asked, exported(plain))
 
 
 def test_a_state_is_not_rounded_at_each_call() -> None:
     state = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),), (StatePair("x", "y"),))
     with pytest.raises(UsageError, match="the state of funnelnet would be rounded"):
-        check_io(SETTINGS_INT8, subject(state))
+        check_io(SETTINGS_INT8, exported(state))
 
 
 def test_integers_are_the_nearest_and_cut_off_at_their_ends() -> None:

@@ -34,7 +34,7 @@ KILLED = "it kills the converter"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Subgraph:
     """A call of a submodule, or one operation: ``nodes`` in the graph's order."""
 
     name: str
@@ -63,7 +63,7 @@ class Search:
     def smallest(self) -> None:
         """Descend from the whole module; the answer is in the file for it."""
         nodes = tuple(n for n in self._root.graph.nodes if n.op == "call_function")
-        part: Part | None = Part("", _class_of(nodes[0], 1), nodes, 1)
+        part: Subgraph | None = Subgraph("", _class_of(nodes[0], 1), nodes, 1)
         message = ""
         while part is not None:
             self._note(part, message)
@@ -74,10 +74,10 @@ class Search:
                 # An operation is not named after itself but after the submodule it is in.
                 message = self.refused([inside])
                 if inside.single:
-                    inside = Part(part.name, part.kind, inside.nodes, part.depth, single=True)
+                    inside = Subgraph(part.name, part.kind, inside.nodes, part.depth, single=True)
             part = inside
 
-    def refused(self, parts: Sequence[Part]) -> str:
+    def refused(self, parts: Sequence[Subgraph]) -> str:
         """The writer's error for ``parts`` together; empty when it takes them."""
         label = f"{parts[0].label}+{parts[-1].label}"
         if label not in self._tried:
@@ -86,7 +86,7 @@ class Search:
             print(f"tried {label}: {self._tried[label] or 'passes'}", flush=True)
         return self._tried[label]
 
-    def _halve(self, parts: list[Part]) -> Part | None:
+    def _halve(self, parts: list[Subgraph]) -> Subgraph | None:
         """The one of ``parts`` that is refused alone, or ``None`` if only several are."""
         while len(parts) > 1:
             half = parts[: len(parts) // 2]
@@ -114,13 +114,13 @@ class Search:
         self._tried[label] = answer
         write_json(self._tried_path, self._tried)
 
-    def _note(self, part: Part, message: str) -> None:
+    def _note(self, part: Subgraph, message: str) -> None:
         where = from_stack(str(_telling(part).meta.get("stack_trace") or ""))
         kind = part.kind.rpartition(".")[2]
         write_json(self._found, to_json(FailureLocation(part.name, kind, where, message)))
 
 
-def _parts(part: Part) -> list[Part]:
+def _parts(part: Subgraph) -> list[Subgraph]:
     """What ``part`` calls and computes itself, in order."""
     groups: dict[str, list[Node]] = {}
     key_of: dict[Node, str] = {}
@@ -134,11 +134,11 @@ def _parts(part: Part) -> list[Part]:
     return [_part(key, nodes, part) for key, nodes in groups.items()]
 
 
-def _part(key: str, nodes: list[Node], outer: Part) -> Part:
+def _part(key: str, nodes: list[Node], outer: Subgraph) -> Subgraph:
     if key.startswith("="):
-        return Part(outer.name, outer.kind, tuple(nodes), outer.depth, single=True)
+        return Subgraph(outer.name, outer.kind, tuple(nodes), outer.depth, single=True)
     kind = _class_of(nodes[0], outer.depth + 1)
-    return Part(key, kind, tuple(nodes), outer.depth + 1)
+    return Subgraph(key, kind, tuple(nodes), outer.depth + 1)
 
 
 def _call(node: Node, depth: int) -> str:
@@ -151,7 +151,7 @@ def _class_of(node: Node, depth: int) -> str:
     return stack[depth][1] if len(stack) > depth else ""
 
 
-def _telling(part: Part) -> Node:
+def _telling(part: Subgraph) -> Node:
     """The first node whose value no format can hold, else the first."""
     return next((node for node in part.nodes if _spec("value", node) is None), part.nodes[0])
 

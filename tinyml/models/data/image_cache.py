@@ -39,7 +39,7 @@ REPORTED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class UncachedSplit:
     """``labels`` are indices; ``images`` are made while they are written, one per label."""
 
     labels: Sequence[int]
@@ -51,8 +51,8 @@ class UncachedSet:
     """A set before it is in the cache; making its images may add to ``warnings``."""
 
     labels: tuple[str, ...]
-    training: Part
-    test: Part
+    training: UncachedSplit
+    test: UncachedSplit
     warnings: list[str]
     sha256: str
 

@@ -14,7 +14,7 @@ from tinyml.core.errors import DataError
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
-from tinyml.models.data.image_cache import Part, UncachedSet
+from tinyml.models.data.image_cache import UncachedSet, UncachedSplit
 from tinyml.models.data.images import Bytes
 
 TRAIN, TEST = "train", "test"
@@ -152,7 +152,7 @@ def decoded_set(
         for (label, _), content in zip(pairs, hashes[part], strict=True):
             digest.update(f"{part} {label} {content}\n".encode())
         images = _decoded([file for _, file in pairs], part, shape, notes)
-        parts.append(Part([label for label, _ in pairs], images))
+        parts.append(UncachedSplit([label for label, _ in pairs], images))
     if shared := len(set(hashes[TRAIN]) & set(hashes[TEST])):
         notes.append(f"{shared} images are in {TRAIN}/ and in {TEST}/: accuracy will flatter")
     return UncachedSet(labels, parts[0], parts[1], notes, digest.hexdigest())

@@ -21,7 +21,7 @@ from tinyml.core.files import canonical_json, sha256
 from tinyml.core.spec import Options
 from tinyml.models.data import decode
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Part, UncachedSet, cached_set
+from tinyml.models.data.image_cache import UncachedSet, UncachedSplit, cached_set
 from tinyml.models.data.image_files import LIMITS, limits, located, sample_classes
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options
@@ -73,7 +73,9 @@ def _uncached(
         counts = {label: len(places) for label, places in zip(LABELS, among, strict=True)}
         places = sample_classes(counts, most, seed)
         order = sorted(int(at) for own, kept in zip(among, places, strict=True) for at in own[kept])
-        parts.append(Part([int(digits[at]) for at in order], _fitted(pixels, order, shape)))
+        parts.append(
+            UncachedSplit([int(digits[at]) for at in order], _fitted(pixels, order, shape))
+        )
     digest = hashlib.sha256(canonical_json([decode.VERSION, *shape, *key]).encode()).hexdigest()
     return UncachedSet(LABELS, parts[0], parts[1], [], digest)
 

@@ -23,7 +23,7 @@ from tinyml.core.events import Report
 from tinyml.core.files import canonical_json
 from tinyml.core.spec import Options
 from tinyml.models.data.entry import DataSetEntry
-from tinyml.models.data.image_cache import Part, UncachedSet, cached_set
+from tinyml.models.data.image_cache import UncachedSet, UncachedSplit, cached_set
 from tinyml.models.data.image_files import LIMITS, limits
 from tinyml.models.data.images import Bytes, ImageSet
 from tinyml.models.data.options import check_options
@@ -123,7 +123,7 @@ def load(
 
 def _uncached(seed: int, counts: tuple[int, int], shape: tuple[int, int]) -> UncachedSet:
     parts = [
-        Part(labels, _images(seed, part, labels, shape))
+        UncachedSplit(labels, _images(seed, part, labels, shape))
         for part, count in enumerate(counts)
         for labels in [[at % len(SHAPES) for at in range(count * len(SHAPES))]]
     ]

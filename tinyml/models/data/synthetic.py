@@ -53,7 +53,7 @@ SHAPES = ("crescendo", "decrescendo", "diamond", "plateau")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class SubjectTraits:
     """What stays the same from one recording of a subject to the next. Seconds, Hz, dB."""
 
     label: int
@@ -120,9 +120,9 @@ def make_recording(seed: int, subject: int, number: int, seconds: float) -> tupl
     return _record(random, heart), RATE_HZ
 
 
-def make_subject(random: Generator, label: int) -> Subject:
+def make_subject(random: Generator, label: int) -> SubjectTraits:
     """Draw a subject's traits; only ``label`` is not drawn."""
-    return Subject(
+    return SubjectTraits(
         label=label,
         beat_s=60 / random.uniform(62, 125),
         beat_spread=random.uniform(0.01, 0.05),
@@ -142,7 +142,7 @@ def make_subject(random: Generator, label: int) -> Subject:
     )
 
 
-def _beats(random: Generator, traits: Subject, seconds: float) -> Reals:
+def _beats(random: Generator, traits: SubjectTraits, seconds: float) -> Reals:
     """Starts of S1 in s, from before the recording to after it: breathing speeds the heart."""
     count = int(seconds / traits.beat_s * 1.5) + 6
     phase = 2 * np.pi * (np.arange(count) * traits.beat_s / traits.breath_s + random.uniform())
@@ -151,14 +151,14 @@ def _beats(random: Generator, traits: Subject, seconds: float) -> Reals:
     return np.cumsum(intervals) - 2 * traits.beat_s - random.uniform() * traits.beat_s
 
 
-def _irregular(random: Generator, traits: Subject, seconds: float) -> Reals:
+def _irregular(random: Generator, traits: SubjectTraits, seconds: float) -> Reals:
     """Starts as many as the heart's, at intervals from a third to three times as long."""
     count = int(seconds / traits.beat_s * 3) + 12
     intervals = traits.beat_s * np.exp(random.uniform(-1.1, 1.1, count)) / 1.21
     return np.cumsum(intervals) - 3 * traits.beat_s * random.uniform(1, 2)
 
 
-def _heart_sounds(random: Generator, traits: Subject, starts: Reals, time_s: Reals) -> Reals:
+def _heart_sounds(random: Generator, traits: SubjectTraits, starts: Reals, time_s: Reals) -> Reals:
     """S1 at ``starts`` and S2 after each systole, louder and softer with breathing."""
     swing = 1 + 0.25 * np.sin(2 * np.pi * (starts / traits.breath_s + random.uniform()))
     levels = swing * np.exp(0.1 * random.standard_normal(starts.size))
@@ -168,7 +168,7 @@ def _heart_sounds(random: Generator, traits: Subject, starts: Reals, time_s: Rea
     return first + traits.s2_gain * second
 
 
-def _systoles(traits: Subject, starts: Reals) -> Reals:
+def _systoles(traits: SubjectTraits, starts: Reals) -> Reals:
     """From S1 to S2 in s: a short beat shortens diastole more than systole (Bazett's root)."""
     return np.asarray(traits.systole * np.sqrt(np.diff(starts) * traits.beat_s))
 
@@ -200,7 +200,7 @@ def _band_noise(random: Generator, size: int, pitch_hz: float, width: float) -> 
     return np.fft.irfft(spectrum * np.exp(-0.5 * (octaves / width) ** 2), size)
 
 
-def _murmur_envelope(traits: Subject, starts: Reals, time_s: Reals) -> Reals:
+def _murmur_envelope(traits: SubjectTraits, starts: Reals, time_s: Reals) -> Reals:
     """The murmur's level: its shape between the sounds of every cycle of ``starts``."""
     systoles = _systoles(traits, starts)
     if traits.murmur_phase == "systole":

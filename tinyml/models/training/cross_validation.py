@@ -17,7 +17,7 @@ from tinyml.core.typed_json import from_json, to_json
 from tinyml.models.data.recordings import RecordingSet, folds_by_subject
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.metrics import label_metrics, subject_metrics
-from tinyml.models.training.parts import Run, check_truths
+from tinyml.models.training.parts import TrainingRun, check_truths
 from tinyml.models.training.procedure import Procedure
 from tinyml.models.training.recording_run import data_facts, open_run, to_checkpoint
 from tinyml.models.training.recordings import processor_of
@@ -98,7 +98,7 @@ def _finished_folds(
 
 
 def _fold(
-    run: Run, number: int, groups: Sequence[Sequence[str]]
+    run: TrainingRun, number: int, groups: Sequence[Sequence[str]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Outer fold ``number``, from 1: its metrics, and the prediction for each of its subjects.
 
@@ -131,7 +131,7 @@ def _fold(
     return {"thresholds": list(processor.thresholds), **metrics}, subjects
 
 
-def _curves(run: Run, part: str) -> dict[str, Any]:
+def _curves(run: TrainingRun, part: str) -> dict[str, Any]:
     """Those of ``part`` and of what it consists of, whatever else the run has trained so far."""
     below = (f"{part} ", f"{part}/")
     return {n: rows for n, rows in run.state.curves.items() if n == part or n.startswith(below)}

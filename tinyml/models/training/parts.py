@@ -62,7 +62,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingRun:
     """What all parts of one run share.
 
     truths     subject -> label, over all of their recordings

@@ -20,7 +20,7 @@ from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.protocol import ModelEntry
 from tinyml.models.training.examples import compute_examples
 from tinyml.models.training.metrics import subject_metrics
-from tinyml.models.training.parts import Run
+from tinyml.models.training.parts import TrainingRun
 from tinyml.models.training.procedure import Procedure, procedure_of
 from tinyml.models.training.run import instruction_set, job_of, new_module, open_state, teacher_of
 
@@ -35,7 +35,7 @@ def open_run(
     report: Report,
     parent: Checkpoint | None = None,
     procedure: Procedure | None = None,
-) -> Run:
+) -> TrainingRun:
     """Read or begin the state, and compute the features."""
     state = open_state(path, job_of(job, parent), recipe, data.sha256, report)
     fixed = new_module(entry, recipe, len(processor.labels), "front end")
@@ -43,7 +43,7 @@ def open_run(
     for text in examples.warnings:
         report(Warned(f"warning: {text}"))
     truths = subject_labels(data)
-    return Run(
+    return TrainingRun(
         entry=entry,
         recipe=recipe,
         processor=processor,
@@ -59,7 +59,7 @@ def open_run(
 
 
 def to_checkpoint(
-    run: Run,
+    run: TrainingRun,
     module: nn.Module,
     processor: RecordingProcessor,
     training: Sequence[str],
@@ -84,7 +84,7 @@ def to_checkpoint(
 
 
 def _facts(
-    run: Run,
+    run: TrainingRun,
     module: nn.Module,
     training: Sequence[str],
     validation: Sequence[str],
@@ -106,7 +106,7 @@ def _facts(
     }
 
 
-def data_facts(run: Run) -> dict[str, Any]:
+def data_facts(run: TrainingRun) -> dict[str, Any]:
     examples = run.examples
     return {
         "data_set": examples.data.name,

@@ -37,7 +37,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class StateHeader:
     """What the file's header holds, next to its schema number; fields as in `TrainState`."""
 
     identity: Identity
@@ -106,7 +106,7 @@ def load_state(path: Path, identity: Identity) -> tuple[TrainState, list[str]]:
         raise CheckpointError(what)
     data = parse_json(metadata[KEY], what=what, error=CheckpointError)
     _check_schema(path, data)
-    header = from_json(Header, data, what=what, error=CheckpointError)
+    header = from_json(StateHeader, data, what=what, error=CheckpointError)
     found = header.identity
     _check_same_run(path, found, identity)
     state = TrainState(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tinyml.core import registry
 from tinyml.core.errors import InputError
+from tinyml.runtimes.own_files import OwnFiles
 
 if TYPE_CHECKING:
     from tinyml.export.formats.base import Format
@@ -45,7 +46,7 @@ def runtime_of(model_format: Format) -> Runtime:
 
 def runtime_for(path: Path) -> Runtime:
     """The engine for the file at ``path``, in this process: for files that we wrote."""
-    return runtime_of(format_of(path))
+    return cast("Runtime", OwnFiles(runtime_of(format_of(path))))
 
 
 def by_runtime() -> dict[str, str]:

@@ -63,7 +63,7 @@ def sample_alone(sample: Arrays, signature: Signature) -> Calibration:
 def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report) -> Calibration:
     """Spread over what ``saved`` was trained on; `UsageError` without its data set.
 
-    `DataError` where the set has changed since: it may hold what was held out.
+    `DataError` where the set has changed since: it may hold validation data.
     """
     check_has_data(saved)
     name = saved.signature.inputs[0].name
@@ -95,11 +95,11 @@ def _images(
 
 
 def _windows(saved: Checkpoint, root: Path | None, count: int) -> Array:
-    held_out = set(saved.facts["split"]["validation"])
+    validation = set(saved.facts["split"]["validation"])
     left_out = set(saved.facts["left_out"])
     loaded = recording_set(saved.recipe, root)
     check_same(saved, loaded, INSTEAD)
-    seen = [r for r in loaded.recordings if r.subject not in held_out and r.id not in left_out]
+    seen = [r for r in loaded.recordings if r.subject not in validation and r.id not in left_out]
     processor = recording_processor(saved.processor)
     # A window each, from as many subjects as can be: to cut all of them adds hours, not ranges.
     chosen = [seen[place] for place in spread(len(seen), count)]

@@ -54,8 +54,8 @@ def _capture_trained(job: CaptureJob, work: Workspace) -> None:
         load_weights(module, Path(job.weights), job.strip_prefix, entry.rename)
     captured = capture_or_locate(module, saved.signature, entry.stages, work)
     finish(captured, answers(module, captured, entry.stages, work), work)
-    if work.held_out.exists():
-        work.save_probabilities(_probabilities(module, saved.processor, work.held_out))
+    if work.evaluation_set.exists():
+        work.save_probabilities(_probabilities(module, saved.processor, work.evaluation_set))
 
 
 def answers(
@@ -80,13 +80,13 @@ def answers(
     return expected
 
 
-def _probabilities(module: nn.Module, processor: Processor, held_out: Path) -> Array:
+def _probabilities(module: nn.Module, processor: Processor, evaluation_set: Path) -> Array:
     """[inputs, classes] of the module in eval mode, in batches."""
     from tinyml.models.training.run import classify_windows
-    from tinyml.pipeline.outputs.held_out import read_inputs
+    from tinyml.pipeline.outputs.evaluation_set import read_inputs
 
     answer = classify_windows(module)
-    return np.concatenate([answer(part) for part in read_inputs(held_out, processor, BATCH)])
+    return np.concatenate([answer(part) for part in read_inputs(evaluation_set, processor, BATCH)])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ RunChild = Callable[[str, list[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ExportedModel:
     """What is exported, as known once it is captured.
 
     ``stages`` are in network order; ``facts`` go into the manifest; ``domain`` chooses
@@ -58,13 +58,13 @@ class Source(Protocol):
     def runs_user_code(self) -> bool:
         """Whether `capture` does: then it gets a process of its own."""
 
-    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> ExportedModel:
         """Leave in ``work`` what the writers and the gate read.
 
         Through ``run(module, arguments)``, a child process, wherever code is not ours.
         """
 
-    def known(self) -> Subject | None:
+    def known(self) -> ExportedModel | None:
         """What `capture` will return, where that is known before it."""
 
     def check_calibration(self, arrays: Arrays | None) -> None:

@@ -27,11 +27,11 @@ from tinyml.pipeline.model_sources.calibration import (
     sample_alone,
 )
 from tinyml.pipeline.model_sources.entries import entry_of
-from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
+from tinyml.pipeline.model_sources.source import Accuracy, ExportedModel, RunChild
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
-from tinyml.pipeline.outputs import held_out as held
 from tinyml.pipeline.outputs.agreement import agreement
 from tinyml.pipeline.outputs.engines import Engine
+from tinyml.pipeline.outputs.evaluation_set import EvaluationSet, load_evaluation_set, real_cases
 
 REAL_CASES = 4
 NOTE = "accuracy was not measured: no validation data was given"
@@ -43,7 +43,7 @@ class TrainedSource:
 
     weights   a file that the capturing child loads instead of the checkpoint's own
     sample    one more parity case
-    held_out  what training did not see, once it is loaded
+    evaluation_set  what training did not see, once it is loaded
     """
 
     checkpoint: Checkpoint
@@ -53,7 +53,7 @@ class TrainedSource:
     weights: Path | None = None
     strip_prefix: str = ""
     sample: Arrays | None = None
-    held_out: held.HeldOut | None = field(default=None, init=False)
+    evaluation_set: EvaluationSet | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -63,18 +63,18 @@ class TrainedSource:
     def runs_user_code(self) -> bool:
         return False
 
-    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> ExportedModel:
         saved = self.checkpoint
         if saved.facts and not self.without_data:
-            self.held_out = held.held_out(saved, self.data, report)
+            self.evaluation_set = load_evaluation_set(saved, self.data, report)
         report(Message("capturing the model with torch.export"))
         cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
         if self.sample is not None:
             cases = {"sample": dict(self.sample)} | cases
         with machine_errors("writing the parity cases"):
-            if self.held_out is not None:
-                cases = held.cases(self.held_out, saved.signature, REAL_CASES) | cases
-                self.held_out.save(work.held_out)
+            if self.evaluation_set is not None:
+                cases = real_cases(self.evaluation_set, saved.signature, REAL_CASES) | cases
+                self.evaluation_set.save(work.evaluation_set)
             work.save_cases(cases)
             work.save_checkpoint(saved)
         weights = str(self.weights.absolute()) if self.weights else ""
@@ -82,7 +82,7 @@ class TrainedSource:
         run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
         return self.known()
 
-    def known(self) -> Subject:
+    def known(self) -> ExportedModel:
         saved, entry = self.checkpoint, self.entry
         facts: Mapping[str, Any] = {
             "recipe": to_json(saved.recipe),
@@ -90,7 +90,7 @@ class TrainedSource:
             "training": dict(saved.facts),
             "scalogram": entry.scalogram,
         }
-        return Subject(
+        return ExportedModel(
             name=saved.model,
             signature=saved.signature,
             stages=entry.stages,
@@ -120,10 +120,10 @@ class TrainedSource:
     def accuracy(
         self, engines: Sequence[Engine], work: Workspace, run: RunChild, report: Report
     ) -> Accuracy:
-        if self.held_out is None:
+        if self.evaluation_set is None:
             return Accuracy(note=NOTE)
         reference = work.probabilities
-        found = (agreement(self.held_out, engine, reference, report) for engine in engines)
+        found = (agreement(self.evaluation_set, engine, reference, report) for engine in engines)
         return Accuracy(agreements=tuple(found))
 
 

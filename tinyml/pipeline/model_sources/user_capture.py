@@ -114,7 +114,8 @@ def _predictions(module: nn.Module, signature: Signature, data: Arrays) -> dict[
     """PyTorch's, of the data of the metric."""
 
     def ask(inputs: Arrays) -> Mapping[str, Array]:
-        return {name: value.numpy() for name, value in run(module, inputs).items()}
+        with explained("running the module on the data"):
+            return {name: value.numpy() for name, value in run(module, inputs).items()}
 
     return predictions(signature, data, ask)
 
@@ -157,7 +158,8 @@ class _Judged:
             inside, outputs = eager_values(self.module, given, self.signature, self.stages)
         except Exception as error:  # a generated input may be out of the module's range
             if case == SAMPLE_CASE:
-                raise
+                with explained("running the module on the sample"):
+                    raise
             self.left_out[case] = f"PyTorch refuses it: {type(error).__name__}"
             return None
         if case == SAMPLE_CASE:

@@ -15,7 +15,7 @@ from tinyml.core.finite import check_finite
 from tinyml.core.spec import Arrays, Signature, StatePair, TensorSpec
 from tinyml.pipeline.model_sources.calibration import WHAT, Calibration, given, sample_alone
 from tinyml.pipeline.model_sources.metric import Measuring, check_pytorch, measure
-from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
+from tinyml.pipeline.model_sources.source import Accuracy, ExportedModel, RunChild
 from tinyml.pipeline.model_sources.user_code import check_code
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 from tinyml.pipeline.outputs.engines import Engine
@@ -86,7 +86,7 @@ class FactorySource:
     def runs_user_code(self) -> bool:
         return True
 
-    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> ExportedModel:
         report(Message(f"making {self.name} and capturing it with torch.export"))
         self.asked.write(work)
         where, _, attribute = self.factory.rpartition(":")
@@ -99,7 +99,7 @@ class FactorySource:
             run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
         except MachineError as error:
             raise MachineError(f"{self.factory}: {error.message}", hint=error.hint) from error
-        return _subject(self.name, self.asked, work, run)
+        return _exported(self.name, self.asked, work, run)
 
     def known(self) -> None:
         return None
@@ -134,13 +134,13 @@ class ModuleSource:
     def runs_user_code(self) -> bool:
         return True
 
-    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> ExportedModel:
         from tinyml.pipeline.model_sources.user_capture import capture_module
 
         report(Message(f"capturing {self.name} with torch.export"))
         self.asked.write(work)
         capture_module(self.module, self.asked.states, self.asked.layout, work)
-        return _subject(self.name, self.asked, work, run)
+        return _exported(self.name, self.asked, work, run)
 
     def known(self) -> None:
         return None
@@ -168,7 +168,7 @@ def _calibration(
     return given(arrays, signature, count)
 
 
-def _subject(name: str, asked: Asked, work: Workspace, run: RunChild) -> Subject:
+def _exported(name: str, asked: Asked, work: Workspace, run: RunChild) -> ExportedModel:
     if not work.capture_record.is_file():
         raise ExportError(
             f"{name}: the child process ended without a result and without an error",
@@ -179,7 +179,7 @@ def _subject(name: str, asked: Asked, work: Workspace, run: RunChild) -> Subject
     _check_labels(asked.labels, signature)
     if asked.measuring is not None:
         check_pytorch(asked.measuring, work, run)
-    return Subject(
+    return ExportedModel(
         name=name,
         signature=signature,
         stages=record.stages,

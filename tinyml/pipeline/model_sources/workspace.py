@@ -157,13 +157,13 @@ class Workspace:
         return checkpoint.load(self.checkpoint)
 
     @property
-    def held_out(self) -> Path:
-        """Inputs of the validation set, which `tinyml.pipeline.outputs.held_out` reads."""
-        return self.folder / "held_out.npy"
+    def evaluation_set(self) -> Path:
+        """Inputs of the validation set, which `tinyml.pipeline.outputs.evaluation_set` reads."""
+        return self.folder / "evaluation_set.npy"
 
     @property
     def probabilities(self) -> Path:
-        """PyTorch's, of `held_out`."""
+        """PyTorch's, of `evaluation_set`."""
         return self.folder / "probabilities.npy"
 
     def save_probabilities(self, probabilities: Array) -> None:

@@ -15,20 +15,22 @@ from tinyml.core.paired_difference import Difference, Metric, paired_difference
 from tinyml.core.processor import Floats, Processor
 from tinyml.models.training.metrics import average_recall, share_right
 from tinyml.pipeline.outputs.engines import Engine
-from tinyml.pipeline.outputs.held_out import HeldOut
+from tinyml.pipeline.outputs.evaluation_set import EvaluationSet
 
 
-def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report) -> Agreement:
+def agreement(
+    evaluation_set: EvaluationSet, engine: Engine, reference: Path, report: Report
+) -> Agreement:
     """Every subject's or image's label: PyTorch's in ``reference`` against ``engine``'s.
 
     Raises `ValidationError` where an output of ``engine`` is not finite.
     """
     wanted = np.load(reference)
-    got = np.concatenate(list(_answers(held_out, engine, report)))
-    processor = held_out.processor
-    want_units = held_out.of_unit(wanted)
+    got = np.concatenate(list(_outputs(evaluation_set, engine, report)))
+    processor = evaluation_set.processor
+    want_units = evaluation_set.of_unit(wanted)
     wants = {name: processor.postprocess(own) for name, own in want_units.items()}
-    gots = {name: processor.postprocess(own) for name, own in held_out.of_unit(got).items()}
+    gots = {name: processor.postprocess(own) for name, own in evaluation_set.of_unit(got).items()}
     moved = tuple(
         Disagreement(
             name=name,
@@ -42,13 +44,13 @@ def agreement(held_out: HeldOut, engine: Engine, reference: Path, report: Report
     metric, measure = metric_of(processor)
     return Agreement(
         engine=engine.name,
-        unit=held_out.unit,
+        unit=evaluation_set.unit,
         count=len(wants),
         agreeing=len(wants) - len(moved),
         largest_probability_error=float(np.max(np.abs(wanted - got))),
         disagreements=moved,
         metric=metric,
-        difference=_difference(held_out, measure, wants, gots),
+        difference=_difference(evaluation_set, measure, wants, gots),
     )
 
 
@@ -62,19 +64,19 @@ def metric_of(processor: Processor) -> tuple[str, Metric]:
 
 
 def _difference(
-    held_out: HeldOut, metric: Metric, wants: Mapping[str, int], gots: Mapping[str, int]
+    evaluation_set: EvaluationSet, metric: Metric, wants: Mapping[str, int], gots: Mapping[str, int]
 ) -> Difference:
-    rows = [(held_out.truths[name], want, gots[name]) for name, want in wants.items()]
+    rows = [(evaluation_set.truths[name], want, gots[name]) for name, want in wants.items()]
     truths, before, after = np.array(rows).T
-    return paired_difference(metric, truths, before, after, len(held_out.processor.labels))
+    return paired_difference(metric, truths, before, after, len(evaluation_set.processor.labels))
 
 
-def _answers(held_out: HeldOut, engine: Engine, report: Report) -> Iterator[Floats]:
+def _outputs(evaluation_set: EvaluationSet, engine: Engine, report: Report) -> Iterator[Floats]:
     session = engine.open()
     name, output = session.signature.inputs[0].name, session.signature.outputs[0].name
-    total = len(held_out)
+    total = len(evaluation_set)
     for at in range(total):
-        found = session.run({name: held_out.inputs(at, at + 1)})[output]
-        check_outputs(f"{engine.name} on input {at} of the {held_out.unit}", {output: found})
+        found = session.run({name: evaluation_set.inputs(at, at + 1)})[output]
+        check_outputs(f"{engine.name} on input {at} of the {evaluation_set.unit}", {output: found})
         yield found
         report(Progress(f"labels with {engine.name}", at + 1, total))

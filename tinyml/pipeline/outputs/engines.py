@@ -19,6 +19,7 @@ from tinyml.pipeline import formats
 from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.runtimes.base import Runtime, Session
 from tinyml.runtimes.file_session import ChildRuntime
+from tinyml.runtimes.own_files import OwnFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +92,21 @@ class Engine:
 
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
     """An engine for every model file, installed or not: files that we wrote ourselves."""
-    for model in models:
-        runtime = formats.runtime_of(formats.named(model.format))
-        yield Engine(model, folder / model.path, runtime)
+    for engine in _engines(folder, models):
+        quantized = find_precision(engine.model.precision).quantized
+        yield replace(engine, runtime=OwnFiles(engine.runtime, as_converted=not quantized))
 
 
 def given_engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
     """`engines` of a bundle that a user gives: each file is opened in a child process only."""
-    for engine in engines(folder, models):
+    for engine in _engines(folder, models):
         yield replace(engine, runtime=_in_child(engine.runtime))
+
+
+def _engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
+    for model in models:
+        runtime = formats.runtime_of(formats.named(model.format))
+        yield Engine(model, folder / model.path, runtime)
 
 
 def _in_child(runtime: Any) -> ChildRuntime:
@@ -124,7 +131,7 @@ def runtime_of(file: Path) -> Any:
 
     Raises `InputError` for any other file.
     """
-    return _in_child(formats.runtime_for(file))
+    return _in_child(formats.runtime_of(formats.format_of(file)))
 
 
 def require(runtime: Runtime) -> None:

@@ -18,7 +18,7 @@ ARRAYS = (".npy", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
-class ImageAnswer:
+class ImagePrediction:
     """What the model says of one image."""
 
     file: str
@@ -26,10 +26,10 @@ class ImageAnswer:
     probabilities: dict[str, float]
 
 
-def answer_images(
+def predict_images(
     files: Sequence[Path], processor: ImageProcessor, answer: Callable[[Floats], Floats]
-) -> list[ImageAnswer]:
-    """One `ImageAnswer` per file, in order, after all of them were read; `DataError`."""
+) -> list[ImagePrediction]:
+    """One `ImagePrediction` per file, in order, after all of them were read; `DataError`."""
     pixels = [read_pixels(file, processor) for file in files]
     return [
         _answer(str(file), processor, answer(processor.preprocess(image[None]))[0])
@@ -37,8 +37,8 @@ def answer_images(
     ]
 
 
-def _answer(file: str, processor: ImageProcessor, probabilities: Floats) -> ImageAnswer:
-    return ImageAnswer(
+def _answer(file: str, processor: ImageProcessor, probabilities: Floats) -> ImagePrediction:
+    return ImagePrediction(
         file=file,
         label=processor.labels[processor.postprocess(probabilities)],
         probabilities=dict(zip(processor.labels, map(float, probabilities), strict=True)),

@@ -24,7 +24,7 @@ from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration, spread
-from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.pipeline.quantization.bias_effect import bias_effect
 from tinyml.pipeline.quantization.file_layers import channel_axes, layers
@@ -68,7 +68,7 @@ def diagnosed(
     planned: QuantPlan,
     owners: Mapping[str, str],
     samples: Samples,
-    subject: Subject,
+    exported: ExportedModel,
     io_params: Mapping[str, QuantParams],
 ) -> tuple[tuple[Finding, ...], Confusion | None]:
     """The findings in the file ``integers``, made from ``floats``, and its classes next to it.
@@ -82,7 +82,7 @@ def diagnosed(
         layers=list(layers(graph, owners)),
         tensors=_watched(floats, graph, planned, samples.few),
         stages=owners,
-        classes=confusion(floats, integers, samples.all, subject, io_params),
+        classes=confusion(floats, integers, samples.all, exported, io_params),
         bias=bias_effect(floats, integers, planned, samples.few, io_params),
         joins=[own for own in graph.operators if own.op in JOINS],
     )
@@ -109,21 +109,21 @@ def confusion(
     floats: Path,
     integers: Path,
     samples: Sequence[Arrays],
-    subject: Subject,
+    exported: ExportedModel,
     io_params: Mapping[str, QuantParams],
 ) -> Confusion | None:
     """Predicted classes of both files.
 
     ``None`` for a model that does not classify, or whose outputs are not finite on a sample.
     """
-    first = subject.signature.outputs[0]
+    first = exported.signature.outputs[0]
     if len(first.shape) != 2 or first.shape[0] != 1 or first.shape[1] < 2 or not samples:
         return None
-    names = subject.labels or tuple(str(i) for i in range(first.shape[1]))
+    names = exported.labels or tuple(str(i) for i in range(first.shape[1]))
     if len(names) != first.shape[1]:
         return None
-    before = _classes(_runtime(floats).open(floats), samples, subject)
-    after = _classes(RealSession(_runtime(integers).open(integers), io_params), samples, subject)
+    before = _classes(_runtime(floats).open(floats), samples, exported)
+    after = _classes(RealSession(_runtime(integers).open(integers), io_params), samples, exported)
     if before is None or after is None:
         return None
     pairs = Counter(zip(before, after, strict=True))
@@ -131,9 +131,11 @@ def confusion(
     return Confusion(tuple(names), tuple(rows))
 
 
-def _classes(session: Session, samples: Sequence[Arrays], subject: Subject) -> list[int] | None:
+def _classes(
+    session: Session, samples: Sequence[Arrays], exported: ExportedModel
+) -> list[int] | None:
     """The class of each sample, by the model's own decision where it has one."""
-    output, processor = subject.signature.outputs[0].name, subject.processor
+    output, processor = exported.signature.outputs[0].name, exported.processor
 
     def chosen(answer: Array) -> int:
         return int(processor.postprocess(answer) if processor else np.argmax(answer))

@@ -21,7 +21,7 @@ from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.model_sources.calibration import Calibration
-from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization import bias_shift, sensitivity
 from tinyml.pipeline.quantization.adaptive_rounding import adapt
@@ -69,7 +69,7 @@ class Written:
 
 
 def write_quantized(
-    plan: ExportPlan, subject: Subject, work: Workspace, draft: Path, report: Report
+    plan: ExportPlan, exported: ExportedModel, work: Workspace, draft: Path, report: Report
 ) -> Written:
     """Float32 files in ``work``, looked at on samples, and their checked quantized forms.
 
@@ -77,13 +77,13 @@ def write_quantized(
     that were kept come last.
     """
     settings = plan.settings
-    check_io(settings, subject)
-    check_kept(settings.keep_float, subject.stages)
-    calibration = _calibration(plan, subject, report)
+    check_io(settings, exported)
+    check_kept(settings.keep_float, exported.stages)
+    calibration = _calibration(plan, exported, report)
     floats = write_floats(plan, work, report)
     ranges = {path: seen(path, settings, calibration, report) for path in floats}
     keep = dict.fromkeys(settings.keep_float, BY_USER)
-    front_end = subject.front_end if settings.front_end == "float" else None
+    front_end = exported.front_end if settings.front_end == "float" else None
 
     uneven = {
         path: uneven_outputs(path, read_graph(path, infer_shapes=False).outputs, calibration)
@@ -104,13 +104,13 @@ def write_quantized(
             for line in planned.lines():
                 report(Message(line))
         if found is None and (settings.explain or settings.auto_precision):
-            found = _sensitivities(plan, floats, calibration, subject, work, report)
+            found = _sensitivities(plan, floats, calibration, exported, work, report)
         models = perform(plan, floats, work, draft, report)
-        parity = _parity(plan, subject, models, draft, work, report)
+        parity = _parity(plan, exported, models, draft, work, report)
         more = None
         if settings.auto_precision and not _holds(parity, settings.max_drop_points):
-            more = next_layer(found or {}, keep, subject.stages)
-        findings, classes = _diagnose(floats, calibration, subject, work, draft)
+            more = next_layer(found or {}, keep, exported.stages)
+        findings, classes = _diagnose(floats, calibration, exported, work, draft)
         if more is None:
             return Written(models, _or_raise(parity), findings, classes, found or {}, tuple(keep))
         for line in lint_lines(findings):
@@ -168,21 +168,21 @@ def check_front_end(settings: ExportSettings, name: str, front_end: str | None) 
         raise UsageError(f"`front_end=int8`: {name} has no front end", hint="omit `front_end`")
 
 
-def check_io(settings: ExportSettings, subject: Subject) -> None:
+def check_io(settings: ExportSettings, exported: ExportedModel) -> None:
     """`UsageError` for quantized inputs, outputs or a front end that the model cannot have."""
-    check_front_end(settings, subject.name, subject.front_end)
+    check_front_end(settings, exported.name, exported.front_end)
     if settings.io == "float":
         return
     hint = "choose `io=float`"
-    if subject.front_end is not None and settings.front_end == "float":
+    if exported.front_end is not None and settings.front_end == "float":
         raise UsageError(
-            f"`io=int8`: the front end of {subject.name} stays in float32, up to "
-            f"'{subject.front_end}', and takes its input as it is",
+            f"`io=int8`: the front end of {exported.name} stays in float32, up to "
+            f"'{exported.front_end}', and takes its input as it is",
             hint=f"{hint}; or quantize it too, `front_end=int8`, if the gate lets it pass",
         )
-    if subject.signature.states:
+    if exported.signature.states:
         raise UsageError(
-            f"`io=int8`: the state of {subject.name} would be rounded at each call, in and out "
+            f"`io=int8`: the state of {exported.name} would be rounded at each call, in and out "
             "over different ranges",
             hint=hint,
         )
@@ -191,7 +191,7 @@ def check_io(settings: ExportSettings, subject: Subject) -> None:
 def _diagnose(
     floats: Sequence[Path],
     calibration: Calibration | None,
-    subject: Subject,
+    exported: ExportedModel,
     work: Workspace,
     draft: Path,
 ) -> tuple[Findings, dict[str, Confusion]]:
@@ -204,7 +204,7 @@ def _diagnose(
         owners = work.load_float_facts(fmt).owners
         out = draft / path.name
         io_params = work.load_facts(fmt).quant_params
-        found, own = diagnosed(path, out, planned, owners, samples, subject, io_params)
+        found, own = diagnosed(path, out, planned, owners, samples, exported, io_params)
         findings[path.name] = to_json(found)
         if own is not None:
             classes[path.name] = own
@@ -215,7 +215,7 @@ def _sensitivities(
     plan: ExportPlan,
     floats: Sequence[Path],
     calibration: Calibration | None,
-    subject: Subject,
+    exported: ExportedModel,
     work: Workspace,
     report: Report,
 ) -> dict[str, SensitivityAnalysis]:
@@ -232,9 +232,9 @@ def _sensitivities(
     return found
 
 
-def _calibration(plan: ExportPlan, subject: Subject, report: Report) -> Calibration | None:
+def _calibration(plan: ExportPlan, exported: ExportedModel, report: Report) -> Calibration | None:
     if not plan.traits.calibrated:
         return None
     return plan.source.calibration(
-        subject.signature, plan.calibration, plan.settings.calibration_samples, report
+        exported.signature, plan.calibration, plan.settings.calibration_samples, report
     )

@@ -15,7 +15,7 @@ from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.versions import version_of
 from tinyml.pages.card import model_card
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.model_sources.source import Subject
+from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.outputs.data import caveat
 
 MAKERS = (
@@ -32,7 +32,7 @@ MAKERS = (
 
 def assemble(
     folder: Path,
-    subject: Subject,
+    exported: ExportedModel,
     target: str,
     models: tuple[ModelFile, ...],
     parity: Parity,
@@ -42,40 +42,40 @@ def assemble(
 
     ``found``: what is to be known of the files in addition to their parity, for the manifest.
     """
-    if subject.labels:
-        write_text(folder / LABELS, "".join(f"{label}\n" for label in subject.labels))
+    if exported.labels:
+        write_text(folder / LABELS, "".join(f"{label}\n" for label in exported.labels))
     on_board = any(named(model.format).has_script for model in models)
-    if on_board and _takes_files(subject):
+    if on_board and _takes_files(exported):
         write_text(folder / RUN, board_scripts.RUN.read_text(encoding="utf-8"))
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
-        model=subject.name,
+        model=exported.name,
         target=target,
-        signature=subject.signature,
-        processor=subject.processor,
+        signature=exported.signature,
+        processor=exported.processor,
         models=models,
         parity=parity,
-        stages=subject.stages,
-        front_end=subject.front_end,
+        stages=exported.stages,
+        front_end=exported.front_end,
         facts={
             "tinyml": tinyml.__version__,
-            **subject.facts,
+            **exported.facts,
             "packages": packages,
             **found,
         },
         files=_files(folder),
     )
     trained_on = str((bundle.facts.get("training") or {}).get("data_set", ""))
-    write_text(folder / CARD, model_card(bundle, subject.domain, caveat(trained_on)))
+    write_text(folder / CARD, model_card(bundle, exported.domain, caveat(trained_on)))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return replace(bundle, digest=sha256(folder / MANIFEST))
 
 
-def _takes_files(subject: Subject) -> bool:
+def _takes_files(exported: ExportedModel) -> bool:
     """Whether `run.py` can feed the model: it squeezes no recording to a number of points."""
-    processor = subject.processor
+    processor = exported.processor
     return not (isinstance(processor, RecordingProcessor) and processor.whole)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity
 from tinyml.core.errors import ValidationError
 from tinyml.core.events import Report
-from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
+from tinyml.pipeline.model_sources.source import Accuracy, ExportedModel, RunChild
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
@@ -21,7 +21,7 @@ from tinyml.pipeline.steps.write_files import run_alone
 
 def check_files(
     plan: ExportPlan,
-    subject: Subject,
+    exported: ExportedModel,
     models: tuple[ModelFile, ...],
     draft: Path,
     work: Workspace,
@@ -30,11 +30,11 @@ def check_files(
     """Raises `ValidationError` for outputs on the data that are not finite where all rows pass."""
     shutil.copy(work.reference, draft)
     expected = reference.load(draft / REFERENCE)
-    expected.check(subject.signature, subject.stages)
+    expected.check(exported.signature, exported.stages)
     found = list(engines(draft, models))
     rows = (
         *work.load_capture_record().parity,
-        *compare_engines(found, expected, subject.stages, report),
+        *compare_engines(found, expected, exported.stages, report),
         *compare_instrumented(found, expected, work),
     )
     run: RunChild = partial(run_alone, plan, work)

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.errors import ExportError, InternalError, MachineError, TinymlError
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.subprocesses import run_child
 from tinyml.core.typed_json import read_json
@@ -67,7 +67,7 @@ def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | N
             if log.exists():
                 shutil.copy(log, log.with_name(f"{log.stem}-{restart + 1}{log.suffix}"))
             continue
-        except TinymlError:
+        except (TinymlError, InternalError):  # the error that led here is shown all the same
             return False
         return True
     return False

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
-from tinyml.core.errors import ExportError, TinymlError
+from tinyml.core.errors import ExportError, TinymlError, made_by_us
 from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import OFF
 from tinyml.core.files import sha256
@@ -105,12 +105,14 @@ def run_alone(plan: ExportPlan, work: Workspace, module: str, arguments: list[st
 
 
 def run_child(plan: ExportPlan, work: Workspace, module: str, arguments: list[str]) -> None:
-    run_children(plan, [conversion_child(module, arguments, work)])
+    """A step in the export's worker that may read what a user gave."""
+    plan.worker.run([conversion_child(module, arguments, work)], plan.settings.timeout_s)
 
 
 def run_children(plan: ExportPlan, children: Sequence[Child]) -> None:
-    """One after another in the export's worker, within the job's time and memory."""
-    plan.worker.run(children, plan.settings.timeout_s)
+    """Steps that read our own files alone, one after another, within the job's time and memory."""
+    with made_by_us("the export's own files"):
+        plan.worker.run(children, plan.settings.timeout_s)
 
 
 def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Workspace) -> list[Path | str]:

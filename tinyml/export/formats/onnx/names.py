@@ -53,7 +53,7 @@ def name_stages(
 def _rename(model: ir.Model, held: Mapping[str, ir.Value | None]) -> None:
     fixed = {str(v.name) for v in (*model.graph.inputs, *model.graph.outputs)}
     taken = set(fixed)
-    _rename_weights(model, taken)
+    _rename_weights(model, fixed, taken)
     for stage, value in held.items():
         if value is not None and value.name not in fixed:
             value.name = free_name(stage, taken)
@@ -65,9 +65,14 @@ def _fits(value: ir.Value, shape: tuple[int, ...] | None) -> bool:
     return value.shape is not None and shape is not None and value.shape.numpy() == shape
 
 
-def _rename_weights(model: ir.Model, taken: set[str]) -> None:
-    """Weights keep their name in the module; constants of the exporter get numbers."""
+def _rename_weights(model: ir.Model, fixed: set[str], taken: set[str]) -> None:
+    """Weights keep their name in the module; constants of the exporter get numbers.
+
+    A constant that is an output of the model has the output's name.
+    """
     for count, value in enumerate(list(model.graph.initializers.values())):
+        if value.name in fixed:
+            continue
         bare = str(value.name).removeprefix(f"{MODULE}.")
         value.name = free_name(f"c{count}" if bare.startswith("val_") else bare, taken)
 

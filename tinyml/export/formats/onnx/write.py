@@ -23,10 +23,12 @@ from tinyml.core.files import write_bytes
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
+from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
 from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
+from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 OPSET = 18
 IR_VERSION = 8
@@ -51,7 +53,9 @@ def write(captured: Captured, path: Path) -> Facts:
     _refuse_foreign(model)
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
-    write_bytes(path, ir.to_proto(model).SerializeToString(deterministic=True))
+    proto = ir.to_proto(model)
+    check_names(graph_of_onnx(proto), captured.signature, stages)
+    write_bytes(path, proto.SerializeToString(deterministic=True))
     made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
     return Facts(
         "onnx",

@@ -20,6 +20,7 @@ from tinyml.core.scratch import scratch
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
+from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.names import (
@@ -32,6 +33,7 @@ from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.modelfile import tflite_file
+from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (conv1d_to_conv2d, average_over_space)
@@ -56,6 +58,7 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
     made = made_from(model, parts)
     computing = made_from(model, computing_parts(captured, parts))
     passes = rewritten | rewrite(model, sparse=sparse)
+    check_names(graph_of_tflite(model), captured.signature, stages)
     write_bytes(path, tflite_file.pack(model))
     codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts(

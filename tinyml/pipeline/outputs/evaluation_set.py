@@ -1,4 +1,4 @@
-"""What training held out, ready to be asked of any engine: windows of subjects, or images."""
+"""The data that judges an export: windows of validation subjects, or test images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tinyml.pipeline.outputs.data import check_same, image_set, recording_set
 MOST_IMAGES = 2000
 
 
-class HeldOut(Protocol):
-    """Inputs of the graph, and how its answers to them become labels of ``unit``."""
+class EvaluationSet(Protocol):
+    """Inputs of the graph, and how its outputs become labels of ``unit``."""
 
     @property
     def unit(self) -> str:
@@ -114,21 +114,25 @@ class Images:
 
 
 def read_inputs(path: Path, processor: Processor, batch: int) -> Iterator[Floats]:
-    """The inputs that `HeldOut.save` wrote, in batches that are made when they are taken."""
+    """The inputs that `EvaluationSet.save` wrote, in batches that are made when they are taken."""
     saved = np.load(path, mmap_mode="r")
     for start in range(0, len(saved), batch):
         part = np.array(saved[start : start + batch])
         yield processor.preprocess(part) if isinstance(processor, ImageProcessor) else part
 
 
-def cases(held_out: HeldOut, signature: Signature, count: int) -> dict[str, dict[str, Array]]:
-    """``count`` parity cases, spread over what is held out."""
+def real_cases(
+    evaluation_set: EvaluationSet, signature: Signature, count: int
+) -> dict[str, dict[str, Array]]:
+    """``count`` parity cases, spread over the evaluation set."""
     name = signature.inputs[0].name
-    chosen = np.linspace(0, len(held_out) - 1, count).astype(int)
-    return {f"validation-{i}": {name: held_out.inputs(i, i + 1)} for i in dict.fromkeys(chosen)}
+    chosen = np.linspace(0, len(evaluation_set) - 1, count).astype(int)
+    return {
+        f"validation-{i}": {name: evaluation_set.inputs(i, i + 1)} for i in dict.fromkeys(chosen)
+    }
 
 
-def held_out(saved: Checkpoint, data: Path | None, report: Report) -> HeldOut:
+def load_evaluation_set(saved: Checkpoint, data: Path | None, report: Report) -> EvaluationSet:
     """What ``saved`` was not trained on; `DataError` when the data is not there, or another."""
     if isinstance(saved.processor, ImageProcessor):
         return _images(saved, saved.processor, data, report)

@@ -1,4 +1,4 @@
-"""What one model file says of everything that was held out, kept as JSON and not asked again."""
+"""What one model file makes of the whole evaluation set, kept as JSON and not computed again."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Of every person or image in turn: its name, what it is, what it is called, how surely.
+class FileOutputs:
+    """Of every subject or image in turn: its name, its label, the predicted label, its margin.
 
     outputs   [inputs, classes] of the graph: windows, or images
     margins   how far each unit is from another label (`Processor.margin`)
@@ -64,16 +64,16 @@ class Answers:
     refused: str = ""
 
 
-def kept(case: Case, precision: str, file_format: str, runs: Path) -> Answers | None:
-    """The answers that were computed already, if they were."""
+def kept(case: Case, precision: str, file_format: str, runs: Path) -> FileOutputs | None:
+    """The outputs that were computed already, if they were."""
     path = _path(case, precision, file_format, runs)
     if not path.is_file():
         return None
-    return Answers(**json.loads(path.read_text(encoding="utf-8")))
+    return FileOutputs(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def compute(case: Case, precision: str, runs: Path, report: Report) -> None:
-    """Export ``case`` in ``precision`` and keep the answers of both formats."""
+    """Export ``case`` in ``precision`` and keep the outputs of both formats."""
     missing = [f for f in FORMATS if kept(case, precision, f, runs) is None]
     if not missing:
         return
@@ -87,14 +87,14 @@ def compute(case: Case, precision: str, runs: Path, report: Report) -> None:
     for file_format in missing:
         bundle = found[file_format]
         if isinstance(bundle, str):
-            answers = Answers([], [], [], [], [], [], bundle)
+            outputs = FileOutputs([], [], [], [], [], [], bundle)
         else:
-            answers = _ask(choose(bundle, named(file_format).runtime), bundle, questions, report)
-        write_json(_path(case, precision, file_format, runs), asdict(answers))
+            outputs = _ask(choose(bundle, named(file_format).runtime), bundle, questions, report)
+        write_json(_path(case, precision, file_format, runs), asdict(outputs))
 
 
 def _path(case: Case, precision: str, file_format: str, runs: Path) -> Path:
-    return runs / "answers" / f"{case.id}-{precision}-{file_format}.json"
+    return runs / "outputs" / f"{case.id}-{precision}-{file_format}.json"
 
 
 def _bundle(
@@ -135,7 +135,7 @@ def _bundle_or_reason(
         return error.message
 
 
-def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -> Answers:
+def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -> FileOutputs:
     answer, total = windows_through(engine), len(questions)
     outputs: list[list[float]] = []
     for start in range(0, total, BATCH):
@@ -149,7 +149,7 @@ def _ask(engine: Engine, bundle: Bundle, questions: Questions, report: Report) -
         for row in bundle.parity.stages
         if (row.engine, row.stage) == (engine.name, bundle.stages[-1]) and row.case not in GENERATED
     ]
-    return Answers(
+    return FileOutputs(
         names=list(units),
         truths=[questions.truths[name] for name in units],
         labels=[processor.postprocess(own) for own in units.values()],
