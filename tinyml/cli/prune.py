@@ -94,12 +94,8 @@ def command(
         "control": control,
     }
     train = {"epochs": epochs, "learning_rate": learning_rate, "distill_weight": distill}
-    _run(
-        PruneJob(parent=parent, prune=_given(asked), train=_given(train), data=data),
-        out,
-        dry,
-        as_json,
-    )
+    job = PruneJob(parent=parent, prune=_given(asked), train=_given(train), data=data)
+    _run(job, out, dry=dry, as_json=as_json)
 
 
 def _run(job: PruneJob, out: Path | None, *, dry: bool, as_json: bool) -> None:
