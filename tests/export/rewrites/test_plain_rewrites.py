@@ -304,13 +304,13 @@ class TimesOne(nn.Module):
         return {"y": torch.relu(x * 1)}
 
 
-def drop_noop_mul(program: ExportedProgram, stages: rewrites.Stages) -> int:
+def drop_noop_mul(program: ExportedProgram, stages: rewrites.Stages) -> Outcome:
     """``x * 1`` -> ``x``."""
     found = [n for n in program.graph.nodes if n.name == "mul" and n.args[1] == 1]
     for node in found:
         node.replace_all_uses_with(node.args[0])
         program.graph.erase_node(node)
-    return len(found)
+    return Outcome(len(found))
 
 
 def test_a_new_rewrite_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
