@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.broken_file import BrokenFileError, reading
 from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
@@ -113,6 +113,8 @@ def _weight(node: Any, tensors: Mapping[str, Tensor]) -> str:
 
 def _stored(path: Path, tensor: Any, name: str = "") -> Tensor:
     name, shape, dtype = name or tensor.name, tuple(tensor.dims), _dtype(tensor.data_type)
+    if any(size < 0 for size in shape):
+        raise BrokenFileError(f"the constant '{name[:100]}' has the shape {list(shape)}")
     array = partial(tensor_array, path, tensor)
     return Tensor(name, shape, dtype, array, name, stored=size_bytes(shape, dtype) or 0)
 
@@ -134,7 +136,7 @@ def _constant(path: Path, node: Any) -> Tensor | None:
 def _known(tensor: Any) -> tuple[int, ...] | None:
     if not tensor.HasField("shape"):
         return None
-    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
+    sizes = [int(s.dim_value) if _is_fixed(s) else None for s in tensor.shape.dim]
     fixed = tuple(size for size in sizes if size is not None)
     return fixed if len(fixed) == len(sizes) else None
 
@@ -148,9 +150,12 @@ def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
 
 def _shape(value: Any) -> Shape:
     sizes = value.type.tensor_type.shape.dim
-    return tuple(
-        int(s.dim_value) if s.HasField("dim_value") else (s.dim_param or "?") for s in sizes
-    )
+    return tuple(int(s.dim_value) if _is_fixed(s) else (s.dim_param or "?") for s in sizes)
+
+
+def _is_fixed(size: Any) -> bool:
+    """Some writers put -1 for a size that is not."""
+    return bool(size.HasField("dim_value") and size.dim_value >= 0)
 
 
 @functools.cache
