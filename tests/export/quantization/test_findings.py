@@ -13,6 +13,7 @@ from tinyml.core.spec import Array
 from tinyml.export.quantization.findings import diagnose
 from tinyml.export.quantization.findings.collapsed_classes import effective
 from tinyml.export.quantization.findings.evidence import Bias, Evidence, Watched, WeightedLayer
+from tinyml.export.quantization.findings.outlier_ranges import usual
 from tinyml.export.quantization.plan import QuantPlan, TensorPlan
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Operator
@@ -195,6 +196,17 @@ def test_a_range_that_few_values_set_is_found_and_cutting_methods_are_left_alone
     assert int(found.cost.split(": ")[1].split(" ")[0]) < 20
     assert rules(evidence({"t0": watched(value)}, ranges="mse")) == []
     assert rules(evidence({"t0": watched(value)}, precision="w8a16")) == []
+
+
+@pytest.mark.parametrize("value", [6.0, 0.0, -3.0])
+def test_an_activation_of_one_value_has_a_range_like_any_other(value: float) -> None:
+    same = np.full((1, PIXELS, CHANNELS), value, np.float32)
+    assert "outlier_ranges" not in rules(evidence({"t0": watched(same), "t1": watched(noise())}))
+    assert usual(watched(same)) == Range(min(value, 0.0), max(value, 0.0))
+
+
+def test_values_that_all_lie_outside_of_a_range_leave_it_as_it_is() -> None:
+    assert usual(watched(noise() + 100, Range(-1.0, 1.0))) == Range(-1.0, 1.0)
 
 
 def test_channels_that_never_change_are_counted_once_for_the_whole_file() -> None:

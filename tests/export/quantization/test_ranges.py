@@ -65,6 +65,10 @@ def test_a_uniform_distribution_keeps_its_ends(method: str) -> None:
     assert found.high == pytest.approx(3, abs=0.06)
 
 
+def test_a_histogram_that_counts_nothing_keeps_its_ends() -> None:
+    assert percentile(Histogram(2.0, 2.0, np.zeros(BINS, np.int64))) == Range(2.0, 2.0)
+
+
 def test_mse_is_least_among_other_cuts() -> None:
     values = np.append(noise(), 12.0)
     found = mse(histogram(values))

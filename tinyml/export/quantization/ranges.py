@@ -44,13 +44,24 @@ class Histogram:
         return (edges[1:] + edges[:-1]) / 2
 
 
-def percentile(seen: Histogram) -> Range:
-    """Without the outermost ``1 - KEPT`` of the values."""
-    share = np.cumsum(seen.counts) / seen.counts.sum()
+def central(seen: Histogram, kept: float) -> Range:
+    """Where the share ``kept`` of the values lies, as many left out at either end.
+
+    All of it where no value is counted, as in the histogram of a constant.
+    """
+    total = seen.counts.sum()
+    if not total:
+        return Range(seen.low, seen.high)
+    share = np.cumsum(seen.counts) / total
     edges = np.linspace(seen.low, seen.high, len(seen.counts) + 1)
-    cut = (1 - KEPT) / 2
+    cut = (1 - kept) / 2
     low, high = np.searchsorted(share, cut, side="right"), np.searchsorted(share, 1 - cut)
     return Range(float(edges[low]), float(edges[high + 1]))
+
+
+def percentile(seen: Histogram) -> Range:
+    """Without the outermost ``1 - KEPT`` of the values."""
+    return central(seen, KEPT)
 
 
 def mse(seen: Histogram) -> Range:

@@ -39,7 +39,10 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], Outcome]] = {
 
 # Only of the copy that goes to LiteRT: `tinyml.export.formats.tflite.write`; of quantized files,
 # if asked for: `tinyml.pipeline.steps.equalize`.
-ON_REQUEST = ("conv1d_to_conv2d", "average_over_space", "equalize_layers")
+ON_REQUEST = (
+    *("pad_by_numbers", "conv1d_to_conv2d", "average_over_space"),
+    "equalize_layers",
+)
 
 
 def rewrite(captured: Captured) -> tuple[Captured, dict[str, int]]:

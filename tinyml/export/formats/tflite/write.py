@@ -32,11 +32,12 @@ from tinyml.export.formats.tflite.names import (
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
+from tinyml.export.rewrites.pad_by_numbers import pad_by_numbers
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # Rewrites of the copy that goes to the converter.
-FOR_LITERT = (conv1d_to_conv2d, average_over_space)
+FOR_LITERT = (pad_by_numbers, conv1d_to_conv2d, average_over_space)
 
 
 def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from tinyml.core.diagnosis import Finding
 from tinyml.core.quant_params import STEPS
 from tinyml.export.quantization.findings.evidence import Evidence, Watched
-from tinyml.export.quantization.ranges import Range
+from tinyml.export.quantization.ranges import Range, central
 
 # So many of the values set the range that is worth having.
 KEPT = 0.999
@@ -40,13 +38,8 @@ def outlier_ranges(evidence: Evidence) -> Iterator[Finding]:
 
 def usual(own: Watched) -> Range:
     """Where `KEPT` of the values lie, as many left out at either end, zero included."""
-    seen = own.histogram
-    share = np.cumsum(seen.counts) / max(seen.counts.sum(), 1)
-    edges = np.linspace(seen.low, seen.high, len(seen.counts) + 1)
-    cut = (1 - KEPT) / 2
-    low = edges[np.searchsorted(share, cut, side="right")]
-    high = edges[np.searchsorted(share, 1 - cut) + 1]
-    return Range(min(float(low), 0.0), max(float(high), 0.0))
+    within = central(own.histogram, KEPT)
+    return Range(min(within.low, 0.0), max(within.high, 0.0))
 
 
 def _share(own: Watched) -> float:
