@@ -11,6 +11,7 @@ import pytest
 from command_line import Done, tinyml, tinyml_process
 from shared_folder import shared_folder
 from small_recipes import IMAGES, SOUNDS
+from warm_worker import WarmWorker, end
 
 # Two threads beside any other load are tens of times slower than one; children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,6 +34,15 @@ def decoded_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYML_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_worker() -> Iterator[None]:
+    """Exports in this process share the processes of their steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinyml.pipeline.steps.export_plan.Worker", WarmWorker)
+        yield
+    end()
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,18 @@ rm -rf "$venv"
 "$python" -m venv "$venv"
 log="$venv/setup.log"
 echo "setup: $("$python" --version) -> $venv (about 80 s; log in $log)" >&2
-# torch goes first: an unpinned one would bring gigabytes of CUDA along.
-for what in "torch==$(sed -n 's/^torch==//p' constraints.txt)" "-e .[all,dev]"; do
+install() {
     # shellcheck disable=SC2086
-    "$venv/bin/python" -m pip install --disable-pip-version-check -q -c constraints.txt $what \
-        >>"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "pip could not install $what" "see $log"; }
-done
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile -q -c constraints.txt $1 \
+        >>"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "pip could not install $1" "see $log"; }
+}
+# All cores byte-compile, pip has one. The tests of packages are never imported; what cannot be
+# compiled is a template.
+compile() { "$venv/bin/python" -m compileall -qq -j 0 -x '/tests?/' "$@" || true; }
+# torch goes first: an unpinned one would bring gigabytes of CUDA along.
+install "torch==$(sed -n 's/^torch==//p' constraints.txt)"
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+compile "$site" & # while pip unpacks the others
+install "-e .[all,dev]"
+wait
+compile "$site" tinyml

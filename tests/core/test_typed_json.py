@@ -201,3 +201,8 @@ def test_any_value_gives_an_object_or_the_one_error(key: str, value: object) -> 
         assert made.message.startswith("f: ")
     else:
         assert from_json(Outer, to_json(made)) == made
+
+
+def test_a_number_that_is_not_finite_has_no_json() -> None:
+    with pytest.raises(ValueError, match="no word for inf"):
+        to_json({"noise": np.inf})

@@ -11,7 +11,13 @@ import pytest
 from processes import assert_gone
 
 from tinyml.core import memory_limit
-from tinyml.core.errors import CheckpointError, ExportError, InternalError, MachineError
+from tinyml.core.errors import (
+    CheckpointError,
+    ExportError,
+    InternalError,
+    MachineError,
+    TinymlError,
+)
 from tinyml.core.subprocesses import Child, run_child
 from tinyml.core.worker import Worker
 
@@ -171,13 +177,15 @@ def test_a_step_apart_is_a_fork_whose_changes_no_other_step_sees(
     worker: Worker, tmp_path: Path
 ) -> None:
     (tmp_path / "meanwhile.py").write_text("", encoding="utf-8")
-    source = "import os, sys\nprint('loaded' in sys.modules)\nsys.path = os.path = None"
+    source = "import json, sys\nprint('loaded' in sys.modules)\n"
+    source += "sys.path.append('own')\njson.own = 1"
     own = apart(worker, tmp_path, source)
     assert own.log.read_text(encoding="utf-8") == "True\n"
     names = "[name in sys.modules for name in ('loaded', 'meanwhile', 'apart')]"
-    after = step(tmp_path, "after", f"import os, sys\nprint(bool(os.path and sys.path), {names})")
+    changes = "'own' in sys.path, hasattr(json, 'own')"
+    after = step(tmp_path, "after", f"import json, sys\nprint({changes}, {names})")
     worker.run([after], 60)
-    assert after.log.read_text(encoding="utf-8") == "True [True, True, False]\n"
+    assert after.log.read_text(encoding="utf-8") == "False False [True, True, False]\n"
 
 
 def test_what_is_imported_for_other_steps_prints_into_no_log_and_is_no_answer(
@@ -197,7 +205,8 @@ def test_what_is_imported_for_other_steps_prints_into_no_log_and_is_no_answer(
 
 @pytest.mark.parametrize("source", ["sys.stdout.close()", "sys.stdout = sys.stderr = None"])
 def test_a_step_may_close_its_streams(worker: Worker, tmp_path: Path, source: str) -> None:
-    apart(worker, tmp_path, f"import sys\n{source}")
+    own = apart(worker, tmp_path, f"import sys\nprint('before', flush=True)\n{source}")
+    assert own.log.read_text(encoding="utf-8") == "before\n"
 
 
 @pytest.mark.parametrize("why", ["a step before it", "a thread", "an import that fails"])
@@ -235,6 +244,17 @@ def test_a_step_apart_that_fails_is_told_and_nothing_is_left(
         apart(worker, tmp_path, started.format(pids) + source, timeout_s=5)
     for own in pids.read_text(encoding="utf-8").split():
         assert_gone(int(own))
+
+
+def test_a_process_that_dies_before_it_forks_is_told_and_no_other_group_is_killed(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loaded.py").write_text("import os\nos._exit(1)", encoding="utf-8")
+    groups: list[int] = []
+    monkeypatch.setattr("os.killpg", lambda group, _: groups.append(group))
+    with pytest.raises(TinymlError, match="failed"):
+        apart(worker, tmp_path, "")
+    assert 1 not in groups
 
 
 def test_a_step_apart_keeps_to_the_limit_of_memory(

@@ -16,7 +16,8 @@ from tinyml.core.bundle import StageParity, in_order
 from tinyml.core.errors import TinymlError
 from tinyml.core.parts import OUTPUT, STAGE, Part
 from tinyml.core.spec import Array, Arrays, Signature
-from tinyml.core.subprocesses import run_child
+from tinyml.core.subprocesses import Child, run_child
+from tinyml.core.worker import Worker
 from tinyml.export import facts, parity
 from tinyml.export.blocks import blocks
 from tinyml.export.capture.program import NAMES, PROGRAM, capture
@@ -75,15 +76,26 @@ class Prepared:
     parts: Mapping[str, Mapping[str, Sequence[Part]]]
 
 
-def run(entry: Entry, folder: Path, formats: Sequence[str] = FORMATS) -> tuple[Result, ...]:
-    """Every format of ``entry``, the conversions beside each other; files go to ``folder``."""
+def run(
+    entry: Entry,
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    worker: Worker | None = None,
+) -> tuple[Result, ...]:
+    """Every format of ``entry``, converted in ``worker``, or in two processes next to each other.
+
+    Files go to ``folder``.
+    """
     try:
         ready = prepare(entry, folder)
     except TinymlError as error:
         return tuple(Result(entry.name, fmt, error.message) for fmt in formats)
-    with ThreadPoolExecutor() as pool:
-        futures = {fmt: pool.submit(_convert, fmt, folder) for fmt in formats}
-        written = {fmt: future.result() for fmt, future in futures.items()}
+    if worker is not None:
+        written = {fmt: _convert(fmt, folder, worker) for fmt in formats}
+    else:
+        with ThreadPoolExecutor() as pool:
+            futures = {fmt: pool.submit(_convert, fmt, folder, None) for fmt in formats}
+            written = {fmt: future.result() for fmt, future in futures.items()}
     return tuple(_result(entry, fmt, ready, written[fmt], folder) for fmt in formats)
 
 
@@ -114,18 +126,17 @@ def prepare(entry: Entry, folder: Path) -> Prepared:
     return Prepared(signature, stages, inputs, inside, outputs, counts, tuple(rows), parts)
 
 
-def _convert(fmt: str, folder: Path) -> tuple[float, str]:
-    """Seconds of the child, and the reason when it refuses."""
+def _convert(fmt: str, folder: Path, worker: Worker | None) -> tuple[float, str]:
+    """Seconds of the conversion, and the reason when it refuses."""
     paths = (folder / PROGRAM, folder / NAMES, folder / f"network.{fmt}", folder / f"{fmt}.json")
+    arguments = (*map(str, paths), "--instrumented", str(folder / f"instrumented.{fmt}"))
+    child = Child(f"tinyml.export.formats.{fmt}.write", arguments, folder / f"{fmt}.log")
     started = time.monotonic()
-    log = folder / f"{fmt}.log"
     try:
-        run_child(
-            f"tinyml.export.formats.{fmt}.write",
-            [*(str(p) for p in paths), "--instrumented", str(folder / f"instrumented.{fmt}")],
-            log=log,
-            timeout_s=TIMEOUT_S,
-        )
+        if worker is not None:
+            worker.run([child], TIMEOUT_S)
+        else:
+            run_child(child.module, child.arguments, log=child.log, timeout_s=TIMEOUT_S)
     except TinymlError as error:
         return time.monotonic() - started, error.message
     return time.monotonic() - started, ""

@@ -12,6 +12,7 @@ import pytest
 from corpus_line import FORMATS, prepare, run
 from corpus_table import BY_NAME, ENTRIES, QUICK
 from fires_in import fires_in
+from warm_worker import warm
 
 from tinyml.export.rewrites import REWRITES
 
@@ -24,7 +25,7 @@ def assert_parity(name: str, folder: Path) -> None:
     if platform.machine() != "x86_64":
         pytest.skip("LiteRT's converter has wheels for x86-64 alone")
     refused = dict(_documented())
-    for result in run(BY_NAME[name], folder):
+    for result in run(BY_NAME[name], folder, worker=warm()):
         wanted = refused.get((name, result.format), "yes")
         assert (result.reason == "") == (wanted == "yes"), (result.format, result.reason)
         assert result.blocks + result.instrumented >= LEAST_BLOCKS

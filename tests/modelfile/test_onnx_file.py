@@ -11,7 +11,7 @@ import pytest
 from onnx import parser
 
 from tinyml.core.errors import InputError
-from tinyml.modelfile.onnx_file import read_onnx, tensor_array
+from tinyml.modelfile.onnx_file import graphs_of, read_onnx, tensor_array
 from tinyml.modelfile.read import read_graph
 from tinyml.modelfile.summary import summarize
 
@@ -100,3 +100,15 @@ def test_a_tensor_with_too_few_values_is_named(tmp_path: Path) -> None:
     (weight,) = read_onnx(path).graph.initializer
     with pytest.raises(InputError, match="the tensor 'w' is not whole"):
         tensor_array(path, weight)
+
+
+def test_graphs_within_nodes_are_found_at_any_depth() -> None:
+    def of(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+        return onnx.helper.make_graph(nodes, name, [], [])
+
+    leaf = of("leaf")
+    inner = of("inner", onnx.helper.make_node("Loop", [], [], body=leaf))
+    branches = onnx.helper.make_node("If", ["x"], [], then_branch=inner, else_branch=leaf)
+    several = onnx.helper.make_node("Mine", [], [], bodies=[leaf, leaf])
+    found = [graph.name for graph in graphs_of(of("outer", branches, several))]
+    assert sorted(found) == ["inner", "leaf", "leaf", "leaf", "leaf", "outer"]

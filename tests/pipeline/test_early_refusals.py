@@ -58,6 +58,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         "folder of a failure report": [*own, "--keep-failed", str(folder / "there")],
         "front end": [*own, *static, "--front-end", "int8"],
         "state": [*own, "--state", "a=b"],
+        "no calibration data": [*named, *static],
         "no weights": ["mobilenet-v1", "--weights", str(folder / "none"), *out],
     } | {
         f"{name} of calibration": [*own, *static, "--calibration", str(folder / f"{name}.npz")]
@@ -84,6 +85,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         ("folder of a failure report", 2, "there exists"),
         ("front end", 2, "--front-end int8: build has no front end"),
         ("state", 3, "no input is called 'a'; there are ['x']"),
+        ("no calibration data", 2, "these weights come without a data set"),
         ("no weights", 2, "no weights at"),
         ("name of calibration", 3, "the calibration data has no 'x'"),
         ("shape of calibration", 3, "float32[3, 1, 5], the model takes float32[1, 4]"),

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from warm_worker import warm
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import ExportError
 from tinyml.core.spec import Signature, TensorSpec
-from tinyml.core.subprocesses import run_child
+from tinyml.core.subprocesses import Child
 from tinyml.export import facts
 from tinyml.export.capture.program import NAMES, PROGRAM, capture
 from tinyml.export.formats import instrumented
@@ -107,12 +108,8 @@ def test_an_instrumented_model_shows_a_value_before_it_is_overwritten(
     module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True)).eval()
     capture(module, SIGNATURE, ("0",)).save(tmp_path)
     arguments = [tmp_path / name for name in (PROGRAM, NAMES, "a.tflite", "facts.json")]
-    run_child(
-        "tinyml.export.formats.tflite.write",
-        [*map(str, arguments), "--instrumented", str(tmp_path / "t.tflite")],
-        log=tmp_path / "log",
-        timeout_s=120,
-    )
+    told = (*map(str, arguments), "--instrumented", str(tmp_path / "t.tflite"))
+    warm().run([Child("tinyml.export.formats.tflite.write", told, tmp_path / "log")], 120)
     x = torch.randn(1, 3, 8, 8)
     got = LITERT.read_tensors(tmp_path / "t.tflite", ["0"], {"input": x.numpy()})["0"]
     np.testing.assert_allclose(got, module[0](x).detach().numpy(), atol=1e-5)

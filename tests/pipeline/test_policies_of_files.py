@@ -10,11 +10,12 @@ import torch
 
 from tinyml import build_bundle
 from tinyml.core import bundle as bundles
+from tinyml.core import checkpoint
 from tinyml.core.export_job import export_job
 from tinyml.core.spec import Array
 from tinyml.export import parity
 from tinyml.pipeline.export import export
-from tinyml.pipeline.model_sources.trained import saved_model
+from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.engines import Engine, installed
 
@@ -48,7 +49,8 @@ def _funnelnet(run: Path, out: Path, precision: str) -> bundles.Bundle:
 
 def _mobilenet(_run: Path, out: Path, precision: str) -> bundles.Bundle:
     """The .tflite of the trained one, on colours of eight by eight pixels, not noise."""
-    saved, entry = saved_model(CHECKPOINTS / "sparse-dense.safetensors")
+    saved = checkpoint.load(CHECKPOINTS / "sparse-dense.safetensors")
+    entry = entry_of(saved)
     network = entry.build(len(saved.processor.labels))
     network.load_state_dict({k: torch.from_numpy(own.copy()) for k, own in saved.weights.items()})
     (spec,) = saved.signature.inputs

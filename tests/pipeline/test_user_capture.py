@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.errors import CheckpointError, ExportError, ValidationError
+from tinyml.core.errors import CheckpointError, ExportError, InputError, UsageError, ValidationError
 from tinyml.core.spec import Array
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.model_sources import user_capture
 from tinyml.pipeline.model_sources.user_capture import capture_module
-from tinyml.pipeline.model_sources.workspace import CaptureRecord, Workspace
+from tinyml.pipeline.model_sources.workspace import CaptureJob, CaptureRecord, Workspace
 from tinyml.pipeline.outputs import reference
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
@@ -24,7 +24,7 @@ X = np.random.default_rng(0).uniform(0.5, 1.5, (1, 3, 8)).astype(np.float32)
 def captured(module: nn.Module, folder: Path, **sample: Array) -> CaptureRecord:
     work = Workspace(folder)
     work.save_sample(sample or {"x": X})
-    capture_module(module, {}, "nchw", work)
+    capture_module(module, CaptureJob(), work)
     return work.load_capture_record()
 
 
@@ -46,6 +46,29 @@ def test_cases_out_of_the_modules_range_are_left_out_and_told(tmp_path: Path) ->
 def test_a_sample_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="PyTorch on the sample: the output 'output' is nan"):
         captured(Logarithm(), tmp_path, x=-X)
+
+
+@pytest.mark.parametrize(
+    ("job", "error", "words"),
+    [
+        (CaptureJob(keep_float=("head", "hed")), UsageError, "no stage 'hed' to keep in float32"),
+        (CaptureJob(labels=2), InputError, r"2 labels are given.*\[5\]"),
+    ],
+)
+def test_what_was_asked_and_the_module_does_not_have_is_refused_before_the_capture(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    job: CaptureJob,
+    error: type[Exception],
+    words: str,
+) -> None:
+    monkeypatch.setattr(user_capture, "capture_or_locate", None)
+    module = nn.Sequential()
+    module.add_module("head", nn.Linear(8, 5))
+    work = Workspace(tmp_path)
+    work.save_sample({"x": X})
+    with pytest.raises(error, match=words):
+        capture_module(module, job, work)
 
 
 @pytest.mark.parametrize(("value", "words"), [(np.nan, r"\(1 of 4\)"), (np.inf, "of 4")])

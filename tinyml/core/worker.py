@@ -104,6 +104,8 @@ class Worker(AbstractContextManager["Worker"]):
         with self._asked(step) as (process, report):
             until = time.monotonic() + timeout_s
             code = self._answer(process, process.pid, until, timeout_s)
+            if code is None:
+                code = process.wait() or 1
             if code:
                 raise death(code, report, step.log, self.memory_mb)
 
@@ -112,20 +114,29 @@ class Worker(AbstractContextManager["Worker"]):
     ) -> bool:
         """Whether it could be run in a fork."""
         apart = {"imports": imports, "meanwhile": list(meanwhile)}
-        with machine_errors(f"running {step.module}"), self._asked(step, apart) as asked:
-            process, report = asked
-            until = time.monotonic() + timeout_s
-            pid = self._answer(process, process.pid, until, timeout_s)
-            if pid <= 0:
-                return False
-            try:
-                code = self._answer(process, pid, until, timeout_s)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)  # what the step started, and did not end
-            if code:
-                raise death(code, report, step.log, self.memory_mb)
+        with machine_errors(f"running {step.module}"):
+            with self._asked(step, apart) as (process, report):
+                until = time.monotonic() + timeout_s
+                pid = self._answer(process, process.pid, until, timeout_s)
+                if pid == 0:
+                    return False
+                code = None if pid is None else self._end_of(pid, process, until, timeout_s)
+                if code is None:
+                    raise death(process.wait() or 1, report, step.log, self.memory_mb)
+            if code:  # of the fork alone
+                with naming(step):
+                    raise death(code, report, step.log, self.memory_mb)
         return True
+
+    def _end_of(
+        self, pid: int, process: subprocess.Popen[bytes], until: float, timeout_s: float
+    ) -> int | None:
+        """Exit code of the fork ``pid``, whose group is killed; ``None``: the process died."""
+        try:
+            return self._answer(process, pid, until, timeout_s)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # what the step started, and did not end
 
     @contextlib.contextmanager
     def _asked(
@@ -159,8 +170,8 @@ class Worker(AbstractContextManager["Worker"]):
 
     def _answer(
         self, process: subprocess.Popen[bytes], runs: int, until: float, timeout_s: float
-    ) -> int:
-        """What it answers, or the exit code of the process that died; ``runs``: who is watched."""
+    ) -> int | None:
+        """What it answers; ``None``: it died; ``runs``: who is watched for a lack of memory."""
         assert process.stdout is not None
         stuck = Stuck(runs, self.memory_mb)
         while not select.select([process.stdout], [], [], LOOK_S)[0]:
@@ -169,7 +180,7 @@ class Worker(AbstractContextManager["Worker"]):
             if stuck.now():
                 raise out_of_memory(self.memory_mb)
         answer = process.stdout.readline()
-        return int(answer) if answer else process.wait() or 1
+        return int(answer) if answer else None
 
     def _start(self, log: Path) -> subprocess.Popen[bytes]:
         """The process; what it prints before its first step goes to ``log``."""

@@ -77,6 +77,7 @@ def build_bundle(
         labels=tuple(labels),
         layout=chosen.input_layout or NCHW,
         measuring=measuring,
+        keep_float=chosen.keep_float or (),
     )
     model = name or type(module).__name__
     kept = Path(keep_failed) if keep_failed is not None else None

@@ -34,6 +34,7 @@ from tinyml.core.typed_json import to_json
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.model_sources.check_model import check_kept
 from tinyml.pipeline.model_sources.choose import source_of
 from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.workspace import Workspace
@@ -42,7 +43,6 @@ from tinyml.pipeline.quantization.write_quantized import (
     Written,
     check_front_end,
     check_io,
-    check_kept,
     write_quantized,
 )
 from tinyml.pipeline.steps import assemble, equalize

@@ -20,6 +20,7 @@ from tinyml.core.errors import InputError
 from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.modelfile.onnx_file import MissingDataError
 from tinyml.modelfile.read import cut_file
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.modelfile.summary import Summary, summarize
@@ -54,7 +55,10 @@ class Cut:
 def read_report(path: Path, target: str = "") -> FileReport:
     """`report_of`, in this process."""
     summary = summarize(path)
-    found = lint(path, find_target(target) if target else None)
+    try:
+        found = lint(path, find_target(target) if target else None)
+    except MissingDataError as error:  # what needs no weight's values is shown all the same
+        found = (Finding("missing_data", path.name, error.message, error.hint or ""),)
     return FileReport(summary, found, read_sparse(path) if path.suffix == ".tflite" else ())
 
 

@@ -14,8 +14,8 @@ from tinyml.core.errors import InputError, UsageError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.pipeline.export import export
 from tinyml.pipeline.model_sources.calibration import given
+from tinyml.pipeline.model_sources.check_model import check_kept
 from tinyml.pipeline.model_sources.choose import source_of
-from tinyml.pipeline.quantization.write_quantized import check_kept
 
 
 @pytest.fixture

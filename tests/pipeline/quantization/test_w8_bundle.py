@@ -15,13 +15,14 @@ from test_export_sparse import SAMPLE, mobile, pruned
 from torch import nn
 
 from tinyml import build_bundle
+from tinyml.core import checkpoint
 from tinyml.core.bundle import Bundle, read
 from tinyml.core.errors import ExportError, UsageError
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect_sparse import inspect_sparse
-from tinyml.pipeline.model_sources.trained import saved_model
+from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.verify import verify
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -162,7 +163,8 @@ def test_funnelnet_holds_with_its_front_end_in_float(
 @pytest.mark.parametrize("name", ["dense", "sparse90"])
 def test_a_trained_mobilenet_holds(tmp_path: Path, name: str) -> None:
     """Of 28 layers, on a coarse picture: colours of eight by eight pixels, not noise."""
-    saved, entry = saved_model(CHECKPOINTS / f"sparse-{name}.safetensors")
+    saved = checkpoint.load(CHECKPOINTS / f"sparse-{name}.safetensors")
+    entry = entry_of(saved)
     network = entry.build(len(saved.processor.labels))
     weights = {key: torch.from_numpy(array.copy()) for key, array in saved.weights.items()}
     network.load_state_dict(weights)

@@ -79,10 +79,15 @@ def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report
 def check_has_data(saved: Checkpoint) -> None:
     """`UsageError` for a checkpoint that does not name the data that it was trained on."""
     if not saved.facts:
-        raise UsageError(
-            "quantization needs calibration data, and these weights come without a data set",
-            hint="give inputs with `calibration=samples.npz`",
-        )
+        raise no_data()
+
+
+def no_data() -> UsageError:
+    """Nothing to calibrate on."""
+    return UsageError(
+        "quantization needs calibration data, and these weights come without a data set",
+        hint="give inputs with `calibration=samples.npz`",
+    )
 
 
 def _images(

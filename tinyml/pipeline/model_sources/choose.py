@@ -12,7 +12,9 @@ from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
 from tinyml.core.recipe import read as read_recipe
-from tinyml.core.settings import given, overlay
+from tinyml.core.settings import complete, given, overlay
+from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline.model_sources.calibration import no_data
 from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.trained import (
@@ -90,6 +92,9 @@ def _named(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
     if job.weights is not None and not job.weights.is_file():
         raise UsageError(f"no weights at {job.weights}", hint="give a safetensors state dict")
     check(settings, None)
+    precision = find_precision(complete(settings).precision)
+    if precision.calibrated and job.calibration is None and job.sample is None:
+        raise no_data()
     saved, entry = named_model(job.model)
     source = TrainedSource(
         saved,
@@ -118,6 +123,7 @@ def _factory(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
         labels=read_labels(job.labels),
         layout=settings.input_layout or NCHW,
         measuring=read_measuring(job.metric, job.data, direction, tolerance),
+        keep_float=settings.keep_float or (),
     )
     return FactorySource(job.model, asked, job.weights, settings.strip_prefix or ""), settings
 

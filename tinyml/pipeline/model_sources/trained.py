@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyml.core import checkpoint, registry
+from tinyml.core import registry
 from tinyml.core.arrays import FINITE_SAMPLE, check_inputs, read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, machine_errors, require
@@ -26,7 +26,6 @@ from tinyml.pipeline.model_sources.calibration import (
     of_training,
     sample_alone,
 )
-from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.model_sources.source import Accuracy, ExportedModel, RunChild
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 from tinyml.pipeline.outputs.agreement import agreement
@@ -125,12 +124,6 @@ class TrainedSource:
         reference = work.probabilities
         found = (agreement(self.evaluation_set, engine, reference, report) for engine in engines)
         return Accuracy(agreements=tuple(found))
-
-
-def saved_model(path: Path) -> tuple[Checkpoint, ModelEntry]:
-    """The checkpoint at ``path`` and its model; `CheckpointError`, `UsageError`."""
-    saved = checkpoint.load(path)
-    return saved, entry_of(saved)
 
 
 def check_named(name: str, weights: Path | None) -> None:

@@ -31,6 +31,7 @@ from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.model_sources.captured import capture_or_locate, finish
+from tinyml.pipeline.model_sources.check_model import check_kept, check_labels
 from tinyml.pipeline.model_sources.metric import predictions
 from tinyml.pipeline.model_sources.user_code import explained, make
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
@@ -50,25 +51,28 @@ def capture_factory(job: CaptureJob, work: Workspace) -> None:
     module = make(job.factory)
     if job.weights:
         load_weights(module, Path(job.weights), job.strip_prefix)
-    capture_module(module, job.states, job.layout, work)
+    capture_module(module, job, work)
 
 
-def capture_module(
-    module: nn.Module, states: Mapping[str, str], layout: str, work: Workspace
-) -> None:
-    """Leave in ``work`` what the writers and the gate read; ``module`` is as before after it."""
+def capture_module(module: nn.Module, job: CaptureJob, work: Workspace) -> None:
+    """Leave in ``work`` what the writers and the gate read; ``module`` is as before after it.
+
+    What ``job`` asks of the module and it does not have is refused before the capture.
+    """
     _refuse_device(module)
     sample = work.load_sample()
-    specs = input_specs(sample, layout)
+    specs = input_specs(sample, job.layout)
     with contextlib.ExitStack() as stack:
         exact = _float64(module)
         for version in (module, exact):
             if version is not None:
-                stack.enter_context(adapted(version, list(sample), layout))
+                stack.enter_context(adapted(version, list(sample), job.layout))
         check_weights(module, "the module")
         with explained("running the module on the sample"):
-            signature = signature_of(specs, run(module, sample), states)
+            signature = signature_of(specs, run(module, sample), job.states)
             stages = blocks(module, {name: array.copy() for name, array in sample.items()})
+        check_labels(job.labels, signature)
+        check_kept(job.keep_float, stages)
         captured = with_stages(capture_or_locate(module, signature, (), work, sample), stages)
         _refuse_passed_through(captured)
         judged = _Judged(module, exact, signature, tuple(captured.stages), joined(captured))

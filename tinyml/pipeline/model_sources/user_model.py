@@ -32,6 +32,7 @@ class Asked:
     labels     names along the last axis of an output
     layout     ``nhwc``: 4-D inputs come channels last, the sample's and data's too
     measuring  the metric and its data, if accuracy is to be measured
+    keep_float stages that stay in float32 in a quantized export
     """
 
     sample: Arrays
@@ -39,6 +40,7 @@ class Asked:
     labels: tuple[str, ...] = ()
     layout: str = NCHW
     measuring: Measuring | None = None
+    keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
@@ -53,6 +55,20 @@ class Asked:
         specs = [TensorSpec(n, a.shape, dtype=str(a.dtype)) for n, a in self.sample.items()]
         states = [StatePair(into, out) for into, out in self.states.items()]
         check_inputs(specs, states, arrays, WHAT)
+
+    def capture_job(
+        self, factory: str = "", weights: str = "", strip_prefix: str = ""
+    ) -> CaptureJob:
+        """What the capture is told of it."""
+        return CaptureJob(
+            factory,
+            weights,
+            strip_prefix,
+            self.states,
+            self.layout,
+            labels=len(self.labels),
+            keep_float=self.keep_float,
+        )
 
     def write(self, work: Workspace) -> None:
         """Put the arrays where `tinyml.pipeline.model_sources.user_capture` reads them."""
@@ -92,9 +108,7 @@ class FactorySource:
         where, _, attribute = self.factory.rpartition(":")
         factory = f"{Path(where).absolute()}:{attribute}" if where.endswith(".py") else self.factory
         weights = str(self.weights.absolute()) if self.weights else ""
-        asked = self.asked
-        job = CaptureJob(factory, weights, self.strip_prefix, asked.states, asked.layout)
-        work.save_capture_job(job)
+        work.save_capture_job(self.asked.capture_job(factory, weights, self.strip_prefix))
         try:
             run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
         except MachineError as error:
@@ -139,7 +153,7 @@ class ModuleSource:
 
         report(Message(f"capturing {self.name} with torch.export"))
         self.asked.write(work)
-        capture_module(self.module, self.asked.states, self.asked.layout, work)
+        capture_module(self.module, self.asked.capture_job(), work)
         return _exported(self.name, self.asked, work, run)
 
     def known(self) -> None:
@@ -176,7 +190,6 @@ def _exported(name: str, asked: Asked, work: Workspace, run: RunChild) -> Export
         )
     record = work.load_capture_record()
     signature = record.user_signature
-    _check_labels(asked.labels, signature)
     if asked.measuring is not None:
         check_pytorch(asked.measuring, work, run)
     return ExportedModel(
@@ -193,15 +206,6 @@ def _exported(name: str, asked: Asked, work: Workspace, run: RunChild) -> Export
             "not_judged": dict(record.not_judged),
         },
     )
-
-
-def _check_labels(labels: tuple[str, ...], signature: Signature) -> None:
-    lasts = [spec.shape[-1] for spec in signature.outputs if spec.shape]
-    if labels and len(labels) not in lasts:
-        raise InputError(
-            f"{len(labels)} labels are given, the last axes of the outputs have {lasts}",
-            hint="give one label per class, one a line",
-        )
 
 
 def _accuracy(

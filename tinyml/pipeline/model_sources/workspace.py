@@ -46,6 +46,8 @@ class CaptureJob:
     weights  a file that is loaded instead of the checkpoint's own; empty: none
     states   input -> output that is that input at the next call
     layout   ``nhwc``: 4-D inputs come channels last
+    labels   how many were given for a user's model; 0: none
+    keep_float  stages that a user's model must have
     """
 
     factory: str = ""
@@ -53,6 +55,8 @@ class CaptureJob:
     strip_prefix: str = ""
     states: Mapping[str, str] = field(default_factory=dict)
     layout: str = NCHW
+    labels: int = 0
+    keep_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tinyml.export.quantization.sensitivity import lines
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.model_sources.calibration import Calibration
+from tinyml.pipeline.model_sources.check_model import check_kept
 from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization import bias_shift, sensitivity
@@ -42,9 +42,6 @@ from tinyml.pipeline.steps.write_files import (
     run_children,
     write_floats,
 )
-
-# Of a model's stages, in a hint.
-MOST_TOLD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +145,6 @@ def _shifts(
     if calibration is not None and settings.rounding == ADAPTIVE:
         return adapt(path, settings, planned_for(path).kept, calibration, report)
     return bias_shift.asked_for(path, settings, calibration, report)
-
-
-def check_kept(keep: Sequence[str], stages: Sequence[str]) -> None:
-    """`UsageError` for a stage that the model does not have: the nearest come first."""
-    for name in keep:
-        if name not in stages:
-            near = difflib.get_close_matches(name, stages, n=MOST_TOLD, cutoff=0.0)
-            more = f" and {len(stages) - len(near)} more" if len(stages) > len(near) else ""
-            raise UsageError(
-                f"no stage '{name}' to keep in float32",
-                hint=f"stages, the nearest first: {', '.join(near) or 'none'}{more}",
-            )
 
 
 def check_front_end(settings: ExportSettings, name: str, front_end: str | None) -> None:
