@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse golden clean
+.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus operators refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -48,6 +48,9 @@ tables: setup ## regenerate the tables of docs/models.md
 
 corpus: setup ## export every network of the corpus and write docs/corpus.md (5-10 min)
 	$(BIN)/python tools/corpus_table.py
+
+operators: setup ## export every operator in every format and precision: docs/operators.md (1 h, resumable)
+	PYTHONPATH=tools $(BIN)/python -m operators
 
 refusals: setup ## write docs/refusals.md: the messages for networks that cannot be exported (4 min)
 	$(BIN)/python tools/refusals.py

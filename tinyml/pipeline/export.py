@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from tinyml.core.folders import check_new, new_folder
 from tinyml.core.scratch import keep, scratch
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import to_json
+from tinyml.core.worker import Worker
 from tinyml.export import parity
 from tinyml.pipeline import inspect_sparse
 from tinyml.pipeline.formats import by_runtime
@@ -74,14 +76,22 @@ def export(job: ExportJob, report: Report) -> Bundle:
     return bundle_from(job, source, settings, report)
 
 
-def bundle_from(job: ExportJob, source: Source, settings: ExportSettings, report: Report) -> Bundle:
-    """`export` of whatever ``source`` brings in."""
+def bundle_from(
+    job: ExportJob,
+    source: Source,
+    settings: ExportSettings,
+    report: Report,
+    worker: Worker | None = None,
+) -> Bundle:
+    """`export` of whatever ``source`` brings in; ``worker``: one that is used before and after."""
     _check_folders(job)
     plan = checked(job, source, settings)
+    if worker is not None:
+        plan = replace(plan, worker=worker)
     if plan.traits.quantized:
         _check_known(source, plan.settings)
     making = new_folder(job.out, force=bool(job.force), foreign=foreign_files)
-    with making as draft, _scratch() as work, plan.worker:
+    with making as draft, _scratch() as work, nullcontext() if worker else plan.worker:
         run = run_alone if source.runs_user_code else run_child
         exported = source.capture(work, partial(run, plan, work), report)
         if plan.settings.equalize:

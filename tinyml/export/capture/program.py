@@ -26,6 +26,7 @@ from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.export.capture.custom_operators import refuse_custom
+from tinyml.export.capture.functional import functional
 from tinyml.export.capture.module_stack import MODULE
 
 PROGRAM = "program.pt2"
@@ -198,11 +199,7 @@ def refuse_state(program: ExportedProgram) -> None:
 
     Only its functional form shows what it writes to, views included.
     """
-    with warnings.catch_warnings():
-        # torch 2.13 warns about its own use of LeafSpec
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        functional = program.run_decompositions({})
-    changed = sorted(functional.graph_signature.buffers_to_mutate.values())
+    changed = sorted(functional(program).graph_signature.buffers_to_mutate.values())
     if changed:
         raise ExportError(
             f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",

@@ -41,6 +41,7 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], Outcome]] = {
 # if asked for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = (
     *("pad_by_numbers", "conv1d_to_conv2d", "average_over_space"),
+    *("select_by_topk", "assign_by_where", "scatter_by_comparison"),
     "equalize_layers",
 )
 

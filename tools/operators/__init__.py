@@ -1,0 +1,1 @@
+"""Which operators export, in every format and precision: ``make operators``."""
