@@ -154,6 +154,9 @@ def signature_of(
             f"'{taken[0]}' is an input and an output",
             hint="return the output under another name: both are names in one file",
         )
+    for name in outputs:
+        if not name or not name.isprintable():
+            raise InputError(f"the output {name!r} has no name that can be printed")
     specs = tuple(
         TensorSpec(name, tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
         for name, value in outputs.items()

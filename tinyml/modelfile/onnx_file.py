@@ -62,6 +62,16 @@ def graphs_of(graph: Any) -> Iterator[Any]:
                 yield from graphs_of(inner)
 
 
+def known_shape(value: Any) -> tuple[int, ...] | None:
+    """The shape that a ``ValueInfoProto`` stores; ``None`` where a size is not fixed."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
+    fixed = tuple(size for size in sizes if size is not None)
+    return fixed if len(fixed) == len(sizes) else None
+
+
 def tensor_array(path: Path, tensor: Any) -> Array:
     """The values of a ``TensorProto`` of the model ``path``.
 

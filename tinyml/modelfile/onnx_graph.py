@@ -14,7 +14,13 @@ from tinyml.modelfile.broken_file import BrokenFileError, reading
 from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
-from tinyml.modelfile.onnx_file import graphs_of, import_onnx, read_onnx, tensor_array
+from tinyml.modelfile.onnx_file import (
+    graphs_of,
+    import_onnx,
+    known_shape,
+    read_onnx,
+    tensor_array,
+)
 from tinyml.modelfile.ops import WEIGHTED, Shape
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
@@ -57,8 +63,8 @@ def _graph(model: Any, path: Path, graphs: list[Any]) -> Graph:
     tensors: dict[str, Tensor] = {}
     for value in (v for own in graphs for v in (*own.input, *own.value_info, *own.output)):
         if value.type.HasField("tensor_type"):
-            tensor = value.type.tensor_type
-            tensors[value.name] = Tensor(value.name, _known(tensor), _dtype(tensor.elem_type))
+            kind = _dtype(value.type.tensor_type.elem_type)
+            tensors[value.name] = Tensor(value.name, known_shape(value), kind)
     tensors |= {own.name: _stored(path, own) for graph in graphs for own in graph.initializer}
     nodes = []
     for node in (node for graph in graphs for node in graph.node):
@@ -133,6 +139,7 @@ def _constant(path: Path, node: Any) -> Tensor | None:
     return _stored(path, onnx.numpy_helper.from_array(values), node.output[0])
 
 
+<<<<<<< HEAD
 def _known(tensor: Any) -> tuple[int, ...] | None:
     if not tensor.HasField("shape"):
         return None
@@ -141,6 +148,8 @@ def _known(tensor: Any) -> tuple[int, ...] | None:
     return fixed if len(fixed) == len(sizes) else None
 
 
+=======
+>>>>>>> main
 def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
     return tuple(
         TensorSummary(value.name, _shape(value), _dtype(value.type.tensor_type.elem_type))

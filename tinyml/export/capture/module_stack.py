@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from torch.fx import Node
 
 # The submodule of the wrapper that names outputs: the user's module.
 MODULE = "module"
+# What torch.export adds to the name of a submodule for its second call, its third ...
+_CALL = re.compile(r"@(\d+)$")
 
 
 def module_stack(node: Node) -> list[tuple[str, str]]:
@@ -17,9 +20,9 @@ def module_stack(node: Node) -> list[tuple[str, str]]:
     """
     found = []
     for key, (path, kind) in (node.meta.get("nn_module_stack") or {}).items():
-        _, at, again = key.rpartition("@")
-        count = f"#{int(again) + 1}" if at and again.isdigit() else ""
-        name = path.partition("@")[0].removeprefix(MODULE).removeprefix(".")
+        again = _CALL.search(key)
+        count = f"#{int(again[1]) + 1}" if again else ""
+        name = _CALL.sub("", path).removeprefix(MODULE).removeprefix(".")
         found.append((name + count, str(kind)))
     return found
 

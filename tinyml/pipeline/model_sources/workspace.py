@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from tinyml.core import checkpoint
-from tinyml.core.arrays import read_npz
+from tinyml.core.arrays import read_npz, write_npz
 from tinyml.core.bundle import REFERENCE, StageParity
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.diagnosis import SensitivityAnalysis
@@ -293,8 +293,7 @@ class Workspace:
         return self.logs / f"{name}.log"
 
     def _save_arrays(self, name: str, arrays: Arrays) -> None:
-        given: dict[str, Any] = dict(arrays)
-        np.savez(self.folder / f"{name}.npz", **given)
+        write_npz(self.folder / f"{name}.npz", arrays)
 
     def _load_arrays(self, name: str) -> dict[str, Array]:
         return read_npz(self.folder / f"{name}.npz")
