@@ -62,12 +62,17 @@ def graphs_of(graph: Any) -> Iterator[Any]:
                 yield from graphs_of(inner)
 
 
+def is_fixed(size: Any) -> bool:
+    """Whether a dimension has a size; some writers put -1 for one that is free."""
+    return bool(size.HasField("dim_value") and size.dim_value >= 0)
+
+
 def known_shape(value: Any) -> tuple[int, ...] | None:
     """The shape that a ``ValueInfoProto`` stores; ``None`` where a size is not fixed."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
-    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
+    sizes = [int(s.dim_value) if is_fixed(s) else None for s in tensor.shape.dim]
     fixed = tuple(size for size in sizes if size is not None)
     return fixed if len(fixed) == len(sizes) else None
 

@@ -17,6 +17,7 @@ from tinyml.modelfile.infer_shapes import inferred
 from tinyml.modelfile.onnx_file import (
     graphs_of,
     import_onnx,
+    is_fixed,
     known_shape,
     read_onnx,
     tensor_array,
@@ -139,17 +140,6 @@ def _constant(path: Path, node: Any) -> Tensor | None:
     return _stored(path, onnx.numpy_helper.from_array(values), node.output[0])
 
 
-<<<<<<< HEAD
-def _known(tensor: Any) -> tuple[int, ...] | None:
-    if not tensor.HasField("shape"):
-        return None
-    sizes = [int(s.dim_value) if _is_fixed(s) else None for s in tensor.shape.dim]
-    fixed = tuple(size for size in sizes if size is not None)
-    return fixed if len(fixed) == len(sizes) else None
-
-
-=======
->>>>>>> main
 def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
     return tuple(
         TensorSummary(value.name, _shape(value), _dtype(value.type.tensor_type.elem_type))
@@ -159,12 +149,7 @@ def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
 
 def _shape(value: Any) -> Shape:
     sizes = value.type.tensor_type.shape.dim
-    return tuple(int(s.dim_value) if _is_fixed(s) else (s.dim_param or "?") for s in sizes)
-
-
-def _is_fixed(size: Any) -> bool:
-    """Some writers put -1 for a size that is not."""
-    return bool(size.HasField("dim_value") and size.dim_value >= 0)
+    return tuple(int(s.dim_value) if is_fixed(s) else (s.dim_param or "?") for s in sizes)
 
 
 @functools.cache
