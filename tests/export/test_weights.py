@@ -1,4 +1,4 @@
-"""Weights from files: all of them or an error that says which, and the likely cure."""
+"""Weights from files: all of them or an error that says which, and the likely fix."""
 
 from __future__ import annotations
 

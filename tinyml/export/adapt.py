@@ -27,9 +27,9 @@ def input_specs(sample: Arrays, layout: str = "nchw") -> tuple[TensorSpec, ...]:
         if not name.isidentifier() or keyword.iskeyword(name) or name == "self":
             raise InputError(f"the sample's '{name}' cannot be the name of an input")
         if dtype not in DTYPES:
-            cure = "float32" if dtype.startswith("float") else "one of " + ", ".join(DTYPES)
+            fix = "float32" if dtype.startswith("float") else "one of " + ", ".join(DTYPES)
             raise InputError(
-                f"the sample's '{name}' is {dtype}", hint=f"save it as {cure}: array.astype(...)"
+                f"the sample's '{name}' is {dtype}", hint=f"save it as {fix}: array.astype(...)"
             )
     return tuple(
         TensorSpec(name, array.shape, _axes(array.ndim, layout), str(array.dtype))

@@ -15,7 +15,10 @@ Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 def parity_rows(parity: Parity) -> Table:
-    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR."""
+    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR.
+
+    The engine comes first; `parity_table` makes it the title of a table of its own.
+    """
     grouped: dict[tuple[str, str], list[StageParity]] = {}
     for row in parity.stages:
         grouped.setdefault((row.engine, row.stage), []).append(row)
@@ -101,8 +104,13 @@ def _is_table(value: object) -> bool:
 
 
 def parity_table(parity: Parity) -> str:
-    """`parity_rows` as aligned lines."""
-    return table(*parity_rows(parity), indent=2)
+    """`parity_rows` as aligned lines, under the name of each engine."""
+    (_, *head), rows = parity_rows(parity)
+    lines: list[str] = []
+    for engine in dict.fromkeys(str(row[0]) for row in rows):
+        own = [row[1:] for row in rows if row[0] == engine]
+        lines += [f"{engine}:", table(head, own, indent=2)]
+    return "\n".join(lines)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,16 +119,11 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return named | {"name": row["module"]} if row.get("module") else named
 
 
-def _with_fix(row: Mapping[str, str]) -> dict[str, str]:
-    """``row`` as a person reads it: the manifest's key ``cure`` is a fix."""
-    return {"fix" if key == "cure" else key: value for key, value in row.items()}
-
-
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Mappings with the same keys as a table, or line by line where they hold sentences."""
     shown = [{key: _value(value) for key, value in _named(row).items()} for row in rows]
-    if "cure" in shown[0]:
-        return records([_with_fix(row) for row in shown], indent=2)
+    if "fix" in shown[0]:
+        return records(shown, indent=2)
     return table(tuple(shown[0]), [tuple(row.values()) for row in shown], indent=2)
 
 

@@ -23,8 +23,8 @@ from tinyml.pipeline.steps import locate_failure
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 
 COMPLEX = (
-    "write STFT and FFT as real convolutions with cosine and sine kernels: neither format has "
-    "complex numbers"
+    "take abs, real or imag of torch.stft, which becomes a convolution, or write the FFT as "
+    "products with cosines and sines: neither format has complex numbers"
 )
 ITEM = "keep the value a tensor: .item(), .tolist() and float(tensor) leave the graph"
 AT_LITERT = {

@@ -14,7 +14,8 @@ from torch.export import ExportedProgram
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export import rewrites
-from tinyml.export.capture.program import Captured, capture
+from tinyml.export.capture.module_stack import submodules
+from tinyml.export.capture.program import Captured, capture, load
 from tinyml.export.capture.stage_values import captured_values, eager_values
 from tinyml.export.outcome import Outcome
 from tinyml.export.parity import cases, compare
@@ -176,6 +177,15 @@ def test_fold_batchnorm_keeps_the_normalised_stage_and_loses_the_bare_convolutio
     got, _ = captured_values(folded, {"x": noise(1, 2, 9)})
     rows = compare("captured", "noise", want, got, stages)
     assert [row.verdict for row in rows] == ["fused away", "pass", "pass"]
+
+
+def test_fold_batchnorm_shows_the_layer_as_the_convolution_once_it_is_saved(tmp_path: Path) -> None:
+    module, signature = sequence(nn.Conv1d(2, 2, 3), nn.BatchNorm1d(2), nn.ReLU(), shape=(1, 2, 9))
+    folded, _ = apply(fold_batchnorm, capture(module, signature))
+    folded.save(tmp_path)
+    again = load(tmp_path / "program.pt2", tmp_path / "capture.json")
+    calls = [node for node in again.program.graph.nodes if node.op == "call_function"]
+    assert list(submodules(calls).values()) == ["inner.0", "inner.2"]
 
 
 def test_fold_batchnorm_folds_a_shared_module_at_each_call() -> None:

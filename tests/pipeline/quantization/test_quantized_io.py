@@ -83,7 +83,7 @@ def test_the_softmax_of_integers_is_not_delegated_and_the_bundle_says_so(made: B
     taken = made.facts["delegation"]["build-w8a8-static.tflite"]
     (left,) = taken["undelegated"]
     assert (left["op"], taken["nodes"] - taken["delegated"]) == ("SOFTMAX", 1)
-    assert "omit --io int8" in left["cure"]
+    assert "omit `io=int8`" in left["fix"]
     rules = [found["cost"] for found in made.facts["lint"]["build-w8a8-static.tflite"]]
     assert any("SOFTMAX of int8" in cost for cost in rules)
 

@@ -115,7 +115,7 @@ class QuantPlan:
         reasons = Counter(self.kept.values())
         return [
             f"{self.precision} {self.format}: {self.summary()}",
-            *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
+            *(f"  {count} of them stay in float32: {why}" for why, count in reasons.items()),
             *(
                 [f"  {len(self.shifts)} weights rounded by what their layer gives"]
                 if self.rounding == ADAPTIVE

@@ -6,7 +6,8 @@ w' = w * scale, b' = (b - running_mean) * scale + beta; computed in float64.
 Refused when the normalisation uses the batch's statistics, when the convolution's own
 result has another user, when its weights are no constants, and for transposed
 convolutions, whose first weight axis is not the output channel. The new convolution takes
-the normalisation's name; a stage that was the bare convolution is fused away.
+the normalisation's name and its place among the stages; a stage that was the bare convolution is
+fused away. As a layer it is shown under the convolution's name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant, value_of
+from tinyml.export.capture.module_stack import show_as, submodule
 from tinyml.export.outcome import Outcome
 
 FIRES_IN = "ds-cnn"
@@ -95,6 +97,7 @@ def _replace(program: ExportedProgram, norm: Node, match: _Match) -> None:
             conv.target, (conv.args[0], weight, bias, *conv.args[3:]), dict(conv.kwargs)
         )
     new.meta = dict(norm.meta)
+    show_as(new, submodule(conv))
     norm.replace_all_uses_with(new)
     program.graph.erase_node(norm)
     program.graph.erase_node(conv)

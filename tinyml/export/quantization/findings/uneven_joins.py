@@ -31,7 +31,7 @@ def uneven_joins(evidence: Evidence) -> Iterator[Finding]:
             f"it joins operands whose ranges differ 1 : {ratio:.0f}; the smallest keeps "
             f"{STEPS / ratio:.0f} of {STEPS} steps"
         )
-        keep = f"--keep-float {stage}" if stage in evidence.plan.stages else "keep it in float32"
+        keep = f"`keep_float={stage}`" if stage in evidence.plan.stages else "keep it in float32"
         yield Finding(
             "uneven_joins", stage, cost, f"{keep}, scale the operands alike before, or w8a16"
         )
