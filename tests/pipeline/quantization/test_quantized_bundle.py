@@ -138,7 +138,7 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
 
 @pytest.mark.slow
 def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: Path) -> None:
-    """Integers turn 1e-6 into 0, whose logarithm is not finite."""
+    """Integers turn 1e-6 into 0, of which a negative power is not finite."""
     told: list[str] = []
     asked = job(user, model=f"{user / 'net.py'}:heard", formats=("tflite",), auto_precision=True)
     made = export(asked, lambda event: told.append(getattr(event, "text", "")))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tinyml.core.diagnosis import Finding
 from tinyml.core.quant_params import STEPS as STEPS_OF
 from tinyml.export.quantization.findings.evidence import Evidence
+from tinyml.export.quantization.integer_kernels import excluded
 from tinyml.export.quantization.joins import uneven
 
 STEPS = STEPS_OF["int8"]
@@ -24,7 +25,7 @@ def uneven_joins(evidence: Evidence) -> Iterator[Finding]:
     ranges = evidence.plan.quantized
     ratios = [(uneven(own, ranges), own) for own in evidence.joins]
     for ratio, own in sorted(ratios, key=lambda row: -row[0]):
-        if own.name in evidence.plan.kept or STEPS / ratio >= LEAST_STEPS:
+        if own.name in excluded(evidence.plan.kept) or STEPS / ratio >= LEAST_STEPS:
             continue
         stage = evidence.stage(own.name)
         cost = (
