@@ -27,7 +27,7 @@ from tinyml.core.spec import Signature, zeros
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.export.capture.custom_operators import refuse_custom
 from tinyml.export.capture.functional import functional
-from tinyml.export.capture.module_stack import MODULE
+from tinyml.export.capture.module_stack import MODULE, stages_of
 
 PROGRAM = "program.pt2"
 NAMES = "capture.json"
@@ -218,20 +218,10 @@ def _stage_node(program: ExportedProgram, stage: str) -> str | None:
 
 
 def _inside(program: ExportedProgram, stage: str) -> list[Node]:
-    return [node for node in program.graph.nodes if stage in _calls(node)]
+    return [node for node in program.graph.nodes if stage in stages_of(node)]
 
 
 def _last_leaving(inside: list[Node]) -> str | None:
     members = set(inside)
     leaving = [node for node in inside if any(user not in members for user in node.users)]
     return leaving[-1].name if leaving else None
-
-
-def _calls(node: Node) -> set[str]:
-    """The calls that ``node`` is part of: ``name`` for a first one, ``name#2`` ..."""
-    found = set()
-    for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
-        _, _, again = key.rpartition("@")
-        count = f"#{int(again) + 1}" if again.isdigit() and "@" in key else ""
-        found.add(path.partition("@")[0].removeprefix(f"{MODULE}.") + count)
-    return found

@@ -26,7 +26,7 @@ def eager_values(
     """
     seen: dict[str, Any] = {}
     calls: Counter[str] = Counter()
-    wanted = {stage.partition("#")[0] for stage in stages}
+    wanted = {name for stage in stages for name in (stage, stage.rpartition("#")[0])}
     hooks = [
         part.register_forward_hook(_recorder(name, calls, seen))
         for name, part in module.named_modules()

@@ -131,12 +131,10 @@ def _located(error: ExportError, plan: ExportPlan, work: Workspace) -> TinymlErr
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
     if not failed or error.located:
         return error
-    log = work.log(f"bisect_{failed[0]}")
     return locate_conversion_failure(
         error,
         failed[0],
-        work.folder,
-        log=log,
+        work,
         budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )

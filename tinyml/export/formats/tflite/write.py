@@ -92,7 +92,7 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     places = places_of(captured.program.graph)
     tag(captured.program, position=1)
     module: Any = without_writing_in_place(captured.program).module()
-    counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
+    counts = {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
     refuse_operators(module.graph, places)
     module.recompile()
     return module, counts
