@@ -150,3 +150,17 @@ def test_no_version_when_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(ort.importlib.metadata, "version", missing)
     assert ONNXRUNTIME.version() is None
+
+
+def test_a_size_that_the_engine_infers_otherwise_is_the_files(tmp_path: Path) -> None:
+    """Its inference counts a window that would begin in the padding, and then knows no size."""
+    import onnx
+
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> graph (float[1, 1, 8] x) => (float[1, 1, 3] y) '
+        "{ y = MaxPool<kernel_shape = [3], strides = [3], pads = [1, 1], ceil_mode = 1>(x) }"
+    )
+    onnx.save(model, tmp_path / "pool.onnx")
+    session = ONNXRUNTIME.open(tmp_path / "pool.onnx")
+    assert session.signature.output("y").shape == (1, 1, 3)
+    assert session.run({"x": np.zeros((1, 1, 8), np.float32)})["y"].shape == (1, 1, 3)

@@ -1,7 +1,7 @@
 """Show one divergence from PyTorch, with numpy and the runtime alone: python3 repro.py
 
 Next to this script lie ``repro.json`` (what to read, and how much it may differ), ``repro.npz``
-(inputs, and PyTorch's value as ``__want__``) and the model, cut at the stage that diverges first
+(inputs, and PyTorch's value as ``/want``) and the model, cut at the stage that diverges first
 where a file can be cut. Exit code 1 where it still differs.
 """
 
@@ -70,7 +70,7 @@ def main() -> None:
     with open(os.path.join(FOLDER, "repro.json")) as file:
         job = json.load(file)
     inputs = dict(np.load(os.path.join(FOLDER, "repro.npz")))
-    want = inputs.pop("__want__")
+    want = inputs.pop("/want")
     got = RUNTIMES[job["runtime"]](os.path.join(FOLDER, job["model"]), job, inputs)
     got = in_order(got, job, want)
     print("{stage} in {engine} on {case}, allowed: {bound:.3g}".format(**job))

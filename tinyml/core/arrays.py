@@ -1,4 +1,4 @@
-"""The user's arrays by name, from ``.npz`` files: never a pickle."""
+"""Arrays by name in ``.npz`` files: never a pickle."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ def read_npz(path: Path) -> dict[str, Array]:
     if not found:
         raise InputError(f"{path} holds no arrays")
     return found
+
+
+def write_npz(path: Path, arrays: Arrays) -> None:
+    """Write ``arrays`` to ``path``, whatever their names: `numpy.savez` takes some for its own."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 def rows_of(signature: Signature, data: Arrays, index: int) -> dict[str, Array]:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from tinyml.core.arrays import write_npz
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.measurement import WHOLE, Measurement, Process
@@ -112,7 +111,7 @@ def _command(link: Link, job: Job, index: int, script: str, plan: MeasurePlan) -
     model = link.push(job.path, f"{index}-{job.path.name}")
     with scratch("inputs") as folder:
         path = folder / "inputs.npz"
-        np.savez(path, **dict(job.inputs))  # type: ignore[arg-type]
+        write_npz(path, job.inputs)
         inputs = link.push(path, f"{index}-inputs.npz")
     command = [link.python, script, model, "--runtime", job.runtime, "--inputs", inputs]
     command += ["--warmup", str(plan.warmups), "--threads", str(plan.threads)]

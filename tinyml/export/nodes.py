@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.export import ExportedProgram
-from torch.fx import Node, map_arg
+from torch.fx import GraphModule, Node, map_arg
 
 
 class Writer:
     """Writes operations in front of ``old``, as parts of the submodule that ``old`` is in."""
 
-    def __init__(self, program: ExportedProgram, old: Node) -> None:
+    def __init__(self, program: ExportedProgram | GraphModule, old: Node) -> None:
         self._graph, self._old = program.graph, old
 
     def call(self, target: Any, *args: Any, **kwargs: Any) -> Node:
@@ -26,12 +27,70 @@ class Writer:
             node.meta["val"] = target(*given[0], **given[1])
         return node
 
+    def constant(self, value: Tensor) -> Node:
+        """A buffer of the module that the graph belongs to; not for a captured program."""
+        owner = self._graph.owning_module
+        assert owner is not None
+        name = f"_constant_{sum(1 for _ in owner.buffers())}"
+        owner.register_buffer(name, value)
+        with self._graph.inserting_before(self._old):
+            node: Node = self._graph.get_attr(name)
+        node.meta = {**self._old.meta, "val": fake_mode(self._graph.nodes).from_tensor(value)}
+        return node
+
     def replace(self, new: Node) -> None:
         """``new`` takes the place and the name of ``old``, which is erased."""
         name = self._old.name
         self._old.replace_all_uses_with(new)
         self._graph.erase_node(self._old)
         new.name = name
+
+
+def writer_in_module(old: Node) -> Writer:
+    """A `Writer` in front of a node of a module's graph."""
+    module = old.graph.owning_module
+    assert module is not None
+    return Writer(module, old)
+
+
+def fake_mode(nodes: Iterable[Node]) -> Any:
+    """What makes the values without data that the nodes of one graph are noted with."""
+    values: Iterable[Any] = (node.meta.get("val") for node in nodes)
+    return next(value.fake_mode for value in values if hasattr(value, "fake_mode"))
+
+
+def fixed_value(node: object) -> Tensor | None:
+    """What ``node`` of a module's graph is for every input; ``None``: it depends on one."""
+    if isinstance(node, Tensor):
+        return node
+    if not isinstance(node, Node):
+        return None
+    if node.op == "get_attr":
+        held: Any = node.graph.owning_module
+        for part in str(node.target).split("."):
+            held = getattr(held, part)
+        return held.detach() if isinstance(held, Tensor) else None
+    if node.op != "call_function" or node.kwargs.get("generator") is not None:
+        return None
+    given = [fixed_value(operand) for operand in node.all_input_nodes]
+    if any(value is None for value in given) or not _is_plain(node.target):
+        return None
+    known = dict(zip(node.all_input_nodes, given, strict=True))
+    args, kwargs = map_arg((node.args, node.kwargs), lambda operand: known[operand])
+    with torch.no_grad():
+        made = node.target(*args, **kwargs)  # type: ignore[operator]
+    return made if isinstance(made, Tensor) else None
+
+
+def _is_plain(target: Any) -> bool:
+    """Whether an operator always returns the same: neither random nor writing in place."""
+    tags = getattr(target, "tags", ())
+    schema = getattr(target, "_schema", None)
+    return (
+        schema is not None
+        and not schema.is_mutable
+        and torch.Tag.nondeterministic_seeded not in tags
+    )
 
 
 def argument(node: Node, index: int, name: str, default: Any) -> Any:

@@ -10,11 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.broken_file import BrokenFileError, reading
 from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
-from tinyml.modelfile.onnx_file import graphs_of, import_onnx, read_onnx, tensor_array
+from tinyml.modelfile.onnx_file import (
+    graphs_of,
+    import_onnx,
+    is_fixed,
+    known_shape,
+    read_onnx,
+    tensor_array,
+)
 from tinyml.modelfile.ops import WEIGHTED, Shape
 
 STANDARD = ("", "ai.onnx", "ai.onnx.ml")
@@ -57,8 +64,8 @@ def _graph(model: Any, path: Path, graphs: list[Any]) -> Graph:
     tensors: dict[str, Tensor] = {}
     for value in (v for own in graphs for v in (*own.input, *own.value_info, *own.output)):
         if value.type.HasField("tensor_type"):
-            tensor = value.type.tensor_type
-            tensors[value.name] = Tensor(value.name, _known(tensor), _dtype(tensor.elem_type))
+            kind = _dtype(value.type.tensor_type.elem_type)
+            tensors[value.name] = Tensor(value.name, known_shape(value), kind)
     tensors |= {own.name: _stored(path, own) for graph in graphs for own in graph.initializer}
     nodes = []
     for node in (node for graph in graphs for node in graph.node):
@@ -113,6 +120,8 @@ def _weight(node: Any, tensors: Mapping[str, Tensor]) -> str:
 
 def _stored(path: Path, tensor: Any, name: str = "") -> Tensor:
     name, shape, dtype = name or tensor.name, tuple(tensor.dims), _dtype(tensor.data_type)
+    if any(size < 0 for size in shape):
+        raise BrokenFileError(f"the constant '{name[:100]}' has the shape {list(shape)}")
     array = partial(tensor_array, path, tensor)
     return Tensor(name, shape, dtype, array, name, stored=size_bytes(shape, dtype) or 0)
 
@@ -131,14 +140,6 @@ def _constant(path: Path, node: Any) -> Tensor | None:
     return _stored(path, onnx.numpy_helper.from_array(values), node.output[0])
 
 
-def _known(tensor: Any) -> tuple[int, ...] | None:
-    if not tensor.HasField("shape"):
-        return None
-    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
-    fixed = tuple(size for size in sizes if size is not None)
-    return fixed if len(fixed) == len(sizes) else None
-
-
 def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
     return tuple(
         TensorSummary(value.name, _shape(value), _dtype(value.type.tensor_type.elem_type))
@@ -148,9 +149,7 @@ def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
 
 def _shape(value: Any) -> Shape:
     sizes = value.type.tensor_type.shape.dim
-    return tuple(
-        int(s.dim_value) if s.HasField("dim_value") else (s.dim_param or "?") for s in sizes
-    )
+    return tuple(int(s.dim_value) if is_fixed(s) else (s.dim_param or "?") for s in sizes)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.modelfile.broken_file import check_file, unknown_tensor
-from tinyml.modelfile.onnx_file import import_onnx, read_onnx, refuse_outside_data
+from tinyml.modelfile.onnx_file import import_onnx, known_shape, read_onnx, refuse_outside_data
 from tinyml.runtimes.base import READER_THREADS, Reader, failure, native_noise, refusal
 
 DTYPES = {
@@ -70,8 +70,10 @@ class OnnxRuntime:
         check_file(path)
         engine = _engine(path, str(path), threads, optimise=True)
         try:
-            inputs = tuple(_spec(value) for value in engine.get_inputs())
-            outputs = tuple(_spec(value) for value in engine.get_outputs())
+            values = [*engine.get_inputs(), *engine.get_outputs()]
+            stored = {} if all(map(_is_fixed, values)) else _stored_shapes(path)
+            inputs = tuple(_spec(value, stored) for value in engine.get_inputs())
+            outputs = tuple(_spec(value, stored) for value in engine.get_outputs())
             signature = Signature(inputs, outputs)
         except InputError as error:
             raise InputError(f"{path}: {error.message}", hint=error.hint) from error
@@ -145,8 +147,24 @@ def _fetch(path: Path, engine: Any, names: Sequence[str], inputs: Arrays) -> dic
     return dict(zip(names, values, strict=True))
 
 
-def _spec(value: Any) -> TensorSpec:
+def _is_fixed(value: Any) -> bool:
+    return all(isinstance(size, int) for size in value.shape)
+
+
+def _stored_shapes(path: Path) -> dict[str, tuple[int, ...] | None]:
+    """Input or output -> the fixed shape that the file gives it.
+
+    The engine forgets a size where its own inference of shapes comes to another one.
+    """
+    graph = read_onnx(path).graph
+    return {value.name: known_shape(value) for value in (*graph.input, *graph.output)}
+
+
+def _spec(value: Any, stored: Mapping[str, tuple[int, ...] | None]) -> TensorSpec:
     free = [size for size in value.shape if not isinstance(size, int)]
+    fixed = stored.get(value.name)
+    if free and fixed is not None:
+        return TensorSpec(value.name, fixed, dtype=DTYPES.get(value.type, value.type))
     if free:
         raise InputError(
             f"'{value.name}' has the shape {value.shape}: the sizes {free} are not fixed",

@@ -1,4 +1,4 @@
-"""What a file calls its inputs, outputs and stages where some of them are constants."""
+"""Names in a file: of constants, and such as mean something else elsewhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn.utils import parametrizations
 from tinyml.core.errors import InternalError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import capture
+from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import add_outputs
 from tinyml.export.rewrites import rewrite
@@ -22,36 +23,55 @@ from tinyml.modelfile.graph import Graph, Operator
 from tinyml.modelfile.graph import Tensor as FileTensor
 
 WEIGHT = "net.parametrizations.weight.0"
+# Stages and outputs: with names of PyTorch's nodes, of a weight, and of no identifier.
+STAGES = (WEIGHT, "net", "parts.a@b/c", "parts.file")
+OUTPUTS = {
+    "linear": (1, 3),
+    "tanh": (1, 3),
+    "net.bias": (1, 3),
+    "a;;b.c/d": (1, 3),
+    "n" * 200: (1, 3),
+    "anchors": (3, 2),
+    "stride": (),
+}
 SIGNATURE = Signature(
     (TensorSpec("x", (1, 4)),),
-    (TensorSpec("offsets", (1, 3)), TensorSpec("anchors", (3, 2)), TensorSpec("stride", ())),
+    tuple(TensorSpec(name, shape) for name, shape in OUTPUTS.items()),
 )
 
 
 class Anchors(nn.Module):
-    """A head that gives out what never changes too; a stage that is folded to a constant."""
+    """A head that gives out what never changes too; one stage is folded to a constant."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = parametrizations.weight_norm(nn.Linear(4, 3))
+        self.parts = nn.ModuleDict({"a@b/c": nn.Tanh(), "file": nn.Sigmoid()})
         self.register_buffer("anchors", torch.arange(6.0).view(3, 2))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"offsets": self.net(x), "anchors": self.anchors, "stride": torch.tensor(8.0)}
+        x = self.net(x)
+        for part in self.parts.values():
+            x = part(x)
+        changing = [torch.softmax(x, -1), x * 2.0, x + 1.0, x - 1.0, x / 3.0]
+        return dict(zip(OUTPUTS, [*changing, self.anchors, torch.tensor(8.0)], strict=True))
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_a_constant_that_is_an_output_has_its_name(fmt: str, tmp_path: Path) -> None:
+def test_outputs_and_stages_keep_their_names_and_values(fmt: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Anchors().eval()
-    captured = add_outputs(rewrite(capture(module, SIGNATURE, (WEIGHT,)))[0], [WEIGHT])
+    captured = add_outputs(rewrite(capture(module, SIGNATURE, STAGES))[0], [WEIGHT])
     inputs = {"x": noise(1, 4)}
-    found = ship(captured, fmt, tmp_path).outputs(inputs)
-    with torch.no_grad():
-        wanted = {**module(torch.from_numpy(inputs["x"])), WEIGHT: module.net.weight}
-    assert list(found) == list(wanted)
-    for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-6)
+    shipped = ship(captured, fmt, tmp_path)
+    inside, wanted = eager_values(module, inputs, SIGNATURE, STAGES)
+    found = shipped.outputs(inputs)
+    assert list(found) == [*OUTPUTS, WEIGHT]
+    stages = shipped.stages(inputs)
+    assert [name for name, value in stages.items() if value is None] == [WEIGHT]
+    for name, value in (wanted | inside).items():
+        got = stages[name] if name in STAGES[1:] else found[name]
+        np.testing.assert_allclose(got, value, rtol=1e-5, atol=1e-6)
 
 
 GRAPH = Graph(

@@ -26,7 +26,8 @@ from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.export.capture.custom_operators import refuse_custom
-from tinyml.export.capture.module_stack import MODULE
+from tinyml.export.capture.functional import functional
+from tinyml.export.capture.module_stack import MODULE, stages_of
 
 PROGRAM = "program.pt2"
 NAMES = "capture.json"
@@ -198,11 +199,7 @@ def refuse_state(program: ExportedProgram) -> None:
 
     Only its functional form shows what it writes to, views included.
     """
-    with warnings.catch_warnings():
-        # torch 2.13 warns about its own use of LeafSpec
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        functional = _functional(program)
-    changed = sorted(functional.graph_signature.buffers_to_mutate.values())
+    changed = sorted(_functional(program).graph_signature.buffers_to_mutate.values())
     if changed:
         raise ExportError(
             f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",
@@ -212,13 +209,12 @@ def refuse_state(program: ExportedProgram) -> None:
 
 def _functional(program: ExportedProgram) -> ExportedProgram:
     try:
-        functional: ExportedProgram = program.run_decompositions({})
+        return functional(program)
     except Exception as error:  # torch has operations in place that it cannot write otherwise
         raise ExportError(
             f"torch.export cannot write its operations as a graph: {one_line(error)}",
             hint="write it without operations in place",
         ) from error
-    return functional
 
 
 def _stage_node(program: ExportedProgram, stage: str) -> str | None:
@@ -232,20 +228,10 @@ def _stage_node(program: ExportedProgram, stage: str) -> str | None:
 
 
 def _inside(program: ExportedProgram, stage: str) -> list[Node]:
-    return [node for node in program.graph.nodes if stage in _calls(node)]
+    return [node for node in program.graph.nodes if stage in stages_of(node)]
 
 
 def _last_leaving(inside: list[Node]) -> str | None:
     members = set(inside)
     leaving = [node for node in inside if any(user not in members for user in node.users)]
     return leaving[-1].name if leaving else None
-
-
-def _calls(node: Node) -> set[str]:
-    """The calls that ``node`` is part of: ``name`` for a first one, ``name#2`` ..."""
-    found = set()
-    for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
-        _, _, again = key.rpartition("@")
-        count = f"#{int(again) + 1}" if again.isdigit() and "@" in key else ""
-        found.add(path.partition("@")[0].removeprefix(f"{MODULE}.") + count)
-    return found

@@ -26,7 +26,7 @@ def eager_values(
     """
     seen: dict[str, Any] = {}
     calls: Counter[str] = Counter()
-    wanted = {stage.partition("#")[0] for stage in stages}
+    wanted = {name for stage in stages for name in (stage, stage.rpartition("#")[0])}
     hooks = [
         part.register_forward_hook(_recorder(name, calls, seen))
         for name, part in module.named_modules()
@@ -43,11 +43,11 @@ def eager_values(
 
 
 def captured_values(
-    captured: Captured, inputs: Arrays
+    captured: Captured, inputs: Arrays, how: type[Recorder] | None = None
 ) -> tuple[dict[str, Array | None], dict[str, Array]]:
-    """(stage -> array or ``None``, output -> array) of the captured program."""
+    """(stage -> array or ``None``, output -> array) of the captured program, run as ``how``."""
     wanted = {node for node in captured.stages.values() if node is not None}
-    recorder = _Recorder(captured.program.graph_module, wanted)
+    recorder = (how or Recorder)(captured.program.graph_module, wanted)
     with torch.no_grad():
         flat = recorder.run(*arguments(captured, _tensors(inputs)))
     names = [spec.name for spec in captured.signature.outputs]
@@ -56,7 +56,7 @@ def captured_values(
     return inside, outputs
 
 
-class _Recorder(torch.fx.Interpreter):
+class Recorder(torch.fx.Interpreter):
     """Runs a graph and copies the wanted values: a later operation may write in place."""
 
     def __init__(self, graph: torch.fx.GraphModule, wanted: set[str]) -> None:

@@ -3,7 +3,8 @@
 The workspace holds the sample. A generated case that PyTorch itself cannot answer with
 finite numbers proves nothing and is left out, and so is a stage whose value is rounding
 noise: where float32 and float64 of the same module differ by a good part of what an
-engine may. The manifest lists both.
+engine may. So is a generated case whose output hangs on a near tie of topk, sort or argmax.
+The manifest lists all of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tinyml.core.tolerance import POLICIES, largest_error
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
+from tinyml.export.capture.near_ties import undecided
 from tinyml.export.capture.program import Captured, with_stages
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
@@ -42,6 +44,9 @@ SEED = 0
 # An engine rounds about as much as PyTorch does, in another direction.
 NOISE_SHARE = 0.25
 REFERENCE_BYTES = 64 << 20
+NOISE = "rounding noise in PyTorch"
+# An engine may round to the other side; data, and generated inputs without ties, judge.
+TIE = "hangs on a choice between nearly equal numbers"
 Cases = dict[str, dict[str, Array]]
 
 
@@ -75,7 +80,7 @@ def capture_module(module: nn.Module, job: CaptureJob, work: Workspace) -> None:
         check_kept(job.keep_float, stages)
         captured = with_stages(capture_or_locate(module, signature, (), work, sample), stages)
         _refuse_passed_through(captured)
-        judged = _Judged(module, exact, signature, tuple(captured.stages), joined(captured))
+        judged = _Judged(module, exact, captured, joined(captured))
         judged.add_cases(sample)
         work.save_reference(judged.reference)
         more = {"signature": signature, "stages": tuple(captured.stages)}
@@ -130,12 +135,19 @@ class _Judged:
 
     module: nn.Module
     exact: nn.Module | None
-    signature: Signature
-    stages: tuple[str, ...]
+    captured: Captured
     joined: dict[Key, tuple[Joined, ...]] = field(default_factory=dict)
     parts: dict[Key, tuple[Part, ...]] = field(default_factory=dict)
     reference: Reference = field(default_factory=lambda: Reference({}, {}, {}))
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def signature(self) -> Signature:
+        return self.captured.signature
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(self.captured.stages)
 
     def add_cases(self, sample: Arrays) -> None:
         """The sample, the sample shuffled, the generated cases, within the budget of bytes."""
@@ -175,9 +187,15 @@ class _Judged:
         if case != SAMPLE_CASE and any(name in noise for name in _prefixed(outputs)):
             self.left_out[case] = "PyTorch's own output is rounding noise"
             return None
-        lost = [name for name in inside if name in noise]
-        self.left_out |= {f"{case}, {name}": "rounding noise in PyTorch" for name in lost}
-        return {name: value for name, value in inside.items() if name not in noise}, outputs
+        lost = dict.fromkeys((name for name in inside if name in noise), NOISE)
+        if case != SAMPLE_CASE:
+            tied, chosen = undecided(self.captured, given)
+            if chosen:
+                self.left_out[case] = f"its output {TIE}"
+                return None
+            lost |= dict.fromkeys((name for name in inside if name in tied), f"its value {TIE}")
+        self.left_out |= {f"{case}, {name}": why for name, why in lost.items()}
+        return {name: value for name, value in inside.items() if name not in lost}, outputs
 
     def _noise(self, given: Arrays, values: Mapping[str, Array]) -> set[str]:
         """Names whose float32 value is about as far from float64 as an engine may be from it."""
@@ -199,7 +217,7 @@ class _Judged:
         parts = self.parts.setdefault(key, parts_of([exact], self.joined[key], split=False))
         if any(_is_noise_in_part(got, exact, part) for part in parts):
             del self.joined[key]
-            self.left_out[f"parts of {key[1]}"] = "rounding noise in PyTorch"
+            self.left_out[f"parts of {key[1]}"] = NOISE
 
     def _within(self, case: str, inside: dict[str, Array], left: int) -> dict[str, Array]:
         """The stages that fit into ``left`` bytes, the outermost first, in their order."""

@@ -47,6 +47,9 @@ class Asked:
         for name in self.states:
             if name not in self.sample:
                 raise InputError(f"no input is called '{name}'; there are {[*self.sample]}")
+        for label in self.labels:
+            if len(label.splitlines()) != 1:
+                raise InputError(f"the label '{label}' is not one line", hint="rename the class")
 
     def check_calibration(self, arrays: Arrays | None) -> None:
         """`InputError` where ``arrays`` are not of the sample's names, shapes and types."""

@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from tinyml.core import checkpoint
-from tinyml.core.arrays import read_npz
+from tinyml.core.arrays import read_npz, write_npz
 from tinyml.core.bundle import REFERENCE, StageParity
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.diagnosis import SensitivityAnalysis
@@ -266,6 +266,19 @@ class Workspace:
     def load_sensitivity(self, fmt: str) -> SensitivityAnalysis:
         return read_json(SensitivityAnalysis, self.folder / f"sensitivity-{fmt}.json")
 
+    def failure(self, fmt: str) -> Path:
+        """Where the smallest part that the ``fmt`` writer refuses is; missing: not found yet."""
+        return self.folder / f"failure-{fmt}.json"
+
+    def tried(self, fmt: str) -> Path:
+        """Parts that the search for `failure` has tried, with what came of it."""
+        return self.folder / f"tried-{fmt}.json"
+
+    def forget_failure(self, fmt: str) -> None:
+        """Before a new search."""
+        self.failure(fmt).unlink(missing_ok=True)
+        self.tried(fmt).unlink(missing_ok=True)
+
     def evidence(self, formats: Iterable[str]) -> tuple[Path, ...]:
         """Files that show how an export came to its result; some may be missing."""
         found = (self.program, self.names, self.checkpoint, self.capture_record)
@@ -280,8 +293,7 @@ class Workspace:
         return self.logs / f"{name}.log"
 
     def _save_arrays(self, name: str, arrays: Arrays) -> None:
-        given: dict[str, Any] = dict(arrays)
-        np.savez(self.folder / f"{name}.npz", **given)
+        write_npz(self.folder / f"{name}.npz", arrays)
 
     def _load_arrays(self, name: str) -> dict[str, Array]:
         return read_npz(self.folder / f"{name}.npz")

@@ -24,6 +24,8 @@ from tinyml.pipeline.model_sources.user_model import ModuleSource
 from tinyml.pipeline.outputs.engines import require as require_runtime
 from tinyml.pipeline.steps.delegation import check_requirement
 
+# Of a model's name, in bytes: a file's has its precision, format and a temporary ending too.
+LONGEST_NAME, LONGEST_SHOWN = 180, 60
 OF_RANGES = ("ranges", "calibration", "calibration_samples")
 SEARCHED = (
     "`auto_precision` kept every layer in float32 that it found to help: try another `ranges`, "
@@ -93,6 +95,7 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> ExportP
 
     ``settings`` are those of the recipe and of ``job`` together.
     """
+    check_name(source.name)
     saved = source.checkpoint if isinstance(source, TrainedSource) else None
     samples = source.samples if isinstance(source, ModuleSource) else None
     traits = check_settings(job, settings, saved, calibrated=samples is not None)
@@ -102,6 +105,15 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> ExportP
     chosen = complete(settings)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
     return ExportPlan(job, source, find_target(job.target), chosen, traits, worker, arrays)
+
+
+def check_name(name: str) -> None:
+    """`UsageError` for a model's name that cannot begin the name of a file."""
+    if not name or "/" in name or not name.isprintable() or len(name.encode()) > LONGEST_NAME:
+        raise UsageError(
+            f"'{name[:LONGEST_SHOWN]}' cannot be the name of model files",
+            hint=f"give a name without '/', of at most {LONGEST_NAME} bytes",
+        )
 
 
 def check_settings(

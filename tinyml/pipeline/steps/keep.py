@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinyml import board_scripts
+from tinyml.core.arrays import write_npz
 from tinyml.core.bundle import REFERENCE, ModelFile, Parity, StageParity
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.files import write_json, write_text
@@ -35,6 +34,8 @@ from tinyml.pipeline.steps.instrumented import SUFFIX
 
 PICTURE, SCRIPT = "divergence.png", "repro.py"
 REPRO = "repro"
+# Of PyTorch's value in `repro.npz`: no input can be called so. `repro.py` has it too.
+WANT = "/want"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,8 @@ def write_repro(folder: Path, row: StageParity, models: tuple[ModelFile, ...]) -
     known = reference.load(folder / REFERENCE)
     repro = _repro(folder, row, models, known)
     given = known.inputs[row.case]
-    arrays: dict[str, Any] = {name: given[name] for name in repro.inputs or given}
-    arrays["__want__"] = repro.want
-    np.savez(folder / f"{REPRO}.npz", **arrays)
+    arrays = {name: given[name] for name in repro.inputs or given}
+    write_npz(folder / f"{REPRO}.npz", {**arrays, WANT: repro.want})
     job: dict[str, Any] = {
         "runtime": repro.runtime,
         "engine": row.engine,

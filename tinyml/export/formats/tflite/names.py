@@ -76,8 +76,8 @@ def name_stages(
     its value has PyTorch's layout.
     """
     graph = model.subgraphs[0]
+    produced = _by_node(model, captured)  # first: an output may be called like another node
     ends = _name_ends(model, captured)
-    produced = _by_node(model, captured)
     tensors = {one.index: one for made in produced.values() for one in made}
     found = _Found(captured.shapes, produced, ends, tensors)
     fused = _activated_operands(captured, found.produced)

@@ -17,6 +17,7 @@ import litert_torch
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.scratch import scratch
+from tinyml.export.capture.functional import without_writing_in_place
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.facts import Facts
@@ -29,10 +30,14 @@ from tinyml.export.formats.tflite.names import (
     name_stages,
     parts_of_tensors,
 )
+from tinyml.export.formats.tflite.refuse_operators import places_of, refuse_operators
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.rewrites.pad_by_numbers import pad_by_numbers
+from tinyml.export.rewrites.scatter_by_comparison import scatter_by_comparison
+from tinyml.export.rewrites.select_by_topk import select_by_topk
 from tinyml.export.rewrites.use_convertible_operators import use_convertible_operators
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_graph import graph_of_tflite
@@ -43,6 +48,9 @@ FOR_LITERT = (
     use_convertible_operators,
     conv1d_to_conv2d,
     average_over_space,
+    select_by_topk,
+    assign_by_where,
+    scatter_by_comparison,
 )
 
 
@@ -83,9 +91,11 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
 
 def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
+    places = places_of(captured.program.graph)
     tag(captured.program, position=1)
-    module: Any = captured.program.module()
-    counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
+    module: Any = without_writing_in_place(captured.program).module()
+    counts = {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
+    refuse_operators(module.graph, places)
     module.recompile()
     return module, counts
 
