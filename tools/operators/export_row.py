@@ -30,7 +30,7 @@ from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays, Signature
 from tinyml.pipeline.export import bundle_from
 from tinyml.pipeline.model_sources.calibration import Calibration, given
-from tinyml.pipeline.model_sources.source import Accuracy, RunChild, Subject
+from tinyml.pipeline.model_sources.source import Accuracy, ExportedModel, RunChild
 from tinyml.pipeline.model_sources.user_model import Asked, FactorySource
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs.engines import Engine
@@ -47,7 +47,7 @@ class CapturedOnce:
     source: FactorySource
     folder: Path
     samples: Arrays
-    subject: Subject | None = None
+    subject: ExportedModel | None = None
     error: TinymlError | None = None
     name: str = field(init=False)
     runs_user_code: bool = field(init=False, default=False)
@@ -55,7 +55,7 @@ class CapturedOnce:
     def __post_init__(self) -> None:
         self.name = self.source.name
 
-    def capture(self, work: Workspace, run: RunChild, report: Report) -> Subject:
+    def capture(self, work: Workspace, run: RunChild, report: Report) -> ExportedModel:
         if self.error is not None:
             raise self.error
         if self.subject is None:
