@@ -16,13 +16,13 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "tools" / "refusals.py"))
 PAGE = (ROOT / "docs" / "refusals.md").read_text(encoding="utf-8")
-CURES = {
+FIXES = {
     "gate": "choose with torch.where",
     "counter": "make the state an input and an output",
     "scale": "keep the value a tensor",
-    "phase": "as real convolutions",
+    "phase": "products with cosines",
     "loud": "fix every shape",
-    "spectrum": "as real convolutions",
+    "spectrum": "products with cosines",
 }
 QUICK = ("gate", "counter")  # those that are refused before any conversion
 
@@ -34,7 +34,7 @@ def assert_refused(factory: str, folder: Path) -> None:
     error, hint = said.splitlines()
     place = rf"'body\.1\.1' \({factory.capitalize()}, net\.py:\d+\): "
     assert re.match(rf"error: .*{place}", error)
-    assert CURES[factory] in hint
+    assert FIXES[factory] in hint
     assert "Traceback" not in said
     assert not (folder / "mine").exists()
 
@@ -83,11 +83,11 @@ def test_an_operator_of_the_users_own_is_refused_at_once(cli: Cli, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factory", sorted(set(CURES) - set(QUICK)))
+@pytest.mark.parametrize("factory", sorted(set(FIXES) - set(QUICK)))
 def test_a_network_that_cannot_be_converted_is_refused(factory: str, tmp_path: Path) -> None:
     assert_refused(factory, tmp_path)
 
 
 def test_the_page_shows_all_six() -> None:
-    assert set(SCRIPT["FACTORIES"]) == set(CURES)
-    assert PAGE.count("\nerror: ") == PAGE.count("\nhint: ") == len(CURES)
+    assert set(SCRIPT["FACTORIES"]) == set(FIXES)
+    assert PAGE.count("\nerror: ") == PAGE.count("\nhint: ") == len(FIXES)

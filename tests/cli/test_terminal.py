@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import typer
 
-from tinyml.cli.main import app
-from tinyml.cli.terminal import metric_lines
+from tinyml.cli.main import app, guarded
+from tinyml.cli.terminal import metric_lines, progress, put
 from tinyml.core.bundle import Agreement
+from tinyml.core.errors import ValidationError
+from tinyml.core.events import Message
 from tinyml.core.recipe import shipped
 from tinyml.pipeline.summary import inspection_text
 
@@ -43,3 +46,27 @@ def test_help_of_train_lists_the_shipped_recipes() -> None:
     train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
     (recipe,) = (own for own in train.params if own.name == "recipe")
     assert recipe.help.endswith(f": {', '.join(shipped())}.")
+
+
+def test_the_details_of_a_verdict_come_behind_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        error = ValidationError("it diverges", hint="choose `precision=fp32`")
+        error.details = ["lint: m.onnx: rule at x", "  slow; `keep_float=body`"]
+        raise error
+
+    with pytest.raises(typer.Exit):
+        guarded(fails)()
+    assert capsys.readouterr().err.splitlines() == [
+        "error: it diverges",
+        "hint: choose --precision fp32",
+        "lint: m.onnx: rule at x",
+        "  slow; --keep-float body",
+    ]
+
+
+def test_what_a_file_holds_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(as_json=False) as report:
+        report(Message("two\nlines \x1b[2J; `states=IN=OUT`"))
+    put("a\rb\n")
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("a\\rb\n\n", "two\nlines \\x1b[2J; --state IN=OUT\n")

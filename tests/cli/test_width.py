@@ -57,3 +57,9 @@ def test_lists_fit_80_columns(verb: str, cli: Cli, monkeypatch: pytest.MonkeyPat
     shown = cli(verb).stdout
     assert [line for line in shown.splitlines() if len(line) > 80] == []
     assert "…" not in shown
+
+
+def test_a_terminal_without_the_ellipsis_gets_an_escape(fused: Path, cli_process: Cli) -> None:
+    done = cli_process("inspect", fused.absolute(), env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "\\u2026" in done.stdout

@@ -69,7 +69,7 @@ def test_foreign_newer_and_missing_files_are_told_apart(
     small: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_file({"a": np.ones(1)}, tmp_path / "foreign")
-    with pytest.raises(CheckpointError, match="no checkpoint of tinyml"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of tinyml"):
         checkpoint.load(tmp_path / "foreign")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         checkpoint.load(tmp_path)

@@ -60,6 +60,7 @@ def test_the_whole_recording_can_be_squeezed() -> None:
         (np.zeros(9000, np.float32), 1000, "silent"),
         (np.full(9000, np.nan, np.float32), 1000, "NaN"),
         (tone(5, 1000), 1000, "lasts 5.00 s, one window takes 6.00 s"),
+        (tone(6, 1000)[1:], 1000, "lasts 5.999 s, one window takes 6.000 s"),
     ],
 )
 def test_a_recording_that_cannot_be_judged_is_refused(

@@ -218,3 +218,11 @@ def test_a_fact_of_another_type_is_named(tmp_path: Path, name: str) -> None:
     spoilt = changed(FILES["recordings"], ("facts", name), 3)
     with pytest.raises(BundleError, match=rf"manifest.json: facts: {name}: expected `object"):
         read_manifest(tmp_path, spoilt)
+
+
+def test_findings_call_what_helps_a_fix() -> None:
+    found = bundles.read(OLD / "fp32").facts
+    rows = [row for rows in found["lint"].values() for row in rows]
+    left = [row for own in found["delegation"].values() for row in own.get("undelegated", [])]
+    assert rows
+    assert all("fix" in row and "cure" not in row for row in [*rows, *left])

@@ -61,7 +61,8 @@ def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> Q
     def values() -> Iterator[dict[str, Array]]:
         yield from (read({"image": image(seed)}) for seed in range(8))
 
-    kept = kept_operators(graph, {}, {}, None, {}) if kept is None else kept
+    asked = find_precision(precision)
+    kept = kept_operators(graph, {}, {}, None, {}, precision=asked) if kept is None else kept
     if find_precision(precision).weights_only:
         weights = plan_weights(graph.operators, kept)
         return QuantPlan(precision, path.suffix[1:], NO_RANGES, 0, "none", weights, kept)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyml.pages.tables import ELLIPSIS, is_number, paragraph, records, shorten, shorten_all, table
+from tinyml.core.text import ELLIPSIS, shorten
+from tinyml.pages.tables import is_number, paragraph, records, shorten_all, table
 
 FUSED = tuple(
     f"functional_1/activation_{n}/Relu;functional_1/batch_normalization_{n}/FusedBatchNormV3;"

@@ -121,5 +121,5 @@ def test_run_py_is_the_shipped_script_and_gives_the_outputs_of_predict(
     assert answer["probabilities"] == pytest.approx(want.probabilities, abs=1e-6)
     soundfile.write(wav, samples, 8000, subtype="PCM_16")
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "needs 16-bit at 4000 Hz" in refused.stderr
+    assert refused.returncode == 3
+    assert "recorded at 8000 Hz, not 4000 Hz" in refused.stderr

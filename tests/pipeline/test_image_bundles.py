@@ -167,7 +167,7 @@ def test_arrays_need_neither_pillow_nor_torch(image_bundle: Path, files: list[Pa
     np.save(image_bundle.parent / "wrong.npy", np.zeros((8, 8, 3), np.uint8))
     command[-2:] = [image_bundle.parent / "wrong.npy"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "not uint8[32, 32, 3]" in done.stderr
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ import pytest
 from onnx import load, numpy_helper, save
 
 from tinyml.core import bundle as bundles
-from tinyml.core.bundle import StageParity
+from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.errors import ValidationError
 from tinyml.core.typed_json import to_json
 from tinyml.export import parity
+from tinyml.pipeline import export as pipeline_export
 from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
 from tinyml.pipeline.outputs.engines import installed
@@ -119,3 +123,19 @@ def test_a_stage_of_the_program_is_read_with_torch(tmp_path: Path) -> None:
     assert shown.returncode == 1, shown.stderr
     assert "body in captured on random" in shown.stdout
     assert "PyTorch 9, here " in shown.stdout
+
+
+def test_the_verdict_comes_first_where_its_files_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValidationError("it diverges", hint="look")
+
+    monkeypatch.setattr(parity, "gate", fails)
+    job = SimpleNamespace(keep_failed=tmp_path)  # which exists
+    plan: Any = SimpleNamespace(accepted_loss=None, remedies="", job=job)
+    work = Workspace(tmp_path)
+    with pytest.raises(ValidationError, match="it diverges") as caught:
+        pipeline_export._gate(plan, Parity(()), (), tmp_path, work, ("lint: a",))
+    assert caught.value.hint.startswith("look; its files could not be kept: ")
+    assert caught.value.details == ["lint: a"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyml.pipeline.steps.lint import LINES, lint_lines
 
-FINDING = {"rule": "repeated_slices", "node": "x", "cost": "9 slices", "cure": "one convolution"}
+FINDING = {"rule": "repeated_slices", "node": "x", "cost": "9 slices", "fix": "one convolution"}
 
 
 def test_the_manifest_has_the_findings_of_every_file(small_bundle: Path) -> None:
@@ -24,10 +24,10 @@ def test_inspect_shows_the_findings_of_a_file(
 ) -> None:
     path = small_bundle / "funnelnet-fp32.tflite"
     (finding,) = json.loads(cli("inspect", path, "--json").stdout)["lint"]
-    assert set(finding) == {"rule", "node", "cost", "cure"}
+    assert set(finding) == {"rule", "node", "cost", "fix"}
     words = " ".join(cli_process("inspect", path).stdout.split())
     assert finding["cost"] in words
-    assert finding["cure"] in words
+    assert finding["fix"] in words
 
 
 def test_inspect_shows_the_findings_of_a_bundle_with_their_files(
@@ -40,5 +40,5 @@ def test_inspect_shows_the_findings_of_a_bundle_with_their_files(
 def test_at_export_there_is_a_line_for_each_of_the_first_findings() -> None:
     found = {"m.onnx": [FINDING] * (LINES + 2), "clean.tflite": []}
     lines = lint_lines(found)
-    assert lines[0] == "lint: m.onnx: repeated_slices at x: 9 slices; one convolution"
+    assert lines[0] == "lint: m.onnx: repeated_slices at x\n  9 slices; one convolution"
     assert lines[LINES:] == ["lint: m.onnx: 2 more: tinyml inspect shows them"]

@@ -52,7 +52,7 @@ def test_the_condition_that_is_missed_is_named_with_its_node_and_cure(
     assert not own.uses_sparse_kernels
     named = {reason.condition for reason in own.reasons}
     assert CASES[name].condition in named
-    assert all(reason.cure and reason.needed and reason.value for reason in own.reasons)
+    assert all(reason.fix and reason.needed and reason.value for reason in own.reasons)
 
 
 def test_on_x86_with_avx_nothing_runs_sparse(corpus: dict[str, Path]) -> None:
@@ -115,7 +115,7 @@ def test_on_few_pixels_sparse_kernels_are_the_slower_ones_and_it_is_said(
     assert told["pixels_64"].endswith("times faster than dense")
     assert told["pixels_4"] == "about 1.1 times slower than dense: its images have few pixels"
     (found,) = pruned_but_dense(read_graph(corpus["pixels_4"]), all_targets()["rpi4"])
-    assert "--sparse off" in found.cure
+    assert "`sparse=off`" in found.fix
 
 
 @pytest.mark.slow

@@ -2,13 +2,14 @@
 
 ``manifest.json`` next to this script tells which kind of file the model takes:
 
-    recordings  one 16-bit .wav at the model's rate; tinyml predict resamples any other
+    recordings  one .wav, PCM or float, at the model's rate; tinyml predict resamples any other
     images      files that Pillow reads; or .npy of uint8 [side, side, channels], without Pillow
     arrays      one .npz with arrays by input name; an input that is not given is zero
 
-Needs numpy, LiteRT (or tflite-runtime) and Python 3.9 or newer. Exit codes: 1 for a file that the
-model cannot take, 3 for an input or setting that is NaN or infinite, 5 for such an output, and for
-a file of the bundle that is not the one that the manifest lists.
+Needs numpy, LiteRT (or tflite-runtime) and Python 3.9 or newer. Exit codes: 3 for a file that the
+model cannot take and for a setting that is NaN or infinite, 5 for such an output, and for a file
+of the bundle that is not the one that the manifest lists. Recordings are refused as by tinyml
+predict, in the same words.
 """
 
 import os
@@ -19,13 +20,26 @@ sys.path = [p for p in sys.path if os.path.realpath(p + "/run.py") != os.path.re
 
 import hashlib
 import json
-import wave
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 INPUT, OUTPUT = 3, 5
+# Sizes of a data chunk whose recorder streamed, and what may follow a chunk that is really empty.
+STREAMED_SIZES = (0, 0xFFFFFFFF)
+CHUNKS_AFTER = (b"", b"LIST", b"id3 ", b"ID3 ", b"cue ", b"bext", b"smpl", b"fact")
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+WAV_FORMAT = np.dtype("<u2, <u2, <u4, <u4, <u2, <u2")
+# (encoding, bits) of a sample -> its type and the value that is full scale.
+SAMPLES = {
+    (PCM, 8): ("u1", 2**7),
+    (PCM, 16): ("<i2", 2**15),
+    (PCM, 24): ("<i4", 2**31),
+    (PCM, 32): ("<i4", 2**31),
+    (FLOAT, 32): ("<f4", 1),
+    (FLOAT, 64): ("<f8", 1),
+}
 
 
 def fail(code: int, text: str) -> NoReturn:
@@ -33,9 +47,9 @@ def fail(code: int, text: str) -> NoReturn:
     sys.exit(code)
 
 
-def check_finite(what: str, values: Any, code: int) -> None:
+def check_finite(what: str, values: Any, code: int, of: str = "values") -> None:
     if not np.all(np.isfinite(values)):
-        fail(code, f"{what} holds NaN or infinite values")
+        fail(code, f"{what} holds NaN or infinite {of}")
 
 
 class Model:
@@ -81,9 +95,7 @@ def of_recording(model: Model, manifest: dict[str, Any], files: list[str]) -> No
     processor, labels = manifest["processor"], manifest["processor"]["labels"]
     thresholds, size = processor["thresholds"], processor["window"]
     check_finite("processor.thresholds in manifest.json", thresholds, INPUT)
-    samples = read_wav(files[0], processor["rate_hz"])
-    if len(samples) < size:
-        sys.exit(f"the recording is shorter than one window of {size} samples")
+    samples = read_recording(files[0], processor)
     last = len(samples) - size
     starts = sorted({*range(0, last + 1, processor["hop"]), last})
     name, out = (manifest["signature"][kind][0]["name"] for kind in ("inputs", "outputs"))
@@ -97,13 +109,86 @@ def of_recording(model: Model, manifest: dict[str, Any], files: list[str]) -> No
     print(json.dumps({"label": label, "probabilities": by_label(labels, p)}))
 
 
-def read_wav(file: str, rate_hz: int) -> Any:
-    """Float32 samples at full scale 1, the mean of the channels."""
-    with wave.open(file) as wav:
-        if (wav.getframerate(), wav.getsampwidth()) != (rate_hz, 2):
-            sys.exit(f"needs 16-bit at {rate_hz} Hz; tinyml predict takes any wav")
-        pcm = np.frombuffer(wav.readframes(wav.getnframes()), "<i2").reshape(-1, wav.getnchannels())
-    return (pcm / np.float32(32768)).mean(1, dtype=np.float32)
+def read_recording(file: str, processor: dict[str, Any]) -> Any:
+    """Samples as the model takes them: at its rate, not silent, at least one window."""
+    samples, rate_hz = read_wav(file)
+    wanted, slowest, size = processor["rate_hz"], processor["min_rate_hz"], processor["window"]
+    where = f"recording {file}: "
+    if rate_hz < slowest:
+        fail(
+            INPUT,
+            f"{where}recorded at {rate_hz} Hz, the model's band needs at least {slowest} Hz",
+        )
+    if not np.any(samples):
+        fail(INPUT, f"{where}the recording is silent: every sample is zero")
+    if rate_hz != wanted:
+        fail(INPUT, f"{where}recorded at {rate_hz} Hz, not {wanted} Hz; tinyml predict resamples")
+    if len(samples) < size:
+        lasts, takes = told_apart(len(samples) / rate_hz, size / wanted)
+        fail(INPUT, f"{where}the recording lasts {lasts} s, one window takes {takes} s")
+    return samples
+
+
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with as many decimals as it takes to see that they differ, two at least."""
+    digits = 2
+    while f"{one:.{digits}f}" == f"{other:.{digits}f}" and digits < 9:
+        digits += 1
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"
+
+
+def read_wav(file: str) -> tuple[Any, int]:
+    """Float32 samples at full scale 1, the mean of one or two channels; and their rate in Hz."""
+    encoding, channels, rate_hz, bits, data = wav_parts(file, read_file(file))
+    if (encoding, bits) not in SAMPLES:
+        fail(INPUT, f"{file} is not a wav of PCM or float samples; tinyml predict reads more")
+    if channels not in (1, 2):
+        fail(INPUT, f"{file} has {channels} channels, mono or stereo is taken")
+    kind, full_scale = SAMPLES[encoding, bits]
+    count = len(data) // (channels * bits // 8) * channels
+    if count == 0:
+        fail(INPUT, f"{file} holds no samples")
+    raw = np.frombuffer(data[: count * bits // 8], "u1").reshape(count, bits // 8)
+    if bits == 24:  # as the upper three bytes of four
+        raw = np.concatenate([np.zeros((count, 1), "u1"), raw], axis=1)
+    values = np.ascontiguousarray(raw).view(kind).astype(np.float64)
+    with np.errstate(over="ignore"):  # what overflows is refused with what is not finite
+        samples = ((values - (128 if bits == 8 else 0)) / full_scale).astype(np.float32)
+        mono = samples.reshape(-1, channels).mean(axis=1, dtype=np.float32)
+    check_finite(f"{file}", mono, INPUT, "samples")
+    return mono, rate_hz
+
+
+def read_file(file: str) -> bytes:
+    """All of it; it is there."""
+    content = Path(file).read_bytes()
+    if not content:
+        fail(INPUT, f"{file} is empty")
+    return content
+
+
+def wav_parts(file: str, content: bytes) -> tuple[int, int, int, int, bytes]:
+    """Encoding, channels, rate in Hz, bits of a sample, and the samples of a RIFF file."""
+    at, form = 12, b""
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        fail(INPUT, f"{file} is not audio that can be read; tinyml predict reads flac too")
+    while at + 8 <= len(content) and content[at : at + 4] != b"data":
+        length = int.from_bytes(content[at + 4 : at + 8], "little")
+        if content[at : at + 4] == b"fmt ":
+            form = content[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+    if len(form) < 16 or at + 8 > len(content):
+        fail(INPUT, f"{file} is broken: it starts like audio and cannot be decoded")
+    data, length = content[at + 8 :], int.from_bytes(content[at + 4 : at + 8], "little")
+    if length not in STREAMED_SIZES or data[:4] in CHUNKS_AFTER:
+        if length > len(data):
+            more = length - len(data)
+            fail(INPUT, f"{file} is truncated: its header declares {more} bytes more")
+        data = data[:length]
+    encoding, channels, rate_hz, _, _, bits = np.frombuffer(form[:16], WAV_FORMAT)[0].tolist()
+    if encoding == EXTENSIBLE and len(form) >= 26:
+        encoding = int.from_bytes(form[24:26], "little")
+    return encoding, channels, rate_hz, bits, data
 
 
 def of_images(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
@@ -117,7 +202,7 @@ def of_images(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
         image = read_pixels(file, side, len(std))
         if (image.shape, image.dtype) != ((side, side, len(std)), np.uint8):
             needed = [side, side, len(std)]
-            sys.exit(f"{file} is {image.dtype}{list(image.shape)}, not uint8{needed}")
+            fail(INPUT, f"{file} is {image.dtype}{list(image.shape)}, not uint8{needed}")
         x = image * scale.astype(np.float32) + offset.astype(np.float32)
         p = model({name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[out][0]
         check_finite(f"{file}: the output {out!r} of {model.file}", p, OUTPUT)
@@ -155,7 +240,7 @@ def of_arrays(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
     for name, array in given.items():
         wanted = inputs.get(name)
         if wanted is None or (array.shape, array.dtype) != (wanted.shape, wanted.dtype):
-            sys.exit(f"{name} {array.dtype}{list(array.shape)} is not among {taken}")
+            fail(INPUT, f"{name} {array.dtype}{list(array.shape)} is not among {taken}")
         check_finite(f"the input {name!r} of {files[0]}", array, INPUT)
     outputs = model({**inputs, **given})
     for name, array in outputs.items():
@@ -193,6 +278,9 @@ def main(files: list[str]) -> None:
     function, taken, (fewest, most) = KINDS[kind_of(manifest)]
     if not fewest <= len(files) <= most:
         sys.exit(f"usage: run.py {taken}")
+    for file in files:
+        if not os.path.isfile(file):
+            fail(INPUT, f"{file} is a folder" if os.path.isdir(file) else f"{file} does not exist")
     function(Model(folder, manifest), manifest, files)
 
 

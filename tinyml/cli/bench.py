@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put_json, put_table, say
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.typed_json import to_json
 
 
@@ -38,4 +38,6 @@ def command(
         put_json(to_json(result.report))
         return
     put_table(*result.rows())
+    for line in result.lines():
+        put(line)
     say(f"label: {result.label}; raw samples: {result.path}")

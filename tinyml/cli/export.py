@@ -69,9 +69,9 @@ command.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_rows, sensitivity_rows
+    from tinyml.pipeline.summary import parity_table, sensitivity_rows
 
-    put_table(*parity_rows(bundle.parity))
+    put(parity_table(bundle.parity))
     if "sensitivity" in bundle.facts:
         put_table(*sensitivity_rows(bundle.facts["sensitivity"]))
     for agreement in bundle.parity.agreements:
@@ -91,5 +91,7 @@ def _show(bundle: Bundle, out: Path) -> None:
         say(bundle.parity.accuracy_note)
     put(f"digest: {bundle.digest}")
     say(f"written: {out}")
-    on_board = f"; copy {out} to the board, run its {RUN}" if RUN in bundle.files else ""
-    say(f"next: tinyml verify {out}; tinyml bench {out}{on_board}")
+    say(f"next: tinyml verify {out}")
+    say(f"      tinyml bench {out}")
+    if RUN in bundle.files:
+        say(f"      copy {out} to the board and run its {RUN}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinyml.cli.settings import export_flags
 from tinyml.cli.terminal import put, put_json
 from tinyml.core.errors import UsageError
 from tinyml.core.typed_json import to_json
@@ -68,7 +69,7 @@ def _show(what: Path, as_json: bool) -> None:
     if as_json:
         put_json(found)
         return
-    put(inspection_text(found))
+    put(export_flags(inspection_text(found)))
 
 
 def _show_sparse(
@@ -90,6 +91,6 @@ def _show_sparse(
     if as_json:
         put_json({"sparse": to_json(found)})
     else:
-        put(sparse_text(found, modules_for(what, runtime)))
+        put(export_flags(sparse_text(found, modules_for(what, runtime))))
     if require:
         require_sparse(found)

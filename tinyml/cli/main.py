@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import io
 import os
 import signal
 import sys
@@ -34,10 +35,9 @@ from tinyml.cli import (
     train,
     verify,
 )
-from tinyml.cli.settings import PanelCommand, with_flags
+from tinyml.cli.settings import PanelCommand, export_flags
+from tinyml.cli.terminal import say
 from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
-from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import ExportSettings
 from tinyml.core.finite import is_finite
 
 BUG = "error: this is a bug in tinyml: please report this, with the lines above"
@@ -52,7 +52,7 @@ Five minutes, from training to a Raspberry Pi bundle:
   tinyml train synthetic --out runs/demo
   tinyml export runs/demo --target rpi --out demo-bundle
   tinyml verify demo-bundle
-  tinyml predict demo-bundle recording.wav
+  tinyml predict demo-bundle YOUR_RECORDING.wav
   tinyml bench demo-bundle
 """
 
@@ -94,6 +94,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             print(f"error: {_shown(error.message, error)}", file=sys.stderr)
             if error.hint:
                 print(f"hint: {_shown(error.hint, error)}", file=sys.stderr)
+            for line in error.details:
+                say(_shown(line, error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             print("interrupted: run the same command again to resume", file=sys.stderr)
@@ -108,12 +110,12 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 def _shown(text: str, error: TinymlError) -> str:
     """Settings as options of the command line, but in what is said of a recipe's text."""
-    return text if isinstance(error, RecipeError) else with_flags(text, ExportSettings, ExportJob)
+    return text if isinstance(error, RecipeError) else export_flags(text)
 
 
 def _flag(name: str) -> str:
     named = f"`{name}`"
-    flag = with_flags(named, ExportSettings, ExportJob)
+    flag = export_flags(named)
     return f"--{name.replace('_', '-')}" if flag == named else flag
 
 
@@ -146,6 +148,9 @@ def _options(
 def main() -> None:
     """Run the command line and exit with the code of what happened; a bug shows its traceback."""
     signal.signal(signal.SIGTERM, _terminate)
+    # A letter that the terminal's encoding has not is escaped, on stdout as on stderr.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Imports make a command's objects, and hardly any of them become garbage.
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)

@@ -15,6 +15,8 @@ from typing import Annotated, Any, get_origin
 import typer
 from typer.core import TyperCommand
 
+from tinyml.core.export_job import ExportJob
+from tinyml.core.export_settings import ExportSettings
 from tinyml.core.settings import Setting, flag_of, required, settings_of, types_of
 
 OFF = "no_"
@@ -73,6 +75,11 @@ def with_flags(text: str, *kinds: type) -> str:
         return known[name] if value is None else f"{known[name]} {value}"
 
     return _NAMED.sub(flag, text)
+
+
+def export_flags(text: str) -> str:
+    """``text`` with each setting of an export as its option of `tinyml export`."""
+    return with_flags(text, ExportSettings, ExportJob)
 
 
 class PanelCommand(TyperCommand):

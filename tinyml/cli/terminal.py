@@ -8,18 +8,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tinyml.cli.settings import export_flags
 from tinyml.core.events import Event, Progress, Report
+from tinyml.core.text import printable
 from tinyml.core.typed_json import to_json
 
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def put(text: str) -> None:
     """A line of the answer."""
-    print(text, flush=True)
+    print(printable(text), flush=True)
 
 
 def put_json(data: Any, *, indent: int | None = 2) -> None:
@@ -98,10 +100,12 @@ class _Bars:
         if isinstance(event, Progress):
             if sys.stderr.isatty():
                 self._draw(event)
-        elif self._progress is None:
-            say(event.text)
+            return
+        text = printable(export_flags(event.text))
+        if self._progress is None:
+            say(text)
         else:
-            self._progress.console.print(event.text, highlight=False, markup=False)
+            self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         """Remove the bars."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, put_table
+from tinyml.cli.terminal import progress, put, put_json
 from tinyml.core.typed_json import to_json
 
 
@@ -35,7 +35,7 @@ def command(
       tinyml verify demo-bundle
       tinyml verify demo-bundle --digest 0123456789abcdef
     """
-    from tinyml.pipeline.summary import parity_rows
+    from tinyml.pipeline.summary import parity_table
     from tinyml.pipeline.verify import verify
 
     with progress(as_json=False) as report:
@@ -43,7 +43,7 @@ def command(
     if as_json:
         put_json(to_json(checked))
         return
-    put_table(*parity_rows(checked.parity))
+    put(parity_table(checked.parity))
     for skipped in checked.skipped:
         put(f"not checked: {skipped}")
     put(f"digest: {checked.digest}")

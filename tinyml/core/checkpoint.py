@@ -88,7 +88,7 @@ def load(path: Path) -> Checkpoint:
     file = find(path)
     header, weights = read_safetensors(file)
     if KEY not in header:
-        raise CheckpointError(f"{file} is safetensors, but no checkpoint of tinyml")
+        raise CheckpointError(f"{file} is a safetensors file, but not a checkpoint of tinyml")
     what, broken = f"{file}", "copy or train it again"
     data = parse_json(header[KEY], what=what, error=CheckpointError, hint=broken)
     data = upgraded(data, what=what, error=CheckpointError)

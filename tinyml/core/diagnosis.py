@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from tinyml.core.typed_json import Unbounded
 
@@ -22,7 +23,12 @@ class Finding:
     rule: str
     node: str
     cost: str
-    cure: str
+    fix: str
+
+
+def findings_by_module(found: Iterable[Finding], modules: Mapping[str, str]) -> tuple[Finding, ...]:
+    """``found`` with the submodule instead of the tensor, where ``modules`` has it."""
+    return tuple(replace(own, node=modules.get(own.node, own.node)) for own in found)
 
 
 @dataclass(frozen=True, slots=True)

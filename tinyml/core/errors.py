@@ -24,22 +24,28 @@ import errno
 import importlib.util
 from collections.abc import Iterator
 
+from tinyml.core.text import one_line
+
 INTERRUPTED = 130
+# Characters of a message: with "error: " before it, a line of 300.
+LONGEST = 293
 
 
 class TinymlError(Exception):
     """What went wrong, naming the thing and the value; ``hint`` is the remedy.
 
-    The message is one line, whatever the names in it hold: control characters are escaped.
+    Both are one line, whatever the names in them hold: control characters are escaped, and what is
+    longer than `LONGEST` loses its middle. ``details`` are lines that come behind them.
     ``child`` is the module whose child process raised it, if one did.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        self.message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        self.message = one_line(message, LONGEST)
         super().__init__(self.message)
-        self.hint = hint
+        self.hint = one_line(hint, LONGEST)
+        self.details: list[str] = []
         self.child = ""
 
 
@@ -101,7 +107,9 @@ class BundleError(InputError):
 
 
 class ExportError(InputError):
-    """A model cannot be exported."""
+    """A model cannot be exported; ``located``: the message names the smallest part that fails."""
+
+    located = False
 
 
 class DeviceError(TinymlError):

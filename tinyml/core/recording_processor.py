@@ -11,6 +11,7 @@ import numpy as np
 from tinyml.core.errors import DataError, InputError
 from tinyml.core.finite import check_finite, is_finite
 from tinyml.core.processor import Floats, Processor, check_probabilities
+from tinyml.core.text import told_apart
 
 FULL_SCALE = "samples have full scale 1: divide them by the largest value of their format"
 RESAMPLER = "polyphase windowed sinc, Kaiser beta 5 (scipy.signal.resample_poly)"
@@ -81,12 +82,10 @@ class RecordingProcessor(Processor):
             raise DataError("the recording is silent: every sample is zero")
         needed = 1.0 if self.whole else self.window * rate_hz / self.rate_hz
         if samples.size < needed:
-            raise DataError(
-                f"the recording lasts {samples.size / rate_hz:.2f} s, "
-                f"one window takes {self.window / self.rate_hz:.2f} s"
-                if not self.whole
-                else "the recording is empty"
-            )
+            if self.whole:
+                raise DataError("the recording is empty")
+            lasts, takes = told_apart(samples.size / rate_hz, self.window / self.rate_hz)
+            raise DataError(f"the recording lasts {lasts} s, one window takes {takes} s")
 
     @staticmethod
     def _resampled(samples: Floats) -> Floats:

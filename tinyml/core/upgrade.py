@@ -11,6 +11,7 @@ Bundles, checkpoints and benchmarks share one schema number. Schema 2 has the na
 | manifest, `facts` | `harm`, in it `harms` | `sensitivity`, in it `layers` |
 | the same, in dB | `null` | `inf` |
 | manifest, `facts.sparse` | `engages` | `uses_sparse_kernels` |
+| manifest, findings in `facts` | `cure` | `fix` |
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from typing import Any
 from tinyml.core.errors import InputError, TinymlError
 
 SCHEMA = 2
+# Facts that hold findings, with how to fix them.
+_FOUND = {"lint", "delegation", "sparse"}
 _ENGINE = ("+twin", "+instrumented")
 _SPARSE = {"engages": "uses_sparse_kernels"}
+_FINDING = {"cure": "fix"}
 _FILE = {"decision": "processor"}
 _MODEL = {"twin": "instrumented", "twin_note": "instrumented_note", "ends": "quant_params"}
 
@@ -62,6 +66,9 @@ def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(facts := made.get("facts"), dict) and isinstance(facts.get("sparse"), dict):
         sparse = {path: _renamed(own, _SPARSE) for path, own in facts["sparse"].items()}
         made["facts"] = {**facts, "sparse": sparse}
+    if isinstance(facts := made.get("facts"), dict):
+        found = {name: _renamed_within(facts[name], _FINDING) for name in _FOUND & facts.keys()}
+        made["facts"] = {**facts, **found}
     return {**made, "schema": SCHEMA}
 
 
@@ -83,6 +90,15 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if not isinstance(value, dict):
         return value
     return {names.get(name, name): own for name, own in value.items()}
+
+
+def _renamed_within(value: Any, names: Mapping[str, str]) -> Any:
+    """`_renamed` at every depth."""
+    if isinstance(value, list):
+        return [_renamed_within(own, names) for own in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _renamed_within(own, names) for name, own in _renamed(value, names).items()}
 
 
 def _engine_renamed(row: Any) -> Any:

@@ -75,7 +75,7 @@ def classes_plot(found: Mapping[str, Confusion], path: Path) -> None:
 def _histogram(axes: Axes, name: str, own: Confusion) -> None:
     places = np.arange(len(own.classes))
     axes.bar(places - 0.2, own.histogram(0), width=0.4, color=OTHER, label="float32")
-    axes.bar(places + 0.2, own.histogram(1), width=0.4, color=CHOSEN, label="integers")
+    axes.bar(places + 0.2, own.histogram(1), width=0.4, color=CHOSEN, label="quantized")
     axes.set_ylabel(f"of {own.samples} samples")
     axes.set_title(name, loc="left", fontweight="bold", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -18,8 +18,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from tinyml.core.text import ELLIPSIS, shorten
+
 WIDTH = 80
-ELLIPSIS = "…"
 # Narrower columns of names say nothing.
 LEAST = 8
 GAP = 2
@@ -71,14 +72,6 @@ def paragraph(label: str, text: str, *, indent: int = 0, columns: int = 0) -> st
     first = " " * indent + label
     lines = _wrapped(text, (columns or width()) - len(first))
     return f"\n{' ' * len(first)}".join([first + lines[0], *lines[1:]])
-
-
-def shorten(name: str, limit: int) -> str:
-    """``name`` in at most ``limit`` characters: its middle gives way to an ellipsis."""
-    if len(name) <= limit:
-        return name
-    tail = (limit - 1) // 2
-    return name[: limit - 1 - tail] + ELLIPSIS + name[len(name) - tail :]
 
 
 def shorten_all(names: tuple[str, ...], limit: int) -> tuple[str, ...]:

@@ -85,6 +85,14 @@ class Benchmark:
         rows += [_difference_row(difference) for difference in self.networks]
         return head, sorted(rows, key=lambda row: str(row[0]))
 
+    def lines(self) -> list[str]:
+        """How far the differences vary."""
+        return [
+            f"{d.whole.runtime}: the network is a difference of medians, "
+            f"{_ms(d.range_ns[0])} to {_ms(d.range_ns[1])} ms turn by turn"
+            for d in self.networks
+        ]
+
 
 def _row(m: Measurement) -> tuple[object, ...]:
     memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
@@ -93,9 +101,7 @@ def _row(m: Measurement) -> tuple[object, ...]:
 
 
 def _difference_row(d: TimeDifference) -> tuple[object, ...]:
-    low, high = d.range_ns
-    spread = f"{_ms(low)} to {_ms(high)}"
-    return (f"{d.whole.runtime} {d.whole.version}", NETWORK, "", "", _ms(d.p50_ns), spread, "", "")
+    return (f"{d.whole.runtime} {d.whole.version}", NETWORK, "", "", _ms(d.p50_ns), "", "", "")
 
 
 def _ms(nanoseconds: float) -> str:

@@ -64,7 +64,7 @@ def build_bundle(
     chosen = ExportSettings(**settings)
     _check_applicable(chosen)
     if (metric is None) != (data is None):
-        raise UsageError("metric and data need each other")
+        raise UsageError("`metric` and `data` need each other")
     direction, tolerance = chosen.metric_direction, chosen.metric_tolerance
     check_metric_given(metric, direction, tolerance)
     measuring = None

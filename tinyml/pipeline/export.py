@@ -21,6 +21,7 @@ from tinyml.core.errors import (
     ExportError,
     InternalError,
     MachineError,
+    TinymlError,
     ValidationError,
     machine_errors,
     made_by_us,
@@ -109,11 +110,12 @@ def bundle_from(
             findings = lint_models(draft, made.models, plan.target, made.findings)
             made = replace(made, models=with_float_share(draft, made.models))
             taken = of_models(draft, made.models)
-        for line in (*lint_lines(findings), *delegation_lines(taken)):
-            report(Message(line))
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        _gate(plan, made.parity, made.models, draft, work)
+        lines = (*lint_lines(findings), *delegation_lines(taken))
+        _gate(plan, made.parity, made.models, draft, work, lines)
+        for line in lines:
+            report(Message(line))
         if plan.settings.require_delegate:
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
@@ -163,16 +165,26 @@ def _scratch() -> Iterator[Workspace]:
 
 
 def _gate(
-    plan: ExportPlan, proof: Parity, models: tuple[ModelFile, ...], draft: Path, work: Workspace
+    plan: ExportPlan,
+    proof: Parity,
+    models: tuple[ModelFile, ...],
+    draft: Path,
+    work: Workspace,
+    lines: tuple[str, ...],
 ) -> None:
+    """Raise the verdict where the files fail; ``lines`` about the files come behind it."""
     try:
         parity.gate(proof, plan.accepted_loss, plan.remedies, by_runtime())
     except ValidationError as error:
         kept = plan.job.keep_failed
-        if kept is None:
-            hint = f"{error.hint}; `keep_failed=FOLDER` leaves a reproduction and a picture"
-            raise ValidationError(error.message, hint=hint) from error
-        with machine_errors("keeping the failed export"):
-            keep_failed(kept, proof, models, draft, work)
-        hint = f"{error.hint}; python {kept / SCRIPT} shows it again"
-        raise ValidationError(error.message, hint=hint) from error
+        how = "`keep_failed=FOLDER` leaves a reproduction and a picture"
+        if kept is not None:
+            how = f"python {kept / SCRIPT} shows it again"
+            try:
+                with machine_errors("keeping the failed export"):
+                    keep_failed(kept, proof, models, draft, work)
+            except TinymlError as failed:  # the verdict is what was asked for
+                how = f"its files could not be kept: {failed.message}"
+        verdict = ValidationError(error.message, hint=f"{error.hint}; {how}")
+        verdict.details = list(lines)
+        raise verdict from error

@@ -8,13 +8,16 @@ from typing import Any
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.diagnosis import findings_by_module
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.target import Target, all_targets
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.summary import Summary
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.module_names import modules_of, with_modules
+from tinyml.pipeline.outputs import engines
 from tinyml.pipeline.steps import delegation
+from tinyml.runtimes.delegation import delegation_by_module
 from tinyml.runtimes.file_read import FileReport, report_of
 
 
@@ -36,10 +39,13 @@ def inspect_file(path: Path) -> dict[str, Any]:
 
 
 def _delegation(path: Path) -> dict[str, Any]:
-    """What the delegate takes, or why that is not known: a file that LiteRT dies of is shown."""
+    """What the delegate takes, or why that is not known: a file that a runtime refuses is shown."""
     try:
-        return delegation.report(delegation.delegation_of(path))
-    except InputError as error:
+        found = delegation.delegation_of(path)
+        if found is None:
+            engines.runtime_of(path).check_loads(path)
+        return delegation.report(delegation_by_module(found, modules_of(path)))
+    except (InputError, MissingExtraError) as error:
         return {"note": f"not measured: {error.message}"}
 
 
@@ -55,7 +61,8 @@ def _as_json(
     path: Path, found: FileReport, modules: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     summary = with_modules(found.summary, modules or {})
-    shown = summary_report(summary) | {"lint": to_json(found.lint)}
+    findings = findings_by_module(found.lint, modules or {})
+    shown = summary_report(summary) | {"lint": to_json(findings)}
     return shown | ({"sparse_weights": _sparse(found)} if format_of(path).stores_sparse else {})
 
 
@@ -63,6 +70,8 @@ def summary_report(summary: Summary) -> dict[str, Any]:
     """A model file's summary, with the sums over its layers before them."""
     shown = to_json(summary)
     layers = shown.pop("layers")
+    if not summary.signatures:
+        del shown["signatures"]
     return {**shown, "macs": summary.macs, "float_macs": summary.float_macs, "layers": layers}
 
 
@@ -119,7 +128,8 @@ def _sparse(found: FileReport) -> list[dict[str, Any]]:
 def _contents(path: Path, target: Target | None) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The file's own facts, or why they cannot be read here; and its findings."""
     try:
-        facts = _as_json(path, report_of(path, target.name if target else ""))
+        report = report_of(path, target.name if target else "")
+        facts = _as_json(path, report, modules_of(path))
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}, []
     names = ("ops", "macs", "parameters", "weight_bytes", "largest_activation_bytes")

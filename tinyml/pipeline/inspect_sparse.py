@@ -58,7 +58,7 @@ def require_sparse(found: SparseUse) -> None:
     raise ValidationError(
         f"{found.runtime} {found.version} does not run it sparse: {first.headed}: "
         f"{first.value}, needed: {first.needed}",
-        hint=first.cure,
+        hint=first.fix,
     )
 
 
@@ -124,7 +124,7 @@ def _reasons(found: SparseUse, modules: Mapping[str, str]) -> list[str]:
             paragraph(f"{reason.condition}: ", reason.value),
             *([paragraph("    layer:  ", _shown(reason.node, modules))] if reason.node else []),
             paragraph("    needed: ", reason.needed),
-            paragraph("    fix:    ", reason.cure),
+            paragraph("    fix:    ", reason.fix),
         ]
     return lines
 

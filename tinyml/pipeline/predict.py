@@ -91,7 +91,7 @@ def windows_through(engine: Engine) -> Callable[[Floats], Floats]:
 def _processor(bundle: Bundle) -> RecordingProcessor:
     if bundle.processor is None:
         raise InputError(
-            f"{bundle.folder} takes no files: it has no decision around its graph",
+            f"{bundle.folder} takes no files: nothing describes how one becomes its inputs",
             hint="run its model file with arrays instead",
         )
     return recording_processor(bundle.processor)

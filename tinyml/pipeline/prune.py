@@ -125,8 +125,8 @@ def plan_of(parent: Checkpoint, recipe: Recipe) -> PruningPlan:
     chosen = plan_pruning(entry, recipe, len(parent.processor.labels))
     if recipe.prune.rewind_step and recipe.train != parent.recipe.train:
         raise RecipeError(
-            "survivors are rewound to a step of the parent's own training, and this one differs",
-            hint="leave out --epochs, --learning-rate and --distill",
+            "[prune] rewind_step rewinds to the parent's own training, and [train] differs from it",
+            hint="omit --epochs, --learning-rate and --distill",
         )
     if recipe.prune.control == "none":
         _check_layers(parent, chosen)
@@ -168,14 +168,14 @@ def _check_ticket(parent: Checkpoint, job: PruneJob) -> None:
     pruning, own = parent.facts.get("pruning"), parent.recipe.prune
     if not pruning or pruning["method"] != "lottery" or own.control != "none":
         raise CheckpointError(
-            "a control takes the masks of a lottery ticket, and this checkpoint is none",
+            f"{job.parent} is not a lottery ticket, whose masks a control takes",
             hint="tinyml prune TICKET --method lottery --control reinit",
         )
     for name in ("sparsity", "block", "block_axis", "layers", "scope", "rate", "rewind_step"):
         if job.prune.get(name, getattr(own, name)) != getattr(own, name):
             raise RecipeError(
                 f"a control takes its ticket's masks: {name} is {getattr(own, name)} there",
-                hint=f"leave out --{name.replace('_', '-')}",
+                hint=f"omit --{name.replace('_', '-')}",
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
@@ -15,7 +15,10 @@ Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 def parity_rows(parity: Parity) -> Table:
-    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR."""
+    """Per engine and stage, the worst case: its error against its bound, and the lowest SQNR.
+
+    The engine comes first; `parity_table` makes it the title of a table of its own.
+    """
     grouped: dict[tuple[str, str], list[StageParity]] = {}
     for row in parity.stages:
         grouped.setdefault((row.engine, row.stage), []).append(row)
@@ -73,7 +76,7 @@ def _share(row: StageParity) -> float:
 def inspection_text(found: Mapping[str, Any]) -> str:
     """What `inspect` found, as lines."""
     lines: list[str] = []
-    for section, value in found.items():
+    for section, value in _sections(found):
         if isinstance(value, Mapping) and value:
             lines.append(f"{section}:")
             lines += [paragraph(f"  {name:<26} ", _value(v)) for name, v in value.items()]
@@ -86,13 +89,28 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``found`` with a section for each of several signatures."""
+    for section, value in found.items():
+        if section != "signatures":
+            yield section, value
+            continue
+        for own in value:
+            yield f"signature {own['name']}", {k: v for k, v in own.items() if k != "name"}
+
+
 def _is_table(value: object) -> bool:
     return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
 
 
 def parity_table(parity: Parity) -> str:
-    """`parity_rows` as aligned lines."""
-    return table(*parity_rows(parity), indent=2)
+    """`parity_rows` as aligned lines, under the name of each engine."""
+    (_, *head), rows = parity_rows(parity)
+    lines: list[str] = []
+    for engine in dict.fromkeys(str(row[0]) for row in rows):
+        own = [row[1:] for row in rows if row[0] == engine]
+        lines += [f"{engine}:", table(head, own, indent=2)]
+    return "\n".join(lines)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,16 +119,11 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return named | {"name": row["module"]} if row.get("module") else named
 
 
-def _with_fix(row: Mapping[str, str]) -> dict[str, str]:
-    """``row`` as a person reads it: the manifest's key ``cure`` is a fix."""
-    return {"fix" if key == "cure" else key: value for key, value in row.items()}
-
-
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Mappings with the same keys as a table, or line by line where they hold sentences."""
     shown = [{key: _value(value) for key, value in _named(row).items()} for row in rows]
-    if "cure" in shown[0]:
-        return records([_with_fix(row) for row in shown], indent=2)
+    if "fix" in shown[0]:
+        return records(shown, indent=2)
     return table(tuple(shown[0]), [tuple(row.values()) for row in shown], indent=2)
 
 

@@ -119,7 +119,8 @@ def _check_same(labels: Sequence[str], sha256: str, parent: Checkpoint | None) -
         return
     if tuple(labels) != parent.processor.labels or sha256 != parent.facts["data_sha256"]:
         raise DataError(
-            "this is not the data that the checkpoint was trained on",
+            f"the checkpoint of '{parent.model}' was trained on other data: "
+            f"{parent.facts['data_sha256'][:12]}, this is {sha256[:12]}",
             hint="give the same data with --data",
         )
 

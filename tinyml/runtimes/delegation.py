@@ -16,7 +16,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,16 @@ from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.summary import LayerSummary, read_operators
 from tinyml.runtimes import file_process
-from tinyml.runtimes.lint.not_delegated import CURE, CURES, FLOAT_ONLY
+from tinyml.runtimes.lint.not_delegated import FIX, FIXES, FLOAT_ONLY
 from tinyml.runtimes.litert import LITERT
 
 DELEGATE = "DELEGATE"
 NAME = "XNNPACK"
 SECONDS = 300.0
-CURE_16_BITS = "XNNPACK has no kernels for 16-bit activations: --precision w8a8-static"
-CURE_HYBRID = (
-    "XNNPACK has no such kernel of int8 weights and float activations: --precision w8a8-static, "
-    "or keep the stage in float32 with --keep-float"
+FIX_16_BITS = "XNNPACK has no kernels for 16-bit activations: `precision=w8a8-static`"
+FIX_HYBRID = (
+    "XNNPACK has no such kernel of int8 weights and float activations: `precision=w8a8-static`, "
+    "or keep the stage in float32 with `keep_float`"
 )
 
 
@@ -46,7 +46,7 @@ class Undelegated:
     op: str
     name: str
     macs: int | None
-    cure: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,14 @@ class Delegation:
     def whole(self) -> bool:
         """Whether nothing is left."""
         return self.delegated == self.nodes and not self.unseen
+
+
+def delegation_by_module(found: Delegation | None, modules: Mapping[str, str]) -> Delegation | None:
+    """``found`` with the submodule of each operator that is left, where ``modules`` has it."""
+    if found is None:
+        return None
+    left = tuple(replace(own, name=modules.get(own.name, own.name)) for own in found.undelegated)
+    return replace(found, undelegated=left)
 
 
 def measured(path: Path) -> Delegation:
@@ -156,21 +164,21 @@ def _counted(
         delegated_macs=_macs(operators[number] for number in taken),
         parts=parts,
         unseen=unseen,
-        undelegated=tuple(Undelegated(o.op, o.name, o.macs, cure_of(o)) for o in left),
+        undelegated=tuple(Undelegated(o.op, o.name, o.macs, fix_of(o)) for o in left),
     )
 
 
-def cure_of(operator: LayerSummary) -> str:
+def fix_of(operator: LayerSummary) -> str:
     """What brings an operator that is left into the delegate."""
-    if operator.op in CURES:
-        return CURES[operator.op]
+    if operator.op in FIXES:
+        return FIXES[operator.op]
     if operator.activation == "int16" or operator.op == "QUANTIZE":
-        return CURE_16_BITS
+        return FIX_16_BITS
     if operator.op in FLOAT_ONLY:
         return FLOAT_ONLY[operator.op]
     if operator.weight == "int8" and operator.activation == "float32":
-        return CURE_HYBRID
-    return CURE
+        return FIX_HYBRID
+    return FIX
 
 
 def _macs(operators: Iterable[LayerSummary]) -> int | None:

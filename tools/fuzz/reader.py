@@ -24,7 +24,7 @@ import mutate
 from tinyml.core.child_errors import death, report
 from tinyml.core.errors import TinymlError
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile.cut import cut_file
+from tinyml.modelfile.read import cut_file
 from tinyml.runtimes.file_process import naming
 from tinyml.runtimes.file_read import READERS, WHO, FileReport
 

@@ -17,8 +17,8 @@ from tinyml.export.capture.known_errors import KNOWN_ERRORS, UNKNOWN, fix_for
 from tinyml.export.capture.program import capture
 
 COMPLEX = (
-    "write STFT and FFT as real convolutions with cosine and sine kernels: neither format has "
-    "complex numbers"
+    "take abs, real or imag of torch.stft, which becomes a convolution, or write the FFT as "
+    "products with cosines and sines: neither format has complex numbers"
 )
 BRANCH = (
     "compute both sides and choose with torch.where: a branch on a tensor's value cannot be "

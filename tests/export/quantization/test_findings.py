@@ -79,7 +79,7 @@ def test_a_join_that_leaves_an_operand_few_steps_is_named_with_its_stage() -> No
     (found,) = diagnose(joining(0.5))
     assert (found.rule, found.node) == ("uneven_joins", "body")
     assert "1 : 20; the smallest keeps 13 of 255 steps" in found.cost
-    assert found.cure.startswith("--keep-float body")
+    assert found.fix.startswith("`keep_float=body`")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_classes_that_one_takes_are_a_collapse_and_the_class_is_named() -> None:
     assert (found.rule, found.node) == ("collapsed_classes", "class cat")
     assert found.cost.startswith("29 of 40 samples get this class when quantized, 10 in float")
     assert "19 change their class, 4.0 classes in effect become 1.8" in found.cost
-    assert "--auto-precision" in found.cure
+    assert "`auto_precision`" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_weights_of_one_scale_whose_channels_spread_are_found_with_their_ratio()
     (found,) = diagnose(evidence(own=uneven, weight_scales="per-tensor"))
     assert (found.rule, found.node) == ("uneven_weights", "body")
     assert "differ 1 : 1,000, one scale leaves 4 of 8 channels" in found.cost
-    assert "--weight-scales per-channel" in found.cure
+    assert "`weight_scales=per-channel`" in found.fix
 
 
 def test_weights_with_a_scale_each_pruned_channels_and_kept_layers_are_no_finding() -> None:
@@ -150,7 +150,7 @@ def test_activations_that_spread_are_found_where_they_are_listened_to() -> None:
     assert (found.rule, found.node) == ("uneven_activations", "entry")
     assert "4 of 8 lie within 2 steps and are" in found.cost
     assert "of what body reads of it" in found.cost
-    assert "--keep-float entry --keep-float body" in found.cure
+    assert "`keep_float=entry` `keep_float=body`" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_values_beyond_the_range_are_counted_and_the_cure_fits_how_it_was_chosen
     (found,) = diagnose(evidence(seen, ranges="mse"))
     assert (found.rule, found.node) == ("cut_ranges", "entry")
     assert found.cost.startswith("31.")
-    assert "min-max" in found.cure
+    assert "min-max" in found.fix
     (found,) = diagnose(evidence(seen))
-    assert "--calibration" in found.cure
+    assert "`calibration`" in found.fix
 
 
 def test_one_channel_that_is_cut_is_enough_and_a_rare_value_is_not() -> None:
@@ -240,7 +240,7 @@ def test_an_error_that_corrected_biases_would_take_away_is_found_at_the_layer_sh
     assert (found.rule, found.node) == ("biased_error", "body")
     assert "60% of the error of the outputs, whose SQNR is 20.0 dB" in found.cost
     assert found.cost.endswith("leave 21.0, with corrected biases 27.0")
-    assert "--correct-bias" in found.cure
+    assert "`correct_bias`" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_an_error_that_corrected_biases_would_take_away_is_found_at_the_layer_sh
         (100.0, 1.0, 0.8, 0.8),  # the error has no bias
         (100.0, 1.0, 0.8, 0.9),  # corrected biases do harm
         (100.0, 1.0, 0.3, 0.0),  # most of it comes from activations
-        (100.0, 0.05, 0.05, 0.0),  # 33 dB: nothing to cure
+        (100.0, 0.05, 0.05, 0.0),  # 33 dB: nothing to fix
     ],
 )
 def test_an_error_that_corrected_biases_would_leave_is_no_finding(

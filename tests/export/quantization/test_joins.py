@@ -15,6 +15,7 @@ from tinyml.export.quantization.joins import (
     tail,
 )
 from tinyml.export.quantization.keep_float import check_quantized_io, kept_operators
+from tinyml.export.quantization.precisions.w8 import W8
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator
 
@@ -103,7 +104,7 @@ def test_a_constant_operand_shows_in_the_range_of_the_output() -> None:
 
 
 def test_weights_alone_leave_every_join_as_it_is() -> None:
-    assert kept_operators(INSIDE, {}, {}, None, {}, weights_only=True, ranges=RANGES) == {}
+    assert kept_operators(INSIDE, {}, {}, None, {}, precision=W8, ranges=RANGES) == {}
 
 
 def test_quantized_outputs_of_different_sizes_are_refused_with_the_fix() -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from tinyml.core.errors import ExportError
 from tinyml.export.quantization import joins, plan
-from tinyml.export.quantization.keep_float import NO_KERNEL, exact_stages, kept_operators
+from tinyml.export.quantization.integer_kernels import NO_KERNEL
+from tinyml.export.quantization.keep_float import exact_stages, kept_operators
 from tinyml.export.quantization.plan import (
     NO_RANGES,
     QuantPlan,
     plan_tensors,
     plan_weights,
 )
+from tinyml.export.quantization.precisions.w8 import W8
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
 
@@ -117,7 +119,7 @@ def test_an_activation_stays_with_the_convolution_in_front_of_it_and_with_no_oth
     graph = chain("Conv", "Clip", "Conv", "Relu")
     kept = kept_operators(graph, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
     assert kept == {"t0": "asked for", "t1": "asked for"}
-    operators = (*graph.operators, Operator("a", "Add", ("t0", "t1"), ("a",)))
+    operators = (*graph.operators, Operator("a", "Reshape", ("t0", "t1"), ("a",)))
     branched = Graph(operators, ("a",))
     kept = kept_operators(branched, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
     assert kept == {"t0": "asked for"}
@@ -152,7 +154,7 @@ def test_weights_alone_need_a_layer_with_one() -> None:
 def test_probabilities_need_no_exception_where_activations_are_floats() -> None:
     graph = Graph(WEIGHTED, ("e",))
     assert set(kept_operators(graph, {}, {}, None, {})) == {"e"}
-    assert kept_operators(graph, {}, {}, None, {}, weights_only=True) == {}
+    assert kept_operators(graph, {}, {}, None, {}, precision=W8) == {}
 
 
 def test_a_plan_of_weights_alone_says_so() -> None:

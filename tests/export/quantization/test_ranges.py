@@ -134,5 +134,5 @@ def test_what_is_not_finite_is_refused_with_its_sample_and_name(bad: float) -> N
 
 
 def test_no_samples_are_refused() -> None:
-    with pytest.raises(InputError, match="no calibration samples"):
+    with pytest.raises(InputError, match="holds no samples"):
         choose_ranges("min-max", samples(), samples())

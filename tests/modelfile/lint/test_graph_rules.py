@@ -43,7 +43,7 @@ def test_every_finding_names_its_rule_node_cost_and_cure(tmp_path: Path) -> None
     (finding,) = lint(tflite(tmp_path / "m.tflite", tensors, operators))
     assert finding.rule in RULES
     assert all(to_json(finding).values())
-    assert set(to_json(finding)) == {"rule", "node", "cost", "cure"}
+    assert set(to_json(finding)) == {"rule", "node", "cost", "fix"}
 
 
 def test_a_recurrence_that_is_written_out_is_found_with_its_steps(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_recurrence_that_is_written_out_is_found_with_its_steps(tmp_path: Path
     (finding,) = of_rule("unrolled_recurrences", tflite(tmp_path / "m.tflite", tensors, operators))
     assert finding.node == "p0"
     assert finding.cost.startswith("8 steps of 'w' in 15 of 16 operators")
-    assert "--state" in finding.cure
+    assert "`states=" in finding.fix
 
 
 def test_a_recurrence_in_onnx_is_found_too(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_layout_transpose_is_counted_with_its_bytes(tmp_path: Path) -> None:
     path = transposed(tmp_path / "m.tflite", (1, 3, 8, 8), (0, 2, 3, 1))
     (finding,) = of_rule("layout_transposes", path)
     assert (finding.node, finding.cost) == ("t", "1 layout transpose, 768 bytes moved a call")
-    assert "--input-layout nhwc" in finding.cure
+    assert "`input_layout=nhwc`" in finding.fix
 
 
 def test_a_layout_transpose_in_onnx_is_found(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_weight_that_repeats_is_found(tmp_path: Path) -> None:
     weight = np.repeat(array(1, 64), 64, axis=0)
     (finding,) = of_rule("large_constants", product(tmp_path / "m.onnx", weight))
     assert "the same along axis 0 (64 times)" in finding.cost
-    assert finding.cure == "store one slice and expand it when it is used"
+    assert finding.fix == "store one slice and expand it when it is used"
 
 
 def test_a_weight_that_is_mostly_zero_is_found(tmp_path: Path) -> None:

@@ -106,9 +106,10 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
     told: list[str] = []
     asked = job(user, model=network, formats=("tflite",), auto_precision=True)
     made = export(asked, lambda event: told.append(getattr(event, "text", "")))
-    found = next(line for line in told if "uneven_activations at spread: " in line)
+    found = next(text for text in told if "uneven_activations at spread\n" in text)
+    found = " ".join(found.split())
     assert "8 of 16 lie within 2 steps" in found
-    assert "--keep-float spread --keep-float gather" in found
+    assert "`keep_float=spread` `keep_float=gather`" in found
     assert "uneven_activations" not in {
         own["rule"] for own in made.facts["lint"]["spread-w8a8-static.tflite"]
     }
@@ -137,7 +138,7 @@ def test_activations_that_spread_are_found_ranked_and_cured(user: Path) -> None:
 
 @pytest.mark.slow
 def test_a_layer_that_makes_nan_is_ranked_first_and_alone_stays_in_float(user: Path) -> None:
-    """Integers turn 1e-6 into 0, whose logarithm is not finite."""
+    """Integers turn 1e-6 into 0, of which a negative power is not finite."""
     told: list[str] = []
     asked = job(user, model=f"{user / 'net.py'}:heard", formats=("tflite",), auto_precision=True)
     made = export(asked, lambda event: told.append(getattr(event, "text", "")))

@@ -11,15 +11,15 @@ from tiny_files import array, tflite
 from tinyml.core.errors import InputError
 from tinyml.modelfile.summary import LayerSummary
 from tinyml.runtimes.delegation import (
-    CURE_16_BITS,
-    CURE_HYBRID,
+    FIX_16_BITS,
+    FIX_HYBRID,
     Delegation,
     Undelegated,
-    cure_of,
+    fix_of,
     measure,
 )
 from tinyml.runtimes.delegation import measured as in_child_measured
-from tinyml.runtimes.lint.not_delegated import CURE, FLOAT_ONLY
+from tinyml.runtimes.lint.not_delegated import FIX, FLOAT_ONLY
 
 ROW = ((1, 4), "float32")
 PRODUCTS = dict.fromkeys(("x", "a", "b", "c", "y"), ROW)
@@ -52,7 +52,7 @@ def test_an_operator_that_xnnpack_lacks_is_named_and_cuts_the_graph(tmp_path: Pa
         ("FULLY_CONNECTED", ["b", "w"], ["y"]),
     )
     assert (found.nodes, found.delegated, found.parts) == (3, 2, 2)
-    assert found.undelegated == (Undelegated("SIGN", "b", 0, CURE),)
+    assert found.undelegated == (Undelegated("SIGN", "b", 0, FIX),)
     assert (found.node_share, found.mac_share) == (0.6667, 1.0)
     assert not found.whole
 
@@ -85,20 +85,20 @@ def test_an_operator_that_nobody_reads_is_not_counted(tmp_path: Path) -> None:
 
 def test_the_average_pool_of_integers_is_left_as_the_lint_says() -> None:
     pool = LayerSummary("p", "AVERAGE_POOL_2D", "", "int8", 0, 0)
-    assert cure_of(pool) == FLOAT_ONLY["AVERAGE_POOL_2D"]
+    assert fix_of(pool) == FLOAT_ONLY["AVERAGE_POOL_2D"]
 
 
 @pytest.mark.parametrize(
-    ("layer", "cure"),
+    ("layer", "fix"),
     [
-        (LayerSummary("q", "QUANTIZE", "", "float32", 0, 0), CURE_16_BITS),
-        (LayerSummary("c", "CONV_2D", "int8", "int16", 9, 9), CURE_16_BITS),
-        (LayerSummary("d", "DEPTHWISE_CONV_2D", "int8", "float32", 9, 9), CURE_HYBRID),
-        (LayerSummary("s", "SIGN", "", "float32", 0, 0), CURE),
+        (LayerSummary("q", "QUANTIZE", "", "float32", 0, 0), FIX_16_BITS),
+        (LayerSummary("c", "CONV_2D", "int8", "int16", 9, 9), FIX_16_BITS),
+        (LayerSummary("d", "DEPTHWISE_CONV_2D", "int8", "float32", 9, 9), FIX_HYBRID),
+        (LayerSummary("s", "SIGN", "", "float32", 0, 0), FIX),
     ],
 )
-def test_what_is_left_has_the_cure_of_its_cause(layer: LayerSummary, cure: str) -> None:
-    assert cure_of(layer) == cure
+def test_what_is_left_has_the_fix_of_its_cause(layer: LayerSummary, fix: str) -> None:
+    assert fix_of(layer) == fix
 
 
 def test_the_child_tells_what_was_measured(tmp_path: Path) -> None:

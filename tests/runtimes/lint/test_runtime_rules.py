@@ -43,7 +43,7 @@ def test_an_operator_on_integers_is_outside_of_xnnpack(tmp_path: Path) -> None:
 def test_the_average_pool_of_integers_is_outside_of_xnnpack(tmp_path: Path) -> None:
     (finding,) = of_rule("not_delegated", single(tmp_path / "m.tflite", "AVERAGE_POOL_2D", "int8"))
     assert "AVERAGE_POOL_2D of int8" in finding.cost
-    assert "mean over both axes" in finding.cure
+    assert "mean over both axes" in finding.fix
 
 
 def test_a_split_into_more_than_four_is_outside_of_xnnpack(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_split_into_more_than_four_is_outside_of_xnnpack(tmp_path: Path) -> No
     tensors |= dict.fromkeys(pieces, ((1, 1), F32))
     operators = [("SPLIT", ["axis", "x"], pieces), ("RELU", ["p0"], ["y"])]
     (finding,) = of_rule("not_delegated", tflite(tmp_path / "m.tflite", tensors, operators))
-    assert "at most 4" in finding.cure
+    assert "at most 4" in finding.fix
 
 
 @pytest.mark.parametrize("op", ["LOG", "EXP", "LOGISTIC", "RELU"])

@@ -11,8 +11,8 @@ KNOWN_ERRORS: tuple[tuple[str, str, str], ...] = (
     (
         "complex numbers",
         r"complex(64|128)?\b|\bstft\b|fft_|view_as_real|as_complex|_rfft|irfft",
-        "write STFT and FFT as real convolutions with cosine and sine kernels: neither format "
-        "has complex numbers",
+        "take abs, real or imag of torch.stft, which becomes a convolution, or write the FFT as "
+        "products with cosines and sines: neither format has complex numbers",
     ),
     (
         ".item()",

@@ -9,6 +9,8 @@ from torch.fx import Node
 
 # The submodule of the wrapper that names outputs: the user's module.
 MODULE = "module"
+# Of a node's ``custom`` metadata, which is saved with a program: the submodule that it shows.
+SHOWN = "tinyml submodule"
 # What torch.export adds to the name of a submodule for its second call, its third ...
 _CALL = re.compile(r"@(\d+)$")
 
@@ -39,8 +41,20 @@ def innermost(nodes: Iterable[Node], stages: Collection[str]) -> dict[str, str]:
 
 
 def submodules(nodes: Iterable[Node]) -> dict[str, str]:
-    """Node -> the innermost submodule that calls it, in order; empty: the module itself."""
-    return {node.name: module_stack(node)[-1][0] if module_stack(node) else "" for node in nodes}
+    """Node -> the submodule that it shows, in order; empty: the module itself."""
+    return {node.name: submodule(node) for node in nodes}
+
+
+def submodule(node: Node) -> str:
+    """The innermost submodule that calls ``node``, or the one that a rewrite has noted."""
+    noted = (node.meta.get("custom") or {}).get(SHOWN)
+    stack = module_stack(node)
+    return str(noted) if noted is not None else stack[-1][0] if stack else ""
+
+
+def show_as(node: Node, name: str) -> None:
+    """Note that ``node`` shows the submodule ``name``, whatever calls it."""
+    node.meta["custom"] = {**(node.meta.get("custom") or {}), SHOWN: name}
 
 
 def owners(stages: Mapping[str, str], made: Mapping[str, Iterable[str]]) -> dict[str, str]:

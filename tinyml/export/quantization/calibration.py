@@ -83,7 +83,7 @@ def choose_ranges(
     for sample in first:
         extremes.see(sample)
     if not extremes.samples:
-        raise InputError("there are no calibration samples")
+        raise InputError("the calibration data holds no samples")
     found = extremes.ranges()
     choose = METHODS[method]
     if choose is None:

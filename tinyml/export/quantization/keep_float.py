@@ -6,6 +6,12 @@ from collections.abc import Collection, Mapping
 
 from tinyml.core.errors import UsageError
 from tinyml.core.parts import UNEVEN
+from tinyml.export.quantization.integer_kernels import (
+    BY_TABLE,
+    around_steep,
+    excluded,
+    without_kernel,
+)
 from tinyml.export.quantization.joins import (
     OF_ORDERS,
     PROBABILITIES,
@@ -15,13 +21,10 @@ from tinyml.export.quantization.joins import (
     tail,
     uneven,
 )
+from tinyml.export.quantization.precision import Precision
+from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
-
-# onnxruntime computes a normalisation that could not be folded in float32 only: rounding its
-# statistics would cost accuracy and save nothing.
-FLOAT_ONLY = ("BatchNormalization",)
-NO_KERNEL = "has no integer kernel"
 
 
 def kept_operators(
@@ -32,7 +35,7 @@ def kept_operators(
     keep: Mapping[str, str],
     *,
     io: str = "float",
-    weights_only: bool = False,
+    precision: Precision = W8A8_STATIC,
     ranges: Mapping[str, Range] | None = None,
     uneven_outputs: Collection[str] = (),
 ) -> dict[str, str]:
@@ -51,14 +54,18 @@ def kept_operators(
         kept |= dict.fromkeys(sorted(feeding(graph.operators, stages.get(front_end))), why)
     for stage, why in keep.items():
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
-    if not weights_only:
-        float_only = {o.name: NO_KERNEL for o in graph.operators if o.op in FLOAT_ONLY}
-        kept = {**float_only, **kept_inside(graph, ranges or {}), **kept}
-    if not weights_only and io == "float":
+    if precision.weights_only:
+        return _with_activations(graph, kept)
+    kept = {**around_steep(graph, precision), **kept_inside(graph, ranges or {}), **kept}
+    if io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
         kept = {**last, **kept_at_the_end(graph), **kept}
-    kept |= {own: kept[front] for own, front in graph.fused_activations().items() if front in kept}
-    return kept
+    return {**without_kernel(graph, precision), **_with_activations(graph, kept)}
+
+
+def _with_activations(graph: Graph, kept: Mapping[str, str]) -> dict[str, str]:
+    behind = graph.fused_activations().items()
+    return {**kept, **{own: kept[front] for own, front in behind if front in kept}}
 
 
 def _makes_probabilities(operator: Operator, graph: Graph) -> bool:
@@ -86,7 +93,7 @@ def check_quantized_io(
     for operator in graph.operators:
         ends = {*operator.inputs} & {*graph.inputs} | {*operator.outputs} & {*graph.outputs}
         for name in sorted(ends & ranges.keys()):
-            if operator.name in kept:
+            if operator.name in excluded(kept):
                 raise UsageError(
                     f"`io=int8`: '{name}' stays in float32, next to it {operator.op} "
                     f"'{operator.name}' ({kept[operator.name]})",
@@ -124,9 +131,16 @@ def _is_within(owner: str | None, stage: str) -> bool:
 def exact_stages(
     graph: Graph, stages: Mapping[str, str | None], kept: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Those that depend on kept operators alone."""
+    """Those that depend on kept operators alone.
+
+    Not on one that only the tables of kernels keep where it reads what another reads as integers:
+    in a file it may read the same integers.
+    """
+    rounded = {name for own in graph.operators if own.name not in kept for name in own.inputs}
+    shared = {own.name for own in graph.operators if rounded.intersection(own.inputs)}
+    exact = {name for name, why in kept.items() if why not in BY_TABLE or name not in shared}
     return tuple(
         stage
         for stage, tensor in stages.items()
-        if tensor is not None and feeding(graph.operators, tensor) <= kept.keys()
+        if tensor is not None and feeding(graph.operators, tensor) <= exact
     )

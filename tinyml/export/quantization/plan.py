@@ -15,6 +15,7 @@ from tinyml.core.export_settings import ADAPTIVE, NEAREST
 from tinyml.core.files import write_json
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import read_json, to_json
+from tinyml.export.quantization.integer_kernels import excluded
 from tinyml.export.quantization.precision import ValueType
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import load_adapted
@@ -115,7 +116,7 @@ class QuantPlan:
         reasons = Counter(self.kept.values())
         return [
             f"{self.precision} {self.format}: {self.summary()}",
-            *(f"  {count} stay in float32: {why}" for why, count in reasons.items()),
+            *(f"  {count} of them stay in float32: {why}" for why, count in reasons.items()),
             *(
                 [f"  {len(self.shifts)} weights rounded by what their layer gives"]
                 if self.rounding == ADAPTIVE
@@ -156,10 +157,12 @@ def plan_tensors(
 ) -> dict[str, TensorPlan]:
     """Every tensor that operators compute or read; ``scheme`` where one that is not kept does.
 
+    What has no integer kernel counts as not kept: its neighbours, or `quantize_io`, read integers.
     ``reason``: where the ranges come from. Raises `ExportError` when nothing is left to
     quantize.
     """
-    free = [operator for operator in operators if operator.name not in kept]
+    told = excluded(kept)
+    free = [operator for operator in operators if operator.name not in told]
     integer = {name for operator in free for name in (*operator.inputs, *operator.outputs)}
     named = {n: None for operator in operators for n in (*operator.inputs, *operator.outputs)}
     made = {out: kept.get(op.name, NO_RANGE) for op in operators for out in op.outputs}

@@ -53,7 +53,9 @@ def weight_ranges(
         if scales == "per-tensor":
             own, least = own.max(keepdims=True), least.max(keepdims=True)
         if np.any(own < least):
-            found[layer.operator.weight] = np.maximum(own, least).astype(np.float32)
+            name, wide = layer.operator.weight, np.maximum(own, least).astype(np.float32)
+            # A weight of several layers has one scale a channel, which fits each of their biases.
+            found[name] = np.maximum(wide, found[name]) if name in found else wide
     return found
 
 

@@ -9,7 +9,7 @@ from tinyml.core.target import Target
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.lint.wording import in_bytes, many
 
-CURE = (
+FIX = (
     "module.float(); make constants with dtype=torch.float32 (numpy's and Python's floats are "
     "64-bit)"
 )
@@ -22,4 +22,4 @@ def float64_tensors(graph: Graph, target: Target | None) -> Iterator[Finding]:
         size = sum(value.size for value in doubles)
         largest = max(doubles, key=lambda value: value.size)
         cost = f"{many(len(doubles), 'tensor')} in float64, {in_bytes(size)}"
-        yield Finding("float64_tensors", largest.name, cost, CURE)
+        yield Finding("float64_tensors", largest.name, cost, FIX)

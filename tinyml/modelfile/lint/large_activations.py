@@ -13,7 +13,7 @@ from tinyml.core.target import Target
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.lint.wording import in_bytes
 
-CURE = "shorten the input or window, stride earlier, or process it in pieces with a state"
+FIX = "shorten the input or window, stride earlier, or process it in pieces with a state"
 
 
 def large_activations(graph: Graph, target: Target | None) -> Iterator[Finding]:
@@ -23,7 +23,7 @@ def large_activations(graph: Graph, target: Target | None) -> Iterator[Finding]:
     peak, node = peak_bytes(graph)
     if peak > target.memory_mb << 20:
         cost = f"{in_bytes(peak)} alive at once, {target.name} has {target.memory_mb} MiB"
-        yield Finding("large_activations", node, cost, CURE)
+        yield Finding("large_activations", node, cost, FIX)
 
 
 def peak_bytes(graph: Graph) -> tuple[int, str]:

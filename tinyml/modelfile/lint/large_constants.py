@@ -41,15 +41,15 @@ def large_constants(graph: Graph, target: Target | None) -> Iterator[Finding]:
     for value in sorted(large, key=lambda value: -value.size):
         assert value.constant is not None
         readers = users[value.key]
-        why, cure = _reason(value.constant(), bool(readers) and readers <= WEIGHTED.keys())
+        why, fix = _reason(value.constant(), bool(readers) and readers <= WEIGHTED.keys())
         if why:
             share = value.size / graph.file_bytes
             cost = f"{in_bytes(value.size)}, {share:.0%} of the file, {why}"
-            yield Finding("large_constants", value.name, cost, cure)
+            yield Finding("large_constants", value.name, cost, fix)
 
 
 def _reason(array: Array, weight: bool) -> tuple[str, str]:
-    """(what is wrong with it, cure); empty when it is a weight as weights are."""
+    """(what is wrong with it, fix); empty when it is a weight as weights are."""
     axes = [axis for axis in range(array.ndim) if array.shape[axis] > 1 and _repeats(array, axis)]
     if axes:
         return f"the same along axis {axes[0]} ({array.shape[axes[0]]} times)", REPEATED

@@ -19,8 +19,8 @@ from tinyml.modelfile.ops import PRODUCTS
 SHARE = 0.01
 LAYOUTS = ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 3, 4, 1), (0, 4, 1, 2, 3))
 THROUGH = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "PAD", "Reshape", "Unsqueeze", "Squeeze", "Pad")
-CURES = {
-    "tflite": "give the input channels last: --input-layout nhwc; between layers, use operators "
+FIXES = {
+    "tflite": "give the input channels last: `input_layout=nhwc`; between layers, use operators "
     "that the converter keeps in one layout (no flatten, reshape or view across channels)",
     "onnx": "keep channels first: take permute() and channels-last views out of the module",
 }
@@ -34,7 +34,7 @@ def layout_transposes(graph: Graph, target: Target | None) -> Iterator[Finding]:
     if moving and size > SHARE * total:
         most = max(moving, key=graph.written)
         cost = f"{many(len(moving), 'layout transpose')}, {in_bytes(size)} moved a call"
-        yield Finding("layout_transposes", most.label, cost, CURES[graph.format])
+        yield Finding("layout_transposes", most.label, cost, FIXES[graph.format])
 
 
 def _moves_layout(graph: Graph, operator: Operator) -> bool:

@@ -14,7 +14,7 @@ from tinyml.modelfile.lint.wording import in_bytes, many
 
 SLICES = 8
 OPS = ("SLICE", "STRIDED_SLICE", "Slice", "GATHER", "Gather")
-CURE = (
+FIX = (
     "pool to a size that divides (or by one strided pooling), cut windows by one strided "
     "convolution or reshape, not in a Python loop"
 )
@@ -33,4 +33,4 @@ def repeated_slices(graph: Graph, target: Target | None) -> Iterator[Finding]:
         if len(slices) >= SLICES:
             size = sum(graph.written(operator) for operator in slices)
             cost = f"{many(len(slices), 'slice')} of one tensor, {in_bytes(size)} copied a call"
-            yield Finding("repeated_slices", graph.tensors[root].name, cost, CURE)
+            yield Finding("repeated_slices", graph.tensors[root].name, cost, FIX)

@@ -19,7 +19,7 @@ GUARDED = (
     *("LOG", "SQRT", "RSQRT", "DIV", "POW"),
     *("Log", "Sqrt", "Div", "Reciprocal", "Pow", "Rsqrt"),
 )
-CURE = (
+FIX = (
     "use 1e-6 or more, unless what it is added to is as small; keep this stage in float32 when "
     "the rest is float16"
 )
@@ -35,7 +35,7 @@ def small_epsilons(graph: Graph, target: Target | None) -> Iterator[Finding]:
                 operator.label,
                 f"{epsilon:.3g} is lost next to values near 1, and is 0 in float16: "
                 "a logarithm or division by zero on silence",
-                CURE,
+                FIX,
             )
 
 

@@ -17,7 +17,7 @@ from tinyml.modelfile.ops import PRODUCTS
 STEPS = 6
 # Each is looked for in the whole graph.
 MOST = 100
-CURE = "export one step, its state an input and an output: --state IN=OUT"
+FIX = "export one step, its state an input and an output: `states=IN=OUT`"
 
 
 def unrolled_recurrences(graph: Graph, target: Target | None) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def unrolled_recurrences(graph: Graph, target: Target | None) -> Iterator[Findin
         name = _weight(graph, users[0], key)
         cost = f"{many(steps, 'step')} of '{name}' in {len(between) + 2:,} of "
         cost += f"{many(len(graph.operators), 'operator')}, {in_bytes(size)} written"
-        yield Finding("unrolled_recurrences", users[0].label, cost, CURE)
+        yield Finding("unrolled_recurrences", users[0].label, cost, FIX)
 
 
 def _users(graph: Graph) -> dict[str, list[Operator]]:

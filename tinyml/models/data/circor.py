@@ -61,7 +61,7 @@ def load(options: Options, seed: int) -> RecordingSet:
     warnings = _conflicts(patients, subjects)
     if warnings and options.get("strict", False):
         raise DataError(
-            f"{root / TABLE}: {'; '.join(warnings)}", hint="leave out --strict to take the worst"
+            f"{root / TABLE}: {'; '.join(warnings)}", hint="omit --strict to take the worst"
         )
     recordings, unheard = _recordings(patients, subjects, files)
     digest = _digest(recordings, files)

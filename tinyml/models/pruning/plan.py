@@ -52,7 +52,7 @@ def check_run(plan: PruningPlan, steps: int, *, from_parent: bool) -> None:
         )
     if plan.settings.control != "none" and not from_parent:
         raise RecipeError(
-            "a control needs a lottery ticket whose masks it takes",
+            f"control '{plan.settings.control}' needs a lottery ticket whose masks it takes",
             hint="tinyml prune TICKET --method lottery --control reinit",
         )
 

@@ -57,7 +57,7 @@ def given(arrays: Arrays, signature: Signature, count: int) -> Calibration:
 def sample_alone(sample: Arrays, signature: Signature) -> Calibration:
     """A user's one sample, for want of more."""
     rows = {name: np.asarray(array)[None] for name, array in sample.items()}
-    return Calibration(rows, "the one sample: give more with --calibration", signature)
+    return Calibration(rows, "the one sample: give more with `calibration`", signature)
 
 
 def of_training(saved: Checkpoint, data: Path | None, count: int, report: Report) -> Calibration:
@@ -85,7 +85,7 @@ def check_has_data(saved: Checkpoint) -> None:
 def no_data() -> UsageError:
     """Nothing to calibrate on."""
     return UsageError(
-        "quantization needs calibration data, and these weights come without a data set",
+        "`calibration` is not given, and these weights come without a data set",
         hint="give inputs with `calibration=samples.npz`",
     )
 

@@ -187,7 +187,7 @@ def value(
         number = float(answer)
     except (TypeError, ValueError):
         raise InputError(
-            f"{place(function)}the metric returns a {type(answer).__name__}, no number"
+            f"{place(function)}the metric returns a {type(answer).__name__}, not a number"
         ) from None
     if not is_finite(number):
         error: type[TinymlError] = InputError if engine == PYTORCH else ValidationError

@@ -58,7 +58,8 @@ def plan_quantized(
     """
     known = Workspace(path.parent).load_float_facts(format_of(path).name)
     graph = read_graph(path, infer_shapes=False)
-    alone = find_precision(settings.precision).weights_only
+    precision = find_precision(settings.precision)
+    alone = precision.weights_only
     kept = kept_operators(
         graph,
         known.stages,
@@ -66,7 +67,7 @@ def plan_quantized(
         front_end,
         keep,
         io=settings.io,
-        weights_only=alone,
+        precision=precision,
         ranges=ranges,
         uneven_outputs=uneven,
     )
@@ -86,7 +87,7 @@ def plan_quantized(
             ranges,
             kept,
             reason=SEEN if calibration else EACH_CALL,
-            scheme=find_precision(settings.precision).activations,
+            scheme=precision.activations,
         ),
         kept=kept,
         operations=len(graph.operators),

@@ -9,8 +9,9 @@ from typing import Any
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import UsageError, ValidationError
 from tinyml.core.typed_json import to_json
+from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import all_formats, runtime_for, runtime_of
-from tinyml.runtimes.delegation import Delegation, measured
+from tinyml.runtimes.delegation import Delegation, delegation_by_module, measured
 
 # onnxruntime's CPU provider is no delegate: there is nothing that it could leave.
 NO_DELEGATE = "onnxruntime runs every operator itself: it has no delegate"
@@ -26,7 +27,10 @@ def delegation_of(path: Path) -> Delegation | None:
 
 def of_models(folder: Path, models: Iterable[ModelFile]) -> Delegations:
     """File -> what is taken of it."""
-    return {model.path: delegation_of(folder / model.path) for model in models}
+    return {
+        model.path: delegation_by_module(delegation_of(folder / model.path), model.modules)
+        for model in models
+    }
 
 
 def report(found: Delegation | None) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def report(found: Delegation | None) -> dict[str, Any]:
 def delegation_lines(found: Delegations) -> list[str]:
     """A line a file, for a person."""
     return [
-        f"delegation: {path}: {NO_DELEGATE if own is None else summary(own)}"
+        paragraph("", f"delegation: {path}: {NO_DELEGATE if own is None else summary(own)}")
         for path, own in found.items()
     ]
 
@@ -69,7 +73,7 @@ def require_all(found: Delegations) -> None:
     """`ValidationError` for the first file of which the delegate leaves something."""
     for path, own in found.items():
         if own is not None and not own.whole:
-            cures = dict.fromkeys(left.cure for left in own.undelegated)
+            fixes = dict.fromkeys(left.fix for left in own.undelegated)
             raise ValidationError(
-                f"{path} is not all delegated: {summary(own)}", hint="; ".join(cures)
+                f"{path} is not all delegated: {summary(own)}", hint="; ".join(fixes)
             )

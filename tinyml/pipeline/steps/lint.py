@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tinyml.core.bundle import ModelFile
-from tinyml.core.diagnosis import Finding
+from tinyml.core.diagnosis import Finding, findings_by_module
 from tinyml.core.target import Target
+from tinyml.core.text import shorten
 from tinyml.core.typed_json import to_json
+from tinyml.pages.tables import paragraph
 from tinyml.pipeline.formats import named
 from tinyml.runtimes.lint import lint
 
 Findings = Mapping[str, Sequence[Mapping[str, str]]]
 LINES = 6
+# Characters of a node's name.
+LONGEST = 30
 
 
 def lint_models(
@@ -36,16 +40,18 @@ def lint_models(
 
 
 def _lint(folder: Path, model: ModelFile, target: Target | None) -> tuple[Finding, ...]:
-    return lint(folder / model.path, target, named(model.format).read_graph)
+    found = lint(folder / model.path, target, named(model.format).read_graph)
+    return findings_by_module(found, model.modules)
 
 
 def lint_lines(found: Findings) -> list[str]:
-    """A few lines for a person, per file `LINES` at most."""
+    """A text of a few lines for each of the first `LINES` findings of a file, and how many more."""
     lines = []
     for path, findings in found.items():
         for finding in findings[:LINES]:
-            what = f"{finding['rule']} at {finding['node']}: {finding['cost']}"
-            lines.append(f"lint: {path}: {what}; {finding['cure']}")
+            title = f"lint: {path}: {finding['rule']} at {shorten(finding['node'], LONGEST)}"
+            what = paragraph("", f"{finding['cost']}; {finding['fix']}", indent=2)
+            lines.append(f"{title}\n{what}")
         if len(findings) > LINES:
             more = len(findings) - LINES
             lines.append(f"lint: {path}: {more} more: tinyml inspect shows them")

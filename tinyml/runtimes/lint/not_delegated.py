@@ -26,7 +26,7 @@ TAKEN = frozenset(_LISTED.split())
 FLOATS = ("float32", "float16")
 TYPES = (*FLOATS, "int8", "uint8")
 SPLITS = 4
-CURES = {
+FIXES = {
     "SPLIT": f"split into at most {SPLITS}, or slice",
     "GATHER": "take constant indices by slicing, or an embedding outside of the graph",
     "POW": "write squares and square roots as x * x and sqrt",
@@ -34,11 +34,11 @@ CURES = {
 }
 # Taken as floats, left as integers.
 FLOAT_ONLY = {
-    "SOFTMAX": "omit --io int8: the last softmax then stays in float32, which XNNPACK supports",
+    "SOFTMAX": "omit `io=int8`: the last softmax then stays in float32, which XNNPACK supports",
     "AVERAGE_POOL_2D": "use the mean over both axes, which XNNPACK supports in int8, or keep the "
-    "stage in float32 with --keep-float",
+    "stage in float32 with `keep_float`",
 }
-CURE = "replace it by operators of the delegate's list, or move it to an end of the network"
+FIX = "replace it by operators of the delegate's list, or move it to an end of the network"
 
 
 def not_delegated(graph: Graph, target: Target | None) -> Iterator[Finding]:
@@ -54,8 +54,8 @@ def not_delegated(graph: Graph, target: Target | None) -> Iterator[Finding]:
         size = sum(graph.written(operator) for operator in operators)
         cost = f"{many(len(operators), 'operator')} {why} outside of XNNPACK, {in_bytes(size)} "
         cost += "written; the graph is cut around each"
-        cure = CURES.get(why) or FLOAT_ONLY.get(operators[0].op, CURE)
-        yield Finding("not_delegated", operators[0].label, cost, cure)
+        fix = FIXES.get(why) or FLOAT_ONLY.get(operators[0].op, FIX)
+        yield Finding("not_delegated", operators[0].label, cost, fix)
 
 
 def _why(graph: Graph, operator: Operator) -> str:

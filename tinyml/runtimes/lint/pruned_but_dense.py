@@ -21,9 +21,9 @@ ZEROS = 0.5
 LEAST_WEIGHTS = 256
 OLDEST = "1.0.0"
 RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT"}
-CURE = {
+FIX = {
     "onnx": "expect no speed-up from sparsity in onnxruntime; a narrower dense model is faster",
-    "tflite": "expect no speed-up until they are stored sparse (export --sparse auto stores 1x1 "
+    "tflite": "expect no speed-up until they are stored sparse (`sparse=auto` stores 1x1 "
     "convolutions and matrices so where that is smaller), and none on x86 with AVX",
 }
 
@@ -48,15 +48,15 @@ def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
     if found.uses_sparse_kernels:
         gain = f", {found.speedup_text}" if found.speedup_text else ""
         cost = f"{share}LiteRT {version} runs them with sparse kernels on {target.name}{gain}"
-        cures = [reason.cure for reason in found.reasons]
+        fixes = [reason.fix for reason in found.reasons]
         if (found.predicted_speedup or 1) < 1:
-            cures.append("--sparse off stores them dense: a larger file that runs faster")
-        cure = "; ".join(cures) or "none is needed"
+            fixes.append("`sparse=off` stores them dense: a larger file that runs faster")
+        fix = "; ".join(fixes) or "none is needed"
     else:
         first = found.reasons[0]
         cost = f"{share}LiteRT {version} runs them dense: {first.headed}: {first.value}"
-        cure = f"{first.cure}; tinyml inspect --sparse --target {target.name} shows where"
-    yield Finding("pruned_but_dense", f"{len(sparse)} sparse weights", cost, cure)
+        fix = f"{first.fix}; tinyml inspect --sparse --target {target.name} shows where"
+    yield Finding("pruned_but_dense", f"{len(sparse)} sparse weights", cost, fix)
 
 
 def _stored_dense(graph: Graph) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def _stored_dense(graph: Graph) -> Iterator[Finding]:
         f"{len(pruned)} of {len(weights)} weights",
         f"{zeros / total:.0%} of their values are zero, stored dense in {stored}: "
         f"{RUNTIMES[graph.format]} runs them as if they were not",
-        CURE[graph.format],
+        FIX[graph.format],
     )
 
 

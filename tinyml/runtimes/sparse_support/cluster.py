@@ -121,8 +121,8 @@ class _Graph:
         if name in self.outputs:
             value = f"what it reads is given out too: {self.nodes[self.makers[name]].name}"
             return Reason("used_outside", node.name, value, "values of the cluster alone", MOVE)
-        cure = "begin with a 3x3 convolution of stride 2, padded by 1, of 3 channels"
-        return Reason("entry", node.name, f"{node.op} reads the network's input", "an entry", cure)
+        fix = "begin with a 3x3 convolution of stride 2, padded by 1, of 3 channels"
+        return Reason("entry", node.name, f"{node.op} reads the network's input", "an entry", fix)
 
     def _refused(self, place: int) -> Reason:
         node = self.nodes[place]
@@ -132,8 +132,8 @@ class _Graph:
             if first and reason.condition == "convolution":
                 return Reason("entry", *(getattr(reason, n) for n in Reason.__slots__[1:]))
             return reason
-        cure = "let it be read behind the cluster only"
-        return Reason("exit", node.name, f"{node.op} gives NHWC", "NCHW", cure)
+        fix = "let it be read behind the cluster only"
+        return Reason("exit", node.name, f"{node.op} gives NHWC", "NCHW", fix)
 
     def broken_exits(self) -> tuple[Reason, ...]:
         """Before anything but exits was looked at."""

@@ -21,13 +21,13 @@ UNARY = (
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A condition that does not hold, or a trap: where, what is there, what would do, the cure."""
+    """A condition that does not hold, or a trap: where, what is there, what would do, the fix."""
 
     condition: str
     node: str
     value: str
     needed: str
-    cure: str
+    fix: str
 
     @property
     def headed(self) -> str:
@@ -67,12 +67,12 @@ def check(node: Node, version: Version) -> Verdict:
         return _four_dimensions(node, frozenset(layouts))
     binary = node.op in ("SUB", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "POW")
     needed = "ADD or MUL" if binary else "1x1, depthwise, ADD, MUL, unary, RESIZE_BILINEAR, MEAN"
-    cure = "write it as an operator that may stand there, or move it behind the average"
-    return _no(node, "binary" if binary else "operator", node.op, needed, cure)
+    fix = "write it as an operator that may stand there, or move it behind the average"
+    return _no(node, "binary" if binary else "operator", node.op, needed, fix)
 
 
-def _no(node: Node, condition: str, value: str, needed: str, cure: str) -> Verdict:
-    return Verdict(frozenset(), Reason(condition, node.name, value, needed, cure))
+def _no(node: Node, condition: str, value: str, needed: str, fix: str) -> Verdict:
+    return Verdict(frozenset(), Reason(condition, node.name, value, needed, fix))
 
 
 def _fully_connected(node: Node, version: Version) -> Verdict:
@@ -80,8 +80,8 @@ def _fully_connected(node: Node, version: Version) -> Verdict:
     counted = version.counts_dense_layers
     if counted == "all" or (counted == "dimensions" and node.options.get("keepNumDims")):
         return Verdict(frozenset({INSIDE}))
-    cure = "it may stand behind the average"
-    return _no(node, "operator", "FULLY_CONNECTED", "a 1x1 convolution", cure)
+    fix = "it may stand behind the average"
+    return _no(node, "operator", "FULLY_CONNECTED", "a 1x1 convolution", fix)
 
 
 def _convolution(node: Node) -> Verdict:
@@ -97,8 +97,8 @@ def _convolution(node: Node) -> Verdict:
         )
         if plain and conv.padding == (0, 0, 0, 0):
             return Verdict(frozenset({INSIDE}))
-        cure = "move the stride to a depthwise convolution before it"
-        return _no(node, "convolution", shown, "1x1, stride 1, one group, no padding", cure)
+        fix = "move the stride to a depthwise convolution before it"
+        return _no(node, "convolution", shown, "1x1, stride 1, one group, no padding", fix)
     entry = (
         conv.kernel,
         conv.stride,
@@ -110,12 +110,12 @@ def _convolution(node: Node) -> Verdict:
         return Verdict(frozenset({ENTRY}))
     needed = "first layer: 3x3, stride 2, padding 1 on all sides, 3 channels; others: 1x1"
     if conv.padding == SAME_AT_STRIDE:
-        cure = "pad explicitly by 1 on all sides before it, and convolve VALID"
+        fix = "pad explicitly by 1 on all sides before it, and convolve VALID"
     elif conv.channels == 1:
-        cure = "give the image three times, as 3 channels"
+        fix = "give the image three times, as 3 channels"
     else:
-        cure = "make it the first layer, or a depthwise and a 1x1 convolution"
-    return _no(node, "convolution", shown, needed, cure)
+        fix = "make it the first layer, or a depthwise and a 1x1 convolution"
+    return _no(node, "convolution", shown, needed, fix)
 
 
 def _depthwise(node: Node) -> Verdict:
@@ -133,8 +133,8 @@ def _depthwise(node: Node) -> Verdict:
     ):
         return Verdict(frozenset({INSIDE}))
     needed = "3x3 padded by 1 or 5x5 padded by 2 on all sides, stride 1 or 2, multiplier 1"
-    cure = "pad explicitly on all sides" if not symmetric else "choose such a shape and train again"
-    return _no(node, "depthwise", _shown(node), needed, cure)
+    fix = "pad explicitly on all sides" if not symmetric else "choose such a shape and train again"
+    return _no(node, "depthwise", _shown(node), needed, fix)
 
 
 def _shown(node: Node) -> str:
@@ -151,11 +151,11 @@ def _shown(node: Node) -> str:
 def _binary(node: Node) -> Verdict:
     """A constant's own shape is not asked for: the first operand's is, for either of them."""
     shapes = ", ".join(str(list(shape)) for shape in node.shapes)
-    needed, cure = "two computed values of 4 dimensions", "fold the constant into a convolution"
+    needed, fix = "two computed values of 4 dimensions", "fold the constant into a convolution"
     if any(len(shape) != 4 for shape in node.shapes[:2]):
-        return _no(node, "binary", f"{node.op} of {shapes}", needed, cure)
+        return _no(node, "binary", f"{node.op} of {shapes}", needed, fix)
     if node.constant_places and int(np.sum(np.array(node.shapes[0]) != 1)) > 1:
-        return _no(node, "binary", f"{node.op} of {shapes} with a constant", needed, cure)
+        return _no(node, "binary", f"{node.op} of {shapes} with a constant", needed, fix)
     return Verdict(frozenset({INSIDE}))
 
 
@@ -170,8 +170,8 @@ def _prelu(node: Node) -> Verdict:
     """One slope is a leaky ReLU to LiteRT's delegate."""
     if len(node.shapes) == 2 and int(np.prod(node.shapes[1] or (1,))) == 1:
         return _four_dimensions(node, frozenset({INSIDE}))
-    cure = "use ReLU, or a leaky ReLU of one slope, and train again"
-    return _no(node, "operator", "PRELU of a slope a channel", "one slope", cure)
+    fix = "use ReLU, or a leaky ReLU of one slope, and train again"
+    return _no(node, "operator", "PRELU of a slope a channel", "one slope", fix)
 
 
 def _four_dimensions(node: Node, layouts: frozenset[str]) -> Verdict:

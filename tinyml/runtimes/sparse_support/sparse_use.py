@@ -16,7 +16,7 @@ from tinyml.runtimes.sparse_support.kernels import DENSE, SCALAR, block_of, kern
 from tinyml.runtimes.sparse_support.nodes import WEIGHTED, Node, nodes
 from tinyml.runtimes.sparse_support.versions import Version, row
 
-STORE = "export with --sparse auto, from weights that are pruned to more than two thirds"
+STORE = "export with `sparse=auto`, from weights that are pruned to more than two thirds"
 X86 = ("x86_64", "x86", "i686", "AMD64")
 
 
@@ -150,12 +150,12 @@ def _outside(known: Version, arch: str, avx: bool, found: Sequence[Node]) -> Rea
         value, needed = "made by another converter", "MNN's own, with --detectSparseSpeedUp"
         return Reason("runtime", "", value, needed, "convert the .onnx with MNN's converter")
     if not known.sparse:
-        cure = "take LiteRT on ARM or in a browser, or a narrower dense model"
-        return Reason("runtime", "", known.runtime, "a runtime with sparse kernels", cure)
+        fix = "take LiteRT on ARM or in a browser, or a narrower dense model"
+        return Reason("runtime", "", known.runtime, "a runtime with sparse kernels", fix)
     if arch in X86 and avx:
         needed = "ARM, WebAssembly, RISC-V, or x86 without AVX"
-        cure = "expect a smaller file here, not a faster one"
-        return Reason("arch", "", "x86 with AVX: XNNPACK runs dense", needed, cure)
+        fix = "expect a smaller file here, not a faster one"
+        return Reason("arch", "", "x86 with AVX: XNNPACK runs dense", needed, fix)
     if not any(node.weight is not None and node.weight.sparse for node in found):
         return Reason("sparse_weights", "", "none is stored sparse", "one at least", STORE)
     return None
@@ -175,9 +175,9 @@ def _open_ends(found: Sequence[Node], group: Cluster) -> list[Reason]:
         value = f"{node.op} takes NCHW and gives NHWC: " + (
             "the runtime refuses the file" if one_pixel else "its numbers are wrong"
         )
-        cure = "store it dense (--sparse off), or end the part before it with an average"
+        fix = "store it dense (`sparse=off`), or end the part before it with an average"
         needed = "every part that is sparse enough ends in MEAN, SUM or DEPTH_TO_SPACE"
-        reasons.append(Reason("open_end", node.name, value, needed, cure))
+        reasons.append(Reason("open_end", node.name, value, needed, fix))
     return reasons
 
 
@@ -189,9 +189,9 @@ def _traps(found: Sequence[Node], switched: Sequence[Cluster], arch: str) -> lis
                 continue
             name = kernel(node.weight, arch)
             if SCALAR in name:
-                cure = "prune without blocks for this target (--block 1)"
+                fix = "prune without blocks for this target (--block 1)"
                 needed = "blocks of one: vector kernels for blocks are for AArch64 alone"
-                return [Reason("block_kernels", node.name, name, needed, cure)]
+                return [Reason("block_kernels", node.name, name, needed, fix)]
     return []
 
 
@@ -208,8 +208,8 @@ def _whys(found: Sequence[Node], groups: Clusters) -> list[Reason]:
     if not reasons and stored:
         last = found[max(stored)]
         value = "no average over height and width, and no DEPTH_TO_SPACE, reads the sparse part"
-        cure = "end it with x.mean((2, 3)) or an adaptive average pool to 1x1"
-        reasons.append(Reason("exit", last.name, value, "MEAN, SUM or DEPTH_TO_SPACE", cure))
+        fix = "end it with x.mean((2, 3)) or an adaptive average pool to 1x1"
+        reasons.append(Reason("exit", last.name, value, "MEAN, SUM or DEPTH_TO_SPACE", fix))
     return list(dict.fromkeys(reasons))
 
 
@@ -223,8 +223,8 @@ def _too_few_zeros(found: Sequence[Node], group: Cluster) -> Reason:
 
     worst = max(counted, key=kept)
     value = f"{group.zeros:,} of {group.parameters:,} weights of its 1x1 and counted layers"
-    cure = f"prune further; {worst.op} {worst.name} keeps the most: {kept(worst):,}"
-    return Reason("zero_share", worst.name, value, "more than two thirds zero", cure)
+    fix = f"prune further; {worst.op} {worst.name} keeps the most: {kept(worst):,}"
+    return Reason("zero_share", worst.name, value, "more than two thirds zero", fix)
 
 
 def _layers(found: Sequence[Node], members: set[int], arch: str) -> tuple[LayerVerdict, ...]:

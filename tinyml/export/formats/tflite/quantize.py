@@ -25,6 +25,7 @@ from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.fp16_plan import Float16Plan
+from tinyml.export.quantization.integer_kernels import excluded
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer
@@ -55,7 +56,7 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     rules = [rule(".*", "min_max_uniform_quantize", config)]
     if planned.io == "float":
         rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
-    rules += keeping(model, planned.kept)
+    rules += keeping(model, excluded(planned.kept))
     ranges = {} if precision.weights_only else _ranges(model, planned)
     try:
         made = quantizer.Quantizer(bytearray(tflite_file.pack(model)), rules).quantize(ranges)

@@ -20,7 +20,7 @@ from tinyml.export.quantization.findings.evidence import Bias, Evidence, Weighte
 SHARE = 1 / 3
 # Of the signal's power: integers that leave 30 dB of the answers have no need of it.
 ERROR = 1e-3
-CURE = "--rounding adaptive, or take it from the biases alone: --correct-bias"
+FIX = "`rounding=adaptive`, or take it from the biases alone: `correct_bias`"
 
 
 def biased_error(evidence: Evidence) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def biased_error(evidence: Evidence) -> Iterator[Finding]:
         f"the error of the outputs, whose SQNR is {was} dB; rounded weights alone leave {alone}, "
         f"with corrected biases {then}"
     )
-    yield Finding("biased_error", _most_shifted(evidence, found), cost, CURE)
+    yield Finding("biased_error", _most_shifted(evidence, found), cost, FIX)
 
 
 def _most_shifted(evidence: Evidence, found: Bias) -> str:

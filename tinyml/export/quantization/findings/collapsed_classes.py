@@ -18,7 +18,7 @@ from tinyml.export.quantization.findings.evidence import Evidence
 LEAST_SAMPLES = 8
 MOVED = 0.1
 SHARE = 2 / 3
-CURE = "see which layer does it with --explain; --auto-precision keeps it in float32"
+FIX = "see which layer does it with `explain`; `auto_precision` keeps it in float32"
 
 
 def collapsed_classes(evidence: Evidence) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def collapsed_classes(evidence: Evidence) -> Iterator[Finding]:
         f"{before[taker]} in float; {found.moved} change their class, "
         f"{effective(before):.1f} classes in effect become {effective(after):.1f}"
     )
-    yield Finding("collapsed_classes", f"class {found.classes[taker]}", cost, CURE)
+    yield Finding("collapsed_classes", f"class {found.classes[taker]}", cost, FIX)
 
 
 def effective(histogram: Sequence[int]) -> float:

@@ -13,8 +13,8 @@ from tinyml.export.quantization.findings.evidence import Evidence, Watched
 # `percentile` cuts 0.01% on purpose; a channel may have more, for the tensor's sake.
 SHARE = 0.01
 CHANNEL_SHARE = 0.1
-UNSEEN = "calibrate on data like that which is answered: --calibration, --calibration-samples"
-CUT = "--ranges min-max cuts nothing off"
+UNSEEN = "calibrate on data like the inputs in use: `calibration`, `calibration_samples`"
+CUT = "`ranges=min-max` cuts nothing off"
 
 
 def cut_ranges(evidence: Evidence) -> Iterator[Finding]:
@@ -26,8 +26,8 @@ def cut_ranges(evidence: Evidence) -> Iterator[Finding]:
         worst = own.outside.max() * len(own.outside) / own.values
         cost = f"{share:.1%} of its values lie outside of {ends}, up to {worst:.0%} of a channel: "
         cost += f"they are seen within {seen}"
-        cure = UNSEEN if evidence.plan.ranges == "min-max" else CUT
-        yield Finding("cut_ranges", evidence.stage(name), cost, cure)
+        fix = UNSEEN if evidence.plan.ranges == "min-max" else CUT
+        yield Finding("cut_ranges", evidence.stage(name), cost, fix)
 
 
 def _share(own: Watched) -> float:

@@ -15,7 +15,7 @@ from tinyml.core.diagnosis import Finding
 from tinyml.export.quantization.findings.evidence import Evidence, Watched
 
 LEAST_VALUES = 256
-CURE = "a narrower layer without them computes the same; tinyml prune, or look at its training"
+FIX = "a narrower layer without them computes the same; tinyml prune, or look at its training"
 
 
 def dead_channels(evidence: Evidence) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def dead_channels(evidence: Evidence) -> Iterator[Finding]:
     total = sum(len(evidence.tensors[name].low) for name in dead)
     cost = f"{sum(dead.values())} of {total} channels in {len(dead)} layers never change, "
     cost += f"{dead[most]} of {len(evidence.tensors[most].low)} here"
-    yield Finding("dead_channels", evidence.stage(most), cost, CURE)
+    yield Finding("dead_channels", evidence.stage(most), cost, FIX)
 
 
 def _dead(own: Watched) -> int:

@@ -17,7 +17,7 @@ KEPT = 0.999
 # A quarter of the range: two of eight bits are lost.
 SHARE = 0.25
 LEAST_VALUES = 4096
-CURE = "--ranges percentile, mse or entropy; tinyml compares the stages either way"
+FIX = "`ranges=percentile`, mse or entropy; tinyml compares the stages either way"
 
 
 def outlier_ranges(evidence: Evidence) -> Iterator[Finding]:
@@ -33,7 +33,7 @@ def outlier_ranges(evidence: Evidence) -> Iterator[Finding]:
         cost = f"its range is {ends}, {KEPT:.1%} of its values lie in [{within.low:.3g}, "
         steps = STEPS[own.dtype]
         cost += f"{within.high:.3g}]: {max(round(steps * found[name]), 1)} of {steps} steps"
-        yield Finding("outlier_ranges", evidence.stage(name), cost, CURE)
+        yield Finding("outlier_ranges", evidence.stage(name), cost, FIX)
 
 
 def usual(own: Watched) -> Range:

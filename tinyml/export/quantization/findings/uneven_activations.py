@@ -61,6 +61,6 @@ def _finding(
         f"its channels differ 1 : {alive.max() / alive.min():,.0f}; {lost} of {len(own.span)} "
         f"lie within {LOST_STEPS:g} steps and are {share:.0%} of what {layer.name} reads of it"
     )
-    keep = [f"--keep-float {name}" for name in (made, layer.name) if name in evidence.plan.stages]
-    cure = f"equalize them: --equalize; or {' '.join(keep) or 'keep both in float32'}, as "
-    return Finding("uneven_activations", made, cost, f"{cure}--auto-precision does; or w8a16")
+    keep = [f"`keep_float={name}`" for name in (made, layer.name) if name in evidence.plan.stages]
+    fix = f"equalize them: `equalize`; or {' '.join(keep) or 'keep both in float32'}, as "
+    return Finding("uneven_activations", made, cost, f"{fix}`auto_precision` does; or w8a16")

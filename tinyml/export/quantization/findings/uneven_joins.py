@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tinyml.core.diagnosis import Finding
 from tinyml.core.quant_params import STEPS as STEPS_OF
 from tinyml.export.quantization.findings.evidence import Evidence
+from tinyml.export.quantization.integer_kernels import excluded
 from tinyml.export.quantization.joins import uneven
 
 STEPS = STEPS_OF["int8"]
@@ -24,14 +25,14 @@ def uneven_joins(evidence: Evidence) -> Iterator[Finding]:
     ranges = evidence.plan.quantized
     ratios = [(uneven(own, ranges), own) for own in evidence.joins]
     for ratio, own in sorted(ratios, key=lambda row: -row[0]):
-        if own.name in evidence.plan.kept or STEPS / ratio >= LEAST_STEPS:
+        if own.name in excluded(evidence.plan.kept) or STEPS / ratio >= LEAST_STEPS:
             continue
         stage = evidence.stage(own.name)
         cost = (
             f"it joins operands whose ranges differ 1 : {ratio:.0f}; the smallest keeps "
             f"{STEPS / ratio:.0f} of {STEPS} steps"
         )
-        keep = f"--keep-float {stage}" if stage in evidence.plan.stages else "keep it in float32"
+        keep = f"`keep_float={stage}`" if stage in evidence.plan.stages else "keep it in float32"
         yield Finding(
             "uneven_joins", stage, cost, f"{keep}, scale the operands alike before, or w8a16"
         )

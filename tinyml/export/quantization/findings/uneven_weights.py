@@ -16,9 +16,9 @@ from tinyml.export.quantization.findings.evidence import Evidence
 # Symmetric: from -127 to 127.
 LEVELS = 127
 LOST_STEPS = 2.0
-CURE = (
-    "give each channel its scale: --weight-scales per-channel (ONNX's w8-dynamic cannot), or "
-    "equalize them: --equalize"
+FIX = (
+    "give each channel its scale: `weight_scales=per-channel` (ONNX's w8-dynamic cannot), or "
+    "equalize them: `equalize`"
 )
 
 
@@ -35,4 +35,4 @@ def uneven_weights(evidence: Evidence) -> Iterator[Finding]:
     for ratio, name, lost, count in sorted(found, reverse=True):
         cost = f"its channels' largest weights differ 1 : {ratio:,.0f}, one scale leaves {lost} "
         cost += f"of {count} channels three levels or fewer"
-        yield Finding("uneven_weights", name, cost, CURE)
+        yield Finding("uneven_weights", name, cost, FIX)

@@ -1,0 +1,126 @@
+"""What has no integer kernel stays in float32, and with it what spans too many decades."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tinyml.export.quantization.integer_kernels import (
+    DYNAMIC,
+    FEEDS_LOG,
+    INT8,
+    INT16,
+    NO_KERNEL,
+    OF_EXP,
+    excluded,
+    kernels_of,
+)
+from tinyml.export.quantization.keep_float import (
+    check_quantized_io,
+    exact_stages,
+    kept_operators,
+)
+from tinyml.export.quantization.plan import plan_tensors
+from tinyml.export.quantization.precision import find_precision
+from tinyml.export.quantization.ranges import Range
+from tinyml.modelfile.graph import Graph, Operator
+
+
+def graph(*rows: tuple[str, str, str]) -> Graph:
+    """(output, operator, inputs by spaces) each; the last output is given out, x is taken."""
+    made = [Operator(out, op, tuple(read.split()), (out,)) for out, op, read in rows]
+    return Graph(tuple(made), (rows[-1][0],), ("x",))
+
+
+def kept(found: Graph, precision: str = "w8a8-static") -> dict[str, str]:
+    return kept_operators(found, {}, {}, None, {}, precision=find_precision(precision))
+
+
+SOFTPLUS = graph(
+    ("conv", "CONV_2D", "x"),
+    ("scaled", "MUL", "conv"),
+    ("exp", "EXP", "scaled"),
+    ("one", "ADD", "exp"),
+    ("log", "LOG", "one"),
+    ("back", "MUL", "log"),
+    ("large", "GREATER", "scaled"),
+    ("chosen", "SELECT_V2", "large conv back"),
+    ("head", "CONV_2D", "chosen"),
+)
+
+
+def test_a_softplus_stays_from_its_exponential_to_its_logarithm_and_no_further() -> None:
+    assert kept(SOFTPLUS) == {
+        **dict.fromkeys(("exp", "log", "large"), NO_KERNEL),
+        "one": FEEDS_LOG,
+    }
+
+
+def test_a_log_softmax_keeps_its_sum_and_what_chooses_after_an_exponential_stays() -> None:
+    softmax = graph(
+        ("shifted", "SUB", "x"),
+        ("exp", "EXP", "shifted"),
+        ("sum", "SUM", "exp"),
+        ("log", "LOG", "sum"),
+        ("y", "SUB", "shifted log"),
+    )
+    assert kept(softmax)["sum"] == FEEDS_LOG
+    elu = graph(
+        ("exp", "EXP", "x"),
+        ("less", "SUB", "exp"),
+        ("chosen", "SELECT", "x less"),
+        ("head", "CONV_2D", "chosen"),
+    )
+    assert kept(elu) == {"exp": NO_KERNEL, "less": OF_EXP, "chosen": OF_EXP}
+
+
+def test_the_layer_whose_answer_goes_into_a_logarithm_stays_and_its_activation_with_it() -> None:
+    power = graph(
+        ("bank", "FULLY_CONNECTED", "x"),
+        ("some", "ADD", "bank"),
+        ("log", "LOG", "some"),
+        ("head", "FULLY_CONNECTED", "log"),
+    )
+    assert kept(power) == {"bank": FEEDS_LOG, "some": FEEDS_LOG, "log": NO_KERNEL}
+    assert kept(power, "w8-dynamic") == {"some": NO_KERNEL, "log": NO_KERNEL}
+    assert kept(power, "w8") == {}
+
+
+def test_each_precision_has_the_kernels_of_its_activations() -> None:
+    assert "HARD_SWISH" in INT8 - INT16
+    for name, want in (("w8a8-static", INT8), ("w8a16", INT16), ("w8-dynamic", DYNAMIC)):
+        assert kernels_of(find_precision(name)) == want
+
+
+def test_what_has_no_kernel_needs_no_rule_and_its_tensors_keep_their_ranges() -> None:
+    end = graph(("conv", "Conv", "x"), ("y", "HardSigmoid", "conv"))
+    found = kept_operators(end, {}, {}, None, {}, io="int8")
+    assert found == {"y": NO_KERNEL}
+    assert excluded(found) == {}
+    ranges = {name: Range(-1.0, 1.0) for name in ("x", "conv", "y")}
+    assert plan_tensors(end.operators, ranges, found)["y"].scheme == "int8"
+    check_quantized_io(end, found, ranges)
+
+
+def test_a_stage_is_not_exact_where_it_may_read_what_was_rounded_for_another() -> None:
+    rows = (("y", "HardSigmoid", "x"), ("z", "Conv", "y"))
+    alone, shared = graph(*rows), graph(*rows, ("w", "Conv", "x"))
+    assert exact_stages(alone, {"first": "y"}, kept(alone)) == ("first",)
+    assert exact_stages(shared, {"first": "y"}, kept(shared)) == ()
+
+
+def test_the_lists_are_those_of_the_installed_quantizers() -> None:
+    policy = pytest.importorskip("ai_edge_quantizer.default_policy").DEFAULT_JSON_POLICY
+    registry = pytest.importorskip("onnxruntime.quantization.registry")
+    lists = json.loads(policy)["ops_per_config"]
+    names = {"CONV_2D_TRANSPOSE": "TRANSPOSE_CONV", "INPUT": "", "OUTPUT": ""}
+    tflite = {
+        key: {names.get(op, op) for op in lists[key]} - {""}
+        for key in ("static_wi8_ai8", "static_wi8_ai16", "dynamic_wi8_afp32")
+    }
+    # onnxruntime computes a normalisation that could not be folded in float32 only.
+    onnx = {*registry.QDQRegistry, *registry.QLinearOpsRegistry} - {"BatchNormalization"}
+    assert tflite["static_wi8_ai8"] | onnx == INT8
+    assert tflite["static_wi8_ai16"] | onnx == INT16
+    assert tflite["dynamic_wi8_afp32"] | {"Conv", "MatMul", "Gemm"} == DYNAMIC
