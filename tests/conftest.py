@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import Done, tinyml, tinyml_process
 from shared_folder import shared_folder
+from small_recipes import IMAGES, SOUNDS
 from warm_worker import WarmWorker, end
 
 # Two threads beside any other load are tens of times slower than one; children inherit it.
@@ -18,40 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Also where the package is imported from a checkout without being installed.
 pytest_plugins = ["tinyml.pytest_plugin"]
 
-RECIPE = """\
-model = "funnelnet"
-seed = 3
-
-[data]
-set = "synthetic"
-options = { persons = 18, recordings = 1, seconds = 9.0 }
-
-[train]
-epochs = 2
-threshold_folds = 0
-"""
-
 Cli = Callable[..., Done]
-
-IMAGES = """\
-model = "mobilenet-v1"
-seed = 3
-
-[architecture]
-width = 0.25
-resolution = 32
-stem_stride = 1
-
-[data]
-set = "shapes"
-options = { limit = 24, test_limit = 6 }
-
-[train]
-epochs = 2
-batch_size = 32
-flip = true
-shift = 2
-"""
 
 
 def _assert_all_is_read(bundle: Path) -> None:
@@ -122,7 +90,7 @@ def image_bundle(image_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def recipe_text() -> str:
-    return RECIPE
+    return SOUNDS
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +99,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         recipe = folder / "small.toml"
-        recipe.write_text(RECIPE, encoding="utf-8")
+        recipe.write_text(SOUNDS, encoding="utf-8")
         assert_done(tinyml_process("train", recipe, "--out", folder / "run"))
 
     return shared_folder(tmp_path_factory, "small_run", make) / "run"

@@ -127,9 +127,8 @@ def test_runtimes_equal_their_folder() -> None:
 
 
 def test_links_equal_their_folder() -> None:
-    """But for the emulated board's: a tool builds the board that it starts commands on."""
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.LINKS.values()}
-    shared = {"__init__", "link", "measure", "emulated"}
+    shared = {"__init__", "link", "measure"}
     assert {p.stem for p in (PACKAGE / "device").glob("*.py")} - shared == modules
 
 

@@ -1,21 +1,33 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tinyml.device.emulated import EmulatedLink
-from tinyml.device.local import LocalLink
+from tinyml.core import registry
+from tinyml.core.target import find_target
+from tinyml.device.link import Link
 
 
 def test_a_runner_starts_each_command_in_the_links_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOST_ONLY", "1")
-    folder = tmp_path / "board"
-    folder.mkdir()
-    link = EmulatedLink(LocalLink(folder), "emulated cpu", ("env", "-u", "HOST_ONLY"), "python3")
+    target = replace(
+        find_target("rpi"),
+        board="emulated cpu",
+        link="emulated",
+        runner=("env", "-u", "HOST_ONLY"),
+    )
+    opened: AbstractContextManager[Link] = registry.load("link", target.link)(target)
+    with opened as link:
+        _assert_runs(link, tmp_path)
+
+
+def _assert_runs(link: Link, tmp_path: Path) -> None:
     (tmp_path / "here").write_text("input")
     link.push(tmp_path / "here", "there")
     code = (
@@ -25,4 +37,4 @@ def test_a_runner_starts_each_command_in_the_links_folder(
     assert (done.code, done.stderr) == (0, "")
     link.pull("back", tmp_path / "back")
     assert (tmp_path / "back").read_text() == "inputFalse"
-    assert (link.name, link.label) == ("emulated cpu", "emulated")
+    assert (link.name, link.label, link.python) == ("emulated cpu", "emulated", "python3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,43 @@ def test_names_that_forward_does_not_take_are_told() -> None:
         adapted(Two(), ["a", "c"]),
     ):
         pass
+
+
+class Optional(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x if mask is None else x * mask
+
+
+class Plain(nn.Module):
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return x.abs()
+
+
+class Keyword(nn.Module):
+    def forward(self, x: Tensor, *, gain: Tensor) -> Tensor:
+        return x * gain
+
+
+@pytest.mark.parametrize(
+    ("module", "names", "takes"),
+    [
+        (One(), ["a", "b"], r"One.forward takes \['x'\]$"),
+        (Optional(), ["a", "b"], r"Optional.forward takes \['x', 'mask'\]$"),
+        (Optional(), ["mask"], r"Optional.forward takes \['x', 'mask'\]$"),
+        (Keyword(), ["a"], r"Keyword.forward takes \['x', 'gain'\]$"),
+        (Plain(), ["a", "b"], r"Plain.forward takes \['x'\]; with all in a dict it fails: 'dict'"),
+    ],
+)
+def test_names_that_do_not_fit_are_named_and_never_passed_on(
+    module: nn.Module, names: list[str], takes: str
+) -> None:
+    with (
+        pytest.raises(
+            InputError, match=rf"the sample has the inputs {re.escape(str(names))}, {takes}"
+        ),
+        adapted(module, names),
+    ):
+        run(module, dict.fromkeys(names, A))
 
 
 def test_channels_last_inputs_reach_the_module_channels_first() -> None:

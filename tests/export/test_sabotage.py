@@ -23,6 +23,7 @@ from tinyml.core.errors import ValidationError
 from tinyml.export import rewrites
 from tinyml.export.capture.program import Captured, capture
 from tinyml.export.capture.stage_values import eager_values
+from tinyml.export.outcome import Outcome
 from tinyml.export.parity import cases, gate
 from tinyml.modelfile import tflite_file
 
@@ -61,13 +62,13 @@ def dropped_epsilon(captured: Captured) -> None:
     captured.program.graph.erase_node(add)
 
 
-def drop_normalisation(program: torch.export.ExportedProgram, stages: dict[str, Any]) -> int:
+def drop_normalisation(program: torch.export.ExportedProgram, stages: dict[str, Any]) -> Outcome:
     """A pass that removes a normalisation instead of folding it."""
     norms = [n for n in program.graph.nodes if "batch_norm" in str(n.target)]
     for norm in norms:
         norm.replace_all_uses_with(norm.args[0])
         program.graph.erase_node(norm)
-    return len(norms)
+    return Outcome(len(norms))
 
 
 def test_an_honest_export_has_no_divergence(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from tinyml.core.errors import InputError
 from tinyml.core.tolerance import POLICIES
-from tinyml.modelfile.cut import cut_file, cut_onnx, cut_tflite
+from tinyml.modelfile.onnx_cut import cut_onnx
+from tinyml.modelfile.read import cut_file
+from tinyml.modelfile.tflite_cut import cut_tflite
 from tinyml.modelfile.tflite_file import read_tflite, text
 from tinyml.runtimes.base import Runtime
 from tinyml.runtimes.litert import LITERT

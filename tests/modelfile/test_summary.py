@@ -14,6 +14,7 @@ from tinyml.modelfile.graph import size_bytes
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.modelfile.tflite_file import read_tflite, write_tflite
 from tinyml.pipeline.inspect import summary_report
+from tinyml.pipeline.summary import inspection_text
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
 
@@ -193,3 +194,74 @@ def test_names_the_extra_that_reads_the_format(
 )
 def test_sizes_are_in_bytes(shape: tuple[Any, ...], dtype: str, want: int | None) -> None:
     assert size_bytes(shape, dtype) == want
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words", "hint"),
+    [
+        (
+            "m.tflite",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a Git LFS pointer",
+            "git lfs",
+        ),
+        ("m.onnx", b"\n<!doctype html>", "an HTML page", "download it again"),
+        ("m.tflite", b"\x08\x08:\x05graph", "an ONNX model", "ends in .onnx"),
+        ("m.onnx", b"\x1c\0\0\0TFL3", "a TFLite model", "ends in .tflite"),
+        ("m.onnx", b"PK\x03\x04....archive/data.pkl", "a PyTorch file", "ends in .pt"),
+        ("m.bin", b"\x1c\0\0\0TFL3", "a TFLite model whose name does not say so", "m.tflite"),
+        ("m.h5", b"\x89HDF\r\n", "an HDF5 file", "give a bundle"),
+    ],
+)
+def test_a_file_of_another_kind_is_recognized(
+    tmp_path: Path, name: str, data: bytes, words: str, hint: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=f"{name} is {words}") as caught:
+        summarize(tmp_path / name)
+    assert hint in str(caught.value.hint)
+
+
+def test_a_negative_size_is_free_in_an_input_and_a_fault_in_a_constant(tmp_path: Path) -> None:
+    import onnx
+
+    path = tmp_path / "m.onnx"
+    onnx_summary(
+        path, "g (float[1, 4] x) => (float[1, 4] y) <float[4] w = {1, 2, 3, 4}> { y = Add(x, w) }"
+    )
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -1
+    path.write_bytes(model.SerializeToString())
+    assert summarize(path).inputs[0].shape == (1, "?")
+    model.graph.initializer[0].dims[0] = -4
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"'w' has the shape \[-4\]"):
+        summarize(path)
+
+
+def test_each_of_several_signatures_has_its_own_numbers(tflite_file: Path, tmp_path: Path) -> None:
+    """The second one runs a copy of the graph, whose weights are the same buffers."""
+    import copy
+
+    assert summarize(tflite_file).signatures == ()
+    model = read_tflite(tflite_file)
+    model.subgraphs.append(copy.deepcopy(model.subgraphs[0]))
+    (first,) = model.signatureDefs
+    second = copy.deepcopy(first)
+    first.signatureKey, second.signatureKey, second.subgraphIndex = b"encode", b"decode", 1
+    for item in second.inputs:
+        item.name = b"other_" + item.name
+    model.subgraphs[1].operators = model.subgraphs[1].operators[:1]
+    model.signatureDefs.append(second)
+    write_tflite(tmp_path / "two.tflite", model)
+    found = summarize(tmp_path / "two.tflite")
+    encode, decode = found.signatures
+    assert (encode.name, encode.parameters, encode.macs) == ("encode", 24, 45)
+    assert encode.inputs == found.inputs
+    assert decode.name == "decode"
+    assert decode.parameters < 24
+    assert {own.name for own in decode.inputs} == {f"other_{own.name}" for own in encode.inputs}
+    assert found.parameters == 24
+    text = inspection_text(summary_report(found))
+    assert "signature encode:\n" in text
+    assert "signature decode, inputs:\n" in text

@@ -295,7 +295,7 @@ def test_what_a_tflite_file_stores_sparse_is_shown(small_bundle: Path, tmp_path:
             values = np.array(held.data).view(np.float32).copy()
             values[np.arange(values.size) % 20 != 0] = 0
             held.data = values.view(np.uint8)
-    stored = store_sparse(model)
+    stored = store_sparse(model).count
     share_buffers(model)
     sparse = tmp_path / "sparse.tflite"
     sparse.write_bytes(tflite_file.pack(model))

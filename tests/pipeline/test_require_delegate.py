@@ -121,3 +121,31 @@ def test_a_file_that_litert_refuses_is_inspected_and_it_is_said(
     monkeypatch.setattr(delegation, "delegation_of", refused)
     found = inspection._delegation(tmp_path / "m.tflite")
     assert found["note"] == f"not measured: {tmp_path / 'm.tflite'}: litert refuses it: Flex"
+
+
+def test_an_onnx_file_is_loaded_before_it_is_told_who_runs_it(tmp_path: Path) -> None:
+    """A free size is no reason against it; an operator set of the future and lost data are."""
+    from onnx import load, parser
+
+    path, body = tmp_path / "m.onnx", "(float[n] x) => (float[n] y) { y = Relu(x) }"
+    for opset, loads in ((18, True), (99, False)):
+        header = f'<ir_version: 8, opset_import: ["" : {opset}]> g '
+        path.write_bytes(parser.parse_model(header + body).SerializeToString())
+        found = inspect(path)
+        assert (found["delegation"] == {"note": NO_DELEGATE}) == loads
+    assert found["delegation"]["note"].startswith(f"not measured: {path}: onnxruntime refuses it:")
+    weight = "<float[2, 2] w = {1, 2, 3, 4}> { y = MatMul(x, w) }"
+    text = f'<ir_version: 8, opset_import: ["" : 18]> g (float[2] x) => (float[2] y) {weight}'
+    path.write_bytes(parser.parse_model(text).SerializeToString())
+    model = load(path)
+    (lost,) = model.graph.initializer
+    lost.ClearField("float_data")
+    lost.data_location = lost.EXTERNAL
+    lost.external_data.add(key="location", value="gone.data")
+    path.write_bytes(model.SerializeToString())
+    found = inspect(path)
+    assert (found["parameters"], found["macs"]) == (4, 4)
+    (finding,) = found["lint"]
+    assert finding["rule"] == "missing_data"
+    assert "'w' lies in another file" in finding["cost"]
+    assert "refuses" in found["delegation"]["note"]

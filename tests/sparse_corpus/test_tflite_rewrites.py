@@ -19,6 +19,7 @@ from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_b
 from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
 from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
+from tinyml.export.outcome import Outcome
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_edit import name_of
 
@@ -67,12 +68,12 @@ def copied(model: Any) -> Any:
     return tflite_file.unpack(tflite_file.pack(model))
 
 
-def assert_fires(rewrite: Callable[[Any], int], model: Any) -> list[str]:
+def assert_fires(rewrite: Callable[[Any], Outcome], model: Any) -> list[str]:
     """It fires once and not again, and the numbers hold; the operators that are left."""
     written = copied(model)
-    assert rewrite(written) == 1
+    assert rewrite(written).count == 1
     again = copied(written)
-    assert rewrite(again) == 0
+    assert rewrite(again).count == 0
     assert tflite_file.pack(again) == tflite_file.pack(copied(written))
     for delegated in (False, True):
         want, got = answer(model, delegated=delegated), answer(written, delegated=delegated)
@@ -80,9 +81,12 @@ def assert_fires(rewrite: Callable[[Any], int], model: Any) -> list[str]:
     return [name_of(written, operator) for operator in written.subgraphs[0].operators]
 
 
-def assert_refuses(rewrite: Callable[[Any], int], model: Any) -> None:
+def assert_refuses(rewrite: Callable[[Any], Outcome], model: Any) -> None:
     kept = copied(model)
-    assert rewrite(kept) == 0
+    outcome = rewrite(kept)
+    assert outcome.count == 0
+    assert all(outcome.refused.values())
+    assert outcome.refused
     assert tflite_file.pack(kept) == tflite_file.pack(copied(model))
 
 
@@ -205,7 +209,7 @@ def test_other_poolings_stay(kind: str, tmp_path: Path) -> None:
     assert_refuses(average_by_depthwise, sparse_model(tmp_path, build, side))
 
 
-FIRES: dict[Callable[[Any], int], tuple[Build, int]] = {
+FIRES: dict[Callable[[Any], Outcome], tuple[Build, int]] = {
     pad_explicitly: (PADDED["depthwise 3x3"][0], SIDE),
     average_by_mean: (lambda n, x: pool(n, x, SIDE, SIDE), SIDE),
     average_by_depthwise: POOLED["2x2"],
@@ -215,12 +219,12 @@ FIRES: dict[Callable[[Any], int], tuple[Build, int]] = {
 def test_every_rewrite_that_names_such_a_network_is_tested_here(tmp_path: Path) -> None:
     assert {own.__name__ for own in FIRES} == set(named(REWRITES, "sparse depthwise"))
     for rewrite, network in FIRES.items():
-        assert rewrite(sparse_model(tmp_path, *network)) > 0
+        assert rewrite(sparse_model(tmp_path, *network)).count > 0
 
 
 @pytest.mark.parametrize("rewrite", FIRES)
 def test_a_file_without_sparse_convolutions_is_left_alone(
-    rewrite: Callable[[Any], int], tmp_path: Path
+    rewrite: Callable[[Any], Outcome], tmp_path: Path
 ) -> None:
     assert_refuses(rewrite, sparse_model(tmp_path, *FIRES[rewrite], zeros=0.0))
 
@@ -229,13 +233,13 @@ def test_weights_in_half_precision_are_sparse_convolutions_too(tmp_path: Path) -
     """The sparse path computes them, behind a DEQUANTIZE."""
     dense = sparse_model(tmp_path, PADDED["depthwise 3x3"][0], zeros=0.9, stored=False)
     halved, count = cast_weights_to_float16(dense)
-    assert (count, pad_explicitly(halved)) == (2, 0)
-    assert store_sparse(halved) == 1
-    assert pad_explicitly(halved) == 1
+    assert (count, pad_explicitly(halved).count) == (2, 0)
+    assert store_sparse(halved).count == 1
+    assert pad_explicitly(halved).count == 1
 
 
 @pytest.mark.parametrize("rewrite", FIRES)
-def test_integers_are_left_alone(rewrite: Callable[[Any], int], tmp_path: Path) -> None:
+def test_integers_are_left_alone(rewrite: Callable[[Any], Outcome], tmp_path: Path) -> None:
     """XNNPACK has no sparse kernels for them: of the operator alone, and of all."""
     model = sparse_model(tmp_path, *FIRES[rewrite])
     graph = model.subgraphs[0]

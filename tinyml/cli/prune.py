@@ -3,50 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tinyml.cli.terminal import metric_lines, progress, put, put_json, put_table, say
 from tinyml.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from tinyml.pipeline.prune import PruneJob
+
+
+# The options, in the order of the help text.
+Parent = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run or its checkpoint.")]
+Method = Annotated[str, typer.Option(help="gradual, magnitude or lottery.")]
+Sparsity = Annotated[
+    float | None, typer.Option(help="Share of zeros; default: the sparse preset's own.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run.")]
+Block = Annotated[int | None, typer.Option(help="1, 2 or 4 channels share their zeros.")]
+BlockAxis = Annotated[str | None, typer.Option(help="output or input channels.")]
+Layers = Annotated[
+    str | None,
+    typer.Option(help="pointwise, all (but first and last), every, or a pattern of names."),
+]
+Scope = Annotated[str | None, typer.Option(help="layer, or global: one ranking.")]
+Rate = Annotated[float | None, typer.Option(help="Lottery: share pruned per round.")]
+RewindStep = Annotated[
+    int | None, typer.Option(help="Lottery: weights return to their values at this step.")
+]
+Control = Annotated[
+    str | None, typer.Option(help="Control of a lottery ticket: reinit or random-mask.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of each training; default: as dense.")]
+LearningRate = Annotated[float | None, typer.Option(help="Default: as the dense run.")]
+Distill = Annotated[
+    float | None, typer.Option(help="Weight of the parent's outputs in the loss: 0.5.")
+]
+Data = Annotated[
+    Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
+]
+Dry = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be pruned and what it costs.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 def command(
-    parent: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A run or its checkpoint.")],
-    method: Annotated[str, typer.Option(help="gradual, magnitude or lottery.")],
-    sparsity: Annotated[
-        float | None, typer.Option(help="Share of zeros; default: the sparse preset's own.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
-    block: Annotated[int | None, typer.Option(help="1, 2 or 4 channels share their zeros.")] = None,
-    block_axis: Annotated[str | None, typer.Option(help="output or input channels.")] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(help="pointwise, all (but first and last), every, or a pattern of names."),
-    ] = None,
-    scope: Annotated[str | None, typer.Option(help="layer, or global: one ranking.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Lottery: share pruned per round.")] = None,
-    rewind_step: Annotated[
-        int | None,
-        typer.Option(help="Lottery: weights return to their values at this step."),
-    ] = None,
-    control: Annotated[
-        str | None, typer.Option(help="Control of a lottery ticket: reinit or random-mask.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of each training; default: as dense.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Default: as the dense run.")] = None,
-    distill: Annotated[
-        float | None, typer.Option(help="Weight of the parent's outputs in the loss: 0.5.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
-    ] = None,
-    dry: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be pruned and what it costs.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    parent: Parent,
+    method: Method,
+    sparsity: Sparsity = None,
+    out: Out = None,
+    block: Block = None,
+    block_axis: BlockAxis = None,
+    layers: Layers = None,
+    scope: Scope = None,
+    rate: Rate = None,
+    rewind_step: RewindStep = None,
+    control: Control = None,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    distill: Distill = None,
+    data: Data = None,
+    dry: Dry = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prune a trained model while training goes on. The same command again resumes.
 
@@ -60,7 +80,7 @@ def command(
       tinyml prune runs/dense --method lottery --sparsity 0.8 --rewind-step 500 \\
         --out runs/ticket
     """
-    from tinyml.pipeline.prune import PruneJob, dry_run, prune
+    from tinyml.pipeline.prune import PruneJob
 
     asked = {
         "method": method,
@@ -75,6 +95,12 @@ def command(
     }
     train = {"epochs": epochs, "learning_rate": learning_rate, "distill_weight": distill}
     job = PruneJob(parent=parent, prune=_given(asked), train=_given(train), data=data)
+    _run(job, out, dry=dry, as_json=as_json)
+
+
+def _run(job: PruneJob, out: Path | None, *, dry: bool, as_json: bool) -> None:
+    from tinyml.pipeline.prune import dry_run, prune
+
     if dry:
         _show_plan(dry_run(job), as_json)
         return

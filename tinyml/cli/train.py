@@ -10,48 +10,56 @@ import typer
 from tinyml.cli.terminal import metric_lines, progress, put, put_json, say
 from tinyml.core.errors import UsageError
 
+# The options, in the order of the help text.
+Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+Recipe = Annotated[
+    str | None,
+    typer.Argument(
+        help="A recipe's TOML file, or a shipped one: cifar10, circor, shapes, synthetic."
+    ),
+]
+Folds = Annotated[
+    int, typer.Option(min=0, help="Cross-validate by subject: one checkpoint per fold.")
+]
+Qat = Annotated[
+    Path | None,
+    typer.Option(
+        "--qat",
+        metavar="CHECKPOINT",
+        help="Instead of a recipe: quantization-aware fine-tuning of this run, for "
+        "tinyml export --precision qat-w8a8.",
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option(help="With --qat; default: a tenth of the checkpoint's.")
+]
+LearningRate = Annotated[
+    float | None, typer.Option(help="With --qat; default: a tenth of the checkpoint's.")
+]
+Distill = Annotated[
+    float | None,
+    typer.Option(help="With --qat: weight of the checkpoint's outputs in the loss: 0.5."),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Treat contradictions in the data set as errors.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON event per line.")]
+
 
 def command(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            help="A recipe's TOML file, or a shipped one: cifar10, circor, shapes, synthetic."
-        ),
-    ] = None,
-    folds: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Cross-validate by subject: one checkpoint per fold.",
-        ),
-    ] = 0,
-    qat: Annotated[
-        Path | None,
-        typer.Option(
-            "--qat",
-            metavar="CHECKPOINT",
-            help="Instead of a recipe: quantization-aware fine-tuning of this run, for "
-            "tinyml export --precision qat-w8a8.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="With --qat; default: a tenth of the checkpoint's.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="With --qat; default: a tenth of the checkpoint's.")
-    ] = None,
-    distill: Annotated[
-        float | None,
-        typer.Option(help="With --qat: weight of the checkpoint's outputs in the loss: 0.5."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Treat contradictions in the data set as errors.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event per line.")] = False,
+    out: Out,
+    recipe: Recipe = None,
+    folds: Folds = 0,
+    qat: Qat = None,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    distill: Distill = None,
+    data: Data = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a recipe. After an interruption the same command resumes.
 

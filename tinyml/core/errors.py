@@ -117,7 +117,9 @@ class BundleError(InputError):
 
 
 class ExportError(InputError):
-    """A model cannot be exported."""
+    """A model cannot be exported; ``located``: the message names the smallest part that fails."""
+
+    located = False
 
 
 class DeviceError(TinymlError):

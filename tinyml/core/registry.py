@@ -81,6 +81,7 @@ PRECISIONS = {
 
 # How a target's ``link`` is opened: a function from a target to a context manager.
 LINKS = {
+    "emulated": "tinyml.device.emulated:open_link",
     "local": "tinyml.device.local:open_link",
 }
 

@@ -19,7 +19,8 @@ class Target:
     """What is known of a target before it is reached.
 
     ``runtimes`` maps a runtime's name to the newest version that has a wheel for the
-    target's Python; a runtime that is missing does not exist there.
+    target's Python; a runtime that is missing does not exist there. ``runner`` starts each
+    command of an emulated board, and ``board_python`` is that board's Python.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Target:
     runtimes: Mapping[str, str]
     formats: tuple[str, ...]
     link: str
+    runner: tuple[str, ...] = ()
+    board_python: str = "python3"
 
     @property
     def is_host(self) -> bool:

@@ -6,11 +6,14 @@ instructions they take, and never how fast a board is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core.measurement import Label
+from tinyml.core.scratch import scratch
+from tinyml.core.target import Target
 from tinyml.device.link import CommandResult
 from tinyml.device.local import LocalLink
 
@@ -38,3 +41,10 @@ class EmulatedLink:
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         return self.files.run([*self.runner, *command], timeout_s=timeout_s)
+
+
+@contextmanager
+def open_link(target: Target) -> Iterator[EmulatedLink]:
+    """A link to ``target``, whose commands its runner starts; the folder goes with the block."""
+    with scratch("board") as folder:
+        yield EmulatedLink(LocalLink(folder), target.board, target.runner, target.board_python)

@@ -16,6 +16,8 @@ from tinyml.core.spec import DTYPES, Arrays, Signature, StatePair, TensorSpec
 
 NHWC_AXES = ("batch", "height", "width", "channels")
 IMAGE_RANK = 4
+# Characters of another library's message in ours.
+SHOWN = 120
 
 
 def input_specs(sample: Arrays, layout: str = "nchw") -> tuple[TensorSpec, ...]:
@@ -44,7 +46,8 @@ def adapted(module: nn.Module, names: Sequence[str], layout: str = "nchw") -> It
     """``module`` in eval mode, called with the inputs ``names`` as keywords; restored after.
 
     A forward of one parameter takes the only input whatever its name, or all of them in a
-    dict. With ``nhwc`` 4-D inputs come channels last and are permuted at the entry.
+    dict unless it is annotated as a tensor. With ``nhwc`` 4-D inputs come channels last and are
+    permuted at the entry.
     Raises `InputError` when forward does not take these inputs.
     """
     call = _call(module, names)
@@ -76,23 +79,39 @@ def _channels_first(value: Tensor, layout: str) -> Tensor:
 def _call(module: nn.Module, names: Sequence[str]) -> Callable[[dict[str, Tensor]], Any]:
     forward = module.forward
     parameters = inspect.signature(forward).parameters
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in parameters.values() if p.default is p.empty and p.kind in positional]
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p for p in parameters.values() if p.default is p.empty and p.kind not in several]
     try:
         inspect.signature(forward).bind(**dict.fromkeys(names))
     except TypeError:
         pass
     else:
         return lambda inputs: forward(**inputs)
-    if len(needed) == 1 and (len(names) > 1 or _wants_dict(needed[0])):
-        return lambda inputs: forward(inputs)
-    if len(needed) == 1:
-        return lambda inputs: forward(next(iter(inputs.values())))
-    raise InputError(
+    mismatch = (
         f"the sample has the inputs {list(names)}, "
-        f"{type(module).__name__}.forward takes {list(parameters)}",
-        hint="name the sample's arrays as forward's parameters",
+        f"{type(module).__name__}.forward takes {list(parameters)}"
     )
+    hint = "name the sample's arrays as forward's parameters"
+    alone = len(needed) == 1 and needed[0].kind is not inspect.Parameter.KEYWORD_ONLY
+    if not alone or set(names) & set(parameters):
+        raise InputError(mismatch, hint=hint)
+    if _wants_dict(needed[0]):
+        return lambda inputs: forward(inputs)
+    if len(names) == 1:
+        return lambda inputs: forward(next(iter(inputs.values())))
+    if "tensor" in str(needed[0].annotation).lower():
+        raise InputError(mismatch, hint=hint)
+
+    def forward_dict(inputs: dict[str, Tensor]) -> Any:
+        """The parameter may be a dict: its annotation does not say."""
+        try:
+            return forward(inputs)
+        except (AttributeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:SHOWN]
+            failed = f"{mismatch}; with all in a dict it fails: {reason}"
+            raise InputError(failed, hint=hint) from error
+
+    return forward_dict
 
 
 def _wants_dict(parameter: inspect.Parameter) -> bool:

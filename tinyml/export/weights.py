@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tinyml.core.errors import CheckpointError, ExportError, TinymlError, raise_refusal
+from tinyml.core.errors import CheckpointError, ExportError, TinymlError
 from tinyml.core.finite import check_finite
 from tinyml.export.capture.program import one_line
+from tinyml.export.weights_file import read_weights
 
 SHOWN = 4
 Tensors = Mapping[str, Tensor]
@@ -38,12 +38,10 @@ def load_weights(
         names = rename(given)
         given = {names.get(name, name): value for name, value in given.items()}
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    wrong = _mismatches(wanted, given)
-    if wrong:
+    if wrong := _load(module, wanted, given):
         raise CheckpointError(
             f"{path.name} does not fit the module: {'; '.join(wrong)}", hint=_cure(wanted, found)
         )
-    module.load_state_dict(dict(given))
     check_weights(module, path.name, CheckpointError)
 
 
@@ -67,67 +65,33 @@ def _dense(named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
             yield name, own.detach()
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of a ``.safetensors`` or a torch file, by name; never runs code from it.
-
-    Mappings inside a torch file are flattened: ``{"state_dict": {"a": ...}}`` is
-    ``state_dict.a``. Raises `CheckpointError` for anything else.
-    """
-    if path.suffix == ".safetensors":
-        return _safetensors(path)
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickles fail in as many ways as there are opcodes
-        raise_refusal(error, f"reading {path.name}")
-        raise CheckpointError(
-            f"{path.name} cannot be read as weights alone: {one_line(error)}",
-            hint="save the state dict: torch.save(module.state_dict(), 'W.pt')",
-        ) from error
-    tensors = dict(_flat(loaded, ""))
-    if not tensors:
-        raise CheckpointError(
-            f"{path.name} holds no tensors by name",
-            hint="save the state dict: torch.save(module.state_dict(), 'W.pt')",
-        )
-    return tensors
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path.name} is not a whole safetensors file ({error})",
-            hint="it may be truncated, or of another kind: copy or save it again",
-        ) from error
-
-
-def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor) and prefix:
-        yield prefix.removesuffix("."), value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{prefix}{name}.")
-
-
 def _stripped(found: Tensors, prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): value for n, value in found.items() if n.startswith(prefix)}
 
 
-def _mismatches(wanted: Mapping[str, tuple[int, ...]], given: Tensors) -> list[str]:
-    """One phrase for each kind of mismatch."""
-    missing = [name for name in wanted if name not in given]
-    foreign = [name for name in given if name not in wanted]
-    shapes = [
-        f"{name} is {list(given[name].shape)} instead of {list(shape)}"
+def _load(module: nn.Module, wanted: Mapping[str, tuple[int, ...]], given: Tensors) -> list[str]:
+    """Load, and return one phrase for each kind of mismatch.
+
+    PyTorch decides which names a module can do without (the counter of a batch normalization)
+    and which older ones it takes (those of ``weight_norm`` before it was a parametrization).
+    """
+    other = {
+        name: f"{name} is {list(given[name].shape)} instead of {list(shape)}"
         for name, shape in wanted.items()
-        if name in given and tuple(given[name].shape) != shape
-    ]
-    kinds = (("missing", missing), ("unexpected", foreign), ("other shapes", shapes))
-    return [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds if names]
+        if name in given and tuple(given[name].shape) not in (shape, shape or (1,))
+    }
+    own = module.state_dict()
+    fitting = {name: own[name] if name in other else value for name, value in given.items()}
+    try:
+        loaded = module.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:
+        return [one_line(error)]
+    kinds = {
+        "missing": loaded.missing_keys,
+        "unexpected": loaded.unexpected_keys,
+        "other shapes": list(other.values()),
+    }
+    return [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds.items() if names]
 
 
 def _some(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyml.core.errors import InputError
+from tinyml.core.file_kind import kind_of
 
 KINDS = {".onnx": "ONNX", ".tflite": "TFLite"}
 # What the generated reader raises on bytes that are not what the schema says.
@@ -28,13 +29,20 @@ class BrokenFileError(Exception):
 
 
 def check_file(path: Path) -> None:
-    """Raise `InputError` unless ``path`` is a file that can be read and is not empty."""
+    """Raise `InputError` unless ``path`` is a file that can be read and may be what its name says.
+
+    A pointer, a page or a model of another format under this name is named.
+    """
     if not path.is_file():
         raise InputError(f"no model file at {path}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read", hint="check the file's permissions")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty", hint="copy or export it again")
+    kind = kind_of(path)
+    if kind is not None and path.suffix in KINDS and kind.suffix != path.suffix:
+        hint = kind.hint or f"a name that ends in {kind.suffix} says so"
+        raise InputError(f"{path} is {kind.name}", hint=hint)
 
 
 @contextmanager
@@ -57,10 +65,15 @@ def reading(path: Path) -> Iterator[None]:
 
 def unknown_format(path: Path) -> InputError:
     """The error for a file whose name ends in neither format's."""
-    return InputError(
-        f"{path} is not a model file that can be read: its name ends in none of {', '.join(KINDS)}",
-        hint="give a bundle, a .tflite or an .onnx",
-    )
+    kind = kind_of(path) if path.is_file() else None
+    if kind is not None and kind.suffix in KINDS:
+        return InputError(
+            f"{path} is {kind.name} whose name does not say so",
+            hint=f"rename it to {path.with_suffix(kind.suffix).name}",
+        )
+    known = f"its name ends in none of {', '.join(KINDS)}"
+    what = f"is {kind.name}; {known}" if kind else f"is not a model file that can be read: {known}"
+    return InputError(f"{path} {what}", hint="give a bundle, a .tflite or an .onnx")
 
 
 def unknown_tensor(path: Path, name: str, known: Collection[str]) -> InputError:

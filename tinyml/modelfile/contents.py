@@ -19,6 +19,16 @@ class TensorSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureContents:
+    """One of the functions that a .tflite offers, and the graphs that it runs."""
+
+    name: str
+    inputs: tuple[TensorSummary, ...]
+    outputs: tuple[TensorSummary, ...]
+    graphs: tuple[Graph, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileContents:
     """What a file holds.
 
@@ -27,6 +37,7 @@ class FileContents:
     ops       every operator by name
     versions  operator -> its version (TFLite); operator set -> its version (ONNX)
     custom    what no standard runtime has: Flex, custom, foreign domains
+    inputs, outputs  of the first signature; of a file without one, of the main graph
     """
 
     format: str
@@ -36,3 +47,4 @@ class FileContents:
     ops: tuple[str, ...]
     versions: Mapping[str, int]
     custom: tuple[str, ...]
+    signatures: tuple[SignatureContents, ...] = ()

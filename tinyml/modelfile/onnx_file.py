@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ def read_onnx(path: Path) -> Any:
     return model
 
 
+class MissingDataError(InputError):
+    """The file next to a model that should hold its weights is not there."""
+
+
+def _is_missing(path: Path, tensor: Any) -> bool:
+    """Whether ``tensor`` names a file of the model's own folder that does not exist."""
+    place = next((own.value for own in tensor.external_data if own.key == "location"), "")
+    return Path(place).name == place != "" and not os.path.lexists(path.parent / place)
+
+
 def graphs_of(graph: Any) -> Iterator[Any]:
     """``graph`` and every one within its nodes."""
     yield graph
@@ -51,12 +62,17 @@ def graphs_of(graph: Any) -> Iterator[Any]:
                 yield from graphs_of(inner)
 
 
+def is_fixed(size: Any) -> bool:
+    """Whether a dimension has a size; some writers put -1 for one that is free."""
+    return bool(size.HasField("dim_value") and size.dim_value >= 0)
+
+
 def known_shape(value: Any) -> tuple[int, ...] | None:
     """The shape that a ``ValueInfoProto`` stores; ``None`` where a size is not fixed."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
-    sizes = [int(s.dim_value) if s.HasField("dim_value") else None for s in tensor.shape.dim]
+    sizes = [int(s.dim_value) if is_fixed(s) else None for s in tensor.shape.dim]
     fixed = tuple(size for size in sizes if size is not None)
     return fixed if len(fixed) == len(sizes) else None
 
@@ -80,7 +96,8 @@ def tensor_array(path: Path, tensor: Any) -> Array:
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         raise_refusal(error, f"reading the weights of {path.name}")
         reason = " ".join(str(error).split())[:300]
-        raise InputError(
+        kind = MissingDataError if _is_missing(path, tensor) else InputError
+        raise kind(
             f"{path}: the weight '{name}' lies in another file, which cannot be read: {reason}",
             hint="copy the model together with its data into one folder, or save it as one file: "
             "onnx.save(onnx.load(MODEL), ONE_FILE)",

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.modelfile.broken_file import reading
+from tinyml.modelfile.broken_file import BrokenFileError, reading
 from tinyml.modelfile.contents import FileContents, TensorSummary
 from tinyml.modelfile.graph import Graph, Operator, Tensor, size_bytes
 from tinyml.modelfile.infer_shapes import inferred
 from tinyml.modelfile.onnx_file import (
     graphs_of,
     import_onnx,
+    is_fixed,
     known_shape,
     read_onnx,
     tensor_array,
@@ -119,6 +120,8 @@ def _weight(node: Any, tensors: Mapping[str, Tensor]) -> str:
 
 def _stored(path: Path, tensor: Any, name: str = "") -> Tensor:
     name, shape, dtype = name or tensor.name, tuple(tensor.dims), _dtype(tensor.data_type)
+    if any(size < 0 for size in shape):
+        raise BrokenFileError(f"the constant '{name[:100]}' has the shape {list(shape)}")
     array = partial(tensor_array, path, tensor)
     return Tensor(name, shape, dtype, array, name, stored=size_bytes(shape, dtype) or 0)
 
@@ -146,9 +149,7 @@ def _signature(values: Iterable[Any]) -> tuple[TensorSummary, ...]:
 
 def _shape(value: Any) -> Shape:
     sizes = value.type.tensor_type.shape.dim
-    return tuple(
-        int(s.dim_value) if s.HasField("dim_value") else (s.dim_param or "?") for s in sizes
-    )
+    return tuple(int(s.dim_value) if is_fixed(s) else (s.dim_param or "?") for s in sizes)
 
 
 @functools.cache

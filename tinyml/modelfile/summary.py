@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,20 @@ class LayerSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureSummary:
+    """One of several functions that a .tflite offers; ``parameters`` and ``macs`` as of a file.
+
+    Signatures may share weights: their parameters may add up to more than the file's.
+    """
+
+    name: str
+    inputs: tuple[TensorSummary, ...]
+    outputs: tuple[TensorSummary, ...]
+    parameters: int
+    macs: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """One model file.
 
@@ -59,6 +73,7 @@ class Summary:
     weight_bytes  those elements as stored: of sparse ones the values and where they belong
     largest_activation_bytes  the largest single tensor that is computed or given: a
                 lower bound of the memory for activations
+    signatures  of a .tflite that has several; ``inputs`` and ``outputs`` are those of the first
     """
 
     format: str
@@ -71,12 +86,12 @@ class Summary:
     largest_activation_bytes: int | None
     versions: Mapping[str, int]
     custom_ops: tuple[str, ...]
+    signatures: tuple[SignatureSummary, ...] = ()
 
     @property
     def macs(self) -> int | None:
         """Of convolutions and matrix products, one call; ``None`` when one is not known."""
-        known = [layer.macs for layer in self.layers if layer.macs is not None]
-        return sum(known) if len(known) == len(self.layers) else None
+        return _sum_of_macs(self.layers)
 
     @property
     def float_macs(self) -> int | None:
@@ -99,8 +114,8 @@ def summarize(path: Path) -> Summary:
 
 
 def _summary(found: FileContents) -> Summary:
-    every = [layer_of(graph, own) for graph in found.graphs for own in graph.operators]
-    weights = {own.key: own for graph in found.graphs for own in _weights_in(graph)}
+    every = _layers_of(found.graphs)
+    weights = _weights_of(found.graphs)
     return Summary(
         format=found.format,
         inputs=found.inputs,
@@ -112,7 +127,35 @@ def _summary(found: FileContents) -> Summary:
         largest_activation_bytes=_largest_activation(found.graphs),
         versions=found.versions,
         custom_ops=found.custom,
+        signatures=_signatures(found) if len(found.signatures) > 1 else (),
     )
+
+
+def _signatures(found: FileContents) -> tuple[SignatureSummary, ...]:
+    return tuple(
+        SignatureSummary(
+            own.name,
+            own.inputs,
+            own.outputs,
+            sum(weight.count for weight in _weights_of(own.graphs).values()),
+            _sum_of_macs(_layers_of(own.graphs)),
+        )
+        for own in found.signatures
+    )
+
+
+def _layers_of(graphs: Iterable[Graph]) -> list[LayerSummary]:
+    return [layer_of(graph, own) for graph in graphs for own in graph.operators]
+
+
+def _sum_of_macs(layers: Sequence[LayerSummary]) -> int | None:
+    known = [layer.macs for layer in layers if layer.macs is not None]
+    return sum(known) if len(known) == len(layers) else None
+
+
+def _weights_of(graphs: Iterable[Graph]) -> dict[str, Tensor]:
+    """Constants that are weights, each once, by where they are stored."""
+    return {own.key: own for graph in graphs for own in _weights_in(graph)}
 
 
 def read_operators(path: Path) -> tuple[LayerSummary, ...]:

@@ -12,11 +12,23 @@ from tinyml.modelfile import tflite_file
 from tinyml.modelfile.ops import TFLITE
 
 WEIGHT = TFLITE["CONV_2D"].weight
+# Why a rewrite for XNNPACK's sparse path leaves a file alone.
+NOT_SPARSE = "no convolution is stored sparse"
 
 
 def name_of(model: Any, operator: Any) -> str:
     """Name of what ``operator`` computes."""
     return tflite_file.operator_name(model.operatorCodes[operator.opcodeIndex])
+
+
+def operators_called(model: Any, *names: str) -> list[tuple[str, Any]]:
+    """Operators of the first subgraph that compute one of ``names``, by their output's name."""
+    graph = model.subgraphs[0]
+    return [
+        (tflite_file.text(graph.tensors[int(own.outputs[0])].name), own)
+        for own in graph.operators
+        if name_of(model, own) in names
+    ]
 
 
 def shape_of(model: Any, index: int) -> tuple[int, ...]:

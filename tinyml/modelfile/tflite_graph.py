@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
-from tinyml.modelfile.broken_file import reading
-from tinyml.modelfile.contents import FileContents, TensorSummary
+from tinyml.modelfile.broken_file import BrokenFileError, reading
+from tinyml.modelfile.contents import FileContents, SignatureContents, TensorSummary
 from tinyml.modelfile.graph import BITS, Graph, Operator, Tensor
 from tinyml.modelfile.ops import WEIGHTED
 from tinyml.modelfile.sparse_storage import dense, index_bytes
@@ -27,6 +27,8 @@ from tinyml.modelfile.tflite_file import (
 
 # Types that numpy has no view for: such constants stay the bytes that they are.
 PACKED = (*BITS, "string", "resource", "variant")
+# What the options of an operator call the graph that it runs.
+SUBGRAPH = ("subgraph", "subgraphindex")
 
 
 def tflite_contents(path: Path) -> FileContents:
@@ -38,7 +40,7 @@ def tflite_contents(path: Path) -> FileContents:
         versions: dict[str, int] = {}
         for name, code in zip(names, model.operatorCodes or (), strict=True):
             versions[name] = max(versions.get(name, 0), int(code.version))
-        inputs, outputs = _signature(model)
+        inputs, outputs = _ends(model, next(iter(model.signatureDefs or ()), None))
         return FileContents(
             format="tflite",
             graphs=graphs,
@@ -47,6 +49,7 @@ def tflite_contents(path: Path) -> FileContents:
             ops=tuple(operator.op for graph in graphs for operator in graph.operators),
             versions=dict(sorted(versions.items())),
             custom=foreign(names),
+            signatures=_signatures(model, graphs),
         )
 
 
@@ -119,6 +122,10 @@ def _tensor(model: Any, tensor: Any, path: Path) -> Tensor:
     scale = tensor.quantization.scale if tensor.quantization else None
     held = 0 if data is None else len(data)
     is_stored = tensor.sparsity is not None or held > 0
+    if is_stored and any(size < 0 for size in shape):
+        raise BrokenFileError(
+            f"the constant '{text(tensor.name)[:100]}' has the shape {list(shape)}"
+        )
 
     def array() -> Array:
         plain = dtype not in PACKED
@@ -140,10 +147,39 @@ def _tensor(model: Any, tensor: Any, path: Path) -> Tensor:
     )
 
 
-def _signature(model: Any) -> tuple[tuple[TensorSummary, ...], tuple[TensorSummary, ...]]:
-    """(inputs, outputs), by the names of the first signature if there is one."""
+def _signatures(model: Any, graphs: Sequence[Graph]) -> tuple[SignatureContents, ...]:
+    """Every signature with the graphs that it runs: its own, and what that calls."""
+    return tuple(
+        SignatureContents(
+            name=text(own.signatureKey),
+            inputs=(ends := _ends(model, own))[0],
+            outputs=ends[1],
+            graphs=tuple(graphs[i] for i in sorted(_called(graphs, int(own.subgraphIndex)))),
+        )
+        for own in model.signatureDefs or ()
+    )
+
+
+def _called(graphs: Sequence[Graph], first: int) -> set[int]:
+    """``first``, and the branches, loops and functions that it leads to."""
+    found, left = set(), [first]
+    while left:
+        number = left.pop()
+        if number in found or not 0 <= number < len(graphs):
+            continue
+        found.add(number)
+        for own in graphs[number].operators:
+            named = own.attributes.items()
+            left += [int(i) for name, i in named if name.lower().endswith(SUBGRAPH)]
+    return found
+
+
+def _ends(
+    model: Any, signature: Any
+) -> tuple[tuple[TensorSummary, ...], tuple[TensorSummary, ...]]:
+    """(inputs, outputs), by the names of ``signature``; without one, of the main graph."""
     graph, names = model.subgraphs[0], {}
-    for signature in (model.signatureDefs or ())[:1]:
+    if signature is not None:
         graph = model.subgraphs[signature.subgraphIndex]
         for item in (*(signature.inputs or ()), *(signature.outputs or ())):
             names[int(item.tensorIndex)] = text(item.name)

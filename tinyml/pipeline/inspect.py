@@ -15,6 +15,7 @@ from tinyml.core.typed_json import to_json
 from tinyml.modelfile.summary import Summary
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.module_names import modules_of, with_modules
+from tinyml.pipeline.outputs import engines
 from tinyml.pipeline.steps import delegation
 from tinyml.runtimes.delegation import delegation_by_module
 from tinyml.runtimes.file_read import FileReport, report_of
@@ -38,12 +39,13 @@ def inspect_file(path: Path) -> dict[str, Any]:
 
 
 def _delegation(path: Path) -> dict[str, Any]:
-    """What the delegate takes, or why that is not known: a file that LiteRT dies of is shown."""
+    """What the delegate takes, or why that is not known: a file that a runtime refuses is shown."""
     try:
-        return delegation.report(
-            delegation_by_module(delegation.delegation_of(path), modules_of(path))
-        )
-    except InputError as error:
+        found = delegation.delegation_of(path)
+        if found is None:
+            engines.runtime_of(path).check_loads(path)
+        return delegation.report(delegation_by_module(found, modules_of(path)))
+    except (InputError, MissingExtraError) as error:
         return {"note": f"not measured: {error.message}"}
 
 
@@ -68,6 +70,8 @@ def summary_report(summary: Summary) -> dict[str, Any]:
     """A model file's summary, with the sums over its layers before them."""
     shown = to_json(summary)
     layers = shown.pop("layers")
+    if not summary.signatures:
+        del shown["signatures"]
     return {**shown, "macs": summary.macs, "float_macs": summary.float_macs, "layers": layers}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tinyml.core.bundle import Parity, StageParity
@@ -75,7 +75,7 @@ def _share(row: StageParity) -> float:
 def inspection_text(found: Mapping[str, Any]) -> str:
     """What `inspect` found, as lines."""
     lines: list[str] = []
-    for section, value in found.items():
+    for section, value in _sections(found):
         if isinstance(value, Mapping) and value:
             lines.append(f"{section}:")
             lines += [paragraph(f"  {name:<26} ", _value(v)) for name, v in value.items()]
@@ -86,6 +86,16 @@ def inspection_text(found: Mapping[str, Any]) -> str:
         else:
             lines.append(paragraph(f"{section:<28} ", _value(value)))
     return "\n".join(lines)
+
+
+def _sections(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``found`` with a section for each of several signatures."""
+    for section, value in found.items():
+        if section != "signatures":
+            yield section, value
+            continue
+        for own in value:
+            yield f"signature {own['name']}", {k: v for k, v in own.items() if k != "name"}
 
 
 def _is_table(value: object) -> bool:

@@ -20,7 +20,8 @@ from tinyml.core.errors import InputError
 from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile.cut import cut_file
+from tinyml.modelfile.onnx_file import MissingDataError
+from tinyml.modelfile.read import cut_file
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.runtimes import file_process
@@ -54,7 +55,10 @@ class Cut:
 def read_report(path: Path, target: str = "") -> FileReport:
     """`report_of`, in this process."""
     summary = summarize(path)
-    found = lint(path, find_target(target) if target else None)
+    try:
+        found = lint(path, find_target(target) if target else None)
+    except MissingDataError as error:  # what needs no weight's values is shown all the same
+        found = (Finding("missing_data", path.name, error.message, error.hint or ""),)
     return FileReport(summary, found, read_sparse(path) if path.suffix == ".tflite" else ())
 
 
@@ -89,7 +93,7 @@ def sparse_use_of(path: Path, runtime: str, version: str, arch: str, *, avx: boo
 
 
 def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
-    """As `tinyml.modelfile.cut.cut_file`: ``out`` is written by the child."""
+    """As `tinyml.modelfile.read.cut_file`: ``out`` is written by the child."""
     return _read(Cut, path, "cut", tensor, str(out)).inputs
 
 

@@ -35,7 +35,7 @@ from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, start
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.runtimes import file_process
-from tinyml.runtimes.base import Reader, Runtime
+from tinyml.runtimes.base import Reader, RefusedError, Runtime
 
 # For loading a file, or for running it once.
 SECONDS = 600.0
@@ -90,6 +90,10 @@ class ChildRuntime:
         except (LookupError, InputError) as error:
             raise file_process.unreadable(path, self.name, error) from error
         return ChildSession(path, signature, self, threads)
+
+    def check_loads(self, path: Path) -> None:
+        """Load ``path``, whatever its shapes; raises `InputError` where that fails."""
+        self.ask(path, {"do": "load"}, {})
 
     def reader(self, path: Path, names: Sequence[str]) -> Reader:
         def read(inputs: Arrays) -> dict[str, Array]:
@@ -224,6 +228,9 @@ class _Server:
             if names not in self.readers:  # the last one is kept: cases ask one after the other
                 self.readers = {names: self.runtime.reader(self.path, names)}
             return {}, self.readers[names](arrays)
+        if head["do"] == "load":
+            _load(self.runtime, self.path)
+            return {}, {}
         threads = int(head["threads"])
         if threads not in self.sessions:
             self.sessions = {threads: self.runtime.open(self.path, threads=threads)}
@@ -231,6 +238,16 @@ class _Server:
         if head["do"] == "open":
             return {"signature": to_json(session.signature)}, {}
         return {}, session.run(arrays)
+
+
+def _load(runtime: Runtime, path: Path) -> None:
+    """A file whose sizes are free cannot be opened as it is, and is loaded all the same."""
+    try:
+        runtime.open(path)
+    except RefusedError:
+        raise
+    except InputError:
+        return
 
 
 def serve(server: _Server, requests: IO[bytes], answers: BinaryIO) -> None:

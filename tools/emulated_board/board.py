@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from tinyml.core.errors import DeviceError, UsageError, machine_errors
 from tinyml.core.files import write_text
 from tinyml.core.measurement import Label
 from tinyml.core.scratch import scratch
-from tinyml.device.emulated import EmulatedLink
-from tinyml.device.local import LocalLink
+from tinyml.core.target import find_target
+from tinyml.device.emulated import EmulatedLink, open_link
 
 CALLS = 3
 TIMEOUT_S = 600.0
@@ -51,10 +51,16 @@ def open_board(cpu: str, version: str) -> Iterator[EmulatedLink]:
     shared = root.root(version)
     with scratch("board") as folder:
         board = _board(shared, folder, cpu)
-        runner = _runner(cpu, board, root.plugin(folder), folder / COUNTS)
-        yield EmulatedLink(
-            LocalLink(folder), f"emulated {cpu}", runner, python=str(board / root.PYTHON)
+        runner = _runner(cpu, board, root.plugin(folder), Path(COUNTS))
+        target = replace(
+            find_target("rpi"),
+            board=f"emulated {cpu}",
+            link="emulated",
+            runner=runner,
+            board_python=str(board / root.PYTHON),
         )
+        with open_link(target) as link:
+            yield link
 
 
 def _board(shared: Path, folder: Path, cpu: str) -> Path:

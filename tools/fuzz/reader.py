@@ -27,7 +27,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.child_errors import death, report
 from tinyml.core.errors import TinymlError
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.modelfile.cut import cut_file
+from tinyml.modelfile.read import cut_file
 from tinyml.runtimes.file_process import naming
 from tinyml.runtimes.file_read import READERS, WHO, FileReport
 

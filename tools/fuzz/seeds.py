@@ -61,7 +61,7 @@ def _tflite(folder: Path) -> list[Path]:
     dense, sparse = folder / "dense.tflite", folder / "sparse.tflite"
     write_tflite(dense, _network())
     pruned = _network()
-    assert store_sparse(pruned) == 1
+    assert store_sparse(pruned).count == 1
     write_tflite(sparse, pruned)
     behind, quantized = folder / "behind.tflite", folder / "quantized.tflite"
     behind.write_bytes(_with_data_behind(dense))

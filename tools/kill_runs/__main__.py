@@ -24,6 +24,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import checks
 from commands import COMMANDS, Command, make_inputs
 from lane import Lane, Tally, environment

@@ -9,35 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from small_recipes import IMAGES, SOUNDS
 
 from tinyml.core import checkpoint
 from tinyml.core.files import write_text
 from tinyml.core.process import python_module, tied
 
-SOUNDS = """\
-model = "funnelnet"
-seed = 3
-[data]
-set = "synthetic"
-options = { persons = 18, recordings = 1, seconds = 9.0 }
-[train]
-epochs = 4
-threshold_folds = 0
-"""
-IMAGES = """\
-model = "mobilenet-v1"
-seed = 3
-[architecture]
-width = 0.25
-resolution = 32
-stem_stride = 1
-[data]
-set = "shapes"
-options = { limit = 24, test_limit = 6 }
-[train]
-epochs = 2
-batch_size = 32
-"""
 NET = """\
 from torch import nn
 
@@ -150,7 +127,7 @@ COMMANDS = (
 def make_inputs(folder: Path, needs: set[str], environment: Mapping[str, str]) -> None:
     """Make what commands take and what they must equal; of runs and bundles only ``needs``."""
     write_text(folder / "net.py", NET)
-    write_text(folder / "sounds.toml", SOUNDS)
+    write_text(folder / "sounds.toml", SOUNDS.replace("epochs = 2", "epochs = 4"))
     write_text(folder / "images.toml", IMAGES)
     rng = np.random.default_rng(0)
     np.savez(folder / "sample.npz", input=rng.normal(size=(1, 1024)).astype(np.float32))

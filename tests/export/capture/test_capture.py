@@ -37,6 +37,18 @@ class Around(nn.Module):
         return {"dict": {"y": y}, "tuple": (y,), "tensor": y, "misnamed": {"z": y}}[self.kind]
 
 
+class Named(nn.Module):
+    """A layer of an input with a name."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x)
+        return y
+
+
 class Branching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if bool(x.sum() > 0) else -x
@@ -115,6 +127,13 @@ def test_dict_tuple_and_tensor_become_the_signatures_outputs(kind: str) -> None:
     x = noise(1, 4)
     _, outputs = captured_values(captured, {"x": x})
     np.testing.assert_array_equal(outputs["y"], x + x)
+
+
+def test_operations_in_place_that_have_no_other_form_are_refused() -> None:
+    shape = (1, 4, 3, 3)
+    signature = Signature((TensorSpec("x", shape),), (TensorSpec("y", shape),))
+    with pytest.raises(ExportError, match="cannot write its operations as a graph"):
+        capture(Named(nn.CrossMapLRN2d(2)).eval(), signature)
 
 
 def test_a_stage_that_is_written_in_place_later_keeps_its_own_value() -> None:

@@ -18,6 +18,7 @@ from tinyml.export.capture import bisect_program
 from tinyml.export.capture.failure_location import FailureLocation, refusal
 from tinyml.export.capture.program import capture
 from tinyml.pipeline.formats import named
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps import locate_failure
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 
@@ -51,18 +52,18 @@ def test_what_litert_cannot_convert_is_named_with_its_line_and_fix(
     name: str, tmp_path: Path
 ) -> None:
     capture(broken(getattr(broken_networks, name)), SIGNATURE).save(tmp_path)
-    tried, found = tmp_path / "tried.json", tmp_path / "found.json"
-    locate_failure.main(["tflite", str(tmp_path), str(tried), str(found)])
-    smallest = read_json(FailureLocation, found)
+    locate_failure.main(["tflite", str(tmp_path)])
+    smallest = read_json(FailureLocation, Workspace(tmp_path).failure("tflite"))
     error = refusal(named("tflite").refusal, smallest, None, cut_short=False)
     assert (error.message, error.hint) == (wording(AT_LITERT[name][0]), AT_LITERT[name][1])
 
 
 def test_the_search_runs_in_a_child_and_its_log_is_named(tmp_path: Path) -> None:
     capture(broken(Spectrum), SIGNATURE).save(tmp_path)
-    log = tmp_path / "logs" / "bisect.log"
+    work = Workspace(tmp_path)
+    log = work.log("bisect_tflite")
     raw = ExportError("LiteRT cannot convert the model: RuntimeError: somewhere")
-    error = locate_conversion_failure(raw, "tflite", tmp_path, log=log, budget_s=240)
+    error = locate_conversion_failure(raw, "tflite", work, budget_s=240)
     assert isinstance(error, ExportError)
     assert error.message == wording(AT_LITERT["Spectrum"][0])
     assert error.hint == f"{COMPLEX}; the whole log: {log}"
@@ -72,8 +73,9 @@ def test_the_search_runs_in_a_child_and_its_log_is_named(tmp_path: Path) -> None
 def test_an_error_comes_back_with_the_log_when_the_time_is_too_short(tmp_path: Path) -> None:
     capture(broken(Spectrum), SIGNATURE).save(tmp_path)
     raw = ExportError("LiteRT cannot convert the model: RuntimeError: complex64")
-    log = tmp_path / "bisect.log"
-    error = locate_conversion_failure(raw, "tflite", tmp_path, log=log, budget_s=0.01)
+    work = Workspace(tmp_path)
+    log = work.log("bisect_tflite")
+    error = locate_conversion_failure(raw, "tflite", work, budget_s=0.01)
     assert error.message == raw.message
     assert error.hint == f"{COMPLEX}; the whole log: {log}"
 
@@ -86,7 +88,8 @@ def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
 
     def child(module: str, arguments: list[str], **_: object) -> None:
         runs.append(module)
-        tried, found = Path(arguments[2]), Path(arguments[3])
+        work = Workspace(Path(arguments[1]))
+        tried, found = work.tried("onnx"), work.failure("onnx")
         if len(runs) == 1:
             tried.write_text(json.dumps({"a..b+a..b": bisect_program.KILLED}))
             raise MachineError("it was killed (SIGSEGV)")
@@ -96,7 +99,7 @@ def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
 
     monkeypatch.setattr(locate_failure, "run_child", child)
     error: TinymlError = locate_conversion_failure(
-        ExportError("x"), "onnx", tmp_path, log=tmp_path / "l", budget_s=60
+        ExportError("x"), "onnx", Workspace(tmp_path), budget_s=60
     )
     wanted = "PyTorch cannot write 'head' (Head, net.py:3) as ONNX: it kills the converter"
     assert error.message == wanted
@@ -113,6 +116,5 @@ def test_of_two_calls_that_fail_the_first_is_named(tmp_path: Path) -> None:
             return torch.cat([self.part(x), self.part(2 * x)], 1)[:, :3]
 
     capture(Twice().eval(), SIGNATURE).save(tmp_path)
-    found = tmp_path / "found.json"
-    locate_failure.main(["tflite", str(tmp_path), str(tmp_path / "tried.json"), str(found)])
-    assert json.loads(found.read_text())["name"] == "part"
+    locate_failure.main(["tflite", str(tmp_path)])
+    assert json.loads(Workspace(tmp_path).failure("tflite").read_text())["name"] == "part"

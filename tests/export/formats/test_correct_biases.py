@@ -16,6 +16,7 @@ from sparse_networks import image
 from torch import Tensor, nn
 
 from tinyml.core.spec import Array
+from tinyml.export.formats.bias_editor import with_rounded_weights
 from tinyml.export.formats.onnx import correct_biases as correct_biases_onnx
 from tinyml.export.formats.tflite import correct_biases as correct_biases_tflite
 from tinyml.export.quantization.plan import packed
@@ -182,8 +183,8 @@ def test_with_corrected_biases_the_means_are_those_of_float32(
     assert np.abs(shift).max() > 1e-5
     off = {}
     for corrected in (False, True):
-        data = EDITORS[fmt].with_rounded_weights(
-            path.read_bytes(), scales, {first: shift}, corrected=corrected
+        data = with_rounded_weights(
+            EDITORS[fmt], path.read_bytes(), scales, {first: shift}, corrected=corrected
         )
         out = tmp_path / f"rounded.{fmt}"
         out.write_bytes(_without_activation(fmt, data))

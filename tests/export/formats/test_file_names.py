@@ -28,6 +28,7 @@ STAGES = (WEIGHT, "net", "parts.a@b/c", "parts.file")
 OUTPUTS = {
     "linear": (1, 3),
     "tanh": (1, 3),
+    "mul": (1, 3),
     "net.bias": (1, 3),
     "a;;b.c/d": (1, 3),
     "n" * 200: (1, 3),
@@ -53,7 +54,7 @@ class Anchors(nn.Module):
         x = self.net(x)
         for part in self.parts.values():
             x = part(x)
-        changing = [torch.softmax(x, -1), x * 2.0, x + 1.0, x - 1.0, x / 3.0]
+        changing = [torch.softmax(x * 2.0, -1), x * 2.0, -x, x + 1.0, x - 1.0, x / 3.0]
         return dict(zip(OUTPUTS, [*changing, self.anchors, torch.tensor(8.0)], strict=True))
 
 

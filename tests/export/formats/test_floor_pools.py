@@ -19,7 +19,7 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx.rewrites import REWRITES
 from tinyml.export.formats.onnx.rewrites.floor_pools import floor_pools
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 WINDOW = "kernel_shape = [3, 3], strides = [3, 3], pads = [1, 1, 1, 1], ceil_mode = 1"
 

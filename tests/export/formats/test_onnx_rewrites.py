@@ -20,7 +20,7 @@ from tinyml.export.formats.onnx.rewrites.fold_constants import fold_constants
 from tinyml.export.formats.onnx.rewrites.share_constants import share_constants
 from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
 from tinyml.export.formats.onnx.write import to_onnx
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 from tinyml.export.rewrites import rewrite
 
 HEAD = '<ir_version: 8, opset_import: ["" : 18]> graph (float[1, 2, 4] x) => (float[1, 2, 4] y) '

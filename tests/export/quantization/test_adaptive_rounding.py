@@ -116,7 +116,7 @@ def biases_of(path: Path) -> dict[str, Array]:
 def _layers(path: Path) -> Any:
     is_onnx = path.suffix == ".onnx"
     model: Any = onnx.load(path) if is_onnx else tflite_file.unpack(path.read_bytes())
-    return EDITORS[path.suffix[1:]]._layers(model)
+    return EDITORS[path.suffix[1:]].bias_layers(model)
 
 
 @FORMATS

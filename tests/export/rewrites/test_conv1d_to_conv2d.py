@@ -70,7 +70,7 @@ def taken(module: nn.Module, shape: tuple[int, ...] = SHAPE) -> tuple[Captured, 
 
 def rewritten(module: nn.Module, shape: tuple[int, ...] = SHAPE) -> tuple[GraphModule, int]:
     graph: GraphModule = taken(module, shape)[0].program.module()
-    count = conv1d_to_conv2d(graph.graph)
+    count = conv1d_to_conv2d(graph.graph).count
     graph.graph.lint()
     graph.recompile()
     return graph, count
@@ -85,7 +85,7 @@ def test_it_fires_once_and_the_numbers_hold(between: Callable[[Tensor, Tensor], 
     called = Counter(str(node.target) for node in graph.graph.nodes)
     assert called["aten.conv2d.default"] == 3
     assert not called["aten.conv1d.default"]
-    assert conv1d_to_conv2d(graph.graph) == 0
+    assert conv1d_to_conv2d(graph.graph).count == 0
     with torch.no_grad():
         (answer,) = graph(x=x).values()
         np.testing.assert_allclose(answer.numpy(), module(x).numpy(), rtol=1e-5, atol=1e-6)

@@ -68,7 +68,7 @@ def leaky(function: Function) -> tuple[Captured, int, bool]:
     """The program after the pass, its count, and whether its numbers hold."""
     module, captured = taken(function)
     stages = dict(captured.stages)
-    count = use_leaky_relu(captured.program, stages)
+    count = use_leaky_relu(captured.program, stages).count
     captured.program.graph.lint()
     captured.program.validate()  # type: ignore[no-untyped-call]
     x, want = want_of(module, captured)
@@ -87,7 +87,7 @@ def test_a_prelu_of_one_slope_is_a_leaky_relu(activation: nn.PReLU) -> None:
     assert (count, holds) == (1, True)
     assert "aten.leaky_relu.default" in called
     assert "aten.prelu.default" not in called
-    assert use_leaky_relu(captured.program, {}) == 0
+    assert use_leaky_relu(captured.program, {}).count == 0
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def moved(function: Function) -> tuple[GraphModule, int, bool]:
     """The copy for LiteRT after the pass, its count, and whether its numbers hold."""
     image = torch.from_numpy(noise(2, 4, 6, 5, seed=7))
     graph: GraphModule = torch.export.export(Alone(function), (image,)).module()
-    count = average_over_space(graph.graph)
+    count = average_over_space(graph.graph).count
     graph.graph.lint()
     graph.recompile()
     want = function(image).numpy()
@@ -141,7 +141,7 @@ def moved(function: Function) -> tuple[GraphModule, int, bool]:
 def test_an_average_over_space_keeps_its_axes(kind: str) -> None:
     graph, count, holds = moved(AVERAGES[kind])
     assert (count, holds) == (1, True)
-    assert average_over_space(graph.graph) == 0
+    assert average_over_space(graph.graph).count == 0
 
 
 OTHERS: dict[str, Function] = {
@@ -187,7 +187,7 @@ class Mean(nn.Module):
 def test_the_shipped_file_holds_the_stages_and_no_image_is_moved(fmt: str, tmp_path: Path) -> None:
     module, captured = taken(Pooled(), ("inner.act", "inner.pool"))
     stages = dict(captured.stages)
-    assert use_leaky_relu(captured.program, stages) == 1
+    assert use_leaky_relu(captured.program, stages).count == 1
     captured.program.graph_module.recompile()
     shipped = ship(Captured(captured.program, stages, captured.signature), fmt, tmp_path)
     x = {"x": noise(*SHAPE, seed=7)}

@@ -17,21 +17,28 @@ from tinyml.export import rewrites
 from tinyml.export.capture.module_stack import submodules
 from tinyml.export.capture.program import Captured, capture, load
 from tinyml.export.capture.stage_values import captured_values, eager_values
+from tinyml.export.outcome import Outcome
 from tinyml.export.parity import cases, compare
 from tinyml.export.rewrites.drop_dropout import drop_dropout
 from tinyml.export.rewrites.fold_batchnorm import fold_batchnorm
 from tinyml.export.rewrites.merge_pad_into_conv import merge_pad_into_conv
 
-Pass = Callable[..., int]
+Pass = Callable[..., Outcome]
+
+
+def outcome(rewrite: Pass, captured: Captured) -> tuple[Captured, Outcome]:
+    """``captured`` after one pass, and what that did."""
+    stages = dict(captured.stages)
+    done = rewrite(captured.program, stages)
+    captured.program.graph.lint()
+    captured.program.validate()  # type: ignore[no-untyped-call]
+    return Captured(captured.program, stages, captured.signature), done
 
 
 def apply(rewrite: Pass, captured: Captured) -> tuple[Captured, int]:
     """``captured`` after one pass, and its count."""
-    stages = dict(captured.stages)
-    count = rewrite(captured.program, stages)
-    captured.program.graph.lint()
-    captured.program.validate()  # type: ignore[no-untyped-call]
-    return Captured(captured.program, stages, captured.signature), count
+    written, done = outcome(rewrite, captured)
+    return written, done.count
 
 
 def sequence(*parts: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, Signature]:
@@ -140,16 +147,24 @@ class Transposed(nn.Module):
         return {"y": self.norm(self.conv(x))}
 
 
-@pytest.mark.parametrize("refused", [TwoUsers, ComputedWeight, Untracked, Transposed])
-def test_fold_batchnorm_refuses(refused: type[nn.Module]) -> None:
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [
+        (TwoUsers, "the convolution has another user"),
+        (ComputedWeight, "a weight or a statistic is not constant"),
+        (Untracked, "it uses the statistics of the batch"),
+        (Transposed, "no convolution is before it"),
+    ],
+)
+def test_fold_batchnorm_refuses(refused: type[nn.Module], why: str) -> None:
     torch.manual_seed(0)
     module = refused().eval()
     norm = module.get_submodule("norm")
     if norm.running_mean is not None:
         randomised(module)
     signature = Signature((TensorSpec("x", (1, 2, 6)),), (TensorSpec("y", (1, 2, 6)),))
-    kept, count = apply(fold_batchnorm, capture(module, signature))
-    assert count == 0
+    kept, done = outcome(fold_batchnorm, capture(module, signature))
+    assert done == Outcome(0, {"batch_norm": why})
     assert "batch_norm" in targets(kept)
     assert_same_numbers(module, kept, signature)
 
@@ -196,8 +211,9 @@ def test_drop_dropout_fires_once_and_the_numbers_hold() -> None:
 
 def test_drop_dropout_refuses_the_graphs_output() -> None:
     module, signature = sequence(nn.Linear(4, 4), nn.Dropout(0.5), shape=(1, 4))
-    kept, count = apply(drop_dropout, capture(module, signature))
-    assert (count, targets(kept)) == (0, ["linear", "dropout"])
+    kept, done = outcome(drop_dropout, capture(module, signature))
+    assert targets(kept) == ["linear", "dropout"]
+    assert done == Outcome(0, {"dropout": "it is an output"})
 
 
 def test_drop_dropout_refuses_training() -> None:
@@ -205,7 +221,7 @@ def test_drop_dropout_refuses_training() -> None:
     captured = capture(module, signature)
     node = next(n for n in captured.program.graph.nodes if "dropout" in str(n.target))
     node.update_arg(2, True)
-    assert apply(drop_dropout, captured)[1] == 0
+    assert outcome(drop_dropout, captured)[1] == Outcome(0, {node.name: "training mode"})
 
 
 def test_a_stage_that_was_a_dropout_becomes_its_operand() -> None:
@@ -265,23 +281,24 @@ def test_merge_pad_fires_once_and_the_numbers_hold(module: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "module",
+    ("module", "why"),
     [
-        Padded((2, 1), 5),
-        Padded((1, 2), 5, stride=4),
-        Padded((-1, -1), 3),
-        Padded((1, 1, 0, 0), 3, mode="reflect"),
-        Padded((0, 0, 0, 0, 0, 1), 3).requires_grad_(False),
-        PaddedWithOnes((1, 1), 3),
-        PaddingUsedTwice((1, 1), 3),
+        (Padded((2, 1), 5), "the convolution would take one more step"),
+        (Padded((1, 2), 5, stride=4), "the padding cuts, or is longer on the right"),
+        (Padded((-1, -1), 3), "the padding cuts, or is longer on the right"),
+        (Padded((1, 1, 0, 0), 3, mode="reflect"), "the padding is not of zeros"),
+        (Padded((0, 0, 0, 0, 0, 1), 3).requires_grad_(False), "other axes are padded"),
+        (PaddedWithOnes((1, 1), 3), "the padding is not of zeros"),
+        (PaddingUsedTwice((1, 1), 3), "the padding has another user"),
     ],
     ids=["one more step", "longer right", "cuts", "reflects", "channels", "ones", "used twice"],
 )
-def test_merge_pad_refuses(module: nn.Module) -> None:
+def test_merge_pad_refuses(module: nn.Module, why: str) -> None:
     shape = (1, 1, 3, 20) if len(module.pad) == 6 else (1, 2, 3, 20)
     signature = signature_of(module, shape)
-    kept, count = apply(merge_pad_into_conv, capture(module.eval(), signature))
-    assert (count, targets(kept)[0]) == (0, "pad")
+    kept, done = outcome(merge_pad_into_conv, capture(module.eval(), signature))
+    assert (done.count, targets(kept)[0]) == (0, "pad")
+    assert set(done.refused.values()) == {why}
     assert_same_numbers(module, kept, signature)
 
 
@@ -297,13 +314,13 @@ class TimesOne(nn.Module):
         return {"y": torch.relu(x * 1)}
 
 
-def drop_noop_mul(program: ExportedProgram, stages: rewrites.Stages) -> int:
+def drop_noop_mul(program: ExportedProgram, stages: rewrites.Stages) -> Outcome:
     """``x * 1`` -> ``x``."""
     found = [n for n in program.graph.nodes if n.name == "mul" and n.args[1] == 1]
     for node in found:
         node.replace_all_uses_with(node.args[0])
         program.graph.erase_node(node)
-    return len(found)
+    return Outcome(len(found))
 
 
 def test_a_new_rewrite_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:

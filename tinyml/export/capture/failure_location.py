@@ -31,12 +31,14 @@ class FailureLocation:
     kind     its class
     where    ``file:line`` of the user's source; empty when it is not known
     message  the converter's error for it, one line
+    fix      what helps; empty: it is chosen by the message
     """
 
     name: str
     kind: str
     where: str
     message: str
+    fix: str = ""
 
     @property
     def subject(self) -> str:
@@ -50,13 +52,15 @@ def refusal(
     sentence: str, location: FailureLocation, log: Path | None, *, cut_short: bool
 ) -> ExportError:
     """The error for ``sentence``, which has ``{}`` for the subject; hint: the fix, then the log."""
-    hint = [fix_for(location.message)]
+    hint = [location.fix or fix_for(location.message)]
     if cut_short:
         hint.append("time ran out before smaller parts were tried")
     if log is not None:
         hint.append(f"the whole log: {log}")
     message = f"{sentence.format(location.subject)}: {location.message}"
-    return ExportError(message, hint="; ".join(hint))
+    error = ExportError(message, hint="; ".join(hint))
+    error.located = True
+    return error
 
 
 def reason(message: str) -> str:

@@ -30,10 +30,10 @@ def functional(program: ExportedProgram) -> ExportedProgram:
 
 def without_writing_in_place(program: ExportedProgram) -> ExportedProgram:
     """`functional` where one of `WRITERS` is called, else ``program`` as it is."""
-    called = {_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    called = {name_of(node.target) for node in program.graph.nodes if node.op == "call_function"}
     return functional(program) if called & set(WRITERS) else program
 
 
-def _name(target: object) -> str:
+def name_of(target: object) -> str:
     """``index_put`` of ``aten.index_put_.default``."""
     return str(target).partition(".")[2].partition(".")[0].rstrip("_")

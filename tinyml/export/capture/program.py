@@ -199,12 +199,22 @@ def refuse_state(program: ExportedProgram) -> None:
 
     Only its functional form shows what it writes to, views included.
     """
-    changed = sorted(functional(program).graph_signature.buffers_to_mutate.values())
+    changed = sorted(_functional(program).graph_signature.buffers_to_mutate.values())
     if changed:
         raise ExportError(
             f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",
             hint="make the state an input and an output, and name the pair in the signature",
         )
+
+
+def _functional(program: ExportedProgram) -> ExportedProgram:
+    try:
+        return functional(program)
+    except Exception as error:  # torch has operations in place that it cannot write otherwise
+        raise ExportError(
+            f"torch.export cannot write its operations as a graph: {one_line(error)}",
+            hint="write it without operations in place",
+        ) from error
 
 
 def _stage_node(program: ExportedProgram, stage: str) -> str | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
+    from tinyml.export.formats.bias_editor import BiasEditor
     from tinyml.modelfile.graph import Graph
 
 
@@ -81,7 +81,7 @@ class Format(Protocol):
     def quantize(self, path: Path, plan: Any) -> bytes:
         """The float32 file at ``path`` quantized as ``plan``, a `QuantPlan`, decides."""
 
-    def bias_editor(self) -> ModuleType:
+    def bias_editor(self) -> BiasEditor:
         """The module that reads and changes weights and biases of a float32 file."""
 
     def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:

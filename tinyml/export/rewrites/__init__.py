@@ -1,8 +1,8 @@
 """Rewrites of the captured program, in the order applied: every format gains by them.
 
 A pass is called with the program, which it changes in place, and the map
-stage -> node, which it keeps true. It returns how often it fired. ``FIRES_IN`` of its module
-names the network of the tests in which it must fire.
+stage -> node, which it keeps true. It returns its `Outcome`: how often it fired, and why not
+elsewhere. ``FIRES_IN`` of its module names the network of the tests in which it must fire.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from torch.export import ExportedProgram
 
 from tinyml.export.capture.program import Captured
+from tinyml.export.outcome import Outcome
 from tinyml.export.rewrites.average_by_matrix import average_by_matrix
 from tinyml.export.rewrites.crop_conv_transpose import crop_conv_transpose
 from tinyml.export.rewrites.drop_dropout import drop_dropout
@@ -24,7 +25,7 @@ from tinyml.export.rewrites.zero_masked_rows import zero_masked_rows
 
 Stages = dict[str, str | None]
 
-REWRITES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
+REWRITES: dict[str, Callable[[ExportedProgram, Stages], Outcome]] = {
     "drop_dropout": drop_dropout,
     "stft_to_conv": stft_to_conv,
     "zero_masked_rows": zero_masked_rows,
@@ -39,7 +40,10 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], int]] = {
 # Only of the copy that goes to LiteRT: `tinyml.export.formats.tflite.write`; of quantized files,
 # if asked for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = (
-    *("pad_by_numbers", "conv1d_to_conv2d", "average_over_space"),
+    "pad_by_numbers",
+    "use_convertible_operators",
+    "conv1d_to_conv2d",
+    "average_over_space",
     *("select_by_topk", "assign_by_where", "scatter_by_comparison"),
     "equalize_layers",
 )
@@ -48,7 +52,7 @@ ON_REQUEST = (
 def rewrite(captured: Captured) -> tuple[Captured, dict[str, int]]:
     """Apply every pass; returns the rewritten capture (same program) and the counts."""
     stages = dict(captured.stages)
-    counts = {name: apply(captured.program, stages) for name, apply in REWRITES.items()}
+    counts = {name: apply(captured.program, stages).count for name, apply in REWRITES.items()}
     captured.program.graph_module.recompile()
     captured.program.validate()  # type: ignore[no-untyped-call]
     return Captured(captured.program, stages, captured.signature), counts

@@ -20,6 +20,7 @@ import torch
 from torch.fx import Graph, Node
 
 from tinyml.export.nodes import Writer, argument, shape_of, writer_in_module
+from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
 _OF_COUNT = (
@@ -31,9 +32,9 @@ _OF_COUNT = (
 )
 
 
-def assign_by_where(graph: Graph) -> int:
-    """Return the number of assignments replaced."""
-    replaced = 0
+def assign_by_where(graph: Graph) -> Outcome:
+    """Replace assignments."""
+    replaced, refused = 0, {}
     for node in list(graph.nodes):
         write = writer_in_module(node)
         chosen: Node | None = None
@@ -43,12 +44,14 @@ def assign_by_where(graph: Graph) -> int:
             chosen = _of_all(write, node)
         else:
             continue
-        if chosen is not None:
-            values = node.args[2]
-            write.replace(chosen)
-            _drop_unused(graph, values)
-            replaced += 1
-    return replaced
+        if chosen is None:
+            refused[node.name] = "it is not an assignment to places under a mask"
+            continue
+        values = node.args[2]
+        write.replace(chosen)
+        _drop_unused(graph, values)
+        replaced += 1
+    return Outcome(replaced, refused)
 
 
 def _drop_unused(graph: Graph, read: Any) -> None:

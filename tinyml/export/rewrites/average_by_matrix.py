@@ -16,19 +16,23 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant
 from tinyml.export.nodes import Writer, shape_of
+from tinyml.export.outcome import Outcome
 
+PLAIN = "its sizes divide its lengths: a plain pooling"
 FIRES_IN = "adaptive-pooling"
 
 _aten = torch.ops.aten
 _POOLINGS = (_aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default)
 
 
-def average_by_matrix(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of poolings replaced."""
-    found = [node for node in program.graph.nodes if _fits(node)]
+def average_by_matrix(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Replace poolings whose windows differ in length."""
+    found = [node for node in program.graph.nodes if node.target in _POOLINGS]
+    refused = {node.name: PLAIN for node in found if not _has_uneven_windows(node)}
     for node in found:
-        _replace(program, node)
-    return len(found)
+        if node.name not in refused:
+            _replace(program, node)
+    return Outcome(len(found) - len(refused), refused)
 
 
 def windows(length: int, size: int) -> list[tuple[int, int]]:
@@ -36,9 +40,7 @@ def windows(length: int, size: int) -> list[tuple[int, int]]:
     return [(i * length // size, -(-(i + 1) * length // size)) for i in range(size)]
 
 
-def _fits(node: Node) -> bool:
-    if node.target not in _POOLINGS:
-        return False
+def _has_uneven_windows(node: Node) -> bool:
     lengths, sizes = shape_of(node.args[0]), shape_of(node)
     return any(length % size for length, size in zip(lengths, sizes, strict=True))
 

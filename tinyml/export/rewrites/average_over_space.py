@@ -20,6 +20,7 @@ import torch
 from torch.fx import Graph, Node
 
 from tinyml.export.nodes import shape_of
+from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
 _REDUCTIONS = (_aten.mean.dim, _aten.sum.dim_IntList)
@@ -27,28 +28,36 @@ _FLATTENED = (_aten.flatten.using_ints, _aten.view.default, _aten.reshape.defaul
 SPACE = [2, 3]
 
 
-def average_over_space(graph: Graph) -> int:
-    """Return the number of averages that keep their axes now."""
-    moved = 0
+def average_over_space(graph: Graph) -> Outcome:
+    """Keep the axes of averages over space until a view behind them."""
+    moved, refused = 0, {}
     for node in list(graph.nodes):
+        if node.target not in _REDUCTIONS:
+            continue
         image = _image(node)
-        if image is None:
+        if isinstance(image, str):
+            refused[node.name] = image
             continue
         _keep_axes(graph, node, image)
         moved += 1
-    return moved
+    return Outcome(moved, refused)
 
 
-def _image(node: Node) -> Node | None:
-    """The image that ``node`` is the mean or the sum of, if it drops the axes of space."""
-    if node.target not in _REDUCTIONS or len(shape_of(node)) != 2:
-        return None
+def _image(node: Node) -> Node | str:
+    """The image that ``node`` is the mean or the sum of, or why it is of none."""
     operand: Any = node.args[0]
-    if len(shape_of(operand)) == 4:
-        return operand if _axes(node, 4) == SPACE else None
-    if len(shape_of(operand)) != 3 or _axes(node, 3) != [2] or len(operand.users) != 1:
-        return None
-    return _image_of_flat(operand) if operand.target in _FLATTENED else _image_of_rows(node)
+    rank = len(shape_of(operand))
+    if len(shape_of(node)) != 2 or rank not in (3, 4):
+        return "it does not drop two axes of an image"
+    if rank == 4:
+        return operand if _axes(node, 4) == SPACE else "it drops other axes, or changes the type"
+    if _axes(node, 3) != [2]:
+        return "it drops other axes, or changes the type"
+    if len(operand.users) != 1:
+        return "what is before it has another user"
+    flat = operand.target in _FLATTENED
+    found = _image_of_flat(operand) if flat else _image_of_rows(node)
+    return "it is not the mean of an image" if found is None else found
 
 
 def _image_of_flat(flat: Any) -> Node | None:

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
+from tinyml.export.outcome import Outcome
+
 _aten = torch.ops.aten
 _ROW = 2
 _POINTWISE = {
@@ -38,16 +40,17 @@ _POINTWISE = {
 }
 
 
-def conv1d_to_conv2d(graph: Graph) -> int:
-    """Return the number of convolutions that are on rows now."""
+def conv1d_to_conv2d(graph: Graph) -> Outcome:
+    """Put convolutions along time on rows, from the first that takes a padding."""
+    convolutions = [node for node in graph.nodes if node.target is _aten.conv1d.default]
     if not any(_pads_convolution(node) for node in graph.nodes):
-        return 0
+        why = "no convolution takes a padding of the last axis"
+        return Outcome(0, {node.name: why for node in convolutions})
+    refused = {node.name: "it has no batch axis" for node in convolutions if _rank(node) != 3}
     rows: dict[Node, Node] = {}  # what has three axes -> the same in rows
-    moved = 0
     for node in list(graph.nodes):
         if node.target is _aten.conv1d.default and _rank(node) == 3:
             _widen_convolution(node, rows)
-            moved += 1
         elif _pads_convolution(node) or (_pads_time(node) and node.args[0] in rows):
             _replace_operand(node, 0, rows)
         elif _is_pointwise(node, rows):
@@ -59,7 +62,7 @@ def conv1d_to_conv2d(graph: Graph) -> int:
     for back in reversed(list(rows)):
         if not back.users:
             graph.erase_node(back)
-    return moved
+    return Outcome(len(convolutions) - len(refused), refused)
 
 
 def _rank(node: Node) -> int:

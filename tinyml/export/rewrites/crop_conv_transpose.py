@@ -24,6 +24,7 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant, value_of
 from tinyml.export.nodes import Writer, argument, shape_of
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "autoencoder"
 
@@ -41,25 +42,27 @@ class _Options:
     dilation: list[int]
 
 
-def crop_conv_transpose(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of transposed convolutions that were written anew."""
-    found = [node for node in program.graph.nodes if _fits(program, node)]
+def crop_conv_transpose(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Write transposed convolutions anew."""
+    found = [node for node in program.graph.nodes if node.target in _TRANSPOSED]
+    refused = {node.name: why for node in found if (why := _why_not(program, node))}
     for node in found:
-        _replace(program, node)
-    return len(found)
+        if node.name not in refused:
+            _replace(program, node)
+    return Outcome(len(found) - len(refused), refused)
 
 
-def _fits(program: ExportedProgram, node: Node) -> bool:
-    if node.target not in _TRANSPOSED:
-        return False
+def _why_not(program: ExportedProgram, node: Node) -> str:
     options = _options(node)
     if any(n != 1 for n in options.dilation):
-        return value_of(program, node.args[1]) is not None
+        is_constant = value_of(program, node.args[1]) is not None
+        return "" if is_constant else "its dilated kernel is not constant"
     if not any(options.padding) and not any(options.added):
-        return False
+        return "nothing is cut, added or dilated"
     kernel = shape_of(node.args[1])[2:]
     sides = zip(kernel, options.stride, options.padding, strict=True)
-    return any(options.added) or not all(k - s == 2 * p for k, s, p in sides)
+    even = not any(options.added) and all(k - s == 2 * p for k, s, p in sides)
+    return "it is padded alike on both sides" if even else ""
 
 
 def _options(node: Any) -> _Options:

@@ -28,6 +28,7 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import value_of
 from tinyml.export.nodes import argument, shape_of
+from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
 _LAYERS = (
@@ -78,9 +79,10 @@ class _Weights:
             self.program.state_dict[name] = torch.nn.Parameter(value, requires_grad=False)
 
 
-def equalize_layers(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of pairs that were scaled."""
-    pairs, weights = list(_pairs(program)), _Weights(program)
+def equalize_layers(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Scale pairs of layers; those whose scales are alike already stay without a reason."""
+    refused: dict[str, str] = {}
+    pairs, weights = list(_pairs(program, refused)), _Weights(program)
     scaled: set[int] = set()
     for _ in range(_ROUNDS):
         found = [place for place, pair in enumerate(pairs) if _equalize(pair, weights)]
@@ -90,7 +92,7 @@ def equalize_layers(program: ExportedProgram, stages: dict[str, str | None]) -> 
     weights.write()
     changed = {node.name for place in scaled for node in pairs[place].between}
     stages.update({stage: None for stage, held in stages.items() if held in changed})
-    return len(scaled)
+    return Outcome(len(scaled), refused)
 
 
 def _equalize(pair: _Pair, weights: _Weights) -> bool:
@@ -119,19 +121,30 @@ def _peaks(weight: Tensor) -> Tensor:
     return weight.abs().flatten(1).amax(1)
 
 
-def _pairs(program: ExportedProgram) -> Iterator[_Pair]:
+def _pairs(program: ExportedProgram, refused: dict[str, str]) -> Iterator[_Pair]:
+    """Layers with the next one; ``refused`` gets those without, and why."""
     uses = Counter(n.name for node in program.graph.nodes for n in node.all_input_nodes)
     for node in program.graph.nodes:
+        if node.target not in _LAYERS:
+            continue
         first = _layer(program, node, uses)
         if first is None:
+            refused[node.name] = "its weight or bias is computed or used twice"
             continue
         between = [node]
         reader = _only_reader(node)
         while reader is not None and _lets_through(reader):
             between.append(reader)
             reader = _only_reader(reader)
-        second = _layer(program, reader, uses) if reader is not None else None
-        if second is not None and _match(program, first, second, between):
+        if reader is None:
+            refused[node.name] = f"'{between[-1].name}' has another reader, or is an output"
+            continue
+        second = _layer(program, reader, uses)
+        if second is None:
+            refused[node.name] = f"'{reader.name}' does not let a factor through"
+        elif not _match(program, first, second, between):
+            refused[node.name] = f"its channels are not those that '{reader.name}' reads"
+        else:
             yield _Pair(first, second, tuple(between))
 
 

@@ -22,6 +22,7 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant, value_of
 from tinyml.export.capture.module_stack import show_as, submodule
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "ds-cnn"
 
@@ -41,29 +42,35 @@ class _Match:
     bias: Tensor
 
 
-def fold_batchnorm(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of normalisations folded."""
-    folded = 0
+def fold_batchnorm(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Fold normalisations into the convolutions before them."""
+    folded, refused = 0, {}
     for norm in list(program.graph.nodes):
+        if norm.target is not _aten.batch_norm.default:
+            continue
         match = _match(program, norm)
-        if match is None:
+        if isinstance(match, str):
+            refused[norm.name] = match
             continue
         _replace(program, norm, match)
         stages.update({s: None for s, held in stages.items() if held == match.conv.name})
         folded += 1
-    return folded
+    return Outcome(folded, refused)
 
 
-def _match(program: ExportedProgram, norm: Node) -> _Match | None:
-    if norm.target is not _aten.batch_norm.default or norm.args[5]:
-        return None
+def _match(program: ExportedProgram, norm: Node) -> _Match | str:
+    """What the convolution becomes, or why it stays."""
+    if norm.args[5]:
+        return "it uses the statistics of the batch"
     conv = norm.args[0]
-    if not isinstance(conv, Node) or conv.target not in _CONVOLUTIONS or len(conv.users) != 1:
-        return None
+    if not isinstance(conv, Node) or conv.target not in _CONVOLUTIONS:
+        return "no convolution is before it"
+    if len(conv.users) != 1:
+        return "the convolution has another user"
     weight, bias = value_of(program, conv.args[1]), value_of(program, _argument(conv, 2))
     statistics = [value_of(program, norm.args[i]) for i in (3, 4)]
     if weight is None or (bias is None and _argument(conv, 2) is not None) or None in statistics:
-        return None
+        return "a weight or a statistic is not constant"
     scale, shift = _affine(program, norm)
     wide = weight.double() * scale.reshape(-1, *[1] * (weight.dim() - 1))
     offset = shift if bias is None else bias.double() * scale + shift

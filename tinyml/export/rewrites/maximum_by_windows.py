@@ -19,6 +19,7 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant
 from tinyml.export.nodes import Writer, shape_of
+from tinyml.export.outcome import Outcome
 from tinyml.export.rewrites.average_by_matrix import windows
 
 FIRES_IN = "adaptive-pooling"
@@ -30,23 +31,24 @@ _POOLINGS = {
 }
 
 
-def maximum_by_windows(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of poolings replaced."""
-    found = [node for node in program.graph.nodes if _fits(node)]
+def maximum_by_windows(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Replace poolings of which only the maxima are used."""
+    found = [node for node in program.graph.nodes if _is_maximum(node)]
+    refused = {node.name: "the places are used" for node in found if _places_are_used(node)}
     for node in found:
-        _replace(program, node)
-    return len(found)
+        if node.name not in refused:
+            _replace(program, node)
+    return Outcome(len(found) - len(refused), refused)
 
 
-def _fits(values: Node) -> bool:
-    """Whether ``values`` are the maxima of a pooling whose places nobody wants."""
-    if values.target is not operator.getitem or values.args[1] != 0:
-        return False
-    pooling = values.args[0]
-    assert isinstance(pooling, Node)
-    return pooling.target in _POOLINGS and not any(
-        other.users for other in pooling.users if other is not values
-    )
+def _is_maximum(values: Any) -> bool:
+    """Whether ``values`` are the maxima of a pooling."""
+    first = values.target is operator.getitem and values.args[1] == 0
+    return first and values.args[0].target in _POOLINGS
+
+
+def _places_are_used(values: Any) -> bool:
+    return any(other.users for other in values.args[0].users if other is not values)
 
 
 def _replace(program: ExportedProgram, values: Node) -> None:

@@ -20,18 +20,23 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from tinyml.export.outcome import Outcome
+
 FIRES_IN = "hf-mobilenet-v1"
 
 _aten = torch.ops.aten
 _CONVOLUTIONS = {_aten.conv1d.default: 1, _aten.conv2d.default: 2}
 
 
-def merge_pad_into_conv(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of paddings merged."""
-    merged = 0
+def merge_pad_into_conv(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Merge paddings into the convolutions behind them."""
+    merged, refused = 0, {}
     for conv in list(program.graph.nodes):
+        if not _is_padded(conv):
+            continue
         padding = _padding(conv)
-        if padding is None:
+        if isinstance(padding, str):
+            refused[conv.name] = padding
             continue
         pad = conv.args[0]
         defaults = (None, [1] * len(padding), [0] * len(padding))
@@ -41,24 +46,31 @@ def merge_pad_into_conv(program: ExportedProgram, stages: dict[str, str | None])
         stages.update({s: None for s, held in stages.items() if held == pad.name})
         program.graph.erase_node(pad)
         merged += 1
-    return merged
+    return Outcome(merged, refused)
 
 
-def _padding(conv: Any) -> list[int] | None:
-    """The padding of both, if ``conv`` can do it alone."""
+def _is_padded(conv: Any) -> bool:
     pad: Any = conv.args[0] if conv.target in _CONVOLUTIONS else None
-    if not isinstance(pad, Node) or pad.target is not _aten.pad.default or len(pad.users) != 1:
-        return None
-    rank = _CONVOLUTIONS[conv.target]
-    if not _is_zero(pad) or _touches_channels(pad, rank):
-        return None
+    return isinstance(pad, Node) and pad.target is _aten.pad.default
+
+
+def _padding(conv: Any) -> list[int] | str:
+    """The padding of both, or why ``conv`` cannot do it alone."""
+    pad, rank = conv.args[0], _CONVOLUTIONS[conv.target]
+    if len(pad.users) != 1:
+        return "the padding has another user"
+    if not _is_zero(pad):
+        return "the padding is not of zeros"
+    if _touches_channels(pad, rank):
+        return "other axes are padded"
     amounts = _amounts(pad, rank)
     lefts, rights = amounts[-2::-2], amounts[-1::-2]
     if any(not left >= right >= 0 for left, right in zip(lefts, rights, strict=True)):
-        return None
+        return "the padding cuts, or is longer on the right"
     own = _per_axis(conv, 4, 0, rank)
     both = [left + more for left, more in zip(lefts, own, strict=True)]
-    return both if _steps(conv, both, rank) == list(conv.meta["val"].shape[2:]) else None
+    same = _steps(conv, both, rank) == list(conv.meta["val"].shape[2:])
+    return both if same else "the convolution would take one more step"
 
 
 def _touches_channels(pad: Any, rank: int) -> bool:

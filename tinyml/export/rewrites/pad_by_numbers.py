@@ -18,6 +18,7 @@ import torch
 from torch.fx import Graph, Node
 
 from tinyml.export.nodes import argument, shape_of
+from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
 # Convolutions whose padding is a word -> the same with numbers.
@@ -28,12 +29,12 @@ _NAMED = {
 }
 
 
-def pad_by_numbers(graph: Graph) -> int:
-    """Return the number of convolutions whose padding is numbers now."""
+def pad_by_numbers(graph: Graph) -> Outcome:
+    """Write the padding of convolutions in numbers."""
     found = [node for node in graph.nodes if node.target in _NAMED]
     for conv in found:
         _rewrite(conv)
-    return len(found)
+    return Outcome(len(found))
 
 
 def _rewrite(conv: Node) -> None:

@@ -26,18 +26,23 @@ from torch import Tensor
 from torch.fx import Graph, Node
 
 from tinyml.export.nodes import Writer, fixed_value, shape_of, writer_in_module
+from tinyml.export.outcome import Outcome
 from tinyml.export.scatters import SCATTERS, Scatter, read_scatter
 
 _aten = torch.ops.aten
 
 
-def scatter_by_comparison(graph: Graph) -> int:
-    """Return the number of scatters replaced."""
-    replaced = 0
+def scatter_by_comparison(graph: Graph) -> Outcome:
+    """Replace scatters."""
+    replaced, refused = 0, {}
     for node in list(graph.nodes):
-        if node.target in SCATTERS:
-            replaced += _replace(writer_in_module(node), node)
-    return replaced
+        if node.target not in SCATTERS:
+            continue
+        if _replace(writer_in_module(node), node):
+            replaced += 1
+        else:
+            refused[node.name] = "no comparison of its indices stands for it"
+    return Outcome(replaced, refused)
 
 
 def _replace(write: Writer, node: Node) -> bool:

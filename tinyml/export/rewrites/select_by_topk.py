@@ -18,6 +18,7 @@ import torch
 from torch.fx import Graph, Node
 
 from tinyml.export.nodes import Writer, argument, shape_of, writer_in_module
+from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
 _PAIRS = (_aten.topk.default, _aten.sort.default, _aten.sort.stable)
@@ -25,12 +26,12 @@ _SINGLE = (_aten.argsort.default, _aten.argsort.stable, _aten.msort.default)
 _TYPES = (torch.float32, torch.int32, torch.int64)
 
 
-def select_by_topk(graph: Graph) -> int:
-    """Return the number of sorts and topks replaced."""
+def select_by_topk(graph: Graph) -> Outcome:
+    """Replace sorts and topks."""
     found = [node for node in graph.nodes if _fits(node)]
     for node in found:
         _replace(graph, node)
-    return len(found)
+    return Outcome(len(found))
 
 
 def _fits(node: Node) -> bool:

@@ -22,6 +22,7 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import add_constant, value_of
 from tinyml.export.nodes import Writer, argument, is_fixed, shape_of
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "spectrogram"
 
@@ -42,30 +43,34 @@ class _Transform:
     kernels: Tensor
 
 
-def stft_to_conv(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of transforms replaced; a stage that was complex is fused away."""
-    replaced = 0
+def stft_to_conv(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Replace transforms; a stage that was complex is fused away."""
+    replaced, refused = 0, {}
     for node in list(program.graph.nodes):
+        if node.target is not _aten.stft.default:
+            continue
         transform = _transform(program, node)
-        if transform is None:
+        if isinstance(transform, str):
+            refused[node.name] = transform
             continue
         _replace(program, node, transform)
         stages.update({s: None for s, held in stages.items() if held == node.name})
         replaced += 1
-    return replaced
+    return Outcome(replaced, refused)
 
 
-def _transform(program: ExportedProgram, node: Any) -> _Transform | None:
-    if node.target is not _aten.stft.default or not node.users:
-        return None
+def _transform(program: ExportedProgram, node: Any) -> _Transform | str:
+    """What the transform becomes, or why it stays."""
+    if not node.users:
+        return "nothing uses it"
     n, onesided = int(node.args[1]), argument(node, 6, "onesided", None)
     if not argument(node, 7, "return_complex", False) or argument(node, 8, "align_to_window", None):
-        return None
+        return "its result is not complex, or its windows are aligned otherwise"
     if any(user.target not in _TAKEN for user in node.users):
-        return None
+        return "its result is used as a complex number"
     window = _window(program, node, n)
     if window is None:
-        return None
+        return "its window is computed"
     scale = 1.0 / math.sqrt(n) if argument(node, 5, "normalized", False) else 1.0
     hop = argument(node, 2, "hop_length", None)
     bins = n // 2 + 1 if onesided is None or onesided else n

@@ -16,29 +16,34 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import value_of
 from tinyml.export.nodes import Writer
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "activations"
 
 _aten = torch.ops.aten
 
 
-def use_leaky_relu(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of PReLUs replaced."""
-    replaced = 0
+def use_leaky_relu(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Replace PReLUs of one slope."""
+    replaced, refused = 0, {}
     for node in list(program.graph.nodes):
+        if node.target is not _aten.prelu.default:
+            continue
         slope = _one_slope(program, node)
-        if slope is None:
+        if isinstance(slope, str):
+            refused[node.name] = slope
             continue
         write = Writer(program, node)
         write.replace(write.call(_aten.leaky_relu.default, node.args[0], slope))
         replaced += 1
-    return replaced
+    return Outcome(replaced, refused)
 
 
-def _one_slope(program: ExportedProgram, node: Node) -> float | None:
-    if node.target is not _aten.prelu.default:
-        return None
+def _one_slope(program: ExportedProgram, node: Node) -> float | str:
+    """The slope, or why there is not one."""
     slopes = value_of(program, node.args[1])
-    if slopes is None or bool((slopes != slopes.flatten()[0]).any()):
-        return None
+    if slopes is None:
+        return "its slope is computed"
+    if bool((slopes != slopes.flatten()[0]).any()):
+        return "its channels have slopes of their own"
     return float(slopes.flatten()[0])

@@ -17,6 +17,7 @@ from torch.fx import Node
 
 from tinyml.export.capture.constants import value_of
 from tinyml.export.nodes import Writer, argument
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "hf-distilbert"
 
@@ -24,22 +25,26 @@ _aten = torch.ops.aten
 FORBIDDEN = -3e4
 
 
-def zero_masked_rows(program: ExportedProgram, stages: dict[str, str | None]) -> int:
-    """Return the number of attentions whose mask became numbers."""
-    found = [node for node in program.graph.nodes if _fits(program, node)]
+def zero_masked_rows(program: ExportedProgram, stages: dict[str, str | None]) -> Outcome:
+    """Make the masks of attentions numbers."""
+    attention = _aten.scaled_dot_product_attention.default
+    found = [node for node in program.graph.nodes if node.target is attention]
+    refused = {node.name: why for node in found if (why := _why_not(program, node))}
     for node in found:
-        _replace(program, node)
-    return len(found)
+        if node.name not in refused:
+            _replace(program, node)
+    return Outcome(len(found) - len(refused), refused)
 
 
-def _fits(program: ExportedProgram, node: Node) -> bool:
-    if node.target is not _aten.scaled_dot_product_attention.default:
-        return False
+def _why_not(program: ExportedProgram, node: Node) -> str:
     mask = argument(node, 3, "attn_mask", None)
-    if mask is None or mask.meta["val"].dtype != torch.bool:
-        return False
+    if mask is None:
+        return "it has no mask"
+    if mask.meta["val"].dtype != torch.bool:
+        return "its mask is of numbers"
     constant = value_of(program, mask)
-    return constant is None or not bool(constant.any(-1).all())
+    whole = constant is not None and bool(constant.any(-1).all())
+    return "its mask leaves every query a place" if whole else ""
 
 
 def _replace(program: ExportedProgram, node: Node) -> None:

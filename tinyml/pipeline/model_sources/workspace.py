@@ -266,6 +266,19 @@ class Workspace:
     def load_sensitivity(self, fmt: str) -> SensitivityAnalysis:
         return read_json(SensitivityAnalysis, self.folder / f"sensitivity-{fmt}.json")
 
+    def failure(self, fmt: str) -> Path:
+        """Where the smallest part that the ``fmt`` writer refuses is; missing: not found yet."""
+        return self.folder / f"failure-{fmt}.json"
+
+    def tried(self, fmt: str) -> Path:
+        """Parts that the search for `failure` has tried, with what came of it."""
+        return self.folder / f"tried-{fmt}.json"
+
+    def forget_failure(self, fmt: str) -> None:
+        """Before a new search."""
+        self.failure(fmt).unlink(missing_ok=True)
+        self.tried(fmt).unlink(missing_ok=True)
+
     def evidence(self, formats: Iterable[str]) -> tuple[Path, ...]:
         """Files that show how an export came to its result; some may be missing."""
         found = (self.program, self.names, self.checkpoint, self.capture_record)

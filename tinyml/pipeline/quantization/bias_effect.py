@@ -10,6 +10,7 @@ import numpy as np
 from tinyml.core.files import write_bytes
 from tinyml.core.quant_params import QuantParams, dequantize_arrays, quantize_arrays
 from tinyml.core.spec import Array, Arrays
+from tinyml.export.formats.bias_editor import with_rounded_weights
 from tinyml.export.formats.onnx.quantized_io import DEQUANTIZED
 from tinyml.export.quantization.findings.evidence import Bias
 from tinyml.export.quantization.joins import PROBABILITIES
@@ -42,8 +43,12 @@ def bias_effect(
     want = _values(floats, names, samples)
     errors = [_values(integers, _shown(integers, names), samples, io_params) - want]
     for is_corrected in (False, True):
-        data = editor_of(floats).with_rounded_weights(
-            floats.read_bytes(), planned.weight_scales, shifts, corrected=is_corrected
+        data = with_rounded_weights(
+            editor_of(floats),
+            floats.read_bytes(),
+            planned.weight_scales,
+            shifts,
+            corrected=is_corrected,
         )
         tried = floats.with_name(f"rounded{floats.suffix}")
         write_bytes(tried, data)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from tinyml.core.events import Message, Report
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_bytes
 from tinyml.core.spec import Array, Arrays
+from tinyml.export.formats.bias_editor import BiasEditor
 from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration
 from tinyml.pipeline.quantization.quantize import weight_scales
@@ -60,11 +60,13 @@ def bias_shifts(path: Path, scales: str, samples: Iterable[Arrays]) -> dict[str,
     write_bytes(copy, data)
     runtime = runtime_for(path)
     read = runtime.reader(copy, list(extra.values()))
-    means = channel_means((read(sample) for sample in samples), editor.CHANNEL_AXIS)
+    axis = editor.CHANNEL_AXIS
+    assert axis is not None, "a convolution has an axis of channels"
+    means = channel_means((read(sample) for sample in samples), axis)
     return {output: means[name] for output, name in extra.items()}
 
 
-def editor_of(path: Path) -> Any:
+def editor_of(path: Path) -> BiasEditor:
     """The module that edits biases and weights of the format of ``path``."""
     return format_of(path).bias_editor()
 

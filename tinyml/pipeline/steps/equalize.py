@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     work = Workspace(Path(arguments[0]))
     captured, record = work.load_program(), work.load_capture_record()
     stages = dict(captured.stages)
-    count = equalize_layers(captured.program, stages)
+    count = equalize_layers(captured.program, stages).count
     made = Captured(captured.program, stages, captured.signature)
     rows = rows_of("equalized", made, work.load_reference(), list(stages))
     work.save_program(made)

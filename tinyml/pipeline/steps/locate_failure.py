@@ -1,8 +1,8 @@
 """A program that a writer refuses -> the error, with the smallest part that causes it.
 
-``python -m tinyml.pipeline.steps.locate_failure FORMAT FOLDER TRIED.json LOCATION.json`` is the
-child that searches: FOLDER holds what `Captured.save` wrote; of the other two, see
-`tinyml.export.capture.bisect_program`.
+``python -m tinyml.pipeline.steps.locate_failure FORMAT FOLDER`` is the child that searches: FOLDER
+is the `Workspace` that holds the program, and where `tinyml.export.capture.bisect_program` leaves
+what it tried and found.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tinyml.core.typed_json import read_json
 from tinyml.export.capture.failure_location import FailureLocation, reason, refusal
 from tinyml.export.capture.known_errors import fix_for
 from tinyml.pipeline.formats import named
+from tinyml.pipeline.model_sources.workspace import Workspace
 
 MODULE = "tinyml.pipeline.steps.locate_failure"
 # A converter that is killed by one part is started again without it, so often at most.
@@ -29,28 +30,25 @@ RESTARTS = 6
 def locate_conversion_failure(
     error: ExportError,
     fmt: str,
-    work: Path,
+    work: Workspace,
     *,
-    log: Path,
     budget_s: float,
     memory_mb: int | None = None,
 ) -> TinymlError:
     """``error`` of ``fmt``'s writer, with the smallest part of the program that causes it.
 
-    ``work`` holds ``program.pt2`` and ``capture.json``. The search converts parts in a child
-    process for ``budget_s`` seconds at most; what the converter says goes to ``log``. A part
-    that kills the converter is the location. Without a result it is ``error`` itself,
-    with the log in its hint. ``memory_mb`` limits the child; default: the machine's memory.
+    The search converts parts of the program in ``work`` in a child process for ``budget_s``
+    seconds at most; what the converter says goes to a log there. A part that kills the
+    converter is the location. Without a result it is ``error`` itself, with the log in its
+    hint. ``memory_mb`` limits the child; default: the machine's memory.
     """
     memory_mb = memory_mb or machine_memory_mb()
-    found = work / f"failure-{fmt}.json"
-    found.unlink(missing_ok=True)
-    tried = work / f"tried-{fmt}.json"
-    tried.unlink(missing_ok=True)
-    complete = _search([fmt, str(work), str(tried), str(found)], log, budget_s, memory_mb)
-    if not found.exists():
+    log = work.log(f"bisect_{fmt}")
+    work.forget_failure(fmt)
+    complete = _search([fmt, str(work.folder)], log, budget_s, memory_mb)
+    if not work.failure(fmt).exists():
         return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
-    location = read_json(FailureLocation, found)
+    location = read_json(FailureLocation, work.failure(fmt))
     if not location.message:
         location = replace(location, message=reason(error.message))
     return refusal(named(fmt).refusal, location, log, cut_short=not complete)
@@ -76,19 +74,18 @@ def _search(arguments: list[str], log: Path, budget_s: float, memory_mb: int | N
 
 
 def main(arguments: list[str]) -> None:
-    """The child: search, and leave the answer in the last file."""
+    """The child: search, and leave the answer in the folder."""
     import torch
     from torch.fx import GraphModule
 
     from tinyml.export.capture.bisect_program import Search
-    from tinyml.export.capture.program import NAMES, PROGRAM, load
 
-    fmt, folder, tried, found = arguments
-    captured = load(Path(folder) / PROGRAM, Path(folder) / NAMES)
-    root = captured.program.module()
+    fmt, folder = arguments
+    work = Workspace(Path(folder))
+    root = work.load_program().program.module()
     assert isinstance(root, GraphModule)
     with torch.no_grad():
-        Search(named(fmt).write, root, Path(tried), Path(found)).smallest()
+        Search(named(fmt).write, root, work.tried(fmt), work.failure(fmt)).smallest()
 
 
 if __name__ == "__main__":

@@ -130,14 +130,12 @@ def _writer_arguments(plan: ExportPlan, fmt: str, out: Path, work: Workspace) ->
 def _located(error: ExportError, plan: ExportPlan, work: Workspace) -> TinymlError:
     """The writer's ``error`` with the smallest part of the program that causes it."""
     failed = [fmt for fmt in plan.formats if named(fmt).writer == error.child]
-    if not failed:
+    if not failed or error.located:
         return error
-    log = work.log(f"bisect_{failed[0]}")
     return locate_conversion_failure(
         error,
         failed[0],
-        work.folder,
-        log=log,
+        work,
         budget_s=plan.settings.timeout_s,
         memory_mb=plan.memory_mb,
     )

@@ -25,16 +25,26 @@ from tinyml.modelfile.ops import MATRIX, ONNX
 CHANNEL_AXIS = ONNX["Conv"].channels
 
 
+def unpack(data: bytes) -> Any:
+    """The ``onnx.ModelProto`` in a file's bytes."""
+    import onnx
+
+    return onnx.load_from_string(data)
+
+
+def pack(model: Any) -> bytes:
+    """The file's bytes; the same model gives the same."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
     """The file with one more layer next to each, and what those compute: (W_q - W) x.
 
     W_q is W in eight bits, ``scales`` ``per-channel`` or ``per-tensor``. Names of the new
     tensors are by those of the layers' outputs.
     """
-    import onnx
-
-    model, found = onnx.load_from_string(data), {}
-    for layer in list(_layers(model)):
+    model, found = unpack(data), {}
+    for layer in list(bias_layers(model)):
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
         extra = model.graph.node.add()
@@ -43,27 +53,12 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
         del extra.input[1:], extra.output[:]
         extra.input.append(add_initializer(model, f"{layer.output}~weight_error", error))
         extra.output.append(name)
-    return bytes(model.SerializeToString(deterministic=True)), found
-
-
-def with_rounded_weights(
-    data: bytes, scales: str, shifts: Mapping[str, Array], *, corrected: bool
-) -> bytes:
-    """The file, still in float32, with W_q for W in the layers of ``shifts``."""
-    import onnx
-
-    model = onnx.load_from_string(data)
-    layers = [layer for layer in _layers(model) if layer.output in shifts]
-    errors = ((own, rounding_error(own.weight, own.axis, scales)) for own in layers)
-    set_weights(model, {own.output: own.weight + error for own, error in errors})
-    if corrected:
-        correct_biases(model, shifts)
-    return bytes(model.SerializeToString(deterministic=True))
+    return pack(model), found
 
 
 def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     """Subtract ``shifts``, [channels] by layer's output, from the biases; returns how many."""
-    layers = [layer for layer in _layers(model) if layer.output in shifts]
+    layers = [layer for layer in bias_layers(model) if layer.output in shifts]
     before = {name for layer in layers for name in layer.stored.input[2:]}
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
@@ -75,7 +70,7 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
 
 def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     """Other values for the weights of the layers, by output, that ``weights`` names."""
-    layers = [layer for layer in _layers(model) if layer.output in weights]
+    layers = [layer for layer in bias_layers(model) if layer.output in weights]
     before = {layer.stored.input[1] for layer in layers}
     for layer in layers:
         name = f"{layer.output}~weight"
@@ -85,9 +80,7 @@ def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
 
 def products(data: bytes) -> Iterator[Product]:
     """The file's convolutions over rows and columns, and its linear layers."""
-    import onnx
-
-    for layer in _layers(onnx.load_from_string(data)):
+    for layer in bias_layers(unpack(data)):
         attributes = layer.found.operator.attributes
         named = (layer.output, layer.found.source, layer.weight, layer.found.axes)
         if layer.found.traits.kind == MATRIX:
@@ -103,7 +96,8 @@ def products(data: bytes) -> Iterator[Product]:
             yield Product(*named, attributes.get("group", 1), channels=1, window=window)
 
 
-def _layers(model: Any) -> Iterator[EditedLayer]:
+def bias_layers(model: Any) -> Iterator[EditedLayer]:
+    """Those whose biases can be corrected."""
     nodes = {node.output[0]: node for node in model.graph.node}
     for own in float_layers(graph_of_onnx(model)):
         if _only_adds(own.operator):

@@ -51,13 +51,14 @@ def name_stages(
 
 
 def _rename(model: ir.Model, held: Mapping[str, ir.Value | None]) -> None:
-    fixed = {str(v.name) for v in (*model.graph.inputs, *model.graph.outputs)}
-    taken = set(fixed)
+    """By identity: the exporter may call another value as the signature calls an output."""
+    ends = (*model.graph.inputs, *model.graph.outputs)
+    fixed, taken = {id(value) for value in ends}, {str(value.name) for value in ends}
     _rename_weights(model, fixed, taken)
     for stage, value in held.items():
-        if value is not None and value.name not in fixed:
+        if value is not None and id(value) not in fixed:
             value.name = free_name(stage, taken)
-            fixed.add(value.name)
+            fixed.add(id(value))
     _rename_rest(model, fixed, taken)
 
 
@@ -65,23 +66,23 @@ def _fits(value: ir.Value, shape: tuple[int, ...] | None) -> bool:
     return value.shape is not None and shape is not None and value.shape.numpy() == shape
 
 
-def _rename_weights(model: ir.Model, fixed: set[str], taken: set[str]) -> None:
+def _rename_weights(model: ir.Model, fixed: set[int], taken: set[str]) -> None:
     """Weights keep their name in the module; constants of the exporter get numbers.
 
     A constant that is an output of the model has the output's name.
     """
     for count, value in enumerate(list(model.graph.initializers.values())):
-        if value.name in fixed:
+        if id(value) in fixed:
             continue
         bare = str(value.name).removeprefix(f"{MODULE}.")
         value.name = free_name(f"c{count}" if bare.startswith("val_") else bare, taken)
 
 
-def _rename_rest(model: ir.Model, fixed: set[str], taken: set[str]) -> None:
+def _rename_rest(model: ir.Model, fixed: set[int], taken: set[str]) -> None:
     count = 0
     for node in model.graph:
         for value in node.outputs:
-            if value.name not in fixed:
+            if id(value) not in fixed:
                 value.name = free_name(f"t{count}", taken)
                 count += 1
         node.name = node.outputs[0].name

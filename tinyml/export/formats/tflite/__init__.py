@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyml.export.capture.program import Captured
     from tinyml.export.facts import Facts
     from tinyml.export.formats.base import Format
+    from tinyml.export.formats.bias_editor import BiasEditor
     from tinyml.modelfile.graph import Graph
 
 
@@ -58,15 +58,15 @@ class Tflite:
 
         return quantized_bytes(path, plan)
 
-    def bias_editor(self) -> ModuleType:
+    def bias_editor(self) -> BiasEditor:
         from tinyml.export.formats.tflite import correct_biases
 
         return correct_biases
 
     def cut(self, path: Path, tensor: str, out: Path) -> tuple[str, ...]:
-        from tinyml.modelfile.cut import cut_file
+        from tinyml.modelfile.tflite_cut import cut_tflite
 
-        return cut_file(path, tensor, out)
+        return cut_tflite(path, tensor, out)
 
 
 TFLITE: Format = Tflite()

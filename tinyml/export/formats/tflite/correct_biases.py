@@ -26,14 +26,24 @@ from tinyml.modelfile.tflite_graph import graph_of_tflite
 CHANNEL_AXIS = TFLITE["CONV_2D"].channels
 
 
+def unpack(data: bytes) -> Any:
+    """The ``schema.ModelT`` in a file's bytes."""
+    return tflite_file.unpack(data)
+
+
+def pack(model: Any) -> bytes:
+    """The file's bytes; the same model gives the same."""
+    return tflite_file.pack(model)
+
+
 def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str]]:
     """The file with one more layer next to each, and what those compute: (W_q - W) x.
 
     W_q is W in eight bits, ``scales`` ``per-channel`` or ``per-tensor``. Names of the new
     tensors are by those of the layers' outputs. No activation is built into the new layers.
     """
-    model, found = tflite_file.unpack(data), {}
-    for layer in list(_layers(model)):
+    model, found = unpack(data), {}
+    for layer in list(bias_layers(model)):
         name = found[layer.output] = f"{layer.output}~error"
         error = rounding_error(layer.weight, layer.axis, scales)
         extra = copy.copy(layer.stored)
@@ -45,25 +55,12 @@ def with_rounding_errors(data: bytes, scales: str) -> tuple[bytes, dict[str, str
         made = int(layer.stored.outputs[0])
         extra.outputs = np.array([add_computed(model, made, name, shape_of(model, made))], np.int32)
         model.subgraphs[0].operators.append(extra)
-    return tflite_file.pack(model), found
-
-
-def with_rounded_weights(
-    data: bytes, scales: str, shifts: Mapping[str, Array], *, corrected: bool
-) -> bytes:
-    """The file, still in float32, with W_q for W in the layers of ``shifts``."""
-    model = tflite_file.unpack(data)
-    layers = [layer for layer in _layers(model) if layer.output in shifts]
-    errors = ((own, rounding_error(own.weight, own.axis, scales)) for own in layers)
-    set_weights(model, {own.output: own.weight + error for own, error in errors})
-    if corrected:
-        correct_biases(model, shifts)
-    return tflite_file.pack(model)
+    return pack(model), found
 
 
 def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
     """Subtract ``shifts``, [channels] by layer's output, from the biases; returns how many."""
-    layers = [layer for layer in _layers(model) if layer.output in shifts]
+    layers = [layer for layer in bias_layers(model) if layer.output in shifts]
     for layer in layers:
         bias = np.asarray(layer.bias - shifts[layer.output], np.float32)
         _set_operand(model, layer.stored, layer.found.traits.bias, f"{layer.output}~bias", bias)
@@ -72,7 +69,7 @@ def correct_biases(model: Any, shifts: Mapping[str, Array]) -> int:
 
 def set_weights(model: Any, weights: Mapping[str, Array]) -> None:
     """Other values for the weights of the layers, by output, that ``weights`` names."""
-    for layer in [layer for layer in _layers(model) if layer.output in weights]:
+    for layer in [layer for layer in bias_layers(model) if layer.output in weights]:
         name = f"{layer.output}~weight"
         _set_operand(model, layer.stored, layer.found.traits.weight, name, weights[layer.output])
 
@@ -81,8 +78,8 @@ def products(data: bytes) -> Iterator[Product]:
     """The file's convolutions and linear layers."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = tflite_file.unpack(data)
-    for layer in _layers(model):
+    model = unpack(data)
+    for layer in bias_layers(model):
         source, axes = int(layer.stored.inputs[0]), layer.found.axes
         named = (layer.output, layer.found.source, layer.weight, axes)
         if layer.found.traits.kind == MATRIX:
@@ -115,7 +112,8 @@ def _set_operand(model: Any, operator: Any, place: int | None, name: str, values
         model.buffers[gone.buffer].data = None
 
 
-def _layers(model: Any) -> Iterator[EditedLayer]:
+def bias_layers(model: Any) -> Iterator[EditedLayer]:
+    """Those whose biases can be corrected."""
     graph = graph_of_tflite(model)
     pairs = zip(graph.operators, model.subgraphs[0].operators, strict=True)
     schema_operators = {operator.name: own for operator, own in pairs}

@@ -30,6 +30,7 @@ from tinyml.export.formats.tflite.names import (
     name_stages,
     parts_of_tensors,
 )
+from tinyml.export.formats.tflite.refuse_operators import places_of, refuse_operators
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
@@ -37,12 +38,14 @@ from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.rewrites.pad_by_numbers import pad_by_numbers
 from tinyml.export.rewrites.scatter_by_comparison import scatter_by_comparison
 from tinyml.export.rewrites.select_by_topk import select_by_topk
+from tinyml.export.rewrites.use_convertible_operators import use_convertible_operators
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # Rewrites of the copy that goes to the converter.
 FOR_LITERT = (
     pad_by_numbers,
+    use_convertible_operators,
     conv1d_to_conv2d,
     average_over_space,
     select_by_topk,
@@ -88,9 +91,11 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
 
 def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
+    places = places_of(captured.program.graph)
     tag(captured.program, position=1)
     module: Any = without_writing_in_place(captured.program).module()
-    counts = {apply.__name__: apply(module.graph) for apply in FOR_LITERT}
+    counts = {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
+    refuse_operators(module.graph, places)
     module.recompile()
     return module, counts
 

@@ -16,7 +16,7 @@ from tinyml.export.formats.onnx.rewrites.drop_zero_bias import drop_zero_bias
 from tinyml.export.formats.onnx.rewrites.floor_pools import floor_pools
 from tinyml.export.formats.onnx.rewrites.fold_constants import fold_constants
 from tinyml.export.formats.onnx.rewrites.share_constants import share_constants
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 REWRITES: dict[str, Callable[[ir.Model], Outcome]] = {
     "fold_constants": fold_constants,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "small"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "small"
 

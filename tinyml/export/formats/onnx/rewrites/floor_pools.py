@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "dropped window"
 POOLS = ("MaxPool", "AveragePool")

@@ -11,7 +11,7 @@ import sys
 import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateInitializersPass
 
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "small"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from tinyml.export.formats.outcome import Outcome
+from tinyml.export.outcome import Outcome
 
 
 def strip_metadata(model: ir.Model) -> Outcome:

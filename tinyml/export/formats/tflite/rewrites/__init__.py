@@ -1,4 +1,4 @@
-"""Rewrites of the flatbuffer's objects, in the order applied. Each returns how often it fired.
+"""Rewrites of the flatbuffer's objects, in the order applied. Each returns its `Outcome`.
 
 ``FIRES_IN`` of a rewrite's module names the network of the tests in which it must fire.
 """
@@ -15,8 +15,9 @@ from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
 from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
 from tinyml.export.formats.tflite.rewrites.strip_metadata import strip_metadata
+from tinyml.export.outcome import Outcome
 
-REWRITES: dict[str, Callable[[Any], int]] = {
+REWRITES: dict[str, Callable[[Any], Outcome]] = {
     "strip_metadata": strip_metadata,
     "store_sparse": store_sparse,
     "pad_explicitly": pad_explicitly,
@@ -33,4 +34,4 @@ SPARSE = ("store_sparse", "pad_explicitly", "average_by_mean", "average_by_depth
 def rewrite(model: Any, *, sparse: bool = True) -> dict[str, int]:
     """Apply every pass to ``model``, a ``schema.ModelT``, in place; returns the counts."""
     chosen = {name: apply for name, apply in REWRITES.items() if sparse or name not in SPARSE}
-    return {name: apply(model) for name, apply in chosen.items()}
+    return {name: apply(model).count for name, apply in chosen.items()}

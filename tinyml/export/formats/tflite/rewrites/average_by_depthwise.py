@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
+from tinyml.export.outcome import Outcome
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_edit import (
+    NOT_SPARSE,
     add_constant,
     computes_sparse,
     is_float32,
     name_of,
     operator_code,
+    operators_called,
     pad_space,
     shape_of,
 )
@@ -31,38 +34,42 @@ from tinyml.modelfile.tflite_edit import (
 FIRES_IN = "sparse depthwise"
 
 
-def average_by_depthwise(model: Any) -> int:
-    """Return the number of poolings replaced."""
+def average_by_depthwise(model: Any) -> Outcome:
+    """Replace poolings that have the kernel of a depthwise convolution."""
     if not computes_sparse(model):
-        return 0
-    replaced = 0
-    for operator in list(model.subgraphs[0].operators):
+        return Outcome(0, {"": NOT_SPARSE})
+    replaced, refused = 0, {}
+    for name, operator in operators_called(model, "AVERAGE_POOL_2D"):
         kernel = _kernel(model, operator)
-        if kernel is not None:
-            _replace(model, operator, kernel)
-            replaced += 1
-    return replaced
+        if isinstance(kernel, str):
+            refused[name] = kernel
+            continue
+        _replace(model, operator, kernel)
+        replaced += 1
+    return Outcome(replaced, refused)
 
 
-def _kernel(model: Any, operator: Any) -> Array | None:
-    """[rows, columns] of the depthwise convolution, ``None`` if there is none."""
+def _kernel(model: Any, operator: Any) -> Array | str:
+    """[rows, columns] of the depthwise convolution, or why there is none."""
     from ai_edge_litert import schema_py_generated as schema
 
-    if name_of(model, operator) != "AVERAGE_POOL_2D":
-        return None
     options, source = operator.builtinOptions, int(operator.inputs[0])
-    if options.padding != schema.Padding.VALID or not is_float32(model, source):
-        return None
+    if not is_float32(model, source):
+        return "it does not compute in float32"
+    if options.padding != schema.Padding.VALID:
+        return "it leaves its padding out of the average"
     if options.fusedActivationFunction != schema.ActivationFunctionType.NONE:
-        return None
+        return "an activation is computed along"
     window, stride = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
     if window == stride == (2, 2):
         even = all(size % 2 == 0 for size in shape_of(model, source)[1:3])
-        return np.pad(np.full((2, 2), 1 / 4, np.float32), ((1, 0), (1, 0))) if even else None
+        kernel = np.pad(np.full((2, 2), 1 / 4, np.float32), ((1, 0), (1, 0)))
+        return kernel if even else "the image has an odd side"
     if window not in ((3, 3), (5, 5)) or stride not in ((1, 1), (2, 2)):
-        return None
-    counted = _is_padded(model, source, window[0] // 2)
-    return np.full(window, 1 / (window[0] * window[1]), np.float32) if counted else None
+        return "no kernel has this window and stride"
+    if not _is_padded(model, source, window[0] // 2):
+        return "its padding is not counted"
+    return np.full(window, 1 / (window[0] * window[1]), np.float32)
 
 
 def _is_padded(model: Any, source: int, amount: int) -> bool:

@@ -13,41 +13,47 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.export.outcome import Outcome
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_edit import (
+    NOT_SPARSE,
     add_constant,
     computes_sparse,
     is_float32,
-    name_of,
     operator_code,
+    operators_called,
     shape_of,
 )
 
 FIRES_IN = "sparse depthwise"
 
 
-def average_by_mean(model: Any) -> int:
-    """Return the number of poolings replaced."""
+def average_by_mean(model: Any) -> Outcome:
+    """Replace poolings over the whole image."""
     if not computes_sparse(model):
-        return 0
-    found = [operator for operator in model.subgraphs[0].operators if _fits(model, operator)]
-    for operator in found:
+        return Outcome(0, {"": NOT_SPARSE})
+    replaced, refused = 0, {}
+    for name, operator in operators_called(model, "AVERAGE_POOL_2D"):
+        if why := _why_not(model, operator):
+            refused[name] = why
+            continue
         _replace(model, operator)
-    return len(found)
+        replaced += 1
+    return Outcome(replaced, refused)
 
 
-def _fits(model: Any, operator: Any) -> bool:
+def _why_not(model: Any, operator: Any) -> str:
     from ai_edge_litert import schema_py_generated as schema
 
-    if name_of(model, operator) != "AVERAGE_POOL_2D":
-        return False
     options, image = operator.builtinOptions, int(operator.inputs[0])
-    return (
-        is_float32(model, image)
-        and (options.filterHeight, options.filterWidth) == shape_of(model, image)[1:3]
-        and options.padding == schema.Padding.VALID
-        and options.fusedActivationFunction == schema.ActivationFunctionType.NONE
-    )
+    if not is_float32(model, image):
+        return "it does not compute in float32"
+    if (options.filterHeight, options.filterWidth) != shape_of(model, image)[1:3]:
+        return "its window is not the whole image"
+    if options.padding != schema.Padding.VALID:
+        return "its window is padded"
+    plain = options.fusedActivationFunction == schema.ActivationFunctionType.NONE
+    return "" if plain else "an activation is computed along"
 
 
 def _replace(model: Any, operator: Any) -> None:

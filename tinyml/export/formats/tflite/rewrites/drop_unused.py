@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.spec import Array
+from tinyml.export.outcome import Outcome
 
 FIRES_IN = "unread constant"
 
 
-def drop_unused(model: Any) -> int:
-    """Return the number of tensors removed; the others keep their order."""
+def drop_unused(model: Any) -> Outcome:
+    """Remove tensors; the others keep their order."""
     if len(model.subgraphs) != 1:
-        return 0
+        return Outcome(0, {"": "the file has several subgraphs"})
     (graph,) = model.subgraphs
     used = {int(i) for own in (graph.inputs, graph.outputs) for i in own}
     for operator in graph.operators:
@@ -41,7 +42,7 @@ def drop_unused(model: Any) -> int:
         for end in (*signature.inputs, *signature.outputs):
             end.tensorIndex = place[int(end.tensorIndex)]
     _drop_codes(model, graph)
-    return removed
+    return Outcome(removed)
 
 
 def _moved(indices: Any, place: dict[int, int]) -> Array | None:

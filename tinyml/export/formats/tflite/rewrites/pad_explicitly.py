@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.export.outcome import Outcome
 from tinyml.modelfile.tflite_edit import (
+    NOT_SPARSE,
     WEIGHT,
     computes_sparse,
     is_float32,
     name_of,
+    operators_called,
     pad_space,
     shape_of,
 )
@@ -32,28 +35,28 @@ FIRES_IN = "sparse depthwise"
 ENTRY_CHANNELS = 3
 
 
-def pad_explicitly(model: Any) -> int:
-    """Return the number of convolutions that are padded by a PAD now."""
+def pad_explicitly(model: Any) -> Outcome:
+    """Pad strided convolutions by a PAD."""
     from ai_edge_litert import schema_py_generated as schema
 
     if not computes_sparse(model):
-        return 0
-    found = [op for op in model.subgraphs[0].operators if _is_taken(model, op) and _fits(model, op)]
-    for operator in found:
+        return Outcome(0, {"": NOT_SPARSE})
+    padded_now, refused = 0, {}
+    for name, operator in operators_called(model, "CONV_2D", "DEPTHWISE_CONV_2D"):
+        if why := _why_not(model, operator):
+            refused[name] = why
+            continue
         amount = shape_of(model, int(operator.inputs[WEIGHT]))[1] // 2
         padded = pad_space(model, operator, amount)
         operator.inputs = np.array([padded, *operator.inputs[1:]], np.int32)
         operator.builtinOptions.padding = schema.Padding.VALID
-    return len(found)
+        padded_now += 1
+    return Outcome(padded_now, refused)
 
 
 def _is_taken(model: Any, operator: Any) -> bool:
-    """Whether the sparse path has a kernel for it."""
+    """Whether the sparse path has a kernel of its size."""
     name = name_of(model, operator)
-    if name not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-        return False
-    if not is_float32(model, int(operator.inputs[0])):
-        return False
     channels = shape_of(model, int(operator.inputs[0]))[-1]
     _, rows, columns, inputs = shape_of(model, int(operator.inputs[WEIGHT]))
     if name == "CONV_2D":
@@ -61,14 +64,19 @@ def _is_taken(model: Any, operator: Any) -> bool:
     return channels == inputs and rows == columns and rows in (3, 5)
 
 
-def _fits(model: Any, operator: Any) -> bool:
-    """Whether its SAME is half a kernel on every side."""
+def _why_not(model: Any, operator: Any) -> str:
+    """Empty where its SAME is half a kernel on every side."""
     from ai_edge_litert import schema_py_generated as schema
 
-    options = operator.builtinOptions
+    options, source = operator.builtinOptions, int(operator.inputs[0])
+    if not is_float32(model, source):
+        return "it does not compute in float32"
+    if not _is_taken(model, operator):
+        return "the sparse path has no kernel of its size"
     if options.padding != schema.Padding.SAME or (options.strideH, options.strideW) != (2, 2):
-        return False
+        return "its stride is not 2, or its padding is written out already"
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
-        return False
+        return "its kernel is dilated"
     # kernels are odd: stride * (steps - 1) + kernel - size zeros are kernel - 1 of them
-    return all(size % 2 == 1 for size in shape_of(model, int(operator.inputs[0]))[1:3])
+    odd = all(size % 2 == 1 for size in shape_of(model, source)[1:3])
+    return "" if odd else "the image has an even side: SAME is not alike on all sides"

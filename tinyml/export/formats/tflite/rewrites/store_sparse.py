@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.export.outcome import Outcome
 from tinyml.modelfile import sparse_encoding, tflite_file
 from tinyml.modelfile.tflite_edit import WEIGHT, name_of, operator_code
 
@@ -31,37 +32,44 @@ CONSUMERS = ("CONV_2D", "FULLY_CONNECTED")
 DESCRIPTION_BYTES = 512
 
 
-def store_sparse(model: Any) -> int:
-    """Return the number of weights that are stored sparse now."""
+def store_sparse(model: Any) -> Outcome:
+    """Store weights without their zeros."""
     graph = model.subgraphs[0]
-    stored = 0
-    for index in _weights(model, graph):
+    stored, refused = 0, {}
+    weights = _weights(model, graph)
+    for index, why in weights.items():
         tensor = graph.tensors[index]
+        if why:
+            refused[tflite_file.text(tensor.name)] = why
+            continue
         weight = tflite_file.array(model, tensor, _types()[int(tensor.type)])
         encoded = sparse_encoding.encode(weight)
-        if encoded.size_bytes + DESCRIPTION_BYTES < weight.nbytes:
-            _store(model, graph, index, encoded)
-            stored += 1
-    return stored
+        if encoded.size_bytes + DESCRIPTION_BYTES >= weight.nbytes:
+            refused[tflite_file.text(tensor.name)] = "its sparse form is not smaller"
+            continue
+        _store(model, graph, index, encoded)
+        stored += 1
+    return Outcome(stored, refused)
 
 
-def _weights(model: Any, graph: Any) -> list[int]:
-    """Constants that only consumers which can read a densified weight have as their weight."""
+def _weights(model: Any, graph: Any) -> dict[int, str]:
+    """Matrices of constants -> why they stay dense; empty where their readers can densify."""
     readers: dict[int, list[tuple[Any, int]]] = {}
     for operator in graph.operators:
         for place, index in enumerate(map(int, operator.inputs)):
             readers.setdefault(index, []).append((operator, place))
     given_out = {int(index) for index in graph.outputs}
-    return [
-        index
-        for index, tensor in enumerate(graph.tensors)
-        if index in readers
-        and index not in given_out
-        and tensor.sparsity is None
-        and not tensor.isVariable
-        and _is_matrix(model, tensor)
-        and all(_may_read(model, graph, readers, *reader) for reader in readers[index])
-    ]
+    found = {}
+    for index, tensor in enumerate(graph.tensors):
+        if index not in readers or tensor.sparsity is not None or not _is_matrix(model, tensor):
+            continue
+        if index in given_out or tensor.isVariable:
+            found[index] = "it is an output or a variable"
+        elif not all(_may_read(model, graph, readers, *reader) for reader in readers[index]):
+            found[index] = "an operator that cannot read it from a DENSIFY reads it"
+        else:
+            found[index] = ""
+    return found
 
 
 def _is_matrix(model: Any, tensor: Any) -> bool:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinyml.export.outcome import Outcome
+
 FIRES_IN = "small"
 
 
-def strip_metadata(model: Any) -> int:
-    """Return the number of entries removed; their buffers are emptied."""
+def strip_metadata(model: Any) -> Outcome:
+    """Remove entries; their buffers are emptied."""
     entries = model.metadata or []
     for entry in entries:
         model.buffers[entry.buffer].data = None
     removed = len(entries) + bool(model.description)
     model.metadata, model.metadataBuffer, model.description = [], [], ""
-    return removed
+    return Outcome(removed)

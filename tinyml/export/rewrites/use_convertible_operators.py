@@ -1,0 +1,173 @@
+"""An operator that LiteRT's converter lacks -> the same in operators that it has.
+
+For LiteRT's converter only: ONNX has these operators. `CONVERTIBLE` holds, for each, the same
+computation in plain PyTorch:
+
+- ``bilinear(a, b, w)``: a matrix times the products of all pairs;
+- ``a // b`` of floats: ``floor(a / b)``, which is what ONNX computes too;
+- pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
+  means of its rows, its maximum the largest of theirs.
+
+Refused for integers, whose quotient is exact, and for a mean with a divisor of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, GraphModule, Node, map_arg
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional as F
+from torch.utils import _pytree as pytree
+
+_aten = torch.ops.aten
+Sizes = int | Sequence[int]
+
+
+def use_convertible_operators(graph: Graph) -> int:
+    """Return the number of operators that are written otherwise now."""
+    replaced = 0
+    for node in list(graph.nodes):
+        simpler = CONVERTIBLE.get(node.target)
+        if simpler is None or not _is_convertible(node):
+            continue
+        _replace(node, _traced(simpler, node))
+        replaced += 1
+    return replaced
+
+
+def _is_convertible(node: Node) -> bool:
+    if node.target in _QUOTIENTS:
+        floats = bool(node.meta["val"].dtype.is_floating_point)
+        return floats and node.kwargs.get("rounding_mode", "floor") == "floor"
+    divisor = node.args[6] if len(node.args) > 6 else node.kwargs.get("divisor_override")
+    return node.target is not _aten.avg_pool3d.default or divisor is None
+
+
+def _traced(simpler: Callable[..., Tensor], node: Node) -> GraphModule:
+    """``simpler`` with the arguments of ``node``: a graph whose inputs are its operands."""
+    flat, structure = pytree.tree_flatten((node.args, node.kwargs))
+    places = [place for place, value in enumerate(flat) if isinstance(value, Node)]
+    values = [flat[place].meta["val"] for place in places]
+
+    def run(*given: Tensor) -> Tensor:
+        filled = list(flat)
+        for place, value in zip(places, given, strict=True):
+            filled[place] = value
+        args, kwargs = pytree.tree_unflatten(filled, structure)
+        return simpler(*args, **kwargs)
+
+    zeros = [torch.zeros(tuple(value.shape), dtype=value.dtype) for value in values]
+    return make_fx(run)(*zeros)
+
+
+def _replace(node: Node, traced: GraphModule) -> None:
+    """Write what was ``traced`` in front of ``node``, whose place and name its result takes."""
+    flat = pytree.tree_leaves((node.args, node.kwargs))
+    operands = iter([value for value in flat if isinstance(value, Node)])
+    made: dict[Node, Node] = {}
+    for own in traced.graph.nodes:
+        if own.op == "placeholder":
+            made[own] = next(operands)
+        elif own.op == "call_function":
+            made[own] = _call(node, own.target, *map_arg((own.args, own.kwargs), made.__getitem__))
+        else:
+            assert own.op == "output", f"{own.op} in what replaces {node}"
+            name, result = node.name, made[own.args[0]]
+            node.replace_all_uses_with(result)
+            node.graph.erase_node(node)
+            result.name = name
+
+
+def _call(node: Node, target: Any, args: Any, kwargs: Any) -> Node:
+    with node.graph.inserting_before(node):
+        made: Node = node.graph.call_function(target, args, kwargs)
+    given, named = map_arg((args, kwargs), lambda operand: operand.meta["val"])
+    made.meta = {**node.meta, "val": target(*given, **named)}
+    return made
+
+
+def _bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A matrix, of weight ``[out, in1, in2]``, times all products of two values."""
+    products = (first.unsqueeze(-1) * second.unsqueeze(-2)).flatten(-2)
+    return F.linear(products, weight.flatten(1), bias)
+
+
+def _floor_divide(a: Tensor, b: Tensor | float, *, rounding_mode: str = "floor") -> Tensor:
+    return torch.floor(a / b)
+
+
+def _average_pool(
+    x: Tensor,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: None = None,
+) -> Tensor:
+    more = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    return _by_planes(
+        x,
+        lambda plane, axes: F.avg_pool2d(
+            plane, axes(kernel), axes(stride or kernel), axes(padding, 0), **more
+        ),
+    )
+
+
+def _max_pool(
+    x: Tensor,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    return _by_planes(
+        x,
+        lambda plane, axes: F.max_pool2d(
+            plane,
+            axes(kernel),
+            axes(stride or kernel),
+            axes(padding, 0),
+            axes(dilation),
+            ceil_mode,
+        ),
+    )
+
+
+def _by_planes(x: Tensor, pool: Callable[[Tensor, Callable[..., list[int]]], Tensor]) -> Tensor:
+    """``pool`` height and width of ``x``, ``[..., D, H, W]``, then its depth."""
+
+    def plane(sizes: Sizes, _: int = 1) -> list[int]:
+        return _three(sizes)[1:]
+
+    def depth(sizes: Sizes, idle: int = 1) -> list[int]:
+        return [_three(sizes)[0], idle]
+
+    *lead, deep, high, wide = x.shape
+    planes = pool(x.reshape(1, -1, high, wide), plane)
+    high, wide = planes.shape[2:]
+    columns = pool(planes.reshape(1, -1, deep, high * wide), depth)
+    return columns.reshape(*lead, -1, high, wide)
+
+
+def _three(sizes: Sizes) -> list[int]:
+    given = [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+    return given * 3 if len(given) == 1 else given
+
+
+_QUOTIENTS = (
+    _aten.floor_divide.default,
+    _aten.div.Tensor_mode,
+    _aten.div.Scalar_mode,
+)
+CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
+    _aten.bilinear.default: _bilinear,
+    **dict.fromkeys(_QUOTIENTS, _floor_divide),
+    _aten.avg_pool3d.default: _average_pool,
+    _aten.max_pool3d.default: _max_pool,
+}
