@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tinyml.core import file_kind
-from tinyml.core.errors import CheckpointError
+from tinyml.core.errors import CheckpointError, raise_refusal
 
 SAVE = 'torch.save(module.state_dict(), "weights.pt"), or safetensors'
 NO_CODE = "tinyml never runs code from a model file"
@@ -36,6 +36,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as stream:  # of a path, torch goes by the name's ending
             loaded = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # pickles fail in as many ways as there are opcodes
+        raise_refusal(error, f"reading {path.name}")
         raise _refusal(path, error) from error
     tensors = dict(_flat(loaded, ""))
     if not tensors:
