@@ -23,11 +23,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
+from tinyml.export.outcome import Outcome
+
 _aten = torch.ops.aten
 Sizes = int | Sequence[int]
 
 
-def use_convertible_operators(graph: Graph) -> int:
+def use_convertible_operators(graph: Graph) -> Outcome:
     """Return the number of operators that are written otherwise now."""
     replaced = 0
     for node in list(graph.nodes):
@@ -36,7 +38,7 @@ def use_convertible_operators(graph: Graph) -> int:
             continue
         _replace(node, _traced(simpler, node))
         replaced += 1
-    return replaced
+    return Outcome(replaced)
 
 
 def _is_convertible(node: Node) -> bool:
