@@ -30,7 +30,7 @@ Sizes = int | Sequence[int]
 
 
 def use_convertible_operators(graph: Graph) -> Outcome:
-    """The number of operators that are written otherwise now."""
+    """Return the number of operators that are written otherwise now."""
     replaced = 0
     for node in list(graph.nodes):
         simpler = CONVERTIBLE.get(node.target)
