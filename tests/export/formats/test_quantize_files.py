@@ -23,6 +23,7 @@ from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.precision import all_precisions
+from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summary import summarize
 from tinyml.runtimes.litert import LITERT
@@ -288,7 +289,12 @@ def test_a_layer_that_is_kept_stays_in_float_when_onnxruntime_optimises(
     path, out = tmp_path / "n.onnx", tmp_path / "q.onnx"
     onnx.save(model, path)
     kept = kept_operators(
-        graph_of(path), {"middle": None}, {middle.output[0]: "middle"}, None, {"middle": "why"}
+        graph_of(path),
+        {"middle": None},
+        {middle.output[0]: "middle"},
+        None,
+        {"middle": "why"},
+        precision=W8A8_STATIC,
     )
     out.write_bytes(quantized(path, planned(path, "w8a8-static", kept)))
     guards = [n for n in onnx.load(out).graph.node if n.op_type == "Max"]

@@ -23,6 +23,7 @@ from tinyml.export.quantization.keep_float import (
 )
 from tinyml.export.quantization.plan import plan_tensors
 from tinyml.export.quantization.precision import find_precision
+from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator
 
@@ -95,7 +96,7 @@ def test_each_precision_has_the_kernels_of_its_activations() -> None:
 
 def test_what_has_no_kernel_needs_no_rule_and_its_tensors_keep_their_ranges() -> None:
     end = graph(("conv", "Conv", "x"), ("y", "HardSigmoid", "conv"))
-    found = kept_operators(end, {}, {}, None, {}, io="int8")
+    found = kept_operators(end, {}, {}, None, {}, io="int8", precision=W8A8_STATIC)
     assert found == {"y": NO_KERNEL}
     assert excluded(found) == {}
     ranges = {name: Range(-1.0, 1.0) for name in ("x", "conv", "y")}

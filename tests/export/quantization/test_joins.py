@@ -16,6 +16,7 @@ from tinyml.export.quantization.joins import (
 )
 from tinyml.export.quantization.keep_float import check_quantized_io, kept_operators
 from tinyml.export.quantization.precisions.w8 import W8
+from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator
 
@@ -61,7 +62,9 @@ def test_the_last_join_and_what_follows_stays_with_the_probabilities() -> None:
         "c": JOINS_OUTPUT,
         "y": JOINS_OUTPUT,
     }
-    assert kept_operators(DETECTOR, {}, {}, None, {}, ranges=RANGES) == kept_at_the_end(DETECTOR)
+    assert kept_operators(
+        DETECTOR, {}, {}, None, {}, ranges=RANGES, precision=W8A8_STATIC
+    ) == kept_at_the_end(DETECTOR)
 
 
 def test_an_uneven_join_inside_stays_with_what_reads_it() -> None:
@@ -74,15 +77,17 @@ def test_an_uneven_join_inside_stays_with_what_reads_it() -> None:
 
 def test_the_last_layer_of_channels_of_different_orders_stays() -> None:
     graph = Graph(DETECTOR.operators[:2], ("flat",), ("x",))
-    kept = kept_operators(graph, {}, {}, None, {}, ranges=RANGES, uneven_outputs=["flat"])
+    kept = kept_operators(
+        graph, {}, {}, None, {}, ranges=RANGES, uneven_outputs=["flat"], precision=W8A8_STATIC
+    )
     assert kept == {"b": OF_ORDERS, "flat": OF_ORDERS}
-    assert kept_operators(graph, {}, {}, None, {}, ranges=RANGES) == {}
+    assert kept_operators(graph, {}, {}, None, {}, ranges=RANGES, precision=W8A8_STATIC) == {}
 
 
 def test_an_activation_behind_does_not_hide_the_layer() -> None:
     relu = Operator("relu", "Relu", ("b",), ("relu",))
     graph = Graph((DETECTOR.operators[0], relu), ("relu",), ("x",))
-    kept = kept_operators(graph, {}, {}, None, {}, uneven_outputs=["relu"])
+    kept = kept_operators(graph, {}, {}, None, {}, uneven_outputs=["relu"], precision=W8A8_STATIC)
     assert kept == {"b": OF_ORDERS, "relu": OF_ORDERS}
 
 

@@ -17,6 +17,7 @@ from tinyml.export.quantization.plan import (
     plan_weights,
 )
 from tinyml.export.quantization.precisions.w8 import W8
+from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
 
@@ -35,7 +36,7 @@ RANGES = {name: Range(-1.0, 1.0) for name in ("x", "t0", "t1", "t2", "t3", "t4")
 
 
 def test_the_front_end_and_the_probabilities_stay() -> None:
-    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {}, precision=W8A8_STATIC)
     assert set(kept) == {"t0", "t1", "t4"}
     assert kept["t0"] == "front end, up to 'front'"
     assert "256 levels" in kept["t4"]
@@ -43,22 +44,29 @@ def test_the_front_end_and_the_probabilities_stay() -> None:
 
 
 def test_a_normalisation_that_was_not_folded_stays() -> None:
-    kept = kept_operators(chain("Conv", "BatchNormalization", "Conv"), {}, {}, None, {})
+    kept = kept_operators(
+        chain("Conv", "BatchNormalization", "Conv"), {}, {}, None, {}, precision=W8A8_STATIC
+    )
     assert kept == {"t1": NO_KERNEL}
 
 
 def test_a_softmax_in_the_middle_is_quantized() -> None:
-    assert kept_operators(chain("SOFTMAX", "FULLY_CONNECTED"), {}, {}, None, {}) == {}
+    assert (
+        kept_operators(chain("SOFTMAX", "FULLY_CONNECTED"), {}, {}, None, {}, precision=W8A8_STATIC)
+        == {}
+    )
 
 
 def test_a_stage_that_is_asked_for_stays_with_its_reason_and_no_other() -> None:
-    kept = kept_operators(GRAPH, STAGES, OWNERS, None, {"body": "asked for"})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, None, {"body": "asked for"}, precision=W8A8_STATIC)
     assert kept == {"t2": "asked for", "t4": joins.AT_THE_END}
     assert exact_stages(GRAPH, STAGES, kept) == ()
 
 
 def test_a_kept_stage_that_was_fused_away_keeps_its_operator() -> None:
-    kept = kept_operators(GRAPH, STAGES, OWNERS, None, {"body.conv": "asked for"})
+    kept = kept_operators(
+        GRAPH, STAGES, OWNERS, None, {"body.conv": "asked for"}, precision=W8A8_STATIC
+    )
     assert kept["t2"] == "asked for"
 
 
@@ -76,7 +84,7 @@ def test_what_feeds_a_tensor_is_found_through_every_branch() -> None:
 
 
 def test_tensors_between_kept_operators_alone_stay_floats() -> None:
-    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {}, precision=W8A8_STATIC)
     plans = plan_tensors(GRAPH.operators, RANGES, kept)
     assert {name: own.scheme for name, own in plans.items()} == {
         **dict.fromkeys(("x", "t0", "t4"), "float32"),
@@ -94,7 +102,7 @@ def test_nothing_left_to_quantize_is_refused() -> None:
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
-    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {})
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "front", {}, precision=W8A8_STATIC)
     made = QuantPlan(
         precision="w8a8-static",
         format="tflite",
@@ -117,11 +125,15 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 
 def test_an_activation_stays_with_the_convolution_in_front_of_it_and_with_no_other() -> None:
     graph = chain("Conv", "Clip", "Conv", "Relu")
-    kept = kept_operators(graph, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
+    kept = kept_operators(
+        graph, {"body": None}, {"t0": "body"}, None, {"body": "asked for"}, precision=W8A8_STATIC
+    )
     assert kept == {"t0": "asked for", "t1": "asked for"}
     operators = (*graph.operators, Operator("a", "Reshape", ("t0", "t1"), ("a",)))
     branched = Graph(operators, ("a",))
-    kept = kept_operators(branched, {"body": None}, {"t0": "body"}, None, {"body": "asked for"})
+    kept = kept_operators(
+        branched, {"body": None}, {"t0": "body"}, None, {"body": "asked for"}, precision=W8A8_STATIC
+    )
     assert kept == {"t0": "asked for"}
 
 
@@ -153,7 +165,7 @@ def test_weights_alone_need_a_layer_with_one() -> None:
 
 def test_probabilities_need_no_exception_where_activations_are_floats() -> None:
     graph = Graph(WEIGHTED, ("e",))
-    assert set(kept_operators(graph, {}, {}, None, {})) == {"e"}
+    assert set(kept_operators(graph, {}, {}, None, {}, precision=W8A8_STATIC)) == {"e"}
     assert kept_operators(graph, {}, {}, None, {}, precision=W8) == {}
 
 

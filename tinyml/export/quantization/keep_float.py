@@ -22,7 +22,6 @@ from tinyml.export.quantization.joins import (
     uneven,
 )
 from tinyml.export.quantization.precision import Precision
-from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
 
@@ -34,8 +33,8 @@ def kept_operators(
     front_end: str | None,
     keep: Mapping[str, str],
     *,
+    precision: Precision,
     io: str = "float",
-    precision: Precision = W8A8_STATIC,
     ranges: Mapping[str, Range] | None = None,
     uneven_outputs: Collection[str] = (),
 ) -> dict[str, str]:
