@@ -167,6 +167,9 @@ def test_refuses_what_is_another_format(onnx_file: Path, tmp_path: Path) -> None
     path.write_bytes(onnx_file.read_bytes())
     with pytest.raises(InputError, match="is an ONNX model"):
         summarize(path)
+    path.write_bytes(bytes(100))
+    with pytest.raises(InputError, match="not a TFLite file"):
+        summarize(path)
 
 
 @pytest.mark.parametrize(
