@@ -25,6 +25,7 @@ def collapse(monkeypatch: pytest.MonkeyPatch) -> Any:
     sys.modules.pop("collapse")
 
 
+@pytest.mark.slow
 def test_a_mobilenet_that_one_scale_a_weight_ruins_is_found_ranked_and_cured(
     tmp_path: Path, collapse: Any
 ) -> None:

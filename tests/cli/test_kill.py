@@ -86,7 +86,13 @@ def whole(cli: Cli, recipe_text: str, tmp_path_factory: pytest.TempPathFactory) 
     return shared_folder(tmp_path_factory, "twelve_epochs", make) / "whole"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGINT,
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (signal.SIGKILL, signal.SIGTERM)),
+    ],
+)
 def test_training_continues_to_the_same_bytes(
     cli: Cli, whole: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -103,6 +109,7 @@ def test_training_continues_to_the_same_bytes(
     assert os.listdir(cut) == os.listdir(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_pruning_continues_to_the_same_bytes(
     cli: Cli, image_run: Path, tmp_path: Path
 ) -> None:

@@ -91,6 +91,12 @@ def recall_on_unseen_subjects(folder: Path, seed: int) -> float:
     return unweighted_average_recall(confusion([truths[p] for p in subjects], answers, 3))
 
 
+def test_funnelnet_learns_the_labels_of_unseen_subjects(tmp_path: Path) -> None:
+    """One seed, far above the 1/3 of chance."""
+    assert recall_on_unseen_subjects(tmp_path, 0) >= 0.85
+
+
+@pytest.mark.slow
 def test_funnelnet_tells_the_labels_of_unseen_subjects(tmp_path: Path) -> None:
     """The mean of three seeds: where one training ends depends on the instruction set."""
     recalls = [recall_on_unseen_subjects(tmp_path, seed) for seed in range(3)]

@@ -23,6 +23,7 @@ def silent(_: object) -> None:
     """Nobody listens."""
 
 
+@pytest.mark.slow
 def test_another_checkout_in_another_folder_makes_the_same_model_files(
     small_run: Path, small_bundle: Path, tmp_path: Path
 ) -> None:

@@ -47,7 +47,10 @@ AT_LITERT = {
 }
 
 
-@pytest.mark.parametrize("name", AT_LITERT)
+@pytest.mark.parametrize(
+    "name",
+    ["Scale", *(pytest.param(n, marks=pytest.mark.slow) for n in AT_LITERT if n != "Scale")],
+)
 def test_what_litert_cannot_convert_is_named_with_its_line_and_fix(
     name: str, tmp_path: Path
 ) -> None:

@@ -218,7 +218,7 @@ def funnelnet(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(tmp_path_factory.mktemp("fp16"))
 
 
-@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+@pytest.mark.parametrize("fmt", ["onnx", pytest.param("tflite", marks=pytest.mark.slow)])
 def test_funnelnet_as_planned_has_parity_is_smaller_and_repeats(funnelnet: Made, fmt: str) -> None:
     single, plan = funnelnet.write(fmt, None, "single"), funnelnet.plan(fmt)
     shipped, again = (funnelnet.write(fmt, plan, name) for name in ("planned", "again"))

@@ -72,7 +72,7 @@ def test_subjects_are_judged_by_the_decisions_thresholds() -> None:
     assert found.recall == {"Present": 1.0, "Unknown": 1.0, "Absent": 1.0}
 
 
-@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("classes", [2, 3, pytest.param(5, marks=pytest.mark.slow)])
 def test_chosen_thresholds_part_what_argmax_does_not(classes: int) -> None:
     random = np.random.default_rng(classes)
     truths, probabilities = {}, {}

@@ -138,6 +138,7 @@ def test_the_sparse_lint_sees_through_the_dequantize(
     assert kernels == ["spmm 32x1" if stored else "dense"] * 2
 
 
+@pytest.mark.slow
 def test_funnelnet_holds_with_its_front_end_in_float(
     cli: Cli, small_run: Path, tmp_path: Path
 ) -> None:
