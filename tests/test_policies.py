@@ -11,7 +11,6 @@ from policy_networks import WRONG, Values, accepted, of_bundle, of_keywords
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.tolerance import LAYERS, POLICIES, PolicyName, is_rotated
-from tinyml.core.typed_json import to_json
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
@@ -108,8 +107,8 @@ def test_a_step_is_that_of_the_tensors_own_integers(
     operator = Operator("y", "Conv", ("x",), ("y",), "w")
     scheme = find_precision(precision).activations
     tensors = plan_tensors([operator], {"y": Range(low, high)}, {}, scheme=scheme)
-    plan = to_json(QuantPlan(precision, "onnx", "min-max", 8, "given", tensors))
-    assert plan["tensors"]["y"]["scheme"] == ("int16" if precision == "w8a16" else "int8")
+    plan = QuantPlan(precision, "onnx", "min-max", 8, "given", tensors)
+    assert plan.tensors["y"].scheme == ("int16" if precision == "w8a16" else "int8")
     file = ModelFile("n.onnx", "", "onnx", precision, {}, {"last": "y"}, {}, "", plan=plan)
     engine = Engine(file, Path("n.onnx"), None)
     assert engine.step_of("y") == pytest.approx(step)

@@ -18,6 +18,7 @@ from tinyml.core.errors import (
     MissingExtraError,
     TinymlError,
     UsageError,
+    machine_error,
     raise_refusal,
     refusal_in,
 )
@@ -107,6 +108,11 @@ def test_a_child_that_has_no_space_to_report_in_says_so(
     found = child_errors.death(code, tmp_path / "report", tmp_path / "log", 0)
     assert isinstance(found, MachineError)
     assert found.message == f"no space left in {tmp_path}"
+
+
+def test_of_a_copy_it_is_the_place_of_the_new_file_that_is_full() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/from/file", None, "/to/file")
+    assert machine_error(error).message == "no space left in /to"
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ENOENT, errno.EINVAL, None])

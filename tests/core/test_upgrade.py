@@ -222,7 +222,8 @@ def test_a_fact_of_another_type_is_named(tmp_path: Path, name: str) -> None:
 
 def test_findings_call_what_helps_a_fix() -> None:
     found = bundles.read(OLD / "fp32").facts
-    rows = [row for rows in found["lint"].values() for row in rows]
-    left = [row for own in found["delegation"].values() for row in own.get("undelegated", [])]
+    rows = [row for rows in found.lint.values() for row in rows]
+    left = [row for own in found.delegation.values() for row in own.get("undelegated", [])]
     assert rows
-    assert all("fix" in row and "cure" not in row for row in [*rows, *left])
+    assert all(row.fix for row in rows)
+    assert all("fix" in row and "cure" not in row for row in left)

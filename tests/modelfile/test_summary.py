@@ -165,6 +165,9 @@ def test_a_broken_file_is_one_line_or_still_readable(
 def test_refuses_what_is_another_format(onnx_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(onnx_file.read_bytes())
+    with pytest.raises(InputError, match="is an ONNX model"):
+        summarize(path)
+    path.write_bytes(bytes(100))
     with pytest.raises(InputError, match="not a TFLite file"):
         summarize(path)
 

@@ -352,6 +352,7 @@ def test_every_use_of_a_bundle_looks_for_contradictions(bundle_copy: Path, use: 
 def test_run_py_refuses_files_that_are_not_those_of_the_manifest(
     bundle_copy: Path, name: str
 ) -> None:
+    (bundle_copy / "a.wav").touch()
     for change in (lambda p: p.write_bytes(p.read_bytes() + b"\0"), Path.unlink):
         change(bundle_copy / name)
         command = [sys.executable, str(bundle_copy / "run.py"), str(bundle_copy / "a.wav")]

@@ -14,6 +14,7 @@ from shared_folder import shared_folder
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import ModelFile
+from tinyml.core.plan_record import CONSTANT, Float16Record
 from tinyml.pipeline.inspect import inspect
 
 ROOT = Path(__file__).parents[2]
@@ -67,11 +68,12 @@ def test_parity_is_judged_by_the_policy_of_fp16_and_labels_hold(half: Made) -> N
 
 def test_what_stays_in_float32_is_shown_and_in_the_manifest(half: Made) -> None:
     plan = models(half)["onnx"].plan
-    assert {"filter_bank", "scalogram"} <= set(plan["stages"].values())
-    assert set(plan["kept"]) == set(plan["stages"])
-    epsilon = [f for f in plan["findings"] if f["case"] == "constant" and not f["harmless"]]
-    assert [(f["stage"], round(f["value"], 12)) for f in epsilon] == [("scalogram", 1e-10)]
-    assert f"{len(plan['kept'])} of {plan['operations']} operations stay in float32" in half[1]
+    assert isinstance(plan, Float16Record)
+    assert {"filter_bank", "scalogram"} <= set(plan.stages.values())
+    assert set(plan.kept) == set(plan.stages)
+    epsilon = [f for f in plan.findings if f.case == CONSTANT and not f.harmless]
+    assert [(f.stage, round(f.value, 12)) for f in epsilon] == [("scalogram", 1e-10)]
+    assert f"{len(plan.kept)} of {plan.operations} operations stay in float32" in half[1]
     assert "underflow in filter_bank at " in half[1]
     assert models(half)["tflite"].plan.operations > 20
 

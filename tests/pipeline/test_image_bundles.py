@@ -17,7 +17,7 @@ from PIL import Image
 
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint
-from tinyml.core.errors import DataError, UsageError
+from tinyml.core.errors import DataError, InputError, UsageError
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.paired_difference import Difference
 from tinyml.core.recipe import Recipe
@@ -189,7 +189,7 @@ def test_files_that_cannot_be_predicted_are_named(
         ("nowhere.png", "no image at"),
         ("folder", "no image at"),
     ):
-        with pytest.raises(DataError, match=words):
+        with pytest.raises(InputError, match=words):
             read_pixels(tmp_path / name, processor)
     with pytest.raises(UsageError, match="no scalogram"):
         predict(image_bundle, [tmp_path / "a.jpg"], plot=tmp_path / "p.png", runtime=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -125,17 +126,26 @@ def test_a_stage_of_the_program_is_read_with_torch(tmp_path: Path) -> None:
     assert "PyTorch 9, here " in shown.stdout
 
 
+@pytest.mark.parametrize(("name", "why"), [("draft", "exists"), ("new", "no space left in ")])
 def test_the_verdict_comes_first_where_its_files_cannot_be_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
 ) -> None:
     def fails(*_: object) -> None:
         raise ValidationError("it diverges", hint="look")
 
+    def is_full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (draft := tmp_path / "draft").mkdir()
+    (draft / "model.onnx").touch()
+    (tmp_path / "logs").mkdir()
     monkeypatch.setattr(parity, "gate", fails)
-    job = SimpleNamespace(keep_failed=tmp_path)  # which exists
+    monkeypatch.setattr(shutil, "copyfile", is_full)
+    job = SimpleNamespace(keep_failed=tmp_path / name)
     plan: Any = SimpleNamespace(accepted_loss=None, remedies="", job=job)
     work = Workspace(tmp_path)
     with pytest.raises(ValidationError, match="it diverges") as caught:
-        pipeline_export._gate(plan, Parity(()), (), tmp_path, work, ("lint: a",))
+        pipeline_export._gate(plan, Parity(()), (), draft, work, ("lint: a",))
     assert caught.value.hint.startswith("look; its files could not be kept: ")
+    assert why in caught.value.hint
     assert caught.value.details == ["lint: a"]

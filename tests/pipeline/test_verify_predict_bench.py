@@ -93,7 +93,7 @@ def test_predicting_a_file_equals_evaluating_it(
         wav = tmp_path / "a.wav"
         soundfile.write(wav, samples, rate_hz, subtype="FLOAT")
         (answer,) = predict(small_bundle, [wav], plot=None, runtime=None)
-        assert list(answer.probabilities.values()) == row.probabilities
+        assert tuple(answer.probabilities.values()) == row.probabilities
 
 
 def test_the_same_sound_in_another_container_gives_the_same_answer(

@@ -9,7 +9,7 @@ import pytest
 from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.tolerance import POLICIES
 from tinyml.runtimes import ort
-from tinyml.runtimes.base import Runtime
+from tinyml.runtimes.base import Runtime, failure, refusal
 from tinyml.runtimes.ort import ONNXRUNTIME
 
 
@@ -107,6 +107,13 @@ def test_refuses_a_size_that_is_not_fixed(onnx_file: Path) -> None:
     onnx_file.write_bytes(model.SerializeToString())
     with pytest.raises(InputError, match=r"'x' has the shape .*'batch'.* not fixed"):
         ONNXRUNTIME.open(onnx_file)
+
+
+@pytest.mark.parametrize("depth", [1, 20, 60])
+def test_the_reason_of_an_engine_begins_as_it_said_it_wherever_the_file_lies(depth: int) -> None:
+    path, reason = Path("/".join(["folder"] * depth)), f"no operator\nFoo {500 * 'x'}"
+    for error in (refusal(path, "engine", reason), failure(path, "engine", reason)):
+        assert ": no operator Foo x" in error.message
 
 
 def test_reads_no_weights_from_another_file(onnx_file: Path, onnx_inputs: dict[str, Any]) -> None:

@@ -173,10 +173,11 @@ def machine_error(error: OSError, doing: str = "", folder: Path | None = None) -
     start = f"{doing}: " if doing else ""
     if error.errno in _NO_SPACE:
         temporary = _above_scratch(Path(tempfile.gettempdir()))
-        place = Path(error.filename).parent if error.filename else folder or temporary
-        full = _above_scratch(place)
-        other = "set TMPDIR to another folder" if full == temporary else "choose another folder"
-        return MachineError(f"{start}no space left in {full}", hint=f"free some space, or {other}")
+        full = error.filename2 or error.filename  # of a copy, the second is what is written
+        place = Path(full).parent if full else folder or temporary
+        place = _above_scratch(place)
+        other = "set TMPDIR to another folder" if place == temporary else "choose another folder"
+        return MachineError(f"{start}no space left in {place}", hint=f"free some space, or {other}")
     where = f" {error.filename}" if error.filename else ""
     hint = "choose a folder that you may write to" if error.errno in _NOT_ALLOWED else ""
     return MachineError(f"{start}{error.strerror}{where}", hint=hint)

@@ -13,7 +13,8 @@ from tinyml.core.finite import check_finite
 from tinyml.export.capture.program import one_line
 from tinyml.export.weights_file import read_weights
 
-SHOWN = 4
+# Of the names of one kind, in a message.
+SHOWN, SHOWN_CHARACTERS = 4, 56
 Tensors = Mapping[str, Tensor]
 Rename = Callable[[Iterable[str]], Mapping[str, str]]
 
@@ -95,8 +96,11 @@ def _load(module: nn.Module, wanted: Mapping[str, tuple[int, ...]], given: Tenso
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
+    """The first of ``names``; the first alone may take more than `SHOWN_CHARACTERS`."""
+    listed, shown = list(names), 1
+    while shown < SHOWN and len(", ".join(listed[: shown + 1])) <= SHOWN_CHARACTERS:
+        shown += 1
+    return ", ".join(listed[:shown]) + (", ..." if len(listed) > shown else "")
 
 
 def _cure(wanted: Mapping[str, tuple[int, ...]], found: Tensors) -> str:

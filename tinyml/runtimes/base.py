@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from tinyml.core.errors import InputError
+from tinyml.core.errors import LONGEST, InputError
 from tinyml.core.spec import Array, Arrays, Signature
 
 # A reader's threads: sums that threads share would differ in the last digits with their number.
 READER_THREADS = 1
+# Characters of an engine's own reason, however long the path of the file.
+LEAST = 120
 Reader = Callable[[Arrays], dict[str, Array]]
 
 
@@ -86,13 +88,13 @@ class RefusedError(InputError):
 
 def refusal(path: Path, engine: str, reason: object, said: str = "") -> RefusedError:
     """The error for a file that ``engine`` does not take: one line, its own reason in it."""
-    text = _one_line(str(reason)) or _one_line(said) or "no reason given"
-    return RefusedError(f"{path}: {engine} refuses it: {text}")
+    given = str(reason) if str(reason).strip() else said
+    return RefusedError(_with_reason(f"{path}: {engine} refuses it: ", given))
 
 
 def failure(path: Path, engine: str, reason: object) -> InputError:
     """The error for a model that loads but fails on its inputs."""
-    return InputError(f"{path}: {engine} fails on these inputs: {_one_line(str(reason))}")
+    return InputError(_with_reason(f"{path}: {engine} fails on these inputs: ", str(reason)))
 
 
 @contextlib.contextmanager
@@ -123,6 +125,10 @@ def heard(caught: IO[bytes]) -> str:
     return caught.read().decode(errors="replace")
 
 
-def _one_line(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
+def _with_reason(start: str, reason: str) -> str:
+    """``start`` and the beginning of ``reason`` that fits behind it: engines say first what it is.
+
+    `TinymlError` would cut the middle, which is that beginning where ``start`` has a long path.
+    """
+    line, room = " ".join(reason.split()) or "no reason given", max(LONGEST - len(start), LEAST)
+    return start + (line if len(line) <= room else line[: room - 3] + "...")

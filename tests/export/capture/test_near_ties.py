@@ -14,7 +14,7 @@ from tinyml.export import parity
 from tinyml.export.capture.near_ties import undecided
 from tinyml.export.capture.program import capture
 from tinyml.pipeline.model_sources.user_capture import capture_module
-from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
 DISTINCT = np.array([[0.1, 0.9, -0.4, 0.6, 0.3, -0.8]], np.float32)
@@ -59,7 +59,7 @@ def test_what_hangs_on_a_near_tie_is_named_and_nothing_else() -> None:
 def test_generated_ties_are_left_out_and_real_cases_judge(tmp_path: Path) -> None:
     work = Workspace(tmp_path)
     work.save_sample({"x": DISTINCT})
-    capture_module(Detector().eval(), {}, "nchw", work)
+    capture_module(Detector().eval(), CaptureJob(), work)
     reason = "its output hangs on a choice between nearly equal numbers"
     left_out = work.load_capture_record().not_judged
     assert {case for case, why in left_out.items() if why == reason} >= {"silence", "full-scale"}
@@ -69,7 +69,7 @@ def test_generated_ties_are_left_out_and_real_cases_judge(tmp_path: Path) -> Non
 def test_a_tie_in_a_real_sample_is_judged(tmp_path: Path) -> None:
     work = Workspace(tmp_path)
     work.save_sample({"x": TIED})
-    capture_module(Detector().eval(), {}, "nchw", work)
+    capture_module(Detector().eval(), CaptureJob(), work)
     assert "sample" in work.load_reference().inputs
 
 
@@ -86,7 +86,7 @@ def test_a_wrong_index_is_refused(wrong: str, output: str, tmp_path: Path) -> No
     """On the sample and on the generated inputs without ties."""
     work = Workspace(tmp_path)
     work.save_sample({"x": DISTINCT})
-    capture_module(Detector().eval(), {}, "nchw", work)
+    capture_module(Detector().eval(), CaptureJob(), work)
     for case, outputs in work.load_reference().outputs.items():
         got: dict[str, Array | None] = {output: SABOTAGE[wrong](outputs[output])}
         [row] = parity.compare("litert", case, outputs, got, [output])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tinyml.core.bundle import StageParity
 from tinyml.core.errors import ExportError
+from tinyml.core.plan_record import CONSTANT
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export import parity
 from tinyml.export.capture.program import Captured, capture
@@ -97,7 +98,7 @@ def test_overflow_and_underflow_are_told_apart_and_from_what_is_harmless() -> No
 
 def test_an_epsilon_below_float16_is_named_with_stage_node_and_value() -> None:
     plan = planned(Chain(Floor(1e-10)), "onnx", "first", "part")
-    (epsilon,) = [f for f in plan.findings if f.case == plans.CONSTANT]
+    (epsilon,) = [f for f in plan.findings if f.case == CONSTANT]
     assert (epsilon.kind, epsilon.stage, epsilon.node) == ("underflow", "part", "add")
     assert epsilon.value == pytest.approx(1e-10)
     assert plan.kept["add"] == str(epsilon)
@@ -237,4 +238,4 @@ def test_funnelnet_all_in_float16_collapses_where_its_epsilon_is_lost(funnelnet:
     assert {"filter_bank", "scalogram", "normalization", "squeeze"} <= {row.stage for row in failed}
     plan = funnelnet.plan("onnx")
     assert {"filter_bank", "scalogram"} <= set(plan.stages.values())
-    assert any(f.case == plans.CONSTANT and f.stage == "scalogram" for f in plan.findings)
+    assert any(f.case == CONSTANT and f.stage == "scalogram" for f in plan.findings)

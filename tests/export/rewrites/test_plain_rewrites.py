@@ -334,7 +334,7 @@ def test_a_new_rewrite_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
 # Those in which a test looks whether the rewrites that name them fire. The networks of the
 # rewrites of the program are the corpus'; see tests/corpus.
 NETWORKS = {
-    "formats.onnx.": {"small"},
+    "formats.onnx.": {"small", "dropped window"},
     "formats.tflite.": {"small", "unread constant", "pointwise", "sparse depthwise"},
 }
 

@@ -88,7 +88,7 @@ def test_a_stage_stays_in_float_and_its_macs_are_shown_and_the_sample_alone_is_l
     assert inspect(user / "out")[model.path]["mixed"] == model.mixed
     assert bundles.read(user / "out").models == made.models
     assert model.plan.samples == 1
-    assert "give more with --calibration" in model.plan.data
+    assert "give more with `calibration`" in model.plan.data
 
 
 def test_dynamic_integers_need_no_calibration(user: Path) -> None:

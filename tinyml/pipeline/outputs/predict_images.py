@@ -29,7 +29,7 @@ class ImagePrediction:
 def predict_images(
     files: Sequence[Path], processor: ImageProcessor, answer: Callable[[Floats], Floats]
 ) -> list[ImagePrediction]:
-    """One `ImagePrediction` per file, in order, after all of them were read; `DataError`."""
+    """One `ImagePrediction` per file, in order, after all of them were read; `InputError`."""
     pixels = [read_pixels(file, processor) for file in files]
     return [
         _answer(str(file), processor, answer(processor.preprocess(image[None]))[0])

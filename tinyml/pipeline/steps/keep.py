@@ -59,8 +59,9 @@ def keep_failed(
 ) -> None:
     """Make ``folder`` of the failed export in ``draft`` and ``work``; `UsageError` if it exists."""
     with new_folder(folder) as kept:
-        shutil.copytree(draft, kept, dirs_exist_ok=True)
-        for path in (*work.evidence(own.format for own in models), *work.logs.iterdir()):
+        evidence = work.evidence(own.format for own in models)
+        # One by one: `shutil.copytree` hides that the disk is full in an error without a number.
+        for path in (*draft.iterdir(), *evidence, *work.logs.iterdir()):
             if path.exists():
                 shutil.copy(path, kept)
         text = json.dumps(to_json(proof), indent=2)
