@@ -62,9 +62,13 @@ def _hashes(folder: Path, only: str) -> Iterator[tuple[str, str]]:
             done = subprocess.run(tied(command), check=False, capture_output=True, text=True)
             print(f"{name} {precision}: exit {done.returncode}", file=sys.stderr, flush=True)
             if done.returncode:
-                yield f"{name} {precision}", done.stderr.splitlines()[-2]
+                yield f"{name} {precision}", _error(done.stderr)
             for path in sorted(out.glob("*.onnx")) + sorted(out.glob("*.tflite")):
                 yield path.name if name in path.name else f"{name}/{path.name}", sha256(path)
+
+
+def _error(said: str) -> str:
+    return next(line for line in said.splitlines() if line.startswith("error: "))
 
 
 def _models(folder: Path) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnx.numpy_helper
 import onnx.parser
 import onnx_ir as ir
 import pytest
@@ -125,6 +126,17 @@ def test_metadata_is_stripped_once_and_the_numbers_hold() -> None:
     assert strip_metadata(after).count == 4
     assert ir.to_proto(after) == ir.to_proto(before)
     assert strip_metadata(after).count == 0
+
+
+def test_a_tensor_read_from_a_protobuf_message_loses_its_doc_string() -> None:
+    """PyTorch's functions, such as `expm1`, bring constants of this kind."""
+    weight = onnx.numpy_helper.from_array(np.ones(3, np.float32), "w")
+    weight.doc_string = "a story"
+    model = graph("y = Relu(x)")
+    value = ir.Value(name="w", const_value=ir.serde.TensorProtoTensor(weight))
+    model.graph.register_initializer(value)
+    assert strip_metadata(model).count == 1
+    assert ir.to_proto(model).graph.initializer[0].doc_string == ""
 
 
 def test_those_that_name_the_small_network_fire_in_it() -> None:

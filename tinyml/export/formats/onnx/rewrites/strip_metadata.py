@@ -20,10 +20,18 @@ def strip_metadata(model: ir.Model) -> Outcome:
     for item in _items(model):
         removed += len(item.metadata_props) + bool(item.doc_string)
         item.metadata_props.clear()
-        item.doc_string = None
+        _clear_doc_string(item)
     removed += bool(model.producer_name) + bool(model.producer_version)
     model.producer_name = model.producer_version = None
     return Outcome(removed)
+
+
+def _clear_doc_string(item: Any) -> None:
+    """A tensor that wraps a protobuf message, as a function of torch's library has it, reads it."""
+    if isinstance(item, ir.serde.TensorProtoTensor):
+        item.raw.ClearField("doc_string")
+    else:
+        item.doc_string = None
 
 
 def _items(model: ir.Model) -> Iterator[Any]:
