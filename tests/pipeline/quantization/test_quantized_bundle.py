@@ -199,7 +199,6 @@ def answers_db(made: bundles.Bundle) -> dict[str, float]:
     "option",
     [pytest.param({"correct_bias": True}, marks=pytest.mark.slow), {"rounding": "adaptive"}],
 )
-@pytest.mark.slow
 def test_a_layer_that_stays_in_float_is_not_corrected_and_the_file_repeats(
     user: Path, option: dict[str, Any]
 ) -> None:
