@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 
 from tinyml.core.process import child_environment, machine_memory_mb
-from tinyml.core.subprocesses import Child, run_child
+from tinyml.core.subprocesses import Child
 from tinyml.core.worker import Worker
 
 CHANGES = "PYTEST_CURRENT_TEST"
@@ -36,20 +36,14 @@ class WarmWorker(Worker):
         if self._is_cold():
             super().run_apart(step, timeout_s, imports=imports, meanwhile=meanwhile)
         elif not _kept("forks")._forked(step, timeout_s, imports, ()):
-            run_child(
-                step.module,
-                [*step.arguments],
-                log=step.log,
-                timeout_s=timeout_s,
-                memory_mb=self.memory_mb,
-            )
+            self._run_alone(step, timeout_s)
 
     def _is_cold(self) -> bool:
         return self.memory_mb != machine_memory_mb()
 
 
 def warm() -> Worker:
-    """For steps of a test that is no export."""
+    """For the steps of a test that does not export."""
     return WarmWorker(machine_memory_mb())
 
 

@@ -12,32 +12,21 @@ from operators.page import Notes, page, short_reason
 from operators.row import IMAGE
 from operators.store import Store, key_of
 from torch import Tensor, nn
-from torch.nn.modules import (
-    activation,
-    batchnorm,
-    conv,
-    instancenorm,
-    normalization,
-    padding,
-    pooling,
-    rnn,
-    transformer,
-    upsampling,
-)
+from torch.nn import modules
 
 from tinyml.core.errors import ExportError, MachineError, ValidationError
 
 FAMILIES = (
-    activation,
-    batchnorm,
-    conv,
-    instancenorm,
-    normalization,
-    padding,
-    pooling,
-    rnn,
-    transformer,
-    upsampling,
+    modules.activation,
+    modules.batchnorm,
+    modules.conv,
+    modules.instancenorm,
+    modules.normalization,
+    modules.padding,
+    modules.pooling,
+    modules.rnn,
+    modules.transformer,
+    modules.upsampling,
 )
 TEN = (
     "nn_GELU",

@@ -35,7 +35,7 @@ _UNREADABLE = (
 
 
 def read_npz(path: Path) -> dict[str, Array]:
-    """Every array of ``path``; `InputError` when it is no ``.npz``, empty, or holds objects.
+    """Every array of ``path``; `InputError` when it is not a ``.npz``, empty, or holds objects.
 
     No more is allocated than the file really holds, and that is at most `MOST_SHARE` of the
     machine's memory.

@@ -27,7 +27,7 @@ END_BYTES = 1 << 20
 TRACE_CHARACTERS = 20_000
 # What a process exits with that reports an error which is not ours.
 FAILED = 70
-# And where there is no space to report in: EX_OSERR of sysexits.h.
+# And when the disk is too full to report: EX_OSERR of sysexits.h.
 NO_REPORT = 71
 _CONTINUATION = re.compile(r"^(\s|[IWEF]\d{4} |\(\d\d:\d\d\))")
 

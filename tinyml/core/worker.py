@@ -77,13 +77,17 @@ class Worker(AbstractContextManager["Worker"]):
         ``meanwhile`` until it ends. Raises as `run`.
         """
         if self._process is not None or not self._forked(step, timeout_s, imports, meanwhile):
-            run_child(
-                step.module,
-                [*step.arguments],
-                log=step.log,
-                timeout_s=timeout_s,
-                memory_mb=self.memory_mb,
-            )
+            self._run_alone(step, timeout_s)
+
+    def _run_alone(self, step: Child, timeout_s: float) -> None:
+        """In a process that is started for it."""
+        run_child(
+            step.module,
+            [*step.arguments],
+            log=step.log,
+            timeout_s=timeout_s,
+            memory_mb=self.memory_mb,
+        )
 
     def __exit__(
         self,

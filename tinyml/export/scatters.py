@@ -26,6 +26,7 @@ _EACH = {  # operators with an index for each value
     _aten.scatter_add.default: "sum",
     _aten.scatter_reduce.two: "",
 }
+_HOW = ("copy", "fill", "sum", "amax", "amin")
 SCATTERS = {*_ALONG, *_EACH, _aten.index_put.default}
 # The largest comparison of places that is worth writing, in elements.
 MOST = 1 << 22
@@ -80,8 +81,8 @@ def _along(write: Writer, node: Any) -> Scatter | None:
 
 def _each(write: Writer, node: Any) -> Scatter | None:
     target, axis, index, values, *more = node.args
-    how = _EACH[node.target] or {"sum": "sum", "amax": "amax", "amin": "amin"}.get(str(more[0]), "")
-    if not how or not node.kwargs.get("include_self", True):
+    how = _EACH[node.target] or str(more[0])
+    if how not in _HOW or not node.kwargs.get("include_self", True):
         return None
     shape, given = shape_of(target), shape_of(index)
     axis = int(axis) % max(1, len(shape))

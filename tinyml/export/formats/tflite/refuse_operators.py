@@ -13,8 +13,8 @@ from tinyml.export.capture import failure_location
 from tinyml.export.capture.failure_location import FailureLocation
 from tinyml.export.capture.functional import WRITERS, name_of
 from tinyml.export.capture.module_stack import module_stack
+from tinyml.export.formats.tflite import TFLITE
 
-REFUSAL = "LiteRT cannot convert {}"
 _SORTED = "sort float32, int32 or int64, and take what you need from torch.sort(x, dim)"
 _WRITTEN = (
     "TFLite takes scatters that copy, add, or keep the largest or smallest, at indices next to "
@@ -34,7 +34,9 @@ def refuse_operators(graph: Graph, places: Places) -> None:
     """Raise `ExportError` that names the first such operator, its submodule and its line."""
     for node in graph.nodes:
         if node.op == "call_function" and name_of(node.target) in FIXES:
-            raise failure_location.refusal(REFUSAL, _located(node, places), None, cut_short=False)
+            raise failure_location.refusal(
+                TFLITE.refusal, _located(node, places), None, cut_short=False
+            )
 
 
 def _located(node: Node, places: Places) -> FailureLocation:
