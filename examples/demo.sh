@@ -18,5 +18,5 @@ The bundle is demo/bundle, its scalogram demo/recording.png. What next:
   tinyml inspect demo/bundle                 what is in it
   tinyml predict demo/bundle YOUR.wav        any rate, mono or stereo
   copy demo/bundle to a Raspberry Pi;        pip install ai-edge-litert numpy
-  python3 run.py RECORDING.wav               16 bit, 4 kHz; numpy and LiteRT only
+  python3 run.py RECORDING.wav               any .wav at 4 kHz; numpy and LiteRT only
 END

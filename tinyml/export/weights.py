@@ -41,7 +41,7 @@ def load_weights(
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     if wrong := _load(module, wanted, given):
         raise CheckpointError(
-            f"{path.name} does not fit the module: {'; '.join(wrong)}", hint=_cure(wanted, found)
+            f"{path.name} does not fit the module: {'; '.join(wrong)}", hint=_fix(wanted, found)
         )
     check_weights(module, path.name, CheckpointError)
 
@@ -103,7 +103,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(listed[:shown]) + (", ..." if len(listed) > shown else "")
 
 
-def _cure(wanted: Mapping[str, tuple[int, ...]], found: Tensors) -> str:
+def _fix(wanted: Mapping[str, tuple[int, ...]], found: Tensors) -> str:
     """The prefix that makes most names fit, if there is one on either side."""
     best = max(_prefixes(wanted, found), key=lambda p: (p[1], -len(p[0])), default=("", 0))
     plain = sum(name in wanted for name in found)

@@ -12,12 +12,11 @@ Refused where the padding is given in numbers. The convolution keeps its node an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.fx import Graph, Node
 
-from tinyml.export.nodes import argument, shape_of
+from tinyml.export.nodes import argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
@@ -51,12 +50,8 @@ def _rewrite(conv: Node) -> None:
 
 def _padded(conv: Node, totals: Sequence[int]) -> Node:
     """A padding in front of ``conv``: half of the zeros before, the last axis first."""
-    x: Any = conv.args[0]
     amounts = [n for total in reversed(totals) for n in (total // 2, total - total // 2)]
-    with conv.graph.inserting_before(conv):
-        padded = conv.graph.call_function(_aten.pad.default, (x, amounts))
-    padded.meta = {**conv.meta, "val": _aten.pad.default(x.meta["val"], amounts)}
-    return padded
+    return writer_in_module(conv).call(_aten.pad.default, conv.args[0], amounts)
 
 
 def _zeros(conv: Node) -> list[int]:

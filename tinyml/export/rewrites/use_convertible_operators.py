@@ -23,6 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
+from tinyml.export.nodes import argument, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
@@ -45,7 +46,7 @@ def _is_convertible(node: Node) -> bool:
     if node.target in _QUOTIENTS:
         floats = bool(node.meta["val"].dtype.is_floating_point)
         return floats and node.kwargs.get("rounding_mode", "floor") == "floor"
-    divisor = node.args[6] if len(node.args) > 6 else node.kwargs.get("divisor_override")
+    divisor = argument(node, 6, "divisor_override", None)
     return node.target is not _aten.avg_pool3d.default or divisor is None
 
 
@@ -70,26 +71,17 @@ def _replace(node: Node, traced: GraphModule) -> None:
     """Write what was ``traced`` in front of ``node``, whose place and name its result takes."""
     flat = pytree.tree_leaves((node.args, node.kwargs))
     operands = iter([value for value in flat if isinstance(value, Node)])
+    write = writer_in_module(node)
     made: dict[Node, Node] = {}
     for own in traced.graph.nodes:
         if own.op == "placeholder":
             made[own] = next(operands)
         elif own.op == "call_function":
-            made[own] = _call(node, own.target, *map_arg((own.args, own.kwargs), made.__getitem__))
+            args, kwargs = map_arg((own.args, own.kwargs), made.__getitem__)
+            made[own] = write.call(own.target, *args, **kwargs)
         else:
             assert own.op == "output", f"{own.op} in what replaces {node}"
-            name, result = node.name, made[own.args[0]]
-            node.replace_all_uses_with(result)
-            node.graph.erase_node(node)
-            result.name = name
-
-
-def _call(node: Node, target: Any, args: Any, kwargs: Any) -> Node:
-    with node.graph.inserting_before(node):
-        made: Node = node.graph.call_function(target, args, kwargs)
-    given, named = map_arg((args, kwargs), lambda operand: operand.meta["val"])
-    made.meta = {**node.meta, "val": target(*given, **named)}
-    return made
+            write.replace(made[own.args[0]])
 
 
 def _bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
