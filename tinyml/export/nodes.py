@@ -63,31 +63,54 @@ def fixed_value(node: object) -> Tensor | None:
     """What ``node`` of a module's graph is for every input; ``None``: it depends on one."""
     if isinstance(node, Tensor):
         return node
-    if not isinstance(node, Node):
+    needed = _needed(node) if isinstance(node, Node) else None
+    if not isinstance(node, Node) or needed is None:
         return None
-    if node.op == "get_attr":
-        held: Any = node.graph.owning_module
-        for part in str(node.target).split("."):
-            held = getattr(held, part)
-        return held.detach() if isinstance(held, Tensor) else None
-    if node.op != "call_function" or node.kwargs.get("generator") is not None:
-        return None
-    given = [fixed_value(operand) for operand in node.all_input_nodes]
-    if any(value is None for value in given) or not _is_plain(node.target):
-        return None
-    known = dict(zip(node.all_input_nodes, given, strict=True))
+    known: dict[Node, Tensor] = {}
+    for own in node.graph.nodes:
+        if own in needed:
+            value = _held(own) if own.op == "get_attr" else _called(own, known)
+            if not isinstance(value, Tensor):
+                return None
+            known[own] = value
+    return known[node]
+
+
+def _needed(node: Node) -> set[Node] | None:
+    """``node`` and all that it is computed from; ``None`` where one is not the same every time."""
+    found, waiting = {node}, [node]
+    while waiting:
+        own = waiting.pop()
+        if own.op not in ("get_attr", "call_function"):
+            return None
+        if own.op == "call_function" and not _is_plain(own):
+            return None
+        waiting += [operand for operand in own.all_input_nodes if operand not in found]
+        found.update(own.all_input_nodes)
+    return found
+
+
+def _held(node: Node) -> object:
+    """The buffer or parameter that ``node`` reads."""
+    held: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        held = getattr(held, part)
+    return held.detach() if isinstance(held, Tensor) else held
+
+
+def _called(node: Node, known: Mapping[Node, Tensor]) -> object:
     args, kwargs = map_arg((node.args, node.kwargs), lambda operand: known[operand])
     with torch.no_grad():
-        made = node.target(*args, **kwargs)  # type: ignore[operator]
-    return made if isinstance(made, Tensor) else None
+        return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
-def _is_plain(target: Any) -> bool:
-    """Whether an operator always returns the same: neither random nor writing in place."""
-    tags = getattr(target, "tags", ())
-    schema = getattr(target, "_schema", None)
+def _is_plain(node: Node) -> bool:
+    """Whether a call always returns the same: neither random nor writing in place."""
+    tags = getattr(node.target, "tags", ())
+    schema = getattr(node.target, "_schema", None)
     return (
         schema is not None
+        and node.kwargs.get("generator") is None
         and not schema.is_mutable
         and torch.Tag.nondeterministic_seeded not in tags
     )
