@@ -50,6 +50,7 @@ from tinyml.pipeline.quantization.write_quantized import (
 )
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
+from tinyml.pipeline.steps.check_memory import check_memory
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
@@ -95,6 +96,7 @@ def bundle_from(
     with making as draft, _scratch() as work, nullcontext() if worker else plan.worker:
         run = run_alone if source.runs_user_code else run_child
         exported = source.capture(work, partial(run, plan, work), report)
+        check_memory(plan, work)
         if plan.settings.equalize:
             report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
