@@ -9,17 +9,22 @@ from typing import Any
 
 import pytest
 import torch
+from onnx import parser
 from torch import nn
 
 import tinyml
-from tinyml.core.errors import ExportError, UsageError
+from tinyml.core.bundle import ModelFile
+from tinyml.core.errors import ExportError, UsageError, ValidationError
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.target import System, Target, find_target
+from tinyml.export.formats.tflite.minimum_runtime import NEWER, minimum_runtime
 from tinyml.export.quantization.precision import find_precision
+from tinyml.modelfile.tflite_file import import_schema, pack
 from tinyml.pipeline import export
 from tinyml.pipeline.formats.of_target import check_formats, complete_for
 from tinyml.pipeline.model_sources.workspace import CaptureRecord, Peak, Workspace
 from tinyml.pipeline.steps.check_memory import check_memory
+from tinyml.pipeline.steps.check_runtimes import check_runtimes
 
 SYSTEMS = {"old": System({"tflite-runtime": "2.5.0"}, "3.9"), "any": System({"litert": "2.1.0"})}
 MIB = 1 << 20
@@ -89,6 +94,55 @@ def test_a_format_runs_where_a_system_has_its_runtime() -> None:
     check_formats(("tflite",), board(systems={"old": SYSTEMS["old"]}), traits)
     with pytest.raises(UsageError, match="no runtime on board reads onnx: it has litert"):
         check_formats(("onnx",), board(systems={"any": SYSTEMS["any"]}), traits)
+
+
+def test_a_format_that_needs_a_newer_runtime_is_refused_before_any_work() -> None:
+    old = board(systems={"old": System({"onnxruntime": "1.16.3"}, "3.9")})
+    check_formats(("onnx",), old, find_precision("w8a8-static"))
+    check_formats(("onnx",), find_target("rpi4"), find_precision("w8a16"))
+    with pytest.raises(UsageError) as caught:
+        check_formats(("onnx",), old, find_precision("w8a16"))
+    assert caught.value.message == (
+        "onnx in w8a16 needs onnxruntime>=1.17: board has old (onnxruntime 1.16.3)"
+    )
+    older = board(systems={"old": System({"onnxruntime": "1.13.1"}, "3.9")})
+    with pytest.raises(UsageError, match=r"onnx in fp32 needs onnxruntime>=1\.14"):
+        check_formats(("onnx",), older, find_precision("fp32"))
+
+
+def test_an_operator_that_is_newer_than_the_runtime_is_named(tmp_path: Path) -> None:
+    schema = import_schema()
+    model = schema.ModelT()
+    pairs = [("ADD", 1), ("GELU", 2), ("CONV_2D", 3)]
+    for name, version in pairs:
+        code = schema.OperatorCodeT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+        code.version = version
+        model.operatorCodes = [*(model.operatorCodes or []), code]
+    model.subgraphs, model.buffers = [], []
+    (tmp_path / "m.tflite").write_bytes(pack(model))
+    file = ModelFile("m.tflite", "", "tflite", "fp32", {}, {}, {}, minimum_runtime(pairs))
+    with pytest.raises(ValidationError) as caught:
+        check_runtimes(tmp_path, [file], board(systems={"old": SYSTEMS["old"]}))
+    assert caught.value.message == (
+        "m.tflite needs tflite-runtime>=2.9 for GELU version 2: "
+        "board has old (tflite-runtime 2.5.0)"
+    )
+    both = check_runtimes(tmp_path, [file], board(systems=SYSTEMS))
+    assert both == ["m.tflite needs tflite-runtime>=2.9: not on old (tflite-runtime 2.5.0)"]
+    assert check_runtimes(tmp_path, [file], find_target("rpi4")) == []
+    newer = replace(file, minimum_runtime=NEWER)
+    assert check_runtimes(tmp_path, [newer], find_target("android")) == []
+
+
+def test_an_onnx_file_is_refused_for_its_operator_set(tmp_path: Path) -> None:
+    text = '<ir_version: 10, opset_import: ["": 21]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
+    (tmp_path / "m.onnx").write_bytes(parser.parse_model(text).SerializeToString())
+    file = ModelFile("m.onnx", "", "onnx", "w8a16", {}, {}, {}, "onnxruntime>=1.17")
+    old = board(systems={"old": System({"onnxruntime": "1.16.3"})})
+    with pytest.raises(ValidationError, match=r"needs onnxruntime>=1\.17 for opset 21: board has"):
+        check_runtimes(tmp_path, [file], old)
 
 
 @pytest.mark.parametrize(

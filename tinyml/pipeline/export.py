@@ -51,6 +51,7 @@ from tinyml.pipeline.quantization.write_quantized import (
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
 from tinyml.pipeline.steps.check_memory import check_memory
+from tinyml.pipeline.steps.check_runtimes import check_runtimes
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
@@ -114,7 +115,8 @@ def bundle_from(
             taken = of_models(draft, made.models)
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        lines = (*lint_lines(findings), *delegation_lines(taken))
+        old = check_runtimes(draft, made.models, plan.target)
+        lines = (*old, *lint_lines(findings), *delegation_lines(taken))
         _gate(plan, made.parity, made.models, draft, work, lines)
         for line in lines:
             report(Message(line))
