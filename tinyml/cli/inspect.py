@@ -62,8 +62,8 @@ def command(
 
 
 def _show(what: Path, as_json: bool) -> None:
+    from tinyml.pages.summary import inspection_text
     from tinyml.pipeline.inspect import inspect
-    from tinyml.pipeline.summary import inspection_text
 
     found = inspect(what)
     if as_json:
