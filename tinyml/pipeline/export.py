@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.bundle import REFERENCE, Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import (
@@ -41,6 +41,9 @@ from tinyml.pipeline.model_sources.check_model import check_kept
 from tinyml.pipeline.model_sources.choose import source_of
 from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import joining
+from tinyml.pipeline.outputs.optional_engines import join_optional
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
     Written,
@@ -114,7 +117,12 @@ def bundle_from(
             draw(made, draft, report)
         lines = (*lint_lines(findings), *delegation_lines(taken))
         _gate(plan, made.parity, made.models, draft, work, lines)
-        for line in lines:
+        known = reference.load(draft / REFERENCE)
+        names = joining(plan.target)
+        rows, refused = join_optional(draft, made.models, names, known, exported.stages, report)
+        made = replace(made, parity=replace(made.parity, stages=(*made.parity.stages, *rows)))
+        findings = {path: (*own, *refused.get(path, ())) for path, own in findings.items()}
+        for line in (*lines, *lint_lines(refused)):
             report(Message(line))
         if plan.settings.require_delegate:
             require_all(taken)
