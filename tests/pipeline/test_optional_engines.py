@@ -15,7 +15,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import MissingExtraError, ValidationError
-from tinyml.core.target import all_targets, find_target
+from tinyml.core.target import System, all_targets, find_target
 from tinyml.core.typed_json import to_json
 from tinyml.core.versions import version_of
 from tinyml.pipeline import formats
@@ -91,7 +91,8 @@ def test_only_what_the_target_has_and_is_installed_joins(
     models: tuple[ModelFile, ...], tmp_path: Path
 ) -> None:
     host = find_target("host")
-    target = replace(host, runtimes={"matmul": "1", "agreeing": "1", "missing": "1"})
+    runtimes = {"matmul": "1.0", "agreeing": "1.0", "missing": "1.0", "tflite-runtime": "1.0"}
+    target = replace(host, systems={"any": System(runtimes)})
     names = joining(target)
     assert names == {"matmul", "agreeing"}
     ready, skipped = installed(tmp_path, models, names)

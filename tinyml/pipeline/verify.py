@@ -16,7 +16,7 @@ from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.events import Report
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
-from tinyml.core.target import find_target
+from tinyml.core.target import all_targets
 from tinyml.export import parity
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.declared_rows import (
@@ -62,7 +62,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     bundle = bundles.read(folder, "" if digest is None else read_digest(digest))
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages)
+    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
     for case, inputs in expected.inputs.items():
         check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     _check_manifest_rows(bundle, expected)
@@ -88,10 +88,8 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
 
 def _runtimes(target: str) -> Collection[str]:
     """Those here that the target of a bundle has; none of a target that is not known here."""
-    try:
-        return joining(find_target(target))
-    except UsageError:
-        return ()
+    known = all_targets().get(target)
+    return joining(known) if known else ()
 
 
 def _precisions(engines: Sequence[Engine]) -> Iterator[str]:

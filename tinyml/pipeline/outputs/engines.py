@@ -131,8 +131,8 @@ def optional_engines(
 
 def joining(target: Target) -> set[str]:
     """The runtimes of ``target`` that are installed: the optional ones among them join."""
-    found = ((name, registry.load("runtime", name)) for name in target.runtimes)
-    return {name for name, runtime in found if runtime.version() is not None}
+    known = [name for name in target.runtimes if name in registry.RUNTIMES]
+    return {name for name in known if registry.load("runtime", name).version() is not None}
 
 
 def _engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
