@@ -43,6 +43,7 @@ class Npz:
     computes_float16: bool = False
     stores_sparse: bool = False
     has_script: bool = False
+    minimum_runtime: str = ""
 
     def write(
         self, captured: Captured, path: Path, plan: Any = None, *, sparse: bool = True

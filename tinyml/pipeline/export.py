@@ -53,6 +53,8 @@ from tinyml.pipeline.quantization.write_quantized import (
 )
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
+from tinyml.pipeline.steps.check_memory import check_memory
+from tinyml.pipeline.steps.check_runtimes import check_runtimes
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
@@ -98,6 +100,7 @@ def bundle_from(
     with making as draft, _scratch() as work, nullcontext() if worker else plan.worker:
         run = run_alone if source.runs_user_code else run_child
         exported = source.capture(work, partial(run, plan, work), report)
+        check_memory(plan, work)
         if plan.settings.equalize:
             report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
@@ -115,7 +118,8 @@ def bundle_from(
             taken = of_models(draft, made.models)
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        lines = (*lint_lines(findings), *delegation_lines(taken))
+        old = check_runtimes(draft, made.models, plan.target)
+        lines = (*old, *lint_lines(findings), *delegation_lines(taken))
         _gate(plan, made.parity, made.models, draft, work, lines)
         known = reference.load(draft / REFERENCE)
         names = joining(plan.target)
