@@ -85,9 +85,7 @@ def _judge(path: Path) -> str:
     return second.word if second.word.startswith("finding") else first.word
 
 
-def _in_a_fork(
-    path: Path, read: Callable[[], object], named: Path | str | None = None
-) -> Outcome:
+def _in_a_fork(path: Path, read: Callable[[], object], named: Path | str | None = None) -> Outcome:
     """The child's answer or end, as `tinyml.runtimes.file_process` reports it.
 
     ``named``: what an error has to name, if not the file.
