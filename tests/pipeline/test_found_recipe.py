@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinyml.core import recipe as recipes
+from tinyml.core.cpu_features import instruction_set
 from tinyml.core.errors import RecipeError, UsageError
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
@@ -18,7 +19,6 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.settings import complete, given
 from tinyml.pipeline.model_sources.choose import settings_over
 from tinyml.pipeline.model_sources.user_model import Asked, FactorySource
-from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.steps.export_plan import ExportPlan, checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
 
@@ -96,7 +96,9 @@ def test_a_search_leaves_all_that_it_was_given_in_its_recipe(
     asked = {"equalize": True, "weight_scales": "per-tensor", "precision": "w8a8-static", **option}
     plan = planned(job(tmp_path, auto_precision=True, max_drop_points=1.0, **asked))
     again = planned(job(tmp_path, recipe=save_found(plan, ("head",))))
-    assert again.settings == complete(ExportSettings(keep_float=("head",), **asked))
+    formats = ("onnx", "tflite")
+    asked |= {"keep_float": ("head",), "formats": formats}
+    assert again.settings == complete(ExportSettings(**asked))
 
 
 def test_a_key_of_the_wrong_type_is_told_with_its_line(tmp_path: Path) -> None:

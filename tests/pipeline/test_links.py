@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from onnx import parser
+from short_timing import short
 
 from tinyml.core import registry
 from tinyml.core.errors import UsageError
@@ -19,7 +20,7 @@ from tinyml.core.target import Target, all_targets, find_target
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
-from tinyml.pipeline.compare_latency import Timing
+from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.links import open_link
 
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
@@ -55,13 +56,14 @@ def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return board.name
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_a_new_link_is_a_file_and_a_row(model: Path, cable: str, tmp_path: Path) -> None:
     out = tmp_path / "b.json"
-    found = bench(model, repeats=1, runs=2, threads=1, out=out, report=silent, target=cable)
+    found = bench(model, timing=short(1, 2, target=cable), out=out, report=silent)
     assert found.label == found.report.label == "device"
     assert found.measurements[0].conditions.device == "Board 1"
-    assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.py"
-    (pair,) = compare(model, model, Timing(5, 5, target=cable), silent).latency
+    assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.zip"
+    (pair,) = compare(model, model, short(5, 5, target=cable), silent).latency
     assert pair.a is not None
     assert pair.a.label == "device"
 
@@ -75,3 +77,18 @@ def test_this_machine_is_a_target_like_others() -> None:
 def test_a_link_that_is_not_supported_is_named() -> None:
     with pytest.raises(UsageError, match="Raspberry Pi 5 is reached over ssh"):
         open_link("rpi5")
+
+
+def test_a_file_is_inspected_for_a_target_of_the_users(model: Path, tmp_path: Path) -> None:
+    boards = {"small": 1, "large": 64}
+    for name, memory_mb in boards.items():
+        (tmp_path / f"{name}.toml").write_text(
+            f'board = "b"\narch = "aarch64"\ncpu = "c"\nmemory_mb = {memory_mb}\n'
+            '[systems.s]\nruntimes = { onnxruntime = "1.19.2" }\n'
+        )
+    model.write_bytes(parser.parse_model(TEXT.replace("[4]", "[1,400000]")).SerializeToString())
+    found = {n: inspect(model, str(tmp_path / f"{n}.toml"))["lint"] for n in boards}
+    (finding,) = found["small"]
+    assert finding["rule"] == "large_activations"
+    assert "small has 1 MiB" in finding["cost"]
+    assert found["large"] == []

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.bundle import REFERENCE, Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import (
@@ -41,6 +41,9 @@ from tinyml.pipeline.model_sources.check_model import check_kept
 from tinyml.pipeline.model_sources.choose import source_of
 from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import joining
+from tinyml.pipeline.outputs.optional_engines import join_optional
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
     Written,
@@ -51,6 +54,8 @@ from tinyml.pipeline.quantization.write_quantized import (
 )
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
+from tinyml.pipeline.steps.check_memory import check_memory
+from tinyml.pipeline.steps.check_runtimes import check_runtimes
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
@@ -96,6 +101,7 @@ def bundle_from(
     with making as draft, _scratch() as work, nullcontext() if worker else plan.worker:
         run = run_alone if source.runs_user_code else run_child
         exported = source.capture(work, partial(run, plan, work), report)
+        check_memory(plan, work)
         if plan.settings.equalize:
             report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
@@ -113,9 +119,15 @@ def bundle_from(
             taken = of_models(draft, made.models)
         with machine_errors(f"writing {job.out.name}"):
             draw(made, draft, report)
-        lines = (*lint_lines(findings), *delegation_lines(taken))
+        old = check_runtimes(draft, made.models, plan.target)
+        lines = (*old, *lint_lines(findings), *delegation_lines(taken))
         _gate(plan, made.parity, made.models, draft, work, lines)
-        for line in lines:
+        known = reference.load(draft / REFERENCE)
+        names = joining(plan.target)
+        rows, refused = join_optional(draft, made.models, names, known, exported.stages, report)
+        made = replace(made, parity=replace(made.parity, stages=(*made.parity.stages, *rows)))
+        findings = {path: (*own, *refused.get(path, ())) for path, own in findings.items()}
+        for line in (*lines, *lint_lines(refused)):
             report(Message(line))
         if plan.settings.require_delegate:
             require_all(taken)

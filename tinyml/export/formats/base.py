@@ -32,6 +32,7 @@ class Format(Protocol):
     computes_float16  whether its engine computes in float16, or only stores it
     stores_sparse     whether weights can be stored without their zeros
     has_script        whether ``run.py`` of a bundle runs it on a board
+    minimum_runtime   the oldest that reads a float file; empty: each file has its own
     """
 
     @property
@@ -58,6 +59,8 @@ class Format(Protocol):
     def stores_sparse(self) -> bool: ...
     @property
     def has_script(self) -> bool: ...
+    @property
+    def minimum_runtime(self) -> str: ...
 
     def write(
         self,
@@ -80,6 +83,9 @@ class Format(Protocol):
 
     def quantize(self, path: Path, plan: Any) -> bytes:
         """The float32 file at ``path`` quantized as ``plan``, a `QuantPlan`, decides."""
+
+    def newest_part(self, path: Path) -> str:
+        """What of a file that we wrote asks for its oldest runtime, as ``GELU version 2``."""
 
     def bias_editor(self) -> BiasEditor:
         """The module that reads and changes weights and biases of a float32 file."""

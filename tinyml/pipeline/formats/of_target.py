@@ -1,0 +1,93 @@
+"""What a target decides: which formats run there, and which of them an export writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tinyml.core import registry
+from tinyml.core.errors import UsageError
+from tinyml.core.export_settings import ExportSettings
+from tinyml.core.settings import complete
+from tinyml.core.target import OLDER_RUNTIMES, System, Target, order
+from tinyml.export.quantization.precision import Precision, find_precision
+from tinyml.pipeline.formats import all_formats, named
+
+# Packages that are not called as their runtime is.
+PACKAGES = {"ai-edge-litert": "litert"}
+
+
+def formats_there(target: Target) -> tuple[str, ...]:
+    """Formats that some system of ``target`` has a runtime for, in the registry's order."""
+    found = {OLDER_RUNTIMES.get(name, name) for name in target.runtimes}
+    return tuple(known.name for known in all_formats() if known.runtime in found)
+
+
+def formats_written(target: Target) -> tuple[str, ...]:
+    """Formats that an export writes unless it is given others."""
+    return target.formats or formats_there(target)
+
+
+def complete_for(settings: ExportSettings, target: Target) -> ExportSettings:
+    """``settings`` with every default; that of the formats is the target's."""
+    chosen = complete(settings)
+    if chosen.formats is not None:
+        return chosen
+    able = find_precision(chosen.precision).formats
+    formats = formats_written(target)
+    return replace(chosen, formats=tuple(n for n in formats if n in able) or formats)
+
+
+def systems_without(target: Target, requirement: str) -> tuple[str, ...]:
+    """Systems of ``target`` that ``requirement``, as ``onnxruntime>=1.17``, is not met on."""
+    return tuple(n for n, own in target.systems.items() if not _meets(own, requirement))
+
+
+def described(target: Target, systems: Iterable[str]) -> str:
+    """``bullseye (litert 2.1.0, onnxruntime 1.19.2), ...``."""
+    return ", ".join(
+        f"{name} ({', '.join(' '.join(own) for own in target.systems[name].runtimes.items())})"
+        for name in systems
+    )
+
+
+def _meets(system: System, requirement: str) -> bool:
+    """Of a runtime that is not known here, such as that of a format of a test, yes."""
+    package, _, oldest = requirement.partition(">=")
+    if OLDER_RUNTIMES.get(package) in system.runtimes:
+        return True  # every LiteRT is later than all of tflite-runtime
+    name = PACKAGES.get(package, package)
+    if name not in (*registry.RUNTIMES, *OLDER_RUNTIMES):
+        return True
+    version = system.runtimes.get(name)
+    return version is not None and order(version) >= order(oldest)
+
+
+def check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
+    """`UsageError` for a format that ``target`` has no runtime for, or none that is new enough.
+
+    Or one that ``precision`` is not written in.
+    """
+    if not formats:
+        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.FORMATS)}")
+    there = formats_there(target)
+    for name in formats:
+        if name not in there:
+            runtimes = ", ".join(target.runtimes)
+            raise UsageError(
+                f"no runtime on {target.name} reads {name}: it has {runtimes}",
+                hint=f"choose `formats={','.join(there)}`, or another `target`",
+            )
+        if name not in precision.formats:
+            raise UsageError(
+                f"{name} cannot be written in {precision.name}",
+                hint=f"formats of {precision.name}: {', '.join(precision.formats)}",
+            )
+        oldest = precision.minimum_runtimes.get(name, named(name).minimum_runtime)
+        lacking = systems_without(target, oldest)
+        if oldest and len(lacking) == len(target.systems):
+            raise UsageError(
+                f"{name} in {precision.name} needs {oldest}: "
+                f"{target.name} has {described(target, lacking)}",
+                hint="choose another `precision`, other `formats`, or another `target`",
+            )
