@@ -49,6 +49,7 @@ from tinyml.pipeline.quantization.write_quantized import (
     Written,
     check_front_end,
     check_io,
+    check_states,
     write_quantized,
 )
 from tinyml.pipeline.steps import assemble, equalize
@@ -154,6 +155,7 @@ def _check_known(source: Source, settings: ExportSettings) -> None:
     """What `write_quantized` would refuse, where it is known before the capture."""
     if (known := source.known()) is None:
         check_front_end(settings, source.name, None)  # only models of ours declare one
+        check_states(settings, source.name, has_states=bool(settings.states))
         return
     check_io(settings, known)
     check_kept(settings.keep_float, known.stages)
