@@ -79,6 +79,8 @@ class Matmul:
     package: str = "numpy"
     extra: str = "npz"
     has_delegate: bool = False
+    reads_inside: bool = True
+    precision: str = ""
 
     def version(self) -> str:
         return "1"
