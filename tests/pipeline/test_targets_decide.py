@@ -103,7 +103,7 @@ def test_a_format_that_needs_a_newer_runtime_is_refused_before_any_work() -> Non
     with pytest.raises(UsageError) as caught:
         check_formats(("onnx",), old, find_precision("w8a16"))
     assert caught.value.message == (
-        "onnx in w8a16 needs onnxruntime>=1.17: board has old (onnxruntime 1.16.3)"
+        "onnx in w8a16 needs onnxruntime>=1.17: board has onnxruntime 1.16.3 (old)"
     )
     older = board(systems={"old": System({"onnxruntime": "1.13.1"}, "3.9")})
     with pytest.raises(UsageError, match=r"onnx in fp32 needs onnxruntime>=1\.14"):
@@ -127,10 +127,12 @@ def test_an_operator_that_is_newer_than_the_runtime_is_named(tmp_path: Path) -> 
         check_runtimes(tmp_path, [file], board(systems={"old": SYSTEMS["old"]}))
     assert caught.value.message == (
         "m.tflite needs tflite-runtime>=2.9 for GELU version 2: "
-        "board has old (tflite-runtime 2.5.0)"
+        "board has tflite-runtime 2.5.0 (old)"
     )
     both = check_runtimes(tmp_path, [file], board(systems=SYSTEMS))
-    assert both == ["m.tflite needs tflite-runtime>=2.9: not on old (tflite-runtime 2.5.0)"]
+    assert both == [
+        "m.tflite needs tflite-runtime>=2.9: some systems of board have tflite-runtime 2.5.0 (old)"
+    ]
     assert check_runtimes(tmp_path, [file], find_target("rpi4")) == []
     newer = replace(file, minimum_runtime=NEWER)
     assert check_runtimes(tmp_path, [newer], find_target("android")) == []
@@ -143,6 +145,8 @@ def test_an_onnx_file_is_refused_for_its_operator_set(tmp_path: Path) -> None:
     old = board(systems={"old": System({"onnxruntime": "1.16.3"})})
     with pytest.raises(ValidationError, match=r"needs onnxruntime>=1\.17 for opset 21: board has"):
         check_runtimes(tmp_path, [file], old)
+    with pytest.raises(ValidationError, match=r"board has no onnxruntime \(any\)"):
+        check_runtimes(tmp_path, [file], board(systems={"any": SYSTEMS["any"]}))
 
 
 @pytest.mark.parametrize(
