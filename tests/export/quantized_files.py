@@ -37,10 +37,15 @@ def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
     model = tflite_file.unpack(converted(network))
     rewrites.rewrite(model, sparse=False)
     (folder / "n.tflite").write_bytes(tflite_file.pack(model))
+    return {"onnx": write_onnx(network, folder), "tflite": folder / "n.tflite"}
+
+
+def write_onnx(network: nn.Module, folder: Path) -> Path:
+    """The float32 .onnx of ``network`` alone."""
     graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
     rewrite_onnx(graph)
     onnx.save(onnx_ir.to_proto(graph), folder / "n.onnx")
-    return {fmt: folder / f"n.{fmt}" for fmt in ("onnx", "tflite")}
+    return folder / "n.onnx"
 
 
 def graph_of(path: Path) -> Graph:

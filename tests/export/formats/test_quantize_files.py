@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from quantized_files import graph_of, planned, quantized, runtime, write_floats
+from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
 from sparse_networks import answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 from torch import nn
@@ -161,6 +161,30 @@ def test_a_layer_in_front_of_a_clamp_keeps_its_range(tmp_path: Path) -> None:
     low = (-128 - int(stored.zeroPoint[0])) * float(stored.scale[0])
     assert low == pytest.approx(wanted.low, abs=float(stored.scale[0]))
     assert wanted.low < -1.0
+
+
+class Upsampled(nn.Module):
+    """A transposed convolution in groups, each of several outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 8, 1)
+        self.second = nn.ConvTranspose2d(8, 40, 2, stride=2, groups=4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(image)).mean((2, 3))
+
+
+@pytest.mark.parametrize("precision", ["w8a8-static", "w8a16"])
+def test_a_transposed_convolution_in_groups_is_quantized(tmp_path: Path, precision: str) -> None:
+    path = write_onnx(Upsampled().eval(), tmp_path)
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(path, planned(path, precision)))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB[precision]
 
 
 LOAD = (
