@@ -187,6 +187,37 @@ def test_a_transposed_convolution_in_groups_is_quantized(tmp_path: Path, precisi
     assert noise > LEAST_DB[precision]
 
 
+class Pooled(nn.Module):
+    """Negative values, and a pool whose padding never is the largest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.pool(self.first(image) - 6.0).mean((2, 3))
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_pool_with_padding_has_the_range_of_what_it_reads(
+    pooled: dict[str, Path], tmp_path: Path, fmt: str
+) -> None:
+    """LiteRT pads with minus infinity, which is no end of a range."""
+    out = tmp_path / f"q.{fmt}"
+    out.write_bytes(quantized(pooled[fmt], planned(pooled[fmt], "w8a8-static")))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (pooled[fmt], out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_floats(Pooled().eval(), tmp_path_factory.mktemp("pooled"))
+
+
 LOAD = (
     "import sys; from ai_edge_litert.interpreter import Interpreter; "
     "Interpreter(model_path=sys.argv[1]).allocate_tensors()"

@@ -25,6 +25,7 @@ from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.integer_kernels import excluded
 from tinyml.export.quantization.plan import QuantPlan
@@ -33,6 +34,7 @@ from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_qua
 from tinyml.export.quantization.weight_ranges import output_ranges, weight_ranges
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.float_layers import float_layers
+from tinyml.modelfile.tflite_edit import add_constant, operators_called
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # ai-edge-quantizer's word for one scale a weight.
@@ -50,6 +52,7 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 
     set_weights(model, adapted or {})
     correct_biases(model, planned.shifts)
+    _bound_pads(model, planned)
     precision = find_precision(planned.precision)
     config = dict(precision.quantizers["tflite"])
     if planned.weight_scales == "per-tensor":
@@ -67,6 +70,16 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     if precision.weights_only:
         _tell_version(quantized, planned.weight_scales)
     return quantized
+
+
+def _bound_pads(model: Any, planned: QuantPlan) -> None:
+    """Pads with minus infinity that become integers pad with the smallest value seen."""
+    endless = endless_pads(graph_of_tflite(model))
+    for output, operator in operators_called(model, "PADV2"):
+        if output in endless and output in planned.quantized and output not in planned.kept:
+            low = np.array([planned.quantized[output].low], np.float32)
+            fill = add_constant(model, f"{output}~fill", low)
+            operator.inputs = np.array([*operator.inputs[:2], fill], np.int32)
 
 
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
