@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
-from sparse_networks import answers, converted, image, pointwise
+from sparse_networks import SIDE, answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 from torch import nn
 
@@ -198,6 +198,30 @@ class Pooled(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.pool(self.first(image) - 6.0).mean((2, 3))
+
+
+class Mixed(nn.Module):
+    """A constant matrix times what a layer gives, as a mel filterbank times a spectrum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+        self.register_buffer("matrix", torch.rand(5, SIDE) + 0.5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(self.matrix, self.first(image)).mean((2, 3))
+
+
+@pytest.mark.parametrize("precision", ["w8a8-static", "w8a16", "w8-dynamic"])
+def test_a_constant_times_what_is_computed_is_quantized(tmp_path: Path, precision: str) -> None:
+    """LiteRT answers zero where the constant has a scale for each column."""
+    path, out = write_floats(Mixed().eval(), tmp_path)["tflite"], tmp_path / "q.tflite"
+    out.write_bytes(quantized(path, planned(path, precision)))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB[precision]
 
 
 @pytest.mark.parametrize("fmt", ["onnx", "tflite"])

@@ -23,7 +23,7 @@ from tinyml.export.formats.tflite.clamp_ranges import clamp_ranges
 from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
-from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, rule
+from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_outputs, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.fp16_plan import Float16Plan
@@ -37,6 +37,8 @@ from tinyml.modelfile.float_layers import float_layers
 from tinyml.modelfile.tflite_edit import add_constant, operators_called
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
+# The algorithm of all that is quantized.
+QUANTIZE = "min_max_uniform_quantize"
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}
 # Of int8: tensorflow/lite/tools/versioning/op_version.cc.
@@ -57,7 +59,10 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     config = dict(precision.quantizers["tflite"])
     if planned.weight_scales == "per-tensor":
         config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
-    rules = [rule(".*", "min_max_uniform_quantize", config)]
+    rules = [rule(".*", QUANTIZE, config)]
+    if not precision.weights_only and (scaled := _constant_first(model)):
+        one = {**config, "weight_tensor_config": {**config["weight_tensor_config"], **ONE_SCALE}}
+        rules.append(rule(of_outputs(scaled), QUANTIZE, one))
     if planned.io == "float":
         rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
     rules += keeping(model, excluded(planned.kept))
@@ -70,6 +75,19 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     if precision.weights_only:
         _tell_version(quantized, planned.weight_scales)
     return quantized
+
+
+def _constant_first(model: Any) -> list[str]:
+    """Products of a constant with what is computed, by output.
+
+    Their constant gets one scale: LiteRT 2.3 answers zero where it has one a column.
+    """
+    graph = graph_of_tflite(model)
+    return [
+        operator.name
+        for operator in graph.operators
+        if operator.op == "BATCH_MATMUL" and graph.tensors[operator.operand(0)].constant
+    ]
 
 
 def _bound_pads(model: Any, planned: QuantPlan) -> None:
