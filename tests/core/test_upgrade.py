@@ -23,8 +23,8 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
+from tinyml.pages.summary import sensitivity_rows
 from tinyml.pipeline.bench import read_measurements
-from tinyml.pipeline.summary import sensitivity_rows
 from tinyml.pipeline.verify import verify
 
 OLD = Path(__file__).parent / "schema_1"
@@ -84,6 +84,9 @@ def test_the_examples_are_read(path: Path) -> None:
 def test_a_benchmark_is_read() -> None:
     found = read_measurements(OLD / "w8.bench.json")
     assert [own.runtime for own in found] == ["onnxruntime", "litert"]
+    (process, *_) = found[0].processes
+    assert (process.before.load, process.after.load) == (12.91, 12.91)
+    assert (found[0].plan, process.cpu_ns, process.is_stable) == (None, (), None)
 
 
 def test_instrumented_models_had_another_name() -> None:

@@ -65,8 +65,8 @@ def command(
 
 
 def _show(what: Path, target: str | None, as_json: bool) -> None:
+    from tinyml.pages.summary import inspection_text
     from tinyml.pipeline.inspect import inspect
-    from tinyml.pipeline.summary import inspection_text
 
     found = inspect(what, target)
     if as_json:

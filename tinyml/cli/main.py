@@ -30,6 +30,7 @@ from tinyml.cli import (
     models,
     predict,
     prune,
+    report,
     scale,
     targets,
     train,
@@ -37,6 +38,7 @@ from tinyml.cli import (
 )
 from tinyml.cli.settings import PanelCommand, export_flags
 from tinyml.cli.terminal import say
+from tinyml.cli.usage import VerbGroup
 from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
 from tinyml.core.finite import is_finite
 
@@ -57,6 +59,7 @@ Five minutes, from training to a Raspberry Pi bundle:
 """
 
 app = typer.Typer(
+    cls=VerbGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -75,6 +78,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict.command,
     "bench": bench.command,
     "compare": compare.command,
+    "report": report.command,
     "inspect": inspect.command,
     "models": models.command,
     "targets": targets.command,

@@ -35,7 +35,7 @@ def command(
       tinyml verify demo-bundle
       tinyml verify demo-bundle --digest 0123456789abcdef
     """
-    from tinyml.pipeline.summary import parity_table
+    from tinyml.pages.summary import parity_table
     from tinyml.pipeline.verify import verify
 
     with progress(as_json=False) as report:
@@ -44,6 +44,8 @@ def command(
         put_json(to_json(checked))
         return
     put(parity_table(checked.parity))
+    for line in checked.engines:
+        put(line)
     for skipped in checked.skipped:
         put(f"not checked: {skipped}")
     put(f"digest: {checked.digest}")

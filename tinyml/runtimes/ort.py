@@ -42,6 +42,7 @@ class OrtSession:
     path: Path
     signature: Signature
     engine: Any
+    precision: str = ""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         self.signature.check_inputs(inputs)
@@ -59,6 +60,7 @@ class OnnxRuntime:
     package: str = "onnxruntime"
     extra: str = "onnx"
     has_delegate: bool = False
+    reads_inside: bool = True
 
     def version(self) -> str | None:
         try:

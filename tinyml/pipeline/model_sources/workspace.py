@@ -48,6 +48,7 @@ class CaptureJob:
     layout   ``nhwc``: 4-D inputs come channels last
     labels   how many were given for a user's model; 0: none
     keep_float  stages that a user's model must have
+    precision   of the export: how far its engines may differ
     """
 
     factory: str = ""
@@ -57,6 +58,15 @@ class CaptureJob:
     layout: str = NCHW
     labels: int = 0
     keep_float: tuple[str, ...] = ()
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """See `tinyml.export.capture.activation_peak`: bytes in float32, and the submodule at work."""
+
+    bytes: int = 0
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +75,14 @@ class CaptureRecord:
 
     passes      rewrite -> how often it changed the program
     parity      rows of the captured program and of the rewritten one
+    peak        of the activations of the rewritten one
     signature   of a user's model, as are ``stages``; of others it is known before
     not_judged  case or stage -> why it is not compared
     """
 
     passes: Mapping[str, int]
     parity: tuple[StageParity, ...]
+    peak: Peak = Peak()
     signature: Signature | None = None
     stages: tuple[str, ...] = ()
     not_judged: Mapping[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tinyml.core.cpu_features import instruction_set
 from tinyml.core.events import Report
 from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.plan_record import NO_RANGES
@@ -35,7 +36,6 @@ from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.calibration_cache import cached
-from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.runtimes.base import READER_THREADS
 
 BY_USER = "asked for"

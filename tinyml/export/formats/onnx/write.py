@@ -25,6 +25,7 @@ from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inp
 from tinyml.export.facts import Facts
 from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
+from tinyml.export.formats.onnx import ONNX
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
 from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
@@ -32,8 +33,6 @@ from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 OPSET = 18
 IR_VERSION = 8
-# The first onnxruntime that has opset 18 and IR version 8: docs/Versioning.md of onnxruntime.
-MINIMUM_RUNTIME = "onnxruntime>=1.14"
 
 
 def write(captured: Captured, path: Path) -> Facts:
@@ -63,7 +62,7 @@ def write(captured: Captured, path: Path) -> Facts:
         passes,
         stages,
         {},
-        MINIMUM_RUNTIME,
+        ONNX.minimum_runtime,
         owners=owners(inside, made),
         modules=owners(modules, made),
         made=made,

@@ -21,7 +21,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.formats.tflite.cast_weights_to_float16 import cast_weights_to_float16
 from tinyml.export.formats.tflite.clamp_ranges import clamp_ranges
 from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
-from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operators_of
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_outputs, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
@@ -161,8 +161,7 @@ def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantize
 
 
 def _oldest_runtime(model: Any) -> str:
-    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
-    return minimum_runtime(codes)
+    return minimum_runtime(operators_of(model))
 
 
 if __name__ == "__main__":
