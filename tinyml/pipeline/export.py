@@ -117,7 +117,7 @@ def bundle_from(
             findings = lint_models(draft, made.models, plan.target, made.findings)
             made = replace(made, models=with_float_share(draft, made.models))
             taken = of_models(draft, made.models)
-        with machine_errors(f"writing {job.out.name}"):
+        with machine_errors(f"writing {job.out.name}", draft):
             draw(made, draft, report)
         old = check_runtimes(draft, made.models, plan.target)
         lines = (*old, *lint_lines(findings), *delegation_lines(taken))
@@ -141,7 +141,7 @@ def bundle_from(
             sensitivity=made.sensitivities or None,
             sparse=to_json(sparse) or None,
         )
-        with machine_errors(f"writing {job.out.name}"):
+        with machine_errors(f"writing {job.out.name}", draft):
             bundle = assemble.assemble(
                 draft, exported, plan.target.name, made.models, made.parity, facts
             )
@@ -201,7 +201,7 @@ def _gate(
         if kept is not None:
             how = f"python {kept / SCRIPT} shows it again"
             try:
-                with machine_errors("keeping the failed export"):
+                with machine_errors("keeping the failed export", kept.parent):
                     keep_failed(kept, proof, models, draft, work)
             except TinymlError as failed:  # the verdict is what was asked for
                 how = f"its files could not be kept: {failed.message}"
