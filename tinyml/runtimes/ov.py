@@ -34,8 +34,9 @@ DTYPES = {
     "i64": "int64",
     "boolean": "bool",
 }
-# Real numbers: integers of more bits are indices and sizes.
-PRECISIONS = {"f32", "f16", "bf16", "i8", "u8"}
+# The end of a layer's ``primitiveType``: what its kernel reads. Its ``runtimePrecision`` is that of
+# its input before a conversion: int8 of a convolution that has no kernel for it and runs in float32.
+KERNELS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "I8": "int8"}
 # What a runtime model calls layers that only hold or move values: they tell of no precision.
 MOVES = {"Const", "Input", "Output", "Reorder", "Reshape", "Concatenation", "Convert"}
 MOVES |= {"Split", "Transpose", "MemoryInput", "MemoryOutput"}
@@ -141,9 +142,9 @@ def computed(compiled: Any) -> str:
     counts: Counter[str] = Counter()
     for layer in compiled.get_runtime_model().get_ops():
         found = {key: value.astype(str) for key, value in layer.get_rt_info().items()}
-        kind = found.get("runtimePrecision", "")
-        if kind in PRECISIONS and found.get("layerType") not in MOVES:
-            counts[DTYPES[kind]] += 1
+        kind = found.get("primitiveType", "").rpartition("_")[2]
+        if kind in KERNELS and found.get("layerType") not in MOVES:
+            counts[KERNELS[kind]] += 1
     return " and ".join(name for name, _ in counts.most_common())
 
 
