@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from short_timing import short
 
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import ValidationError
@@ -128,8 +129,9 @@ def test_a_prediction_can_be_drawn(small_bundle: Path, tmp_path: Path) -> None:
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_a_benchmark_times_both_runtimes_and_lies_beside_the_bundle(bundle_copy: Path) -> None:
-    result = bench(bundle_copy, repeats=2, runs=5, threads=1, out=None, report=silent)
+    result = bench(bundle_copy, timing=short(2, 5), out=None, report=silent)
     parts = {(m.runtime, m.part) for m in result.measurements}
     assert parts == {(r, p) for r in ("litert", "onnxruntime") for p in ("whole", "front end")}
     assert len(result.networks) == 2

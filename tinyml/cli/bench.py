@@ -7,15 +7,21 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, put_table, say
+from tinyml.cli.terminal import progress, put_json, put_section, say
+from tinyml.cli.timing import Cpu, CpuTime, Delegate, MinTime, Quick, Runs, Threads, timing
 from tinyml.core.typed_json import to_json
 
 
 def command(
     what: Annotated[Path, typer.Argument(help="A bundle's folder; or a .tflite or .onnx file.")],
     repeats: Annotated[int, typer.Option(min=1, help="Fresh processes per runtime and part.")] = 5,
-    runs: Annotated[int, typer.Option(min=1, help="Timed calls in each process.")] = 100,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    runs: Runs = 100,
+    min_time: MinTime = 0.5,
+    quick: Quick = False,
+    threads: Threads = "1",
+    cpu: Cpu = None,
+    delegate: Delegate = "xnnpack",
+    cpu_time: CpuTime = False,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON of raw samples; default: next to the bundle or file."),
@@ -24,20 +30,26 @@ def command(
 ) -> None:
     """Time a bundle or a model file on this machine.
 
-    Times every runtime and format in fresh processes that take turns. Front end and network are
-    separate rows: the front end is the same file, cut after its last stage; the network is the
-    difference of the medians. A single file is timed as a whole, on random inputs.
+    Times every runtime and format in fresh processes that take turns. A process warms up until the
+    time of a call is stable; then it times at least --runs calls and --min-time seconds, and at
+    most 10 seconds. It does not count if other processes took part of its time or the CPU's
+    frequency, governor or temperature changed; then it is repeated, up to a limit.
 
-    Example: tinyml bench demo-bundle --repeats 5
+    Front end and network are separate rows: the front end is the same file, cut after its last
+    stage; the network is the difference of the medians. A single file is timed as a whole, on
+    random inputs.
+
+    Example: tinyml bench demo-bundle --threads 1,2
     """
     from tinyml.pipeline.bench import bench
+    from tinyml.pipeline.bench_text import sections
 
+    how = timing(repeats, runs, min_time, quick=quick, threads=threads, cpu=cpu, delegate=delegate)
     with progress(as_json=False) as report:
-        result = bench(what, repeats=repeats, runs=runs, threads=threads, out=out, report=report)
+        result = bench(what, timing=how, out=out, report=report, cpu_time=cpu_time)
     if as_json:
         put_json(to_json(result.report))
         return
-    put_table(*result.rows())
-    for line in result.lines():
-        put(line)
+    for section in sections(result):
+        put_section(section)
     say(f"label: {result.label}; raw samples: {result.path}")

@@ -73,6 +73,8 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
     made = made_from(model, parts)
     computing = made_from(model, computing_parts(captured, parts))
     passes = rewritten | rewrite(model, sparse=sparse)
+    left = {tflite_file.text(tensor.name) for tensor in model.subgraphs[0].tensors}
+    stages = {stage: name if name in left else None for stage, name in stages.items()}
     check_names(graph_of_tflite(model), captured.signature, stages)
     write_bytes(path, tflite_file.pack(model))
     return Facts(
