@@ -53,6 +53,26 @@ CpuTime = Annotated[
 ]
 
 
+MaxRegression = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N%",
+        help="Exit with 5 if a file takes this much longer than its baseline, with 4 if there is "
+        "no verdict.",
+    ),
+]
+
+
+def fraction(percent: str | None) -> float | None:
+    """``5%`` -> 0.05; `UsageError` for anything else, since 5 and 0.05 may both be meant."""
+    if percent is None:
+        return None
+    number = percent.removesuffix("%")
+    if number == percent or not number.replace(".", "", 1).isdecimal() or not number.isascii():
+        raise UsageError(f"--max-regression {percent} is not a percentage, as in 5%")
+    return float(number) / 100
+
+
 def timing(
     repeats: int,
     runs: int,

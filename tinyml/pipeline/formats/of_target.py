@@ -9,7 +9,8 @@ from tinyml.core import registry
 from tinyml.core.errors import UsageError
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.settings import complete
-from tinyml.core.target import OLDER_RUNTIMES, System, Target, order
+from tinyml.core.target import OLDER_RUNTIMES, System, Target
+from tinyml.core.versions import order
 from tinyml.export.quantization.precision import Precision, find_precision
 from tinyml.pipeline.formats import all_formats, named
 
