@@ -49,6 +49,7 @@ from tinyml.pipeline.quantization.write_quantized import (
     Written,
     check_front_end,
     check_io,
+    check_states,
     write_quantized,
 )
 from tinyml.pipeline.steps import assemble, equalize
@@ -116,7 +117,7 @@ def bundle_from(
             findings = lint_models(draft, made.models, plan.target, made.findings)
             made = replace(made, models=with_float_share(draft, made.models))
             taken = of_models(draft, made.models)
-        with machine_errors(f"writing {job.out.name}"):
+        with machine_errors(f"writing {job.out.name}", draft):
             draw(made, draft, report)
         old = check_runtimes(draft, made.models, plan.target)
         lines = (*old, *lint_lines(findings), *delegation_lines(taken))
@@ -140,7 +141,7 @@ def bundle_from(
             sensitivity=made.sensitivities or None,
             sparse=to_json(sparse) or None,
         )
-        with machine_errors(f"writing {job.out.name}"):
+        with machine_errors(f"writing {job.out.name}", draft):
             bundle = assemble.assemble(
                 draft, exported, plan.target.name, made.models, made.parity, facts
             )
@@ -154,6 +155,7 @@ def _check_known(source: Source, settings: ExportSettings) -> None:
     """What `write_quantized` would refuse, where it is known before the capture."""
     if (known := source.known()) is None:
         check_front_end(settings, source.name, None)  # only models of ours declare one
+        check_states(settings, source.name, has_states=bool(settings.states))
         return
     check_io(settings, known)
     check_kept(settings.keep_float, known.stages)
@@ -199,7 +201,7 @@ def _gate(
         if kept is not None:
             how = f"python {kept / SCRIPT} shows it again"
             try:
-                with machine_errors("keeping the failed export"):
+                with machine_errors("keeping the failed export", kept.parent):
                     keep_failed(kept, proof, models, draft, work)
             except TinymlError as failed:  # the verdict is what was asked for
                 how = f"its files could not be kept: {failed.message}"
