@@ -7,6 +7,8 @@ computation in plain PyTorch:
 - ``a // b`` of floats: ``floor(a / b)``, which is what ONNX computes too;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs;
+- ``var(x)``: the mean of squares of what is left of ``x`` without its mean, since the converter's
+  own is wrong by its divisor;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
   LiteRT's operator takes others than PyTorch.
 
@@ -16,6 +18,7 @@ whole factors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -114,6 +117,22 @@ def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> 
     return x
 
 
+def _variance(
+    x: Tensor,
+    dim: Sequence[int] | None = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Both ``var.dim`` and ``var.correction``."""
+    axes = list(dim) if dim else list(range(x.ndim))
+    count = math.prod(x.shape[axis] for axis in axes)
+    rest = x - x.mean(axes, keepdim=True)
+    lost = float(unbiased) if correction is None else correction
+    return (rest * rest).sum(axes, keepdim) / (count - lost)
+
+
 def _average_pool(
     x: Tensor,
     kernel: Sizes,
@@ -185,4 +204,5 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
     _aten.upsample_nearest2d.vec: _nearest,
+    **dict.fromkeys((_aten.var.dim, _aten.var.correction), _variance),
 }
