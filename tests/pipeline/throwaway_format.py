@@ -35,7 +35,6 @@ class Npz:
     suffix: str = ".npz"
     runtime: str = "matmul"
     extra: str = "npz"
-    packages: tuple[str, ...] = ("numpy",)
     needs: tuple[tuple[str, str], ...] = (("numpy", "numpy"),)
     refusal: str = "npz cannot hold {}"
     writer: str = "throwaway_format"

@@ -13,6 +13,7 @@ from typing import Any
 from tinyml.core.errors import InputError, UsageError
 from tinyml.core.registry import FORMATS, LINKS, RUNTIMES, unknown_name
 from tinyml.core.typed_json import from_json, read_limited
+from tinyml.core.versions import order
 
 FOLDER = Path(__file__).parents[1] / "targets"
 SUFFIX = ".toml"
@@ -63,6 +64,7 @@ class Target:
     cores, threads  0 cores: not known; threads that `tinyml bench` uses unless given others
     formats        formats that an export writes unless given others; empty: all that run there
     because        why those, if not all
+    browser        whether it has one, which runs LiteRT for the web
     runner         starts each command of an emulated board; ``board_python``: its Python
     """
 
@@ -79,6 +81,7 @@ class Target:
     page_kib: int = 4
     formats: tuple[str, ...] = ()
     because: str = ""
+    browser: bool = False
     link: str = "ssh"
     runner: tuple[str, ...] = ()
     board_python: str = "python3"
@@ -148,11 +151,6 @@ def read_target(path: Path) -> Target:
                 f"{path}: '{name}' is a shipped target", hint="give the file another name"
             )
     return target
-
-
-def order(version: str) -> tuple[int, ...]:
-    """The numbers of ``version``, which sort as versions do."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _names() -> list[str]:

@@ -39,6 +39,7 @@ class RunnerOutput:
     version: str
     threads: int
     delegate: str | None
+    precision: str
     samples_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
     calls: int
@@ -190,6 +191,7 @@ def _measurement(
         label=link.label,
         plan=plan,
         delegate=first.delegate,
+        precision=first.precision,
         discarded=discarded,
     )
 

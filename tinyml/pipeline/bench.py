@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
 from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
+from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 from tinyml.device.measure import Job, measure
@@ -23,7 +24,7 @@ from tinyml.export import parity
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.links import open_link
 from tinyml.pipeline.outputs import reference
-from tinyml.pipeline.outputs.engines import Engine, installed, runtime_of
+from tinyml.pipeline.outputs.engines import Engine, installed, joining, runtimes_of
 from tinyml.pipeline.timing import Timing
 from tinyml.runtimes.file_read import cut_of
 
@@ -81,13 +82,9 @@ class Benchmark:
     @property
     def networks(self) -> tuple[TimeDifference, ...]:
         """What is left of each whole without its front end."""
-        fronts = {(m.model, m.conditions.threads): m for m in self.shown if m.part == FRONT_END}
-        wholes = [(f"front-end-{m.model}", m) for m in self.shown if m.part == WHOLE]
-        return tuple(
-            TimeDifference(whole, fronts[name, whole.conditions.threads])
-            for name, whole in wholes
-            if (name, whole.conditions.threads) in fronts
-        )
+        fronts = {_key(m, m.model): m for m in self.shown if m.part == FRONT_END}
+        wholes = [(_key(m, f"front-end-{m.model}"), m) for m in self.shown if m.part == WHOLE]
+        return tuple(TimeDifference(own, fronts[key]) for key, own in wholes if key in fronts)
 
     @property
     def report(self) -> BenchFile:
@@ -97,6 +94,10 @@ class Benchmark:
             for d in self.networks
         )
         return BenchFile(self.label, self.measurements, networks, self.skipped)
+
+
+def _key(m: Measurement, model: str) -> tuple[str, str, int | None]:
+    return model, m.runtime, m.conditions.threads
 
 
 def bench(
@@ -116,7 +117,7 @@ def bench(
     """
     check_outside(out)
     with scratch("bench") as work, open_link(timing.target) as link:
-        jobs, skipped = jobs_of(what, work)
+        jobs, skipped = jobs_of(what, work, timing.target)
         measured = measure(
             link, timing.jobs(jobs), timing.repeats, plan=timing.plan, progress=progress(report)
         )
@@ -159,33 +160,59 @@ def _no_benchmark(path: Path, why: str) -> InputError:
     )
 
 
-def jobs_of(what: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
+def jobs_of(what: Path, work: Path, target: str) -> tuple[list[Job], tuple[str, ...]]:
     """What there is to time in a bundle or a file, and a line for each runtime that lacks.
 
-    Parts of files are cut into ``work``. Raises as `bench`.
+    Optional engines join where ``target`` has them, with a line for what one refuses. Parts of
+    files are cut into ``work``. Raises as `bench`.
     """
-    return (_of_file if what.is_file() else _of_bundle)(what, work)
+    names = joining(find_target(target))
+    return (_of_file if what.is_file() else _of_bundle)(what, work, names)
 
 
-def _of_bundle(folder: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
+def _of_bundle(
+    folder: Path, work: Path, optional: Collection[str]
+) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
     expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
-    ready, skipped = installed(folder, bundle.models)
+    ready, skipped = installed(folder, bundle.models, optional)
     inputs = next(iter(expected.inputs.values()))
+    jobs: list[Job] = []
+    refused: list[str] = []
     for engine in ready:  # a file that its runtime refuses is reported before anything is timed
-        engine.open().run(inputs)
-    return [job for engine in ready for job in _jobs(bundle, engine, inputs, work)], skipped
+        try:
+            engine.open().run(inputs)
+            mine = _jobs(bundle, engine, inputs, work)
+            for part in mine[1:]:
+                engine.runtime.open(part.path)
+        except InputError as error:
+            if not engine.optional:
+                raise
+            refused.append(error.message.replace(f"{engine.path.parent}/", ""))
+        else:
+            jobs += mine
+    return jobs, (*skipped, *refused)
 
 
-def _of_file(file: Path, _work: Path) -> tuple[list[Job], tuple[str, ...]]:
+def _of_file(
+    file: Path, _work: Path, optional: Collection[str]
+) -> tuple[list[Job], tuple[str, ...]]:
     """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
-    runtime = runtime_of(file)
-    session = runtime.open(file)
+    reference_runtime, *others = runtimes_of(file, optional)
+    session = reference_runtime.open(file)
     inputs = parity.cases(session.signature, seed=0)["random"]
     session.run(inputs)
-    return [Job(file, str(runtime.name), inputs)], ()
+    jobs, refused = [Job(file, reference_runtime.name, inputs)], []
+    for runtime in others:
+        try:
+            runtime.open(file).run(inputs)
+        except InputError as error:
+            refused.append(error.message)
+        else:
+            jobs.append(Job(file, runtime.name, inputs))
+    return jobs, tuple(refused)
 
 
 def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:

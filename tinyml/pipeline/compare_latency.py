@@ -68,8 +68,8 @@ def take(
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
     with scratch("compare") as work, open_link(timing.target) as link:
-        of_a, lacks_a = jobs_of(a, work)
-        of_b, lacks_b = jobs_of(b, work)
+        of_a, lacks_a = jobs_of(a, work, timing.target)
+        of_b, lacks_b = jobs_of(b, work, timing.target)
         of_a = _whole(of_a, {pair.a.path.absolute() for pair in files})
         of_b = _whole(of_b, {pair.b.path.absolute() for pair in files})
         if a.is_dir():

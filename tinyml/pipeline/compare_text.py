@@ -25,7 +25,7 @@ def sections(found: Comparison) -> list[Section]:
         parts += _file(pair)
     parts += [_differences("signature", found.signature)]
     parts += _told(found, "processor", found.processor)
-    parts += [*_parity(found), _latency(found.latency)]
+    parts += [*_parity(found), latency_section(found.latency)]
     return parts + ([Section("notes", lines=found.notes)] if found.notes else [])
 
 
@@ -127,7 +127,8 @@ def _engine(side: EngineParity | None) -> tuple[str, str, str]:
     return side.verdict, f"{side.lowest_db:.1f}", side.stage
 
 
-def _latency(pairs: tuple[LatencyPair, ...]) -> Section:
+def latency_section(pairs: Sequence[LatencyPair], names: tuple[str, str] = ("A", "B")) -> Section:
+    """Both medians and the verdict of each pair; ``names`` of the two sides."""
     how = "tinyml bench measures one, tinyml compare --bench both in turns"
     if not any(pair.a or pair.b for pair in pairs):
         return Section("latency: not measured", lines=(how,))
@@ -138,7 +139,8 @@ def _latency(pairs: tuple[LatencyPair, ...]) -> Section:
         lines.append("--cpu-time compares CPU times, which hold on a busy machine too")
     if any(pair.a is None or pair.b is None for pair in pairs):
         lines.append(how)
-    head = ("", "A ms", "B ms", "B/A", f"{LEVEL:.0%} interval", "B is")
+    a, b = names
+    head = ("", f"{a} ms", f"{b} ms", f"{b}/{a}", f"{LEVEL:.0%} interval", f"{b} is")
     times = "CPU time" if any(m.clock == "cpu" for m in measured) else "latency"
     return Section(f"{times}, p50 of the whole", head, rows, tuple(lines))
 

@@ -24,7 +24,6 @@ class Format(Protocol):
     suffix            of its files, with the dot
     runtime           the registry's name of the engine that runs it
     extra             the optional dependencies that writing it takes, as pip calls them
-    packages          the distributions of ``extra``
     needs             (module, distribution) that writing imports
     refusal           how its converter refuses a part, with ``{}`` for the part
     writer            the module that a child process runs to write a float file
@@ -43,8 +42,6 @@ class Format(Protocol):
     def runtime(self) -> str: ...
     @property
     def extra(self) -> str: ...
-    @property
-    def packages(self) -> tuple[str, ...]: ...
     @property
     def needs(self) -> tuple[tuple[str, str], ...]: ...
     @property

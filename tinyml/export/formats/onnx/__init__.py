@@ -23,7 +23,6 @@ class Onnx:
     suffix: str = ".onnx"
     runtime: str = "onnxruntime"
     extra: str = "onnx"
-    packages: tuple[str, ...] = ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
     needs: tuple[tuple[str, str], ...] = (
         ("torch", "torch"),
         ("onnxscript", "onnxscript"),

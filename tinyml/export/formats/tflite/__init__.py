@@ -23,7 +23,6 @@ class Tflite:
     suffix: str = ".tflite"
     runtime: str = "litert"
     extra: str = "tflite"
-    packages: tuple[str, ...] = ("ai-edge-litert", "litert-torch", "torch")
     needs: tuple[tuple[str, str], ...] = (("torch", "torch"), ("litert_torch", "litert-torch"))
     refusal: str = "LiteRT cannot convert {}"
     writer: str = "tinyml.export.formats.tflite.write"

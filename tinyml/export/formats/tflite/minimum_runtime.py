@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tinyml.core.versions import order
 from tinyml.modelfile.tflite_file import operator_name
 
 # Operator, then the release of its version 1, 2, 3 ...
@@ -130,13 +131,13 @@ def minimum_runtime(operators: Iterable[tuple[str, int]]) -> str:
     found = [_release(name, version) for name, version in operators]
     if None in found:
         return NEWER
-    newest = max((r for r in found if r is not None), key=_number, default="1.5")
+    newest = max((r for r in found if r is not None), key=order, default="1.5")
     return f"tflite-runtime>={newest}"
 
 
 def newest_operator(operators: Iterable[tuple[str, int]]) -> tuple[str, int]:
     """The first of the (operator, version) pairs that ask for `minimum_runtime`."""
-    return max(operators, key=lambda own: _number(_release(*own) or LATER))
+    return max(operators, key=lambda own: order(_release(*own) or LATER))
 
 
 def operators_of(model: Any) -> list[tuple[str, int]]:
@@ -149,7 +150,3 @@ def _release(name: str, version: int) -> str | None:
         return _BROADCAST_TO.get(version)
     known = _RELEASES.get(name, [])
     return known[version - 1] if 1 <= version <= len(known) else None
-
-
-def _number(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("."))
