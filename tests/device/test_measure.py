@@ -70,6 +70,7 @@ def line(**changes: Any) -> str:
             "elapsed_ns": 12,
             "is_stable": None,
             "delegate": None,
+            "precision": "",
             "model_sha256": "?",
             "version": "1",
             "threads": 1,

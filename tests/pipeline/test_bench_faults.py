@@ -30,7 +30,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"model")
     jobs = JobList((Job(path, "onnxruntime", {}, WHOLE),))
-    monkeypatch.setattr(module, "jobs_of", lambda what, work: jobs)
+    monkeypatch.setattr(module, "jobs_of", lambda *_: jobs)
     results(monkeypatch, JobResult(measured(path, 100)))
     return path
 
@@ -66,7 +66,7 @@ def test_a_file_that_its_runtime_refuses_leaves_the_others(
     model: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = JobList((), (), (InputError("m.tflite: litert refuses it"), DIED))
-    monkeypatch.setattr(module, "jobs_of", lambda what, work: jobs)
+    monkeypatch.setattr(module, "jobs_of", lambda *_: jobs)
     done = cli("bench", model)
     assert done.returncode == 3
     errors = [own for own in done.stderr.splitlines() if own.startswith("error")]

@@ -165,6 +165,7 @@ def test_a_benchmark_that_is_none_is_refused(pair: tuple[Path, Path], broken: st
         latency(a, b)
 
 
+@pytest.mark.usefixtures("without_optional_engines")
 def test_both_are_timed_in_turns_on_the_same_inputs(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +194,7 @@ def test_both_are_timed_in_turns_on_the_same_inputs(
         assert row.a.p50_ns > 90_000  # Not what lies beside it.
 
 
-@pytest.mark.usefixtures("quiet_machine")
+@pytest.mark.usefixtures("quiet_machine", "without_optional_engines")
 def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]) -> None:
     a, _ = pair
     events: list[Any] = []
@@ -208,6 +209,7 @@ def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]
     assert not Path(f"{a}.bench.json").exists()
 
 
+@pytest.mark.usefixtures("without_optional_engines")
 def test_a_side_that_fails_is_named_and_has_no_verdict(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ float16     asimdhp: arithmetic in float16
 sparse      asimd: XNNPACK has sparse kernels for pruned 1x1 convolutions
 memory      1,024 MB: a model whose activations need more at once is refused
 pages       16 KiB: link native code with -z max-page-size=16384 or more
+threads     4, unless tinyml bench --threads is given
 """
 
 

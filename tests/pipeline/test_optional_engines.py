@@ -19,6 +19,7 @@ from tinyml.core.target import System, all_targets, find_target
 from tinyml.core.typed_json import to_json
 from tinyml.core.versions import version_of
 from tinyml.pipeline import formats
+from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.outputs import optional_engines
 from tinyml.pipeline.outputs.engines import choose, installed, joining
 from tinyml.pipeline.outputs.optional_engines import compare_optional, join_optional
@@ -101,6 +102,19 @@ def test_only_what_the_target_has_and_is_installed_joins(
         ("agreeing", True),
     ]
     assert skipped == ()  # nobody asked for the other
+
+
+def test_a_benchmark_of_a_file_leaves_out_what_an_optional_engine_refuses(
+    models: tuple[ModelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtimes = {"matmul": "1.0", "agreeing": "1.0", "refusing": "1.0"}
+    target = replace(find_target("host"), name="own", systems={"any": System(runtimes)})
+    monkeypatch.setitem(all_targets(), "own", target)
+    found = jobs_of(tmp_path / "m.npz", tmp_path, "own")
+    assert [job.runtime for job in found.jobs] == ["matmul", "agreeing"]
+    assert found.failed == ()
+    (line,) = found.skipped
+    assert line.endswith("m.npz: refusing refuses it: No suitable implementations")
 
 
 def test_of_boards_none_has_openvino() -> None:

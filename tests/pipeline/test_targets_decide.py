@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from onnx import parser
 from torch import nn
 
 import tinyml
+from tinyml.cli.timing import timing
 from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, UsageError, ValidationError
 from tinyml.core.export_settings import ExportSettings
@@ -103,7 +105,7 @@ def test_a_format_that_needs_a_newer_runtime_is_refused_before_any_work() -> Non
     with pytest.raises(UsageError) as caught:
         check_formats(("onnx",), old, find_precision("w8a16"))
     assert caught.value.message == (
-        "onnx in w8a16 needs onnxruntime>=1.17: board has old (onnxruntime 1.16.3)"
+        "onnx in w8a16 needs onnxruntime>=1.17: board has onnxruntime 1.16.3 (old)"
     )
     older = board(systems={"old": System({"onnxruntime": "1.13.1"}, "3.9")})
     with pytest.raises(UsageError, match=r"onnx in fp32 needs onnxruntime>=1\.14"):
@@ -127,10 +129,12 @@ def test_an_operator_that_is_newer_than_the_runtime_is_named(tmp_path: Path) -> 
         check_runtimes(tmp_path, [file], board(systems={"old": SYSTEMS["old"]}))
     assert caught.value.message == (
         "m.tflite needs tflite-runtime>=2.9 for GELU version 2: "
-        "board has old (tflite-runtime 2.5.0)"
+        "board has tflite-runtime 2.5.0 (old)"
     )
     both = check_runtimes(tmp_path, [file], board(systems=SYSTEMS))
-    assert both == ["m.tflite needs tflite-runtime>=2.9: not on old (tflite-runtime 2.5.0)"]
+    assert both == [
+        "m.tflite needs tflite-runtime>=2.9: some systems of board have tflite-runtime 2.5.0 (old)"
+    ]
     assert check_runtimes(tmp_path, [file], find_target("rpi4")) == []
     newer = replace(file, minimum_runtime=NEWER)
     assert check_runtimes(tmp_path, [newer], find_target("android")) == []
@@ -143,6 +147,8 @@ def test_an_onnx_file_is_refused_for_its_operator_set(tmp_path: Path) -> None:
     old = board(systems={"old": System({"onnxruntime": "1.16.3"})})
     with pytest.raises(ValidationError, match=r"needs onnxruntime>=1\.17 for opset 21: board has"):
         check_runtimes(tmp_path, [file], old)
+    with pytest.raises(ValidationError, match=r"board has no onnxruntime \(any\)"):
+        check_runtimes(tmp_path, [file], board(systems={"any": SYSTEMS["any"]}))
 
 
 @pytest.mark.parametrize(
@@ -155,3 +161,33 @@ def test_a_target_chooses_the_formats_that_are_not_named(
     found = find_target(target)
     assert complete_for(ExportSettings(), found).formats == formats
     assert complete_for(ExportSettings(formats=("onnx",)), found).formats == ("onnx",)
+
+
+@pytest.mark.parametrize(
+    ("target", "threads", "numbers"),
+    [("host", None, (1,)), ("rpi5", None, (4,)), ("rpi5", "1,2", (1, 2))],
+)
+def test_a_target_sets_the_threads_that_are_not_given(
+    target: str, threads: str | None, numbers: tuple[int, ...]
+) -> None:
+    options: dict[str, Any] = {"quick": False, "cpu": None, "delegate": "xnnpack"}
+    found = timing(5, 100, 0.5, threads=threads, target=target, **options)
+    assert (found.threads, found.target) == (numbers, target)
+
+
+def test_a_benchmark_is_taken_on_a_target(cli: Any, tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
+    model = tmp_path / "m.onnx"
+    model.write_bytes(parser.parse_model(text).SerializeToString())
+    (tmp_path / "mine.toml").write_text(
+        'board = "Mine"\narch = "host"\ncpu = "host"\nmemory_mb = 0\nthreads = 2\nlink = "local"\n'
+        '[systems.s]\nruntimes = { onnxruntime = "1.19.2" }\n'
+    )
+    quick = ("--quick", "--repeats", 1, "--json")
+    done = cli("bench", model, *quick, "--target", tmp_path / "mine.toml")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["measurements"]
+    assert (found["conditions"]["threads"], found["conditions"]["device"]) == (2, "Mine")
+    refused = cli("bench", model, *quick, "--target", "rpi5")
+    assert refused.returncode == 2
+    assert "Raspberry Pi 5 is reached over ssh, which is not supported yet" in refused.stderr

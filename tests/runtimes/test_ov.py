@@ -18,6 +18,7 @@ from tinyml.runtimes import ov
 from tinyml.runtimes.base import RefusedError, Runtime
 from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.runtimes.ov import OPENVINO
+from tinyml.runtimes.runner.openvino_model import computed
 
 INSTALLED = version_of("openvino") is not None
 needs_openvino = pytest.mark.skipif(not INSTALLED, reason="openvino is not installed")
@@ -114,7 +115,7 @@ def test_a_call_that_fails_is_an_error_about_these_inputs(tmp_path: Path) -> Non
     session = OPENVINO.open(path)
 
     class Broken:
-        def infer(self, inputs: object) -> None:
+        def run(self, inputs: object) -> None:
             raise RuntimeError("Exception from src/a.cpp:1:\nCheck 'b' failed at c:\nno room\n")
 
     broken = ov.OpenVinoSession(path, session.signature, Broken(), "")
@@ -183,10 +184,64 @@ assert "openvino.tools.ovc" not in sys.modules
     assert list(home.iterdir()) == []  # where the id of a client would lie
 
 
+@needs_openvino
+def test_the_runner_times_it_without_a_report(
+    onnx_file: Path, onnx_inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "in.npz", **onnx_inputs)
+    options = ["--inputs", str(tmp_path / "in.npz"), "--warmup", "1", "--min-time", "0"]
+    options += ["--outputs", str(tmp_path / "out.npz")]
+    script = f"""
+from tinyml.runtimes.runner.main import main
+assert main([{str(onnx_file)!r}, "--runtime", "openvino", *{options!r}]) == 0
+assert "openvino.tools.ovc" not in sys.modules
+"""
+    assert telemetry_of(script, tmp_path) == []
+    got, want = np.load(tmp_path / "out.npz"), ONNXRUNTIME.open(onnx_file).run(onnx_inputs)
+    for name, value in want.items():
+        assert POLICIES["engine"].accepts(got[name], value), name
+
+
+def test_the_precision_is_that_of_the_kernels() -> None:
+    class Value:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def astype(self, _kind: type) -> str:
+            return self.text
+
+    class Layer:
+        def __init__(self, kind: str, primitive: str) -> None:
+            own = {"layerType": kind, "primitiveType": primitive, "runtimePrecision": "i8"}
+            self.info = {key: Value(text) for key, text in own.items()}
+
+        def get_rt_info(self) -> dict[str, Value]:
+            return self.info
+
+    class Compiled:
+        def __init__(self, *layers: Layer) -> None:
+            self.layers = layers
+
+        def get_runtime_model(self) -> Compiled:
+            return self
+
+        def get_ops(self) -> tuple[Layer, ...]:
+            return self.layers
+
+    assert computed(Compiled(Layer("Convolution", "brgconv_avx512_f32"))) == "float32"
+    mixed = (
+        Layer("Convolution", "jit_I8"),
+        Layer("Pooling", "jit_i8"),
+        Layer("Softmax", "ref_f32"),
+    )
+    assert computed(Compiled(*mixed, Layer("Const", "unknown_f32"))) == "int8 and float32"
+    assert computed(Compiled(Layer("Convolution", "brgconv_avx512_amx_bf16"))) == "bfloat16"
+
+
 def test_is_imported_by_the_runtime_and_the_runner_only() -> None:
     found = {
         path.as_posix()
         for path, tree in sources().items()
         if "openvino" in {name.partition(".")[0] for name in imports(tree)}
     }
-    assert found <= {"runtimes/ov.py", "runtimes/runner.py"}
+    assert found == {"runtimes/runner/openvino_model.py"}

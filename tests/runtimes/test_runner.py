@@ -29,7 +29,7 @@ from tinyml.runtimes.runner_archive import FOLDER, write_archive
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
-ALLOWED = {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime", "tinyml"}
+ALLOWED = {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime", "openvino", "tinyml"}
 MODULES = sorted(FOLDER.glob("*.py"))
 SHORT = ("--warmup", 1, "--min-time", 0)
 

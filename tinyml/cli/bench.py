@@ -16,6 +16,7 @@ from tinyml.cli.timing import (
     MinTime,
     Quick,
     Runs,
+    Target,
     Threads,
     fraction,
     timing,
@@ -30,7 +31,8 @@ def command(
     runs: Runs = 100,
     min_time: MinTime = 0.5,
     quick: Quick = False,
-    threads: Threads = "1",
+    target: Target = "host",
+    threads: Threads = None,
     cpu: Cpu = None,
     delegate: Delegate = "xnnpack",
     cpu_time: CpuTime = False,
@@ -67,7 +69,16 @@ def command(
     most = fraction(max_regression)
     if most is not None and against is None:
         raise UsageError("--max-regression needs --against BENCH.JSON: the baseline")
-    how = timing(repeats, runs, min_time, quick=quick, threads=threads, cpu=cpu, delegate=delegate)
+    how = timing(
+        repeats,
+        runs,
+        min_time,
+        quick=quick,
+        threads=threads,
+        cpu=cpu,
+        delegate=delegate,
+        target=target,
+    )
     with progress(as_json=False) as report:
         result = bench(what, timing=how, out=out, report=report, cpu_time=cpu_time)
     pairs = baselines.against(result, against) if against is not None else ()

@@ -16,6 +16,7 @@ from tinyml.cli.timing import (
     MinTime,
     Quick,
     Runs,
+    Target,
     Threads,
     fraction,
     timing,
@@ -34,7 +35,8 @@ def command(
     runs: Runs = 100,
     min_time: MinTime = 0.5,
     quick: Quick = False,
-    threads: Threads = "1",
+    target: Target = "host",
+    threads: Threads = None,
     cpu: Cpu = None,
     delegate: Delegate = "xnnpack",
     cpu_time: CpuTime = False,
@@ -57,7 +59,16 @@ def command(
     from tinyml.pipeline.compare_text import sections
 
     most = fraction(max_regression)
-    how = timing(repeats, runs, min_time, quick=quick, threads=threads, cpu=cpu, delegate=delegate)
+    how = timing(
+        repeats,
+        runs,
+        min_time,
+        quick=quick,
+        threads=threads,
+        cpu=cpu,
+        delegate=delegate,
+        target=target,
+    )
     with progress(as_json=False) as report:
         found = compare(a, b, how if bench else None, report, cpu_time=cpu_time)
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyml.core.errors import UsageError
+from tinyml.core.target import find_target
 from tinyml.core.timing_plan import QUICK, TimingPlan
 
 if TYPE_CHECKING:
@@ -32,10 +33,16 @@ Quick = Annotated[
     ),
 ]
 Threads = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="N,N...", help="Threads of the runtime, one after another.", rich_help_panel=PANEL
+        metavar="N,N...",
+        help="Threads of the runtime, one after another. Default: the target's.",
+        rich_help_panel=PANEL,
     ),
+]
+Target = Annotated[
+    str,
+    typer.Option(help="Machine to time on: a target or your own FILE.toml.", rich_help_panel=PANEL),
 ]
 Cpu = Annotated[
     int | None,
@@ -79,9 +86,10 @@ def timing(
     min_time: float,
     *,
     quick: bool,
-    threads: str,
+    threads: str | None,
     cpu: int | None,
     delegate: str,
+    target: str,
 ) -> Timing:
     """What the options ask for; `UsageError` for a value that does not exist."""
     from tinyml.pipeline.timing import Timing
@@ -89,7 +97,8 @@ def timing(
     if delegate not in DELEGATES:
         raise UsageError(f"--delegate {delegate} is not one of {', '.join(DELEGATES)}")
     plan = QUICK if quick else TimingPlan(min_samples=runs, min_time_s=min_time)
-    return Timing(repeats, plan, _numbers(threads), cpu, DELEGATES[delegate])
+    numbers = (find_target(target).threads,) if threads is None else _numbers(threads)
+    return Timing(repeats, plan, numbers, cpu, DELEGATES[delegate], target)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -108,6 +108,7 @@ class Measurement:
     label       where it ran; only ``device`` is a latency of the board
     plan        how each process timed its calls; ``None`` in older files
     delegate    ``none`` where the runtime's own was switched off
+    precision   what the runtime really computed in; empty where it does not tell
     clock       ``cpu``: ``samples_ns`` are CPU times, see `on_cpu_clock`
     """
 
@@ -121,6 +122,7 @@ class Measurement:
     label: Label
     plan: TimingPlan | None = None
     delegate: str | None = None
+    precision: str = ""
     discarded: tuple[Discarded, ...] = ()
     clock: Clock = "wall"
 

@@ -101,6 +101,7 @@ class _Running:
             label=link.label,
             plan=plan,
             delegate=first.delegate,
+            precision=first.precision,
             discarded=discarded,
         )
 

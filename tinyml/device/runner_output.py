@@ -25,6 +25,7 @@ class RunnerOutput:
     version: str
     threads: int
     delegate: str | None
+    precision: str
     samples_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
     calls: int

@@ -79,13 +79,9 @@ class Benchmark:
     @property
     def networks(self) -> tuple[TimeDifference, ...]:
         """What is left of each whole without its front end."""
-        fronts = {(m.model, m.conditions.threads): m for m in self.shown if m.part == FRONT_END}
-        wholes = [(f"front-end-{m.model}", m) for m in self.shown if m.part == WHOLE]
-        return tuple(
-            TimeDifference(whole, fronts[name, whole.conditions.threads])
-            for name, whole in wholes
-            if (name, whole.conditions.threads) in fronts
-        )
+        fronts = {_key(m, m.model): m for m in self.shown if m.part == FRONT_END}
+        wholes = [(_key(m, f"front-end-{m.model}"), m) for m in self.shown if m.part == WHOLE]
+        return tuple(TimeDifference(own, fronts[key]) for key, own in wholes if key in fronts)
 
     def check(self) -> None:
         """Raise the first error of ``failed``, whose details name the others."""
@@ -103,6 +99,10 @@ class Benchmark:
         )
         failed = tuple(error.message for error in self.failed)
         return BenchFile(self.label, self.measurements, networks, self.skipped, failed)
+
+
+def _key(m: Measurement, model: str) -> tuple[str, str, int | None]:
+    return model, m.runtime, m.conditions.threads
 
 
 def bench(
@@ -127,7 +127,7 @@ def bench(
     path = out or beside(what)
     check_writable(path)
     with scratch("bench") as work, open_link(timing.target) as link:
-        found = jobs_of(what, work)
+        found = jobs_of(what, work, timing.target)
         results = measure(
             link,
             timing.jobs(found.jobs),

@@ -69,7 +69,7 @@ def take(
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
     with scratch("compare") as work, open_link(timing.target) as link:
-        found_a, found_b = jobs_of(a, work), jobs_of(b, work)
+        found_a, found_b = (jobs_of(side, work, timing.target) for side in (a, b))
         of_a = _whole(found_a.jobs, {pair.a.path.absolute() for pair in files})
         of_b = _whole(found_b.jobs, {pair.b.path.absolute() for pair in files})
         if a.is_dir():

@@ -63,6 +63,7 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
         yield row.what, f"{row.feature}: {row.meaning}"
     yield "memory", _memory(target)
     yield "pages", _pages(target)
+    yield "threads", f"{target.threads}, unless tinyml bench --threads is given"
     yield "formats", _formats(found)
     yield "precisions", "all: no CPU lacks one, they differ in speed"
     reached = "" if target.link in LINKS else ", which is not supported yet: copy the bundle"

@@ -44,11 +44,14 @@ def systems_without(target: Target, requirement: str) -> tuple[str, ...]:
     return tuple(n for n, own in target.systems.items() if not _meets(own, requirement))
 
 
-def described(target: Target, systems: Iterable[str]) -> str:
-    """``bullseye (litert 2.1.0, onnxruntime 1.19.2), ...``."""
+def newest_on(target: Target, systems: Iterable[str], requirement: str) -> str:
+    """The runtime of ``requirement`` on ``systems``: ``onnxruntime 1.16.3 (old), ...``."""
+    package = requirement.partition(">=")[0]
+    runtime = PACKAGES.get(package, package)
+    found = {name: target.systems[name].runtimes.get(runtime) for name in systems}
     return ", ".join(
-        f"{name} ({', '.join(' '.join(own) for own in target.systems[name].runtimes.items())})"
-        for name in systems
+        f"{runtime} {version} ({name})" if version else f"no {runtime} ({name})"
+        for name, version in found.items()
     )
 
 
@@ -89,6 +92,6 @@ def check_formats(formats: Sequence[str], target: Target, precision: Precision) 
         if oldest and len(lacking) == len(target.systems):
             raise UsageError(
                 f"{name} in {precision.name} needs {oldest}: "
-                f"{target.name} has {described(target, lacking)}",
+                f"{target.name} has {newest_on(target, lacking, oldest)}",
                 hint="choose another `precision`, other `formats`, or another `target`",
             )

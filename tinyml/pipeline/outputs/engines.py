@@ -169,6 +169,12 @@ def runtime_of(file: Path) -> Any:
     return _in_child(formats.runtime_of(formats.format_of(file)))
 
 
+def runtimes_of(file: Path, optional: Collection[str]) -> list[ChildRuntime]:
+    """`runtime_of`, then those of the ``optional`` ones that open such a file."""
+    first, *others = formats.runtimes_of(formats.format_of(file))
+    return [_in_child(own) for own in (first, *(own for own in others if own.name in optional))]
+
+
 def require(runtime: Runtime) -> None:
     """Raise `MissingExtraError` unless the runtime is installed."""
     if runtime.version() is None:

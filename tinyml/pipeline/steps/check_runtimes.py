@@ -9,7 +9,7 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ValidationError
 from tinyml.core.target import Target
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.formats.of_target import described, systems_without
+from tinyml.pipeline.formats.of_target import newest_on, systems_without
 
 
 def check_runtimes(folder: Path, models: Iterable[ModelFile], target: Target) -> list[str]:
@@ -23,12 +23,13 @@ def check_runtimes(folder: Path, models: Iterable[ModelFile], target: Target) ->
         if not lacking:
             continue
         needs = f"{model.path} needs {model.minimum_runtime}"
+        there = newest_on(target, lacking, model.minimum_runtime)
         if len(lacking) == len(target.systems):
             part = named(model.format).newest_part(folder / model.path)
             raise ValidationError(
-                f"{needs} for {part}: {target.name} has {described(target, lacking)}",
+                f"{needs} for {part}: {target.name} has {there}",
                 hint="replace that operator or precision, choose other `formats`, "
                 "or another `target`",
             )
-        lines.append(f"{needs}: not on {described(target, lacking)}")
+        lines.append(f"{needs}: some systems of {target.name} have {there}")
     return lines

@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 
 from tinyml.runtimes.runner.errors import RunnerError
+from tinyml.runtimes.runner.openvino_model import OpenVinoModel, import_openvino
 
 DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
-RUNTIMES = ("litert", "tflite_runtime", "onnxruntime")
+RUNTIMES = ("litert", "tflite_runtime", "onnxruntime", "openvino")
 NO_DELEGATE = "none"
 Arrays = dict[str, Any]
 
 
 class LiteRtModel:
-    """A .tflite file in LiteRT or tflite-runtime, with the default delegate or with none."""
+    """A .tflite file in LiteRT or tflite-runtime, with the default delegate or with none.
+
+    ``precision`` of each class: what it really computes in; empty where the runtime does not tell.
+    """
+
+    precision = ""
 
     def __init__(
         self, module: Any, path: str, threads: int, rounds: bool, delegate: str | None
@@ -51,6 +57,8 @@ class LiteRtModel:
 
 class OrtModel:
     """An .onnx file in onnxruntime on the CPU, with all graph optimisations; it has no delegate."""
+
+    precision = ""
 
     def __init__(
         self, module: Any, path: str, threads: int, rounds: bool, delegate: str | None
@@ -87,6 +95,9 @@ def import_runtime(name: str) -> tuple[Any, Any, str]:
             import onnxruntime as module
 
             return OrtModel, module, module.__version__
+        if name == "openvino":
+            module = import_openvino()
+            return OpenVinoModel, module, module.__version__.partition("-")[0]
         if name == "tflite_runtime" or (name == "litert" and not installed("ai_edge_litert")):
             import tflite_runtime as package
             from tflite_runtime import interpreter as module

@@ -1,6 +1,6 @@
 """Run and time one model file in a process of its own; one line of JSON on stdout.
 
-    python runner.zip MODEL --runtime litert|tflite_runtime|onnxruntime --inputs IN.npz
+    python runner.zip MODEL --runtime litert|tflite_runtime|onnxruntime|openvino --inputs IN.npz
 
 The local benchmark starts it, and a board gets this same file. A call is timed from handing the
 inputs over until the outputs are numpy arrays. With ``--state IN=OUT`` the output OUT of a call is
@@ -158,6 +158,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "model_sha256": digest,
         "threads": options.threads,
         "delegate": model.delegate,
+        "precision": model.precision,
         "load_ns": load_ns,
         **timed,
         "peak_rss_kb": peak_rss_kb(),
