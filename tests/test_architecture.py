@@ -10,6 +10,7 @@ from sources import PACKAGE, calls, imports, sources
 from tinyml.core import registry
 from tinyml.core.target import all_targets
 from tinyml.export.quantization.precision import all_precisions
+from tinyml.pipeline.formats.of_target import formats_there, formats_written
 
 PACKAGES = {"core", "modelfile", "models", "export", "runtimes", "device", "pages"}
 PACKAGES |= {"board_scripts", "pipeline", "cli"}
@@ -196,12 +197,10 @@ def test_every_name_in_a_table_loads(kind: str) -> None:
         assert registry.load(kind, name) is not None
 
 
-def test_every_target_offers_formats_that_a_runtime_reads() -> None:
+def test_a_runtime_of_every_target_reads_the_formats_that_are_written_for_it() -> None:
     assert set(all_targets()) == {"rpi4", "rpi5", "rpi-zero2w", "android", "xnnpack"}
     for target in all_targets().values():
-        assert set(target.formats) <= set(registry.FORMATS)
-        runtimes = {registry.load("format", name).runtime for name in target.formats}
-        assert runtimes <= set(target.runtimes)
+        assert set(formats_written(target)) <= set(formats_there(target))
 
 
 def test_no_public_function_is_named_like_a_package() -> None:

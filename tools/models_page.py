@@ -9,6 +9,7 @@ from pathlib import Path
 from tinyml.core import registry
 from tinyml.core.target import all_targets
 from tinyml.models.table import read_table
+from tinyml.pipeline.formats.of_target import formats_there
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 
@@ -37,7 +38,9 @@ def support() -> str:
     head += "|---" * (3 + len(targets)) + "|\n"
     rows = [
         f"| {kind} | {fmt} | {precision} | "
-        + " | ".join(("yes" if fmt in target.formats else "no runtime") for target in targets)
+        + " | ".join(
+            ("yes" if fmt in formats_there(target) else "no runtime") for target in targets
+        )
         + " |"
         for kind in dict.fromkeys(row["input"].split()[0] for row in read_table())
         for fmt in registry.FORMATS

@@ -11,7 +11,7 @@ from tinyml.core.bundle import Agreement
 from tinyml.core.errors import ValidationError
 from tinyml.core.events import Message
 from tinyml.core.recipe import shipped
-from tinyml.pipeline.summary import inspection_text
+from tinyml.pages.summary import inspection_text
 
 
 def test_metrics_have_three_digits_and_a_confusion_its_rows() -> None:

@@ -28,11 +28,11 @@ from tinyml.export.quantization.findings.biased_error import biased_error
 from tinyml.export.quantization.findings.evidence import Bias, Evidence
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.sensitivity import lines
+from tinyml.pages.summary import parity_rows, sensitivity_rows
 from tinyml.pipeline.model_sources.source import ExportedModel
 from tinyml.pipeline.quantization import diagnose, write_quantized
 from tinyml.pipeline.quantization.sensitivity import next_layer
 from tinyml.pipeline.steps.export_plan import accepted_loss, remedies
-from tinyml.pipeline.summary import parity_rows, sensitivity_rows
 
 INF = Unbounded(math.inf)
 Layer = LayerSensitivity

@@ -23,8 +23,8 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
+from tinyml.pages.summary import sensitivity_rows
 from tinyml.pipeline.bench import read_measurements
-from tinyml.pipeline.summary import sensitivity_rows
 from tinyml.pipeline.verify import verify
 
 OLD = Path(__file__).parent / "schema_1"

@@ -13,8 +13,8 @@ from tinyml.modelfile.contents import TensorSummary
 from tinyml.modelfile.graph import size_bytes
 from tinyml.modelfile.summary import Summary, summarize
 from tinyml.modelfile.tflite_file import read_tflite, write_tflite
+from tinyml.pages.summary import inspection_text
 from tinyml.pipeline.inspect import summary_report
-from tinyml.pipeline.summary import inspection_text
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "mine" : 1]>'
 

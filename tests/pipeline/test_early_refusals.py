@@ -24,6 +24,14 @@ for arguments in json.loads(sys.argv[1]):
 heavy = {"torch", "onnx", "onnxruntime", "ai_edge_litert", "litert_torch", "user_code"}
 print(json.dumps([found, sorted(heavy & set(sys.modules))]))
 """
+TARGET = """\
+board = "Gateway"
+arch = "aarch64"
+cpu = "cortex-a53"
+memory_mb = 256
+[systems.own]
+runtimes = { litert = "2.1.0" }
+"""
 CHECKPOINT = Path(__file__).parents[2] / "examples" / "checkpoints" / "sparse-dense.safetensors"
 
 
@@ -34,6 +42,8 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
     (folder / "user_code.py").write_text("def build(): raise AssertionError", encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(b"")
     (folder / "there").mkdir()
+    (folder / "small.toml").write_text(TARGET, encoding="utf-8")
+    (folder / "odd.toml").write_text(f"{TARGET}pyhton = '3.9'", encoding="utf-8")
     np.savez(folder / "sample.npz", x=np.zeros((1, 4), np.float32))
     for name, arrays in {
         "name": {"y": np.zeros((3, 1, 4), np.float32)},
@@ -46,6 +56,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
     named = ["mobilenet-v1", "--weights", str(folder / "weights.safetensors"), *out]
     saved = [str(CHECKPOINT), *out]
     static = ["--precision", "w8a8-static"]
+    small = ["--target", str(folder / "small.toml")]
     asked = {
         "precision": [*own, "--precision", "int8"],
         "precision of a named model": [*named, "--precision", "int8"],
@@ -59,6 +70,8 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         "front end": [*own, *static, "--front-end", "int8"],
         "state": [*own, "--state", "a=b"],
         "no calibration data": [*named, *static],
+        "format without a runtime": [*own, *small, "--formats", "onnx,tflite"],
+        "key of a target": [*own, "--target", str(folder / "odd.toml")],
         "no weights": ["mobilenet-v1", "--weights", str(folder / "none"), *out],
     } | {
         f"{name} of calibration": [*own, *static, "--calibration", str(folder / f"{name}.npz")]
@@ -86,6 +99,13 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         ("front end", 2, "--front-end int8: build has no front end"),
         ("state", 3, "no input is called 'a'; there are ['x']"),
         ("no calibration data", 2, "these weights come without a data set"),
+        (
+            "format without a runtime",
+            2,
+            "no runtime on small reads onnx: it has litert\n"
+            "hint: choose --formats tflite, or another --target",
+        ),
+        ("key of a target", 3, "odd.toml: no key is called 'pyhton'"),
         ("no weights", 2, "no weights at"),
         ("name of calibration", 3, "the calibration data has no 'x'"),
         ("shape of calibration", 3, "float32[3, 1, 5], the model takes float32[1, 4]"),

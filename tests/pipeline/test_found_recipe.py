@@ -96,7 +96,9 @@ def test_a_search_leaves_all_that_it_was_given_in_its_recipe(
     asked = {"equalize": True, "weight_scales": "per-tensor", "precision": "w8a8-static", **option}
     plan = planned(job(tmp_path, auto_precision=True, max_drop_points=1.0, **asked))
     again = planned(job(tmp_path, recipe=save_found(plan, ("head",))))
-    assert again.settings == complete(ExportSettings(keep_float=("head",), **asked))
+    formats = ("onnx", "tflite")
+    asked |= {"keep_float": ("head",), "formats": formats}
+    assert again.settings == complete(ExportSettings(**asked))
 
 
 def test_a_key_of_the_wrong_type_is_told_with_its_line(tmp_path: Path) -> None:

@@ -96,6 +96,19 @@ def test_an_instrumented_model_that_cannot_be_written_leaves_its_reason_and_the_
     assert (tmp_path / "a.tflite").stat().st_size > 0
 
 
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
+def test_of_stages_that_are_one_value_the_outermost_is_shown(tmp_path: Path) -> None:
+    """A block and the last layer inside of it: two outputs of one value would be one tensor."""
+    inner = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+    module = nn.Sequential(nn.Sequential(inner, nn.ReLU6()), nn.Conv2d(4, 4, 1)).eval()
+    capture(module, SIGNATURE, ("0.0.0", "0.0", "0")).save(tmp_path)
+    paths = [str(tmp_path / name) for name in (PROGRAM, NAMES, "a.tflite", "facts.json")]
+    shown = tmp_path / "instrumented.tflite"
+    instrumented.run_writer(write_tflite.write, [*paths, "--instrumented", str(shown)])
+    assert facts.load(tmp_path / "facts.json").instrumented == ("0.0",)
+    assert shown.is_file()
+
+
 def test_an_instrumented_model_shows_a_value_before_it_is_overwritten(
     tmp_path: Path,
 ) -> None:

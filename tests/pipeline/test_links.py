@@ -20,6 +20,7 @@ from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
 from tinyml.pipeline.compare_latency import Timing
+from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.links import open_link
 
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
@@ -75,3 +76,18 @@ def test_this_machine_is_a_target_like_others() -> None:
 def test_a_link_that_is_not_supported_is_named() -> None:
     with pytest.raises(UsageError, match="Raspberry Pi 5 is reached over ssh"):
         open_link("rpi5")
+
+
+def test_a_file_is_inspected_for_a_target_of_the_users(model: Path, tmp_path: Path) -> None:
+    boards = {"small": 1, "large": 64}
+    for name, memory_mb in boards.items():
+        (tmp_path / f"{name}.toml").write_text(
+            f'board = "b"\narch = "aarch64"\ncpu = "c"\nmemory_mb = {memory_mb}\n'
+            '[systems.s]\nruntimes = { onnxruntime = "1.19.2" }\n'
+        )
+    model.write_bytes(parser.parse_model(TEXT.replace("[4]", "[1,400000]")).SerializeToString())
+    found = {n: inspect(model, str(tmp_path / f"{n}.toml"))["lint"] for n in boards}
+    (finding,) = found["small"]
+    assert finding["rule"] == "large_activations"
+    assert "small has 1 MiB" in finding["cost"]
+    assert found["large"] == []

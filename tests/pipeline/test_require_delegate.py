@@ -11,11 +11,11 @@ import pytest
 
 from tinyml.core.errors import InputError, UsageError, ValidationError
 from tinyml.core.export_job import ExportJob, export_job
+from tinyml.pages.summary import inspection_text
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.steps import delegation
 from tinyml.pipeline.steps.delegation import NO_DELEGATE, require_all, summary
-from tinyml.pipeline.summary import inspection_text
 from tinyml.runtimes.delegation import Delegation, Undelegated
 
 NET = """

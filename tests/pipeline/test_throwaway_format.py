@@ -14,7 +14,7 @@ from torch import nn
 from tinyml import build_bundle
 from tinyml.core import registry
 from tinyml.core.errors import InputError, UsageError
-from tinyml.core.target import all_targets
+from tinyml.core.target import System, all_targets
 from tinyml.pipeline import doctor
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.verify import verify
@@ -33,7 +33,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.FORMATS, "npz", "throwaway_format:NPZ")
     monkeypatch.setitem(registry.RUNTIMES, "matmul", "throwaway_format:MATMUL")
     target = all_targets()["rpi4"]
-    target = replace(target, name="own", aliases=(), formats=("npz",), runtimes={"matmul": "1"})
+    target = replace(target, name="own", aliases=(), systems={"own": System({"matmul": "1.0"})})
     monkeypatch.setitem(all_targets(), "own", target)
 
 

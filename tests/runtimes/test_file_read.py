@@ -10,6 +10,7 @@ import pytest
 from onnx import parser
 
 from tinyml.core.errors import InputError
+from tinyml.core.target import find_target
 from tinyml.modelfile.tflite_file import import_schema, write_tflite
 from tinyml.runtimes import file_read
 
@@ -32,7 +33,7 @@ GRAPHS = {
 def refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_read, "LEAST_MB", 1024)
     with pytest.raises(InputError) as caught:
-        file_read.report_of(path, "rpi4")
+        file_read.report_of(path, find_target("rpi4"))
     assert caught.value.exit_code == 3
     assert caught.value.message.startswith(str(path))
     assert "\n" not in caught.value.message

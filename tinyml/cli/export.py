@@ -69,7 +69,7 @@ command.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _show(bundle: Bundle, out: Path) -> None:
-    from tinyml.pipeline.summary import parity_table, sensitivity_rows
+    from tinyml.pages.summary import parity_table, sensitivity_rows
 
     put(parity_table(bundle.parity))
     if bundle.facts.sensitivity:

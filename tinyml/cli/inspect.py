@@ -21,7 +21,10 @@ def command(
             "--sparse", help="Show whether sparse kernels run it on --target, and if not, why."
         ),
     ] = False,
-    target: Annotated[str | None, typer.Option(help="With --sparse: rpi4, android, ...")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="rpi4, android, ... or your own FILE.toml; default: a bundle's own."),
+    ] = None,
     runtime: Annotated[
         str | None,
         typer.Option(help="With --sparse: litert, litert-web, ort, mnn; default: by the file."),
@@ -37,8 +40,8 @@ def command(
     """Show what a bundle or a model file holds.
 
     Shows signature, operators, MACs, parameters, largest activation and precision per layer;
-    lint, which is what is slow, large or fragile and how to fix it; and which operators of a
-    .tflite XNNPACK runs. A bundle also shows its manifest.
+    lint, which is what is slow, large or fragile on --target and how to fix it; and which
+    operators of a .tflite XNNPACK runs. A bundle also shows its manifest.
 
     With --sparse: does the runtime use its sparse kernels for this file, and which operator
     prevents it? The conditions are those of the runtime's source code.
@@ -50,22 +53,22 @@ def command(
       tinyml inspect --sparse --target rpi4 demo-bundle
     """
     if not sparse:
-        given = {"--target": target, "--runtime": runtime, "--runtime-version": runtime_version}
+        given = {"--runtime": runtime, "--runtime-version": runtime_version}
         for option, value in {**given, "--require-sparse": require}.items():
             if value:
                 raise UsageError(f"{option} is for --sparse", hint="add --sparse")
-        _show(what, as_json)
+        _show(what, target, as_json)
         return
     if target is None:
         raise UsageError("--sparse needs a target", hint="--target rpi4; tinyml targets lists them")
     _show_sparse(what, target, runtime, runtime_version, require, as_json)
 
 
-def _show(what: Path, as_json: bool) -> None:
+def _show(what: Path, target: str | None, as_json: bool) -> None:
+    from tinyml.pages.summary import inspection_text
     from tinyml.pipeline.inspect import inspect
-    from tinyml.pipeline.summary import inspection_text
 
-    found = inspect(what)
+    found = inspect(what, target)
     if as_json:
         put_json(found)
         return

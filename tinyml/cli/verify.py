@@ -35,7 +35,7 @@ def command(
       tinyml verify demo-bundle
       tinyml verify demo-bundle --digest 0123456789abcdef
     """
-    from tinyml.pipeline.summary import parity_table
+    from tinyml.pages.summary import parity_table
     from tinyml.pipeline.verify import verify
 
     with progress(as_json=False) as report:

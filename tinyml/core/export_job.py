@@ -21,7 +21,8 @@ class ExportJob:
 
     model: str
     target: str = setting(
-        "rpi (= rpi4), rpi5, rpi-zero2w, android, xnnpack (= host).", required=True
+        "rpi (= rpi4), rpi5, rpi-zero2w, android, xnnpack (= host), or your own FILE.toml.",
+        required=True,
     )
     out: Path = setting("Folder of the bundle.", required=True)
     recipe: Path | None = setting(

@@ -36,9 +36,8 @@ class ExportSettings:
     Those of the panel `QUANTIZATION` are refused where the precision is not quantized.
     """
 
-    formats: tuple[str, ...] = setting(
-        "Formats of the model files.",
-        tuple(FORMATS),
+    formats: tuple[str, ...] | None = setting(
+        "Formats of the model files. Default: the target's; tinyml targets NAME shows them.",
         values=FORMATS,
         metavar="LIST",
         separator=",",

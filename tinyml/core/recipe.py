@@ -22,7 +22,9 @@ from tinyml.core.typed_json import check_values, read_limited, to_json
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 # Settings of an export that recipes always had: they count in a recipe's id, default or not.
+# Formats, which have no default of their own, count as all that there were.
 _ALWAYS = ("formats", "precision", "sparse")
+_FORMATS = {"formats": ["onnx", "tflite"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Recipe:
         keeps its id when new ones come.
         """
         data, plain = to_json(self), to_table(complete(ExportSettings()))
-        chosen = to_table(complete(self.export))
+        chosen = {**_FORMATS, **to_table(complete(self.export))}
         data["export"] = {
             name: value
             for name, value in chosen.items()

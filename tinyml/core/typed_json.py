@@ -4,18 +4,20 @@ Frozen dataclasses say what a file holds; msgspec converts them (docs/adr/0007).
 
 Keys that a dataclass does not have are **ignored**: a later version may add a key without making
 files unreadable, and a change that a reader must know of raises the file's schema number. What a
-person writes by hand, a recipe, refuses them (`tinyml.core.recipe`): there they are misspelt.
+person writes by hand refuses them, for there they are misspelt: a recipe (`tinyml.core.recipe`),
+and what is read with ``strict``.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -89,15 +91,21 @@ def from_json(
     what: str = "",
     error: type[TinymlError] = InputError,
     hint: str = "",
+    strict: bool = False,
 ) -> T:
     """JSON values as a ``kind``: a dataclass, a tuple or mapping of some, or one of `Variants`.
 
     Raises ``error``, in one line that starts with ``what`` (the file) and the place in it, for a
     value that is missing, of another type, not finite, not one of those allowed, or that ``kind``
-    itself refuses.
+    itself refuses; with ``strict`` also for a key that a dataclass does not have.
     """
     what = what or kind.__name__
     check_values(data, what=what, error=error, hint=hint)
+    if strict and (unknown := _unknown_key(kind, data)):
+        key, known = unknown
+        near = difflib.get_close_matches(key, known, n=1)
+        other = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+        raise error(f"{what}: no key is called '{key}'", hint=other)
     try:
         return msgspec.convert(data, kind, dec_hook=_decode)
     except msgspec.ValidationError as fault:
@@ -185,6 +193,23 @@ def _unusable(data: Any, deeper: int) -> str:
 
 def _is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _unknown_key(kind: Any, data: Any) -> tuple[str, list[str]] | None:
+    """The first key in ``data`` that its dataclass does not have, and the keys that it has."""
+    inner = get_args(kind) or (None,)
+    if is_dataclass(kind) and isinstance(data, Mapping):
+        kinds = get_type_hints(kind)
+        if unknown := next((key for key in data if key not in kinds), None):
+            return unknown, list(kinds)
+        parts = [(kinds[key], value) for key, value in data.items()]
+    elif isinstance(data, Mapping):
+        parts = [(inner[-1], value) for value in data.values()]
+    elif isinstance(data, list):
+        parts = [(inner[0], value) for value in data]
+    else:
+        return None
+    return next(filter(None, (_unknown_key(*part) for part in parts)), None)
 
 
 def _placed(message: str) -> str:

@@ -29,6 +29,7 @@ from tinyml.core.errors import ValidationError
 from tinyml.core.finite import is_finite
 from tinyml.core.parts import Part
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.core.ties import Ties
 from tinyml.core.tolerance import (
     POLICIES,
     PolicyName,
@@ -62,21 +63,27 @@ def compare(
     policy: PolicyName | None = None,
     step: float | None = None,
     parts: Mapping[str, Sequence[Part]] | None = None,
+    ties: Mapping[str, Ties] | None = None,
 ) -> tuple[StageParity, ...]:
     """One row per name in ``order``; ``None`` in ``got`` is a stage that was fused away.
 
     ``step`` is one quantization step of the tensors in ``order``, where they have one;
-    ``parts`` of a name are judged apart as well: the row tells of the worst.
+    ``parts`` of a name are judged apart as well: the row tells of the worst. What hangs on
+    ``ties`` is judged by its values at the places that the engine chose, which must be allowed;
+    where it is these places, it must be exact.
     Without ``policy``, ``captured`` is judged as a rewrite and all others as engines. A
     name that ``got`` lacks altogether, or has in another shape, fails.
     """
     chosen = policy or (CAPTURED_POLICY if engine == "captured" else "engine")
     rows = []
     for name in order:
-        row = _row(engine, case, name, want[name], got, chosen, step)
-        value, own = got.get(name), (parts or {}).get(name, ())
+        value, own, wanted = got.get(name), (parts or {}).get(name, ()), want[name]
+        tied, policy = (ties or {}).get(name), chosen
+        if tied is not None and value is not None:
+            wanted, policy = tied.nearest(value, wanted, chosen), tied.policy(chosen)
+        row = _row(engine, case, name, wanted, got, policy, step)
         if value is not None and row.max_error is not None:
-            row = _worst_part(row, value, want[name], own, step)
+            row = _worst_part(row, value, wanted, own, step)
         rows.append(row)
     return tuple(rows)
 

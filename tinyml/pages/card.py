@@ -45,6 +45,12 @@ def differing_lines(card: str, bundle: Bundle) -> Iterator[str]:
                 yield found[0]
 
 
+def intended_use(card: str) -> str:
+    """The paragraph of ``card`` about its use, without Markdown's emphasis; empty without one."""
+    found = re.search(r"^## Intended use\n\n(.+?)\n(?:\n|\Z)", card, re.M | re.S)
+    return found[1].replace("**", "") if found else ""
+
+
 def model_card(bundle: Bundle, domain: str = "other", caveat: str = "") -> str:
     """Markdown from the manifest: use, data, metrics, files, parity, limits.
 
@@ -79,11 +85,12 @@ def _signature(bundle: Bundle) -> str:
     processor = bundle.processor
     if processor:
         lines.append(f"- labels: {', '.join(processor.labels)}")
-        lines.append(f"- processor: {_surroundings(processor)}")
+        lines.append(f"- processor: {processor_text(processor)}")
     return "\n".join(lines) + "\n"
 
 
-def _surroundings(processor: Processor) -> str:
+def processor_text(processor: Processor) -> str:
+    """What surrounds the graph, in one line."""
     if isinstance(processor, ImageProcessor):
         return (
             f"{processor.side} x {processor.side} pixels, (pixel - {list(processor.mean)}) / "

@@ -15,12 +15,12 @@ from tinyml.core.parts import OUTPUT, STAGE, Joined, Key
 from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.tolerance import POLICIES, PolicyName
 from tinyml.export import parity
+from tinyml.pages.summary import parity_table
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.outputs import reference as references
 from tinyml.pipeline.outputs.engines import Engine, installed, runtime_of
 from tinyml.pipeline.outputs.reference import Reference
-from tinyml.pipeline.summary import parity_table
 from tinyml.testing import ParityError
 
 if TYPE_CHECKING:

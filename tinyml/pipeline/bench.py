@@ -181,7 +181,7 @@ def _of_bundle(folder: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages)
+    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
     ready, skipped = installed(folder, bundle.models)
     inputs = next(iter(expected.inputs.values()))
     for engine in ready:  # a file that its runtime refuses is reported before anything is timed

@@ -12,7 +12,7 @@ from tinyml.core.errors import UsageError
 from tinyml.core.events import Report, silent
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import NCHW, ExportSettings
-from tinyml.core.settings import settings_of, types_of
+from tinyml.core.settings import complete, settings_of, types_of
 from tinyml.core.spec import Arrays
 from tinyml.pipeline.export import bundle_from
 from tinyml.pipeline.model_sources.metric import Function, Measuring
@@ -78,6 +78,7 @@ def build_bundle(
         layout=chosen.input_layout or NCHW,
         measuring=measuring,
         keep_float=chosen.keep_float or (),
+        precision=complete(chosen).precision,
     )
     model = name or type(module).__name__
     kept = Path(keep_failed) if keep_failed is not None else None

@@ -10,7 +10,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, ModelFile, Parity
 from tinyml.core.diagnosis import findings_by_module
 from tinyml.core.errors import InputError, MissingExtraError
-from tinyml.core.target import Target, all_targets
+from tinyml.core.target import Target, all_targets, find_target
 from tinyml.core.typed_json import to_json
 from tinyml.modelfile.summary import Summary
 from tinyml.pipeline.formats import format_of
@@ -21,21 +21,23 @@ from tinyml.runtimes.delegation import delegation_by_module
 from tinyml.runtimes.file_read import FileReport, report_of
 
 
-def inspect(path: Path) -> dict[str, Any]:
+def inspect(path: Path, target: str | None = None) -> dict[str, Any]:
     """JSON values. Of a bundle: the manifest's facts, and each model file's where it can be read.
 
-    Raises `InputError` for anything that is neither a bundle, ``.tflite`` nor ``.onnx``.
+    Lint is for ``target``, a bundle's own by default. Raises `InputError` for anything that is
+    neither a bundle, ``.tflite`` nor ``.onnx``, `UsageError` for an unknown target.
     """
+    known = find_target(target) if target else None
     if path.is_dir():
-        return _bundle(bundles.read(path))
+        return _bundle(bundles.read(path), known)
     if not path.exists():
         raise InputError(f"no such file or directory: {path}")
-    return inspect_file(path)
+    return inspect_file(path, known)
 
 
-def inspect_file(path: Path) -> dict[str, Any]:
+def inspect_file(path: Path, target: Target | None = None) -> dict[str, Any]:
     """`read_file`, and ``delegation``: measured by the file's runtime, in a child."""
-    return read_file(path) | {"delegation": _delegation(path)}
+    return read_file(path, target) | {"delegation": _delegation(path)}
 
 
 def _delegation(path: Path) -> dict[str, Any]:
@@ -49,12 +51,12 @@ def _delegation(path: Path) -> dict[str, Any]:
         return {"note": f"not measured: {error.message}"}
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """What one model file says of itself, by its suffix; ``lint``: what no target is needed for.
+def read_file(path: Path, target: Target | None = None) -> dict[str, Any]:
+    """What one model file holds, by its suffix; ``lint``: for ``target``, or what needs none.
 
     No runtime sees it. Raises `InputError` for a file that is not whole.
     """
-    return _as_json(path, report_of(path), modules_of(path))
+    return _as_json(path, report_of(path, target), modules_of(path))
 
 
 def _as_json(
@@ -75,7 +77,7 @@ def summary_report(summary: Summary) -> dict[str, Any]:
     return {**shown, "macs": summary.macs, "float_macs": summary.float_macs, "layers": layers}
 
 
-def _bundle(bundle: Bundle) -> dict[str, Any]:
+def _bundle(bundle: Bundle, target: Target | None) -> dict[str, Any]:
     processor = bundle.processor
     found: dict[str, Any] = {
         "model": bundle.model,
@@ -91,7 +93,7 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         },
         "files": [{"name": name, **to_json(entry)} for name, entry in sorted(bundle.files.items())],
     }
-    target = all_targets().get(bundle.target)
+    target = target or all_targets().get(bundle.target)  # a user's own is not known by its name
     found["lint"] = []
     for model in bundle.models:
         contents, lint = _contents(bundle.file(model), target)
@@ -128,7 +130,7 @@ def _sparse(found: FileReport) -> list[dict[str, Any]]:
 def _contents(path: Path, target: Target | None) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The file's own facts, or why they cannot be read here; and its findings."""
     try:
-        report = report_of(path, target.name if target else "")
+        report = report_of(path, target)
         facts = _as_json(path, report, modules_of(path))
     except (MissingExtraError, InputError) as error:
         return {"contents": f"not read: {error.message}"}, []

@@ -14,7 +14,12 @@ from tinyml.pages.tables import paragraph, table
 from tinyml.pipeline.module_names import modules_of
 from tinyml.runtimes.file_read import sparse_use_of
 from tinyml.runtimes.sparse_support import SparseUse
-from tinyml.runtimes.sparse_support.versions import VERSIONS, default_runtime, newest_for
+from tinyml.runtimes.sparse_support.versions import (
+    VERSIONS,
+    default_runtime,
+    is_on,
+    newest_for,
+)
 
 CPU_INFO = Path("/proc/cpuinfo")
 WEB_ARCH = "wasm32"
@@ -31,7 +36,12 @@ def inspect_sparse(
     for a runtime that the target does not have, `InputError` for a file it does not read. The file
     is read in a child process.
     """
-    known = find_target(target)
+    return _inspect(path, find_target(target), runtime, version)
+
+
+def _inspect(
+    path: Path, known: Target, runtime: str | None = None, version: str | None = None
+) -> SparseUse:
     if runtime is not None:
         newest_for(known, runtime)  # refused before the file is looked at
     file = _file_of(path, runtime)
@@ -42,11 +52,14 @@ def inspect_sparse(
 
 
 def of_models(folder: Path, models: Iterable[ModelFile], target: Target) -> dict[str, SparseUse]:
-    """File -> the verdict on ``target``, of those that store weights without their zeros."""
+    """File -> the verdict on ``target``, of those that store weights without their zeros.
+
+    None for a runtime that the target does not have, of which nothing is known.
+    """
     return {
-        model.path: inspect_sparse(folder / model.path, target.name)
+        model.path: _inspect(folder / model.path, target)
         for model in models
-        if model.passes.get(STORED)
+        if model.passes.get(STORED) and is_on(target, default_runtime(folder / model.path))
     }
 
 

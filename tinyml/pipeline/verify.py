@@ -58,7 +58,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     bundle = bundles.read(folder, "" if digest is None else read_digest(digest))
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages)
+    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
     for case, inputs in expected.inputs.items():
         check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     _check_manifest_rows(bundle, expected)

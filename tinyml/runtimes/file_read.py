@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from tinyml.core.diagnosis import Finding
 from tinyml.core.errors import InputError
 from tinyml.core.subprocesses import Limits, answering
-from tinyml.core.target import find_target
+from tinyml.core.target import Target
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.onnx_file import MissingDataError
 from tinyml.modelfile.read import cut_file
@@ -52,14 +52,19 @@ class Cut:
     inputs: tuple[str, ...]
 
 
-def read_report(path: Path, target: str = "") -> FileReport:
+def read_report(path: Path, target: Target | None = None) -> FileReport:
     """`report_of`, in this process."""
     summary = summarize(path)
     try:
-        found = lint(path, find_target(target) if target else None)
+        found = lint(path, target)
     except MissingDataError as error:  # what needs no weight's values is shown all the same
         found = (Finding("missing_data", path.name, error.message, error.hint or ""),)
     return FileReport(summary, found, read_sparse(path) if path.suffix == ".tflite" else ())
+
+
+def _report(path: Path, target: str) -> FileReport:
+    known = from_json(Target, parse_json(target, what="the target")) if target else None
+    return read_report(path, known)
 
 
 def _sparse_use(path: Path, runtime: str, version: str, arch: str, avx: str) -> SparseUse:
@@ -71,19 +76,20 @@ def _cut(path: Path, tensor: str, out: str) -> Cut:
 
 
 READERS: Mapping[str, Callable[..., Any]] = {
-    "summary": read_report,
+    "summary": _report,
     "sparse_use": _sparse_use,
     "cut": _cut,
 }
 
 
-def report_of(path: Path, target: str = "") -> FileReport:
+def report_of(path: Path, target: Target | None = None) -> FileReport:
     """What the file at ``path`` holds, and what is slow, large or fragile in it for ``target``.
 
     Raises `InputError` for a file that is not a whole .onnx or .tflite, or that its reader dies of
     or does not end on; `MissingExtraError` without its reader.
     """
-    return _read(FileReport, path, "summary", target)
+    described = json.dumps(to_json(target)) if target else ""
+    return _read(FileReport, path, "summary", described)
 
 
 def sparse_use_of(path: Path, runtime: str, version: str, arch: str, *, avx: bool) -> SparseUse:

@@ -26,6 +26,7 @@ from seeds import DATA
 from tinyml.core import bundle as bundles
 from tinyml.core.child_errors import death, report
 from tinyml.core.errors import TinymlError
+from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
 from tinyml.modelfile.read import cut_file
 from tinyml.runtimes.file_process import naming
@@ -34,7 +35,7 @@ from tinyml.runtimes.file_read import READERS, WHO, FileReport
 MEMORY_MB = 512
 SECONDS = 5
 LONGEST_MESSAGE = 600
-TARGET = "rpi4"
+TARGET = json.dumps(to_json(find_target("rpi4")))
 
 
 @dataclass(frozen=True, slots=True)

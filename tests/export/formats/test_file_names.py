@@ -75,6 +75,58 @@ def test_outputs_and_stages_keep_their_names_and_values(fmt: str, tmp_path: Path
         np.testing.assert_allclose(got, value, rtol=1e-5, atol=1e-6)
 
 
+class Products(nn.Module):
+    """Products with a bias, each in front of a layer whose bias can take it in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({"bilinear": Squares(), "addmm": Addmm(), "shift": Shift()})
+        self.layers = nn.ModuleList([nn.Linear(6, 6) for _ in self.parts])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part, layer in zip(self.parts.values(), self.layers, strict=True):
+            x = layer(part(x))
+        return x
+
+
+class Squares(nn.Bilinear):
+    def __init__(self) -> None:
+        super().__init__(6, 6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x, x)
+
+
+class Addmm(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.weight)
+
+
+class Shift(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 6, bias=False)
+        self.own = nn.Parameter(torch.arange(6.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.own
+
+
+def test_a_stage_whose_bias_the_next_layer_took_in_is_fused_away(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, stages = Products().eval(), ("parts.bilinear", "parts.addmm", "parts.shift")
+    specs = TensorSpec("x", (1, 6)), TensorSpec("y", (1, 6))
+    signature = Signature(specs[:1], specs[1:])
+    shipped = ship(rewrite(capture(module, signature, stages))[0], "tflite", tmp_path)
+    inputs = {"x": noise(1, 6)}
+    wanted, _ = eager_values(module, inputs, signature, stages)
+    for stage, got in shipped.stages(inputs).items():
+        if got is not None:
+            np.testing.assert_allclose(got, wanted[stage], rtol=1e-4, atol=1e-5)
+
+
 GRAPH = Graph(
     (Operator("y", "RELU", ("x",), ("y",)),),
     ("y",),

@@ -15,6 +15,7 @@ import torch
 from quantized_files import graph_of, planned, quantized, runtime, write_floats
 from sparse_networks import answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
+from torch import nn
 
 from tinyml.core.errors import InputError
 from tinyml.core.tolerance import sqnr_db
@@ -129,6 +130,37 @@ def test_what_is_kept_stays_in_float(floats: dict[str, Path]) -> None:
     last = next(node for node in made.graph.node if "logits" in node.output)
     assert last.op_type == "Gemm"
     assert last.input[1] in {tensor.name for tensor in made.graph.initializer}
+
+
+class Clamped(nn.Module):
+    """A layer, and its values cut off at -0.5 and 0.4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+        self.second = nn.Hardtanh(-0.5, 0.4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(image)).mean((2, 3))
+
+
+def test_a_layer_in_front_of_a_clamp_keeps_its_range(tmp_path: Path) -> None:
+    """LiteRT's MAXIMUM has one scale for its operand and its output."""
+    path = write_floats(Clamped().eval(), tmp_path)["tflite"]
+    plan = planned(path, "w8a8-static")
+    made = tflite_file.unpack(quantized(path, plan))
+    graph = made.subgraphs[0]
+    layer = next(
+        graph.tensors[int(own.outputs[0])]
+        for own in graph.operators
+        if tflite_file.operator_name(made.operatorCodes[own.opcodeIndex]) == "CONV_2D"
+    )
+    wanted = plan.tensors[tflite_file.text(layer.name)]
+    stored = layer.quantization
+    low = (-128 - int(stored.zeroPoint[0])) * float(stored.scale[0])
+    assert low == pytest.approx(wanted.low, abs=float(stored.scale[0]))
+    assert wanted.low < -1.0
 
 
 LOAD = (

@@ -13,6 +13,7 @@ from tinyml.export.quantization.integer_kernels import (
     INT16,
     NO_KERNEL,
     OF_EXP,
+    OF_POWER,
     excluded,
     kernels_of,
 )
@@ -86,6 +87,47 @@ def test_the_layer_whose_answer_goes_into_a_logarithm_stays_and_its_activation_w
     assert kept(power) == {"bank": FEEDS_LOG, "some": FEEDS_LOG, "log": NO_KERNEL}
     assert kept(power, "w8-dynamic") == {"some": NO_KERNEL, "log": NO_KERNEL}
     assert kept(power, "w8") == {}
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_the_power_that_a_bank_of_filters_sums_before_a_logarithm_stays(root: bool) -> None:
+    """The spectrum that is squared too: 255 steps squared are as many decades short."""
+    magnitude = [("root", "SQRT", "power")] if root else []
+    spectrum = graph(
+        ("noise", "CONV_2D", "x"),
+        ("stft", "CONV_2D", "noise"),
+        ("real", "SLICE", "stft"),
+        ("imag", "STRIDED_SLICE", "stft"),
+        ("real2", "MUL", "real real"),
+        ("imag2", "POW", "imag two"),
+        ("power", "ADD", "real2 imag2"),
+        *magnitude,
+        ("bank", "BATCH_MATMUL", "mel root" if root else "mel power"),
+        ("some", "ADD", "bank"),
+        ("log", "LOG", "some"),
+        ("head", "FULLY_CONNECTED", "log"),
+    )
+    want = dict.fromkeys(("stft", "real", "imag", "real2", "power"), OF_POWER)
+    want |= dict.fromkeys(("root",) if root else (), OF_POWER)
+    want |= {"imag2": NO_KERNEL, "log": NO_KERNEL, "bank": FEEDS_LOG, "some": FEEDS_LOG}
+    assert kept(spectrum) == want
+    assert kept(spectrum, "w8") == {}
+
+
+def test_a_log_of_a_square_is_the_same_however_the_square_is_written() -> None:
+    for square in (("square", "MUL", "conv conv"), ("square", "Pow", "conv two")):
+        log = graph(("conv", "CONV_2D", "x"), square, ("log", "LOG", "square"))
+        assert kept(log)["conv"] == FEEDS_LOG
+
+
+def test_a_network_before_a_logarithm_that_squares_nothing_is_quantized() -> None:
+    plain = graph(
+        ("conv", "CONV_2D", "x"),
+        ("gate", "MUL", "conv other"),
+        ("bank", "FULLY_CONNECTED", "gate"),
+        ("log", "LOG", "bank"),
+    )
+    assert kept(plain) == {"bank": FEEDS_LOG, "log": NO_KERNEL}
 
 
 def test_each_precision_has_the_kernels_of_its_activations() -> None:

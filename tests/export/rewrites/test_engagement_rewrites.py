@@ -78,24 +78,30 @@ def leaky(function: Function) -> tuple[Captured, int, bool]:
 
 @pytest.mark.parametrize(
     "activation",
-    [slopes(0.25), slopes(-0.5), slopes(1.5), slopes(0.1, 0.1, 0.1, 0.1)],
-    ids=["one", "negative", "steeper than one", "alike in all channels"],
+    [
+        *(slopes(0.25), slopes(-0.5), slopes(1.5), slopes(0.1, 0.1, 0.1, 0.1)),
+        *(nn.RReLU(), nn.RReLU(0.1, 0.5)),
+    ],
+    ids=["one", "negative", "steeper than one", "alike in all channels", "rrelu", "its bounds"],
 )
-def test_a_prelu_of_one_slope_is_a_leaky_relu(activation: nn.PReLU) -> None:
+def test_an_activation_of_one_slope_is_a_leaky_relu(activation: nn.Module) -> None:
     captured, count, holds = leaky(activation)
     called = [str(node.target) for node in captured.program.graph.nodes]
     assert (count, holds) == (1, True)
     assert "aten.leaky_relu.default" in called
-    assert "aten.prelu.default" not in called
+    assert not {"aten.prelu.default", "aten.rrelu.default"} & set(called)
     assert use_leaky_relu(captured.program, {}).count == 0
 
 
 @pytest.mark.parametrize(
     "activation",
-    [slopes(0.1, 0.1, 0.2, 0.1), slopes(float("nan")), Computed(), nn.LeakyReLU(0.1)],
-    ids=["several", "not a number", "computed", "leaky already"],
+    [
+        *(slopes(0.1, 0.1, 0.2, 0.1), slopes(float("nan")), Computed(), nn.LeakyReLU(0.1)),
+        lambda x: torch.rrelu(x, training=True),
+    ],
+    ids=["several", "not a number", "computed", "leaky already", "random"],
 )
-def test_other_activations_stay(activation: nn.Module) -> None:
+def test_other_activations_stay(activation: Function) -> None:
     captured, count, _ = leaky(activation)
     before = [str(node.target) for node in taken(activation)[1].program.graph.nodes]
     assert count == 0

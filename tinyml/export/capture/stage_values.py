@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ def eager_values(
 
 
 def captured_values(
-    captured: Captured, inputs: Arrays, how: type[Recorder] | None = None
+    captured: Captured, inputs: Arrays, how: Callable[..., Recorder] | None = None
 ) -> tuple[dict[str, Array | None], dict[str, Array]]:
     """(stage -> array or ``None``, output -> array) of the captured program, run as ``how``."""
     wanted = {node for node in captured.stages.values() if node is not None}

@@ -93,10 +93,22 @@ def run_writer(write: Write, given: Sequence[str], *, dense: Write | None = None
     captured = load(asked.program, asked.names)
     written = write(add_outputs(captured, asked.stages), asked.out)
     if asked.instrumented is not None:
-        lost = [s for s, tensor in written.stages.items() if tensor is None and captured.stages[s]]
+        lost = one_of_each(captured, [s for s, held in written.stages.items() if held is None])
         shown, note = _write_instrumented(write, asked, lost[:MOST_INSTRUMENTED])
         written = replace(written, instrumented=shown, instrumented_note=note)
     written.save(asked.facts)
+
+
+def one_of_each(captured: Captured, stages: Sequence[str]) -> list[str]:
+    """Of the ``stages`` that have a node, the outermost of those that share one.
+
+    A stage and the last one inside of it are one value, and a file has one name for a value.
+    """
+    found: dict[str, str] = {}
+    for stage in sorted(stages, key=lambda stage: stage.count(".")):
+        if node := captured.stages[stage]:
+            found.setdefault(node, stage)
+    return [stage for stage in stages if stage in found.values()]
 
 
 def _write_instrumented(

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from tinyml.core.bundle import StageParity
+    from tinyml.core.ties import Ties
     from tinyml.export.capture.program import Captured
 
     Cases = Mapping[str, Arrays]
+    TiesByCase = Mapping[str, Mapping[str, Ties]]
 
 ENGINE = "rounded"
 # After so many stages kept one by one, all that feeds the failing one is kept.
@@ -48,13 +50,14 @@ def plan(
     outputs: Cases,
     *,
     weights_only: bool,
+    ties: TiesByCase | None = None,
 ) -> Float16Plan:
-    """The plan of one format, from PyTorch's inputs, stages and outputs by case.
+    """The plan of one format, from PyTorch's inputs, stages, outputs and ``ties`` by case.
 
     ``weights_only``: the format's runtime stores float16 and computes in float32. Raises
     `ExportError` when nothing can be cast.
     """
-    planner = _Planner(captured, fmt, inputs, stages, outputs, weights_only)
+    planner = _Planner(captured, fmt, inputs, stages, outputs, weights_only, ties or {})
     planner.keep_unrepresentable()
     planner.keep_failing()
     return planner.plan()
@@ -70,6 +73,7 @@ class _Planner:
     stages: Cases
     outputs: Cases
     weights_only: bool
+    ties: TiesByCase
     kept: dict[str, str] = field(default_factory=dict)
     findings: dict[tuple[str, str], UnheldValue] = field(default_factory=dict)
 
@@ -186,10 +190,13 @@ class _Planner:
         rows: list[StageParity] = []
         for case, given in self.inputs.items():
             got = program.values(given, names)
-            for named, wanted in ((stages, self.stages[case]), (ends, self.outputs[case])):
+            for named, wanted, ties in (
+                (stages, self.stages[case], None),
+                (ends, self.outputs[case], self.ties.get(case)),
+            ):
                 known = [name for name in named if name in wanted and named[name]]
                 values = {name: got[named[name] or ""] for name in known}
-                rows += parity.compare(ENGINE, case, wanted, values, known, "fp16")
+                rows += parity.compare(ENGINE, case, wanted, values, known, "fp16", ties=ties)
         failed = [row for row in rows if row.verdict == "fail"]
         places = {name: place for place, name in enumerate((*stages, *ends))}
         return min(failed, key=lambda row: places[row.stage], default=None)

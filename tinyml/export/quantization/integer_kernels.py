@@ -8,15 +8,17 @@ with what is installed.
 What is not listed computes in float32, between integers. Where that costs accuracy is where
 a float32 value spans more decades than 255 steps do. An exponential makes such values, a
 logarithm reads them, and so do the sums and products between the two: softplus, mish,
-log-softmax and log-sigmoid are made of these.
+log-softmax and log-sigmoid are made of these. A square doubles the decades: the power of a
+spectrum, which a bank of filters sums before a logarithm, is such a value too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tinyml.export.quantization.precision import Precision
 from tinyml.modelfile.graph import Graph, Operator
+from tinyml.modelfile.ops import PRODUCTS
 
 _TFLITE_INT16 = (
     *("ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONCATENATION", "CONV_2D", "TRANSPOSE_CONV"),
@@ -46,9 +48,10 @@ DYNAMIC = frozenset(_DYNAMIC)
 
 NO_KERNEL = "has no integer kernel"
 FEEDS_LOG = "feeds a logarithm, whose argument spans more decades than 255 steps do"
+OF_POWER = "computes a power whose sums feed a logarithm: it spans more decades than 255 steps do"
 OF_EXP = "computes with an exponential, which spans more decades than 255 steps do"
 # Reasons that are found in the lists here.
-BY_TABLE = (NO_KERNEL, FEEDS_LOG, OF_EXP)
+BY_TABLE = (NO_KERNEL, FEEDS_LOG, OF_POWER, OF_EXP)
 LOGARITHMS = ("LOG", "Log")
 EXPONENTIALS = ("EXP", "Exp")
 # Sums, products and moves: they pass on how many decades their operands span.
@@ -58,6 +61,9 @@ LINEAR = (
     *("Add", "Sub", "Mul", "ReduceSum", "ReduceMean", "Max", "Min", "ReduceMax", "Relu", "Clip"),
     *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Expand", "Identity"),
 )
+SQUARES = ("SQUARE", "SQUARED_DIFFERENCE", "POW", "Pow")
+# Between a signal, its power, its magnitude and a logarithm.
+TO_LOG = (*LINEAR, *SQUARES, "SQRT", "Sqrt")
 # What bounds an exponential again: the choice of another value, the division by a sum.
 BOUNDING = ("SELECT", "SELECT_V2", "Where", "DIV", "Div")
 
@@ -82,24 +88,43 @@ def around_steep(graph: Graph, precision: Precision) -> dict[str, str]:
     """
     if not precision.calibrated:
         return {}
-    logs = [own for own in graph.operators if own.op in LOGARITHMS]
+    arguments = [name for own in graph.operators if own.op in LOGARITHMS for name in own.inputs]
     exps = [own for own in graph.operators if own.op in EXPONENTIALS]
+    before = _before(graph, arguments)
     found = dict.fromkeys(_behind(graph, exps), OF_EXP)
-    found |= dict.fromkeys(_before(graph, logs), FEEDS_LOG)
+    found |= dict.fromkeys(_powers(graph, before), OF_POWER)
+    found |= dict.fromkeys(before, FEEDS_LOG)
     missing = without_kernel(graph, precision)
     return {name: why for name, why in found.items() if name not in missing}
 
 
-def _before(graph: Graph, logs: Collection[Operator]) -> list[str]:
-    """What computes the arguments of ``logs``, to the first operator that is not linear."""
-    found: dict[str, None] = {}
-    left = [name for own in logs for name in own.inputs]
+def _before(graph: Graph, tensors: Iterable[str]) -> dict[str, Operator]:
+    """What computes ``tensors``, to the first operators that are not in `TO_LOG`."""
+    found: dict[str, Operator] = {}
+    left = list(tensors)
     while left:
         operator = graph.producers.get(left.pop())
         if operator is not None and operator.name not in found:
-            found[operator.name] = None
-            left += operator.inputs if operator.op in LINEAR else ()
-    return list(found)
+            found[operator.name] = operator
+            left += operator.inputs if operator.op in TO_LOG else ()
+    return found
+
+
+def _powers(graph: Graph, before: Mapping[str, Operator]) -> dict[str, Operator]:
+    """What computes squares that products in ``before`` sum, with the layers that are squared."""
+    found: dict[str, Operator] = {}
+    summed = (name for own in before.values() if own.op in PRODUCTS for name in own.inputs)
+    for tensor in summed:
+        made = _before(graph, [tensor])
+        if any(map(_is_square, made.values())):
+            found |= made
+    return found
+
+
+def _is_square(operator: Operator) -> bool:
+    return operator.op in SQUARES or (
+        operator.op in ("MUL", "Mul") and len(operator.inputs) > len({*operator.inputs})
+    )
 
 
 def _behind(graph: Graph, exps: Collection[Operator]) -> list[str]:

@@ -77,5 +77,8 @@ def rows_of(
         kept = [stage for stage in stages if stage in expected.stages[case]]
         rows += parity.compare(engine, case, expected.stages[case], inside, kept, parts=parts)
         wanted = expected.outputs[case]
-        rows += parity.compare(engine, case, wanted, outputs, list(wanted), parts=output_parts)
+        ties = expected.ties.get(case)
+        rows += parity.compare(
+            engine, case, wanted, outputs, list(wanted), parts=output_parts, ties=ties
+        )
     return rows

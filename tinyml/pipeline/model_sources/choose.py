@@ -124,6 +124,7 @@ def _factory(job: ExportJob, check: Check) -> tuple[Source, ExportSettings]:
         layout=settings.input_layout or NCHW,
         measuring=read_measuring(job.metric, job.data, direction, tolerance),
         keep_float=settings.keep_float or (),
+        precision=complete(settings).precision,
     )
     return FactorySource(job.model, asked, job.weights, settings.strip_prefix or ""), settings
 

@@ -3,7 +3,8 @@
 The workspace holds the sample. A generated case that PyTorch itself cannot answer with
 finite numbers proves nothing and is left out, and so is a stage whose value is rounding
 noise: where float32 and float64 of the same module differ by a good part of what an
-engine may. So is a generated case whose output hangs on a near tie of topk, sort or argmax.
+engine may. An output that hangs on a near tie of topk, sort or argmax is compared with its values
+at the places that an engine chose; where these are not known, generated cases leave it out.
 The manifest lists all of them.
 """
 
@@ -23,7 +24,8 @@ from tinyml.core.errors import ExportError
 from tinyml.core.finite import check_outputs, is_finite
 from tinyml.core.parts import OUTPUT, STAGE, Joined, Key, Part, parts_of
 from tinyml.core.spec import Array, Arrays, Signature
-from tinyml.core.tolerance import POLICIES, largest_error
+from tinyml.core.ties import Ties
+from tinyml.core.tolerance import POLICIES, PolicyName, largest_error
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
@@ -31,22 +33,26 @@ from tinyml.export.capture.near_ties import undecided
 from tinyml.export.capture.program import Captured, with_stages
 from tinyml.export.capture.stage_values import eager_values
 from tinyml.export.joined import joined
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.weights import check_weights, load_weights
 from tinyml.pipeline.model_sources.captured import capture_or_locate, finish
 from tinyml.pipeline.model_sources.check_model import check_kept, check_labels
 from tinyml.pipeline.model_sources.metric import predictions
 from tinyml.pipeline.model_sources.user_code import explained, make
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
-from tinyml.pipeline.outputs.reference import Reference
+from tinyml.pipeline.outputs.reference import Reference, left_out
 
 SAMPLE_CASE = "sample"
 SEED = 0
 # An engine rounds about as much as PyTorch does, in another direction.
 NOISE_SHARE = 0.25
 REFERENCE_BYTES = 64 << 20
+# Of one output in one case.
+TIES_BYTES = 8 << 20
 NOISE = "rounding noise in PyTorch"
 # An engine may round to the other side; data, and generated inputs without ties, judge.
 TIE = "hangs on a choice between nearly equal numbers"
+GOES_ON = f"{TIE}, and is not computed for each chosen place by itself"
 Cases = dict[str, dict[str, Array]]
 
 
@@ -80,7 +86,8 @@ def capture_module(module: nn.Module, job: CaptureJob, work: Workspace) -> None:
         check_kept(job.keep_float, stages)
         captured = with_stages(capture_or_locate(module, signature, (), work, sample), stages)
         _refuse_passed_through(captured)
-        judged = _Judged(module, exact, captured, joined(captured))
+        policy = find_precision(job.precision).policy
+        judged = _Judged(module, exact, captured, joined(captured), policy)
         judged.add_cases(sample)
         work.save_reference(judged.reference)
         more = {"signature": signature, "stages": tuple(captured.stages)}
@@ -137,6 +144,7 @@ class _Judged:
     exact: nn.Module | None
     captured: Captured
     joined: dict[Key, tuple[Joined, ...]] = field(default_factory=dict)
+    policy: PolicyName = "engine"
     parts: dict[Key, tuple[Part, ...]] = field(default_factory=dict)
     reference: Reference = field(default_factory=lambda: Reference({}, {}, {}))
     left_out: dict[str, str] = field(default_factory=dict)
@@ -154,22 +162,25 @@ class _Judged:
         cases: Cases = {SAMPLE_CASE: dict(sample), parity.SHUFFLED: _shuffled(sample)}
         cases |= parity.cases(self.signature, SEED, sample)
         left = REFERENCE_BYTES
-        inputs, stages, outputs = {}, {}, {}
+        inputs, stages, outputs, ties = {}, {}, {}, {}
         for case, given in cases.items():
             found = self._answers(case, given)
             if found is None:
                 continue
-            kept = self._within(case, found[0], left)
+            inside, returned, known = found
+            kept = self._within(case, inside, left)
             left -= sum(value.nbytes for value in kept.values())
-            inputs[case], stages[case], outputs[case] = given, kept, found[1]
+            inputs[case], stages[case], outputs[case], ties[case] = given, kept, returned, known
         held = {(STAGE, name) for own in stages.values() for name in own}
         held |= {(OUTPUT, name) for own in outputs.values() for name in own}
         joined = {key: own for key, own in self.joined.items() if key in held}
-        self.reference = Reference(inputs, stages, outputs, joined)
+        ties = {case: own for case, own in ties.items() if own}
+        self.reference = Reference(inputs, stages, outputs, joined, ties)
 
     def _answers(
         self, case: str, given: Arrays
-    ) -> tuple[dict[str, Array], dict[str, Array]] | None:
+    ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Ties]] | None:
+        """Stages, outputs and what else these may be; ``None`` for a case that is left out."""
         try:
             inside, outputs = eager_values(self.module, given, self.signature, self.stages)
         except Exception as error:  # a generated input may be out of the module's range
@@ -183,22 +194,47 @@ class _Judged:
         if not all(is_finite(value) for value in outputs.values()):
             self.left_out[case] = "PyTorch's own output is not finite"
             return None
-        noise = self._noise(given, inside | _prefixed(outputs))
+        ties = self._decide(case, given, inside, outputs)
+        noise = self._noise(given, inside | _prefixed(outputs), ties)
+        if not outputs:
+            return None
         if case != SAMPLE_CASE and any(name in noise for name in _prefixed(outputs)):
             self.left_out[case] = "PyTorch's own output is rounding noise"
             return None
-        lost = dict.fromkeys((name for name in inside if name in noise), NOISE)
-        if case != SAMPLE_CASE:
-            tied, chosen = undecided(self.captured, given)
-            if chosen:
-                self.left_out[case] = f"its output {TIE}"
-                return None
-            lost |= dict.fromkeys((name for name in inside if name in tied), f"its value {TIE}")
-        self.left_out |= {f"{case}, {name}": why for name, why in lost.items()}
-        return {name: value for name, value in inside.items() if name not in lost}, outputs
+        lost = [name for name in inside if name in noise]
+        self.left_out |= {f"{case}, {name}": NOISE for name in lost}
+        kept = {name: value for name, value in inside.items() if name not in lost}
+        return kept, outputs, ties
 
-    def _noise(self, given: Arrays, values: Mapping[str, Array]) -> set[str]:
-        """Names whose float32 value is about as far from float64 as an engine may be from it."""
+    def _decide(
+        self, case: str, given: Arrays, inside: dict[str, Array], outputs: dict[str, Array]
+    ) -> dict[str, Ties]:
+        """What else ``outputs`` may be where they hang on near ties.
+
+        What is not known is not judged on a generated case, and removed here.
+        """
+        found = undecided(self.captured, given, self.policy)
+        known = {
+            name: ties
+            for name, ties in found.outputs.items()
+            if ties is not None and ties.nbytes <= TIES_BYTES
+        }
+        if case != SAMPLE_CASE:
+            for name in sorted(found.stages & inside.keys()):
+                del inside[name]
+                self.left_out[f"{case}, {name}"] = f"its value {TIE}"
+            for name in sorted(found.outputs.keys() - known.keys()):
+                del outputs[name]
+                self.left_out[left_out(case, name)] = f"it {GOES_ON}"
+        return known
+
+    def _noise(
+        self, given: Arrays, values: Mapping[str, Array], ties: Mapping[str, Ties]
+    ) -> set[str]:
+        """Names whose float32 value is about as far from float64 as an engine may be from it.
+
+        What hangs on ``ties`` is compared at the places that float64 chose.
+        """
         if self.exact is None:
             return set()
         wide = {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in given.items()}
@@ -207,9 +243,13 @@ class _Judged:
         except Exception:  # a module may insist on float32
             return set()
         wanted = inside | _prefixed(outputs)
+        tied = {f"{OUTPUT} {name}": own for name, own in ties.items()}
+        near = {n: own.nearest(wanted[n], values[n], self.policy) for n, own in tied.items()}
+        values = {**values, **near}
         for kind, name in list(self.joined):
             value = name if kind == STAGE else f"{OUTPUT} {name}"
-            self._judge_parts((kind, name), values[value], wanted[value])
+            if value in values:
+                self._judge_parts((kind, name), values[value], wanted[value])
         return {name for name, value in values.items() if _is_noise(value, wanted[name])}
 
     def _judge_parts(self, key: Key, got: Array, exact: Array) -> None:

@@ -42,6 +42,7 @@ class Asked:
     layout     ``nhwc``: 4-D inputs come channels last, the sample's and data's too
     measuring  the metric and its data, if accuracy is to be measured
     keep_float stages that stay in float32 in a quantized export
+    precision  of the export
     """
 
     sample: Arrays
@@ -50,6 +51,7 @@ class Asked:
     layout: str = NCHW
     measuring: Measuring | None = None
     keep_float: tuple[str, ...] = ()
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         check_finite("the sample's", self.sample, hint=FINITE_SAMPLE)
@@ -80,6 +82,7 @@ class Asked:
             self.layout,
             labels=len(self.labels),
             keep_float=self.keep_float,
+            precision=self.precision,
         )
 
     def write(self, work: Workspace) -> None:

@@ -48,6 +48,7 @@ class CaptureJob:
     layout   ``nhwc``: 4-D inputs come channels last
     labels   how many were given for a user's model; 0: none
     keep_float  stages that a user's model must have
+    precision   of the export: how far its engines may differ
     """
 
     factory: str = ""
@@ -57,6 +58,7 @@ class CaptureJob:
     layout: str = NCHW
     labels: int = 0
     keep_float: tuple[str, ...] = ()
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ def compare_engines(
             for output in outputs:
                 step = engine.step_of(output)
                 mine += parity.compare(
-                    name, case, outputs, got, [output], engine.policy, step, output_parts
+                    *(name, case, outputs, got, [output], engine.policy, step, output_parts),
+                    ties=expected.ties.get(case),
                 )
             rows += mine if engine.judges(case, expected.inputs) else parity.only_shown(mine)
             done = found.index(engine) * len(expected.inputs) + list(expected.inputs).index(case)

@@ -3,13 +3,14 @@
 With it a third-party bundle can be verified on any machine without torch. Keys are
 ``input/<case>/<input>``, ``stage/<case>/<stage>``, ``output/<case>/<output>``, and
 ``joined/<axis>/stage/<stage>`` or ``joined/<axis>/output/<output>`` for what joins several tensors:
-the part that each place along the axis belongs to.
+the part that each place along the axis belongs to. ``ties-numbers/<case>/<output>`` and three
+more of this kind are the fields of `tinyml.core.ties.Ties`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +21,27 @@ from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.files import write_bytes
 from tinyml.core.parts import OUTPUT, STAGE, Joined, Key, Part, parts_of
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
+from tinyml.core.ties import Ties
 from tinyml.export.parity import GENERATED
 
 Cases = Mapping[str, Mapping[str, Array]]
 MOST_SHOWN = 3
+TIES = "ties-"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """Three mappings, case -> name -> array; `check` says what they must have in common.
 
-    ``joined``: stage or output -> its parts, for those that join several tensors.
+    ``joined``: stage or output -> its parts, for those that join several tensors. ``ties``: case
+    -> output -> what else it may be, for those that hang on a choice.
     """
 
     inputs: Cases
     stages: Cases
     outputs: Cases
     joined: Mapping[Key, tuple[Joined, ...]] = field(default_factory=dict)
+    ties: Mapping[str, Mapping[str, Ties]] = field(default_factory=dict)
 
     def parts(self, kind: str) -> dict[str, tuple[Part, ...]]:
         """Stage or output, by ``kind`` -> the parts that are judged apart.
@@ -82,19 +87,29 @@ class Reference:
             for (kind, name), several in self.joined.items()
             for own in several
         }
+        arrays |= {
+            f"{TIES}{part.name}/{case}/{name}": np.asarray(getattr(own, part.name), order="C")
+            for case, named in self.ties.items()
+            for name, own in named.items()
+            for part in fields(Ties)
+        }
         write_bytes(path, save(arrays))
 
-    def check(self, signature: Signature, stages: Sequence[str]) -> None:
+    def check(
+        self, signature: Signature, stages: Sequence[str], not_judged: Collection[str] = ()
+    ) -> None:
         """Raise `ValidationError` unless something can be judged, and in every case all of it.
 
         There is a case; each has exactly the inputs and outputs of ``signature``, in its shapes
-        and types, and no stage but ``stages``.
+        and types, but those in ``not_judged``, and no stage but ``stages``.
         """
         if not self.inputs:
             raise ValidationError(f"{REFERENCE} holds no case: nothing can be compared")
         cases = sorted({*self.inputs, *self.stages, *self.outputs})
-        wrong = [line for case in cases for line in self._wrong(case, signature, stages)]
-        wrong += self._wrong_parts()
+        wrong = [
+            line for case in cases for line in self._wrong(case, signature, stages, not_judged)
+        ]
+        wrong += [*self._wrong_parts(), *self._wrong_ties()]
         if wrong:
             more = f"; and {len(wrong) - MOST_SHOWN} more" if len(wrong) > MOST_SHOWN else ""
             raise ValidationError(
@@ -102,10 +117,16 @@ class Reference:
                 hint="export the model again",
             )
 
-    def _wrong(self, case: str, signature: Signature, stages: Sequence[str]) -> Iterator[str]:
+    def _wrong(
+        self, case: str, signature: Signature, stages: Sequence[str], not_judged: Collection[str]
+    ) -> Iterator[str]:
         kinds = (("inputs", self.inputs), ("outputs", self.outputs))
         for kind, arrays in kinds:
-            specs = getattr(signature, kind)
+            specs = [
+                spec
+                for spec in getattr(signature, kind)
+                if kind == "inputs" or left_out(case, spec.name) not in not_judged
+            ]
             yield from _differing(f"{kind} of case '{case}'", arrays.get(case, {}), specs)
         for stage in self.stages.get(case, {}):
             if stage not in stages:
@@ -119,6 +140,19 @@ class Reference:
             for own in several:
                 if any(not _along(own, shape) for shape in shapes):
                     yield f"'{name}' has {len(own.labels)} places in parts along axis {own.axis}"
+
+    def _wrong_ties(self) -> Iterator[str]:
+        """One line for each output that cannot have the choices that are there for it."""
+        for case, named in self.ties.items():
+            for name, own in named.items():
+                value = self.outputs.get(case, {}).get(name)
+                if value is None or not own.fits(value.shape):
+                    yield f"the ties of '{name}' on '{case}' do not fit it"
+
+
+def left_out(case: str, output: str) -> str:
+    """What is not judged of ``case`` where its ``output`` is not."""
+    return f"{case}, output '{output}'"
 
 
 def _along(joined: Joined, shape: tuple[int, ...]) -> bool:
@@ -145,7 +179,7 @@ def load(path: Path) -> Reference:
     file holds some: what has none is for `Reference.check` to refuse.
     """
     _, arrays = read_safetensors(path)
-    kinds = ("input", "stage", "output", "joined")
+    kinds = ("input", "stage", "output", "joined", *(TIES + own.name for own in fields(Ties)))
     parts: dict[str, dict[str, dict[str, Array]]] = {kind: {} for kind in kinds}
     for key, array in arrays.items():
         kind, _, rest = key.partition("/")
@@ -159,7 +193,26 @@ def load(path: Path) -> Reference:
         stages={case: parts["stage"].get(case, {}) for case in cases},
         outputs={case: parts["output"].get(case, {}) for case in cases},
         joined=_joined(parts["joined"]),
+        ties=_ties(path, {own.name: parts[TIES + own.name] for own in fields(Ties)}),
     )
+
+
+def _ties(path: Path, found: Mapping[str, Cases]) -> dict[str, dict[str, Ties]]:
+    """From field -> case -> output -> array."""
+    keys = {
+        name: {(c, o) for c, named in own.items() for o in named} for name, own in found.items()
+    }
+    whole = keys["axis"]
+    if any(own != whole for own in keys.values()) or any(
+        found["axis"][case][name].shape != () for case, name in whole
+    ):
+        raise BundleError(f"{path} holds ties that are not whole", hint="export the model again")
+    ties: dict[str, dict[str, Ties]] = {}
+    for case, name in sorted(whole):
+        arrays = {part: own[case][name] for part, own in found.items()}
+        axis = int(arrays.pop("axis"))
+        ties.setdefault(case, {})[name] = Ties(**arrays, axis=axis)
+    return ties
 
 
 def _joined(found: Mapping[str, Arrays]) -> dict[Key, tuple[Joined, ...]]:

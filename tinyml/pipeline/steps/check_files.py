@@ -30,7 +30,7 @@ def check_files(
     """Raises `ValidationError` for outputs on the data that are not finite where all rows pass."""
     shutil.copy(work.reference, draft)
     expected = reference.load(draft / REFERENCE)
-    expected.check(exported.signature, exported.stages)
+    expected.check(exported.signature, exported.stages, exported.facts.not_judged)
     found = list(engines(draft, models))
     rows = (
         *work.load_capture_record().parity,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyml.core import registry
 from tinyml.core.array_files import read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, require
@@ -18,6 +17,7 @@ from tinyml.core.target import Target, find_target
 from tinyml.core.worker import Worker
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
 from tinyml.pipeline.formats import named, runtime_of
+from tinyml.pipeline.formats.of_target import check_formats, complete_for
 from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.trained import TrainedSource
 from tinyml.pipeline.model_sources.user_model import ModuleSource
@@ -51,7 +51,7 @@ class ExportPlan:
     @property
     def formats(self) -> tuple[str, ...]:
         """Formats of the model files, each once."""
-        return tuple(dict.fromkeys(self.settings.formats))
+        return tuple(dict.fromkeys(self.settings.formats or ()))
 
     @property
     def precision(self) -> str:
@@ -102,9 +102,10 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> ExportP
     arrays = read_npz(job.calibration) if job.calibration is not None else None
     if traits.calibrated:
         source.check_calibration(arrays)
-    chosen = complete(settings)
+    target = find_target(job.target)
+    chosen = complete_for(settings, target)
     worker = Worker(chosen.memory_mb or machine_memory_mb())
-    return ExportPlan(job, source, find_target(job.target), chosen, traits, worker, arrays)
+    return ExportPlan(job, source, target, chosen, traits, worker, arrays)
 
 
 def check_name(name: str) -> None:
@@ -127,7 +128,8 @@ def check_settings(
 
     ``calibrated``: samples are in memory.
     """
-    target, chosen = find_target(job.target), complete(settings)
+    target = find_target(job.target)
+    chosen = complete_for(settings, target)
     asked = _asked(job, settings)
     if "max_drop_points" in asked and not chosen.auto_precision:
         raise UsageError(
@@ -135,16 +137,17 @@ def check_settings(
             hint=f"add `auto_precision`, or {job.without('max_drop_points')}",
         )
     traits = find_precision(chosen.precision)
-    _check_formats(chosen.formats, target, traits)
+    formats = chosen.formats or ()
+    check_formats(formats, target, traits)
     if chosen.require_delegate:
-        check_requirement(chosen.formats)
+        check_requirement(formats)
     if traits.quantization_aware and not (saved is not None and saved.recipe.quantization_aware):
         raise UsageError(
             f"{traits.name} needs weights from quantization-aware fine-tuning, and these are not",
             hint="tinyml train --qat CHECKPOINT --out RUN, then export RUN; "
             "or w8a8-static, without training",
         )
-    for known in map(named, chosen.formats):
+    for known in map(named, formats):
         for module, package in known.needs:
             require(module, package, known.extra)
         require_runtime(runtime_of(known))
@@ -158,22 +161,6 @@ def check_settings(
     _check_quantization(job, asked, traits, calibrated=calibrated, trained=trained)
     _check_rounding(job, chosen, traits)
     return traits
-
-
-def _check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
-    if not formats:
-        raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.FORMATS)}")
-    for name in formats:
-        if name not in target.formats:
-            raise UsageError(
-                f"no runtime on {target.name} reads {name}",
-                hint=f"formats there: {', '.join(target.formats)}",
-            )
-        if name not in precision.formats:
-            raise UsageError(
-                f"{name} cannot be written in {precision.name}",
-                hint=f"formats of {precision.name}: {', '.join(precision.formats)}",
-            )
 
 
 def _asked(job: ExportJob, settings: ExportSettings) -> tuple[str, ...]:

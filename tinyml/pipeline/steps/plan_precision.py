@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> None:
             known.inputs,
             known.stages,
             known.outputs,
+            ties=known.ties,
             weights_only=not named(fmt).computes_float16,
         )
         made.save(work.plan(fmt))

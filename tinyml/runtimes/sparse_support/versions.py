@@ -69,6 +69,11 @@ def newest_for(target: Target, runtime: str) -> str:
     return own
 
 
+def is_on(target: Target, runtime: str) -> bool:
+    """Whether ``target`` gets ``runtime``."""
+    return _version_on(target, runtime) is not None
+
+
 def _version_on(target: Target, runtime: str) -> str | None:
     if runtime == "litert-web":
         return NEWEST[runtime] if target.name in WEB else None

@@ -50,7 +50,8 @@ _MOVING_NODES = (
     "aten.permute",
     "aten.transpose",
 )
-_BIASED_NODES = ("aten.conv", "aten.linear")
+# Operator -> the place of its bias among its arguments.
+_BIASES = {"aten.conv": 2, "aten.linear": 2, "aten.bilinear": 3, "aten.addmm": 0, "aten.baddbmm": 0}
 _CHANNEL_NORM_NODES = ("aten.instance_norm", "aten.batch_norm")
 _NORM_NODES = ("aten.layer_norm", "aten.group_norm", *_CHANNEL_NORM_NODES)
 _ACTIVATION_NODES = ("aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp", "aten.tanh")
@@ -261,7 +262,8 @@ def _is_whole(node: Node, produced: list[Produced]) -> bool:
     if last is None:
         return True
     shifted = last.operator == "ADD" and bool(last.constants)
-    if _is(node, _BIASED_NODES) and _has(node, 2):
+    bias = next((place for name, place in _BIASES.items() if _is(node, (name,))), None)
+    if bias is not None and _has(node, bias):
         return shifted or (last.operator in _PRODUCTS and len(last.constants) > 1)
     if not _is(node, _NORM_NODES):
         return True

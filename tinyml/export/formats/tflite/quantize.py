@@ -19,6 +19,7 @@ from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array
 from tinyml.export.facts import Facts
 from tinyml.export.formats.tflite.cast_weights_to_float16 import cast_weights_to_float16
+from tinyml.export.formats.tflite.clamp_ranges import clamp_ranges
 from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
@@ -69,12 +70,14 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 
 
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
-    """Of activations as planned, and wider ones where a bias or XNNPACK needs them."""
-    layers = list(float_layers(graph_of_tflite(model)))
+    """Of activations as planned, and wider ones where a bias, XNNPACK or a clamp needs them."""
+    graph = graph_of_tflite(model)
+    layers = list(float_layers(graph))
     dtype = find_precision(planned.precision).activations
     widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
     planned_ranges = {
         **planned.quantized,
+        **clamp_ranges(graph, planned.quantized),
         **output_ranges(layers, planned.quantized, widened),
     }
     ranges = {

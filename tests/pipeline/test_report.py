@@ -1,0 +1,109 @@
+"""A report from files: what is found, what is refused in one line, and nothing half written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Done
+from two_files import FLOATS, INTEGERS, write_bundle
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "a", FLOATS)
+
+
+def test_it_is_written_next_to_the_bundle_and_can_be_written_again(bundle: Path, cli: Cli) -> None:
+    done = cli("report", bundle)
+    path = bundle.parent / "a.report.html"
+    assert (done.returncode, done.stdout) == (0, f"{path}\n")
+    first = path.read_text("utf-8")
+    assert first.startswith("<!doctype html>")
+    assert cli("report", bundle, "--json").returncode == 0
+    assert path.read_text("utf-8") == first
+    assert sorted(os.listdir(bundle.parent)) == ["a", "a.report.html"]
+
+
+def test_other_bundles_are_named_and_quoted_in_commands(bundle: Path, cli: Cli) -> None:
+    other = write_bundle(bundle.parent / "b <i> c", INTEGERS)
+    out = bundle.parent / "both.html"
+    assert json.loads(cli("report", bundle, other, "-o", out, "--json").stdout) == {
+        "report": str(out)
+    }
+    text = out.read_text("utf-8")
+    assert "tinyml compare a &#39;b &lt;i&gt; c&#39; --bench" in text
+    assert "<i>" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("nowhere",), 3, "error: no such file or directory: nowhere"),
+        (("empty",), 3, "error: empty is not a bundle"),
+        (("a", "nowhere.json"), 3, "error: no such file or directory: nowhere.json"),
+        (("a", "broken.json"), 3, "error: broken.json is not what tinyml bench writes"),
+        (("a", "-o", "a/report.html"), 2, "lies in the bundle"),
+        (("a", "-o", "empty"), 2, "not a regular file"),
+        (
+            ("changed",),
+            5,
+            "error: changed is not the bundle that was written: net.onnx was changed",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_an_exit_code(
+    bundle: Path, cli: Cli, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    folder = bundle.parent
+    (folder / "empty").mkdir()
+    (folder / "broken.json").write_text('{"label": 3', encoding="utf-8")
+    changed = write_bundle(folder / "changed", FLOATS)
+    (changed / "net.onnx").write_bytes(b"x" * (changed / "net.onnx").stat().st_size)
+    before = sorted(os.listdir(folder))
+    done = cli("report", *arguments, cwd=folder)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_a_full_disk_leaves_the_old_report(
+    bundle: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bundle.parent / "a.report.html"
+    path.write_text("old", encoding="utf-8")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = cli("report", bundle)
+    assert done.returncode == 1
+    assert re.match(r"error: writing a.report.html: no space left in .*\nhint: ", done.stderr)
+    assert path.read_text("utf-8") == "old"
+    assert sorted(os.listdir(bundle.parent)) == ["a", "a.report.html"]
+
+
+def test_without_its_extra_it_names_it(
+    bundle: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "jinja2" else found(name, *more),
+    )
+    done = cli("report", bundle)
+    assert done.returncode == 1
+    assert "jinja2 is not installed" in done.stderr
+    assert "pip install 'tinyml-deploy[report]'" in done.stderr

@@ -1,0 +1,69 @@
+"""The head of the page: what it is about, and its key figures."""
+
+from __future__ import annotations
+
+from tinyml.pages.report.content import Page, Tile
+from tinyml.pages.report.material import Material
+from tinyml.pages.report.sections import all_sections
+from tinyml.pages.report.units import counted, size_text
+
+
+def page(material: Material) -> Page:
+    """The whole report of ``material``."""
+    bundle = material.bundle
+    others = len(material.bundles) - 1
+    files = " and ".join(dict.fromkeys(own.precision for own in bundle.models))
+    subtitle = (
+        f"A bundle of {counted(len(bundle.models), 'model file')}, {files}: `{material.name}`."
+    )
+    if others:
+        subtitle += f" Compared with {counted(others, 'other bundle')}."
+    return Page(
+        title=f"{bundle.model} for {bundle.target}",
+        subtitle=subtitle,
+        tiles=[_parity(material), _size(material), _accuracy(material), _findings(material)],
+        sections=all_sections(material),
+        footer=(
+            f"Written by tinyml from `{material.name}`, whose manifest has the sha256 "
+            f"`{bundle.digest[:16]}...`. This file needs no network and runs no script."
+        ),
+    )
+
+
+def _parity(material: Material) -> Tile:
+    parity = material.bundle.parity
+    note = f"{parity.judged:,} comparisons"
+    if parity.judged == 0:
+        return Tile("Parity with PyTorch", "not checked", "", "parity")
+    if parity.passed:
+        return Tile("Parity with PyTorch", "passed", note, "parity", "good")
+    return Tile("Parity with PyTorch", "failed", note, "parity", "bad")
+
+
+def _size(material: Material) -> Tile:
+    bundle = material.bundle
+    sizes = sorted((bundle.files[own.path].size, own.format) for own in bundle.models)
+    if not sizes:
+        return Tile("Size", "-", "no model files", "model")
+    (least, fmt), *rest = sizes
+    others = ", ".join(f"{name} {size_text(size)}" for size, name in rest)
+    return Tile("Size", size_text(least), f"{fmt}{'; ' if others else ''}{others}", "model")
+
+
+def _accuracy(material: Material) -> Tile:
+    """Of the file whose predictions were compared on data, else the author's own metric."""
+    parity = material.bundle.parity
+    for own in parity.agreements:
+        if own.difference is not None:
+            note = f"{own.engine}, {own.count:,} {own.shown_unit}"
+            return Tile(own.metric, f"{own.difference.got:.3f}", note, "parity")
+    for one in parity.metrics:
+        if one.engine != "pytorch":
+            note = f"{one.engine}, {counted(one.samples, 'sample')}"
+            return Tile(one.name, f"{one.value:.4g}", note, "parity")
+    return Tile("Accuracy", "not measured", "", "parity")
+
+
+def _findings(material: Material) -> Tile:
+    found = sum(len(own) for own in material.bundle.facts.lint.values())
+    return Tile("Findings", f"{found}" if found else "none", "with fixes", "findings")

@@ -1,0 +1,41 @@
+"""Numbers as the report shows them: few digits, and a unit that fits."""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+KILO, MEGA = 1_000, 1_000_000
+
+
+def size_text(size: int) -> str:
+    """Bytes as ``74.2 KB``, in thousands."""
+    if size >= MEGA:
+        return f"{size / MEGA:.2f} MB"
+    return f"{size / KILO:.1f} KB" if size >= KILO else f"{size} B"
+
+
+def ms_text(nanoseconds: float) -> str:
+    """Three digits of milliseconds."""
+    ms = nanoseconds / 1e6
+    return f"{ms:.{digits_for(ms)}f} ms"
+
+
+def digits_for(value: float) -> int:
+    """Decimals that show three digits of ``value``."""
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
+
+
+def share_text(share: float, *, digits: int = 1) -> str:
+    """``93.1%``."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def counted(count: int, unit: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+
+
+def command(*words: str) -> str:
+    """A command line with its words quoted where a shell needs it."""
+    return shlex.join(words)

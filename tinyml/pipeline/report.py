@@ -1,0 +1,102 @@
+"""The report of a bundle: what is gathered for it, and the file that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import CARD, Bundle
+from tinyml.core.bundle_folder import check_outside
+from tinyml.core.errors import InputError, require
+from tinyml.core.measurement import Measurement
+from tinyml.pages.card import intended_use
+from tinyml.pages.report.material import Material, NamedBundle
+from tinyml.pages.report.page import write_page
+from tinyml.pages.report.sections.overview import page
+from tinyml.pipeline.bench import beside, read_measurements
+from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.outputs.data import caveat
+
+SUFFIX = ".report.html"
+
+
+def report(
+    what: Path,
+    more: Sequence[Path],
+    out: Path | None,
+    *,
+    in_options: Callable[[str], str],
+    taken: Sequence[Measurement] = (),
+) -> Path:
+    """Write the report of the bundle ``what`` and return its path, next to the bundle by default.
+
+    ``more``: other bundles to compare it with, and files of `tinyml bench`. What lies next to
+    the bundles is found without being named; ``taken`` are measurements of this moment, instead of
+    those. Raises `BundleError` and `InputError` for what is neither, `ValidationError` for a bundle
+    that was changed, `UsageError` for an ``out`` in a bundle, `MissingExtraError`.
+    """
+    path = out or what.absolute().parent / f"{what.absolute().name}{SUFFIX}"
+    check_report(path)
+    folders = [what, *(own for own in more if own.is_dir())]
+    found = tuple(
+        NamedBundle(name, _checked(folder))
+        for name, folder in zip(_names(folders), folders, strict=True)
+    )
+    files = [own for own in more if not own.is_dir()]
+    beside_them = [] if taken else [own for own in map(beside, folders) if own.is_file()]
+    measurements, sources = _measured([*beside_them, *files], taken)
+    first = found[0].bundle
+    material = Material(
+        bundles=found,
+        measurements=measurements,
+        intended_use=_intended_use(first),
+        caveat=caveat(first.facts.training.data_set) if first.facts.training else "",
+        in_options=in_options,
+        sources=sources,
+    )
+    write_page(page(material), path)
+    return path
+
+
+def check_report(path: Path) -> None:
+    """Raise what would prevent a report at ``path``, before any work is done for it."""
+    check_outside(path)
+    require("matplotlib", "matplotlib", "report")
+    require("jinja2", "jinja2", "report")
+
+
+def _checked(folder: Path) -> Bundle:
+    if not folder.exists():
+        raise InputError(f"no such file or directory: {folder}")
+    bundle = bundles.read(folder)
+    check_bundle(bundle)
+    return bundle
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """As given, without the folders that all lie in; whole where two would be the same."""
+    names = [folder.absolute().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _measured(
+    files: Sequence[Path], taken: Sequence[Measurement]
+) -> tuple[tuple[Measurement, ...], dict[str, tuple[str, ...]]]:
+    """Measurements of ``files``, none of them twice, and where each model file's came from."""
+    found: dict[Measurement, None] = dict.fromkeys(taken)
+    sources: dict[str, tuple[str, ...]] = {}
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"no such file or directory: {path}")
+        for own in read_measurements(path):
+            if own not in found:
+                sources[own.model_sha256] = (*sources.get(own.model_sha256, ()), path.name)
+            found[own] = None
+    return tuple(found), sources
+
+
+def _intended_use(bundle: Bundle) -> str:
+    """As the card has it: the manifest does not repeat it."""
+    card = bundle.folder / CARD
+    return intended_use(card.read_text(encoding="utf-8")) if card.is_file() else ""
