@@ -273,6 +273,18 @@ class UnpoolFixed(nn.Module):
         return functional.interpolate(pooled, scale_factor=2).squeeze(1)
 
 
+class Noise(nn.Module):
+    """Adds noise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
+class NoiseFixed(nn.Module):
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        return x + noise
+
+
 class Angle(nn.Module):
     """An operator that TFLite does not have."""
 
@@ -287,7 +299,7 @@ class AngleFixed(nn.Module):
 
 # Refused at capture, refused before a conversion to TFLite, and refused by a converter.
 AT_CAPTURE = (Gate, Ratio, Peak, Span, Classes, Counter, Swish, Response)
-AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool)
+AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Noise)
 AT_CONVERSION = (Phase, Spectrum, Angle)
 FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Gate: GateFixed,
@@ -307,6 +319,7 @@ FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Middle: MiddleFixed,
     Marks: MarksFixed,
     Unpool: UnpoolFixed,
+    Noise: NoiseFixed,
     Angle: AngleFixed,
 }
 
@@ -326,16 +339,17 @@ class Network(nn.Module):
 
 
 class AllFixed(nn.Module):
-    """Every fixed part next to the others; the counter is the state ``calls``."""
+    """Every fixed part next to the others; ``calls`` is a state, and ``noise`` an input."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counter = CounterFixed()
-        others = [kind for kind in FIXED.values() if kind is not CounterFixed]
+        self.noise = NoiseFixed()
+        others = [kind for kind in FIXED.values() if kind not in (CounterFixed, NoiseFixed)]
         self.parts = nn.ModuleDict({kind.__name__.lower(): kind() for kind in others})
 
-    def forward(self, x: Tensor, calls: Tensor) -> tuple[Tensor, Tensor]:
-        x, calls = self.counter(x, calls)
+    def forward(self, x: Tensor, noise: Tensor, calls: Tensor) -> tuple[Tensor, Tensor]:
+        x, calls = self.counter(self.noise(x, noise), calls)
         return torch.cat([part(x) for part in self.parts.values()], 1), calls
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import SymInt, Tensor
+from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from tinyml.export.capture.functional import WRITERS, name_of
 from tinyml.export.capture.node_text import call_of
@@ -22,7 +23,9 @@ UNSUPPORTED = "replace the operator on that line by ones of torch.nn or torch.nn
 _TO_NUMBER = ("item", "_local_scalar_dense")
 _LOOPS = ("while_loop", "scan", "map_impl")
 _RESIZES = ("resize", "resize_as", "set")
-_UNPOOLS = ("max_unpool2d", "max_unpool3d")
+_ONLY_ONNX = ("max_unpool2d", "max_unpool3d", "col2im")
+_RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm")
+_DRAWN = (*_RANDOM, "bernoulli", "multinomial", "normal", "uniform", "exponential")
 _ORDER = ("sort", "argsort", "msort", "kthvalue", "median", "nanmedian", "mode", "quantile")
 _WRITERS = (*WRITERS, "put")
 _STANDARD = ("aten", "prim", "prims")  # namespaces of PyTorch's own operators
@@ -60,7 +63,7 @@ def _takes_number(node: Node) -> str:
 
 
 def _sizes_by_values(node: Node) -> str:
-    free = any(isinstance(size, SymInt) for value in _values(node) for size in value.shape)
+    free = any(free_unbacked_symbols(value) for value in _values(node))
     return _said(node, "gives a size that depends on values", free)
 
 
@@ -96,8 +99,12 @@ def _writes(node: Node) -> str:
     return _said(node, "is not supported as it is called here", name_of(node.target) in _WRITERS)
 
 
-def _unpools(node: Node) -> str:
-    return _said(node, "is not supported", name_of(node.target) in _UNPOOLS)
+def _is_only_onnx(node: Node) -> str:
+    return _said(node, "is not supported", name_of(node.target) in _ONLY_ONNX)
+
+
+def _draws(node: Node) -> str:
+    return _said(node, "draws random numbers", name_of(node.target) in _DRAWN)
 
 
 def _said(node: Node, what: str, holds: bool) -> str:
@@ -151,10 +158,15 @@ WRITE = KnownError(
     "scatter with indices next to each other that copy, add, or keep the largest or smallest; "
     "a mask takes one value: torch.where(mask, value, x)",
 )
-UNPOOL = KnownError(
-    "unpooling",
-    _unpools,
+ONLY_ONNX = KnownError(
+    "operators of ONNX only",
+    _is_only_onnx,
     "enlarge with nn.Upsample or nn.ConvTranspose2d, or write ONNX only: `formats=onnx`",
+)
+RANDOM = KnownError(
+    "random numbers",
+    _draws,
+    "make them an input: what is drawn at random cannot be compared with PyTorch",
 )
 CUSTOM = KnownError(
     "custom operator",
@@ -167,4 +179,16 @@ RESIZE = KnownError(
     "make a tensor of the new size; use nn.LocalResponseNorm instead of nn.CrossMapLRN2d",
 )
 # In this order: what takes a number or a size from values makes other nodes fail.
-KNOWN_ERRORS = (CUSTOM, RESIZE, NUMBER, SIZE, COMPLEX, BRANCH, LOOP, ORDER, WRITE, UNPOOL)
+KNOWN_ERRORS = (
+    CUSTOM,
+    RESIZE,
+    NUMBER,
+    SIZE,
+    COMPLEX,
+    BRANCH,
+    LOOP,
+    ORDER,
+    WRITE,
+    ONLY_ONNX,
+    RANDOM,
+)

@@ -35,7 +35,7 @@ def _argument_names(node: Node) -> list[str]:
 
 
 def _argument(name: str, value: Any) -> str:
-    if value is None or _is_graph(value):
+    if value is None or _is_graph(value) or value in ((), []):
         return ""
     if isinstance(value, list | tuple) and any(isinstance(own, Node) for own in value):
         return f"[{', '.join(_value(own) for own in value)}]"

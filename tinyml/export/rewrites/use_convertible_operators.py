@@ -5,6 +5,7 @@ computation in plain PyTorch:
 
 - ``bilinear(a, b, w)``: a matrix times the products of all pairs;
 - ``a // b`` of floats: ``floor(a / b)``, which is what ONNX computes too;
+- ``one_hot(x, num_classes)``: a comparison with all classes;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs.
 
@@ -46,6 +47,8 @@ def _is_convertible(node: Node) -> bool:
     if node.target in _QUOTIENTS:
         floats = bool(node.meta["val"].dtype.is_floating_point)
         return floats and node.kwargs.get("rounding_mode", "floor") == "floor"
+    if node.target is _aten.one_hot.default:
+        return bool(argument(node, 1, "num_classes", -1) > 0)
     divisor = argument(node, 6, "divisor_override", None)
     return node.target is not _aten.avg_pool3d.default or divisor is None
 
@@ -92,6 +95,10 @@ def _bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None
 
 def _floor_divide(a: Tensor, b: Tensor | float, *, rounding_mode: str = "floor") -> Tensor:
     return torch.floor(a / b)
+
+
+def _one_hot(x: Tensor, num_classes: int) -> Tensor:
+    return (x.unsqueeze(-1) == torch.arange(num_classes)).long()
 
 
 def _average_pool(
@@ -162,6 +169,7 @@ _QUOTIENTS = (
 CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.bilinear.default: _bilinear,
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
+    _aten.one_hot.default: _one_hot,
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
 }

@@ -22,9 +22,10 @@ from tinyml.export.capture.known_errors import (
     BRANCH,
     LOOP,
     NUMBER,
+    ONLY_ONNX,
     ORDER,
+    RANDOM,
     SIZE,
-    UNPOOL,
     WRITE,
 )
 from tinyml.export.capture.module_stack import innermost, owners, submodules
@@ -53,12 +54,11 @@ from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # LiteRT's converter has no form for these, or one with a function of its own, as for a loop.
-# The first two stop the rewrites too, which read shapes.
+# The first two stop the other rewrites too, which read shapes: `assign_by_where` comes before.
 BY_VALUES = (NUMBER, SIZE)
-NOT_REWRITTEN = (BRANCH, LOOP, ORDER, WRITE, UNPOOL)
-# Rewrites of the copy that goes to the converter; the first takes sizes that depend on values away.
+NOT_REWRITTEN = (BRANCH, LOOP, ORDER, WRITE, ONLY_ONNX, RANDOM)
+# Rewrites of the copy that goes to the converter, after `assign_by_where`.
 FOR_LITERT = (
-    assign_by_where,
     pad_by_numbers,
     use_convertible_operators,
     conv1d_to_conv2d,
@@ -108,10 +108,9 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     places = places_of(captured.program.graph.nodes)
     tag(captured.program, position=1)
     module: Any = without_writing_in_place(captured.program).module()
-    counts = {}
-    for apply in FOR_LITERT:
-        counts[apply.__name__] = apply(module.graph).count
-        refuse_known(module.graph.nodes, BY_VALUES, TFLITE.refusal, places)
+    counts = {assign_by_where.__name__: assign_by_where(module.graph).count}
+    refuse_known(module.graph.nodes, BY_VALUES, TFLITE.refusal, places)
+    counts |= {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
     refuse_known(module.graph.nodes, NOT_REWRITTEN, TFLITE.refusal, places)
     module.recompile()
     return module, counts
