@@ -91,9 +91,9 @@ class Counter(nn.Module):
 
 
 class CounterFixed(nn.Module):
-    def forward(self, x: Tensor, calls: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, calls: Tensor) -> dict[str, Tensor]:
         calls = calls + 1
-        return x / calls, calls
+        return {"y": x / calls, "next_calls": calls}
 
 
 @torch.library.custom_op("tinyml_tests::swish", mutates_args=())
@@ -273,6 +273,24 @@ class UnpoolFixed(nn.Module):
         return functional.interpolate(pooled, scale_factor=2).squeeze(1)
 
 
+class Patches(nn.Module):
+    """Sums overlapping patches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = functional.fold(x.reshape(1, 4, 16), (5, 5), (2, 2))
+        return x + image.amax((1, 2, 3))
+
+
+class PatchesFixed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.eye(4).reshape(4, 1, 2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = functional.conv_transpose2d(x.reshape(1, 4, 4, 4), self.places)
+        return x + image.amax((1, 2, 3))
+
+
 class Noise(nn.Module):
     """Adds noise."""
 
@@ -299,7 +317,7 @@ class AngleFixed(nn.Module):
 
 # Refused at capture, refused before a conversion to TFLite, and refused by a converter.
 AT_CAPTURE = (Gate, Ratio, Peak, Span, Classes, Counter, Swish, Response)
-AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Noise)
+AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Patches, Noise)
 AT_CONVERSION = (Phase, Spectrum, Angle)
 FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Gate: GateFixed,
@@ -319,6 +337,7 @@ FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Middle: MiddleFixed,
     Marks: MarksFixed,
     Unpool: UnpoolFixed,
+    Patches: PatchesFixed,
     Noise: NoiseFixed,
     Angle: AngleFixed,
 }
@@ -348,9 +367,10 @@ class AllFixed(nn.Module):
         others = [kind for kind in FIXED.values() if kind not in (CounterFixed, NoiseFixed)]
         self.parts = nn.ModuleDict({kind.__name__.lower(): kind() for kind in others})
 
-    def forward(self, x: Tensor, noise: Tensor, calls: Tensor) -> tuple[Tensor, Tensor]:
-        x, calls = self.counter(self.noise(x, noise), calls)
-        return torch.cat([part(x) for part in self.parts.values()], 1), calls
+    def forward(self, x: Tensor, noise: Tensor, calls: Tensor) -> dict[str, Tensor]:
+        found = self.counter(self.noise(x, noise), calls)
+        parts = [part(found["y"]) for part in self.parts.values()]
+        return {**found, "y": torch.cat(parts, 1)}
 
 
 # What ``tinyml export net.py:gate`` calls, and the others.

@@ -161,7 +161,8 @@ WRITE = KnownError(
 ONLY_ONNX = KnownError(
     "operators of ONNX only",
     _is_only_onnx,
-    "enlarge with nn.Upsample or nn.ConvTranspose2d, or write ONNX only: `formats=onnx`",
+    "enlarge with nn.Upsample, or sum patches with nn.ConvTranspose2d, or write ONNX only: "
+    "`formats=onnx`",
 )
 RANDOM = KnownError(
     "random numbers",
