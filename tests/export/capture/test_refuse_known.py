@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import refused_networks
+import torch
 from refused_networks import AT_CAPTURE, AT_CONVERSION, AT_ONCE, FIXED, SAMPLES, AllFixed, Network
 from refused_places import wording
 from torch import Tensor, nn
@@ -122,6 +123,18 @@ def test_after_the_fix_it_exports_to_both_formats(tmp_path: Path) -> None:
         states={"calls": "next_calls"},
     )
     assert bundle.parity.passed
+
+
+class Unused(nn.Module):
+    """Like a variational encoder that returns the mean alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        _ = x + torch.randn_like(x)
+        return 2 * x
+
+
+def test_what_no_output_is_computed_from_is_no_reason() -> None:
+    writer._for_litert(captured(Unused))
 
 
 class Mean(nn.Module):

@@ -35,7 +35,6 @@ _STANDARD = ("aten", "prim", "prims")  # namespaces of PyTorch's own operators
 class KnownError:
     """``reason``: why a node is refused, as a sentence about it; empty: it is not this error."""
 
-    name: str
     reason: Callable[[Node], str]
     fix: str
 
@@ -128,54 +127,45 @@ def _operands(node: Node) -> list[Tensor]:
 
 
 COMPLEX = KnownError(
-    "complex numbers",
     _is_complex,
     "take abs, real or imag of torch.stft, which becomes a convolution; write another transform as "
     "products with cosines and sines, and a complex weight as two real ones",
 )
 NUMBER = KnownError(
-    "Python number",
     _takes_number,
     "keep the value a tensor: without .item(), .tolist(), float() and int(); index_select and "
     "torch.where take tensors",
 )
 SIZE = KnownError(
-    "size that depends on values",
     _sizes_by_values,
     "keep every size fixed: torch.where(mask, x, 0) instead of x[mask] or masked_select, and "
     "sums over masks instead of nonzero, unique or bincount",
 )
-BRANCH = KnownError("branch", _branches, "compute both sides and choose with torch.where")
-LOOP = KnownError("loop", _loops, "write a Python loop with a fixed count")
+BRANCH = KnownError(_branches, "compute both sides and choose with torch.where")
+LOOP = KnownError(_loops, "write a Python loop with a fixed count")
 ORDER = KnownError(
-    "order statistics",
     _orders,
     "sort float32, int32 or int64, and take what you need from torch.sort(x, dim)",
 )
 WRITE = KnownError(
-    "writing at places",
     _writes,
     "scatter with indices next to each other that copy, add, or keep the largest or smallest; "
     "a mask takes one value: torch.where(mask, value, x)",
 )
 ONLY_ONNX = KnownError(
-    "operators of ONNX only",
     _is_only_onnx,
     "enlarge with nn.Upsample, or sum patches with nn.ConvTranspose2d, or write ONNX only: "
     "`formats=onnx`",
 )
 RANDOM = KnownError(
-    "random numbers",
     _draws,
     "make them an input: what is drawn at random cannot be compared with PyTorch",
 )
 CUSTOM = KnownError(
-    "custom operator",
     _is_custom,
     "write it with operators of torch: neither format carries a user's own",
 )
 RESIZE = KnownError(
-    "resized in place",
     _resizes,
     "make a tensor of the new size; use nn.LocalResponseNorm instead of nn.CrossMapLRN2d",
 )

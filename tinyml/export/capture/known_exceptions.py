@@ -18,7 +18,6 @@ from tinyml.export.capture.user_code import UserLine, functions_of
 class KnownException:
     """``reason``: a sentence about the user's expression, which is ``{}`` in it."""
 
-    name: str
     fits: Callable[[Exception, UserLine], bool]
     reason: str
     fix: str
@@ -65,31 +64,26 @@ def _asks_number(error: Exception) -> bool:
 
 
 ONE_HOT = KnownException(
-    "one_hot without num_classes",
     _counts_classes,
     "{} counts the classes in its values",
     "name their number: one_hot(x, num_classes=N)",
 )
 NUMPY = KnownException(
-    "NumPy",
     _leaves_for_numpy,
     "{} leaves PyTorch for NumPy",
     "call torch's functions instead of NumPy's",
 )
 COPY = KnownException(
-    "copied values",
     _copies_values,
     "{} copies values out of tensors",
     "make one tensor of several with torch.stack or torch.cat",
 )
 BRANCH = KnownException(
-    "branch by a value",
     _decides,
     "Python decides by {}, which depends on the input's values",
     "compute both sides and choose with torch.where(condition, a, b)",
 )
 NUMBER = KnownException(
-    "Python number at capture",
     _takes_number,
     "{} takes a Python number out of a tensor",
     "keep the value a tensor: without .item(), .tolist(), float(), int() and the functions of "

@@ -43,6 +43,7 @@ from tinyml.export.formats.tflite.names import (
     parts_of_tensors,
 )
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.nodes import live
 from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
@@ -111,7 +112,7 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     counts = {assign_by_where.__name__: assign_by_where(module.graph).count}
     refuse_known(module.graph.nodes, BY_VALUES, TFLITE.refusal, places)
     counts |= {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
-    refuse_known(module.graph.nodes, NOT_REWRITTEN, TFLITE.refusal, places)
+    refuse_known(live(module.graph), NOT_REWRITTEN, TFLITE.refusal, places)
     module.recompile()
     return module, counts
 
