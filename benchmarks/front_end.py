@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
-from tinyml.device.measure import Job, MeasurePlan, measure
+from tinyml.device.measure import Job, measure
 from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
@@ -68,11 +69,12 @@ def main() -> None:
                 Job(path, format_of(path).runtime, inputs, type(module).__name__)
                 for path in export(module, Path(folder))
             ]
-        measured = measure(link, jobs, 5, plan=MeasurePlan(runs=100))
-    for result in measured:
-        print(f"{result.runtime:<12} {result.part:<12} {result.p50_ns / 1e6:8.3f} ms a window")
-    for fast, slow in zip(measured[:2], measured[2:], strict=True):
-        print(f"{fast.runtime:<12} ratio of medians {slow.p50_ns / fast.p50_ns:5.1f}")
+        measured = measure(link, jobs, 5)
+    medians = [result.p50_ns or nan for result in measured]
+    for result, p50_ns in zip(measured, medians, strict=True):
+        print(f"{result.runtime:<12} {result.part:<12} {p50_ns / 1e6:8.3f} ms a window")
+    for result, fast, slow in zip(measured[:2], medians[:2], medians[2:], strict=True):
+        print(f"{result.runtime:<12} ratio of medians {slow / fast:5.1f}")
 
 
 def export(module: nn.Module, folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tinyml.core import bundle, registry
 from tinyml.core.bundle import Bundle
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
-from tinyml.device.measure import Job, MeasurePlan, measure
+from tinyml.device.measure import Job, measure
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.links import open_link
@@ -36,14 +37,15 @@ def main(given: list[str]) -> None:
         folders = given if len(given) > 1 else exported(Path(scratch), *given)
         rows = [(found, model) for found in map(_read, folders) for model in found.models]
         jobs = [_job(found, model) for found, model in rows]
-        measured = measure(link, jobs, 5, plan=MeasurePlan(runs=100))
+        measured = measure(link, jobs, 5)
         sizes = [found.file(model).stat().st_size for found, model in rows]
     first: dict[str, tuple[float, int]] = {}
     for (_, model), result, size in zip(rows, measured, sizes, strict=True):
-        base_ns, base_size = first.setdefault(result.runtime, (result.p50_ns, size))
+        p50_ns = result.p50_ns or nan
+        base_ns, base_size = first.setdefault(result.runtime, (p50_ns, size))
         print(
-            f"{result.runtime:<12} {model.precision:<12} {result.p50_ns / 1e6:8.3f} ms "
-            f"{size:10,} bytes   {result.p50_ns / base_ns:5.2f} of the time, "
+            f"{result.runtime:<12} {model.precision:<12} {p50_ns / 1e6:8.3f} ms "
+            f"{size:10,} bytes   {p50_ns / base_ns:5.2f} of the time, "
             f"{size / base_size:.2f} of the bytes"
         )
 

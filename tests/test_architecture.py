@@ -122,7 +122,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "runner", "delegation", "own_files"}
+    shared = {"__init__", "base", "runner_archive", "delegation", "own_files"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
 
@@ -134,9 +134,14 @@ def test_links_equal_their_folder() -> None:
 
 
 # Where a module is imported by its name: the registry, lazy names of the public interface, the
-# steps of an export, a user's module and another project's package.
+# steps of an export, a user's module, another project's package, and what `tinyml doctor` tries.
 BY_NAME = {"__init__.py", "testing.py", "core/registry.py", "core/subprocesses.py"}
-BY_NAME |= {"core/worker.py", "pipeline/model_sources/user_code.py", "runtimes/litert.py"}
+BY_NAME |= {
+    "core/worker.py",
+    "pipeline/model_sources/user_code.py",
+    "runtimes/litert.py",
+    "pipeline/import_check.py",
+}
 
 
 def test_no_module_is_imported_by_its_name_past_the_registry() -> None:

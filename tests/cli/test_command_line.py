@@ -46,6 +46,8 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
 def test_light_verbs_import_nothing_heavy(arguments: str) -> None:
     script = (
         "import sys, runpy\n"
+        "from tinyml.core import versions\n"
+        "versions.NOT_SHOWN = ('train', 'onnx', 'tflite', 'qat', 'report', 'scale')\n"
         f"sys.argv = ['tinyml', {arguments!r}]\n"
         "try: runpy.run_module('tinyml.cli.main', run_name='__main__')\n"
         "except SystemExit as e: assert not e.code, e.code\n"
@@ -65,11 +67,9 @@ def test_models_are_listed_with_their_costs() -> None:
         assert {"name", "parameters", "macs", "input", "paper", "summary"} <= set(row)
 
 
-def test_targets_and_doctor_speak_json() -> None:
+def test_targets_speak_json() -> None:
     names = {row["name"] for row in json.loads(run("targets", "--json").stdout)}
     assert {"rpi4", "xnnpack"} <= names
-    found = json.loads(run("doctor", "--json").stdout)
-    assert {"machine", "packages", "hints"} == set(found)
 
 
 def test_a_misspelt_verb_and_a_missing_option_are_usage_errors() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import typer
+from command_line import Done
 
 from tinyml.cli.main import app, guarded
 from tinyml.cli.terminal import metric_lines, progress, put
@@ -46,6 +49,37 @@ def test_help_of_train_lists_the_shipped_recipes() -> None:
     train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
     (recipe,) = (own for own in train.params if own.name == "recipe")
     assert recipe.help.endswith(f": {', '.join(shipped())}.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["\x1b[31mverb"],
+        ["export", "model", "--\x1b[2Jno-such"],
+        ["verify", "a", "b\x07\nsecond\u202e"],
+        ["bench", "a", "--threads", "x\r\x1b[31m"],
+        ["v" * 100_000],
+        ["export", "m" * 100_000, "n" * 100_000],
+        ["bench", "a", "--threads", "x" * 100_000],
+        ["bench", "a", "--" + "x" * 100_000],
+    ],
+)
+def test_a_usage_error_repeats_its_arguments_in_one_printable_line(
+    arguments: list[str], cli: Callable[..., Done]
+) -> None:
+    done = cli(*arguments)
+    assert done.returncode == 2
+    for line in done.stderr.splitlines():
+        assert line.isprintable(), line[:200]
+        assert len(line) <= 300
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("Error: "))
+    assert len(error) > 20
+
+
+def test_without_arguments_the_help_text_is_shown_whole(cli: Callable[..., Done]) -> None:
+    shown = cli().stdout + cli().stderr
+    assert "Five minutes, from training to a Raspberry Pi bundle:" in shown
+    assert "doctor" in shown
 
 
 def test_the_details_of_a_verdict_come_behind_it(capsys: pytest.CaptureFixture[str]) -> None:

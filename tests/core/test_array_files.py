@@ -94,3 +94,36 @@ def test_a_broken_disk_is_not_the_files_fault(
     monkeypatch.setattr(array_files, "_members", broken)
     with pytest.raises(MachineError, match=r"reading a\.npz: Input/output error"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.npy", b"NUMPY\x93\x01\x00", "does not begin as a .npy file does"),
+        ("a.npz", b"something else", "does not begin as a .npz file does"),
+        ("a.npy", b"", "it is empty"),
+        ("a.npy", b"<!DOCTYPE html><html>", "it is an HTML page"),
+        ("a.npz", b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
+        ("a.npz", b"PK\x03\x04 and no more", "cannot be read"),
+        ("a.npy", b"\x93NUMPY\x01\x00", "cannot be read as an array: "),
+        ("a.npy", b"\x93NUMPY\x01\x00\x06\x00{'de': ", "cannot be read as an array: "),
+    ],
+)
+def test_a_broken_file_is_called_what_it_is_and_never_a_zip_file(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    for read in (read_arrays, read_npz):
+        with pytest.raises(InputError) as caught:
+            read(tmp_path / name)
+        assert str(tmp_path / name) in caught.value.message
+        if not content.startswith((b"PK", b"\x93")):
+            assert "zip" not in caught.value.message
+            assert message in caught.value.message
+
+
+def test_a_cut_array_of_numpy_says_what_is_missing(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(6.0))
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
+    with pytest.raises(InputError, match=r"declares 48 bytes of values and holds 40"):
+        read_arrays(tmp_path / "a.npy")

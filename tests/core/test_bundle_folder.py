@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from short_timing import short
 
 from tinyml.core.bundle_folder import bundle_around, check_outside, foreign_files
 from tinyml.core.errors import UsageError
@@ -50,7 +51,7 @@ def test_no_command_writes_at_any_level_of_a_bundle(tmp_path: Path) -> None:
     deep = own / "sub" / "deep" / "x"
     for place in (own / "x", deep, tmp_path / "link" / "x", tmp_path / "own" / ".." / "own" / "x"):
         with pytest.raises(UsageError, match="lies in the bundle"):
-            bench(own, repeats=1, runs=1, threads=1, out=place, report=lambda _: None)
+            bench(own, timing=short(1, 1), out=place, report=lambda _: None)
     with pytest.raises(UsageError, match="lies in the bundle"):
         predict(own, [], plot=deep, runtime=None)
     with pytest.raises(UsageError, match="lies in the bundle"):

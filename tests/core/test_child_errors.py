@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tinyml.core import child_errors
+from tinyml.core import child_errors, errors
 from tinyml.core.child_errors import death, error_from_json, error_to_json, last_line, report
 from tinyml.core.errors import (
     ExportError,
@@ -113,6 +114,24 @@ def test_a_child_that_has_no_space_to_report_in_says_so(
 def test_of_a_copy_it_is_the_place_of_the_new_file_that_is_full() -> None:
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/from/file", None, "/to/file")
     assert machine_error(error).message == "no space left in /to"
+
+
+def test_of_two_disks_the_fuller_one_is_named_and_of_one_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error without a name may be about the folder that is written, or about $TMPDIR."""
+    folder, temporary = tmp_path / "out", tmp_path / "tmp"
+    left = {folder: (1, 500), temporary: (2, 10)}
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(temporary))
+    monkeypatch.setattr(errors, "_space_left", left.__getitem__)
+    nameless = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert machine_error(nameless, "", folder).message == f"no space left in {temporary}"
+    left[folder] = (1, 0)
+    assert machine_error(nameless, "", folder).message == f"no space left in {folder}"
+    left.update({folder: (1, 500), temporary: (1, 499)})
+    found = machine_error(nameless, "", folder)
+    assert found.message == f"no space left in {folder}"
+    assert "choose another folder" in found.hint
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ENOENT, errno.EINVAL, None])

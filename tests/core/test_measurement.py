@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from tinyml.core.errors import DeviceError
+from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Conditions, Measurement, Process, TimeDifference
 from tinyml.core.typed_json import from_json, to_json
 
@@ -32,6 +33,14 @@ def test_statistics_are_those_of_the_pooled_samples() -> None:
     assert (found.load_ns, found.first_ns) == (50, 40)
 
 
+def test_the_tail_is_shown_where_it_is_sampled() -> None:
+    found = measurement(process(*range(1, 1001)))
+    assert (found.min_ns, found.p99_ns) == (1, pytest.approx(990.01))
+    assert measurement(process(*range(1, 1000))).p99_ns is None
+    same = measurement(process(2_000_000, 2_000_000))
+    assert (same.variation, same.calls_per_s) == (0, 500)
+
+
 def test_what_is_unknown_stays_unknown() -> None:
     assert measurement(process(5, rss=None)).peak_rss_kb is None
 
@@ -42,13 +51,13 @@ def test_refuses_to_be_empty() -> None:
 
 
 def test_survives_json_unchanged() -> None:
-    found = measurement(replace(process(1, 2), loadavg=(0.5, None)), process(3))
+    found = measurement(replace(process(1, 2), before=MachineState(load=0.5)), process(3))
     assert from_json(Measurement, json.loads(json.dumps(to_json(found)))) == found
 
 
 def test_no_statistic_is_stored() -> None:
     names = {own.name for own in fields(Measurement)} | {own.name for own in fields(Process)}
-    assert not {"p50_ns", "p90_ns"} & names
+    assert not {"p50_ns", "p90_ns", "p99_ns", "variation"} & names
 
 
 @pytest.mark.parametrize(
@@ -64,20 +73,37 @@ def test_refuses_to_compare_different_conditions(changes: dict[str, object], wor
         measurement(process(2)).check_comparable(measurement(process(2), **changes))
 
 
+def in_turns(*processes: Process, **changes: object) -> Measurement:
+    own = [replace(process, turn=turn) for turn, process in enumerate(processes)]
+    return measurement(*own, **changes)
+
+
 def test_the_network_is_the_difference_turn_by_turn() -> None:
-    whole = measurement(process(10, 11, 12), process(30, 31, 32), process(10, 10, 10))
-    front = measurement(process(4), process(24), process(5), part="front end")
+    whole = in_turns(process(10, 11, 12), process(30, 31, 32), process(10, 10, 10))
+    front = in_turns(process(4), process(24), process(5), part="front end")
     network = TimeDifference(whole, front)
     assert network.per_turn_ns == (7, 7, 5)
     assert network.p50_ns == 7
     assert network.range_ns == (5, 7)
 
 
+def test_turns_in_which_both_count_make_the_difference() -> None:
+    whole = in_turns(process(10), process(30), process(50))
+    front = in_turns(process(4), process(24), process(45), part="front end")
+    some = TimeDifference(
+        replace(whole, processes=whole.processes[1:]), replace(front, processes=front.processes[:2])
+    )
+    assert some.per_turn_ns == (6,)
+    none = TimeDifference(
+        replace(whole, processes=whole.processes[2:]), replace(front, processes=front.processes[:2])
+    )
+    assert (none.p50_ns, none.range_ns) == (None, None)
+
+
 @pytest.mark.parametrize(
     "front",
     [
         measurement(process(1), runtime="litert"),
-        measurement(process(1), process(1)),
         measurement(process(1), label="device"),
     ],
 )

@@ -84,6 +84,9 @@ def test_the_examples_are_read(path: Path) -> None:
 def test_a_benchmark_is_read() -> None:
     found = read_measurements(OLD / "w8.bench.json")
     assert [own.runtime for own in found] == ["onnxruntime", "litert"]
+    (process, *_) = found[0].processes
+    assert (process.before.load, process.after.load) == (12.91, 12.91)
+    assert (found[0].plan, process.cpu_ns, process.is_stable) == (None, (), None)
 
 
 def test_instrumented_models_had_another_name() -> None:

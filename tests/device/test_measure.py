@@ -4,20 +4,23 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from short_timing import short_plan
 
 from tinyml.core.errors import DeviceError, ValidationError
+from tinyml.core.files import sha256
 from tinyml.core.target import find_target
+from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.local import LocalLink, open_link
-from tinyml.device.measure import Job, MeasurePlan, measure
+from tinyml.device.measure import Job, measure
 
-QUICK = MeasurePlan(runs=3, warmups=1)
+SHORT = short_plan(3)
 
 
 @pytest.fixture
@@ -62,6 +65,12 @@ def line(**changes: Any) -> str:
     return json.dumps(
         {
             "samples_ns": [5, 6],
+            "cpu_ns": [5, 6],
+            "calls": 2,
+            "elapsed_ns": 12,
+            "is_stable": None,
+            "delegate": None,
+            "precision": "",
             "model_sha256": "?",
             "version": "1",
             "threads": 1,
@@ -69,26 +78,25 @@ def line(**changes: Any) -> str:
             "load_ns": 9,
             "first_ns": 8,
             "peak_rss_kb": None,
-            "loadavg_before": "0.10 0.2 0.3 1/2 3",
-            "loadavg_after": None,
+            "before": {"load": 0.1},
+            "after": {},
             "machine": dict.fromkeys(names),
         }
         | changes
     )
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_times_fresh_processes_on_this_machine(link: LocalLink, job: Job) -> None:
-    (found,) = measure(link, [job], repeats=2, plan=QUICK)
+    (found,) = measure(link, [job], repeats=2, plan=SHORT)
     assert [len(process.samples_ns) for process in found.processes] == [3, 3]
     assert (found.label, found.part, found.model) == ("host", "whole", "relu.onnx")
     assert found.conditions.threads == 1
-    assert found.processes[0].loadavg[0] is not None
+    assert found.processes[0].before.load is not None
     found.check_comparable(found)
 
 
 def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_path: Path) -> None:
-    from tinyml.core.files import sha256
-
     jobs = [Job(job.path, "onnxruntime", job.inputs, part) for part in "abcd"]
 
     def order(seed: int) -> list[str]:
@@ -104,23 +112,62 @@ def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_pa
     assert order(8) != first
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_measurements_come_in_the_order_of_the_jobs_and_progress_is_told(
     link: LocalLink, job: Job
 ) -> None:
     told: list[tuple[str, int, int]] = []
     jobs = [job, Job(job.path, job.runtime, job.inputs, "front end")]
-    found = measure(link, jobs, 2, plan=QUICK, progress=lambda *now: told.append(now))
+    found = measure(link, jobs, 2, plan=SHORT, progress=lambda *now: told.append(now))
     assert [m.part for m in found] == ["whole", "front end"]
     assert [done for _, done, _ in told] == [0, 1, 2, 3]
     assert {total for _, _, total in told} == {4}
 
 
-def test_state_pairs_reach_the_runner(job: Job) -> None:
-    from tinyml.core.files import sha256
+class Busy(Recorder):
+    """Other processes use the core in the first ``spoilt`` processes."""
 
+    spoilt = 0
+
+    def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
+        super().run(command, timeout_s=timeout_s)
+        waited = 6 if len(self.commands) <= self.spoilt else 0
+        states = {"before": {"run_queue_ns": 0}, "after": {"run_queue_ns": waited}}
+        return CommandResult(0, json.dumps(json.loads(self.result.stdout) | states), "")
+
+
+@pytest.mark.parametrize(("spoilt", "valid", "total"), [(0, 5, 5), (2, 5, 7), (99, 0, 10)])
+def test_spoilt_processes_are_repeated_up_to_a_limit(
+    job: Job, spoilt: int, valid: int, total: int
+) -> None:
+    link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
+    link.spoilt = spoilt
+    told: list[tuple[str, int, int]] = []
+    (found,) = measure(link, [job], 5, progress=lambda *now: told.append(now))
+    assert (len(found.processes), len(found.all_processes)) == (valid, total)
+    assert sorted(own.turn or 0 for own in found.all_processes) == list(range(total))
+    assert [own.reason for own in found.discarded] == ["other processes used 50% of this core"] * (
+        total - valid
+    )
+    assert all(done < most for _, done, most in told)
+
+
+def test_all_jobs_take_their_turn_again(job: Job) -> None:
+    link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
+    link.spoilt = 1
+    found = measure(link, [job, replace(job, part="front end")], 2)
+    assert sorted(len(m.processes) for m in found) == [2, 3]
+
+
+def test_settings_and_state_pairs_reach_the_runner(job: Job) -> None:
     recorder = Recorder(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
-    measure(recorder, [Job(job.path, "litert", job.inputs, states={"h": "h_out"})], 1)
-    assert recorder.commands[0][-2:] == ["--state", "h=h_out"]
+    own = replace(job, states={"h": "h_out"}, threads=2, cpu=1, delegate="none")
+    measure(recorder, [own], 1, plan=TimingPlan(20, 0.1, 2.0, 5))
+    measure(recorder, [job], 1)
+    given, usual = (" ".join(command) for command in recorder.commands)
+    assert given.endswith("--state h=h_out")
+    assert "--threads 2 --cpu 1 --delegate none --warmup 5 --runs 20 --min-time 0.1" in given
+    assert usual.endswith("--threads 1 --runs 100 --min-time 0.5 --max-time 10.0")
 
 
 @pytest.mark.parametrize(

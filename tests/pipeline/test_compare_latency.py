@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from short_timing import short
 from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 
 from tinyml.core.errors import InputError, ValidationError
@@ -20,7 +21,7 @@ from tinyml.device.measure import Job
 from tinyml.pipeline import compare_latency
 from tinyml.pipeline.bench import BenchFile
 from tinyml.pipeline.compare import Comparison, compare
-from tinyml.pipeline.compare_latency import LatencyPair, Timing
+from tinyml.pipeline.compare_latency import LatencyPair
 from tinyml.pipeline.compare_text import sections
 
 CONDITIONS = Conditions(device="this machine", threads=1, governor="performance")
@@ -179,7 +180,7 @@ def test_both_are_timed_in_turns_on_the_same_inputs(
     file = write_onnx(tmp_path / "own.onnx", INTEGERS)
     for a, b in ((pair[0], file), (file, pair[0])):
         seen.clear()
-        found = compare(a, b, Timing(), silent)
+        found = compare(a, b, short(), silent)
         assert len(seen) == 2
         for job in seen:
             np.testing.assert_array_equal(job.inputs["x"], np.ones((1, 4), np.float32))
@@ -192,10 +193,11 @@ def test_both_are_timed_in_turns_on_the_same_inputs(
         assert row.a.p50_ns > 90_000  # Not what lies beside it.
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]) -> None:
     a, _ = pair
     events: list[Any] = []
-    found = compare(a, a, Timing(repeats=5, runs=3), events.append)
+    found = compare(a, a, short(5, 3), events.append)
     (row,) = found.latency
     assert row.a is not None
     assert row.b is not None
@@ -210,4 +212,4 @@ def test_a_changed_bundle_is_not_timed(pair: tuple[Path, Path]) -> None:
     a, b = pair
     write_onnx(b / "net.onnx", FLOATS)
     with pytest.raises(ValidationError, match=r"net\.onnx was changed"):
-        compare(a, b, Timing(), silent)
+        compare(a, b, short(), silent)

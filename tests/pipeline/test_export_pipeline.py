@@ -14,9 +14,11 @@ from tinyml.core import checkpoint, tolerance
 from tinyml.core.errors import DataError, UsageError, ValidationError
 from tinyml.core.export_job import export_job
 from tinyml.core.tolerance import Tolerance
+from tinyml.core.versions import version_of
 from tinyml.pipeline.export import export
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
+REFERENCE_ENGINES = {"captured", "rewritten", "onnxruntime", "onnxruntime+fusion"}
 
 
 def silent(_: object) -> None:
@@ -85,6 +87,8 @@ def test_weights_alone_make_a_bundle_that_says_nobody_measured(
     assert "Accuracy was not measured" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert {path.suffix for path in (tmp_path / "out").iterdir()} >= {".onnx"}
     assert bundles.read(tmp_path / "out").target == "xnnpack"
+    joined = {"openvino+fusion"} if version_of("openvino") else set()
+    assert {row.engine for row in bundle.parity.stages} - REFERENCE_ENGINES == joined
 
 
 def test_validation_data_that_is_gone_stops_the_export(small_run: Path, tmp_path: Path) -> None:

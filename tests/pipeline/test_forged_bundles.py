@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from short_timing import short
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Parity, StageParity
@@ -328,7 +329,7 @@ def test_a_bundle_without_inputs_is_not_timed(bundle_copy: Path) -> None:
 
     forge(bundle_copy, reference=lambda _: {})
     with pytest.raises(ValidationError, match="holds no case"):
-        bench(bundle_copy, repeats=1, runs=1, threads=1, out=None, report=silent)
+        bench(bundle_copy, timing=short(1, 1), out=None, report=silent)
 
 
 @pytest.mark.parametrize("use", ["predict", "eval", "bench", "assert_parity"])
@@ -340,7 +341,7 @@ def test_every_use_of_a_bundle_looks_for_contradictions(bundle_copy: Path, use: 
     uses: dict[str, Callable[[Path], object]] = {
         "predict": lambda b: predict(b, [b / "a.wav"], plot=None, runtime=None),
         "eval": lambda b: evaluate(b, part="validation", data=None, runtime=None, report=silent),
-        "bench": lambda b: bench(b, repeats=1, runs=1, threads=1, out=None, report=silent),
+        "bench": lambda b: bench(b, timing=short(1, 1), out=None, report=silent),
         "assert_parity": lambda b: assert_parity(b, {}, {}),
     }
     forge(bundle_copy, manifest=reversed_labels)

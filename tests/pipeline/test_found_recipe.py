@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinyml.core import recipe as recipes
+from tinyml.core.cpu_features import instruction_set
 from tinyml.core.errors import RecipeError, UsageError
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
@@ -18,7 +19,6 @@ from tinyml.core.recipe import Recipe
 from tinyml.core.settings import complete, given
 from tinyml.pipeline.model_sources.choose import settings_over
 from tinyml.pipeline.model_sources.user_model import Asked, FactorySource
-from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.steps.export_plan import ExportPlan, checked
 from tinyml.pipeline.steps.found_recipe import recipe_file, save_found, toml
 

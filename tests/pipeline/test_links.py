@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from onnx import parser
+from short_timing import short
 
 from tinyml.core import registry
 from tinyml.core.errors import UsageError
@@ -19,7 +20,6 @@ from tinyml.core.target import Target, all_targets, find_target
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
-from tinyml.pipeline.compare_latency import Timing
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.links import open_link
 
@@ -56,13 +56,14 @@ def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return board.name
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_a_new_link_is_a_file_and_a_row(model: Path, cable: str, tmp_path: Path) -> None:
     out = tmp_path / "b.json"
-    found = bench(model, repeats=1, runs=2, threads=1, out=out, report=silent, target=cable)
+    found = bench(model, timing=short(1, 2, target=cable), out=out, report=silent)
     assert found.label == found.report.label == "device"
     assert found.measurements[0].conditions.device == "Board 1"
-    assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.py"
-    (pair,) = compare(model, model, Timing(5, 5, target=cable), silent).latency
+    assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.zip"
+    (pair,) = compare(model, model, short(5, 5, target=cable), silent).latency
     assert pair.a is not None
     assert pair.a.label == "device"
 

@@ -21,7 +21,7 @@ from tinyml.pipeline.model_sources.workspace import MetricJob, Workspace
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.reference import Reference
 from tinyml.pipeline.steps.export_plan import check_name
-from tinyml.runtimes import runner
+from tinyml.runtimes.runner import main as runner
 
 NAMES = st.text(min_size=1, max_size=200).filter(str.isprintable)
 SEVERAL = st.lists(NAMES, min_size=2, max_size=4, unique=True)

@@ -201,23 +201,25 @@ import sys
 from pathlib import Path
 import numpy as np
 from tinyml.core import bundle as bundles
+from tinyml.core.timing_plan import TimingPlan
 from tinyml.pipeline import bench, compare, evaluate, inspect, inspect_sparse, predict, verify
 from tinyml.pipeline.assert_parity import assert_parity
 from tinyml.pipeline.outputs import reference
-from tinyml.pipeline.compare_latency import Timing
+from tinyml.pipeline.timing import Timing
 bundle, wav, out = map(Path, sys.argv[1:])
 quiet = lambda event: None
+timing = Timing(1, TimingPlan(min_samples=1, min_time_s=0.0, warmups=1))
 files = [bundle / "funnelnet-fp32.onnx", bundle / "funnelnet-fp32.tflite"]
 known = reference.load(bundle / "reference.safetensors")
 case = next(iter(known.inputs))
 for file in files:
     inspect.inspect(file)
     assert_parity(file, known.outputs[case], known.inputs[case])
-    bench.bench(file, repeats=1, runs=1, threads=1, out=out, report=quiet)
+    bench.bench(file, timing=timing, out=out, report=quiet)
 inspect.inspect(bundle)
 inspect_sparse.inspect_sparse(bundle, "rpi4")
-compare.compare(bundle, files[0], Timing(1, 1, 1), quiet)
-bench.bench(bundle, repeats=1, runs=1, threads=1, out=out, report=quiet)
+compare.compare(bundle, files[0], timing, quiet)
+bench.bench(bundle, timing=timing, out=out, report=quiet)
 verify.verify(bundle, quiet)
 predict.predict(bundle, [wav], plot=None, runtime=None)
 evaluate.evaluate(bundle, part="validation", data=None, runtime=None, report=quiet)

@@ -15,7 +15,6 @@ from tinyml import build_bundle
 from tinyml.core import registry
 from tinyml.core.errors import InputError, UsageError
 from tinyml.core.target import System, all_targets
-from tinyml.pipeline import doctor
 from tinyml.pipeline.formats import format_of
 from tinyml.pipeline.verify import verify
 
@@ -68,4 +67,3 @@ def test_without_its_row_it_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a model file") as caught:
         format_of(tmp_path / "own-fp32.npz")
     assert caught.value.hint == "those end in .onnx, .tflite"
-    assert "npz" not in doctor.PACKAGES

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from short_timing import short
 
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import InputError, UsageError
@@ -110,17 +111,18 @@ def test_a_users_bundle_is_verified_inspected_and_timed(user_bundle: Made, tmp_p
     folder = Path(shutil.copytree(user_bundle[0], tmp_path / "copy"))
     assert verify(folder, silent).parity.passed
     assert inspect(folder)["inputs"][0]["name"] == "input"
-    result = bench(folder, repeats=1, runs=3, threads=1, out=None, report=silent)
+    result = bench(folder, timing=short(1, 3), out=None, report=silent)
     assert {m.runtime for m in result.measurements} == {"litert", "onnxruntime"}
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "tflite"])
+@pytest.mark.usefixtures("quiet_machine")
 def test_a_file_alone_is_inspected_and_timed(
     user_bundle: Made, tmp_path: Path, suffix: str
 ) -> None:
     file = Path(shutil.copy(next(user_bundle[0].glob(f"*.{suffix}")), tmp_path))
     assert inspect(file)["macs"] > 0
-    result = bench(file, repeats=1, runs=3, threads=1, out=None, report=silent)
+    result = bench(file, timing=short(1, 3), out=None, report=silent)
     (measured,) = result.measurements
     assert len(measured.processes[0].samples_ns) == 3
     assert result.path == tmp_path / f"{file.name}.bench.json"
@@ -131,19 +133,19 @@ def test_a_bundles_file_is_timed_and_the_bundle_stays_as_it_was(
 ) -> None:
     folder = Path(shutil.copytree(user_bundle[0], tmp_path / "copy"))
     file = next(folder.glob("*.tflite"))
-    result = bench(file, repeats=1, runs=3, threads=1, out=None, report=silent)
+    result = bench(file, timing=short(1, 3), out=None, report=silent)
     assert result.path == tmp_path / f"copy.{file.name}.bench.json"
     assert set(stored(file)) == {result.measurements[0].model_sha256}
     inside = folder / "mine.json"
     with pytest.raises(UsageError, match="lies in the bundle"):
-        bench(file, repeats=1, runs=3, threads=1, out=inside, report=silent)
+        bench(file, timing=short(1, 3), out=inside, report=silent)
     bundles.read(folder).check_files()
 
 
 def test_a_file_of_another_kind_is_not_timed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(InputError, match="is not a model file"):
-        bench(tmp_path / "a.txt", repeats=1, runs=1, threads=1, out=None, report=silent)
+        bench(tmp_path / "a.txt", timing=short(1, 1), out=None, report=silent)
 
 
 def test_predict_says_that_the_model_takes_no_files(user_bundle: Made, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from short_timing import short
 
 from tinyml.core import bundle as bundles
 from tinyml.core.errors import ValidationError
 from tinyml.core.files import sha256
+from tinyml.core.versions import version_of
 from tinyml.models.data.recordings import RecordingSet
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.evaluate import evaluate
@@ -128,11 +130,17 @@ def test_a_prediction_can_be_drawn(small_bundle: Path, tmp_path: Path) -> None:
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("quiet_machine")
 def test_a_benchmark_times_both_runtimes_and_lies_beside_the_bundle(bundle_copy: Path) -> None:
-    result = bench(bundle_copy, repeats=2, runs=5, threads=1, out=None, report=silent)
+    result = bench(bundle_copy, timing=short(2, 5), out=None, report=silent)
     parts = {(m.runtime, m.part) for m in result.measurements}
-    assert parts == {(r, p) for r in ("litert", "onnxruntime") for p in ("whole", "front end")}
-    assert len(result.networks) == 2
+    names = ["litert", "onnxruntime", *(["openvino"] if version_of("openvino") else [])]
+    assert parts == {(r, p) for r in names for p in ("whole", "front end")}
+    assert sorted(d.whole.runtime for d in result.networks) == names
+    assert {m.runtime: m.precision for m in result.measurements}.get("openvino") in (
+        None,
+        "float32",
+    )
     written = json.loads(result.path.read_text())
     assert result.path.parent == bundle_copy.parent
     assert written["label"] == "host"

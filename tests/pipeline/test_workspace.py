@@ -15,6 +15,7 @@ from tinyml.pipeline.model_sources.workspace import (
     CaptureJob,
     CaptureRecord,
     MetricJob,
+    Peak,
     Workspace,
 )
 
@@ -29,7 +30,7 @@ def test_jobs_and_records_come_back_as_they_were(tmp_path: Path) -> None:
     signature = Signature((TensorSpec("x", (1, 4)),), (TensorSpec("y", (1, 2)),))
     for record in (
         CaptureRecord({"fold_batchnorm": 2}, (row,)),
-        CaptureRecord({}, (), signature, ("fc",), {"silence": "not finite"}),
+        CaptureRecord({}, (), Peak(9, "fc"), signature, ("fc",), {"silence": "not finite"}),
     ):
         work.save_capture_record(record)
         assert work.load_capture_record() == record

@@ -35,7 +35,6 @@ class Npz:
     suffix: str = ".npz"
     runtime: str = "matmul"
     extra: str = "npz"
-    packages: tuple[str, ...] = ("numpy",)
     needs: tuple[tuple[str, str], ...] = (("numpy", "numpy"),)
     refusal: str = "npz cannot hold {}"
     writer: str = "throwaway_format"
@@ -43,6 +42,7 @@ class Npz:
     computes_float16: bool = False
     stores_sparse: bool = False
     has_script: bool = False
+    minimum_runtime: str = ""
 
     def write(
         self, captured: Captured, path: Path, plan: Any = None, *, sparse: bool = True
@@ -79,6 +79,8 @@ class Matmul:
     package: str = "numpy"
     extra: str = "npz"
     has_delegate: bool = False
+    reads_inside: bool = True
+    precision: str = ""
 
     def version(self) -> str:
         return "1"

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, put_table
+from tinyml.cli.terminal import progress, put_json, put_section
+from tinyml.cli.timing import (
+    Cpu,
+    CpuTime,
+    Delegate,
+    MaxRegression,
+    MinTime,
+    Quick,
+    Runs,
+    Target,
+    Threads,
+    fraction,
+    timing,
+)
 
 
 def command(
@@ -19,33 +32,49 @@ def command(
     repeats: Annotated[
         int, typer.Option(min=5, help="Fresh processes of each file, with --bench.")
     ] = 7,
-    runs: Annotated[int, typer.Option(min=1, help="Timed calls in each, with --bench.")] = 100,
-    threads: Annotated[int, typer.Option(min=1, help="Threads, with --bench.")] = 1,
+    runs: Runs = 100,
+    min_time: MinTime = 0.5,
+    quick: Quick = False,
+    target: Target = "host",
+    threads: Threads = None,
+    cpu: Cpu = None,
+    delegate: Delegate = "xnnpack",
+    cpu_time: CpuTime = False,
+    max_regression: MaxRegression = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two bundles or model files.
 
     Compares size, operators, precision of each layer, rewrites, signature, pre- and
     postprocessing, and parity. Times come from tinyml bench, or --bench measures both in turns.
-    B is faster or slower only if the 99% interval of the ratio of medians excludes 1 and both
-    were measured in the same way. The exit code is 0 whatever differs.
+    B is faster or slower only if the 99% interval of the ratio of medians excludes 1 +- 5% and both
+    were measured in the same way. The exit code is 0 whatever differs, unless --max-regression is
+    given: A is the baseline.
 
     Example: tinyml compare demo-bundle int8-bundle --bench
     """
-    from tinyml.pages.tables import paragraph
+    from tinyml.core.regression import check_regressions
+    from tinyml.pipeline.against import verdicts
     from tinyml.pipeline.compare import compare
-    from tinyml.pipeline.compare_latency import Timing
     from tinyml.pipeline.compare_text import sections
 
-    timing = Timing(repeats, runs, threads) if bench else None
+    most = fraction(max_regression)
+    how = timing(
+        repeats,
+        runs,
+        min_time,
+        quick=quick,
+        threads=threads,
+        cpu=cpu,
+        delegate=delegate,
+        target=target,
+    )
     with progress(as_json=False) as report:
-        found = compare(a, b, timing, report)
+        found = compare(a, b, how if bench else None, report, cpu_time=cpu_time)
     if as_json:
         put_json(found.to_json())
-        return
-    for section in sections(found):
-        put(section.title)
-        if section.rows:
-            put_table(section.head, section.rows, indent=2)
-        for line in section.lines:
-            put(paragraph("", line, indent=2))
+    else:
+        for section in sections(found):
+            put_section(section)
+    if most is not None:
+        check_regressions(verdicts(found.latency), most)

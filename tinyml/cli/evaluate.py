@@ -20,7 +20,7 @@ def command(
         Path | None, typer.Option(help="The data set's folder; default: below TINYML_DATA.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="For a bundle: litert (default) or onnxruntime.")
+        str | None, typer.Option(help="For a bundle: litert (default), onnxruntime or openvino.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -38,6 +38,7 @@ from tinyml.cli import (
 )
 from tinyml.cli.settings import PanelCommand, export_flags
 from tinyml.cli.terminal import say
+from tinyml.cli.usage import VerbGroup
 from tinyml.core.errors import INTERRUPTED, InputError, RecipeError, TinymlError
 from tinyml.core.finite import is_finite
 
@@ -58,6 +59,7 @@ Five minutes, from training to a Raspberry Pi bundle:
 """
 
 app = typer.Typer(
+    cls=VerbGroup,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,

@@ -23,7 +23,9 @@ def command(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the scalogram and the prediction of one file as PNG.")
     ] = None,
-    runtime: Annotated[str | None, typer.Option(help="litert (default) or onnxruntime.")] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="litert (default), onnxruntime or openvino.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the probability of each label per recording or image.

@@ -6,19 +6,26 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import put_json, put_table
-from tinyml.core.target import all_targets
+from tinyml.cli.terminal import put, put_json, put_table
+from tinyml.core.target import Target, all_targets, find_target
 from tinyml.core.typed_json import to_json
 
 
 def command(
+    name: Annotated[
+        str | None, typer.Argument(help="One target to explain: rpi5, or your own FILE.toml.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the available boards.
+    """List the available boards, or explain one and what it decides.
 
-    Shows CPU, memory and the newest version of each runtime for the board; --json also shows
-    the formats.
+    The list shows CPU, memory and the newest version of each runtime for the board.
+
+    Example: tinyml targets rpi5
     """
+    if name is not None:
+        _explain(find_target(name), as_json)
+        return
     found = list(all_targets().values())
     if as_json:
         put_json(to_json(found))
@@ -36,3 +43,13 @@ def command(
     ]
     head = ("name", "alias", "board", "cpu", "memory MB", "runtimes")
     put_table(head, rows, whole=("name", "alias", "cpu", "runtimes"))
+
+
+def _explain(target: Target, as_json: bool) -> None:
+    from tinyml.pipeline.explain_target import explain, explanation_text
+
+    found = explain(target)
+    if as_json:
+        put_json(found.to_json())
+        return
+    put(explanation_text(found))

@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyml.cli.settings import export_flags
 from tinyml.core.events import Event, Progress, Report
 from tinyml.core.text import printable
 from tinyml.core.typed_json import to_json
+
+if TYPE_CHECKING:
+    from tinyml.pages.tables import Section
 
 
 def say(text: str) -> None:
@@ -40,6 +43,17 @@ def put_table(
     from tinyml.pages.tables import table
 
     put(table(head, rows, whole=whole, indent=indent))
+
+
+def put_section(section: Section) -> None:
+    """A title of the answer, with its table and lines under it."""
+    from tinyml.pages.tables import paragraph
+
+    put(section.title)
+    if section.rows:
+        put_table(section.head, section.rows, indent=2)
+    for line in section.lines:
+        put(paragraph("", line, indent=2))
 
 
 # Keys of written files that are older than the words of today.
@@ -118,7 +132,9 @@ class _Bars:
         title = event.title
         if title not in self._tasks:
             self._tasks[title] = self._progress.add_task(title, total=event.total, note="")
-        self._progress.update(self._tasks[title], completed=event.done, note=event.note)
+        self._progress.update(
+            self._tasks[title], completed=event.done, total=event.total, note=event.note
+        )
         if event.done >= event.total:
             self._progress.remove_task(self._tasks.pop(title))
 

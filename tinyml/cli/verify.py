@@ -44,6 +44,8 @@ def command(
         put_json(to_json(checked))
         return
     put(parity_table(checked.parity))
+    for line in checked.engines:
+        put(line)
     for skipped in checked.skipped:
         put(f"not checked: {skipped}")
     put(f"digest: {checked.digest}")

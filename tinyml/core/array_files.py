@@ -16,12 +16,15 @@ from typing import IO, BinaryIO, Literal
 import numpy as np
 from numpy.lib import format as npy
 
+from tinyml.core import file_kind
 from tinyml.core.errors import InputError, raise_refusal
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.spec import Array, Arrays
 
 HINT = "save plain arrays with numpy.savez(path, x=array): objects would be pickles"
 SUFFIX = ".npy"
+# Of a file of members, and of one without any.
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 # Of the flags of a zip file's member.
 ENCRYPTED = 1
 # All arrays of a file together, of the machine's memory.
@@ -45,6 +48,7 @@ def read_npz(path: Path) -> dict[str, Array]:
     with _opened(path, "as .npz") as stream:
         if _is_npy(stream):
             raise InputError("it is one array without a name", hint="numpy.savez(path, x=array)")
+        _check_zip(path, stream)
         found = _members(stream)
     if not found:
         raise InputError(f"{path} holds no arrays")
@@ -55,6 +59,7 @@ def read_arrays(path: Path) -> list[Array]:
     """The array of a ``.npy`` file, or all of a ``.npz`` file; errors as those of `read_npz`."""
     with _opened(path, "as an array") as stream:
         if not _is_npy(stream):
+            _check_zip(path, stream)
             return list(_members(stream).values())
         _check_size(size := path.stat().st_size)
         return [_array(stream, path.name, size)]
@@ -88,6 +93,20 @@ def _is_npy(stream: BinaryIO) -> bool:
     found = stream.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
     stream.seek(0)
     return found
+
+
+def _check_zip(path: Path, stream: BinaryIO) -> None:
+    """`InputError` that shows what ``path`` is, if it is neither a .npy nor a .npz file."""
+    start = stream.read(file_kind.READ_BYTES)
+    stream.seek(0)
+    if start.startswith(ZIP_STARTS):
+        return
+    if not start:
+        raise InputError("it is empty")
+    if kind := file_kind.recognized(start, path.stat().st_size):
+        raise InputError(f"it is {kind.name}", hint=kind.hint)
+    own = SUFFIX if path.suffix.lower() == SUFFIX else ".npz"
+    raise InputError(f"it does not begin as a {own} file does: it is damaged, or of another kind")
 
 
 def _check_size(size: int) -> None:

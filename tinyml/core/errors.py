@@ -158,7 +158,8 @@ def made_by_us(what: str) -> Iterator[None]:
 def machine_errors(doing: str, folder: Path | None = None) -> Iterator[None]:
     """Turn the operating system's refusals while ``doing`` into `MachineError`.
 
-    ``folder``: where it writes, for refusals that do not tell; ``$TMPDIR`` where it is not given.
+    ``folder``: where it writes, for refusals that do not tell. These may be about ``$TMPDIR`` too:
+    of both, the one with the least space left is named.
     """
     try:
         yield
@@ -174,13 +175,27 @@ def machine_error(error: OSError, doing: str = "", folder: Path | None = None) -
     if error.errno in _NO_SPACE:
         temporary = _above_scratch(Path(tempfile.gettempdir()))
         full = error.filename2 or error.filename  # of a copy, the second is what is written
-        place = Path(full).parent if full else folder or temporary
+        place = Path(full).parent if full else _fuller(folder or temporary, temporary)
         place = _above_scratch(place)
         other = "set TMPDIR to another folder" if place == temporary else "choose another folder"
         return MachineError(f"{start}no space left in {place}", hint=f"free some space, or {other}")
     where = f" {error.filename}" if error.filename else ""
     hint = "choose a folder that you may write to" if error.errno in _NOT_ALLOWED else ""
     return MachineError(f"{start}{error.strerror}{where}", hint=hint)
+
+
+def _fuller(one: Path, other: Path) -> Path:
+    """Which of two folders has less space left; ``one`` if they are on the same disk."""
+    (disk, space), (other_disk, other_space) = _space_left(one), _space_left(other)
+    return other if disk != other_disk and other_space < space else one
+
+
+def _space_left(folder: Path) -> tuple[int, int]:
+    """The disk of ``folder``, or of what it would lie in, and the bytes that fit on it."""
+    place = next(place for place in (folder, *folder.parents, Path("/")) if place.exists())
+    found = os.statvfs(place)
+    has_files = found.f_favail > 0 or found.f_files == 0
+    return place.stat().st_dev, found.f_bavail * found.f_frsize if has_files else 0
 
 
 def _above_scratch(folder: Path) -> Path:

@@ -42,7 +42,7 @@ def new_folder(
     """
     path = resolved(path)
     check_new(path, force=force, foreign=foreign)
-    with machine_errors(f"making {path.name}"):
+    with machine_errors(f"making {path.name}", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path), draft_of(path, lambda: check_new(path, force=force, foreign=foreign)) as draft:
         yield draft
@@ -56,7 +56,7 @@ def lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None
     """
     path = resolved(path)
     file = path.parent / f".{path.name}.lock"
-    with machine_errors(f"making {path.name}"):
+    with machine_errors(f"making {path.name}", path.parent):
         held = hold(file)
         if held is None and waiting is not None:
             waiting()
@@ -79,7 +79,7 @@ def draft_of(path: Path, check: Callable[[], None] = lambda: None) -> Iterator[P
     What a killed process left of ``path`` is put back or removed first. ``check`` is called
     before the block and before ``path`` is replaced: what it raises prevents that.
     """
-    with machine_errors(f"making {path.name}"):
+    with machine_errors(f"making {path.name}", path.parent):
         _restore(path)
         check()
         _sweep(path)

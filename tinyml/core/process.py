@@ -23,10 +23,25 @@ _HOME = Path(__file__).resolve().parents[2]
 
 def machine_memory_mb() -> int:
     """What this machine has, or the control group that the process is in."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
-    return min(pages * size, int(text) if text.isdigit() else pages * size) >> 20
+    machine_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    limit_mb = control_group_mb()
+    return machine_mb if limit_mb is None else min(machine_mb, limit_mb)
+
+
+def control_group_mb(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """The least memory limit of the control groups that the process is in; ``None``: no limit.
+
+    ``root`` is where they are mounted, ``own`` names the innermost one.
+    """
+    lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
+    inner = next((line.partition("::")[2] for line in lines if line.startswith("0::")), "/")
+    folder = root / inner.strip("/")
+    groups = [each for each in (folder, *folder.parents) if each.is_relative_to(root)]
+    limits = [group / "memory.max" for group in groups]
+    texts = [limit.read_text(encoding="utf-8").strip() for limit in limits if limit.is_file()]
+    return min((int(text) >> 20 for text in texts if text.isdigit()), default=None)
 
 
 def python_module(module: str, arguments: Sequence[str]) -> list[str]:

@@ -62,6 +62,7 @@ PRUNING_METHODS = {
 RUNTIMES = {
     "litert": "tinyml.runtimes.litert:LITERT",
     "onnxruntime": "tinyml.runtimes.ort:ONNXRUNTIME",
+    "openvino": "tinyml.runtimes.ov:OPENVINO",
 }
 
 FORMATS = {

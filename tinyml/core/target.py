@@ -13,6 +13,7 @@ from typing import Any
 from tinyml.core.errors import InputError, UsageError
 from tinyml.core.registry import FORMATS, LINKS, RUNTIMES, unknown_name
 from tinyml.core.typed_json import from_json, read_limited
+from tinyml.core.versions import order
 
 FOLDER = Path(__file__).parents[1] / "targets"
 SUFFIX = ".toml"
@@ -148,11 +149,6 @@ def read_target(path: Path) -> Target:
                 f"{path}: '{name}' is a shipped target", hint="give the file another name"
             )
     return target
-
-
-def order(version: str) -> tuple[int, ...]:
-    """The numbers of ``version``, which sort as versions do."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _names() -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyml.core.measurement import Measurement
+from tinyml.core.validity import why_too_few
 
 # Calls of a process resemble each other (some starts are slow for their whole life), so
 # processes are what is drawn. The bootstrap of so few is too narrow for its name: for equal
@@ -17,8 +18,12 @@ from tinyml.core.measurement import Measurement
 LEVEL = 0.99
 LEAST_PROCESSES = 5
 DRAWS = 2000
+# A smaller difference is none: addresses of code and data alone may make it.
+MARGIN = 0.05
+# Each process stands for as many calls, however many it timed.
+QUANTILES = 101
 
-Speed = Literal["faster", "slower", "no difference seen", "no verdict"]
+Speed = Literal["faster", "slower", "no difference shown", "no verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +48,21 @@ def time_ratio(a: Measurement, b: Measurement) -> TimeRatio:
         return TimeRatio(None, None, None, "no verdict", f"they differ in {', '.join(differ)}")
     counts = len(_calls(a)), len(_calls(b))
     if min(counts) < LEAST_PROCESSES:
-        why = f"{counts[0]} and {counts[1]} processes: an interval needs {LEAST_PROCESSES} of each"
-        return TimeRatio(b.p50_ns / a.p50_ns, None, None, "no verdict", why)
+        return TimeRatio(_ratio(a, b), None, None, "no verdict", _too_few(a, b, counts))
     low, high = _interval(a, b)
-    verdict: Speed = "no difference seen"
-    if high < 1.0:
+    verdict: Speed = "no difference shown"
+    if high < 1 - MARGIN:
         verdict = "faster"
-    elif low > 1.0:
+    elif low > 1 + MARGIN:
         verdict = "slower"
-    return TimeRatio(b.p50_ns / a.p50_ns, low, high, verdict)
+    return TimeRatio(_ratio(a, b), low, high, verdict)
+
+
+def _too_few(a: Measurement, b: Measurement, counts: tuple[int, int]) -> str:
+    """The machine's fault where processes of the side that has fewer were discarded."""
+    fewer = min((a, b), key=lambda m: len(m.processes))
+    needed = f"an interval needs {LEAST_PROCESSES} of each"
+    return why_too_few(fewer) or f"{counts[0]} and {counts[1]} processes: {needed}"
 
 
 def _run_otherwise(a: Measurement, b: Measurement) -> list[str]:
@@ -61,10 +72,22 @@ def _run_otherwise(a: Measurement, b: Measurement) -> list[str]:
         found.append(f"part ({a.part} and {b.part})")
     if a.runtime == b.runtime and a.version != b.version:
         found.append(f"{a.runtime} ({a.version} and {b.version})")
-    warm = [sorted({process.warmups for process in m.processes}) for m in (a, b)]
-    if warm[0] != warm[1]:
-        found.append(f"warm-ups ({_text(warm[0])} and {_text(warm[1])})")
+    if a.runtime == b.runtime and a.delegate != b.delegate:
+        found.append(f"delegate ({a.delegate or 'default'} and {b.delegate or 'default'})")
+    found += [f"{name} ({x} and {y})" for name, x, y in _timings(a, b) if x != y]
     return found
+
+
+def _timings(a: Measurement, b: Measurement) -> list[tuple[str, object, object]]:
+    """How the calls of both were timed; older files only tell how many warmed up."""
+    if a.plan is not None and b.plan is not None:
+        values = zip(fields(a.plan), astuple(a.plan), astuple(b.plan), strict=True)
+        return [(own.name, x, y) for own, x, y in values]
+    if a.plan is not None or b.plan is not None:
+        known = ["known" if m.plan else "unknown" for m in (a, b)]
+        return [("timing plan", known[0], known[1])]
+    warm = [_text(sorted({process.warmups for process in m.processes})) for m in (a, b)]
+    return [("warm-ups", warm[0], warm[1])]
 
 
 def _text(numbers: list[int]) -> str:
@@ -79,15 +102,22 @@ def _interval(a: Measurement, b: Measurement) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _calls(m: Measurement) -> list[NDArray[np.float64]]:
-    """The timed calls of each process that has any."""
-    return [np.asarray(p.samples_ns, np.float64) for p in m.processes if p.samples_ns]
+def _ratio(a: Measurement, b: Measurement) -> float | None:
+    if not a.samples_ns or not b.samples_ns:
+        return None
+    of_a, of_b = (float(np.median(_calls(m))) for m in (a, b))
+    return of_b / of_a
+
+
+def _calls(m: Measurement) -> NDArray[np.float64]:
+    """Quantiles of the timed calls of each process that has any [processes, QUANTILES]."""
+    places = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    own = [np.quantile(p.samples_ns, places) for p in m.processes if p.samples_ns]
+    return np.stack(own) if own else np.empty((0, QUANTILES))
 
 
 def _medians(m: Measurement, generator: np.random.Generator) -> NDArray[np.float64]:
     """The median call of each draw of processes [DRAWS]."""
     calls = _calls(m)
     drawn = generator.integers(len(calls), size=(DRAWS, len(calls)))
-    if len({each.size for each in calls}) == 1:  # The usual case, twenty times as fast.
-        return np.asarray(np.median(np.stack(calls)[drawn].reshape(DRAWS, -1), axis=1))
-    return np.array([np.median(np.concatenate([calls[i] for i in row])) for row in drawn])
+    return np.asarray(np.median(calls[drawn].reshape(DRAWS, -1), axis=1))

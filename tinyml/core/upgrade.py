@@ -14,7 +14,8 @@ Bundles, checkpoints and benchmarks share one schema number. Schema 2 has the na
 | manifest, findings in `facts` | `cure` | `fix` |
 
 Files of schema 2 that were written before the training record had a fixed form are brought to it
-too: `{}` stood for no record or plan, `auc_<label>` for `auc_worst_label`, `cure` for `fix`.
+too: `{}` stood for no record or plan, `auc_<label>` for `auc_worst_label`, `cure` for `fix`. In
+benchmarks, `loadavg: [X, Y]` of a process stood for the `load` of `before` and `after`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _ENGINE = ("+twin", "+instrumented")
 _SPARSE = {"engages": "uses_sparse_kernels"}
 _AUC = "auc_worst_label"
 _FINDING = {"cure": "fix"}
+_AROUND = ("before", "after")
 _FILE = {"decision": "processor"}
 _MODEL = {"twin": "instrumented", "twin_note": "instrumented_note", "ends": "quant_params"}
 
@@ -74,7 +76,9 @@ def _from_1(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_record(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A checkpoint's facts, and those of a bundle, as their dataclasses have them."""
+    """A checkpoint's facts, those of a bundle, and a benchmark, as their dataclasses have them."""
+    if isinstance(measurements := data.get("measurements"), list):
+        data = {**data, "measurements": [_measurement(own) for own in measurements]}
     facts = data.get("facts")
     if not isinstance(facts, dict):
         return data
@@ -86,6 +90,19 @@ def _with_record(data: Mapping[str, Any]) -> Mapping[str, Any]:
     found = {name: _renamed_within(facts[name], _FINDING) for name in _FOUND & facts.keys()}
     facts = {**facts, **found, "training": _record(facts.get("training"))}
     return {**data, "models": models, "facts": facts}
+
+
+def _measurement(found: Any) -> Any:
+    if not isinstance(found, dict) or not isinstance(found.get("processes"), list):
+        return found
+    return {**found, "processes": [_process(own) for own in found["processes"]]}
+
+
+def _process(found: Any) -> Any:
+    loads = found.get("loadavg") if isinstance(found, dict) else None
+    if not isinstance(loads, list) or len(loads) != len(_AROUND):
+        return found
+    return {**found, **{name: {"load": load} for name, load in zip(_AROUND, loads, strict=True)}}
 
 
 def _without_empty_plan(model: Any) -> Any:

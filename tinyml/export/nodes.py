@@ -22,7 +22,7 @@ class Writer:
         with self._graph.inserting_before(self._old):
             node: Node = self._graph.call_function(target, args, kwargs)
         node.meta = dict(self._old.meta)
-        with torch.no_grad(), fake_mode(self._graph.nodes):
+        with torch.no_grad():
             given = map_arg((args, kwargs), lambda operand: operand.meta["val"])
             node.meta["val"] = target(*given[0], **given[1])
         return node

@@ -130,6 +130,16 @@ def records(rows: Sequence[Mapping[str, str]], *, indent: int = 0, columns: int 
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A title, a table under it if there are rows, and lines under that."""
+
+    title: str
+    head: tuple[str, ...] = ()
+    rows: Sequence[tuple[object, ...]] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Cell:
     """One of ``column``'s cells, drawn in as many lines as its width needs."""
 

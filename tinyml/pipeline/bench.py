@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
 from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
+from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
-from tinyml.device.measure import Job, MeasurePlan, measure
+from tinyml.device.measure import Job, measure
 from tinyml.export import parity
 from tinyml.pipeline.cross_check import check_bundle
-from tinyml.pipeline.links import HOST, open_link
+from tinyml.pipeline.links import open_link
 from tinyml.pipeline.outputs import reference
-from tinyml.pipeline.outputs.engines import Engine, installed, runtime_of
+from tinyml.pipeline.outputs.engines import Engine, installed, joining, runtimes_of
+from tinyml.pipeline.timing import Timing
 from tinyml.runtimes.file_read import cut_of
 
 FRONT_END = "front end"
@@ -32,11 +34,15 @@ NETWORK = "network (difference)"
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The median time of what a whole file does after its front end, which is not timed itself."""
+    """The median time of what a whole file does after its front end, which is not timed itself.
+
+    ``threads`` of the runtime; ``p50_ns`` is ``None`` where no turn counts.
+    """
 
     runtime: str
     part: str
-    p50_ns: float
+    p50_ns: float | None
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,15 @@ class BenchFile:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Measurements of one bundle, whole and front end in turn, and where they were written."""
+    """Measurements of one bundle, whole and front end in turn, and where they are written.
+
+    With ``cpu_time``, what is shown are CPU times; what is written has both.
+    """
 
     measurements: tuple[Measurement, ...]
     path: Path
     skipped: tuple[str, ...]
+    cpu_time: bool = False
 
     @property
     def label(self) -> Label:
@@ -63,62 +73,42 @@ class Benchmark:
         return self.measurements[0].label
 
     @property
+    def shown(self) -> tuple[Measurement, ...]:
+        """The measurements on the clock that is asked for."""
+        if not self.cpu_time:
+            return self.measurements
+        return tuple(m.on_cpu_clock() for m in self.measurements)
+
+    @property
     def networks(self) -> tuple[TimeDifference, ...]:
         """What is left of each whole without its front end."""
-        fronts = {m.model: m for m in self.measurements if m.part == FRONT_END}
-        return tuple(
-            TimeDifference(whole, fronts[f"front-end-{whole.model}"])
-            for whole in self.measurements
-            if whole.part == WHOLE and f"front-end-{whole.model}" in fronts
-        )
+        fronts = {_key(m, m.model): m for m in self.shown if m.part == FRONT_END}
+        wholes = [(_key(m, f"front-end-{m.model}"), m) for m in self.shown if m.part == WHOLE]
+        return tuple(TimeDifference(own, fronts[key]) for key, own in wholes if key in fronts)
 
     @property
     def report(self) -> BenchFile:
         """Raw samples, and the differences that were formed from them."""
-        networks = tuple(Network(d.whole.runtime, NETWORK, d.p50_ns) for d in self.networks)
+        networks = tuple(
+            Network(d.whole.runtime, NETWORK, d.p50_ns, d.whole.conditions.threads)
+            for d in self.networks
+        )
         return BenchFile(self.label, self.measurements, networks, self.skipped)
 
-    def rows(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-        """A table for people: milliseconds and megabytes."""
-        head = ("runtime", "part", "load ms", "first ms", "p50 ms", "p90 ms", "peak MB", "n")
-        rows: list[tuple[object, ...]] = [_row(m) for m in self.measurements]
-        rows += [_difference_row(difference) for difference in self.networks]
-        return head, sorted(rows, key=lambda row: str(row[0]))
 
-    def lines(self) -> list[str]:
-        """How far the differences vary."""
-        return [
-            f"{d.whole.runtime}: the network is a difference of medians, "
-            f"{_ms(d.range_ns[0])} to {_ms(d.range_ns[1])} ms turn by turn"
-            for d in self.networks
-        ]
-
-
-def _row(m: Measurement) -> tuple[object, ...]:
-    memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
-    times = (_ms(m.load_ns), _ms(m.first_ns), _ms(m.p50_ns), _ms(m.p90_ns))
-    return (f"{m.runtime} {m.version}", m.part, *times, memory, len(m.samples_ns))
-
-
-def _difference_row(d: TimeDifference) -> tuple[object, ...]:
-    return (f"{d.whole.runtime} {d.whole.version}", NETWORK, "", "", _ms(d.p50_ns), "", "", "")
-
-
-def _ms(nanoseconds: float) -> str:
-    return f"{nanoseconds / 1e6:.3f}"
+def _key(m: Measurement, model: str) -> tuple[str, str, int | None]:
+    return model, m.runtime, m.conditions.threads
 
 
 def bench(
     what: Path,
     *,
-    repeats: int,
-    runs: int,
-    threads: int,
+    timing: Timing,
     out: Path | None,
     report: Report,
-    target: str = HOST,
+    cpu_time: bool = False,
 ) -> Benchmark:
-    """Time every installed runtime on one of a bundle's own inputs, on the machine of ``target``.
+    """Time every installed runtime on one of a bundle's own inputs, as ``timing`` says.
 
     A single model file is timed in its runtime, on random inputs. Raises
     `MissingExtraError` when no runtime is installed, `ValidationError` for a changed
@@ -126,12 +116,13 @@ def bench(
     bundle. The JSON file lies beside the bundle or file, never in a bundle.
     """
     check_outside(out)
-    with scratch("bench") as work, open_link(target) as link:
-        jobs, skipped = jobs_of(what, work)
-        plan = MeasurePlan(runs=runs, threads=threads)
-        measured = measure(link, jobs, repeats, plan=plan, progress=progress(report))
+    with scratch("bench") as work, open_link(timing.target) as link:
+        jobs, skipped = jobs_of(what, work, timing.target)
+        measured = measure(
+            link, timing.jobs(jobs), timing.repeats, plan=timing.plan, progress=progress(report)
+        )
     path = out or beside(what)
-    result = Benchmark(tuple(measured), path, skipped)
+    result = Benchmark(tuple(measured), path, skipped, cpu_time)
     write_json(path, {"schema": SCHEMA, **to_json(result.report)})
     return result
 
@@ -157,7 +148,7 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
         found = from_json(BenchFile, data, what=f"{path}").measurements
     except InputError as error:
         raise _no_benchmark(path, str(error)) from error
-    if any(ns < 1 for measurement in found for ns in measurement.samples_ns):
+    if any(ns < 1 for m in found for process in m.all_processes for ns in process.samples_ns):
         raise _no_benchmark(path, "a time is not positive")
     return found
 
@@ -169,33 +160,59 @@ def _no_benchmark(path: Path, why: str) -> InputError:
     )
 
 
-def jobs_of(what: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
+def jobs_of(what: Path, work: Path, target: str) -> tuple[list[Job], tuple[str, ...]]:
     """What there is to time in a bundle or a file, and a line for each runtime that lacks.
 
-    Parts of files are cut into ``work``. Raises as `bench`.
+    Optional engines join where ``target`` has them, with a line for what one refuses. Parts of
+    files are cut into ``work``. Raises as `bench`.
     """
-    return (_of_file if what.is_file() else _of_bundle)(what, work)
+    names = joining(find_target(target))
+    return (_of_file if what.is_file() else _of_bundle)(what, work, names)
 
 
-def _of_bundle(folder: Path, work: Path) -> tuple[list[Job], tuple[str, ...]]:
+def _of_bundle(
+    folder: Path, work: Path, optional: Collection[str]
+) -> tuple[list[Job], tuple[str, ...]]:
     bundle = bundles.read(folder)
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
     expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
-    ready, skipped = installed(folder, bundle.models)
+    ready, skipped = installed(folder, bundle.models, optional)
     inputs = next(iter(expected.inputs.values()))
+    jobs: list[Job] = []
+    refused: list[str] = []
     for engine in ready:  # a file that its runtime refuses is reported before anything is timed
-        engine.open().run(inputs)
-    return [job for engine in ready for job in _jobs(bundle, engine, inputs, work)], skipped
+        try:
+            engine.open().run(inputs)
+            mine = _jobs(bundle, engine, inputs, work)
+            for part in mine[1:]:
+                engine.runtime.open(part.path)
+        except InputError as error:
+            if not engine.optional:
+                raise
+            refused.append(error.message.replace(f"{engine.path.parent}/", ""))
+        else:
+            jobs += mine
+    return jobs, (*skipped, *refused)
 
 
-def _of_file(file: Path, _work: Path) -> tuple[list[Job], tuple[str, ...]]:
+def _of_file(
+    file: Path, _work: Path, optional: Collection[str]
+) -> tuple[list[Job], tuple[str, ...]]:
     """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
-    runtime = runtime_of(file)
-    session = runtime.open(file)
+    reference_runtime, *others = runtimes_of(file, optional)
+    session = reference_runtime.open(file)
     inputs = parity.cases(session.signature, seed=0)["random"]
     session.run(inputs)
-    return [Job(file, str(runtime.name), inputs)], ()
+    jobs, refused = [Job(file, reference_runtime.name, inputs)], []
+    for runtime in others:
+        try:
+            runtime.open(file).run(inputs)
+        except InputError as error:
+            refused.append(error.message)
+        else:
+            jobs.append(Job(file, runtime.name, inputs))
+    return jobs, tuple(refused)
 
 
 def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:

@@ -13,9 +13,9 @@ from tinyml.core.events import Report
 from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
 from tinyml.pipeline.compare_latency import (
     LatencyPair,
-    Timing,
     by_file,
     compare_latency,
+    on_cpu_clock,
     stored,
     take,
 )
@@ -28,6 +28,7 @@ from tinyml.pipeline.compare_metadata import (
     compare_signatures,
 )
 from tinyml.pipeline.cross_check import contradictions
+from tinyml.pipeline.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,14 @@ class Comparison:
         }
 
 
-def compare(a: Path, b: Path, timing: Timing | None, report: Report) -> Comparison:
+def compare(
+    a: Path, b: Path, timing: Timing | None, report: Report, *, cpu_time: bool = False
+) -> Comparison:
     """Compare ``b`` with ``a``; nothing is run without ``timing``.
 
     Latency comes from what `tinyml bench` left next to them, or is measured as ``timing``
-    says. Raises `InputError` for what is no bundle and no model file, or not whole.
+    says; with ``cpu_time``, CPU times are compared. Raises `InputError` for what is no bundle and
+    no model file, or not whole.
     """
     sides = read(a), read(b)
     files = tuple(compare_files(*pair) for pair in _pairs(*sides))
@@ -91,7 +95,7 @@ def compare(a: Path, b: Path, timing: Timing | None, report: Report) -> Comparis
         processor=compare_processors(*owners),
         parity=compare_parity(*owners),
         agreements=compare_agreements(*owners),
-        latency=compare_latency(files, *measured),
+        latency=compare_latency(files, *(map(on_cpu_clock, measured) if cpu_time else measured)),
         notes=notes,
     )
 

@@ -11,22 +11,13 @@ from tinyml.core.events import Report
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
-from tinyml.device.measure import Job, MeasurePlan, measure
+from tinyml.device.measure import Job, measure
 from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
 from tinyml.pipeline.compare_files import FileComparison
-from tinyml.pipeline.links import HOST, open_link
+from tinyml.pipeline.links import open_link
+from tinyml.pipeline.timing import Timing
 
 Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what was measured of it
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How and where to measure: ``repeats`` fresh processes a file, ``runs`` calls in each."""
-
-    repeats: int = 7
-    runs: int = 100
-    threads: int = 1
-    target: str = HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +41,8 @@ def _shown(m: Measurement | None) -> dict[str, Any] | None:
     if m is None:
         return None
     told = {"model": m.model, "runtime": m.runtime, "version": m.version, "p50_ns": m.p50_ns}
-    return {**told, "processes": len(m.processes), "conditions": asdict(m.conditions)}
+    counts = {"processes": len(m.processes), "discarded": len(m.discarded)}
+    return {**told, **counts, "clock": m.clock, "conditions": asdict(m.conditions)}
 
 
 def stored(what: Path) -> dict[str, list[Measurement]]:
@@ -76,17 +68,17 @@ def take(
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
     with scratch("compare") as work, open_link(timing.target) as link:
-        of_a, lacks_a = jobs_of(a, work)
-        of_b, lacks_b = jobs_of(b, work)
+        of_a, lacks_a = jobs_of(a, work, timing.target)
+        of_b, lacks_b = jobs_of(b, work, timing.target)
         of_a = _whole(of_a, {pair.a.path.absolute() for pair in files})
         of_b = _whole(of_b, {pair.b.path.absolute() for pair in files})
         if a.is_dir():
             of_b = [_with_inputs(job, of_a) for job in of_b]
         else:
             of_a = [_with_inputs(job, of_b) for job in of_a]
-        plan = MeasurePlan(runs=timing.runs, threads=timing.threads)
+        of_a, of_b = timing.jobs(of_a), timing.jobs(of_b)
         jobs, forward = [*of_a, *of_b], progress(report)
-        measured = measure(link, jobs, timing.repeats, plan=plan, progress=forward)
+        measured = measure(link, jobs, timing.repeats, plan=timing.plan, progress=forward)
     lacking = tuple(dict.fromkeys([*lacks_a, *lacks_b]))
     return tuple(measured[: len(of_a)]), tuple(measured[len(of_a) :]), lacking
 
@@ -115,6 +107,11 @@ def by_file(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]
     return found
 
 
+def on_cpu_clock(found: Found) -> Found:
+    """``found`` with CPU times; `DeviceError` where they were not recorded."""
+    return {digest: [m.on_cpu_clock() for m in own] for digest, own in found.items()}
+
+
 def compare_latency(files: Sequence[FileComparison], a: Found, b: Found) -> tuple[LatencyPair, ...]:
     """A row for each pair of files in each runtime that ran both; else the reason."""
     return tuple(row for pair in files for row in _rows(pair, a, b))
@@ -122,10 +119,11 @@ def compare_latency(files: Sequence[FileComparison], a: Found, b: Found) -> tupl
 
 def _rows(pair: FileComparison, a: Found, b: Found) -> list[LatencyPair]:
     of_a, of_b = a.get(pair.a.sha256, ()), b.get(pair.b.sha256, ())
-    if pair.a.format != pair.b.format:
-        couples = list(zip(of_a[:1], of_b[:1], strict=False))
-    else:
-        couples = [(m, n) for m in of_a for n in of_b if m.runtime == n.runtime]
+    every = [(m, n) for m in of_a for n in of_b]
+    if pair.a.format == pair.b.format:
+        every = [(m, n) for m, n in every if m.runtime == n.runtime]
+    alike = [(m, n) for m, n in every if m.conditions.threads == n.conditions.threads]
+    couples = alike or every[:1]
     if couples:
         return [LatencyPair(m, n, time_ratio(m, n)) for m, n in couples]
     sides = (("A", pair.a, of_a, a), ("B", pair.b, of_b, b))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tinyml.core.measurement import Measurement
 from tinyml.core.time_ratio import LEVEL
-from tinyml.pages.tables import shorten_all
+from tinyml.pages.tables import Section, shorten_all
 from tinyml.pipeline.compare import Comparison, Side
 from tinyml.pipeline.compare_files import Both, FileComparison, LayerPair, Value
 from tinyml.pipeline.compare_latency import LatencyPair
@@ -17,16 +17,6 @@ NAME_COLUMNS = 34
 Rows = list[tuple[object, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A title, a table under it if there are rows, and lines under that."""
-
-    title: str
-    head: tuple[str, ...] = ()
-    rows: Sequence[tuple[object, ...]] = ()
-    lines: tuple[str, ...] = ()
-
-
 def sections(found: Comparison) -> list[Section]:
     """Everything that differs, and in words what does not."""
     parts = [Section(_side("A", found.a)), Section(_side("B", found.b))]
@@ -35,7 +25,7 @@ def sections(found: Comparison) -> list[Section]:
         parts += _file(pair)
     parts += [_differences("signature", found.signature)]
     parts += _told(found, "processor", found.processor)
-    parts += [*_parity(found), _latency(found.latency)]
+    parts += [*_parity(found), latency_section(found.latency)]
     return parts + ([Section("notes", lines=found.notes)] if found.notes else [])
 
 
@@ -137,27 +127,39 @@ def _engine(side: EngineParity | None) -> tuple[str, str, str]:
     return side.verdict, f"{side.lowest_db:.1f}", side.stage
 
 
-def _latency(pairs: tuple[LatencyPair, ...]) -> Section:
+def latency_section(pairs: Sequence[LatencyPair], names: tuple[str, str] = ("A", "B")) -> Section:
+    """Both medians and the verdict of each pair; ``names`` of the two sides."""
     how = "tinyml bench measures one, tinyml compare --bench both in turns"
     if not any(pair.a or pair.b for pair in pairs):
         return Section("latency: not measured", lines=(how,))
     rows = [row for row in map(_latency_row, pairs) if row]
+    measured = [m for pair in pairs for m in (pair.a, pair.b) if m is not None]
     lines = [f"no verdict: {pair.result.why}" for pair in pairs if pair.result.why]
+    if any(m.clock == "wall" and not m.processes for m in measured):
+        lines.append("--cpu-time compares CPU times, which hold on a busy machine too")
     if any(pair.a is None or pair.b is None for pair in pairs):
         lines.append(how)
-    head = ("", "A ms", "B ms", "B/A", f"{LEVEL:.0%} interval", "B is")
-    return Section("latency, p50 of the whole", head, rows, tuple(lines))
+    a, b = names
+    head = ("", f"{a} ms", f"{b} ms", f"{b}/{a}", f"{LEVEL:.0%} interval", f"{b} is")
+    times = "CPU time" if any(m.clock == "cpu" for m in measured) else "latency"
+    return Section(f"{times}, p50 of the whole", head, rows, tuple(lines))
 
 
 def _latency_row(pair: LatencyPair) -> tuple[object, ...]:
     measured = [m for m in (pair.a, pair.b) if m is not None]
     if not measured:
         return ()
-    name = " and ".join(dict.fromkeys(f"{m.runtime} {m.version}" for m in measured))
-    times = [f"{m.p50_ns / 1e6:.3f}" if m is not None else "-" for m in (pair.a, pair.b)]
+    name = " and ".join(dict.fromkeys(map(_runtime, measured)))
+    medians = [m.p50_ns if m is not None else None for m in (pair.a, pair.b)]
+    times = ["-" if ns is None else f"{ns / 1e6:.3f}" for ns in medians]
     told = pair.result
     span = f"{told.low:.3f} to {told.high:.3f}" if told.low is not None else "-"
     return (name, *times, _ratio(told.ratio, 3), span, told.verdict)
+
+
+def _runtime(m: Measurement) -> str:
+    threads = m.conditions.threads or 1
+    return f"{m.runtime} {m.version}" + (f", {threads} threads" if threads > 1 else "")
 
 
 def _ratio(ratio: float | None, digits: int = 2) -> str:

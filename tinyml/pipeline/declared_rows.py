@@ -56,7 +56,7 @@ def engine_rows(engine: Engine, bundle: Bundle, expected: Reference) -> Iterator
     for case, stages, outputs in _cases(bundle, expected):
         judged = engine.judges(case, expected.inputs)
         verdict: tuple[Verdict, ...] = PASSED if judged else ("not judged",)
-        for stage in stages:
+        for stage in stages if engine.runtime.reads_inside else ():
             shipped = engine.model.stages.get(stage) is not None
             yield DeclaredRow(engine.name, case, stage, verdict if shipped else ("fused away",))
         for output in outputs:

@@ -1,62 +1,134 @@
-"""What this machine offers: interpreter, CPU, memory, and the optional packages."""
+"""What works on this machine, what is missing for the rest, and what is broken."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import tinyml
-from tinyml.core.versions import version_of
-from tinyml.pipeline.formats import all_formats
+from tinyml.core.errors import MachineError
+from tinyml.core.versions import CORE, Requirement, requirements, version_of
+from tinyml.pipeline.formats import all_formats, runtime_of
+from tinyml.pipeline.import_check import import_errors
+from tinyml.pipeline.machine import ThisMachine, this_machine
 
-PACKAGES = {
-    "core": ("numpy", "rich", "safetensors", "scipy", "soundfile", "typer"),
-    "images": ("pillow",),
-    "train": ("pillow", "torch"),
-    **{known.extra: known.packages for known in all_formats()},
-    "report": ("matplotlib",),
-    "scale": ("matplotlib", "scikit-learn"),
-}
+State = Literal["ok", "missing", "broken", "not for this CPU"]
+# What takes packages of an extra that no file format names.
+TRAIN, QAT, REPORT, SCALE = "train", "qat", "report", "scale"
 
 
-def examine() -> dict[str, Any]:
-    """JSON values: ``machine``, ``packages`` (version or null), ``hints``."""
-    packages = [
-        {"extra": extra, "package": name, "version": version_of(name)}
-        for extra, names in PACKAGES.items()
-        for name in names
-    ]
-    lacking = {str(p["extra"]) for p in packages if p["version"] is None}
-    hints = [
-        f"{extra}: pip install '{tinyml.DISTRIBUTION}[{extra}]'"
-        for extra in PACKAGES
-        if extra in lacking
-    ]
-    return {"machine": machine(), "packages": packages, "hints": hints}
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of an extra, as it is installed here; ``problem``: of one that is broken."""
+
+    extra: str
+    package: str
+    needs: str
+    version: str | None
+    state: State
+    problem: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """In words; empty where it can be used."""
+        if self.state == "ok":
+            return ""
+        if self.state == "broken":
+            return f"{self.package} is broken: {self.problem}"
+        told = "is not installed" if self.state == "missing" else "has no package for this CPU"
+        return f"{self.package} {told}"
 
 
-def machine() -> dict[str, str]:
-    """Facts that decide what runs here and how fast."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "tinyml": tinyml.__version__,
-        "python": sys.version.split()[0],
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cores": str(len(os.sched_getaffinity(0))),
-        "memory": f"{memory // 2**20} MB",
-        "data": os.environ.get("TINYML_DATA", "TINYML_DATA is not set: synthetic data only"),
-    }
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """A command that works here, or not, ``because``."""
+
+    what: str
+    works: bool
+    because: str = ""
 
 
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
-    for line in lines.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model"):
-            return value.strip()
-    return platform.processor() or "unknown"
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that `tinyml doctor` finds; ``hints``: what installs missing extras."""
+
+    machine: ThisMachine
+    works: tuple[Ability, ...]
+    packages: tuple[Package, ...]
+    broken: tuple[str, ...]
+    hints: tuple[str, ...]
+
+    def require_sound(self) -> None:
+        """`MachineError` where something that is needed is broken."""
+        if self.broken:
+            more = f", and {len(self.broken) - 1} more" if len(self.broken) > 1 else ""
+            raise MachineError(
+                f"broken on this machine: {self.broken[0]}{more}",
+                hint="install it again, as the hints of tinyml doctor show",
+            )
+
+
+def diagnose() -> Diagnosis:
+    """Read versions, import each package in a child process, look at CPU, memory and disks."""
+    needed = requirements()
+    installed = {own.package for own in needed if version_of(own.package) is not None}
+    errors = import_errors(sorted(installed))
+    packages = tuple(_package(own, errors) for own in needed)
+    machine = this_machine()
+    return Diagnosis(
+        machine,
+        tuple(_abilities(packages)),
+        packages,
+        tuple(_broken(packages, machine)),
+        tuple(_hints(packages)),
+    )
+
+
+def _package(needed: Requirement, errors: Mapping[str, str]) -> Package:
+    version, state, problem = version_of(needed.package), "ok", ""
+    if version is None:
+        state = "missing" if needed.is_for_this_cpu else "not for this CPU"
+    elif error := errors.get(needed.package, ""):
+        state, problem = "broken", error
+    elif not needed.allows(version):
+        state, problem = "broken", f"version {version}, needed: {needed.versions}"
+    return Package(needed.extra, needed.package, needed.versions, version, state, problem)  # type: ignore[arg-type]
+
+
+def _abilities(packages: Sequence[Package]) -> Iterator[Ability]:
+    def of_extra(extra: str) -> set[str]:
+        return {own.package for own in packages if own.extra == extra}
+
+    yield _ability("train, prune", of_extra(TRAIN), packages)
+    yield _ability("train --qat", of_extra(QAT), packages)
+    for known in all_formats():
+        package = runtime_of(known).package
+        written = {own for _, own in known.needs} | {package}
+        yield _ability(f"export {known.suffix}", written, packages)
+        yield _ability(f"quantize {known.suffix}", of_extra(known.extra), packages)
+        yield _ability(f"verify, bench {known.suffix}", {package}, packages)
+    yield _ability("report, plots", of_extra(REPORT), packages)
+    yield _ability("scale", of_extra(SCALE), packages)
+
+
+def _ability(what: str, needed: set[str], packages: Sequence[Package]) -> Ability:
+    """``packages`` has a row for each extra: a package is in several."""
+    why = dict.fromkeys(own.why_not for own in packages if own.package in needed and own.why_not)
+    return Ability(what, not why, "; ".join(why))
+
+
+def _broken(packages: Sequence[Package], machine: ThisMachine) -> Iterator[str]:
+    """Of the packages of tinyml itself, a missing one too."""
+    bad = (own for own in packages if own.state == "broken" or own.extra == CORE)
+    yield from dict.fromkeys(own.why_not for own in bad if own.why_not)
+    yield from (f"{own.folder} cannot be written to" for own in machine.disks if not own.writable)
+
+
+def _hints(packages: Sequence[Package]) -> Iterator[str]:
+    for extra in dict.fromkeys(own.extra for own in packages if own.state == "missing"):
+        what = tinyml.DISTRIBUTION if extra == CORE else f"{tinyml.DISTRIBUTION}[{extra}]"
+        yield f"{extra}: pip install '{what}'"
+    broken = {own.package: own.needs for own in packages if own.state == "broken"}
+    for package, needs in broken.items():
+        yield f"{package}: pip install --force-reinstall '{package}{needs}'"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.bundle import REFERENCE, Bundle, ModelFile, Parity
 from tinyml.core.bundle_folder import check_outside, foreign_files
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import (
@@ -41,15 +41,21 @@ from tinyml.pipeline.model_sources.check_model import check_kept
 from tinyml.pipeline.model_sources.choose import source_of
 from tinyml.pipeline.model_sources.source import Source
 from tinyml.pipeline.model_sources.workspace import Workspace
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import joining
+from tinyml.pipeline.outputs.optional_engines import join_optional
 from tinyml.pipeline.quantization.draw import draw
 from tinyml.pipeline.quantization.write_quantized import (
     Written,
     check_front_end,
     check_io,
+    check_states,
     write_quantized,
 )
 from tinyml.pipeline.steps import assemble, equalize
 from tinyml.pipeline.steps.check_files import check_files
+from tinyml.pipeline.steps.check_memory import check_memory
+from tinyml.pipeline.steps.check_runtimes import check_runtimes
 from tinyml.pipeline.steps.delegation import delegation_lines, of_models, require_all
 from tinyml.pipeline.steps.delegation import report as delegation_report
 from tinyml.pipeline.steps.export_plan import ExportPlan, check_settings, checked
@@ -95,6 +101,7 @@ def bundle_from(
     with making as draft, _scratch() as work, nullcontext() if worker else plan.worker:
         run = run_alone if source.runs_user_code else run_child
         exported = source.capture(work, partial(run, plan, work), report)
+        check_memory(plan, work)
         if plan.settings.equalize:
             report(Message("equalizing the channels of consecutive layers"))
             run_child(plan, work, equalize.__name__, [str(work.folder)])
@@ -110,11 +117,17 @@ def bundle_from(
             findings = lint_models(draft, made.models, plan.target, made.findings)
             made = replace(made, models=with_float_share(draft, made.models))
             taken = of_models(draft, made.models)
-        with machine_errors(f"writing {job.out.name}"):
+        with machine_errors(f"writing {job.out.name}", draft):
             draw(made, draft, report)
-        lines = (*lint_lines(findings), *delegation_lines(taken))
+        old = check_runtimes(draft, made.models, plan.target)
+        lines = (*old, *lint_lines(findings), *delegation_lines(taken))
         _gate(plan, made.parity, made.models, draft, work, lines)
-        for line in lines:
+        known = reference.load(draft / REFERENCE)
+        names = joining(plan.target)
+        rows, refused = join_optional(draft, made.models, names, known, exported.stages, report)
+        made = replace(made, parity=replace(made.parity, stages=(*made.parity.stages, *rows)))
+        findings = {path: (*own, *refused.get(path, ())) for path, own in findings.items()}
+        for line in (*lines, *lint_lines(refused)):
             report(Message(line))
         if plan.settings.require_delegate:
             require_all(taken)
@@ -128,7 +141,7 @@ def bundle_from(
             sensitivity=made.sensitivities or None,
             sparse=to_json(sparse) or None,
         )
-        with machine_errors(f"writing {job.out.name}"):
+        with machine_errors(f"writing {job.out.name}", draft):
             bundle = assemble.assemble(
                 draft, exported, plan.target.name, made.models, made.parity, facts
             )
@@ -142,6 +155,7 @@ def _check_known(source: Source, settings: ExportSettings) -> None:
     """What `write_quantized` would refuse, where it is known before the capture."""
     if (known := source.known()) is None:
         check_front_end(settings, source.name, None)  # only models of ours declare one
+        check_states(settings, source.name, has_states=bool(settings.states))
         return
     check_io(settings, known)
     check_kept(settings.keep_float, known.stages)
@@ -187,7 +201,7 @@ def _gate(
         if kept is not None:
             how = f"python {kept / SCRIPT} shows it again"
             try:
-                with machine_errors("keeping the failed export"):
+                with machine_errors("keeping the failed export", kept.parent):
                     keep_failed(kept, proof, models, draft, work)
             except TinymlError as failed:  # the verdict is what was asked for
                 how = f"its files could not be kept: {failed.message}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import ModelFile
+from tinyml.core.cpu_features import cpu_features
 from tinyml.core.errors import InputError, ValidationError
 from tinyml.core.target import Target, find_target
 from tinyml.pages.tables import paragraph, table
@@ -21,7 +22,6 @@ from tinyml.runtimes.sparse_support.versions import (
     newest_for,
 )
 
-CPU_INFO = Path("/proc/cpuinfo")
 WEB_ARCH = "wasm32"
 # The pass whose count says that a file has such weights.
 STORED = "store_sparse"
@@ -95,10 +95,8 @@ def _arch(target: Target) -> str:
 
 def _has_avx(target: Target) -> bool:
     """Of an x86 target; where this machine does not tell, it is taken to have it."""
-    if not target.is_host or not CPU_INFO.is_file():
-        return True
-    flags = [line for line in CPU_INFO.read_text().splitlines() if line.startswith("flags")]
-    return not flags or "avx" in flags[0].split()
+    known = cpu_features() if target.is_host else ()
+    return not known or "avx" in known
 
 
 def modules_for(path: Path, runtime: str | None = None) -> Mapping[str, str]:

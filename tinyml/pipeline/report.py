@@ -11,9 +11,10 @@ from tinyml.core.bundle_folder import check_outside
 from tinyml.core.errors import InputError, require
 from tinyml.core.measurement import Measurement
 from tinyml.pages.card import intended_use
-from tinyml.pages.report.material import Material, NamedBundle
+from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.page import write_page
 from tinyml.pages.report.sections.overview import page
+from tinyml.pipeline import formats
 from tinyml.pipeline.bench import beside, read_measurements
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs.data import caveat
@@ -44,16 +45,16 @@ def report(
         for name, folder in zip(_names(folders), folders, strict=True)
     )
     files = [own for own in more if not own.is_dir()]
-    beside_them = [] if taken else [own for own in map(beside, folders) if own.is_file()]
-    measurements, sources = _measured([*beside_them, *files], taken)
+    if not taken:
+        files = [*(own for own in map(beside, folders) if own.is_file()), *files]
     first = found[0].bundle
     material = Material(
         bundles=found,
-        measurements=measurements,
+        formats=formats.by_runtime(),
+        taken=tuple(_measured(files, taken)),
         intended_use=_intended_use(first),
         caveat=caveat(first.facts.training.data_set) if first.facts.training else "",
         in_options=in_options,
-        sources=sources,
     )
     write_page(page(material), path)
     return path
@@ -80,20 +81,15 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _measured(
-    files: Sequence[Path], taken: Sequence[Measurement]
-) -> tuple[tuple[Measurement, ...], dict[str, tuple[str, ...]]]:
-    """Measurements of ``files``, none of them twice, and where each model file's came from."""
-    found: dict[Measurement, None] = dict.fromkeys(taken)
-    sources: dict[str, tuple[str, ...]] = {}
+def _measured(files: Sequence[Path], taken: Sequence[Measurement]) -> list[Taken]:
+    """``taken``, and the measurements of ``files``, none of them twice."""
+    found = {own: Taken(own) for own in taken}
     for path in files:
         if not path.is_file():
             raise InputError(f"no such file or directory: {path}")
         for own in read_measurements(path):
-            if own not in found:
-                sources[own.model_sha256] = (*sources.get(own.model_sha256, ()), path.name)
-            found[own] = None
-    return tuple(found), sources
+            found.setdefault(own, Taken(own, path.name))
+    return list(found.values())
 
 
 def _intended_use(bundle: Bundle) -> str:

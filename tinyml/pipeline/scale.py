@@ -101,7 +101,7 @@ def _fitted(csv: Path, plot: Path, budget: Budget | None) -> dict[str, Any]:
         points = read_points(csv)
     curves = fit(points)
     network = _network(budget, curves)
-    with machine_errors(f"writing {plot.name}"):
+    with machine_errors(f"writing {plot.name}", plot.parent):
         _draw(curves, plot, csv.name)
     return {
         **network,

@@ -6,7 +6,7 @@ It passes only where the rows judged here are exactly those that its manifest de
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tinyml.core.errors import BundleError, UsageError, ValidationError
 from tinyml.core.events import Report
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
+from tinyml.core.target import all_targets
 from tinyml.export import parity
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.declared_rows import (
@@ -28,7 +29,8 @@ from tinyml.pipeline.declared_rows import (
 from tinyml.pipeline.formats import by_runtime
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
-from tinyml.pipeline.outputs.engines import Engine, engines, installed
+from tinyml.pipeline.outputs.engines import Engine, given_engines, installed, joining
+from tinyml.pipeline.outputs.optional_engines import compare_optional
 from tinyml.pipeline.outputs.reference import Reference
 
 
@@ -36,7 +38,8 @@ from tinyml.pipeline.outputs.reference import Reference
 class Verified:
     """What was checked: unchanged files, parity rows, and engines that are not installed.
 
-    ``digest`` is the sha256 of the manifest.
+    ``digest`` is the sha256 of the manifest; ``engines``: a line for each optional engine, and
+    for each that tells what it computed in.
     """
 
     files: int
@@ -44,6 +47,7 @@ class Verified:
     judged: int
     parity: Parity
     skipped: tuple[str, ...]
+    engines: tuple[str, ...] = ()
 
 
 def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
@@ -62,7 +66,11 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     for case, inputs in expected.inputs.items():
         check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     _check_manifest_rows(bundle, expected)
-    ready, skipped = installed(folder, bundle.models)
+    stated = {row.engine for row in bundle.parity.stages}
+    names = {*_runtimes(bundle.target), *(engine.partition("+")[0] for engine in stated)}
+    found, skipped = installed(folder, bundle.models, names)
+    # Those of which the manifest holds rows; where there are none, all that can run here.
+    ready = [e for e in found if not e.optional or e.optimised in stated] or found
     for engine in ready:
         check_signature(engine, bundle.signature)
     rows = compare_engines(ready, expected, bundle.stages, report)
@@ -71,7 +79,25 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     repeated = [row for engine in ready for row in engine_rows(engine, bundle, expected)]
     check_rows(rows, repeated, "this run")
     check_parts(rows, bundle.parity.stages)
-    return Verified(len(bundle.files), bundle.digest, checked.judged, checked, skipped)
+    others = [engine for engine in found if engine not in ready]
+    optional = compare_optional(others, expected, bundle.stages, report)
+    shown = Parity(stages=(*rows, *(row for own in optional for row in own.rows)))
+    lines = (*_precisions(ready), *(own.line for own in optional))
+    return Verified(len(bundle.files), bundle.digest, shown.judged, shown, skipped, lines)
+
+
+def _runtimes(target: str) -> Collection[str]:
+    """Those here that the target of a bundle has; none of a target that is not known here."""
+    known = all_targets().get(target)
+    return joining(known) if known else ()
+
+
+def _precisions(engines: Sequence[Engine]) -> Iterator[str]:
+    """A line for each engine that tells what it computed in."""
+    for engine in engines:
+        if precision := engine.open().precision:
+            version = engine.runtime.version()
+            yield f"{engine.model.path}: {engine.name} {version} computed in {precision}"
 
 
 def read_digest(text: str) -> str:
@@ -87,9 +113,13 @@ def read_digest(text: str) -> str:
 def _check_manifest_rows(bundle: Bundle, expected: Reference) -> None:
     """The rows of the manifest, also of runtimes that are not installed here."""
     declared = [*program_rows(bundle, expected)]
-    for engine in engines(bundle.folder, bundle.models):
+    stated = {row.engine for row in bundle.parity.stages}
+    for engine in given_engines(bundle.folder, bundle.models):
+        if not engine.optional:
+            declared += instrumented_rows(engine, bundle, expected)
+        elif engine.optimised not in stated:
+            continue
         declared += engine_rows(engine, bundle, expected)
-        declared += instrumented_rows(engine, bundle, expected)
     check_rows(bundle.parity.stages, declared, "the manifest")
 
 

@@ -27,6 +27,10 @@ class Session(Protocol):
     def signature(self) -> Signature:
         """Inputs and outputs as the file names them; a file knows of no state pairs."""
 
+    @property
+    def precision(self) -> str:
+        """What it really computes in, the types of most layers first; empty: it does not tell."""
+
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """Every output by name.
 
@@ -62,6 +66,10 @@ class Runtime(Protocol):
     def has_delegate(self) -> bool:
         """Whether it hands operators to a delegate, which may leave some."""
 
+    @property
+    def reads_inside(self) -> bool:
+        """Whether `reader` shows values; else its outputs alone are compared."""
+
     def version(self) -> str | None:
         """The installed version; ``None`` when it is not installed."""
 
@@ -75,7 +83,8 @@ class Runtime(Protocol):
         """Loads the file once; the reader runs it and gives the tensors ``names`` inside it.
 
         Nothing is optimised away; integers that stand for real numbers come as those.
-        Raises `InputError` for a name that is not in the file, besides what `open` raises.
+        Raises `InputError` for a name that is not in the file, or where `reads_inside` is false,
+        besides what `open` raises.
         """
 
     def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:

@@ -80,6 +80,10 @@ class ChildRuntime:
     def has_delegate(self) -> bool:
         return self.engine.has_delegate
 
+    @property
+    def reads_inside(self) -> bool:
+        return self.engine.reads_inside
+
     def version(self) -> str | None:
         return self.engine.version()
 
@@ -87,9 +91,10 @@ class ChildRuntime:
         told, _ = self.ask(path, {"do": "open", "threads": threads}, {})
         try:
             signature = from_json(Signature, told["signature"])
+            precision = from_json(str, told["precision"])
         except (LookupError, InputError) as error:
             raise file_process.unreadable(path, self.name, error) from error
-        return ChildSession(path, signature, self, threads)
+        return ChildSession(path, signature, precision, self, threads)
 
     def check_loads(self, path: Path) -> None:
         """Load ``path``, whatever its shapes; raises `InputError` where that fails."""
@@ -121,6 +126,7 @@ class ChildSession:
 
     path: Path
     signature: Signature
+    precision: str
     runtime: ChildRuntime
     threads: int
 
@@ -236,7 +242,8 @@ class _Server:
             self.sessions = {threads: self.runtime.open(self.path, threads=threads)}
         session = self.sessions[threads]
         if head["do"] == "open":
-            return {"signature": to_json(session.signature)}, {}
+            told = {"signature": to_json(session.signature), "precision": session.precision}
+            return told, {}
         return {}, session.run(arrays)
 
 

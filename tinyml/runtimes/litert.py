@@ -28,6 +28,7 @@ class LiteRtSession:
     signature: Signature
     engine: Any
     indices: Mapping[str, int]
+    precision: str = ""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         self.signature.check_inputs(inputs)
@@ -70,6 +71,7 @@ class LiteRt:
     package: str = PACKAGES[0][0]
     extra: str = "tflite"
     has_delegate: bool = True
+    reads_inside: bool = True
 
     def version(self) -> str | None:
         """Version of the package that `open` uses, with its name unless it is LiteRT's."""

@@ -50,6 +50,7 @@ class OrtSession:
     path: Path
     signature: Signature
     engine: Any
+    precision: str = ""
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         self.signature.check_inputs(inputs)
@@ -67,6 +68,7 @@ class OnnxRuntime:
     package: str = "onnxruntime"
     extra: str = "onnx"
     has_delegate: bool = False
+    reads_inside: bool = True
 
     def version(self) -> str | None:
         try:

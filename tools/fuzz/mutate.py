@@ -114,6 +114,8 @@ OF_SUFFIX: dict[str, tuple[Mutation, ...]] = {
     ".toml": (*BYTES, *[mutate_values.literal] * 8),
     ".safetensors": (*BYTES, *[mutate_values.tensors] * 8),
     ".npz": (*BYTES, *[mutate_values.archive] * 8),
+    ".npy": (*BYTES, *[mutate_values.array] * 4),
+    ".pt": BYTES,
 }
 
 

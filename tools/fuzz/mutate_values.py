@@ -69,7 +69,7 @@ def archive(data: bytearray, rng: random.Random, _: Sequence[bytes]) -> bytes:
         for member in old.infolist():
             content = old.read(member)
             if rng.random() < 0.7:
-                content = _array(content, rng)
+                content = array(bytearray(content), rng, ())
             name = member.filename if rng.random() < 0.9 else rng.choice(("x", "../x.npy", ".npy"))
             new.writestr(name, content, rng.choice((0, 8, 8, 12, 14)))
     content = bytearray(made.getvalue())
@@ -80,7 +80,8 @@ def archive(data: bytearray, rng: random.Random, _: Sequence[bytes]) -> bytes:
     return bytes(content)
 
 
-def _array(content: bytes, rng: random.Random) -> bytes:
+def array(content: bytearray, rng: random.Random, _: Sequence[bytes]) -> bytes:
+    """Of .npy: its header, values or version are others."""
     (size,) = struct.unpack_from("<H", content, 8)
     header, values = content[10 : 10 + size].decode(), content[10 + size :]
     how = rng.randrange(5)

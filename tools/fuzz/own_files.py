@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, recipe
-from tinyml.core.array_files import read_npz
+from tinyml.core.array_files import read_arrays, read_npz
 from tinyml.core.bundle import Agreement, Bundle, ListedFile, ModelFile, Parity, StageParity
 from tinyml.core.bundle_facts import BundleFacts, Scalogram
 from tinyml.core.checkpoint import Checkpoint
@@ -28,6 +28,8 @@ from tinyml.core.quant_params import QuantParams
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.target import read_target
+from tinyml.core.ties import Ties
 from tinyml.core.training_record import (
     LayerZeros,
     PruningRecord,
@@ -87,6 +89,20 @@ formats = ["onnx", "tflite"]
 precision = "w8a8-static"
 keep_float = ["head"]
 """
+TARGET_TEXT = """\
+board = "a board"
+arch = "aarch64"
+cpu = "cortex-a53"
+cpu_features = ["asimd"]
+memory_mb = 512
+cores = 4
+page_kib = 16
+formats = ["tflite"]
+
+[systems.bullseye]
+python = "3.9"
+runtimes = { litert = "2.3.0", onnxruntime = "1.19.2" }
+"""
 
 
 def make(folder: Path) -> list[Path]:
@@ -105,11 +121,16 @@ def make(folder: Path) -> list[Path]:
     saved.save(folder / "checkpoint.safetensors")
     inputs = {"random": {"x": np.ones((1, 4), np.float32)}}
     outputs = {"random": {"probabilities": np.ones((1, 2), np.float32)}}
-    Reference(inputs, inputs, outputs).save(folder / "reference.safetensors")
+    chosen = np.ones((1, 2), np.float32)
+    ties = {"random": {"probabilities": Ties(chosen, chosen, np.ones((1, 2, 1), np.float32), 1)}}
+    expected = Reference(inputs, inputs, outputs, ties=ties)
+    expected.save(folder / "reference.safetensors")
+    (folder / "target.toml").write_text(TARGET_TEXT)
     (folder / "recipe.toml").write_text(TEXT)
     arrays = {"x": np.ones((3, 4), np.float32), "targets": np.arange(3)}
     np.savez(folder / "plain.npz", **arrays)
     np.savez_compressed(folder / "packed.npz", **arrays)
+    np.save(folder / "array.npy", arrays["x"])
     return [path for path in folder.iterdir() if path.stem in READERS]
 
 
@@ -197,4 +218,6 @@ READERS: dict[str, Callable[[Path], object]] = {
     "recipe": lambda path: recipe.read(path).id,
     "plain": lambda path: list(read_npz(path)),
     "packed": lambda path: list(read_npz(path)),
+    "array": lambda path: [list(array.shape) for array in read_arrays(path)],
+    "target": lambda path: read_target(path).name,
 }

@@ -80,6 +80,15 @@ def test_an_end_of_which_no_range_is_known_is_refused_by_name() -> None:
         quantize_io(graph("y = Neg(x)"), {})
 
 
+def test_an_output_that_is_a_constant_is_refused_by_name() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[6] x) => (float[6] y, float[2] c) '
+        f"{CONSTANTS[:-1]}, float[2] c = {{1.0, 2.0}}> {{ {PAIRS} }}"
+    )
+    with pytest.raises(UsageError, match="'c' stays in float32"):
+        quantize_io(model, {})
+
+
 def test_inputs_that_are_no_floats_stay_what_they_are() -> None:
     text = "g (int64[2] i) => (int64[2] j) { j = Neg(i) }"
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> {text}')

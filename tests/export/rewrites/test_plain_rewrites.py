@@ -90,6 +90,8 @@ CONVOLUTIONS = {
         nn.BatchNorm2d(4, eps=1e-2),
         (1, 4, 9, 7),
     ),
+    "3d": (nn.Conv3d(2, 4, 3, padding=1), nn.BatchNorm3d(4), (1, 2, 4, 4, 4)),
+    "3d, padding by name": (nn.Conv3d(2, 3, 3, padding="same"), nn.BatchNorm3d(3), (1, 2, 4, 4, 4)),
     "2d, not affine": (nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, affine=False), (1, 2, 4, 4)),
 }
 
@@ -335,7 +337,13 @@ def test_a_new_rewrite_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
 # rewrites of the program are the corpus'; see tests/corpus.
 NETWORKS = {
     "formats.onnx.": {"small", "dropped window"},
-    "formats.tflite.": {"small", "unread constant", "pointwise", "sparse depthwise"},
+    "formats.tflite.": {
+        "small",
+        "computed constant",
+        "unread constant",
+        "pointwise",
+        "sparse depthwise",
+    },
 }
 
 

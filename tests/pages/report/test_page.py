@@ -10,6 +10,7 @@ import re
 import pytest
 from report_sample import HALF, HOSTILE, Tags, sample_bundle
 
+from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.pages.report.content import (
     Badge,
     Bar,
@@ -31,7 +32,7 @@ from tinyml.pages.report.content import (
     Table,
     Tile,
 )
-from tinyml.pages.report.material import Material, NamedBundle
+from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.page import html
 from tinyml.pages.report.sections.overview import page
 
@@ -46,7 +47,11 @@ def hostile() -> str:
 
 def hostile_material() -> Material:
     named = NamedBundle(HOSTILE + HALF, sample_bundle(HOSTILE))
-    return Material((named,), intended_use=HOSTILE, caveat=HOSTILE)
+    conditions = Conditions(cpu=HOSTILE)
+    process = Process((1000, 2000), 1, 1, 1, None)
+    measured = Measurement(HOSTILE, "0", "whole", HOSTILE, "1", (process,), conditions, "host")
+    taken = (Taken(measured, HOSTILE + HALF),)
+    return Material((named,), taken=taken, intended_use=HOSTILE, caveat=HOSTILE)
 
 
 def every_block(text: str) -> Page:

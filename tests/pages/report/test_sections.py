@@ -76,7 +76,7 @@ def test_parity_is_drawn_and_every_row_is_in_the_table() -> None:
     assert "litert+xnnpack" in chart.alt
     assert len(tables(found)[-1].rows) == 6
     assert "+0.00" not in text_of(found)
-    assert "-2.00 (-3.00 to +1.00) points" in text_of(found)
+    assert "-2.00 (-3.00 to +1.00)" in text_of(found)
 
 
 def test_of_many_stages_those_nearest_to_their_bounds_are_drawn() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tinyml.cli.export import _show
 from tinyml.core import bundle as bundles
+from tinyml.core.cpu_features import instruction_set
 from tinyml.core.errors import ExportError, InputError, UsageError, ValidationError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
@@ -23,7 +24,6 @@ from tinyml.pages.card import model_card
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
 from tinyml.pipeline.quantization import bias_shift
-from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.pipeline.steps import equalize
 from tinyml.pipeline.steps.export_plan import _check_rounding
 from tinyml.pipeline.steps.perform import size_line

@@ -24,7 +24,6 @@ class Format(Protocol):
     suffix            of its files, with the dot
     runtime           the registry's name of the engine that runs it
     extra             the optional dependencies that writing it takes, as pip calls them
-    packages          the distributions of ``extra``
     needs             (module, distribution) that writing imports
     refusal           how its converter refuses a part, with ``{}`` for the part
     writer            the module that a child process runs to write a float file
@@ -32,6 +31,7 @@ class Format(Protocol):
     computes_float16  whether its engine computes in float16, or only stores it
     stores_sparse     whether weights can be stored without their zeros
     has_script        whether ``run.py`` of a bundle runs it on a board
+    minimum_runtime   the oldest that reads a float file; empty: each file has its own
     """
 
     @property
@@ -42,8 +42,6 @@ class Format(Protocol):
     def runtime(self) -> str: ...
     @property
     def extra(self) -> str: ...
-    @property
-    def packages(self) -> tuple[str, ...]: ...
     @property
     def needs(self) -> tuple[tuple[str, str], ...]: ...
     @property
@@ -58,6 +56,8 @@ class Format(Protocol):
     def stores_sparse(self) -> bool: ...
     @property
     def has_script(self) -> bool: ...
+    @property
+    def minimum_runtime(self) -> str: ...
 
     def write(
         self,
@@ -80,6 +80,9 @@ class Format(Protocol):
 
     def quantize(self, path: Path, plan: Any) -> bytes:
         """The float32 file at ``path`` quantized as ``plan``, a `QuantPlan`, decides."""
+
+    def newest_part(self, path: Path) -> str:
+        """What of a file that we wrote asks for its oldest runtime, as ``GELU version 2``."""
 
     def bias_editor(self) -> BiasEditor:
         """The module that reads and changes weights and biases of a float32 file."""

@@ -100,7 +100,7 @@ def _pillow() -> str:
 def _cache_errors() -> Iterator[None]:
     """A full or read-only place is the machine's fault, and another one can be named."""
     try:
-        with machine_errors("caching decoded images"):
+        with machine_errors("caching decoded images", cache_folder()):
             yield
     except MachineError as error:
         if isinstance(error.__cause__, OSError):

@@ -61,7 +61,7 @@ def owned_folder(out: Path) -> Iterator[None]:
     check_outside(out / STATE)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file", hint="choose another folder")
-    with machine_errors(f"making {out.name}"):
+    with machine_errors(f"making {out.name}", out.parent):
         out.mkdir(parents=True, exist_ok=True)
     with lock(out):
         sweep_files(out)

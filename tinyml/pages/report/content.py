@@ -7,7 +7,7 @@ Text in backticks is drawn as code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 Tone = Literal["good", "bad", "plain"]
@@ -78,6 +78,15 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     fold: bool = False
     matrix: bool = False
+
+
+def without_empty(table: Table) -> Table:
+    """``table`` without the columns that hold no value in any row."""
+    kept = [
+        at for at in range(len(table.head)) if any(row[at] not in ("", "-") for row in table.rows)
+    ]
+    rows = [[row[at] for at in kept] for row in table.rows]
+    return replace(table, head=[table.head[at] for at in kept], rows=rows)
 
 
 @dataclass(frozen=True, slots=True)

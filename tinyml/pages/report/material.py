@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tinyml.core.bundle import Bundle, ModelFile
@@ -19,33 +19,65 @@ class NamedBundle:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One model file of one of the bundles."""
+    """One model file of one of the bundles; ``runtimes``: those that run its format."""
 
     name: str
     bundle: Bundle
     model: ModelFile
+    runtimes: tuple[str, ...]
 
     @property
-    def bytes(self) -> int:
-        """Size of the file."""
+    def label(self) -> str:
+        """The bundle and the format, of which a bundle has one file each."""
+        return f"{self.name}, {self.model.format}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
         return self.bundle.files[self.model.path].size
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A measurement and the name of the file that it was read from."""
+
+    measurement: Measurement
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A measurement of ``variant``, or of a part of it; ``None``: of no file of the bundles."""
+
+    variant: Variant | None
+    measurement: Measurement
+    source: str
+
+    @property
+    def name(self) -> str:
+        """Of the file, as shown."""
+        if self.variant is not None:
+            return self.variant.label
+        return (
+            f"{self.measurement.model} ({self.source})" if self.source else self.measurement.model
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """The first of ``bundles`` is what the report is about; the others are compared with it.
 
+    formats       runtime -> the format that it runs
     intended_use  of the model, as its card has it; ``caveat``: of its data set
     in_options    text with the names of settings -> the same with options of the command line
-    sources       where measurements came from: sha256 of a model file -> names of files
     """
 
     bundles: tuple[NamedBundle, ...]
-    measurements: tuple[Measurement, ...] = ()
+    formats: Mapping[str, str] = field(default_factory=dict)
+    taken: tuple[Taken, ...] = ()
     intended_use: str = ""
     caveat: str = ""
     in_options: Callable[[str], str] = str
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def bundle(self) -> Bundle:
@@ -61,14 +93,46 @@ class Material:
     def variants(self) -> tuple[Variant, ...]:
         """Every model file of every bundle."""
         return tuple(
-            Variant(own.name, own.bundle, model)
+            Variant(own.name, own.bundle, model, self._runtimes(model))
             for own in self.bundles
             for model in own.bundle.models
         )
 
-    def whole(self) -> Iterator[tuple[Variant | None, Measurement]]:
-        """Measurements of whole files, each with its file; ``None``: it is in no bundle given."""
-        by_content = {variant.model.sha256: variant for variant in reversed(self.variants)}
-        for own in self.measurements:
-            if own.part == WHOLE:
-                yield by_content.get(own.model_sha256), own
+    def _runtimes(self, model: ModelFile) -> tuple[str, ...]:
+        return tuple(name for name, fmt in self.formats.items() if fmt == model.format)
+
+    @property
+    def timed(self) -> tuple[Timed, ...]:
+        """Every measurement with its file, in the order of the bundles."""
+        variants = self.variants
+        by_content = {own.model.sha256: own for own in reversed(variants)}
+        found = [
+            Timed(self._file_of(own, by_content), own.measurement, own.source) for own in self.taken
+        ]
+
+        def place(own: Timed) -> tuple[str, int]:
+            at = len(variants) if own.variant is None else variants.index(own.variant)
+            return own.measurement.runtime, at
+
+        return tuple(sorted(found, key=place))
+
+    def _file_of(self, own: Taken, by_content: Mapping[str, Variant]) -> Variant | None:
+        """By its content; of a part, by the whole file that was measured with it."""
+        measured = own.measurement
+        if measured.part == WHOLE:
+            return by_content.get(measured.model_sha256)
+        for other in self.taken:
+            whole = other.measurement
+            same = (other.source, whole.part, whole.runtime) == (
+                own.source,
+                WHOLE,
+                measured.runtime,
+            )
+            if same and measured.model.endswith(whole.model):
+                return by_content.get(whole.model_sha256)
+        return None
+
+    @property
+    def whole(self) -> tuple[Timed, ...]:
+        """`timed`, of whole files only."""
+        return tuple(own for own in self.timed if own.measurement.part == WHOLE)

@@ -40,8 +40,17 @@ def format_of(path: Path) -> Format:
 
 
 def runtime_of(model_format: Format) -> Runtime:
-    """The engine that runs files of ``model_format``."""
+    """The reference engine for files of ``model_format``: the one that each must run in."""
     return cast("Runtime", registry.load("runtime", model_format.runtime))
+
+
+def runtimes_of(model_format: Format) -> Iterator[Runtime]:
+    """`runtime_of`, then the other engines that open such files."""
+    yield runtime_of(model_format)
+    for name in registry.RUNTIMES:
+        runtime = cast("Runtime", registry.load("runtime", name))
+        if name != model_format.runtime and model_format.name in runtime.formats:
+            yield runtime
 
 
 def runtime_for(path: Path) -> Runtime:
@@ -51,4 +60,4 @@ def runtime_for(path: Path) -> Runtime:
 
 def by_runtime() -> dict[str, str]:
     """Engine -> the format that it runs, both by name."""
-    return {known.runtime: known.name for known in all_formats()}
+    return {own.name: known.name for known in all_formats() for own in runtimes_of(known)}

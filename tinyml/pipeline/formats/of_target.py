@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tinyml.core import registry
 from tinyml.core.errors import UsageError
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.settings import complete
-from tinyml.core.target import OLDER_RUNTIMES, Target
+from tinyml.core.target import OLDER_RUNTIMES, System, Target
+from tinyml.core.versions import order
 from tinyml.export.quantization.precision import Precision, find_precision
-from tinyml.pipeline.formats import all_formats
+from tinyml.pipeline.formats import all_formats, named
+
+# Packages that are not called as their runtime is.
+PACKAGES = {"ai-edge-litert": "litert"}
 
 
 def formats_there(target: Target) -> tuple[str, ...]:
@@ -35,8 +39,39 @@ def complete_for(settings: ExportSettings, target: Target) -> ExportSettings:
     return replace(chosen, formats=tuple(n for n in formats if n in able) or formats)
 
 
+def systems_without(target: Target, requirement: str) -> tuple[str, ...]:
+    """Systems of ``target`` that ``requirement``, as ``onnxruntime>=1.17``, is not met on."""
+    return tuple(n for n, own in target.systems.items() if not _meets(own, requirement))
+
+
+def newest_on(target: Target, systems: Iterable[str], requirement: str) -> str:
+    """The runtime of ``requirement`` on ``systems``: ``onnxruntime 1.16.3 (old), ...``."""
+    package = requirement.partition(">=")[0]
+    runtime = PACKAGES.get(package, package)
+    found = {name: target.systems[name].runtimes.get(runtime) for name in systems}
+    return ", ".join(
+        f"{runtime} {version} ({name})" if version else f"no {runtime} ({name})"
+        for name, version in found.items()
+    )
+
+
+def _meets(system: System, requirement: str) -> bool:
+    """Of a runtime that is not known here, such as that of a format of a test, yes."""
+    package, _, oldest = requirement.partition(">=")
+    if OLDER_RUNTIMES.get(package) in system.runtimes:
+        return True  # every LiteRT is later than all of tflite-runtime
+    name = PACKAGES.get(package, package)
+    if name not in (*registry.RUNTIMES, *OLDER_RUNTIMES):
+        return True
+    version = system.runtimes.get(name)
+    return version is not None and order(version) >= order(oldest)
+
+
 def check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:
-    """`UsageError` for a format that no runtime of ``target`` reads, or ``precision`` lacks."""
+    """`UsageError` for a format that ``target`` has no runtime for, or none that is new enough.
+
+    Or one that ``precision`` is not written in.
+    """
     if not formats:
         raise UsageError("`formats` is empty", hint=f"known: {', '.join(registry.FORMATS)}")
     there = formats_there(target)
@@ -51,4 +86,12 @@ def check_formats(formats: Sequence[str], target: Target, precision: Precision) 
             raise UsageError(
                 f"{name} cannot be written in {precision.name}",
                 hint=f"formats of {precision.name}: {', '.join(precision.formats)}",
+            )
+        oldest = precision.minimum_runtimes.get(name, named(name).minimum_runtime)
+        lacking = systems_without(target, oldest)
+        if oldest and len(lacking) == len(target.systems):
+            raise UsageError(
+                f"{name} in {precision.name} needs {oldest}: "
+                f"{target.name} has {newest_on(target, lacking, oldest)}",
+                hint="choose another `precision`, other `formats`, or another `target`",
             )

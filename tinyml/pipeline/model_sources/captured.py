@@ -10,7 +10,7 @@ from tinyml.core.errors import ExportError
 from tinyml.core.parts import OUTPUT, STAGE
 from tinyml.core.spec import Arrays, Signature
 from tinyml.export import parity
-from tinyml.pipeline.model_sources.workspace import CaptureRecord, Workspace
+from tinyml.pipeline.model_sources.workspace import CaptureRecord, Peak, Workspace
 from tinyml.pipeline.outputs.reference import Reference
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def capture_or_locate(
 
 def finish(captured: Captured, expected: Reference, work: Workspace, **more: Any) -> None:
     """Judge the captured program, rewrite it, judge it again; ``more`` goes into the record."""
+    from tinyml.export.capture.activation_peak import activation_peak
     from tinyml.export.rewrites import rewrite
 
     order = list(captured.stages)
@@ -61,7 +62,8 @@ def finish(captured: Captured, expected: Reference, work: Workspace, **more: Any
     rewritten, counts = rewrite(captured)
     rows += rows_of("rewritten", rewritten, expected, order)
     work.save_program(rewritten)
-    work.save_capture_record(CaptureRecord(counts, tuple(rows), **more))
+    peak = Peak(*activation_peak(rewritten.program))
+    work.save_capture_record(CaptureRecord(counts, tuple(rows), peak, **more))
 
 
 def rows_of(

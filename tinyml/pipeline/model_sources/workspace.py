@@ -62,17 +62,27 @@ class CaptureJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Peak:
+    """See `tinyml.export.capture.activation_peak`: bytes in float32, and the submodule at work."""
+
+    bytes: int = 0
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureRecord:
     """What the capturing child found.
 
     passes      rewrite -> how often it changed the program
     parity      rows of the captured program and of the rewritten one
+    peak        of the activations of the rewritten one
     signature   of a user's model, as are ``stages``; of others it is known before
     not_judged  case or stage -> why it is not compared
     """
 
     passes: Mapping[str, int]
     parity: tuple[StageParity, ...]
+    peak: Peak = Peak()
     signature: Signature | None = None
     stages: tuple[str, ...] = ()
     not_judged: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from tinyml.core.errors import MissingExtraError, UsageError
 from tinyml.core.plan_record import QuantRecord
 from tinyml.core.quant_params import dequantize_arrays, quantize_arrays, step
 from tinyml.core.spec import Array, Arrays
+from tinyml.core.target import Target
 from tinyml.core.tolerance import PolicyName
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization.precision import find_precision
@@ -25,11 +26,16 @@ from tinyml.runtimes.own_files import OwnFiles
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One model file in one runtime."""
+    """One model file in one runtime.
+
+    optional  it joins the reference engine of the file's format where it is installed: a file
+              that it refuses is a good one all the same
+    """
 
     model: ModelFile
     path: Path
     runtime: Any
+    optional: bool = False
 
     @property
     def name(self) -> str:
@@ -78,7 +84,10 @@ class Engine:
         return RealSession(session, self.model.quant_params) if self.model.quant_params else session
 
     def stages(self, inputs: Arrays) -> dict[str, Array | None]:
-        """Stage -> value in the shipped file without optimisation; ``None``: fused away."""
+        """Stage -> value in the shipped file without optimisation; ``None``: fused away.
+
+        Raises `InputError` where the runtime does not read inside.
+        """
         names = [tensor for tensor in self.model.stages.values() if tensor is not None]
         given = quantize_arrays(inputs, self.model.quant_params)
         values = self.runtime.read_tensors(self.path, names, given)
@@ -96,34 +105,55 @@ class Engine:
 
 
 def engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
-    """An engine for every model file, installed or not: files that we wrote ourselves."""
+    """The reference engine of every model file, installed or not: files that we wrote ourselves."""
     for engine in _engines(folder, models):
-        quantized = find_precision(engine.model.precision).quantized
-        yield replace(engine, runtime=OwnFiles(engine.runtime, as_converted=not quantized))
+        if not engine.optional:
+            quantized = find_precision(engine.model.precision).quantized
+            yield replace(engine, runtime=OwnFiles(engine.runtime, as_converted=not quantized))
 
 
 def given_engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
-    """`engines` of a bundle that a user gives: each file is opened in a child process only."""
+    """All engines of every model file, its reference engine first: each opens it in a child.
+
+    So that a bundle that a user gives, or an optional engine, kills no process but its own.
+    """
     for engine in _engines(folder, models):
         yield replace(engine, runtime=_in_child(engine.runtime))
 
 
+def optional_engines(
+    folder: Path, models: tuple[ModelFile, ...], names: Collection[str]
+) -> list[Engine]:
+    """Those of ``names``, in children."""
+    found = given_engines(folder, models)
+    return [engine for engine in found if engine.optional and engine.name in names]
+
+
+def joining(target: Target) -> set[str]:
+    """The runtimes of ``target`` that are installed: the optional ones among them join."""
+    known = [name for name in target.runtimes if name in registry.RUNTIMES]
+    return {name for name in known if registry.load("runtime", name).version() is not None}
+
+
 def _engines(folder: Path, models: tuple[ModelFile, ...]) -> Iterator[Engine]:
     for model in models:
-        runtime = formats.runtime_of(formats.named(model.format))
-        yield Engine(model, folder / model.path, runtime)
+        for place, runtime in enumerate(formats.runtimes_of(formats.named(model.format))):
+            yield Engine(model, folder / model.path, runtime, optional=place > 0)
 
 
 def _in_child(runtime: Any) -> ChildRuntime:
     return ChildRuntime(runtime, registry.RUNTIMES[runtime.name])
 
 
-def installed(folder: Path, models: tuple[ModelFile, ...]) -> tuple[list[Engine], tuple[str, ...]]:
+def installed(
+    folder: Path, models: tuple[ModelFile, ...], optional: Collection[str] = ()
+) -> tuple[list[Engine], tuple[str, ...]]:
     """The engines that can run here, and a line for each that cannot: of a bundle that is given.
 
-    Raises `MissingExtraError` when none can.
+    ``optional``: names of the optional engines that are wanted. Raises `MissingExtraError` when
+    no engine can run.
     """
-    found = list(given_engines(folder, models))
+    found = [e for e in given_engines(folder, models) if not e.optional or e.name in optional]
     ready = [engine for engine in found if engine.runtime.version() is not None]
     if not ready:
         raise MissingExtraError(found[0].runtime.package, found[0].runtime.extra)
@@ -137,6 +167,12 @@ def runtime_of(file: Path) -> Any:
     Raises `InputError` for any other file.
     """
     return _in_child(formats.runtime_of(formats.format_of(file)))
+
+
+def runtimes_of(file: Path, optional: Collection[str]) -> list[ChildRuntime]:
+    """`runtime_of`, then those of the ``optional`` ones that open such a file."""
+    first, *others = formats.runtimes_of(formats.format_of(file))
+    return [_in_child(own) for own in (first, *(own for own in others if own.name in optional))]
 
 
 def require(runtime: Runtime) -> None:

@@ -25,6 +25,11 @@ class RealSession:
             tuple(map(self._spec, own.inputs)), tuple(map(self._spec, own.outputs)), own.states
         )
 
+    @property
+    def precision(self) -> str:
+        """The file's."""
+        return self.session.precision
+
     def run(self, inputs: Arrays) -> dict[str, Array]:
         """As `Session.run`; quantized on the way in, dequantized on the way out."""
         self.signature.check_inputs(inputs)

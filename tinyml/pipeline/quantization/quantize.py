@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tinyml.core.cpu_features import instruction_set
 from tinyml.core.events import Report
 from tinyml.core.export_settings import NEAREST, ExportSettings
 from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.export.quantization.calibration import choose_ranges
+from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
     exact_stages,
@@ -34,7 +36,6 @@ from tinyml.pipeline.formats import format_of, runtime_for
 from tinyml.pipeline.model_sources.calibration import Calibration
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.quantization.calibration_cache import cached
-from tinyml.pipeline.quantization.instruction_set import instruction_set
 from tinyml.runtimes.base import READER_THREADS
 
 BY_USER = "asked for"
@@ -122,7 +123,8 @@ def seen(
     path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
     """Tensor of the file -> its range on the samples; anything without calibration."""
-    names = _tensors(read_graph(path, infer_shapes=False))
+    graph = read_graph(path, infer_shapes=False)
+    names = _tensors(graph)
     if calibration is None:
         return dict.fromkeys(names, Range(0.0, 0.0))
     runtime = runtime_for(path)
@@ -143,6 +145,8 @@ def seen(
         path,
         calibration,
         conditions,
-        lambda: choose_ranges(settings.ranges, values(title), values(f"{title}, histograms")),
+        lambda: choose_ranges(
+            settings.ranges, values(title), values(f"{title}, histograms"), endless_pads(graph)
+        ),
         report,
     )

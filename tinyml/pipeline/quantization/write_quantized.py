@@ -42,6 +42,8 @@ from tinyml.pipeline.steps.write_files import (
     write_floats,
 )
 
+FLOAT_IO = "choose `io=float`"
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -152,18 +154,22 @@ def check_io(settings: ExportSettings, exported: ExportedModel) -> None:
     check_front_end(settings, exported.name, exported.front_end)
     if settings.io == "float":
         return
-    hint = "choose `io=float`"
     if exported.front_end is not None and settings.front_end == "float":
         raise UsageError(
             f"`io=int8`: the front end of {exported.name} stays in float32, up to "
             f"'{exported.front_end}', and takes its input as it is",
-            hint=f"{hint}; or quantize it too, `front_end=int8`, if the gate lets it pass",
+            hint=f"{FLOAT_IO}; or quantize it too, `front_end=int8`, if the gate lets it pass",
         )
-    if exported.signature.states:
+    check_states(settings, exported.name, has_states=bool(exported.signature.states))
+
+
+def check_states(settings: ExportSettings, name: str, *, has_states: bool) -> None:
+    """`UsageError` for quantized inputs and outputs of a model that carries a state."""
+    if has_states and settings.io != "float":
         raise UsageError(
-            f"`io=int8`: the state of {exported.name} would be rounded at each call, in and out "
+            f"`io=int8`: the state of {name} would be rounded at each call, in and out "
             "over different ranges",
-            hint=hint,
+            hint=FLOAT_IO,
         )
 
 

@@ -19,7 +19,6 @@ from tinyml.runtimes.sparse_support.sparse_use import judged
 
 ZEROS = 0.5
 LEAST_WEIGHTS = 256
-OLDEST = "1.0.0"
 RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT"}
 FIX = {
     "onnx": "expect no speed-up from sparsity in onnxruntime; a narrower dense model is faster",
@@ -36,13 +35,14 @@ def pruned_but_dense(graph: Graph, target: Target | None) -> Iterator[Finding]:
 
 
 def _stored_sparse(graph: Graph, target: Target) -> Iterator[Finding]:
+    """Silent where the target has no LiteRT: of older runtimes nothing is known."""
+    version = target.runtimes.get("litert")
     sparse = [value for value in graph.tensors.values() if value.sparse]
-    if not sparse:
+    if not sparse or version is None:
         return
     counts = [_counts(value) for value in sparse]
     zeros, total = (sum(own[i] for own in counts) for i in (0, 1))
     share = f"{zeros / max(total, 1):.0%} of their values are zero and not stored: "
-    version = target.runtimes.get("litert", OLDEST)
     # An x86 target has AVX: what has none is no target.
     found = judged(graph, (), "litert", version, target.arch, avx=True)
     if found.uses_sparse_kernels:

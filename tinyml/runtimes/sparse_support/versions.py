@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core.errors import UsageError
 from tinyml.core.registry import unknown_name
 from tinyml.core.target import Target
+from tinyml.core.versions import order
 
 # Targets with a browser.
 WEB = ("android", "rpi4", "rpi5", "xnnpack")
@@ -82,7 +82,7 @@ def _version_on(target: Target, runtime: str) -> str | None:
 
 def row(runtime: str, version: str) -> Version:
     """The row that holds for ``version``; `UsageError` for one before the first row."""
-    found = [r for r in VERSIONS if r.runtime == runtime and _order(r.since) <= _order(version)]
+    found = [r for r in VERSIONS if r.runtime == runtime and order(r.since) <= order(version)]
     if not found:
         first = next(r.since for r in VERSIONS if r.runtime == runtime)
         raise UsageError(
@@ -90,7 +90,3 @@ def row(runtime: str, version: str) -> Version:
             hint=f"from {first} on it is: say such a one",
         )
     return found[-1]
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -23,7 +23,6 @@ class Onnx:
     suffix: str = ".onnx"
     runtime: str = "onnxruntime"
     extra: str = "onnx"
-    packages: tuple[str, ...] = ("onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
     needs: tuple[tuple[str, str], ...] = (
         ("torch", "torch"),
         ("onnxscript", "onnxscript"),
@@ -35,6 +34,8 @@ class Onnx:
     computes_float16: bool = True
     stores_sparse: bool = False
     has_script: bool = False
+    # The first with opset 18 and IR version 8: docs/Versioning.md of onnxruntime.
+    minimum_runtime: str = "onnxruntime>=1.14"
 
     def write(
         self,
@@ -61,6 +62,12 @@ class Onnx:
         from tinyml.export.formats.onnx.quantize import quantized_bytes
 
         return quantized_bytes(path, plan)
+
+    def newest_part(self, path: Path) -> str:
+        import onnx
+
+        model = onnx.load(path, load_external_data=False)
+        return f"opset {max(own.version for own in model.opset_import)}"
 
     def bias_editor(self) -> BiasEditor:
         from tinyml.export.formats.onnx import correct_biases

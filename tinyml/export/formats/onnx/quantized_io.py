@@ -62,6 +62,8 @@ def _input(graph: Any, name: str, within: Range | None) -> Any:
 def _output(graph: Any, name: str, within: Range | None) -> Any:
     """As `_input`, of an output."""
     made = {out: node for node in graph.node for out in node.output}
+    if name not in made:  # a constant
+        raise stays_float(name)
     last = made[name]
     first = made.get(last.input[0]) if last.op_type == DEQUANTIZE else None
     place = list(last.output).index(name)

@@ -22,9 +22,10 @@ from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
+from tinyml.export.check_names import check_names, check_values
 from tinyml.export.facts import Facts
-from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
+from tinyml.export.formats.onnx import ONNX
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
 from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
@@ -32,8 +33,6 @@ from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 OPSET = 18
 IR_VERSION = 8
-# The first onnxruntime that has opset 18 and IR version 8: docs/Versioning.md of onnxruntime.
-MINIMUM_RUNTIME = "onnxruntime>=1.14"
 
 
 def write(captured: Captured, path: Path) -> Facts:
@@ -54,7 +53,9 @@ def write(captured: Captured, path: Path) -> Facts:
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
     proto = ir.to_proto(model)
-    check_names(graph_of_onnx(proto), captured.signature, stages)
+    graph = graph_of_onnx(proto)
+    check_values(graph)
+    check_names(graph, captured.signature, stages)
     write_bytes(path, proto.SerializeToString(deterministic=True))
     made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
     return Facts(
@@ -63,7 +64,7 @@ def write(captured: Captured, path: Path) -> Facts:
         passes,
         stages,
         {},
-        MINIMUM_RUNTIME,
+        ONNX.minimum_runtime,
         owners=owners(inside, made),
         modules=owners(modules, made),
         made=made,

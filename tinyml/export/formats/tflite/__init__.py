@@ -23,7 +23,6 @@ class Tflite:
     suffix: str = ".tflite"
     runtime: str = "litert"
     extra: str = "tflite"
-    packages: tuple[str, ...] = ("ai-edge-litert", "litert-torch", "torch")
     needs: tuple[tuple[str, str], ...] = (("torch", "torch"), ("litert_torch", "litert-torch"))
     refusal: str = "LiteRT cannot convert {}"
     writer: str = "tinyml.export.formats.tflite.write"
@@ -31,6 +30,7 @@ class Tflite:
     computes_float16: bool = False
     stores_sparse: bool = True
     has_script: bool = True
+    minimum_runtime: str = ""
 
     def write(
         self,
@@ -57,6 +57,13 @@ class Tflite:
         from tinyml.export.formats.tflite.quantize import quantized_bytes
 
         return quantized_bytes(path, plan)
+
+    def newest_part(self, path: Path) -> str:
+        from tinyml.export.formats.tflite.minimum_runtime import newest_operator, operators_of
+        from tinyml.modelfile import tflite_file
+
+        name, version = newest_operator(operators_of(tflite_file.unpack(path.read_bytes())))
+        return f"{name} version {version}"
 
     def bias_editor(self) -> BiasEditor:
         from tinyml.export.formats.tflite import correct_biases

@@ -9,6 +9,10 @@ tflite-runtime has TensorFlow's numbers; LiteRT counts anew and is later than al
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+from tinyml.core.versions import order
+from tinyml.modelfile.tflite_file import operator_name
 
 # Operator, then the release of its version 1, 2, 3 ...
 _TABLE = """
@@ -114,6 +118,7 @@ UNPACK 1.11 1.14 2.2 2.3
 """
 # The first LiteRT release is later than TensorFlow 2.9, where the table ends.
 NEWER = "ai-edge-litert>=1.0"
+LATER = "2.10"
 _RELEASES = {line.split()[0]: line.split()[1:] for line in _TABLE.split("\n") if line}
 _BROADCAST_TO = {2: "2.5", 3: "2.5"}
 
@@ -126,8 +131,18 @@ def minimum_runtime(operators: Iterable[tuple[str, int]]) -> str:
     found = [_release(name, version) for name, version in operators]
     if None in found:
         return NEWER
-    newest = max((r for r in found if r is not None), key=_number, default="1.5")
+    newest = max((r for r in found if r is not None), key=order, default="1.5")
     return f"tflite-runtime>={newest}"
+
+
+def newest_operator(operators: Iterable[tuple[str, int]]) -> tuple[str, int]:
+    """The first of the (operator, version) pairs that ask for `minimum_runtime`."""
+    return max(operators, key=lambda own: order(_release(*own) or LATER))
+
+
+def operators_of(model: Any) -> list[tuple[str, int]]:
+    """(operator, version) pairs of a ``schema.ModelT``."""
+    return [(operator_name(code), int(code.version)) for code in model.operatorCodes]
 
 
 def _release(name: str, version: int) -> str | None:
@@ -135,7 +150,3 @@ def _release(name: str, version: int) -> str | None:
         return _BROADCAST_TO.get(version)
     known = _RELEASES.get(name, [])
     return known[version - 1] if 1 <= version <= len(known) else None
-
-
-def _number(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("."))

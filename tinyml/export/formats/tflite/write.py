@@ -31,11 +31,11 @@ from tinyml.export.capture.known_errors import (
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.capture.refuse_known import places_of, refuse_known
+from tinyml.export.check_names import check_names
 from tinyml.export.facts import Facts
-from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.tflite import TFLITE
-from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operators_of
 from tinyml.export.formats.tflite.names import (
     computing_parts,
     made_from,
@@ -88,16 +88,17 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
     made = made_from(model, parts)
     computing = made_from(model, computing_parts(captured, parts))
     passes = rewritten | rewrite(model, sparse=sparse)
+    left = {tflite_file.text(tensor.name) for tensor in model.subgraphs[0].tensors}
+    stages = {stage: name if name in left else None for stage, name in stages.items()}
     check_names(graph_of_tflite(model), captured.signature, stages)
     write_bytes(path, tflite_file.pack(model))
-    codes = [(tflite_file.operator_name(c), int(c.version)) for c in model.operatorCodes]
     return Facts(
         "tflite",
         "fp32",
         passes,
         stages,
         layouts,
-        minimum_runtime(codes),
+        minimum_runtime(operators_of(model)),
         owners=owners(inside, computing),
         modules=owners(modules, computing),
         made=made,

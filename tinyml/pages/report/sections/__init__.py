@@ -6,12 +6,22 @@ from collections.abc import Callable
 
 from tinyml.pages.report.content import ReportSection
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.sections import findings, model, parity, quantization, reproduce
+from tinyml.pages.report.sections import (
+    findings,
+    latency,
+    model,
+    parity,
+    quantization,
+    reproduce,
+    tradeoffs,
+)
 
 SECTIONS: tuple[Callable[[Material], ReportSection], ...] = (
     model.section,
     parity.section,
     quantization.section,
+    latency.section,
+    tradeoffs.section,
     findings.section,
     reproduce.section,
 )

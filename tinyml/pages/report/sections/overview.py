@@ -5,7 +5,9 @@ from __future__ import annotations
 from tinyml.pages.report.content import Page, Tile
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.sections import all_sections
-from tinyml.pages.report.units import counted, size_text
+from tinyml.pages.report.units import counted, ms_text, size_text
+
+WHERE = {"host": "not on the board", "emulated": "emulated"}
 
 
 def page(material: Material) -> Page:
@@ -21,7 +23,7 @@ def page(material: Material) -> Page:
     return Page(
         title=f"{bundle.model} for {bundle.target}",
         subtitle=subtitle,
-        tiles=[_parity(material), _size(material), _accuracy(material), _findings(material)],
+        tiles=[tile(material) for tile in (_parity, _size, _accuracy, _latency, _findings)],
         sections=all_sections(material),
         footer=(
             f"Written by tinyml from `{material.name}`, whose manifest has the sha256 "
@@ -62,6 +64,21 @@ def _accuracy(material: Material) -> Tile:
             note = f"{one.engine}, {counted(one.samples, 'sample')}"
             return Tile(one.name, f"{one.value:.4g}", note, "parity")
     return Tile("Accuracy", "not measured", "", "parity")
+
+
+def _latency(material: Material) -> Tile:
+    """The fastest file of the bundle, wherever it was measured."""
+    known = [
+        (own.measurement.p50_ns, own)
+        for own in material.whole
+        if own.variant is not None and own.variant.bundle == material.bundle
+    ]
+    timed = [(ns, own) for ns, own in known if ns is not None]
+    if not timed:
+        return Tile("Median time", "not measured", "", "latency")
+    ns, own = min(timed, key=lambda row: row[0])
+    where = WHERE.get(own.measurement.label, "on the board")
+    return Tile("Median time", ms_text(ns), f"{own.measurement.runtime}, {where}", "latency")
 
 
 def _findings(material: Material) -> Tile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinyml.core.bundle import Agreement, Metric, Parity, StageParity
+from tinyml.core.bundle import Agreement, Disagreement, Metric, Parity, StageParity
 from tinyml.core.text import one_line, shorten
 from tinyml.pages.divergence import LEAST, MOST, share
 from tinyml.pages.report.content import (
@@ -17,6 +17,7 @@ from tinyml.pages.report.content import (
     Prose,
     ReportSection,
     Table,
+    without_empty,
 )
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.svg import BAD, INK, NARROW, PAPER, SERIES, SOFT, chart
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Rows of the chart; of more stages those nearest to their bounds are drawn.
-MOST_STAGES = 40
+MOST_STAGES, MOST_CHANGED = 40, 50
 ROW, AROUND = 19, 96
 # In PyTorch: what is between the module and the files.
 PROGRAMS = ("captured", "rewritten")
@@ -156,27 +157,38 @@ def _axis(axes: Axes, parity: Parity) -> None:
 
 
 def _agreements(found: Sequence[Agreement]) -> list[Block]:
-    head = ("engine", "predictions that agree", "metric", "PyTorch", "file", "difference, 95%")
+    head = ("engine", "predictions that agree", "metric", "PyTorch", "file", "points (95%)")
     rows = []
-    moved: list[tuple[str, ...]] = []
     for own in found:
         agree = f"{own.agreeing:,} of {own.count:,} {own.shown_unit}"
         if own.difference is None:
             rows.append((own.engine, agree, "-", "-", "-", "-"))
         else:
             one = own.difference
-            values = (f"{one.want:.4f}", f"{one.got:.4f}", f"{one.points} points")
+            values = (f"{one.want:.4f}", f"{one.got:.4f}", one.points)
             rows.append((own.engine, agree, own.metric, *values))
-        moved += [
-            (own.engine, one.name, one.want, one.got, f"{one.margin:.4f}")
-            for one in own.disagreements
-        ]
-    blocks: list[Block] = [Table("Predictions of the files against PyTorch's", head, rows)]
-    if moved:
-        titles = ("engine", "sample", "PyTorch", "file", "margin in PyTorch")
-        title = f"{counted(len(moved), 'changed prediction')}"
-        blocks.append(Table(title, titles, moved, fold=True))
-    return blocks
+    title = "Predictions of the files against PyTorch's"
+    return [without_empty(Table(title, head, rows)), *_changed(found)]
+
+
+def _changed(found: Sequence[Agreement]) -> list[Block]:
+    """Samples whose label changes, those that PyTorch was surest of first."""
+    moved: dict[Disagreement, list[str]] = {}
+    for own in found:
+        for one in own.disagreements:
+            moved.setdefault(one, []).append(own.engine)
+    if not moved:
+        return []
+    ordered = sorted(moved.items(), key=lambda row: -row[0].margin)[:MOST_CHANGED]
+    rows = [
+        (one.name, one.want, one.got, f"{one.margin:.4f}", ", ".join(engines))
+        for one, engines in ordered
+    ]
+    head = ("sample", "PyTorch", "file", "margin in PyTorch", "engines")
+    title = counted(len(moved), "changed prediction")
+    if len(moved) > MOST_CHANGED:
+        title += f": the {MOST_CHANGED} that PyTorch was surest of"
+    return [Table(title, head, rows, fold=True)]
 
 
 def _metrics(found: Sequence[Metric]) -> Table:

@@ -40,7 +40,9 @@ def section(material: Material) -> ReportSection:
         return ReportSection("quantization", "Quantization", "", [wanted])
     blocks: list[Block] = [_plans(planned)]
     sensitivity = bundle.facts.sensitivity or {}
-    blocks += [_chart(fmt, own) for fmt, own in sensitivity.items() if own.layers]
+    for place, (fmt, own) in enumerate(sensitivity.items()):
+        if own.layers:
+            blocks.append(_chart(f"sensitivity-{place}", fmt, own))
     if sensitivity:
         blocks.append(_ranking(sensitivity))
     elif any(isinstance(own.plan, QuantRecord) for own in planned):
@@ -50,8 +52,8 @@ def section(material: Material) -> ReportSection:
             "The layers were not ranked by their sensitivity. Export with `--explain` to rank them:"
         )
         blocks.append(Missing(text, command(*words, *more, "--out", material.name)))
-    for own in planned:
-        blocks += _kept(own)
+    for file in planned:
+        blocks += _kept(file)
     if bundle.facts.classes:
         blocks.append(_classes(bundle.facts.classes))
     return ReportSection("quantization", "Quantization", LEAD, blocks)
@@ -76,7 +78,7 @@ def _plans(planned: list[ModelFile]) -> Table:
     return Table("Precision of the files", head, rows)
 
 
-def _chart(fmt: str, own: SensitivityAnalysis) -> Chart:
+def _chart(name: str, fmt: str, own: SensitivityAnalysis) -> Chart:
     shown = ranked(own)[:MOST_LAYERS]
     first = shown[0]
 
@@ -84,7 +86,7 @@ def _chart(fmt: str, own: SensitivityAnalysis) -> Chart:
         _bars(figure, own, width)
 
     return chart(
-        f"sensitivity-{one_line(fmt, 20).replace(' ', '-')}",
+        name,
         draw,
         title=f"Sensitivity of the layers, {fmt}: SQNR of the outputs, higher is better",
         alt=f"{len(shown)} layers, the most sensitive first. It is {first.layer}: "

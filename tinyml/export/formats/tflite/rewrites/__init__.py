@@ -11,6 +11,7 @@ from typing import Any
 from tinyml.export.formats.tflite.rewrites.average_by_depthwise import average_by_depthwise
 from tinyml.export.formats.tflite.rewrites.average_by_mean import average_by_mean
 from tinyml.export.formats.tflite.rewrites.drop_unused import drop_unused
+from tinyml.export.formats.tflite.rewrites.fold_constants import fold_constants
 from tinyml.export.formats.tflite.rewrites.pad_explicitly import pad_explicitly
 from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
 from tinyml.export.formats.tflite.rewrites.store_sparse import store_sparse
@@ -19,6 +20,7 @@ from tinyml.export.outcome import Outcome
 
 REWRITES: dict[str, Callable[[Any], Outcome]] = {
     "strip_metadata": strip_metadata,
+    "fold_constants": fold_constants,
     "store_sparse": store_sparse,
     "pad_explicitly": pad_explicitly,
     "average_by_mean": average_by_mean,

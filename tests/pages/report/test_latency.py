@@ -1,0 +1,132 @@
+"""Latency and trade-offs: whose measurement it is, what is drawn, and who is on the frontier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from report_sample import FILE, SHA, material, sample_bundle
+
+from tinyml.core.bundle import ListedFile
+from tinyml.core.measurement import Conditions, Measurement, Process
+from tinyml.pages.report.content import Chart, Missing, NamedValues, Table
+from tinyml.pages.report.material import Material, NamedBundle, Taken
+from tinyml.pages.report.sections import latency, tradeoffs
+from tinyml.pages.report.sections.overview import page
+
+FORMATS = {"litert": "tflite", "onnxruntime": "onnx"}
+OTHER = "ef" * 32
+
+
+def measured(us: int = 1000, **changes: Any) -> Measurement:
+    """Five processes of twenty calls, some of them slower."""
+    runs = tuple(
+        Process(tuple(1000 * us + 5000 * turn + 100 * call for call in range(20)), 5, 7, 9, 2048)
+        for turn in range(5)
+    )
+    conditions = Conditions(cpu="a <b> core", threads=1, device="this machine")
+    whole = Measurement(FILE, SHA, "whole", "litert", "2.3", runs, conditions, "host")
+    return replace(whole, **changes)
+
+
+def timed(*found: Measurement, **changes: Any) -> Material:
+    """The sample's bundle with ``found``, all from one file."""
+    taken = tuple(Taken(own, "demo.bench.json") for own in found)
+    return replace(material(), taken=taken, formats=FORMATS, **changes)
+
+
+def two_bundles(size: int = 90_000, us: int = 2000) -> Material:
+    """The sample, and a bundle whose file is of ``size`` and takes ``us``."""
+    sample = sample_bundle()
+    (model,) = sample.models
+    other = replace(
+        sample,
+        models=(replace(model, sha256=OTHER),),
+        files={FILE: ListedFile(size, OTHER)},
+    )
+    return timed(
+        measured(),
+        measured(us, model_sha256=OTHER),
+        bundles=(NamedBundle("demo", sample), NamedBundle("other", other)),
+    )
+
+
+def table(found: Any, start: str) -> Table:
+    return next(b for b in found.blocks if isinstance(b, Table) and b.caption.startswith(start))
+
+
+def test_a_file_is_known_by_its_content_and_a_part_by_its_whole() -> None:
+    front = measured(300, model=f"front-end-{FILE}", model_sha256="12" * 32, part="front end")
+    stranger = measured(400, model="x.tflite", model_sha256="34" * 32)
+    rows = table(latency.section(timed(measured(), front, stranger)), "Time of one call").rows
+    assert [(row[0], row[2]) for row in rows] == [
+        ("demo, tflite", "whole"),
+        ("demo, tflite", "front end"),
+        ("x.tflite (demo.bench.json)", "whole"),
+    ]
+    assert rows[0][3:5] == ("1.01", "1.02")
+
+
+def test_the_distribution_shows_every_process() -> None:
+    (chart,) = (b for b in latency.section(timed(measured())).blocks if isinstance(b, Chart))
+    assert "1 file. Medians: demo, tflite 1.01 ms" in chart.alt
+    # Five thin lines and the thick one; a stroke each in the plot and one in the legend.
+    assert chart.wide.count("stroke-one") == 7
+
+
+def test_where_it_was_measured_is_said_and_the_conditions_shown() -> None:
+    found = latency.section(timed(measured()))
+    assert "not of the board" in repr(found.blocks[0])
+    (values,) = (b for b in found.blocks if isinstance(b, NamedValues))
+    assert ("Processor", "a <b> core") in values.rows
+    other = replace(measured(), conditions=Conditions(cpu="another"))
+    both = table(latency.section(timed(measured(), other)), "Conditions")
+    assert both.head == ["condition", "machine 1", "machine 2"]
+
+
+def test_a_difference_has_its_interval_and_a_reason_where_it_has_no_verdict() -> None:
+    rows = table(latency.section(two_bundles()), "Differences").rows
+    assert rows[0][:2] == ["other, tflite", "demo, tflite"]
+    assert str(rows[0][2]).startswith("1.99 (1.9")
+    assert getattr(rows[0][3], "text", "") == "slower"
+    few = replace(two_bundles(), taken=(Taken(measured()), Taken(few_processes())))
+    found = table(latency.section(few), "Differences")
+    assert found.head[-1] == "why"
+    assert getattr(found.rows[0][3], "text", "") == "no verdict"
+
+
+def few_processes() -> Measurement:
+    whole = measured(model_sha256=OTHER)
+    return replace(whole, processes=whole.processes[:2])
+
+
+def test_without_measurements_both_name_the_command() -> None:
+    (wanted,) = latency.section(material()).blocks
+    assert isinstance(wanted, Missing)
+    assert wanted.command == "tinyml bench demo"
+    *_, more = tradeoffs.section(material()).blocks
+    assert isinstance(more, Missing)
+    assert "OTHER_BUNDLE" in more.command
+    tiles = {tile.label: tile.value for tile in page(material()).tiles}
+    assert tiles["Median time"] == "not measured"
+
+
+def test_the_key_figure_is_the_bundles_own_fastest_file() -> None:
+    tiles = {tile.label: tile for tile in page(two_bundles(us=10)).tiles}
+    assert (tiles["Median time"].value, tiles["Median time"].note) == (
+        "1.01 ms",
+        "litert, not on the board",
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "us", "marks"),
+    [(90_000, 2000, ["yes", "-"]), (20_000, 2000, ["yes", "yes"]), (20_000, 500, ["-", "yes"])],
+)
+def test_the_frontier(size: int, us: int, marks: list[str]) -> None:
+    found = tradeoffs.section(two_bundles(size, us))
+    every = table(found, "Every file")
+    assert [getattr(row[-1], "text", row[-1]) for row in every.rows] == marks
+    (chart,) = (b for b in found.blocks if isinstance(b, Chart))
+    assert "on the frontier of UAR over size" in chart.alt

@@ -1,0 +1,112 @@
+"""Which processes of a measurement count: others on the machine, or its clock, may spoil one.
+
+Pure functions of what the runner recorded. What is unknown spoils nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
+
+# The part of the time that other processes may have the core, by the run queue and by steal; by
+# how much wall time may exceed CPU time; and the part in which any process may wait (PSI): that
+# counts the whole machine, also cores that the process does not use.
+MOST_OTHERS = 0.10
+MOST_WAITING = 0.10
+MOST_PRESSURE = 0.25
+# Of reading the clocks, for calls of a few microseconds.
+CLOCKS_NS = 2_000
+MOST_FREQUENCY_CHANGE = 0.10
+MOST_WARMING_MC = 10_000
+
+
+def split(
+    processes: Sequence[Process], conditions: Conditions
+) -> tuple[tuple[Process, ...], tuple[Discarded, ...]]:
+    """(those that count, those that do not, each with its reason)."""
+    valid, discarded = [], []
+    for process in processes:
+        if why := _changed(process, processes):
+            discarded.append(Discarded(process, "changed", why))
+        elif why := _busy(process, conditions):
+            discarded.append(Discarded(process, "busy", why))
+        else:
+            valid.append(process)
+    return tuple(valid), tuple(discarded)
+
+
+def why_too_few(m: Measurement) -> str:
+    """Why so few processes of ``m`` count, in one line; empty where none was discarded."""
+    if not m.discarded:
+        return ""
+    busy = [own for own in m.discarded if own.kind == "busy"]
+    found = sorted(busy or m.discarded, key=lambda own: _others(own.process) or 0.0)
+    total = len(m.processes) + len(m.discarded)
+    counted = f"{len(m.discarded)} of {total} processes discarded"
+    start = "machine too busy" if busy else "the machine changed"
+    return f"{start}: {found[len(found) // 2].reason} ({counted})"
+
+
+def _busy(process: Process, conditions: Conditions) -> str:
+    """How others took part of its time; empty: they hardly did."""
+    threads = conditions.threads or 1
+    if threads > (conditions.cores or threads):
+        return ""  # Its own threads wait for each other.
+    others = _others(process)
+    if others is not None and others > MOST_OTHERS:
+        used = "its threads waited for a core" if threads > 1 else "other processes used"
+        return f"{used} {min(others, 1.0):.0%} of {'the time' if threads > 1 else 'this core'}"
+    if threads == 1 and process.cpu_ns:
+        wall, cpu = sum(process.samples_ns), sum(process.cpu_ns)
+        if wall > (1 + MOST_WAITING) * (cpu + CLOCKS_NS * len(process.cpu_ns)):
+            return f"wall time is {wall / cpu:.2f} times CPU time"
+    pressure = _share(process, "pressure_ns")
+    if pressure is not None and pressure > MOST_PRESSURE:
+        return f"processes waited for a core in {min(pressure, 1.0):.0%} of the time"
+    return ""
+
+
+def _others(process: Process) -> float | None:
+    """The part of the time that other processes or machines had the core that this one needed."""
+    shares = [_share(process, name) for name in ("run_queue_ns", "steal_ns")]
+    known = [share for share in shares if share is not None]
+    return sum(known) if known else None
+
+
+def _share(process: Process, counter: str) -> float | None:
+    """By how much a counter of `MachineState` grew, of the time of the calls."""
+    before, after = getattr(process.before, counter), getattr(process.after, counter)
+    if before is None or after is None or not process.elapsed_ns:
+        return None
+    return float((after - before) / process.elapsed_ns)
+
+
+def _changed(process: Process, all_of_them: Sequence[Process]) -> str:
+    """What of the machine changed during the process, or since the others; empty: nothing."""
+    before, after = process.before, process.after
+    usual = all_of_them[0].before.governor
+    for governor in (before.governor, after.governor):
+        if usual is not None and governor not in (None, usual):
+            return f"the governor changed from {usual} to {governor}"
+    if after.is_throttled or before.is_throttled or after.throttled != before.throttled:
+        return "the CPU was throttled"
+    if why := _frequency_changed(before.frequency_khz, after.frequency_khz):
+        return why
+    known = [own.after.frequency_khz for own in all_of_them if own.after.frequency_khz]
+    if known and (why := _frequency_changed(statistics.median(known), after.frequency_khz)):
+        return why
+    return _warmed(before.temperature_mc, after.temperature_mc)
+
+
+def _frequency_changed(before: float | None, after: float | None) -> str:
+    if not before or not after or abs(after / before - 1) <= MOST_FREQUENCY_CHANGE:
+        return ""
+    return f"the CPU's frequency changed from {before / 1e6:.2f} to {after / 1e6:.2f} GHz"
+
+
+def _warmed(before: int | None, after: int | None) -> str:
+    if before is None or after is None or after - before <= MOST_WARMING_MC:
+        return ""
+    return f"the CPU's temperature rose from {before / 1000:.0f} to {after / 1000:.0f} °C"

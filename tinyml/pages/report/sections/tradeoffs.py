@@ -1,0 +1,217 @@
+"""Size, accuracy and latency of every file against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinyml.core.text import one_line, shorten
+from tinyml.pages.report.content import (
+    Badge,
+    Block,
+    Cell,
+    Chart,
+    Missing,
+    ReportSection,
+    Table,
+    without_empty,
+)
+from tinyml.pages.report.material import Material, Variant
+from tinyml.pages.report.svg import LINE, NARROW, PAPER, SERIES, SOFT, chart
+from tinyml.pages.report.units import KILO, command, ms_text, size_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEAD = (
+    "A filled mark is on the frontier: no other file is at least as good on both axes and better "
+    "on one. Hollow marks are dominated."
+)
+MARKS = "osD^v<>P"
+PANEL, LEGEND_ROW, AROUND = 250, 21, 30
+
+
+@dataclass(frozen=True, slots=True)
+class TradeOff:
+    """One file: bytes, accuracy of ``metric`` and nanoseconds; ``None`` is not known."""
+
+    name: str
+    size: int
+    accuracy: float | None
+    metric: str
+    median_ns: float | None
+    runtime: str
+
+
+def section(material: Material) -> ReportSection:
+    """A chart of accuracy, or of size, over what each file costs; and the values."""
+    points = [_point(material, own) for own in material.variants]
+    blocks: list[Block] = []
+    lead = ""
+    if len(material.bundles) > 1 and (panels := _panels(points)):
+        blocks.append(_chart(points, panels))
+        lead = LEAD
+    if points:
+        blocks.append(_table(points))
+    if len(material.bundles) == 1:
+        text = "Only one bundle was given. Name others, as of another precision, to compare them:"
+        words = ("tinyml", "report", material.name, "OTHER_BUNDLE")
+        blocks.append(Missing(text, command(*words)))
+    elif all(own.median_ns is None for own in points):
+        text = "No latency of these files was measured. To measure them:"
+        lines = [command("tinyml", "bench", own.name) for own in material.bundles]
+        blocks.append(Missing(text, "\n".join(lines)))
+    return ReportSection("tradeoffs", "Size, accuracy and latency", lead, blocks)
+
+
+def _point(material: Material, own: Variant) -> TradeOff:
+    metric, accuracy = _accuracy(own)
+    timed = [m for m in material.whole if m.variant == own and m.measurement.p50_ns is not None]
+    first = timed[0].measurement if timed else None
+    return TradeOff(
+        name=own.label,
+        size=own.size,
+        accuracy=accuracy,
+        metric=metric,
+        median_ns=first.p50_ns if first else None,
+        runtime=first.runtime if first else own.model.minimum_runtime,
+    )
+
+
+def _accuracy(own: Variant) -> tuple[str, float | None]:
+    """Of predictions that were compared with PyTorch's, else of the author's metric."""
+    runtimes = own.runtimes
+    for agreement in own.bundle.parity.agreements:
+        if agreement.engine in runtimes and agreement.difference is not None:
+            return agreement.metric, agreement.difference.got
+    for metric in own.bundle.parity.metrics:
+        if metric.engine in runtimes:
+            return metric.name, metric.value
+    return "", None
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Which attributes are drawn: smaller is better along x, and ``up`` tells of y."""
+
+    x: str
+    y: str
+    up: bool
+
+
+def _panels(points: Sequence[TradeOff]) -> list[_Panel]:
+    """Accuracy over size and over time, where two files have it; else size over time."""
+    metrics = {own.metric for own in points if own.accuracy is not None}
+    found = []
+    if len(metrics) == 1 and _both(points, "accuracy", "size") > 1:
+        found.append(_Panel("size", "accuracy", True))
+    if len(metrics) == 1 and _both(points, "accuracy", "median_ns") > 1:
+        found.append(_Panel("median_ns", "accuracy", True))
+    if not found and _both(points, "size", "median_ns") > 1:
+        found.append(_Panel("median_ns", "size", False))
+    return found
+
+
+def _both(points: Sequence[TradeOff], one: str, other: str) -> int:
+    return sum(None not in (getattr(own, one), getattr(own, other)) for own in points)
+
+
+def _frontier(points: Sequence[TradeOff], panel: _Panel) -> list[TradeOff]:
+    """Those that no other dominates, by x."""
+    known = [own for own in points if None not in (getattr(own, panel.x), getattr(own, panel.y))]
+
+    def cost(own: TradeOff) -> tuple[float, float]:
+        y = float(getattr(own, panel.y))
+        return float(getattr(own, panel.x)), -y if panel.up else y
+
+    def dominated(own: TradeOff) -> bool:
+        x, y = cost(own)
+        return any(a <= x and b <= y and (a, b) != (x, y) for a, b in map(cost, known))
+
+    return sorted((own for own in known if not dominated(own)), key=cost)
+
+
+def _chart(points: Sequence[TradeOff], panels: Sequence[_Panel]) -> Chart:
+    best = "; ".join(
+        f"on the frontier of {_axis_name(p.y, points)} over {_axis_name(p.x, points)}: "
+        + ", ".join(own.name for own in _frontier(points, p))
+        for p in panels
+    )
+
+    def draw(figure: Figure, width: int) -> None:
+        narrow = width == NARROW
+        for place, panel in enumerate(panels, 1):
+            shape = (len(panels), 1, place) if narrow else (1, len(panels), place)
+            _scatter(figure.add_subplot(*shape), points, panel)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        columns = 1 if narrow else 2
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, handletextpad=0.3)
+
+    wide = AROUND + PANEL + LEGEND_ROW * -(-len(points) // 2)
+    narrow = AROUND + PANEL * len(panels) + LEGEND_ROW * len(points)
+    title = " and ".join(dict.fromkeys(_axis_name(p.y, points) for p in panels))
+    return chart(
+        "tradeoffs",
+        draw,
+        title=f"{title[:1].upper()}{title[1:]} of each file, over what it costs",
+        alt=f"{len(points)} files; {best}. The values are in the table below.",
+        height=(wide, narrow),
+    )
+
+
+def _axis_name(attribute: str, points: Sequence[TradeOff]) -> str:
+    if attribute == "accuracy":
+        return next((own.metric for own in points if own.metric), attribute)
+    return {"size": "size", "median_ns": "median time"}[attribute]
+
+
+def _scatter(axes: Axes, points: Sequence[TradeOff], panel: _Panel) -> None:
+    best = _frontier(points, panel)
+    xs, ys = ([_scaled(own, name) for own in best] for name in (panel.x, panel.y))
+    axes.plot(xs, ys, color=SOFT, linewidth=1.2, linestyle="--", drawstyle="steps-post")
+    for place, own in enumerate(points):
+        colour = SERIES[place % len(SERIES)]
+        axes.plot(
+            [_scaled(own, panel.x)],
+            [_scaled(own, panel.y)],
+            MARKS[place % len(MARKS)],
+            color=colour,
+            markerfacecolor=colour if own in best else PAPER,
+            markeredgewidth=1.8,
+            markersize=9,
+            linestyle="none",
+            label=shorten(one_line(own.name, 200), 36),
+        )
+    units = {"size": " (KB)", "median_ns": " (ms)", "accuracy": ""}
+    axes.set_xlabel(f"{_axis_name(panel.x, points)}{units[panel.x]}")
+    axes.set_ylabel(one_line(f"{_axis_name(panel.y, points)}{units[panel.y]}", 30))
+    axes.margins(0.15)
+    axes.locator_params(nbins=5)
+    axes.tick_params(color=LINE)
+
+
+def _scaled(own: TradeOff, attribute: str) -> float:
+    value = getattr(own, attribute)
+    if value is None:
+        return float("nan")
+    return float(value) / {"size": KILO, "median_ns": 1e6, "accuracy": 1}[attribute]
+
+
+def _table(points: Sequence[TradeOff]) -> Table:
+    metric = next((own.metric for own in points if own.metric), "accuracy")
+    on = {own.name for panel in _panels(points) for own in _frontier(points, panel)}
+    rows: list[tuple[Cell, ...]] = [
+        (
+            own.name,
+            size_text(own.size),
+            "-" if own.accuracy is None else f"{own.accuracy:.4g}",
+            "-" if own.median_ns is None else ms_text(own.median_ns),
+            own.runtime,
+            Badge("yes", "good") if own.name in on else "-",
+        )
+        for own in points
+    ]
+    head = ("file", "size", metric, "median", "runtime", "on a frontier")
+    return without_empty(Table("Every file", head, rows))

@@ -1,0 +1,101 @@
+"""A benchmark as tables for a person to read: times in milliseconds, memory in megabytes."""
+
+from __future__ import annotations
+
+from tinyml.core.measurement import Measurement, TimeDifference
+from tinyml.core.validity import why_too_few
+from tinyml.pages.tables import Section
+from tinyml.pipeline.bench import NETWORK, Benchmark
+
+CLOCKS = {"wall": "time of a call, ms", "cpu": "CPU time of a call, ms"}
+Rows = list[tuple[object, ...]]
+
+
+def sections(found: Benchmark) -> list[Section]:
+    """Times, then start, memory and processes, then what to know of them."""
+    shown = sorted(found.shown, key=lambda m: m.runtime)
+    several = len({m.conditions.threads for m in shown}) > 1
+    rows: Rows = [_times(m, several) for m in shown]
+    rows += [_difference(d, several) for d in found.networks]
+    head = ("min", "p50", "p90", "p99", "CV", "calls/s")
+    threads = ("threads",) if several else ()
+    starts: Rows = [_start(m, several) for m in shown]
+    start_head = ("load ms", "first ms", "peak MB", "valid", "calls")
+    return [
+        Section(
+            CLOCKS[shown[0].clock],
+            ("runtime", "part", *threads, *head),
+            sorted(rows, key=lambda row: str(row[0])),
+            _lines(found),
+        ),
+        Section("start and memory", ("runtime", "part", *threads, *start_head), starts),
+        Section("machine", lines=(_machine(shown[0]),)),
+    ]
+
+
+def _times(m: Measurement, several: bool) -> tuple[object, ...]:
+    times = map(_ms, (m.min_ns, m.p50_ns, m.p90_ns, m.p99_ns))
+    variation = "-" if m.variation is None else f"{m.variation:.0%}"
+    rate = "-" if m.calls_per_s is None else f"{m.calls_per_s:,.0f}"
+    return (*_name(m, m.part, several), *times, variation, rate)
+
+
+def _difference(d: TimeDifference, several: bool) -> tuple[object, ...]:
+    return (*_name(d.whole, NETWORK, several), "", _ms(d.p50_ns), "", "", "", "")
+
+
+def _start(m: Measurement, several: bool) -> tuple[object, ...]:
+    memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
+    counts = (f"{len(m.processes)} of {len(m.all_processes)}", f"{len(m.samples_ns):,}")
+    return (*_name(m, m.part, several), _ms(m.load_ns), _ms(m.first_ns), memory, *counts)
+
+
+def _name(m: Measurement, part: str, several: bool) -> tuple[object, ...]:
+    return (m.runtime, part, *((m.conditions.threads,) if several else ()))
+
+
+def _ms(nanoseconds: float | None) -> str:
+    return "-" if nanoseconds is None else f"{nanoseconds / 1e6:.3f}"
+
+
+def _lines(found: Benchmark) -> tuple[str, ...]:
+    shown = found.shown
+    lines = [f"{_title(m)}: {why_too_few(m)}" for m in shown if m.discarded]
+    if not all(m.processes for m in shown) and shown[0].clock == "wall":
+        lines.append("--cpu-time shows CPU times, which hold on a busy machine too")
+    lines += [f"not timed: {line}" for line in found.skipped]
+    lines += [f"{_title(m)}: computed in {m.precision}" for m in shown if m.precision]
+    lines += [_unsettled(m) for m in shown if any(p.is_stable is False for p in m.processes)]
+    lines += [
+        f"{d.whole.runtime}: the network is a difference of medians, "
+        f"{_ms(d.range_ns[0])} to {_ms(d.range_ns[1])} ms turn by turn"
+        for d in found.networks
+        if d.range_ns is not None
+    ]
+    if any(m.plan is not None and m.plan.is_quick for m in shown):
+        lines.append("quick: a first look, too short to compare with other measurements")
+    return tuple(lines)
+
+
+def _title(m: Measurement) -> str:
+    return f"{m.runtime}, {m.part}"
+
+
+def _unsettled(m: Measurement) -> str:
+    count = f"{sum(p.is_stable is False for p in m.processes)} of {len(m.processes)} processes"
+    return f"{_title(m)}: not stable after the warm-up in {count}"
+
+
+def _machine(m: Measurement) -> str:
+    """What the times depend on."""
+    conditions = m.conditions
+    runtimes = f"{m.runtime} {m.version}"
+    loads = [own.after.load for own in m.all_processes if own.after.load is not None]
+    cores = f"{conditions.cores} cores" if conditions.cores != 1 else "1 core"
+    told = [conditions.cpu or "unknown CPU", cores, runtimes]
+    if conditions.pinned_cpu is not None:
+        told.append(f"pinned to core {conditions.pinned_cpu}")
+    told.append(f"governor {conditions.governor or 'unknown'}")
+    if loads:
+        told.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
+    return ", ".join(told)

@@ -1,0 +1,82 @@
+"""This machine: what decides which commands run here, and how fast."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import tinyml
+from tinyml.core.cpu_features import CPU_INFO, Kernels, cpu_features, kernels
+from tinyml.core.process import control_group_mb
+
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A folder that commands write to; ``free_mb`` is what its file system has left."""
+
+    use: str
+    folder: str
+    free_mb: int
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThisMachine:
+    """What is known of it; ``None``: not known, or no limit.
+
+    cores         that this process may use
+    memory_limit_mb  of the control group that it runs in
+    data          the folder that ``TINYML_DATA`` names
+    """
+
+    tinyml: str
+    python: str
+    system: str
+    cpu: str
+    cpu_features: tuple[str, ...]
+    kernels: tuple[Kernels, ...]
+    cores: int
+    governor: str | None
+    memory_mb: int
+    memory_limit_mb: int | None
+    disks: tuple[Disk, ...]
+    data: str | None
+
+
+def this_machine() -> ThisMachine:
+    features = cpu_features()
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return ThisMachine(
+        tinyml=tinyml.__version__,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        cpu=_cpu_model(),
+        cpu_features=features,
+        kernels=kernels(features),
+        cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        governor=GOVERNOR.read_text(encoding="utf-8").strip() if GOVERNOR.is_file() else None,
+        memory_mb=pages * size >> 20,
+        memory_limit_mb=control_group_mb(),
+        disks=(_disk("working folder", Path.cwd()), _disk("TMPDIR", Path(tempfile.gettempdir()))),
+        data=os.environ.get("TINYML_DATA"),
+    )
+
+
+def _disk(use: str, folder: Path) -> Disk:
+    return Disk(use, f"{folder}", shutil.disk_usage(folder).free >> 20, os.access(folder, os.W_OK))
+
+
+def _cpu_model() -> str:
+    text = CPU_INFO.read_text(encoding="utf-8", errors="replace") if CPU_INFO.is_file() else ""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model"):
+            return value.strip()
+    return platform.processor() or "unknown"

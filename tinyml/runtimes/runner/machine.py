@@ -1,0 +1,145 @@
+"""What a timing depends on, and what can disturb it, from /proc and /sys; ``None`` is unknown."""
+
+from __future__ import annotations
+
+import glob
+import os
+import platform
+import shutil
+import subprocess
+from typing import Any
+
+import numpy as np
+
+CPUS = "/sys/devices/system/cpu/"
+PI_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+# Bits of a Raspberry Pi's get_throttled: under-voltage, capped, throttled, soft limit, each now.
+PI_NOW = 0xF
+STEAL = 8  # Its column in /proc/stat, after the name.
+
+
+def read_text(path: str) -> str:
+    """The file's text, or an empty one: what cannot be read is unknown."""
+    try:
+        with open(path, errors="replace") as stream:
+            return stream.read().strip("\0\n ")
+    except OSError:
+        return ""
+
+
+def numbers(pattern: str) -> list[int]:
+    """The integers in the files of ``pattern``."""
+    texts = [read_text(path) for path in sorted(glob.glob(pattern))]
+    return [int(text) for text in texts if text.lstrip("-").isdigit()]
+
+
+def allowed() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def machine() -> dict[str, Any]:
+    """What a timing depends on and does not change while it is taken."""
+    fields: dict[str, str] = {}
+    for line in read_text("/proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        fields[name.strip()] = value.strip()
+    cpu = fields.get("model name") or fields.get("Model") or fields.get("Hardware")
+    return {
+        "cpu": cpu or platform.processor() or None,
+        "board": read_text("/proc/device-tree/model") or None,
+        "arch": platform.machine(),
+        "cores": len(allowed()) if hasattr(os, "sched_getaffinity") else None,
+        "governor": governor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def state() -> dict[str, Any]:
+    """What can disturb a timing, at this moment: see `tinyml.core.machine_state.MachineState`."""
+    load = read_text("/proc/loadavg").split()
+    return {
+        "load": float(load[0]) if load else None,
+        "run_queue_ns": run_queue_ns(),
+        "steal_ns": steal_ns(),
+        "pressure_ns": pressure_ns(),
+        "governor": governor(),
+        "frequency_khz": frequency_khz(),
+        "temperature_mc": max(numbers("/sys/class/thermal/thermal_zone*/temp"), default=None),
+        **throttling(),
+    }
+
+
+def governor() -> str | None:
+    """Of the cores that the process may use; several are joined."""
+    paths = [CPUS + "cpu{}/cpufreq/scaling_governor".format(cpu) for cpu in allowed()]
+    return " and ".join(sorted({read_text(path) for path in paths} - {""})) or None
+
+
+def frequency_khz() -> int | None:
+    """The highest of the cores that the process may use: a busy one."""
+    names = [CPUS + "cpu{}/cpufreq/scaling_cur_freq".format(cpu) for cpu in allowed()]
+    return max((number for name in names for number in numbers(name)), default=None)
+
+
+def run_queue_ns() -> int | None:
+    """How long threads of this process were ready and had no core, so far."""
+    texts = [read_text(path) for path in glob.glob("/proc/self/task/*/schedstat")]
+    waits = [int(text.split()[1]) for text in texts if len(text.split()) == 3]
+    return sum(waits) if waits else None
+
+
+def steal_ns() -> int | None:
+    """How long a hypervisor ran others on the cores that the process may use, so far."""
+    names, found = {"cpu{}".format(cpu) for cpu in allowed()}, []
+    for line in read_text("/proc/stat").splitlines():
+        cells = line.split()
+        if cells and cells[0] in names and len(cells) > STEAL:
+            found.append(int(cells[STEAL]))
+    return sum(found) * 10**9 // os.sysconf("SC_CLK_TCK") if found else None
+
+
+def pressure_ns() -> int | None:
+    """How long any process of the machine waited for a core, so far, where PSI is present."""
+    for line in read_text("/proc/pressure/cpu").splitlines():
+        if line.startswith("some "):
+            return int(line.rpartition("total=")[2]) * 1000
+    return None
+
+
+def throttling() -> dict[str, Any]:
+    """Whether the CPU is throttled now, and how often it was, so far (or bits since boot)."""
+    counts = numbers(CPUS + "cpu*/thermal_throttle/core_throttle_count")
+    bits = read_text(PI_THROTTLED) or _vcgencmd("get_throttled").rpartition("=")[2]
+    try:
+        known = int(bits, 16)
+    except ValueError:
+        return {"is_throttled": None, "throttled": sum(counts) if counts else None}
+    return {"is_throttled": bool(known & PI_NOW), "throttled": known >> 16}
+
+
+def _vcgencmd(name: str) -> str:
+    """What a Raspberry Pi's firmware answers; nothing elsewhere."""
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return ""
+    try:
+        done = subprocess.run([program, name], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def peak_rss_kb() -> int | None:
+    """Largest resident set of this program alone, or None where /proc does not say.
+
+    Not ``getrusage``: its value survives exec, so a large parent would be counted.
+    """
+    for line in read_text("/proc/self/status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return None
