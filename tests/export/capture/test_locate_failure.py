@@ -17,7 +17,7 @@ from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.capture import bisect_program
 from tinyml.export.capture.failure_location import UNKNOWN, FailureLocation, refusal
-from tinyml.export.capture.known_errors import COMPLEX, UNSUPPORTED
+from tinyml.export.capture.known_errors import COMPLEX, UNSUPPORTED, WRITE
 from tinyml.export.capture.program import capture
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.model_sources.workspace import Workspace
@@ -111,6 +111,15 @@ def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
     wanted = "PyTorch cannot write 'head' (Head, net.py:3) as ONNX: it kills the converter"
     assert error.message == wanted
     assert len(runs) == 2
+
+
+def test_a_part_that_is_no_model_alone_does_not_end_the_search(tmp_path: Path) -> None:
+    """A constant that is copied and detached is what it was: an output that is an input."""
+    capture(Network(refused_networks.Marks).eval(), SIGNATURE).save(tmp_path)
+    locate_failure.main(["onnx", str(tmp_path)])
+    smallest = read_json(FailureLocation, Workspace(tmp_path).failure("onnx"))
+    assert smallest.message.startswith(f"aten.put(float32[1, {SAMPLES}], ")
+    assert smallest.fix == WRITE.fix
 
 
 def test_of_two_calls_that_fail_the_first_is_named(tmp_path: Path) -> None:

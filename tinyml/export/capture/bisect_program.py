@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
-from tinyml.core.errors import ExportError, InputError
+from tinyml.core.errors import ExportError, InputError, InternalError
 from tinyml.core.files import write_json
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Signature, TensorSpec
@@ -107,6 +107,10 @@ class Search:
         except ExportError as error:
             traceback.print_exc()
             return reason(error.message)
+        except (
+            InternalError
+        ):  # of a part that is no model alone: not what the whole was refused for
+            traceback.print_exc()
         return ""
 
     def _remember(self, label: str, answer: str) -> None:

@@ -9,6 +9,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx import Node
 
 LONGEST = 100
+_OF_STORAGE = ("pin_memory", "layout", "device", "memory_format")
 
 
 def call_of(node: Node) -> str:
@@ -35,7 +36,7 @@ def _argument_names(node: Node) -> list[str]:
 
 
 def _argument(name: str, value: Any) -> str:
-    if value is None or _is_graph(value) or value in ((), []):
+    if name in _OF_STORAGE or value is None or _is_graph(value) or value in ((), []):
         return ""
     if isinstance(value, list | tuple) and any(isinstance(own, Node) for own in value):
         return f"[{', '.join(_value(own) for own in value)}]"
