@@ -10,6 +10,7 @@ import torch
 from shipped import ship
 from torch import Tensor, nn
 from torch.fx import GraphModule
+from torch.nn import functional as F
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import Captured, capture
@@ -54,6 +55,7 @@ FIRES = {
     "floor_divide": (Of(lambda x: torch.floor_divide(4 * x, x.abs() + 0.5)), (2, 9)),
     "floor_divide by a number": (Of(lambda x: torch.floor_divide(4 * x, 3)), (2, 9)),
     "div, floor": (Of(lambda x: torch.div(4 * x, x.abs() + 0.5, rounding_mode="floor")), (2, 9)),
+    "one_hot": (Of(lambda x: F.one_hot((x > 1).long(), 3).float()), (2, 9)),
     "avg_pool3d": (Of(nn.AvgPool3d((2, 3, 2), 2, (1, 1, 0))), VOLUME),
     "avg_pool3d, ceil": (
         Of(nn.AvgPool3d(3, 2, 1, ceil_mode=True, count_include_pad=False)),

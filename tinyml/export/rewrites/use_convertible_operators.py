@@ -5,6 +5,7 @@ computation in plain PyTorch:
 
 - ``bilinear(a, b, w)``: a matrix times the products of all pairs;
 - ``a // b`` of floats: ``floor(a / b)``, which is what ONNX computes too;
+- ``one_hot(x, num_classes)``: a comparison with all classes;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs;
 - ``var(x)``: the mean of squares of what is left of ``x`` without its mean, since the converter's
@@ -52,6 +53,8 @@ def _is_convertible(node: Node) -> bool:
     if node.target in _QUOTIENTS:
         floats = bool(node.meta["val"].dtype.is_floating_point)
         return floats and node.kwargs.get("rounding_mode", "floor") == "floor"
+    if node.target is _aten.one_hot.default:
+        return bool(argument(node, 1, "num_classes", -1) > 0)
     if node.target is _aten.upsample_nearest2d.vec:
         sizes = zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
         return any(after % before for before, after in sizes)
@@ -101,6 +104,10 @@ def _bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None
 
 def _floor_divide(a: Tensor, b: Tensor | float, *, rounding_mode: str = "floor") -> Tensor:
     return torch.floor(a / b)
+
+
+def _one_hot(x: Tensor, num_classes: int) -> Tensor:
+    return (x.unsqueeze(-1) == torch.arange(num_classes)).long()
 
 
 def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> Tensor:
@@ -201,6 +208,7 @@ _QUOTIENTS = (
 CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.bilinear.default: _bilinear,
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
+    _aten.one_hot.default: _one_hot,
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
     _aten.upsample_nearest2d.vec: _nearest,
