@@ -90,5 +90,6 @@ def command(
         if pairs:
             put_section(latency_section(pairs, ("baseline", "now")))
         say(f"label: {result.label}; raw samples: {result.path}")
+    result.check()
     if most is not None:
         check_regressions(baselines.verdicts(pairs), most)
