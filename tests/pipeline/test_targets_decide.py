@@ -163,6 +163,13 @@ def test_a_target_chooses_the_formats_that_are_not_named(
     assert complete_for(ExportSettings(formats=("onnx",)), found).formats == ("onnx",)
 
 
+def test_another_engine_for_the_format_is_enough(tmp_path: Path) -> None:
+    box = board(systems={"box": System({"openvino": "2026.4.1"})})
+    check_formats(("onnx",), box, find_precision("w8a16"))
+    with pytest.raises(UsageError, match="no runtime on board reads tflite: it has openvino"):
+        check_formats(("tflite",), box, find_precision("fp32"))
+
+
 @pytest.mark.parametrize(
     ("target", "threads", "numbers"),
     [("host", None, (1,)), ("rpi5", None, (4,)), ("rpi5", "1,2", (1, 2))],

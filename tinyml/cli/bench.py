@@ -93,6 +93,7 @@ def command(
         if pairs:
             put_section(latency_section(pairs, ("baseline", "now")))
         say(f"label: {result.label}; raw samples: {result.path}")
+    result.check()
     write_report(report_file, what, taken=result.measurements)
     if most is not None:
         check_regressions(baselines.verdicts(pairs), most)

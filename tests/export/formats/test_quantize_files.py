@@ -15,13 +15,16 @@ import torch
 from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
 from sparse_networks import SIDE, answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
-from torch import nn
+from torch import Tensor, nn
 
 from tinyml.core.errors import InputError
+from tinyml.core.spec import Arrays, Signature, TensorSpec
 from tinyml.core.tolerance import sqnr_db
+from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
+from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.precision import all_precisions
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
@@ -441,3 +444,34 @@ def test_macs_are_counted_through_integers(
     assert facts.macs == summarize(floats["onnx"]).macs
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert "unknown" not in {layer.activation for layer in facts.layers}
+
+
+class TwoEnds(nn.Module):
+    """What the last operator reads is an output too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 8)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.layer(x)
+        return {"y": y, "mean": y.mean(1)}
+
+
+# torch 2.13 warns about its own use of LeafSpec
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
+def test_the_last_operator_may_read_an_output(tmp_path: Path) -> None:
+    specs = (TensorSpec("y", (1, 6, 8)), TensorSpec("mean", (1, 8)))
+    captured = capture(TwoEnds().eval(), Signature((TensorSpec("x", (1, 6, 4)),), specs))
+    path, out = tmp_path / "n.tflite", tmp_path / "q.tflite"
+    write_tflite.write(captured, path)
+
+    def given(seed: int) -> Arrays:
+        return {"x": np.random.default_rng(seed).normal(size=(1, 6, 4)).astype(np.float32)}
+
+    out.write_bytes(quantized(path, planned(path, "w8a8-static", given=given)))
+    want, got = (LITERT.open(own).run(given(0)) for own in (path, out))
+    assert graph_of(path).operators[-1].op == "MEAN"
+    for name, value in want.items():
+        assert sqnr_db(got[name], value) > 25.0, name
