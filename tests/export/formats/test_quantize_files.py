@@ -26,6 +26,7 @@ from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.quantization.keep_float import kept_operators
+from tinyml.export.quantization.minus_infinity import MASKED
 from tinyml.export.quantization.precision import all_precisions
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.modelfile import sparse_storage, tflite_file
@@ -243,6 +244,38 @@ def test_a_pool_with_padding_has_the_range_of_what_it_reads(
 @pytest.fixture(scope="module")
 def pooled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_floats(Pooled().eval(), tmp_path_factory.mktemp("pooled"))
+
+
+class Causal(nn.Module):
+    """Attention in which no row looks at those below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        rows = self.first(image).mean(3).transpose(1, 2)[:, None]
+        attended = nn.functional.scaled_dot_product_attention(rows, rows, rows, is_causal=True)
+        return attended.mean((1, 2))
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_causal_mask_stays_in_float_and_its_network_is_quantized(
+    causal: dict[str, Path], tmp_path: Path, fmt: str
+) -> None:
+    out, plan = tmp_path / f"q.{fmt}", planned(causal[fmt], "w8a8-static")
+    out.write_bytes(quantized(causal[fmt], plan))
+    assert fmt == "onnx" or MASKED in plan.kept.values()
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (causal[fmt], out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_floats(Causal().eval(), tmp_path_factory.mktemp("causal"))
 
 
 LOAD = (
