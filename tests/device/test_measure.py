@@ -137,7 +137,14 @@ class Busy(Recorder):
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "valid", "total"), [(0, 5, 5), (2, 5, 7), (7, 3, 10), (99, 0, 5)]
+    ("spoilt", "valid", "total"),
+    [
+        (range(0), 5, 5),
+        (range(1, 3), 5, 7),
+        (range(1, 5), 5, 9),
+        (range(2, 99), 1, 10),
+        (range(1, 99), 0, 5),
+    ],
 )
 def test_spoilt_processes_are_repeated_up_to_a_limit(
     job: Job, spoilt: range, valid: int, total: int
