@@ -21,8 +21,8 @@ from tinyml.export.formats.onnx.write import to_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.calibration import choose_ranges
-from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.keep_float import kept_operators
+from tinyml.export.quantization.minus_infinity import endless_masks, endless_pads
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.rewrites import rewrite
@@ -78,7 +78,7 @@ def planned(
     if find_precision(precision).weights_only:
         weights = plan_weights(graph.operators, kept)
         return QuantPlan(precision, path.suffix[1:], NO_RANGES, 0, "none", weights, kept)
-    found = choose_ranges("min-max", values(), values(), endless_pads(graph))
+    found = choose_ranges("min-max", values(), values(), endless_pads(graph) | endless_masks(graph))
     scheme = find_precision(precision).activations
     tensors = plan_tensors(graph.operators, found, kept, scheme=scheme)
     return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)

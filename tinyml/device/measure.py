@@ -118,10 +118,10 @@ def measure(
 ) -> list[JobResult]:
     """A result per job, in the order of ``jobs``: of ``repeats`` processes that count, each.
 
-    Turns are added while a job has too few, `MOST_TURNS` times as many at most: a process on a
-    busy machine does not count (`tinyml.core.validity`). A job whose process fails ends; the others
-    go on. ``progress(title, done, total)`` is called before each process. Raises `ValidationError`
-    when a file changed on its way or while it was timed.
+    A process on a busy machine does not count (`tinyml.core.validity`): turns are added while a job
+    has too few, `MOST_TURNS` times as many at most, and none where no process counted so far. A job
+    whose process fails ends; the others go on. ``progress(title, done, total)`` is called before
+    each process. Raises `ValidationError` when a file changed on its way or while it was timed.
     """
     running = _push(link, jobs, plan)
     order = random.Random(seed)
@@ -135,7 +135,9 @@ def measure(
                 own.run(link, turn, timeout_s)
         if turn + 1 >= repeats:
             results = [own.result(link, plan) for own in running]
-            if not any(_lacks(result, repeats) for result in results):
+            if not any(_lacks(result, repeats) for result in results) or not any(
+                result.measurement and result.measurement.processes for result in results
+            ):
                 break
     for own in running:
         _check_unchanged(own)

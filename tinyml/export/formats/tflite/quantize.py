@@ -25,9 +25,9 @@ from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operat
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_outputs, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
-from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.integer_kernels import excluded
+from tinyml.export.quantization.minus_infinity import endless_pads
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer
