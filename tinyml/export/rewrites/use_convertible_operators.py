@@ -10,6 +10,7 @@ computation in plain PyTorch:
   means of its rows, its maximum the largest of theirs;
 - ``var(x)``: the mean of squares of what is left of ``x`` without its mean, since the converter's
   own is wrong by its divisor;
+- a mean that leaves its padding out: the mean with it, by the share that is no padding;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
   LiteRT's operator takes others than PyTorch.
 
@@ -58,6 +59,10 @@ def _is_convertible(node: Node) -> bool:
     if node.target is _aten.upsample_nearest2d.vec:
         sizes = zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
         return any(after % before for before, after in sizes)
+    if node.target is _aten.avg_pool2d.default:
+        counted = argument(node, 5, "count_include_pad", True)
+        padded = any(_listed(argument(node, 3, "padding", 0)))
+        return not counted and padded and argument(node, 6, "divisor_override", None) is None
     divisor = argument(node, 6, "divisor_override", None)
     return node.target is not _aten.avg_pool3d.default or divisor is None
 
@@ -149,13 +154,31 @@ def _average_pool(
     count_include_pad: bool = True,
     divisor_override: None = None,
 ) -> Tensor:
-    more = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    pool = F.avg_pool2d if count_include_pad else _average_of_values
     return _by_planes(
         x,
-        lambda plane, axes: F.avg_pool2d(
-            plane, axes(kernel), axes(stride or kernel), axes(padding, 0), **more
+        lambda plane, axes: pool(
+            plane, axes(kernel), axes(stride or kernel), axes(padding, 0), ceil_mode
         ),
     )
+
+
+def _average_of_values(
+    x: Tensor,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> Tensor:
+    """``[..., H, W]``: means over windows, by the share of each that is no padding."""
+
+    def pool(values: Tensor) -> Tensor:
+        return F.avg_pool2d(
+            values, _listed(kernel), _listed(stride or kernel), _listed(padding), ceil_mode
+        )
+
+    return pool(x) / pool(torch.ones((1, 1, *x.shape[-2:]) if x.ndim == 4 else (1, *x.shape[-2:])))
 
 
 def _max_pool(
@@ -195,8 +218,12 @@ def _by_planes(x: Tensor, pool: Callable[[Tensor, Callable[..., list[int]]], Ten
     return columns.reshape(*lead, -1, high, wide)
 
 
+def _listed(sizes: Sizes) -> list[int]:
+    return [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+
+
 def _three(sizes: Sizes) -> list[int]:
-    given = [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+    given = _listed(sizes)
     return given * 3 if len(given) == 1 else given
 
 
@@ -209,6 +236,7 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.bilinear.default: _bilinear,
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
     _aten.one_hot.default: _one_hot,
+    _aten.avg_pool2d.default: _average_of_values,
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
     _aten.upsample_nearest2d.vec: _nearest,
