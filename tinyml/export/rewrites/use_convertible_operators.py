@@ -8,8 +8,6 @@ computation in plain PyTorch:
 - ``one_hot(x, num_classes)``: a comparison with all classes;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs;
-- ``var(x)``: the mean of squares of what is left of ``x`` without its mean, since the converter's
-  own is wrong by its divisor;
 - a mean that leaves its padding out: the mean with it, by the share that is no padding;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
   LiteRT's operator takes others than PyTorch.
@@ -20,7 +18,6 @@ whole factors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -129,22 +126,6 @@ def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> 
     return x
 
 
-def _variance(
-    x: Tensor,
-    dim: Sequence[int] | None = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
-    """Both ``var.dim`` and ``var.correction``."""
-    axes = list(dim) if dim else list(range(x.ndim))
-    count = math.prod(x.shape[axis] for axis in axes)
-    rest = x - x.mean(axes, keepdim=True)
-    lost = float(unbiased) if correction is None else correction
-    return (rest * rest).sum(axes, keepdim) / (count - lost)
-
-
 def _average_pool(
     x: Tensor,
     kernel: Sizes,
@@ -240,5 +221,4 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
     _aten.upsample_nearest2d.vec: _nearest,
-    **dict.fromkeys((_aten.var.dim, _aten.var.correction), _variance),
 }
