@@ -101,8 +101,8 @@ class Benchmark:
         return BenchFile(self.label, self.measurements, networks, self.skipped, failed)
 
 
-def _key(m: Measurement, model: str) -> tuple[str, str, int | None]:
-    return model, m.runtime, m.conditions.threads
+def _key(m: Measurement, model: str) -> tuple[str, str, tuple[int | None, str]]:
+    return model, m.runtime, m.setup
 
 
 def bench(
