@@ -196,6 +196,16 @@ class Upsampled(nn.Module):
         return self.second(self.first(image)).mean((2, 3))
 
 
+def test_an_average_in_ceil_mode_is_not_replaced_by_an_integer_one(tmp_path: Path) -> None:
+    path = write_onnx(Cut(nn.AvgPool2d(3, 2, ceil_mode=True)).eval(), tmp_path)
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(path, planned(path, "w8a8-static")))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
 @pytest.mark.parametrize("precision", ["w8a8-static", "w8a16"])
 def test_a_transposed_convolution_in_groups_is_quantized(tmp_path: Path, precision: str) -> None:
     path = write_onnx(Upsampled().eval(), tmp_path)
