@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch.export import ExportedProgram
@@ -22,12 +22,17 @@ WRITERS = (
 )
 
 
-def functional(program: ExportedProgram) -> ExportedProgram:
-    """The same program; what it writes in place is a value of its own."""
+def functional(
+    program: ExportedProgram, table: Mapping[Any, Callable[..., Any]] | None = None
+) -> ExportedProgram:
+    """The same program; what it writes in place is a value of its own.
+
+    ``table``: operator -> what computes the same, which takes its place.
+    """
     with warnings.catch_warnings():
         # torch 2.13 warns about its own use of LeafSpec
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        made: ExportedProgram = program.run_decompositions({})
+        made: ExportedProgram = program.run_decompositions(dict(table or {}))
         return made
 
 

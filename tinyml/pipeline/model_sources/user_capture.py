@@ -3,8 +3,9 @@
 The workspace holds the sample. A generated case that PyTorch itself cannot answer with
 finite numbers proves nothing and is left out, and so is a stage whose value is rounding
 noise: where float32 and float64 of the same module differ by a good part of what an
-engine may, or where a generated case leaves zeros that one rounding more turns into numbers. An output that hangs on a near tie of topk, sort or argmax is compared with its values
-at the places that an engine chose; where these are not known, generated cases leave it out.
+engine may, or where a generated case leaves zeros that one rounding more turns into numbers.
+An output that hangs on a near tie of topk, sort or argmax is compared with its values at the
+places that an engine chose; where these are not known, generated cases leave it out.
 The manifest lists all of them.
 """
 
