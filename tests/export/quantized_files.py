@@ -21,6 +21,7 @@ from tinyml.export.formats.onnx.write import to_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.calibration import choose_ranges
+from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precision import find_precision
@@ -37,10 +38,15 @@ def write_floats(network: nn.Module, folder: Path) -> dict[str, Path]:
     model = tflite_file.unpack(converted(network))
     rewrites.rewrite(model, sparse=False)
     (folder / "n.tflite").write_bytes(tflite_file.pack(model))
+    return {"onnx": write_onnx(network, folder), "tflite": folder / "n.tflite"}
+
+
+def write_onnx(network: nn.Module, folder: Path) -> Path:
+    """The float32 .onnx of ``network`` alone."""
     graph = to_onnx(rewrite(capture(network, SIGNATURE, ("first",)))[0])
     rewrite_onnx(graph)
     onnx.save(onnx_ir.to_proto(graph), folder / "n.onnx")
-    return {fmt: folder / f"n.{fmt}" for fmt in ("onnx", "tflite")}
+    return folder / "n.onnx"
 
 
 def graph_of(path: Path) -> Graph:
@@ -67,7 +73,7 @@ def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> Q
     if find_precision(precision).weights_only:
         weights = plan_weights(graph.operators, kept)
         return QuantPlan(precision, path.suffix[1:], NO_RANGES, 0, "none", weights, kept)
-    found = choose_ranges("min-max", values(), values())
+    found = choose_ranges("min-max", values(), values(), endless_pads(graph))
     scheme = find_precision(precision).activations
     tensors = plan_tensors(graph.operators, found, kept, scheme=scheme)
     return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)

@@ -107,3 +107,38 @@ def test_without_its_extra_it_names_it(
     assert done.returncode == 1
     assert "jinja2 is not installed" in done.stderr
     assert "pip install 'tinyml-deploy[report]'" in done.stderr
+
+
+def test_with_the_data_of_recordings(small_bundle: Path, tmp_path: Path, cli: Cli) -> None:
+    out = tmp_path / "r.html"
+    done = cli("report", small_bundle, "--data", "auto", "-o", out)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text("utf-8")
+    evaluated = json.loads(cli("eval", small_bundle, "--json").stdout)["metrics"]
+    assert f"{evaluated['uar']:.3f} (" in text
+    assert "<audio" in text
+    assert "Scalogram: power at" in text
+
+
+def test_with_the_data_of_images(image_bundle: Path, tmp_path: Path, cli: Cli) -> None:
+    out = tmp_path / "r.html"
+    done = cli("report", image_bundle, "--data", "auto", "-o", out)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text("utf-8")
+    evaluated = json.loads(cli("eval", image_bundle, "--json").stdout)["metrics"]
+    low, high = evaluated["interval"]
+    assert f"{evaluated['accuracy']:.3f} ({low:.3f} to {high:.3f})" in text
+    assert text.count("<img ") > 12
+    assert "--data auto" in cli("report", image_bundle, "-o", out).stderr + out.read_text("utf-8")
+
+
+def test_data_that_cannot_be_used(
+    bundle: Path, small_bundle: Path, tmp_path: Path, cli: Cli
+) -> None:
+    done = cli("report", bundle, "--data", "auto")
+    assert done.returncode == 3
+    assert "does not record which data it was trained on" in done.stderr
+    done = cli("report", small_bundle, "--data", tmp_path, "-o", tmp_path / "r.html")
+    assert done.returncode == 2
+    assert "generated: it takes no --data" in done.stderr
+    assert not (tmp_path / "r.html").exists()

@@ -67,6 +67,7 @@ class Target:
     cores, threads  0 cores: not known; threads that `tinyml bench` uses unless given others
     formats        formats that an export writes unless given others; empty: all that run there
     because        why those, if not all
+    browser        whether it has one, which runs LiteRT for the web
     runner         starts each command of an emulated board; ``board_python``: its Python
     """
 
@@ -83,6 +84,7 @@ class Target:
     page_kib: int = 4
     formats: tuple[str, ...] = ()
     because: str = ""
+    browser: bool = False
     link: str = "ssh"
     runner: tuple[str, ...] = ()
     board_python: str = "python3"

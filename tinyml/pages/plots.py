@@ -154,6 +154,13 @@ def _edges(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp2([first, *middle, last]), np.float64)
 
 
+def draw_scalogram(
+    axes: Axes, scalogram: Array, frequencies_hz: Sequence[float], frame_rate_hz: float
+) -> None:
+    """`scalogram_plot` without its colour bar and probabilities, in ``axes``; `InputError`."""
+    _mesh(axes, *_ascending(scalogram, frequencies_hz), frame_rate_hz)
+
+
 def _picture(
     axes: Axes,
     bar: Axes,
@@ -161,6 +168,18 @@ def _picture(
     frequencies: NDArray[np.float64],
     frame_rate_hz: float,
 ) -> None:
+    mesh = _mesh(axes, values, frequencies, frame_rate_hz)
+    colours = axes.figure.colorbar(mesh, cax=bar)
+    colours.set_label("power (dB)")
+    colours.outline.set_visible(False)
+
+
+def _mesh(
+    axes: Axes,
+    values: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+    frame_rate_hz: float,
+) -> Any:
     decibels = 10.0 * values
     # A click or two would otherwise darken everything else.
     top = float(np.percentile(decibels, 99.8))
@@ -171,12 +190,11 @@ def _picture(
         cmap="magma",
         vmin=max(top - RANGE_DB, float(decibels.min())),
         vmax=top,
+        rasterized=True,
     )
     _frequency_axis(axes, frequencies)
     axes.set_xlabel("time (s)")
-    colours = axes.figure.colorbar(mesh, cax=bar)
-    colours.set_label("power (dB)")
-    colours.outline.set_visible(False)
+    return mesh
 
 
 def _frequency_axis(axes: Axes, frequencies: NDArray[np.float64]) -> None:

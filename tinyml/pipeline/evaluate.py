@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, registry
-from tinyml.core.errors import DataError, InputError, UsageError, require
-from tinyml.core.events import Message, Progress, Report
+from tinyml.core.errors import InputError, UsageError, require
+from tinyml.core.events import Message, Report
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
 from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import recording_processor
 from tinyml.core.training_record import ImageMetrics, SubjectMetrics, TrainingRecord
 from tinyml.core.typed_json import OMIT_NONE
-from tinyml.models.data.images import ImageSet, ImageSplit
+from tinyml.models.data.images import ImageSet
 from tinyml.models.data.recordings import RecordingSet, subject_labels
 from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.metrics import subject_metrics
-from tinyml.models.training.predict import by_subject, predict_recordings
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.outputs.data import image_set, is_same, recording_set
 from tinyml.pipeline.outputs.engines import choose
+from tinyml.pipeline.outputs.judged import (
+    check_labels,
+    judge_images,
+    judge_recordings,
+    validation_recordings,
+)
 from tinyml.pipeline.predict import windows_through
 
 PARTS = ("validation", "all")
-BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +86,17 @@ def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -
     processor, record = recording_processor(model.processor), model.record
     found = recording_set(model.recipe, data)
     _check_data(found, model, report)
-    validation, left_out = record.validation_subjects, set(record.left_out)
-    usable = [r for r in found.recordings if r.id not in left_out]
-    chosen = [r for r in usable if part == "all" or r.subject in validation]
-    if not chosen:
-        raise DataError(
-            f"'{found.name}' has none of the {len(validation)} subjects of the validation set",
-            hint="give the data that the model was trained on, or --part all",
-        )
-    answers = predict_recordings(model.answer, processor, chosen, report)
-    subjects = by_subject(processor, [r.subject for r in chosen], answers)
+    subjects = record.validation_subjects
+    if part == "all":
+        subjects = frozenset(r.subject for r in found.recordings)
+    chosen = validation_recordings(found, subjects, record.left_out)
+    judged = judge_recordings(model.answer, processor, found, chosen, report)
+    by_name = dict(zip(judged.subjects, judged.probabilities, strict=True))
     return Evaluation(
-        metrics=subject_metrics(processor, subject_labels(found), subjects),
+        metrics=subject_metrics(processor, subject_labels(found), by_name),
         recordings=tuple(
             RecordingOutputs(r.id, r.subject, tuple(float(p) for p in answer))
-            for r, answer in zip(chosen, answers, strict=True)
+            for r, answer in zip(judged.recordings, judged.answers, strict=True)
         ),
     )
 
@@ -109,31 +107,15 @@ def _of_images(
     found = image_set(model.recipe, data, processor, report)
     _check_data(found, model, report)
     parts = [found.test] if part == "validation" else [found.training, found.test]
-    total, done = sum(len(own.labels) for own in parts), 0
-    answers: list[int] = []
-    for own in parts:
-        for inputs in _batches(own, processor):
-            answers += [int(label) for label in model.answer(inputs).argmax(axis=1)]
-            done += len(inputs)
-            report(Progress("images", done, total))
-    return image_metrics(processor.labels, np.concatenate([own.labels for own in parts]), answers)
+    judged = judge_images(model.answer, processor, parts, report)
+    return image_metrics(processor.labels, judged.truths, judged.probabilities.argmax(axis=1))
 
 
 def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) -> None:
     """`DataError` for a set of other labels; a warning for one that training did not see."""
-    labels = model.processor.labels
-    if found.labels != labels:
-        raise DataError(
-            f"'{found.name}' has the classes {', '.join(found.labels[:5])} ..., the model "
-            f"{', '.join(labels[:5])} ...: they cannot be compared"
-        )
+    check_labels(model.processor, found)
     if not is_same(model.record, found):
         report(Message("warning: this is not the data that the model was trained on"))
-
-
-def _batches(part: ImageSplit, processor: ImageProcessor) -> Iterator[Floats]:
-    for start in range(0, len(part.labels), BATCH):
-        yield processor.preprocess(part.images[start : start + BATCH])
 
 
 def _bundle(folder: Path, runtime: str | None) -> _Opened:

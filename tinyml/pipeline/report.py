@@ -9,6 +9,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import CARD, Bundle
 from tinyml.core.bundle_folder import check_outside
 from tinyml.core.errors import InputError, require
+from tinyml.core.events import Report
 from tinyml.core.measurement import Measurement
 from tinyml.pages.card import intended_use
 from tinyml.pages.report.material import Material, NamedBundle, Taken
@@ -18,6 +19,7 @@ from tinyml.pipeline import formats
 from tinyml.pipeline.bench import beside, read_measurements
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs.data import caveat
+from tinyml.pipeline.report_data import AUTO, data_option, evaluation_results
 
 SUFFIX = ".report.html"
 
@@ -27,15 +29,19 @@ def report(
     more: Sequence[Path],
     out: Path | None,
     *,
+    data: str | None = None,
     in_options: Callable[[str], str],
+    progress: Report,
     taken: Sequence[Measurement] = (),
 ) -> Path:
     """Write the report of the bundle ``what`` and return its path, next to the bundle by default.
 
     ``more``: other bundles to compare it with, and files of `tinyml bench`. What lies next to
     the bundles is found without being named; ``taken`` are measurements of this moment, instead of
-    those. Raises `BundleError` and `InputError` for what is neither, `ValidationError` for a bundle
-    that was changed, `UsageError` for an ``out`` in a bundle, `MissingExtraError`.
+    those. ``data``: the folder of the data set, or `AUTO`.
+
+    Raises `BundleError` and `InputError` for what is neither, `ValidationError` for a bundle that
+    was changed, `UsageError` for an ``out`` in a bundle, `DataError`, `MissingExtraError`.
     """
     path = out or what.absolute().parent / f"{what.absolute().name}{SUFFIX}"
     check_report(path)
@@ -55,6 +61,8 @@ def report(
         intended_use=_intended_use(first),
         caveat=caveat(first.facts.training.data_set) if first.facts.training else "",
         in_options=in_options,
+        results=None if data is None else evaluation_results(first, _folder(data), progress),
+        data_option=data_option(first),
     )
     write_page(page(material), path)
     return path
@@ -65,6 +73,10 @@ def check_report(path: Path) -> None:
     check_outside(path)
     require("matplotlib", "matplotlib", "report")
     require("jinja2", "jinja2", "report")
+
+
+def _folder(data: str) -> Path | None:
+    return None if data == AUTO else Path(data)
 
 
 def _checked(folder: Path) -> Bundle:

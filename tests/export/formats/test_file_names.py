@@ -12,15 +12,11 @@ from small_networks import noise
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from tinyml.core.errors import InternalError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import capture
 from tinyml.export.capture.stage_values import eager_values
-from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import add_outputs
 from tinyml.export.rewrites import rewrite
-from tinyml.modelfile.graph import Graph, Operator
-from tinyml.modelfile.graph import Tensor as FileTensor
 
 WEIGHT = "net.parametrizations.weight.0"
 # Stages and outputs: with names of PyTorch's nodes, of a weight, and of no identifier.
@@ -125,33 +121,3 @@ def test_a_stage_whose_bias_the_next_layer_took_in_is_fused_away(tmp_path: Path)
     for stage, got in shipped.stages(inputs).items():
         if got is not None:
             np.testing.assert_allclose(got, wanted[stage], rtol=1e-4, atol=1e-5)
-
-
-GRAPH = Graph(
-    (Operator("y", "RELU", ("x",), ("y",)),),
-    ("y",),
-    ("x",),
-    {name: FileTensor(name, (1,), "float32") for name in ("x", "y")},
-    format="tflite",
-)
-OF_GRAPH = Signature((TensorSpec("x", (1,)),), (TensorSpec("y", (1,)),))
-
-
-def test_a_file_with_the_names_that_were_asked_for_passes() -> None:
-    check_names(GRAPH, OF_GRAPH, {"relu": "y", "gone": None})
-
-
-@pytest.mark.parametrize(
-    ("signature", "stages", "says"),
-    [
-        (Signature(OF_GRAPH.inputs, (TensorSpec("z", (1,)),)), {}, r"outputs \['y'\] instead of"),
-        (Signature((TensorSpec("w", (1,)),), OF_GRAPH.outputs), {}, r"inputs \['x'\] instead of"),
-        (OF_GRAPH, {"relu": "relu"}, "no 'relu', of stage 'relu'"),
-    ],
-    ids=["output", "input", "stage"],
-)
-def test_a_file_with_other_names_is_a_bug(
-    signature: Signature, stages: dict[str, str | None], says: str
-) -> None:
-    with pytest.raises(InternalError, match=says):
-        check_names(GRAPH, signature, stages)

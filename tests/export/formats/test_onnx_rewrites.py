@@ -51,6 +51,14 @@ FIRES: dict[str, tuple[Callable[[ir.Model], Outcome], str, int, list[str]]] = {
         2,
         ["Mul"],
     ),
+    "fold_constants, of several outputs": (
+        fold_constants,
+        "w = Constant<value = float[2, 4] {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0}>() "
+        "s = Constant<value_ints = [1, 3]>() a, b = Split<axis = 1>(w, s) c = Mul(x, a) "
+        "d = ReduceSum<keepdims = 0>(b) y = Mul(c, d)",
+        2,
+        ["Mul", "Mul"],
+    ),
     "drop_zero_bias": (
         drop_zero_bias,
         WEIGHT + ZERO_BIAS + "y = Conv(x, w, b)",

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from quantized_files import graph_of, planned, quantized, runtime, write_floats
-from sparse_networks import answers, converted, image, pointwise
+from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
+from sparse_networks import SIDE, answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 from torch import nn
 
@@ -231,6 +231,85 @@ def test_a_layer_in_front_of_a_clamp_keeps_its_range(tmp_path: Path) -> None:
     low = (-128 - int(stored.zeroPoint[0])) * float(stored.scale[0])
     assert low == pytest.approx(wanted.low, abs=float(stored.scale[0]))
     assert wanted.low < -1.0
+
+
+class Upsampled(nn.Module):
+    """A transposed convolution in groups, each of several outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 8, 1)
+        self.second = nn.ConvTranspose2d(8, 40, 2, stride=2, groups=4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(image)).mean((2, 3))
+
+
+@pytest.mark.parametrize("precision", ["w8a8-static", "w8a16"])
+def test_a_transposed_convolution_in_groups_is_quantized(tmp_path: Path, precision: str) -> None:
+    path = write_onnx(Upsampled().eval(), tmp_path)
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(path, planned(path, precision)))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB[precision]
+
+
+class Pooled(nn.Module):
+    """Negative values, and a pool whose padding never is the largest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.pool(self.first(image) - 6.0).mean((2, 3))
+
+
+class Mixed(nn.Module):
+    """A constant matrix times what a layer gives, as a mel filterbank times a spectrum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+        self.register_buffer("matrix", torch.rand(5, SIDE) + 0.5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(self.matrix, self.first(image)).mean((2, 3))
+
+
+@pytest.mark.parametrize("precision", ["w8a8-static", "w8a16", "w8-dynamic"])
+def test_a_constant_times_what_is_computed_is_quantized(tmp_path: Path, precision: str) -> None:
+    """LiteRT answers zero where the constant has a scale for each column."""
+    path, out = write_floats(Mixed().eval(), tmp_path)["tflite"], tmp_path / "q.tflite"
+    out.write_bytes(quantized(path, planned(path, precision)))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB[precision]
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_pool_with_padding_has_the_range_of_what_it_reads(
+    pooled: dict[str, Path], tmp_path: Path, fmt: str
+) -> None:
+    """LiteRT pads with minus infinity, which is no end of a range."""
+    out = tmp_path / f"q.{fmt}"
+    out.write_bytes(quantized(pooled[fmt], planned(pooled[fmt], "w8a8-static")))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (pooled[fmt], out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_floats(Pooled().eval(), tmp_path_factory.mktemp("pooled"))
 
 
 LOAD = (

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tinyml.export.quantization.integer_kernels import (
+    CEIL_MODE,
     DYNAMIC,
     FEEDS_LOG,
     INT8,
@@ -128,6 +129,12 @@ def test_a_network_before_a_logarithm_that_squares_nothing_is_quantized() -> Non
         ("log", "LOG", "bank"),
     )
     assert kept(plain) == {"bank": FEEDS_LOG, "log": NO_KERNEL}
+
+
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_an_average_in_ceil_mode_stays(ceil: int) -> None:
+    pool = Operator("pool", "AveragePool", ("x",), ("pool",), attributes={"ceil_mode": ceil})
+    assert kept(Graph((pool,), ("pool",), ("x",))) == ({"pool": CEIL_MODE} if ceil else {})
 
 
 def test_each_precision_has_the_kernels_of_its_activations() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,6 +132,18 @@ def test_ends_that_float32_cannot_divide_have_a_range(
 def test_what_is_not_finite_is_refused_with_its_sample_and_name(bad: float) -> None:
     with pytest.raises(InputError, match="calibration sample 2 makes 'x' not finite"):
         choose_ranges("min-max", samples(np.ones(3), np.array([1.0, bad])), samples())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_minus_infinity_of_a_pad_counts_for_nothing(method: str) -> None:
+    values = np.array([-np.inf, 1.0, 2.0, -np.inf])
+    found = choose_ranges(method, samples(values), samples(values), padded={"x"})["x"]
+    assert 1.0 <= found.low < found.high <= 2.0
+
+
+def test_a_sequence_of_tensors_has_no_range() -> None:
+    sequence: Any = {"x": [np.ones(2)], "y": np.array([1.0, 2.0])}
+    assert choose_ranges("min-max", [sequence], []) == {"y": Range(1.0, 2.0)}
 
 
 def test_no_samples_are_refused() -> None:

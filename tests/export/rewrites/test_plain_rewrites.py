@@ -90,6 +90,8 @@ CONVOLUTIONS = {
         nn.BatchNorm2d(4, eps=1e-2),
         (1, 4, 9, 7),
     ),
+    "3d": (nn.Conv3d(2, 4, 3, padding=1), nn.BatchNorm3d(4), (1, 2, 4, 4, 4)),
+    "3d, padding by name": (nn.Conv3d(2, 3, 3, padding="same"), nn.BatchNorm3d(3), (1, 2, 4, 4, 4)),
     "2d, not affine": (nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, affine=False), (1, 2, 4, 4)),
 }
 

@@ -61,10 +61,13 @@ FIRES = {
     ),
     "avg_pool3d without a batch": (Of(nn.AvgPool3d(2)), VOLUME[1:]),
     "max_pool3d": (Of(nn.MaxPool3d((2, 3, 2), 2, (1, 1, 0), (1, 2, 1), ceil_mode=True)), VOLUME),
+    "nearest, to a size": (Of(nn.UpsamplingNearest2d(size=(15, 7))), (1, 4, 10, 10)),
+    "nearest, by a factor": (Of(nn.Upsample(scale_factor=(1.7, 2.0))), (1, 4, 10, 5)),
     "local response": (Of(nn.LocalResponseNorm(2)), (1, 4, 5, 6)),
 }
 KEPT = {
     "divisor": (Of(nn.AvgPool3d(2, divisor_override=3)), VOLUME),
+    "nearest, a whole factor": (Of(nn.Upsample(scale_factor=2.0)), (1, 4, 5, 5)),
     "div, trunc": (Of(lambda x: torch.div(x, x.abs() + 0.5, rounding_mode="trunc")), (2, 9)),
     "integers": (Of(lambda x: torch.floor_divide(x.int(), 3).float()), (2, 9)),
 }
@@ -95,11 +98,11 @@ class Several(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.pool, self.norm = nn.MaxPool3d(2), nn.LocalResponseNorm(2)
-        self.pair = Pair()
+        self.pair, self.resize = Pair(), nn.UpsamplingNearest2d(size=(5, 8))
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.pool(x)
-        normed = self.norm(pooled.flatten(2, 3))
+        normed = self.resize(self.norm(pooled.flatten(2, 3)))
         parts: Tensor = self.pair(normed.reshape(-1, 8))
         return torch.floor_divide(16 * parts, parts.abs() + 1)
 
@@ -109,7 +112,7 @@ def test_a_file_holds_what_litert_lacks(tmp_path: Path) -> None:
     shape = (1, 2, 6, 4, 8)
     module, x = Several(), torch.randn(shape)
     shipped = ship(taken(module, shape), "tflite", tmp_path)
-    assert shipped.facts.passes["use_convertible_operators"] == 4
+    assert shipped.facts.passes["use_convertible_operators"] == 5
     with torch.no_grad():
         want = module(x)
     (got,) = shipped.outputs({"x": x.numpy()}).values()

@@ -75,6 +75,11 @@ def _named(node: Node, parts: tuple[str, ...]) -> bool:
 
 
 def _size(node: Node) -> int:
-    """Bytes of a tensor; none of a tuple of them, whose elements are nodes of their own."""
+    """Bytes of a tensor; none of a tuple of them, whose elements are nodes of their own.
+
+    None, too, where a size depends on the data.
+    """
     value = node.meta.get("val")
-    return value.numel() * value.element_size() if isinstance(value, Tensor) else 0
+    if not isinstance(value, Tensor) or not isinstance(value.numel(), int):
+        return 0
+    return value.numel() * value.element_size()

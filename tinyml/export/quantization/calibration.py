@@ -6,7 +6,7 @@ extremes, the second fills histograms between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +22,12 @@ Sample = Mapping[str, Array]
 
 @dataclass(slots=True)
 class Extremes:
-    """The first pass: smallest and largest value of every float tensor."""
+    """The first pass: smallest and largest value of every float tensor.
 
+    ``padded``: those whose minus infinity counts for nothing, see `endless_pads`.
+    """
+
+    padded: Collection[str] = ()
     samples: int = 0
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
@@ -32,8 +36,10 @@ class Extremes:
         """Take in one sample's tensors; `InputError` names one that is not finite."""
         self.samples += 1
         for name, value in sample.items():
-            if value.dtype.kind != "f" or not value.size:
+            if not _holds_floats(value):
                 continue
+            if name in self.padded:
+                value = value[~np.isneginf(value)]
             low, high = float(value.min()), float(value.max())
             if not is_finite((low, high)):
                 raise InputError(
@@ -72,14 +78,24 @@ class Counts:
         }
 
 
+def _holds_floats(value: object) -> bool:
+    """Not of a sequence of tensors, which the reader of ONNX gives as a list."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool(value.size)
+
+
 def choose_ranges(
-    method: str, first: Iterable[Sample], second: Iterable[Sample]
+    method: str,
+    first: Iterable[Sample],
+    second: Iterable[Sample],
+    padded: Collection[str] = (),
 ) -> dict[str, Range]:
     """Tensor -> range by ``method``; ``second`` gives the same samples again if it is asked.
 
+    ``padded``: as of `Extremes`.
+
     Raises `InputError` without samples, or for values that are not finite.
     """
-    extremes = Extremes()
+    extremes = Extremes(padded)
     for sample in first:
         extremes.see(sample)
     if not extremes.samples:

@@ -50,6 +50,8 @@ NO_KERNEL = "has no integer kernel"
 FEEDS_LOG = "feeds a logarithm, whose argument spans more decades than 255 steps do"
 OF_POWER = "computes a power whose sums feed a logarithm: it spans more decades than 255 steps do"
 OF_EXP = "computes with an exponential, which spans more decades than 255 steps do"
+CEIL_MODE = "onnxruntime's integer average in ceil mode divides its last window by a wrong count"
+CONSTANT_FIRST = "LiteRT has no such product of a constant with what is computed"
 # Reasons that are found in the lists here.
 BY_TABLE = (NO_KERNEL, FEEDS_LOG, OF_POWER, OF_EXP)
 LOGARITHMS = ("LOG", "Log")
@@ -79,6 +81,18 @@ def without_kernel(graph: Graph, precision: Precision) -> dict[str, str]:
     """Operator -> `NO_KERNEL`."""
     listed = kernels_of(precision)
     return {own.name: NO_KERNEL for own in graph.operators if own.op not in listed}
+
+
+def without_right_kernel(graph: Graph, precision: Precision) -> dict[str, str]:
+    """Operator -> why it stays in float32 though its kind has a kernel."""
+    found = {}
+    static = precision.calibrated and precision.activations == "int8"
+    for own in graph.operators:
+        if own.op == "AveragePool" and own.attributes.get("ceil_mode") and precision.calibrated:
+            found[own.name] = CEIL_MODE
+        if own.op == "BATCH_MATMUL" and not static and graph.stored(own.operand(0)):
+            found[own.name] = CONSTANT_FIRST
+    return found
 
 
 def around_steep(graph: Graph, precision: Precision) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tinyml.export.quantization.integer_kernels import (
     around_steep,
     excluded,
     without_kernel,
+    without_right_kernel,
 )
 from tinyml.export.quantization.joins import (
     OF_ORDERS,
@@ -57,6 +58,7 @@ def kept_operators(
     if precision.weights_only:
         return _with_activations(graph, kept)
     kept = {**around_steep(graph, precision), **kept_inside(graph, ranges or {}), **kept}
+    kept = {**without_right_kernel(graph, precision), **kept}
     if io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
         kept = {**last, **kept_at_the_end(graph), **kept}

@@ -12,6 +12,7 @@ from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.quant_params import QuantParams
 from tinyml.export import facts
+from tinyml.export.check_names import check_quantized_names
 from tinyml.export.facts import Facts
 from tinyml.export.quantization import fp16_plan, plan
 from tinyml.export.quantization.fp16_plan import Float16Plan
@@ -55,6 +56,7 @@ def run_quantizer(quantize: Quantize, given: list[str]) -> None:
     planned, known = load_plan(asked.plan), facts.load(asked.facts)
     made = quantize(asked.float, planned, known, asked.dense)
     write_bytes(asked.out, made.data)
+    check_quantized_names(asked.float, asked.out, made.stages)
     written = replace(
         known,
         precision=planned.precision,
@@ -84,6 +86,7 @@ def _instrumented(
     except ExportError as error:
         return (), f"no instrumented model shows {', '.join(known.instrumented)}: {error.message}"
     write_bytes(out, made.data)
+    check_quantized_names(path, out, made.stages)
     return known.instrumented, ""
 
 

@@ -32,6 +32,8 @@ _CONVOLUTIONS = (
     _aten.conv1d.padding,
     _aten.conv2d.default,
     _aten.conv2d.padding,
+    _aten.conv3d.default,
+    _aten.conv3d.padding,
 )
 
 

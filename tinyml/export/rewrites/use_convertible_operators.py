@@ -6,9 +6,12 @@ computation in plain PyTorch:
 - ``bilinear(a, b, w)``: a matrix times the products of all pairs;
 - ``a // b`` of floats: ``floor(a / b)``, which is what ONNX computes too;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
-  means of its rows, its maximum the largest of theirs.
+  means of its rows, its maximum the largest of theirs;
+- resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
+  LiteRT's operator takes others than PyTorch.
 
-Refused for integers, whose quotient is exact, and for a mean with a divisor of its own.
+Refused for integers, whose quotient is exact, for a mean with a divisor of its own, and for
+whole factors.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from tinyml.export.nodes import argument, writer_in_module
+from tinyml.export.nodes import argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
@@ -46,6 +49,9 @@ def _is_convertible(node: Node) -> bool:
     if node.target in _QUOTIENTS:
         floats = bool(node.meta["val"].dtype.is_floating_point)
         return floats and node.kwargs.get("rounding_mode", "floor") == "floor"
+    if node.target is _aten.upsample_nearest2d.vec:
+        sizes = zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
+        return any(after % before for before, after in sizes)
     divisor = argument(node, 6, "divisor_override", None)
     return node.target is not _aten.avg_pool3d.default or divisor is None
 
@@ -92,6 +98,20 @@ def _bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None
 
 def _floor_divide(a: Tensor, b: Tensor | float, *, rounding_mode: str = "floor") -> Tensor:
     return torch.floor(a / b)
+
+
+def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> Tensor:
+    """``[N, C, H, W]``, as PyTorch's kernel: ``floor(i * step)`` in float32."""
+    for axis in (2, 3):
+        length = x.shape[axis]
+        if factors is None:
+            assert isinstance(size, Sequence)
+            count, step = size[axis - 2], length / size[axis - 2]
+        else:
+            count, step = int(length * factors[axis - 2]), 1.0 / factors[axis - 2]
+        places = (torch.arange(count, dtype=torch.float32) * step).to(torch.int64)
+        x = x.index_select(axis, places.clamp(max=length - 1))
+    return x
 
 
 def _average_pool(
@@ -164,4 +184,5 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
+    _aten.upsample_nearest2d.vec: _nearest,
 }

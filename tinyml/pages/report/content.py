@@ -106,11 +106,14 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Pixels as a PNG; ``pixelated``: enlarged without smoothing."""
+    """Pixels as a PNG, enlarged without smoothing.
+
+    ``shape``: ``tile`` keeps its sides; ``band`` and ``strip`` are as wide as the page.
+    """
 
     png: bytes
     alt: str
-    pixelated: bool = True
+    shape: Literal["tile", "band", "strip"] = "tile"
 
 
 @dataclass(frozen=True, slots=True)

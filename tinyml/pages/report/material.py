@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tinyml.core.bundle import Bundle, ModelFile
+from tinyml.core.evaluation_results import EvaluationResults
 from tinyml.core.measurement import WHOLE, Measurement
+from tinyml.pages.report.content import Missing
+from tinyml.pages.report.units import command
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Material:
     formats       runtime -> the format that it runs
     intended_use  of the model, as its card has it; ``caveat``: of its data set
     in_options    text with the names of settings -> the same with options of the command line
+    results       what the data shows; without any, ``data_option`` adds it, if it can be had
     """
 
     bundles: tuple[NamedBundle, ...]
@@ -78,6 +82,8 @@ class Material:
     intended_use: str = ""
     caveat: str = ""
     in_options: Callable[[str], str] = str
+    results: EvaluationResults | None = None
+    data_option: str = ""
 
     @property
     def bundle(self) -> Bundle:
@@ -88,6 +94,15 @@ class Material:
     def name(self) -> str:
         """Of the bundle that the report is about, in commands."""
         return self.bundles[0].name
+
+    def no_data(self) -> Missing:
+        """Instead of what only data can show."""
+        if not self.data_option:
+            text = "The bundle does not record a data set. An export with `--metric` measures one."
+            return Missing(text)
+        words = ("tinyml", "report", *(own.name for own in self.bundles), "--data")
+        text = "This needs the data set that the model was trained on. To add it:"
+        return Missing(text, f"{command(*words)} {self.data_option}")
 
     @property
     def variants(self) -> tuple[Variant, ...]:

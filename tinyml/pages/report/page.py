@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tinyml.core.errors import MissingExtraError
 from tinyml.core.files import write_text
 from tinyml.core.text import printable
-from tinyml.pages.report.content import Bar, Cell, Page
+from tinyml.pages.report.content import Bar, Cell, Page, Table
 from tinyml.pages.tables import is_number
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE = "page.html.j2", "style.css"
+# Columns of a table that fit on a phone, and letters of a cell in a third of one.
+MOST_COLUMNS, BRIEF = 2, 14
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -65,6 +67,7 @@ def _environment() -> Environment:
         finalize=_visible,
     )
     made.filters.update(code=_code, data_uri=_data_uri, numeric=_numeric)
+    made.filters.update(layout=_layout, width=_width)
     # Only what `tinyml.pages.report.svg` made, whose text XML has escaped.
     made.filters["drawn"] = Markup
     made.filters["sheet"] = Markup
@@ -89,6 +92,20 @@ def _code(text: str) -> Markup:
 
 def _data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _layout(table: Table) -> Markup:
+    """The class of a table: on a phone a row of many columns is a card, `_width` of its cells."""
+    from markupsafe import Markup
+
+    name = "matrix" if table.matrix else "cards" if len(table.head) > MOST_COLUMNS else ""
+    return Markup(' class="{}"').format(name) if name else Markup()
+
+
+def _width(cell: Cell) -> str:
+    """Whether other cells fit next to ``cell`` in a card."""
+    text = cell if isinstance(cell, str) else cell.text
+    return "brief" if len(text) <= BRIEF and not isinstance(cell, Bar) else "long"
 
 
 def _numeric(column: int, rows: list[list[Cell]]) -> bool:

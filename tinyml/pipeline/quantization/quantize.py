@@ -11,6 +11,7 @@ from tinyml.core.export_settings import FLOAT, NEAREST, ExportSettings
 from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.export.quantization.calibration import choose_ranges
+from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
     exact_stages,
@@ -124,7 +125,8 @@ def seen(
     path: Path, settings: ExportSettings, calibration: Calibration | None, report: Report
 ) -> dict[str, Range]:
     """Tensor of the file -> its range on the samples; anything without calibration."""
-    names = _tensors(read_graph(path, infer_shapes=False))
+    graph = read_graph(path, infer_shapes=False)
+    names = _tensors(graph)
     if calibration is None:
         return dict.fromkeys(names, Range(0.0, 0.0))
     runtime = runtime_for(path)
@@ -145,6 +147,8 @@ def seen(
         path,
         calibration,
         conditions,
-        lambda: choose_ranges(settings.ranges, values(title), values(f"{title}, histograms")),
+        lambda: choose_ranges(
+            settings.ranges, values(title), values(f"{title}, histograms"), endless_pads(graph)
+        ),
         report,
     )

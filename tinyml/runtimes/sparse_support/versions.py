@@ -10,8 +10,6 @@ from tinyml.core.registry import unknown_name
 from tinyml.core.target import Target
 from tinyml.core.versions import order
 
-# Targets with a browser.
-WEB = ("android", "rpi4", "rpi5", "xnnpack")
 NEWEST = {"litert-web": "2.5.3", "mnn": "3.6"}
 # A target's own name of the runtime, where it is another one.
 NAMED = {"ort": "onnxruntime"}
@@ -76,7 +74,7 @@ def is_on(target: Target, runtime: str) -> bool:
 
 def _version_on(target: Target, runtime: str) -> str | None:
     if runtime == "litert-web":
-        return NEWEST[runtime] if target.name in WEB else None
+        return NEWEST[runtime] if target.browser else None
     return target.runtimes.get(NAMED.get(runtime, runtime), NEWEST.get(runtime))
 
 

@@ -116,7 +116,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
             "WeightSymmetric": True,
             "UseQDQContribOps": False,
             "DedicatedQDQPair": False,
-            "TensorQuantOverrides": _widened(model, planned),
+            "TensorQuantOverrides": {**_of_one_scale(model), **_widened(model, planned)},
         },
     )
     quantizer.quantize_model()
@@ -137,6 +137,24 @@ def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
         name: [{"rmin": -own, "rmax": own, **axes[name]} for own in largest.ravel()]
         for name, largest in found.items()
     }
+
+
+def _of_one_scale(model: Any) -> dict[str, list[dict[str, Any]]]:
+    """Weights of transposed convolutions in groups: the quantizer has a scale too few for a bias.
+
+    It takes a scale for each output of one group, and multiplies the biases of all groups.
+    """
+    from onnxruntime.quantization import QuantType
+
+    several = {own.name for own in model.graph.initializer if own.dims[1:2] and own.dims[1] > 1}
+    grouped = [
+        node.input[1]
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose"
+        and node.input[1] in several
+        and any(own.name == "group" and own.i > 1 for own in node.attribute)
+    ]
+    return {name: [{"quant_type": QuantType.QInt8}] for name in grouped}
 
 
 def _dynamic(model: Any, planned: QuantPlan, kept: list[str]) -> Any:

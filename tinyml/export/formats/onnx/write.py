@@ -22,8 +22,8 @@ from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
+from tinyml.export.check_names import check_names, check_values
 from tinyml.export.facts import Facts
-from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.onnx import ONNX
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
@@ -53,7 +53,9 @@ def write(captured: Captured, path: Path) -> Facts:
     model.graph.name = "graph"
     model.ir_version = IR_VERSION
     proto = ir.to_proto(model)
-    check_names(graph_of_onnx(proto), captured.signature, stages)
+    graph = graph_of_onnx(proto)
+    check_values(graph)
+    check_names(graph, captured.signature, stages)
     write_bytes(path, proto.SerializeToString(deterministic=True))
     made = {node: [str(v.name) for v in own] for node, own in live(model, values).items()}
     return Facts(

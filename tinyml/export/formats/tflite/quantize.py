@@ -23,8 +23,9 @@ from tinyml.export.formats.tflite.clamp_ranges import clamp_ranges
 from tinyml.export.formats.tflite.correct_biases import correct_biases, set_weights
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operators_of
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
-from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, rule
+from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_outputs, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.integer_kernels import excluded
 from tinyml.export.quantization.plan import QuantPlan
@@ -33,8 +34,11 @@ from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_qua
 from tinyml.export.quantization.weight_ranges import output_ranges, weight_ranges
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.float_layers import float_layers
+from tinyml.modelfile.tflite_edit import add_constant, operators_called
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
+# The algorithm of all that is quantized.
+QUANTIZE = "min_max_uniform_quantize"
 # ai-edge-quantizer's word for one scale a weight.
 ONE_SCALE = {"granularity": "TENSORWISE"}
 # Of int8: tensorflow/lite/tools/versioning/op_version.cc.
@@ -50,11 +54,15 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
 
     set_weights(model, adapted or {})
     correct_biases(model, planned.shifts)
+    _bound_pads(model, planned)
     precision = find_precision(planned.precision)
     config = dict(precision.quantizers["tflite"])
     if planned.weight_scales == "per-tensor":
         config["weight_tensor_config"] = {**config["weight_tensor_config"], **ONE_SCALE}
-    rules = [rule(".*", "min_max_uniform_quantize", config)]
+    rules = [rule(".*", QUANTIZE, config)]
+    if not precision.weights_only and (scaled := _constant_first(model)):
+        one = {**config, "weight_tensor_config": {**config["weight_tensor_config"], **ONE_SCALE}}
+        rules.append(rule(of_outputs(scaled), QUANTIZE, one))
     if planned.io == "float":
         rules += [rule(".*", NOT, operation=end) for end in ("INPUT", "OUTPUT")]
     rules += keeping(model, excluded(planned.kept))
@@ -67,6 +75,29 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     if precision.weights_only:
         _tell_version(quantized, planned.weight_scales)
     return quantized
+
+
+def _constant_first(model: Any) -> list[str]:
+    """Products of a constant with what is computed, by output.
+
+    Their constant gets one scale: LiteRT 2.3 answers zero where it has one a column.
+    """
+    graph = graph_of_tflite(model)
+    return [
+        operator.name
+        for operator in graph.operators
+        if operator.op == "BATCH_MATMUL" and graph.tensors[operator.operand(0)].constant
+    ]
+
+
+def _bound_pads(model: Any, planned: QuantPlan) -> None:
+    """Pads with minus infinity that become integers pad with the smallest value seen."""
+    endless = endless_pads(graph_of_tflite(model))
+    for output, operator in operators_called(model, "PADV2"):
+        if output in endless and output in planned.quantized and output not in planned.kept:
+            low = np.array([planned.quantized[output].low], np.float32)
+            fill = add_constant(model, f"{output}~fill", low)
+            operator.inputs = np.array([*operator.inputs[:2], fill], np.int32)
 
 
 def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:

@@ -33,8 +33,13 @@ def keeping(model: Any, kept: Collection[str]) -> list[dict[str, Any]]:
     if not kept:
         return []
     _own_constants(model, kept)
-    named = "|".join(re.escape(name) for name in sorted(kept))
-    return [rule(f"^(?:{named});", NOT)]
+    return [rule(of_outputs(kept), NOT)]
+
+
+def of_outputs(names: Collection[str]) -> str:
+    """The regex of a `rule` for operators that compute one of ``names``."""
+    named = "|".join(re.escape(name) for name in sorted(names))
+    return f"^(?:{named});"
 
 
 def _own_constants(model: Any, keep: Collection[str]) -> None:

@@ -20,8 +20,8 @@ from tinyml.core.scratch import scratch
 from tinyml.export.capture.functional import without_writing_in_place
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
+from tinyml.export.check_names import check_names
 from tinyml.export.facts import Facts
-from tinyml.export.formats.check_names import check_names
 from tinyml.export.formats.instrumented import run_writer
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operators_of
 from tinyml.export.formats.tflite.names import (

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from tinyml.pages.report.content import ReportSection
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.sections import (
+    accuracy,
+    examples,
     findings,
+    inside,
     latency,
     model,
     parity,
@@ -18,6 +21,9 @@ from tinyml.pages.report.sections import (
 
 SECTIONS: tuple[Callable[[Material], ReportSection], ...] = (
     model.section,
+    inside.section,
+    accuracy.section,
+    examples.section,
     parity.section,
     quantization.section,
     latency.section,

@@ -43,7 +43,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
 def _tensor(spec: TensorSpec) -> str:
     axes = spec.axes or ("",) * len(spec.shape)
     shape = " x ".join(
-        f"{size} {axis}".strip() for axis, size in zip(axes, spec.shape, strict=True)
+        f"{axis} {size:,}".strip() for axis, size in zip(axes, spec.shape, strict=True)
     )
     rate = f", at {spec.rate_hz:,} Hz" if spec.rate_hz else ""
     return f"`{spec.name}`: {spec.dtype}, {shape or 'one number'}{rate}"
@@ -78,7 +78,7 @@ def _files(bundle: Bundle) -> Table:
             own.precision,
             size_text(bundle.files[own.path].size),
             own.minimum_runtime,
-            shorten(own.sha256, 13),
+            shorten(own.sha256, 11),
         )
         for own in bundle.models
     ]
