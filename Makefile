@@ -52,7 +52,7 @@ corpus: setup ## export every network of the corpus and write docs/corpus.md (5-
 operators: setup ## export every operator in every format and precision: docs/operators.md (1 h, resumable)
 	PYTHONPATH=tools $(BIN)/python -m operators
 
-refusals: setup ## write docs/refusals.md: the messages for networks that cannot be exported (4 min)
+refusals: setup ## write docs/refusals.md: the messages for networks that cannot be exported (8 min)
 	$(BIN)/python tools/refusals.py
 
 # SECONDS=30: for that long, instead of FILES; SEED: other files.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.subprocesses import run_child
-from tinyml.device.measure import Job, measure
+from tinyml.device.measure import Job, measure, measurements
 from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
@@ -69,7 +69,7 @@ def main() -> None:
                 Job(path, format_of(path).runtime, inputs, type(module).__name__)
                 for path in export(module, Path(folder))
             ]
-        measured = measure(link, jobs, 5)
+        measured = measurements(measure(link, jobs, 5))
     medians = [result.p50_ns or nan for result in measured]
     for result, p50_ns in zip(measured, medians, strict=True):
         print(f"{result.runtime:<12} {result.part:<12} {p50_ns / 1e6:8.3f} ms a window")

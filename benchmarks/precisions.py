@@ -22,7 +22,7 @@ from tinyml.core import bundle, registry
 from tinyml.core.bundle import Bundle
 from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
-from tinyml.device.measure import Job, measure
+from tinyml.device.measure import Job, measure, measurements
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.links import open_link
@@ -37,7 +37,7 @@ def main(given: list[str]) -> None:
         folders = given if len(given) > 1 else exported(Path(scratch), *given)
         rows = [(found, model) for found in map(_read, folders) for model in found.models]
         jobs = [_job(found, model) for found, model in rows]
-        measured = measure(link, jobs, 5)
+        measured = measurements(measure(link, jobs, 5))
         sizes = [found.file(model).stat().st_size for found, model in rows]
     first: dict[str, tuple[float, int]] = {}
     for (_, model), result, size in zip(rows, measured, sizes, strict=True):

@@ -52,6 +52,12 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinyml.device.measure.split", every)
 
 
+@pytest.fixture
+def without_optional_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the reference engine of each format is timed, whatever is installed."""
+    monkeypatch.setattr("tinyml.pipeline.bench_jobs.joining", lambda _: set())
+
+
 @pytest.fixture(scope="session")
 def cli() -> Cli:
     """The command line in this process."""

@@ -16,11 +16,8 @@ INSIDE = "|".join(sorted(path.name for path in PACKAGE.iterdir() if path.is_dir(
 DOTTED = re.compile(r"(?<![\w./-])tinyml((?:\.[A-Za-z_]\w*)+)")
 FILE = re.compile(rf"(?<![\w./$-])((?:{FOLDERS})/[\w./-]*\w)")
 IN_PACKAGE = re.compile(rf"`((?:{INSIDE})/[\w./]*\w)`")
-# Placeholders in a table of CONTRIBUTING.md, patterns, a file of onnxruntime's sources, and the
-# page that `make operators` writes.
-NO_FILE = re.compile(
-    r"\b(?:NAME|CLAIM)\b|\w+/r$|docs/Versioning\.md|docs/operators\.md|docs/adr/\d{4}$"
-)
+# Placeholders in a table of CONTRIBUTING.md, patterns, and a file of onnxruntime's sources.
+NO_FILE = re.compile(r"\b(?:NAME|CLAIM)\b|\w+/r$|docs/Versioning\.md|docs/adr/\d{4}$")
 
 
 @cache

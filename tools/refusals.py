@@ -1,4 +1,4 @@
-"""Write docs/refusals.md: what a user sees of six networks that cannot be exported.
+"""Write docs/refusals.md: what a user sees of networks that cannot be exported, and each fixed.
 
 ``python tools/refusals.py``: each goes through the command line as its user would call it.
 """
@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
-import runpy
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +19,8 @@ import numpy as np
 from tinyml.core.process import python_module, tied
 
 ROOT = Path(__file__).parents[1]
-NETWORKS = ROOT / "tests" / "cli" / "refused_networks.py"
+NETWORKS = ROOT / "tests" / "refused_networks.py"
 PAGE = ROOT / "docs" / "refusals.md"
-FACTORIES = ("gate", "counter", "scale", "phase", "loud", "spectrum")
 HEAD = """\
 # Networks that do not export, and the messages
 
@@ -28,10 +28,11 @@ HEAD = """\
 tinyml export net.py:FACTORY --sample sample.npz --target rpi --out mine
 ```
 
-Six networks each have one submodule, `body.1.1`, that no format can hold. The command prints the
-smallest part that fails, where its source is, the converter's message, and a fix. The exit code
-is 3 and no bundle is written. `make refusals` writes this page from
-[tests/cli/refused_networks.py](../tests/cli/refused_networks.py); a test compares it.
+Each network has one submodule, `body.1.1`, that cannot be exported. The command prints the
+smallest part that fails, its line in your source, the reason, and a fix. The exit code is 3 and
+no bundle is written. Below each message is the submodule after the fix: a test exports it to both
+formats. `make refusals` writes this page from
+[tests/refused_networks.py](../tests/refused_networks.py); a test compares it.
 """
 
 
@@ -47,19 +48,28 @@ def refusal(factory: str, folder: Path) -> tuple[int, str]:
     return done.returncode, re.sub(r"/\S*/(tinyml-export-)\w+/", r"/tmp/\1.../", said)
 
 
+def section(kind: type, fixed: type, said: str) -> str:
+    """One network of the page."""
+    code = (f"```python\n{inspect.getsource(part).strip()}\n```" for part in (kind, fixed))
+    before, after = code
+    title = str(inspect.getdoc(kind)).rstrip(".")
+    return f"\n## {title}\n\n{before}\n\n```\n{said}\n```\n\nAfter the fix:\n\n{after}\n"
+
+
 def main() -> None:
-    parts = [HEAD]
-    # only to read the classes' source: the networks themselves are made by the command line
-    networks = runpy.run_path(str(NETWORKS))
-    with ThreadPoolExecutor(2) as pool, tempfile.TemporaryDirectory() as scratch:
-        folders = [Path(scratch) / factory for factory in FACTORIES]
+    sys.path.insert(0, str(NETWORKS.parent))
+    from refused_networks import FIXED
+
+    kinds = {kind.__name__.lower(): kind for kind in FIXED}
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tempfile.TemporaryDirectory() as scratch:
+        folders = [Path(scratch) / factory for factory in kinds]
         for folder in folders:
             folder.mkdir()
-        found = list(pool.map(refusal, FACTORIES, folders))
-    for factory, (code, said) in zip(FACTORIES, found, strict=True):
+        found = list(pool.map(refusal, kinds, folders))
+    parts = [HEAD]
+    for kind, (code, said) in zip(kinds.values(), found, strict=True):
         assert code == 3, said
-        kind = networks[factory.capitalize()]
-        parts.append(f"\n## {inspect.getdoc(kind)}\n\n```\n{said}\n```\n")
+        parts.append(section(kind, FIXED[kind], said))
     PAGE.write_text("".join(parts), encoding="utf-8")
 
 

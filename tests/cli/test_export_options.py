@@ -75,7 +75,7 @@ def test_recipe_command_line_and_function_take_the_same_names() -> None:
     assert set(table) == NAMES - {"metric_direction", "metric_tolerance", "memory_mb"}
     assert from_table(ExportSettings, table, str) == of_recipe
     of_command = set(inspect.signature(export.command).parameters)
-    of_call = set(settings_of(ExportJob)) | {"model", "as_json"}
+    of_call = set(settings_of(ExportJob)) | {"model", "report_file", "as_json"}
     assert of_command == NAMES | {OFF + name for name in NAMES} | of_call
     in_memory = set(inspect.signature(build_bundle).parameters)
     of_module = {"module", "sample_inputs", "name", "report"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
@@ -57,10 +58,10 @@ def test_help_of_train_lists_the_shipped_recipes() -> None:
         ["\x1b[31mverb"],
         ["export", "model", "--\x1b[2Jno-such"],
         ["verify", "a", "b\x07\nsecond\u202e"],
-        ["bench", "a", "--threads", "x\r\x1b[31m"],
+        ["bench", "a", "--repeats", "x\r\x1b[31m"],
         ["v" * 100_000],
         ["export", "m" * 100_000, "n" * 100_000],
-        ["bench", "a", "--threads", "x" * 100_000],
+        ["bench", "a", "--repeats", "x" * 100_000],
         ["bench", "a", "--" + "x" * 100_000],
     ],
 )
@@ -74,6 +75,40 @@ def test_a_usage_error_repeats_its_arguments_in_one_printable_line(
         assert len(line) <= 300
     (error,) = (line for line in done.stderr.splitlines() if line.startswith("Error: "))
     assert len(error) > 20
+
+
+FILES_OF = {
+    "train": ["{}.toml", "--out", "o"],
+    "eval": ["{}"],
+    "prune": ["{}", "--method", "gradual", "--sparsity", "0.5", "--out", "o"],
+    "scale": ["--fit", "{}.csv"],
+    "export": ["{}.pt", "--target", "rpi", "--out", "o"],
+    "verify": ["{}"],
+    "predict": ["{}", "{}.wav"],
+    "bench": ["{}"],
+    "compare": ["{}", "{}2"],
+    "inspect": ["{}.onnx"],
+    "report": ["{}"],
+}
+
+
+@pytest.mark.parametrize("verb", FILES_OF)
+def test_a_name_of_a_file_moves_no_cursor(
+    verb: str, cli: Callable[..., Done], tmp_path: Path
+) -> None:
+    """Control characters, bytes that are no text, letters that ASCII has not; absent and broken."""
+    name = "no\x1b[31msuch\n\x07\u202e\udcffé"
+    arguments = [word.format(name) for word in FILES_OF[verb]]
+    for is_there in (False, True):
+        for word in arguments if is_there else ():
+            if name in word:
+                (tmp_path / word).write_text("junk\x1b[31m\n")
+        done = cli(verb, *arguments, cwd=tmp_path)
+        assert done.returncode in (2, 3), done.stderr
+        for line in (done.stdout + done.stderr).splitlines():
+            assert line.isprintable(), line
+            assert len(line) <= 300
+        assert r"\x1b" in done.stderr
 
 
 def test_without_arguments_the_help_text_is_shown_whole(cli: Callable[..., Done]) -> None:

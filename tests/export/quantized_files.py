@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sparse_networks import SIGNATURE, converted, image
 from torch import nn
 
 from tinyml.core.plan_record import NO_RANGES
-from tinyml.core.spec import Array
+from tinyml.core.spec import Array, Arrays
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.onnx.rewrites import rewrite as rewrite_onnx
@@ -21,8 +21,8 @@ from tinyml.export.formats.onnx.write import to_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.calibration import choose_ranges
-from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.keep_float import kept_operators
+from tinyml.export.quantization.minus_infinity import endless_masks, endless_pads
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.rewrites import rewrite
@@ -59,21 +59,26 @@ def runtime(path: Path) -> Any:
     return LITERT if path.suffix == ".tflite" else ONNXRUNTIME
 
 
-def planned(path: Path, precision: str, kept: dict[str, str] | None = None) -> QuantPlan:
-    """By min and max of eight seeded images; for weights alone without any."""
+def planned(
+    path: Path,
+    precision: str,
+    kept: dict[str, str] | None = None,
+    given: Callable[[int], Arrays] = lambda seed: {"image": image(seed)},
+) -> QuantPlan:
+    """By min and max of eight seeded images, or what is ``given``; for weights alone of none."""
     graph = graph_of(path)
     names = [n for operator in graph.operators for n in (*operator.inputs, *operator.outputs)]
     read = runtime(path).reader(path, list(dict.fromkeys(names)))
 
     def values() -> Iterator[dict[str, Array]]:
-        yield from (read({"image": image(seed)}) for seed in range(8))
+        yield from (read(given(seed)) for seed in range(8))
 
     asked = find_precision(precision)
     kept = kept_operators(graph, {}, {}, None, {}, precision=asked) if kept is None else kept
     if find_precision(precision).weights_only:
         weights = plan_weights(graph.operators, kept)
         return QuantPlan(precision, path.suffix[1:], NO_RANGES, 0, "none", weights, kept)
-    found = choose_ranges("min-max", values(), values(), endless_pads(graph))
+    found = choose_ranges("min-max", values(), values(), endless_pads(graph) | endless_masks(graph))
     scheme = find_precision(precision).activations
     tensors = plan_tensors(graph.operators, found, kept, scheme=scheme)
     return QuantPlan(precision, path.suffix[1:], "min-max", 8, "noise", tensors, kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -171,8 +172,11 @@ def test_what_holds_more_than_weights_is_named(
 ) -> None:
     """In our words: those of torch are long, coloured, and advise to run the code."""
     whole(tmp_path / "w.pt", kind)
-    with pytest.raises(CheckpointError) as caught:
-        read_weights(tmp_path / "w.pt")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(CheckpointError) as caught:
+            read_weights(tmp_path / "w.pt")
+    assert warned == []
     error = caught.value
     assert error.message.startswith(f"w.pt {message}")
     assert hint in str(error.hint)

@@ -165,8 +165,11 @@ def test_a_broken_file_is_one_line_or_still_readable(
 def test_refuses_what_is_another_format(onnx_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(onnx_file.read_bytes())
-    with pytest.raises(InputError, match="is an ONNX model"):
+    with pytest.raises(
+        InputError, match=r"is an ONNX model, although its name ends in \.tflite"
+    ) as c:
         summarize(path)
+    assert c.value.hint == "rename it to m.onnx"
     path.write_bytes(bytes(100))
     with pytest.raises(InputError, match="not a TFLite file"):
         summarize(path)
@@ -209,9 +212,9 @@ def test_sizes_are_in_bytes(shape: tuple[Any, ...], dtype: str, want: int | None
             "git lfs",
         ),
         ("m.onnx", b"\n<!doctype html>", "an HTML page", "download it again"),
-        ("m.tflite", b"\x08\x08:\x05graph", "an ONNX model", "ends in .onnx"),
-        ("m.onnx", b"\x1c\0\0\0TFL3", "a TFLite model", "ends in .tflite"),
-        ("m.onnx", b"PK\x03\x04....archive/data.pkl", "a PyTorch file", "ends in .pt"),
+        ("m.tflite", b"\x08\x08:\x05graph", "an ONNX model", "rename it to m.onnx"),
+        ("m.onnx", b"\x1c\0\0\0TFL3", "a TFLite model", "rename it to m.tflite"),
+        ("m.onnx", b"PK\x03\x04....archive/data.pkl", "a PyTorch file", "rename it to m.pt"),
         ("m.bin", b"\x1c\0\0\0TFL3", "a TFLite model whose name does not say so", "m.tflite"),
         ("m.h5", b"\x89HDF\r\n", "an HDF5 file", "give a bundle"),
     ],

@@ -12,7 +12,8 @@ from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
 from tinyml.core.timing_plan import FULL, QUICK
 from tinyml.pages.tables import table
-from tinyml.pipeline.bench import FRONT_END, Benchmark
+from tinyml.pipeline.bench import Benchmark
+from tinyml.pipeline.bench_jobs import FRONT_END
 from tinyml.pipeline.bench_text import sections
 
 CPU = "Intel(R) Xeon(R) Processor"

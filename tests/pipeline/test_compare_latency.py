@@ -13,11 +13,11 @@ import pytest
 from short_timing import short
 from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 
-from tinyml.core.errors import InputError, ValidationError
+from tinyml.core.errors import DeviceError, InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.typed_json import to_json
-from tinyml.device.measure import Job
+from tinyml.device.measure import Job, JobResult
 from tinyml.pipeline import compare_latency
 from tinyml.pipeline.bench import BenchFile
 from tinyml.pipeline.compare import Comparison, compare
@@ -165,15 +165,16 @@ def test_a_benchmark_that_is_none_is_refused(pair: tuple[Path, Path], broken: st
         latency(a, b)
 
 
+@pytest.mark.usefixtures("without_optional_engines")
 def test_both_are_timed_in_turns_on_the_same_inputs(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file alone would be timed on noise; here the bundle's own inputs are taken for both."""
     seen: list[Job] = []
 
-    def measure(_link: Any, jobs: Sequence[Job], repeats: int, **_: Any) -> list[Measurement]:
+    def measure(_link: Any, jobs: Sequence[Job], repeats: int, **_: Any) -> list[JobResult]:
         seen.extend(jobs)
-        return [measured(job.path, 100 - place) for place, job in enumerate(jobs)]
+        return [JobResult(measured(job.path, 100 - place)) for place, job in enumerate(jobs)]
 
     monkeypatch.setattr(compare_latency, "measure", measure)
     left(pair[0], measured(pair[0] / "net.onnx", 1))
@@ -193,7 +194,7 @@ def test_both_are_timed_in_turns_on_the_same_inputs(
         assert row.a.p50_ns > 90_000  # Not what lies beside it.
 
 
-@pytest.mark.usefixtures("quiet_machine")
+@pytest.mark.usefixtures("quiet_machine", "without_optional_engines")
 def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]) -> None:
     a, _ = pair
     events: list[Any] = []
@@ -206,6 +207,27 @@ def test_timed_for_real_a_file_is_not_faster_than_itself(pair: tuple[Path, Path]
     assert row.result.low is not None
     assert events[-1].total == 10
     assert not Path(f"{a}.bench.json").exists()
+
+
+@pytest.mark.usefixtures("without_optional_engines")
+def test_a_side_that_fails_is_named_and_has_no_verdict(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    died = DeviceError("net.onnx, whole, onnxruntime: the process was killed by signal 11")
+
+    def measure(_link: Any, jobs: Sequence[Job], repeats: int, **_: Any) -> list[JobResult]:
+        return [JobResult(measured(jobs[0].path, 100)), JobResult(None, died)]
+
+    monkeypatch.setattr(compare_latency, "measure", measure)
+    found = compare(a, b, short(), silent)
+    assert found.latency[0].result.why == "B's net.onnx was not measured"
+    assert died.message in found.notes
+    monkeypatch.setattr(
+        compare_latency, "measure", lambda _, jobs, *__, **___: [JobResult(None, died)] * 2
+    )
+    with pytest.raises(DeviceError, match="killed by signal 11"):
+        compare(a, b, short(), silent)
 
 
 def test_a_changed_bundle_is_not_timed(pair: tuple[Path, Path]) -> None:

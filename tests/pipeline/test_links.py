@@ -56,7 +56,7 @@ def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return board.name
 
 
-@pytest.mark.usefixtures("quiet_machine")
+@pytest.mark.usefixtures("quiet_machine", "without_optional_engines")
 def test_a_new_link_is_a_file_and_a_row(model: Path, cable: str, tmp_path: Path) -> None:
     out = tmp_path / "b.json"
     found = bench(model, timing=short(1, 2, target=cable), out=out, report=silent)

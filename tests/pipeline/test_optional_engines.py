@@ -19,7 +19,7 @@ from tinyml.core.target import System, all_targets, find_target
 from tinyml.core.typed_json import to_json
 from tinyml.core.versions import version_of
 from tinyml.pipeline import formats
-from tinyml.pipeline.bench import jobs_of
+from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.outputs import optional_engines
 from tinyml.pipeline.outputs.engines import choose, installed, joining
 from tinyml.pipeline.outputs.optional_engines import compare_optional, join_optional
@@ -110,9 +110,10 @@ def test_a_benchmark_of_a_file_leaves_out_what_an_optional_engine_refuses(
     runtimes = {"matmul": "1.0", "agreeing": "1.0", "refusing": "1.0"}
     target = replace(find_target("host"), name="own", systems={"any": System(runtimes)})
     monkeypatch.setitem(all_targets(), "own", target)
-    jobs, skipped = jobs_of(tmp_path / "m.npz", tmp_path, "own")
-    assert [job.runtime for job in jobs] == ["matmul", "agreeing"]
-    (line,) = skipped
+    found = jobs_of(tmp_path / "m.npz", tmp_path, "own")
+    assert [job.runtime for job in found.jobs] == ["matmul", "agreeing"]
+    assert found.failed == ()
+    (line,) = found.skipped
     assert line.endswith("m.npz: refusing refuses it: No suitable implementations")
 
 

@@ -16,6 +16,7 @@ from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import complete
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.worker import Worker
+from tinyml.export.capture.known_errors import UNSUPPORTED
 from tinyml.export.capture.program import capture
 from tinyml.export.quantization.precision import find_precision
 from tinyml.pipeline import export
@@ -24,16 +25,16 @@ from tinyml.pipeline.steps import write_files
 SIGNATURE = Signature((TensorSpec("x", (1, 16)),), (TensorSpec("y", (1, 16)),))
 
 
-class Peak(nn.Module):
+class Sign(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x / (x.abs().max().item() + 1.0)
+        return torch.angle(x)
 
 
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Linear(16, 16)
-        self.level = Peak()
+        self.level = Sign()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.level(self.body(x))
@@ -63,9 +64,9 @@ def test_a_refused_conversion_names_the_part_and_keeps_its_log() -> None:
     with pytest.raises(ExportError) as caught:
         convert(plan)
     message, hint = caught.value.message, caught.value.hint
-    assert message.startswith("LiteRT cannot convert 'level' (Peak, ")
+    assert message.startswith("LiteRT cannot convert 'level' (Sign, ")
     assert f"{Path(__file__).name}:" in message
-    assert hint.startswith("keep the value a tensor")
+    assert hint.startswith(UNSUPPORTED)
     log = Path(hint.partition("the whole log: ")[2])
     assert log.is_file()
     assert {path.name for path in log.parents[1].iterdir()} == {"logs"}

@@ -19,7 +19,7 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import ExportError, UsageError, ValidationError
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.target import System, Target, find_target
-from tinyml.export.formats.tflite.minimum_runtime import NEWER, minimum_runtime
+from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.tflite_file import import_schema, pack
 from tinyml.pipeline import export
@@ -136,8 +136,11 @@ def test_an_operator_that_is_newer_than_the_runtime_is_named(tmp_path: Path) -> 
         "m.tflite needs tflite-runtime>=2.9: some systems of board have tflite-runtime 2.5.0 (old)"
     ]
     assert check_runtimes(tmp_path, [file], find_target("rpi4")) == []
-    newer = replace(file, minimum_runtime=NEWER)
-    assert check_runtimes(tmp_path, [newer], find_target("android")) == []
+    newer = replace(file, minimum_runtime=minimum_runtime([("COS", 2)]))
+    assert check_runtimes(tmp_path, [newer], find_target("rpi5")) == []
+    assert check_runtimes(tmp_path, [newer], find_target("rpi4")) == [
+        "m.tflite needs ai-edge-litert>=2.1.6: some systems of rpi4 have litert 2.1.0 (bullseye)"
+    ]
 
 
 def test_an_onnx_file_is_refused_for_its_operator_set(tmp_path: Path) -> None:
@@ -161,6 +164,13 @@ def test_a_target_chooses_the_formats_that_are_not_named(
     found = find_target(target)
     assert complete_for(ExportSettings(), found).formats == formats
     assert complete_for(ExportSettings(formats=("onnx",)), found).formats == ("onnx",)
+
+
+def test_another_engine_for_the_format_is_enough(tmp_path: Path) -> None:
+    box = board(systems={"box": System({"openvino": "2026.4.1"})})
+    check_formats(("onnx",), box, find_precision("w8a16"))
+    with pytest.raises(UsageError, match="no runtime on board reads tflite: it has openvino"):
+        check_formats(("tflite",), box, find_precision("fp32"))
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from operators.cell import FORMATS, PRECISIONS, Cell, Ended, outcome_of
 from operators.networks import BY_ID, ROWS
-from operators.page import Notes, page, short_reason
+from operators.page import JUMPS, Notes, is_fault, page, short_reason, table
 from operators.row import IMAGE
 from operators.store import Store, key_of
 from torch import Tensor, nn
 from torch.nn import modules
 
 from tinyml.core.errors import ExportError, MachineError, ValidationError
+from tinyml.export.quantization.integer_kernels import NO_KERNEL
 
 FAMILIES = (
     modules.activation,
@@ -94,16 +96,44 @@ def test_a_reason_names_nothing_of_the_small_network() -> None:
         "LiteRT cannot convert 'layer' (Function, tools/operators/functions.py:12): no rule",
         "replace it; the whole log: /tmp/a/b.log",
     )
-    assert short_reason(cell) == "LiteRT cannot convert the operator: no rule. Replace it"
+    assert short_reason(cell) == "LiteRT cannot convert the operator: no rule. Replace it."
     notes = Notes()
-    assert [notes.mark(cell), notes.mark(cell)] == [" [1]", " [1]"]
+    assert [notes.mark(short_reason(cell)) for _ in range(2)] == [" [1]", " [1]"]
+    assert short_reason(replace(cell, reason=NO_KERNEL, outcome="float")) == ""
+
+
+def test_formats_that_agree_share_a_word() -> None:
+    row = BY_ID["nn_GELU"]
+    same = {(fmt, "fp32"): Cell(row.id, fmt, "fp32", "works") for fmt in FORMATS}
+    other = {("onnx", "w8"): Cell(row.id, "onnx", "w8", "refused", "no kernel")}
+    last = table([row], {row.id: same | other}).splitlines()
+    assert last[2] == "| `nn.GELU` | yes | - | - | - | no [1] / - |"
+    assert last[-1] == "1. no kernel."
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "fault"),
+    [
+        ("torch_sign", "w8a8-static", False),
+        ("torch_sign", "fp32", True),
+        ("nn_GELU", "w8a8-static", True),
+    ],
+)
+def test_what_jumps_may_diverge_where_values_are_rounded(
+    name: str, precision: str, fault: bool
+) -> None:
+    cell = Cell(name, "onnx", precision, "diverges", "differs")
+    assert is_fault(BY_ID[name], cell) is fault
+
+
+def test_what_jumps_has_a_row() -> None:
+    assert {row.name for row in ROWS} >= JUMPS
 
 
 def test_the_page_has_every_row_and_column() -> None:
     text = page(ROWS, {row.id: {} for row in ROWS})
     assert all(f"| `{row.name}` |" in text for row in ROWS)
-    heads = next(line for line in text.splitlines() if line.startswith("| operator"))
-    assert heads.count("|") == 2 + len(FORMATS) * len(PRECISIONS)
+    assert f"| operator | {' | '.join(PRECISIONS)} |" in text
 
 
 class Side(nn.Module):

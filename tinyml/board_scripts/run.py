@@ -63,7 +63,7 @@ class Model:
         check_file(folder, self.file, manifest)
         if "labels.txt" in manifest["files"]:
             check_file(folder, "labels.txt", manifest)
-            self.labels = (folder / "labels.txt").read_text().splitlines()
+            self.labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.terminal import progress, put_json, put_section, say
 from tinyml.cli.timing import (
     Cpu,
@@ -44,6 +45,7 @@ def command(
         Path | None, typer.Option(metavar="BENCH.JSON", help="Compare with this benchmark.")
     ] = None,
     max_regression: MaxRegression = None,
+    report_file: ReportFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time a bundle or a model file on this machine.
@@ -79,6 +81,7 @@ def command(
         delegate=delegate,
         target=target,
     )
+    check_report_option(report_file, what)
     with progress(as_json=False) as report:
         result = bench(what, timing=how, out=out, report=report, cpu_time=cpu_time)
     pairs = baselines.against(result, against) if against is not None else ()
@@ -90,5 +93,7 @@ def command(
         if pairs:
             put_section(latency_section(pairs, ("baseline", "now")))
         say(f"label: {result.label}; raw samples: {result.path}")
+    result.check()
+    write_report(report_file, what, taken=result.measurements)
     if most is not None:
         check_regressions(baselines.verdicts(pairs), most)

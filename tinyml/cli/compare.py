@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.terminal import progress, put_json, put_section
 from tinyml.cli.timing import (
     Cpu,
@@ -41,6 +42,7 @@ def command(
     delegate: Delegate = "xnnpack",
     cpu_time: CpuTime = False,
     max_regression: MaxRegression = None,
+    report_file: ReportFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two bundles or model files.
@@ -69,6 +71,7 @@ def command(
         delegate=delegate,
         target=target,
     )
+    check_report_option(report_file, a, b)
     with progress(as_json=False) as report:
         found = compare(a, b, how if bench else None, report, cpu_time=cpu_time)
     if as_json:
@@ -76,5 +79,7 @@ def command(
     else:
         for section in sections(found):
             put_section(section)
+    measured = [own for pair in found.latency for own in (pair.a, pair.b) if own is not None]
+    write_report(report_file, a, b, taken=measured if bench else ())
     if most is not None:
         check_regressions(verdicts(found.latency), most)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.settings import chosen, parameters, switched_off
 from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
@@ -41,16 +42,18 @@ def command(model: str, **options: Any) -> None:
 
     given = {**chosen(ExportJob, options), **chosen(ExportSettings, options)}
     job = export_job(model, unset=switched_off(ExportSettings, options), **given)
+    check_report_option(options["report_file"], job.out)
     with progress(as_json=False) as report:
         bundle = export(job, report)
     if options["as_json"]:
         put_json({**bundle.manifest(), "digest": bundle.digest})
     else:
         _show(bundle, job.out)
+    write_report(options["report_file"], job.out)
 
 
 def _signature() -> inspect.Signature:
-    """The model, the options of a call and the settings, and ``--json``."""
+    """The model, the options of a call and the settings, ``--report`` and ``--json``."""
     argument = typer.Argument(
         help="A checkpoint or run folder; your own PATH.py:FACTORY or package.module:FACTORY; "
         "or a model's name, with --weights."
@@ -61,8 +64,9 @@ def _signature() -> inspect.Signature:
     as_json = inspect.Parameter(
         "as_json", keyword, default=False, annotation=Annotated[bool, option]
     )
+    report_file = inspect.Parameter("report_file", keyword, default=None, annotation=ReportFile)
     options = parameters(ExportJob, ExportSettings, can_be_off=[ExportSettings])
-    return inspect.Signature([model, *options, as_json])
+    return inspect.Signature([model, *options, report_file, as_json])
 
 
 command.__signature__ = _signature()  # type: ignore[attr-defined]

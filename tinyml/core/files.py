@@ -7,6 +7,7 @@ ever removed: a user's own hidden files have other names.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,7 +17,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from tinyml.core.errors import UsageError, machine_errors
+from tinyml.core.errors import UsageError, machine_error, machine_errors
 from tinyml.core.locks import hold, is_at
 
 CACHE_ENVIRONMENT = "TINYML_CACHE"
@@ -81,6 +82,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise `MachineError` where the folder of ``path``, or the one to make it in, is read-only."""
+    folder = resolved(path).parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        refusal = OSError(errno.EACCES, os.strerror(errno.EACCES), f"{folder}")
+        raise machine_error(refusal, f"writing {path.name}")
 
 
 def _held_temporary(path: Path) -> tuple[Path, int]:

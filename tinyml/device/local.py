@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import selectors
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.measurement import Label
@@ -16,6 +20,10 @@ from tinyml.core.process import tied
 from tinyml.core.scratch import scratch
 from tinyml.core.target import Target
 from tinyml.device.link import CommandResult
+
+# Of what a command writes; a runner's line has at most 10,000 samples.
+MOST_BYTES = 64 << 20
+PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +47,55 @@ class LocalLink:
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         if shutil.which(command[0]) is None:
             raise DeviceError(f"cannot start {command[0]}: it is not a program on this machine")
+        return run_limited(tied(command), self.folder, Path(command[0]).name, timeout_s)
+
+
+def run_limited(command: Sequence[str], folder: Path, name: str, timeout_s: float) -> CommandResult:
+    """Run ``command`` in ``folder`` to its end; whatever happens, it does not outlive the call.
+
+    Raises `DeviceError`, with the ``name`` of the program, when it takes longer than ``timeout_s``
+    or writes more than `MOST_BYTES`.
+    """
+    late = DeviceError(
+        f"{name} did not end within {timeout_s:g} s", hint="fewer runs, or a smaller model"
+    )
+    ends = time.monotonic() + timeout_s
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         try:
-            done = subprocess.run(
-                tied(command),
-                cwd=self.folder,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise DeviceError(
-                f"{Path(command[0]).name} did not end within {timeout_s:g} s",
-                hint="fewer runs, or a smaller model",
-            ) from None
-        return CommandResult(done.returncode, done.stdout, done.stderr)
+            stdout, stderr = _written(process, ends, name)
+            process.wait(max(0.0, ends - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise late from None
+        finally:
+            process.kill()  # Nothing, where it ended.
+    return CommandResult(process.returncode, stdout, stderr)
+
+
+def _written(process: subprocess.Popen[bytes], ends: float, name: str) -> tuple[str, str]:
+    """Both streams to their end; `TimeoutError` after ``ends``, `DeviceError` for too much."""
+    found: dict[Any, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    with selectors.DefaultSelector() as waiting:
+        for stream in found:
+            waiting.register(stream, selectors.EVENT_READ)
+        while waiting.get_map():
+            ready = waiting.select(max(0.0, ends - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                piece = os.read(key.fd, PIECE)
+                found[key.fileobj].extend(piece)
+                if not piece:
+                    waiting.unregister(key.fileobj)
+            if sum(map(len, found.values())) > MOST_BYTES:
+                raise DeviceError(f"{name} wrote more than {MOST_BYTES >> 20} MiB, and was ended")
+    stdout, stderr = (own.decode(errors="replace") for own in found.values())
+    return stdout, stderr
 
 
 @contextmanager

@@ -6,52 +6,25 @@ for all of them alike.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tinyml.core.array_files import write_npz
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.machine_state import MachineState
-from tinyml.core.measurement import WHOLE, Conditions, Machine, Measurement, Process
+from tinyml.core.measurement import WHOLE, Conditions, Measurement, Process
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.timing_plan import FULL, TimingPlan
-from tinyml.core.typed_json import from_json
 from tinyml.core.validity import split
-from tinyml.device.link import CommandResult, Link
+from tinyml.device.link import Link
+from tinyml.device.runner_output import RunnerOutput, check_same_machine, process_of, read_line
 from tinyml.runtimes.runner_archive import NAME, write_archive
 
 MOST_TURNS = 2  # Times as many as asked for.
-# A process in which it changed is discarded.
-JUDGED = {"governor"}
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunnerOutput:
-    """The line that the runner prints; its fields as in `Process`."""
-
-    model_sha256: str
-    version: str
-    threads: int
-    delegate: str | None
-    precision: str
-    samples_ns: tuple[int, ...]
-    cpu_ns: tuple[int, ...]
-    calls: int
-    elapsed_ns: int
-    warmups: int
-    is_stable: bool | None
-    load_ns: int
-    first_ns: int
-    peak_rss_kb: int | None
-    before: MachineState
-    after: MachineState
-    machine: Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +49,63 @@ class Job:
         return f"{self.path.name}, {self.part}, {self.runtime}"
 
 
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of a job; after a ``failure``, of the processes that ran before it, if any did."""
+
+    measurement: Measurement | None
+    failure: DeviceError | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job, its command, and what its processes left so far."""
+
+    job: Job
+    digest: str
+    command: list[str]
+    lines: list[RunnerOutput] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
+    failure: DeviceError | None = None
+
+    def run(self, link: Link, turn: int, timeout_s: float) -> None:
+        """One process; its failure is kept."""
+        try:
+            line = read_line(link.run(self.command, timeout_s=timeout_s), self.job.title)
+            check_same_machine([*self.lines, line], self.job.title)
+        except DeviceError as error:
+            self.failure = error
+            return
+        if line.model_sha256 != self.digest:
+            raise ValidationError(f"{self.job.path.name} is another file on the device than here")
+        self.lines.append(line)
+        self.processes.append(process_of(line, turn))
+
+    def result(self, link: Link, plan: TimingPlan) -> JobResult:
+        return JobResult(self._measurement(link, plan) if self.lines else None, self.failure)
+
+    def _measurement(self, link: Link, plan: TimingPlan) -> Measurement:
+        job, first = self.job, self.lines[0]
+        conditions = Conditions(
+            **asdict(first.machine), device=link.name, threads=first.threads, pinned_cpu=job.cpu
+        )
+        valid, discarded = split(self.processes, conditions)
+        return Measurement(
+            model=job.path.name,
+            model_sha256=self.digest,
+            part=job.part,
+            runtime=job.runtime,
+            version=first.version,
+            processes=valid,
+            conditions=conditions,
+            label=link.label,
+            plan=plan,
+            delegate=first.delegate,
+            precision=first.precision,
+            discarded=discarded,
+        )
+
+
 def measure(
     link: Link,
     jobs: Sequence[Job],
@@ -85,41 +115,64 @@ def measure(
     timeout_s: float = 600.0,
     seed: int = 0,
     progress: Progress | None = None,
-) -> list[Measurement]:
-    """One `Measurement` per job, in the order of ``jobs``: ``repeats`` processes that count, each.
+) -> list[JobResult]:
+    """A result per job, in the order of ``jobs``: of ``repeats`` processes that count, each.
 
-    Turns are added while a job has too few, `MOST_TURNS` times as many at most: a process on a
-    busy machine does not count (`tinyml.core.validity`). ``progress(title, done, total)`` is called
-    before each process. Raises `DeviceError` when a process fails, `ValidationError` when a file
-    changed on its way.
+    A process on a busy machine does not count (`tinyml.core.validity`): turns are added while a job
+    has too few, `MOST_TURNS` times as many at most, and none where no process counted so far. A job
+    whose process fails ends; the others go on. ``progress(title, done, total)`` is called before
+    each process. Raises `ValidationError` when a file changed on its way or while it was timed.
     """
-    commands = _push(link, jobs, plan)
+    running = _push(link, jobs, plan)
     order = random.Random(seed)
-    results: list[list[RunnerOutput]] = [[] for _ in jobs]
-    measured: list[Measurement] = []
+    results: list[JobResult] = []
     for turn in range(MOST_TURNS * repeats):
         total = max(repeats, turn + 1) * len(jobs)
-        for place, index in enumerate(order.sample(range(len(jobs)), len(jobs))):
-            if progress:
-                progress(jobs[index].title, turn * len(jobs) + place, total)
-            result = link.run(commands[index], timeout_s=timeout_s)
-            results[index].append(_line(jobs[index], result))
+        for place, own in enumerate(order.sample(running, len(running))):
+            if own.failure is None:
+                if progress:
+                    progress(own.job.title, turn * len(jobs) + place, total)
+                own.run(link, turn, timeout_s)
         if turn + 1 >= repeats:
-            measured = [
-                _measurement(job, found, link, plan)
-                for job, found in zip(jobs, results, strict=True)
-            ]
-            if all(len(m.processes) >= repeats for m in measured):
+            results = [own.result(link, plan) for own in running]
+            if not any(_lacks(result, repeats) for result in results) or not any(
+                result.measurement and result.measurement.processes for result in results
+            ):
                 break
-    return measured
+    for own in running:
+        _check_unchanged(own)
+    return results
 
 
-def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[list[str]]:
-    """Put the runner and every job's files there; the command of each job."""
+def measurements(results: Sequence[JobResult]) -> list[Measurement]:
+    """Those of ``results``; raises the first failure."""
+    for result in results:
+        if result.failure is not None:
+            raise result.failure
+    return [result.measurement for result in results if result.measurement is not None]
+
+
+def _lacks(result: JobResult, repeats: int) -> bool:
+    """Whether another turn could help."""
+    m = result.measurement
+    return result.failure is None and m is not None and len(m.processes) < repeats
+
+
+def _check_unchanged(own: _Running) -> None:
+    path = own.job.path
+    if not path.is_file() or sha256(path) != own.digest:
+        raise ValidationError(f"{path.name} was changed while it was timed", hint="run it again")
+
+
+def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
+    """Put the runner and every job's files there; each job with its command."""
     with scratch("runner") as folder:
         write_archive(folder / NAME)
         script = link.push(folder / NAME, NAME)
-    return [_command(link, job, index, script, plan) for index, job in enumerate(jobs)]
+    return [
+        _Running(job, sha256(job.path), _command(link, job, index, script, plan))
+        for index, job in enumerate(jobs)
+    ]
 
 
 def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) -> list[str]:
@@ -145,58 +198,3 @@ def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) ->
     for into, out in (job.states or {}).items():
         command += ["--state", f"{into}={out}"]
     return command
-
-
-def _line(job: Job, result: CommandResult) -> RunnerOutput:
-    """The runner's line; whatever else a process left is the error."""
-    lines = result.stdout.strip().splitlines()
-    try:
-        found = json.loads(lines[-1]) if lines else {}
-    except ValueError:
-        found = {}
-    if "error" in found:
-        raise DeviceError(f"{job.title}: {found['error']}")
-    if result.code != 0 or "samples_ns" not in found:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        how = f"was killed by signal {-result.code}" if result.code < 0 else f"ended {result.code}"
-        raise DeviceError(f"{job.title}: the process {how}: {last}")
-    run = from_json(RunnerOutput, found, what=f"{job.title}: the runner's line", error=DeviceError)
-    if run.model_sha256 != sha256(job.path):
-        raise ValidationError(f"{job.path.name} is another file on the device than here")
-    return run
-
-
-def _measurement(
-    job: Job, found: Sequence[RunnerOutput], link: Link, plan: TimingPlan
-) -> Measurement:
-    first = found[0]
-    machine = asdict(first.machine)
-    for other in found[1:]:
-        own = asdict(other.machine)
-        if changed := [name for name in own.keys() - JUDGED if own[name] != machine[name]]:
-            raise DeviceError(
-                f"{job.title}: {', '.join(sorted(changed))} changed between the processes"
-            )
-    conditions = Conditions(**machine, device=link.name, threads=first.threads, pinned_cpu=job.cpu)
-    processes = [_process(line, turn) for turn, line in enumerate(found)]
-    valid, discarded = split(processes, conditions)
-    return Measurement(
-        model=job.path.name,
-        model_sha256=first.model_sha256,
-        part=job.part,
-        runtime=job.runtime,
-        version=first.version,
-        processes=valid,
-        conditions=conditions,
-        label=link.label,
-        plan=plan,
-        delegate=first.delegate,
-        precision=first.precision,
-        discarded=discarded,
-    )
-
-
-def _process(run: RunnerOutput, turn: int) -> Process:
-    recorded = {own.name for own in fields(RunnerOutput)}
-    names = [own.name for own in fields(Process) if own.name in recorded]
-    return Process(**{name: getattr(run, name) for name in names}, turn=turn)

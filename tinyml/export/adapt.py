@@ -25,7 +25,10 @@ def input_specs(sample: Arrays, layout: str = "nchw") -> tuple[TensorSpec, ...]:
     for name, array in sample.items():
         dtype = str(array.dtype)
         if not name.isidentifier() or keyword.iskeyword(name) or name == "self":
-            raise InputError(f"the sample's '{name}' cannot be the name of an input")
+            raise InputError(
+                f"the sample's '{name}' cannot be the name of an input",
+                hint="an input's name has letters, digits and underscores, as a parameter has",
+            )
         if dtype not in DTYPES:
             fix = "float32" if dtype.startswith("float") else "one of " + ", ".join(DTYPES)
             raise InputError(

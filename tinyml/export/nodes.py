@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.fx import GraphModule, Node, map_arg
+from torch.fx import Graph, GraphModule, Node, map_arg
 
 
 class Writer:
@@ -88,6 +88,21 @@ def _needed(node: Node) -> set[Node] | None:
         waiting += [operand for operand in own.all_input_nodes if operand not in found]
         found.update(own.all_input_nodes)
     return found
+
+
+def live(graph: Graph) -> list[Node]:
+    """What an output is computed from, and what writes into its operands, in order."""
+    waiting = [node for node in graph.nodes if node.op == "output" or _writes(node)]
+    found = set(waiting)
+    while waiting:
+        operands = [own for own in waiting.pop().all_input_nodes if own not in found]
+        found.update(operands)
+        waiting += operands
+    return [node for node in graph.nodes if node in found]
+
+
+def _writes(node: Node) -> bool:
+    return bool(getattr(getattr(node.target, "_schema", None), "is_mutable", False))
 
 
 def _held(node: Node) -> object:

@@ -32,6 +32,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if kind is not None and kind != file_kind.TORCH:
         hint = kind.hint or f"weights are a torch or a safetensors file: {SAVE}"
         raise CheckpointError(f"{path.name} is {kind.name}", hint=hint)
+    if _is_torchscript(path):  # torch warns of it, and reads another kind of file
+        hint = f'torch.save(torch.jit.load("{path.name}").state_dict(), "weights.pt")'
+        raise CheckpointError(f"{path.name} is a TorchScript program, not only weights", hint=hint)
     try:
         with path.open("rb") as stream:  # of a path, torch goes by the name's ending
             loaded = torch.load(stream, map_location="cpu", weights_only=True)
@@ -67,9 +70,6 @@ def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
     """What ``path`` holds instead of weights alone: torch's own text advises to run its code."""
-    if _is_torchscript(path):
-        hint = f'torch.save(torch.jit.load("{path.name}").state_dict(), "weights.pt")'
-        return CheckpointError(f"{path.name} is a TorchScript program, not only weights", hint=hint)
     classes = _classes(path)
     if not classes:
         return CheckpointError(

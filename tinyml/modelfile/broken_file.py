@@ -41,8 +41,9 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is empty", hint="copy or export it again")
     kind = kind_of(path)
     if kind is not None and path.suffix in KINDS and kind.suffix != path.suffix:
-        hint = kind.hint or f"a name that ends in {kind.suffix} says so"
-        raise InputError(f"{path} is {kind.name}", hint=hint)
+        hint = kind.hint or f"rename it to {path.with_suffix(kind.suffix).name}"
+        named = f", although its name ends in {path.suffix}" if kind.suffix else ""
+        raise InputError(f"{path} is {kind.name}{named}", hint=hint)
 
 
 @contextmanager

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinyml.core import bundle as bundles
-from tinyml.core.bundle import Bundle
 from tinyml.core.bundle_folder import bundle_around, check_outside
-from tinyml.core.errors import InputError
+from tinyml.core.errors import InputError, MachineError, TinymlError
 from tinyml.core.events import Progress, Report
-from tinyml.core.files import resolved, write_json
+from tinyml.core.files import check_writable, resolved, write_json
 from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
-from tinyml.core.quant_params import quantize_arrays
 from tinyml.core.scratch import scratch
-from tinyml.core.spec import Arrays
-from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
-from tinyml.device.measure import Job, measure
-from tinyml.export import parity
-from tinyml.pipeline.cross_check import check_bundle
+from tinyml.device.measure import measure
+from tinyml.pipeline.bench_jobs import FRONT_END, jobs_of
 from tinyml.pipeline.links import open_link
-from tinyml.pipeline.outputs import reference
-from tinyml.pipeline.outputs.engines import Engine, installed, joining, runtimes_of
 from tinyml.pipeline.timing import Timing
-from tinyml.runtimes.file_read import cut_of
 
-FRONT_END = "front end"
 NETWORK = "network (difference)"
 
 
@@ -47,25 +37,32 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class BenchFile:
-    """What ``bench.json`` holds; ``skipped``: a line for each runtime that is not installed."""
+    """What ``bench.json`` holds.
+
+    skipped  a line for each runtime that is not installed
+    failed   a line for each that failed; what it timed before is among the measurements
+    """
 
     label: Label
     measurements: tuple[Measurement, ...]
     networks: tuple[Network, ...]
     skipped: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """Measurements of one bundle, whole and front end in turn, and where they are written.
 
-    With ``cpu_time``, what is shown are CPU times; what is written has both.
+    With ``cpu_time``, what is shown are CPU times; what is written has both. ``failed``: the
+    errors of what went wrong, each of which leaves the rest usable.
     """
 
     measurements: tuple[Measurement, ...]
     path: Path
     skipped: tuple[str, ...]
     cpu_time: bool = False
+    failed: tuple[TinymlError, ...] = ()
 
     @property
     def label(self) -> Label:
@@ -86,6 +83,13 @@ class Benchmark:
         wholes = [(_key(m, f"front-end-{m.model}"), m) for m in self.shown if m.part == WHOLE]
         return tuple(TimeDifference(own, fronts[key]) for key, own in wholes if key in fronts)
 
+    def check(self) -> None:
+        """Raise the first error of ``failed``, whose details name the others."""
+        if self.failed:
+            first, *others = self.failed
+            first.details += [f"error: {error.message}" for error in others]
+            raise first
+
     @property
     def report(self) -> BenchFile:
         """Raw samples, and the differences that were formed from them."""
@@ -93,7 +97,8 @@ class Benchmark:
             Network(d.whole.runtime, NETWORK, d.p50_ns, d.whole.conditions.threads)
             for d in self.networks
         )
-        return BenchFile(self.label, self.measurements, networks, self.skipped)
+        failed = tuple(error.message for error in self.failed)
+        return BenchFile(self.label, self.measurements, networks, self.skipped, failed)
 
 
 def _key(m: Measurement, model: str) -> tuple[str, str, int | None]:
@@ -110,20 +115,35 @@ def bench(
 ) -> Benchmark:
     """Time every installed runtime on one of a bundle's own inputs, as ``timing`` says.
 
-    A single model file is timed in its runtime, on random inputs. Raises
-    `MissingExtraError` when no runtime is installed, `ValidationError` for a changed
-    bundle, `InputError` for a file that its runtime refuses, `UsageError` for an ``out`` in a
-    bundle. The JSON file lies beside the bundle or file, never in a bundle.
+    A single model file is timed in its runtime, on random inputs. The JSON file lies beside the
+    bundle or file, never in a bundle; where it cannot be written in the end, and for a runtime that
+    fails while another does not, the error is in ``failed`` of what is returned.
+
+    Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a changed bundle,
+    `InputError` for a file that its runtime refuses, `DeviceError` for one that fails while it is
+    timed, `UsageError` for an ``out`` in a bundle, `MachineError` for one that is not writable.
     """
     check_outside(out)
-    with scratch("bench") as work, open_link(timing.target) as link:
-        jobs, skipped = jobs_of(what, work, timing.target)
-        measured = measure(
-            link, timing.jobs(jobs), timing.repeats, plan=timing.plan, progress=progress(report)
-        )
     path = out or beside(what)
-    result = Benchmark(tuple(measured), path, skipped, cpu_time)
-    write_json(path, {"schema": SCHEMA, **to_json(result.report)})
+    check_writable(path)
+    with scratch("bench") as work, open_link(timing.target) as link:
+        found = jobs_of(what, work, timing.target)
+        results = measure(
+            link,
+            timing.jobs(found.jobs),
+            timing.repeats,
+            plan=timing.plan,
+            progress=progress(report),
+        )
+    failed = [*found.failed, *(own.failure for own in results if own.failure is not None)]
+    measured = tuple(own.measurement for own in results if own.measurement is not None)
+    if not measured:
+        raise failed[0]
+    result = Benchmark(measured, path, found.skipped, cpu_time, tuple(failed))
+    try:
+        write_json(path, {"schema": SCHEMA, **to_json(result.report)})
+    except MachineError as error:
+        return replace(result, failed=(*failed, error))
     return result
 
 
@@ -158,73 +178,6 @@ def _no_benchmark(path: Path, why: str) -> InputError:
         f"{path} is not what tinyml bench writes: {why.removeprefix(f'{path}: ')}",
         hint="remove it, or run tinyml bench again",
     )
-
-
-def jobs_of(what: Path, work: Path, target: str) -> tuple[list[Job], tuple[str, ...]]:
-    """What there is to time in a bundle or a file, and a line for each runtime that lacks.
-
-    Optional engines join where ``target`` has them, with a line for what one refuses. Parts of
-    files are cut into ``work``. Raises as `bench`.
-    """
-    names = joining(find_target(target))
-    return (_of_file if what.is_file() else _of_bundle)(what, work, names)
-
-
-def _of_bundle(
-    folder: Path, work: Path, optional: Collection[str]
-) -> tuple[list[Job], tuple[str, ...]]:
-    bundle = bundles.read(folder)
-    check_bundle(bundle)
-    expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
-    ready, skipped = installed(folder, bundle.models, optional)
-    inputs = next(iter(expected.inputs.values()))
-    jobs: list[Job] = []
-    refused: list[str] = []
-    for engine in ready:  # a file that its runtime refuses is reported before anything is timed
-        try:
-            engine.open().run(inputs)
-            mine = _jobs(bundle, engine, inputs, work)
-            for part in mine[1:]:
-                engine.runtime.open(part.path)
-        except InputError as error:
-            if not engine.optional:
-                raise
-            refused.append(error.message.replace(f"{engine.path.parent}/", ""))
-        else:
-            jobs += mine
-    return jobs, (*skipped, *refused)
-
-
-def _of_file(
-    file: Path, _work: Path, optional: Collection[str]
-) -> tuple[list[Job], tuple[str, ...]]:
-    """A file says its inputs' names, shapes and types; of recurrent state it says nothing."""
-    reference_runtime, *others = runtimes_of(file, optional)
-    session = reference_runtime.open(file)
-    inputs = parity.cases(session.signature, seed=0)["random"]
-    session.run(inputs)
-    jobs, refused = [Job(file, reference_runtime.name, inputs)], []
-    for runtime in others:
-        try:
-            runtime.open(file).run(inputs)
-        except InputError as error:
-            refused.append(error.message)
-        else:
-            jobs.append(Job(file, runtime.name, inputs))
-    return jobs, tuple(refused)
-
-
-def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:
-    inputs = quantize_arrays(inputs, engine.model.quant_params)
-    states = {pair.input: pair.output for pair in bundle.signature.states} or None
-    whole = Job(engine.path, engine.name, inputs, WHOLE, states)
-    tensor = engine.model.stages.get(bundle.front_end or "")
-    if tensor is None:
-        return [whole]
-    part = work / f"front-end-{engine.path.name}"
-    taken = cut_of(engine.path, tensor, part)
-    return [whole, Job(part, engine.name, {name: inputs[name] for name in taken}, FRONT_END)]
 
 
 def progress(report: Report) -> Callable[[str, int, int], None]:

@@ -12,7 +12,8 @@ from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.device.measure import Job, measure
-from tinyml.pipeline.bench import beside, jobs_of, progress, read_measurements
+from tinyml.pipeline.bench import beside, progress, read_measurements
+from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import open_link
 from tinyml.pipeline.timing import Timing
@@ -64,23 +65,27 @@ def take(
 ) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...], tuple[str, ...]]:
     """Measure the paired files of both in one run, every process in its turn.
 
-    (measurements of A, of B, a line for each runtime that is not installed.) Both get the
+    (measurements of A, of B, a line for each runtime that is not installed or fails.) Both get the
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
     with scratch("compare") as work, open_link(timing.target) as link:
-        of_a, lacks_a = jobs_of(a, work, timing.target)
-        of_b, lacks_b = jobs_of(b, work, timing.target)
-        of_a = _whole(of_a, {pair.a.path.absolute() for pair in files})
-        of_b = _whole(of_b, {pair.b.path.absolute() for pair in files})
+        found_a, found_b = (jobs_of(side, work, timing.target) for side in (a, b))
+        of_a = _whole(found_a.jobs, {pair.a.path.absolute() for pair in files})
+        of_b = _whole(found_b.jobs, {pair.b.path.absolute() for pair in files})
         if a.is_dir():
             of_b = [_with_inputs(job, of_a) for job in of_b]
         else:
             of_a = [_with_inputs(job, of_b) for job in of_a]
         of_a, of_b = timing.jobs(of_a), timing.jobs(of_b)
         jobs, forward = [*of_a, *of_b], progress(report)
-        measured = measure(link, jobs, timing.repeats, plan=timing.plan, progress=forward)
-    lacking = tuple(dict.fromkeys([*lacks_a, *lacks_b]))
-    return tuple(measured[: len(of_a)]), tuple(measured[len(of_a) :]), lacking
+        results = measure(link, jobs, timing.repeats, plan=timing.plan, progress=forward)
+    sides = results[: len(of_a)], results[len(of_a) :]
+    measured = [tuple(own.measurement for own in side if own.measurement) for side in sides]
+    errors = [*found_a.failed, *found_b.failed, *(own.failure for own in results if own.failure)]
+    if errors and not any(measured):
+        raise errors[0]
+    lines = [*found_a.skipped, *found_b.skipped, *(error.message for error in errors)]
+    return measured[0], measured[1], tuple(dict.fromkeys(lines))
 
 
 def _whole(jobs: Sequence[Job], paths: set[Path]) -> list[Job]:

@@ -9,7 +9,7 @@ from typing import Literal
 import tinyml
 from tinyml.core.errors import MachineError
 from tinyml.core.versions import CORE, Requirement, requirements, version_of
-from tinyml.pipeline.formats import all_formats, runtime_of
+from tinyml.pipeline.formats import all_formats, runtimes_of
 from tinyml.pipeline.import_check import import_errors
 from tinyml.pipeline.machine import ThisMachine, this_machine
 
@@ -86,14 +86,13 @@ def diagnose() -> Diagnosis:
 
 
 def _package(needed: Requirement, errors: Mapping[str, str]) -> Package:
-    version, state, problem = version_of(needed.package), "ok", ""
+    version, problem = version_of(needed.package), errors.get(needed.package, "")
+    if version is not None and not problem and not needed.allows(version):
+        problem = f"version {version}, needed: {needed.versions}"
+    state: State = "broken" if problem else "ok"
     if version is None:
         state = "missing" if needed.is_for_this_cpu else "not for this CPU"
-    elif error := errors.get(needed.package, ""):
-        state, problem = "broken", error
-    elif not needed.allows(version):
-        state, problem = "broken", f"version {version}, needed: {needed.versions}"
-    return Package(needed.extra, needed.package, needed.versions, version, state, problem)  # type: ignore[arg-type]
+    return Package(needed.extra, needed.package, needed.versions, version, state, problem)
 
 
 def _abilities(packages: Sequence[Package]) -> Iterator[Ability]:
@@ -103,11 +102,13 @@ def _abilities(packages: Sequence[Package]) -> Iterator[Ability]:
     yield _ability("train, prune", of_extra(TRAIN), packages)
     yield _ability("train --qat", of_extra(QAT), packages)
     for known in all_formats():
-        package = runtime_of(known).package
-        written = {own for _, own in known.needs} | {package}
+        reference, *others = runtimes_of(known)
+        written = {own for _, own in known.needs} | {reference.package}
         yield _ability(f"export {known.suffix}", written, packages)
         yield _ability(f"quantize {known.suffix}", of_extra(known.extra), packages)
-        yield _ability(f"verify, bench {known.suffix}", {package}, packages)
+        yield _ability(f"verify, bench {known.suffix}", {reference.package}, packages)
+        for other in others:
+            yield _ability(f"{known.suffix} in {other.name}", {other.package}, packages)
     yield _ability("report, plots", of_extra(REPORT), packages)
     yield _ability("scale", of_extra(SCALE), packages)
 

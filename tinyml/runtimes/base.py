@@ -95,10 +95,12 @@ class RefusedError(InputError):
     """A runtime does not load a file."""
 
 
-def refusal(path: Path, engine: str, reason: object, said: str = "") -> RefusedError:
+def refusal(
+    path: Path, engine: str, reason: object, said: str = "", *, hint: str = ""
+) -> RefusedError:
     """The error for a file that ``engine`` does not take: one line, its own reason in it."""
     given = str(reason) if str(reason).strip() else said
-    return RefusedError(_with_reason(f"{path}: {engine} refuses it: ", given))
+    return RefusedError(_with_reason(f"{path}: {engine} refuses it: ", given), hint=hint)
 
 
 def failure(path: Path, engine: str, reason: object) -> InputError:

@@ -13,7 +13,14 @@ from tinyml.core.errors import InputError, MissingExtraError
 from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.modelfile.broken_file import check_file, unknown_tensor
 from tinyml.modelfile.onnx_file import import_onnx, known_shape, read_onnx, refuse_outside_data
-from tinyml.runtimes.base import READER_THREADS, Reader, failure, native_noise, refusal
+from tinyml.runtimes.base import (
+    READER_THREADS,
+    Reader,
+    RefusedError,
+    failure,
+    native_noise,
+    refusal,
+)
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -31,6 +38,7 @@ SILENT = 4
 # Only for files that round activations: of a weight that is dequantized for a float operator it
 # makes one that onnxruntime 1.32 cannot run.
 WHOLE_SUMS = ("session.x64quantprecision", "1")
+ONNX_DOMAIN = ("", "ai.onnx")  # two names of one
 # Parts of the names of all operators that round activations or compute with rounded ones.
 ROUNDING = (b"QuantizeLinear", b"QLinear")
 
@@ -138,7 +146,25 @@ def _engine(path: Path, model: str | bytes, threads: int, *, optimise: bool) -> 
         with native_noise():
             return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except _errors() as error:
-        raise refusal(path, ONNXRUNTIME.name, error) from error
+        raise _newer_opset(path, data) or refusal(path, ONNXRUNTIME.name, error) from error
+
+
+def _newer_opset(path: Path, data: bytes) -> RefusedError | None:
+    """The refusal of a file whose operator set is newer than any that the engine has."""
+    from onnxruntime.capi import _pybind_state as state
+
+    try:
+        model = import_onnx().ModelProto.FromString(data)
+    except Exception:  # what the engine itself says of it is enough
+        return None
+    opset = max((own.version for own in model.opset_import if own.domain in ONNX_DOMAIN), default=0)
+    schemas = state.get_all_operator_schema()
+    newest = max(own.since_version for own in schemas if own.domain in ONNX_DOMAIN)
+    if opset <= newest:
+        return None
+    reason = f"opset {opset}; onnxruntime {ONNXRUNTIME.version()} reads up to {newest}"
+    hint = f"export it with opset_version={newest} or lower, or install a newer onnxruntime"
+    return refusal(path, ONNXRUNTIME.name, reason, hint=hint)
 
 
 def _fetch(path: Path, engine: Any, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:

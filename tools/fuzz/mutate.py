@@ -115,7 +115,6 @@ OF_SUFFIX: dict[str, tuple[Mutation, ...]] = {
     ".safetensors": (*BYTES, *[mutate_values.tensors] * 8),
     ".npz": (*BYTES, *[mutate_values.archive] * 8),
     ".npy": (*BYTES, *[mutate_values.array] * 4),
-    ".pt": BYTES,
 }
 
 

@@ -21,7 +21,8 @@ from tinyml.core.bundle_facts import BundleFacts, Scalogram
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.diagnosis import Confusion, Finding, LayerSensitivity, SensitivityAnalysis
 from tinyml.core.errors import ValidationError
-from tinyml.core.measurement import Conditions, Measurement, Process
+from tinyml.core.machine_state import MachineState
+from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
 from tinyml.core.paired_difference import Difference
 from tinyml.core.plan_record import Float16Record, QuantRecord, TensorPlan, UnheldValue
 from tinyml.core.quant_params import QuantParams
@@ -30,6 +31,7 @@ from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.target import read_target
 from tinyml.core.ties import Ties
+from tinyml.core.timing_plan import TimingPlan
 from tinyml.core.training_record import (
     LayerZeros,
     PruningRecord,
@@ -108,9 +110,13 @@ runtimes = { litert = "2.3.0", onnxruntime = "1.19.2" }
 def make(folder: Path) -> list[Path]:
     """One whole file of each kind, by the name of the kind."""
     (folder / "manifest.json").write_text(json.dumps(_bundle(folder).manifest()))
+    state = MachineState(load=0.5, governor="performance")
+    whole = Process((5, 6, 7), 1, 3, 4, 5, cpu_ns=(5, 6, 6), before=state, is_stable=True)
     measurement = Measurement(
         *("a.onnx", DIGEST, "whole", "onnxruntime", "1.2"),
-        processes=(Process((5, 6, 7), 1, 3, 4, 5, (0.5, None)),),
+        processes=(whole,),
+        discarded=(Discarded(whole, "busy", "others took part of its time"),),
+        plan=TimingPlan(),
         conditions=Conditions(cpu="x", threads=1),
         label="host",
     )

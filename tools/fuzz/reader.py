@@ -28,7 +28,6 @@ from tinyml.core.child_errors import death, report
 from tinyml.core.errors import TinymlError
 from tinyml.core.target import find_target
 from tinyml.core.typed_json import from_json, parse_json, to_json
-from tinyml.export.weights_file import read_weights
 from tinyml.modelfile.read import cut_file
 from tinyml.runtimes.file_process import naming
 from tinyml.runtimes.file_read import READERS, WHO, FileReport
@@ -73,8 +72,6 @@ def _judge(path: Path) -> str:
     if own := own_files.READERS.get(path.stem.partition("-")[0]):
         found = _in_a_fork(path, lambda: own(path), path.parent)
         return f"finding {found.message}" if found.word == "died" else found.word
-    if path.suffix == ".pt":  # as of a model file, the child that reads it may die
-        return _in_a_fork(path, lambda: sorted(read_weights(path)), path.name).word
     first = _in_a_fork(path, lambda: to_json(READERS["summary"](path, TARGET)))
     if first.word.startswith("finding"):
         return first.word
@@ -85,7 +82,7 @@ def _judge(path: Path) -> str:
     return second.word if second.word.startswith("finding") else first.word
 
 
-def _in_a_fork(path: Path, read: Callable[[], object], named: Path | str | None = None) -> Outcome:
+def _in_a_fork(path: Path, read: Callable[[], object], named: Path | None = None) -> Outcome:
     """The child's answer or end, as `tinyml.runtimes.file_process` reports it.
 
     ``named``: what an error has to name, if not the file.

@@ -35,16 +35,7 @@ ONNX = {
 def make(folder: Path) -> list[Path]:
     """Write every seed; those that mutations start from."""
     models = [*_tflite(folder), *(_onnx(folder, name, text) for name, text in ONNX.items())]
-    return [*models, _weights(folder), *own_files.make(folder)]
-
-
-def _weights(folder: Path) -> Path:
-    """A state dict as users save it."""
-    import torch
-
-    path = folder / "weights.pt"
-    torch.save({"a.weight": torch.ones(2, 2), "state": {"b": torch.arange(3)}}, path)
-    return path
+    return [*models, *own_files.make(folder)]
 
 
 def _onnx(folder: Path, name: str, text: str) -> Path:

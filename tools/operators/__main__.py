@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from operators.cell import FAULTS, FORMATS, PRECISIONS, Cell
+from operators.cell import FORMATS, PRECISIONS, Cell
 from operators.networks import ROWS
-from operators.page import PAGE, page, table
+from operators.page import PAGE, is_fault, page, table
 from operators.row import Row
 from operators.store import FOLDER, Store, code_key, key_of
 from tinyml.core.errors import TinymlError
@@ -53,7 +53,7 @@ def main() -> int:
         print(table(rows, found))
     else:
         PAGE.write_text(page(rows, found), encoding="utf-8")
-    faults = [c for own in found.values() for c in own.values() if c.outcome in FAULTS]
+    faults = [c for row in rows for c in found[row.id].values() if is_fault(row, c)]
     for cell in faults:
         print(f"{cell.row} {cell.format} {cell.precision}: {cell.outcome}: {cell.reason}")
     return 5 if faults else 0

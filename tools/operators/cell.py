@@ -12,6 +12,9 @@ from tinyml.core.bundle import Bundle
 from tinyml.core.errors import InputError, TinymlError, UsageError, ValidationError
 from tinyml.core.plan_record import Float16Record, QuantRecord
 from tinyml.core.typed_json import read_json
+from tinyml.export.quantization.joins import MOVERS
+from tinyml.export.quantization.precision import find_precision
+from tinyml.modelfile.read import read_graph
 
 # Of the table, from left to right.
 FORMATS = ("onnx", "tflite")
@@ -31,7 +34,8 @@ class Cell:
     outcome  ``works``; ``float``: it works, and the operator computes in float; ``refused``;
              ``diverges``: the parity gate; ``crash``: anything else that ends it
     reason   of all but ``works``: one line; ``hint``: the error's
-    key      of what it depends on (`operators.store.keys`)
+    key      of what it depends on (`operators.store.key_of`)
+    commit   of the sources; ``+`` behind it where they were changed since
     """
 
     row: str
@@ -42,6 +46,7 @@ class Cell:
     hint: str = ""
     seconds: float = 0.0
     key: str = ""
+    commit: str = ""
 
     @property
     def file(self) -> str:
@@ -88,14 +93,27 @@ def _last_place(error: BaseException) -> str:
 
 
 def float_reason(bundle: Bundle) -> str:
-    """Why the operator of the bundle's one file stays in float32; empty where it does not."""
+    """Why the operator of the bundle's one file stays in float32; empty where it does not.
+
+    Moves of values count for nothing. Where ranges are found at each call, a layer is quantized
+    if one of its products is.
+    """
     (model,) = bundle.models
     plan = model.plan
-    if not isinstance(plan, QuantRecord | Float16Record):
+    if isinstance(plan, Float16Record):
+        inside = [why for name, why in plan.kept.items() if _in_layer(plan.stages.get(name, ""))]
+        return inside[0] if inside else ""
+    if not isinstance(plan, QuantRecord):
         return ""
-    places = plan.stages if isinstance(plan, Float16Record) else model.modules
-    inside = [why for name, why in plan.kept.items() if _in_layer(places.get(name, ""))]
-    return inside[0] if inside else ""
+    graph = read_graph(bundle.file(model), infer_shapes=False)
+    shown = {name for stage, name in model.stages.items() if name and _in_layer(stage)}
+    own = {name for name, place in model.modules.items() if _in_layer(place)}
+    own |= {graph.before(name, MOVERS) for name in shown}
+    if find_precision(plan.precision).dynamic and own - plan.kept.keys():
+        return ""
+    moves = {made for op in graph.operators if op.op in MOVERS for made in op.outputs}
+    kept = [why for name, why in plan.kept.items() if name in own - moves]
+    return kept[0] if kept else ""
 
 
 def _in_layer(place: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +40,18 @@ def _files() -> Iterable[Path]:
     yield from (Path(__file__).with_name(name) for name in OWN)
 
 
+@functools.cache
+def commit() -> str:
+    """The short name of the checked-out commit; empty outside of git."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return told.stdout.strip()
+
+
 def key_of(row: Row, code: str) -> str:
     """What a result of ``row`` depends on: ``code``, of `code_key`, and the file of the row."""
     source = Path(inspect.getsourcefile(row.build) or "")
@@ -64,7 +78,8 @@ class Store:
 
     def save(self, cell: Cell, key: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / cell.file, to_json(replace(cell, key=key)))
+        saved = replace(cell, key=key, commit=commit())
+        write_json(self.folder / cell.file, to_json(saved))
 
     def _read(self, cell: Cell) -> Cell | None:
         path = self.folder / cell.file

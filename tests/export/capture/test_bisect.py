@@ -4,44 +4,71 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import broken_networks
 import pytest
-from broken_networks import SAMPLES, SIGNATURE, Broken, Counter, Gate, broken
-from broken_places import place, wording
-from torch import nn
+import refused_networks
+from refused_networks import AT_CAPTURE, SAMPLES, Counter, Gate, Network
+from refused_places import place, wording
+from torch import Tensor, nn
 
 from tinyml.core.errors import ExportError
-from tinyml.export.capture import failure_location
+from tinyml.core.spec import Signature, TensorSpec
+from tinyml.export.capture import bisect_module, failure_location
 from tinyml.export.capture.bisect_module import locate_failure
-from tinyml.export.capture.known_errors import KNOWN_ERRORS, UNKNOWN, fix_for
+from tinyml.export.capture.failure_location import UNKNOWN
+from tinyml.export.capture.known_errors import CUSTOM, RESIZE, SIZE
+from tinyml.export.capture.known_exceptions import (
+    BRANCH,
+    COPY,
+    KNOWN_EXCEPTIONS,
+    NUMBER,
+    NUMPY,
+    ONE_HOT,
+)
 from tinyml.export.capture.program import capture
 
-COMPLEX = (
-    "take abs, real or imag of torch.stft, which becomes a convolution, or write the FFT as "
-    "products with cosines and sines: neither format has complex numbers"
-)
-BRANCH = (
-    "compute both sides and choose with torch.where: a branch on a tensor's value cannot be "
-    "exported"
-)
+SIGNATURE = Signature((TensorSpec("x", (1, SAMPLES)),), (TensorSpec("y", (1, 3)),))
 STATE = "make the state an input and an output, and name the pair: `states=IN=OUT`"
-ITEM = "keep the value a tensor: .item(), .tolist() and float(tensor) leave the graph"
-# Where torch's own wording may change with its version, the start is held.
-AT_CAPTURE = {
+# (line, reason, fix) by the class of ``body.1.1``
+WANTED = {
     "Gate": (
-        "torch.export cannot capture 'body.1.1' (Gate, {line:if x.mean() > 0:}): "
-        "GuardOnDataDependentSymNode: Could not guard on data-dependent expression Eq(u0, 1)",
-        BRANCH,
+        "line:if x.mean() > 0:",
+        "Python decides by 'x.mean() > 0', which depends on the input's values",
+        BRANCH.fix,
+    ),
+    "Ratio": (
+        "line:return x / math.sqrt",
+        "'math.sqrt(x.square().sum() + 1.0)' takes a Python number out of a tensor",
+        NUMBER.fix,
+    ),
+    "Peak": (
+        "line:return x / float(np.max",
+        "'x.numpy()' leaves PyTorch for NumPy",
+        NUMPY.fix,
+    ),
+    "Span": (
+        "line:low, high = torch.tensor",
+        "'torch.tensor([x.min(), x.max()])' copies values out of tensors",
+        COPY.fix,
+    ),
+    "Classes": (
+        "line:return x * functional.one_hot((x > 1).long())[",
+        "'functional.one_hot((x > 1).long())' counts the classes in its values",
+        ONE_HOT.fix,
     ),
     "Counter": (
-        "torch.export cannot capture 'body.1.1' (Counter, {forward:Counter}): "
+        "forward:Counter",
         "the module changes its buffer 'calls' when called",
         STATE,
     ),
-    "Custom": (
-        "torch.export cannot capture 'body.1.1' (Custom, {line:called: Tensor = swish(x)}): "
-        "it calls the custom operator 'tinyml_tests::swish', which no format has",
-        "write it with operators of torch: neither format carries a user's own",
+    "Swish": (
+        "line:called: Tensor = own_swish(x)",
+        f"tinyml_tests.swish(float32[1, {SAMPLES}]) is a custom operator, which no format has",
+        CUSTOM.fix,
+    ),
+    "Response": (
+        "line:return self.norm(",
+        "aten.resize_as_(float32[0], float32[1, 4, 4, 4]) changes the size of a tensor in place",
+        RESIZE.fix,
     ),
 }
 
@@ -55,18 +82,49 @@ def refused(module: nn.Module, log: Path | None = None) -> ExportError:
     raise AssertionError("it was captured")
 
 
-@pytest.mark.parametrize("name", AT_CAPTURE)
+@pytest.mark.parametrize("name", WANTED)
 def test_what_torch_cannot_capture_is_named_with_its_line_and_fix(name: str) -> None:
-    error = refused(broken(getattr(broken_networks, name)))
-    message, hint = AT_CAPTURE[name]
-    assert error.message.startswith(wording(message))
-    assert "\n" not in error.message
-    assert error.hint == hint
+    error = refused(Network(getattr(refused_networks, name)).eval())
+    line, reason, fix = WANTED[name]
+    part = "body.1.1.norm" if name == "Response" else "body.1.1"
+    kind = "CrossMapLRN2d" if name == "Response" else name
+    place = wording(f"torch.export cannot capture '{part}' ({kind}, {{{line}}}): ")
+    assert error.message == place + reason
+    assert error.hint == fix
     assert error.exit_code == 3
 
 
+def test_every_known_exception_has_a_network_and_no_fix_fits_two() -> None:
+    assert set(WANTED) == {kind.__name__ for kind in AT_CAPTURE}
+    fixes = [fix for _, _, fix in WANTED.values()]
+    assert {known.fix for known in KNOWN_EXCEPTIONS} <= set(fixes)
+    assert len(fixes) == len(set(fixes))
+
+
+def test_an_unknown_cause_gets_general_advice() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            print(f"{x.mean().item():.2f}")
+            return x
+
+    error = refused(Network(Odd).eval())
+    assert "(Odd, " in error.message
+    assert ": TypeError: " in error.message
+    assert error.hint == UNKNOWN
+
+
+def test_an_output_whose_size_depends_on_values_is_named() -> None:
+    class Open(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, x.argmax(1).item() :]
+
+    error = refused(Open().eval())
+    assert error.message.startswith("the shape of output 'y', [1, u")
+    assert error.hint == SIZE.fix
+
+
 def test_what_fails_in_pytorch_itself_is_said_so(tmp_path: Path) -> None:
-    module = Broken(Gate(), SAMPLES).eval()
+    module = Network(Gate).eval()
     module.head = nn.Linear(SAMPLES + 1, 3)
     error = locate_failure(
         module, SIGNATURE, ExportError("x"), log=tmp_path / "capture.log", budget_s=60
@@ -74,44 +132,22 @@ def test_what_fails_in_pytorch_itself_is_said_so(tmp_path: Path) -> None:
     assert error.message.startswith("PyTorch itself fails in 'head' (Linear, ")
     assert place("line:return self.head(self.body(x))") in error.message
     assert "shapes cannot be multiplied" in error.message
-    assert str(tmp_path / "capture.log") in error.hint
+    assert error.hint == f"{bisect_module.BROKEN}; the whole log: {tmp_path / 'capture.log'}"
 
 
 def test_an_error_that_is_not_about_the_graph_comes_back_as_it_is() -> None:
     error = ExportError("head is in training mode", hint="call module.eval() first")
-    module = Broken(nn.Identity(), SAMPLES).eval()
+    module = Network(nn.Identity).eval()
     assert locate_failure(module, SIGNATURE, error, log=None, budget_s=60) is error
 
 
 def test_without_time_the_module_itself_is_named_and_the_hint_says_why() -> None:
-    module = broken(Counter)
+    module = Network(Counter).eval()
     with pytest.raises(ExportError) as caught:
         capture(module, SIGNATURE)
     error = locate_failure(module, SIGNATURE, caught.value, log=None, budget_s=0)
-    assert error.message.startswith("torch.export cannot capture the module itself (Broken, ")
+    assert error.message.startswith("torch.export cannot capture the module itself (Network, ")
     assert error.hint == f"{STATE}; time ran out before smaller parts were tried"
-
-
-@pytest.mark.parametrize(
-    ("said", "cause"),
-    [
-        ("RuntimeError: torch.complex64", "complex numbers"),
-        ("ConcretizationTypeError: Abstract tracer value", ".item()"),
-        ("GuardOnDataDependentSymNode: Could not guard", "data-dependent branch"),
-        ("NonConcreteBooleanIndexError: Array boolean", "dynamic shapes"),
-        ("the module changes its buffer 'calls' when called", "buffer mutation"),
-        ("TypeError: float64 is not supported", "float64"),
-        ("failed to legalize operation 'mhlo.convolution'", "unsupported operator"),
-        ("outside of ONNX's own set: mine::op", "custom operator"),
-        ("the model needs loops or branches, which are not supported", "loops or branches"),
-    ],
-)
-def test_every_known_cause_has_its_fix(said: str, cause: str) -> None:
-    assert fix_for(said) == {name: remedy for name, _, remedy in KNOWN_ERRORS}[cause]
-
-
-def test_an_unknown_cause_gets_general_advice() -> None:
-    assert fix_for("KeyError: 3") == UNKNOWN
 
 
 def test_the_reason_of_mlir_loses_its_places_and_dumps() -> None:

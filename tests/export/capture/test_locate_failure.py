@@ -5,82 +5,86 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import broken_networks
 import pytest
+import refused_networks
 import torch
-from broken_networks import SIGNATURE, Spectrum, broken
-from broken_places import wording
+from refused_networks import SAMPLES, Network, Spectrum
+from refused_places import wording
 from torch import Tensor, nn
 
 from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.capture import bisect_program
-from tinyml.export.capture.failure_location import FailureLocation, refusal
+from tinyml.export.capture.failure_location import UNKNOWN, FailureLocation, refusal
+from tinyml.export.capture.known_errors import COMPLEX, UNSUPPORTED, WRITE
 from tinyml.export.capture.program import capture
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps import locate_failure
 from tinyml.pipeline.steps.locate_failure import locate_conversion_failure
 
-COMPLEX = (
-    "take abs, real or imag of torch.stft, which becomes a convolution, or write the FFT as "
-    "products with cosines and sines: neither format has complex numbers"
-)
-ITEM = "keep the value a tensor: .item(), .tolist() and float(tensor) leave the graph"
+SIGNATURE = Signature((TensorSpec("x", (1, SAMPLES)),), (TensorSpec("y", (1, 3)),))
+# (the start of the user's line, reason, fix) by the class of ``body.1.1``
 AT_LITERT = {
     "Spectrum": (
-        "LiteRT cannot convert 'body.1.1' (Spectrum, {line:frames = torch.stft(}): "
-        "RuntimeError: Unsupported ir element type: complex<f32>",
-        COMPLEX,
+        "return torch.fft.fft(x)",
+        f"aten.fft_fft(float32[1, {SAMPLES}]) computes with complex64",
+        COMPLEX.fix,
     ),
     "Phase": (
-        "LiteRT cannot convert 'body.1.1' (Phase, {line:return (x * self.turn).real}): "
-        "RuntimeError: torch.complex64",
-        COMPLEX,
+        "return (x * self.turn).real",
+        f"aten.mul(float32[1, {SAMPLES}], complex64[{SAMPLES}]) computes with complex64",
+        COMPLEX.fix,
     ),
-    "Scale": (
-        "LiteRT cannot convert 'body.1.1' (Scale, {line:return x / (x.abs()}): "
-        "ConcretizationTypeError: Abstract tracer value encountered where concrete value is "
-        "expected: traced array with shape float32[]",
-        ITEM,
+    "Angle": (
+        "return torch.angle(",
+        f"aten.angle(float32[1, {SAMPLES}]): RuntimeError: Lowering not found: aten.angle.default",
+        UNSUPPORTED,
     ),
 }
 
 
+def located(name: str) -> str:
+    """The message of the network of that name."""
+    line, reason, _ = AT_LITERT[name]
+    return wording(f"LiteRT cannot convert 'body.1.1' ({name}, {{line:{line}}}): ") + reason
+
+
 @pytest.mark.parametrize(
     "name",
-    ["Scale", *(pytest.param(n, marks=pytest.mark.slow) for n in AT_LITERT if n != "Scale")],
+    ["Angle", *(pytest.param(n, marks=pytest.mark.slow) for n in AT_LITERT if n != "Angle")],
 )
 def test_what_litert_cannot_convert_is_named_with_its_line_and_fix(
     name: str, tmp_path: Path
 ) -> None:
-    capture(broken(getattr(broken_networks, name)), SIGNATURE).save(tmp_path)
+    capture(Network(getattr(refused_networks, name)).eval(), SIGNATURE).save(tmp_path)
     locate_failure.main(["tflite", str(tmp_path)])
     smallest = read_json(FailureLocation, Workspace(tmp_path).failure("tflite"))
     error = refusal(named("tflite").refusal, smallest, None, cut_short=False)
-    assert (error.message, error.hint) == (wording(AT_LITERT[name][0]), AT_LITERT[name][1])
+    assert (error.message, error.hint) == (located(name), AT_LITERT[name][2])
 
 
 def test_the_search_runs_in_a_child_and_its_log_is_named(tmp_path: Path) -> None:
-    capture(broken(Spectrum), SIGNATURE).save(tmp_path)
+    capture(Network(Spectrum).eval(), SIGNATURE).save(tmp_path)
     work = Workspace(tmp_path)
     log = work.log("bisect_tflite")
     raw = ExportError("LiteRT cannot convert the model: RuntimeError: somewhere")
     error = locate_conversion_failure(raw, "tflite", work, budget_s=240)
     assert isinstance(error, ExportError)
-    assert error.message == wording(AT_LITERT["Spectrum"][0])
-    assert error.hint == f"{COMPLEX}; the whole log: {log}"
+    assert error.message == located("Spectrum")
+    assert error.hint == f"{COMPLEX.fix}; the whole log: {log}"
     assert "Traceback" in log.read_text(encoding="utf-8")
 
 
 def test_an_error_comes_back_with_the_log_when_the_time_is_too_short(tmp_path: Path) -> None:
-    capture(broken(Spectrum), SIGNATURE).save(tmp_path)
+    capture(Network(Spectrum).eval(), SIGNATURE).save(tmp_path)
     raw = ExportError("LiteRT cannot convert the model: RuntimeError: complex64")
     work = Workspace(tmp_path)
     log = work.log("bisect_tflite")
     error = locate_conversion_failure(raw, "tflite", work, budget_s=0.01)
     assert error.message == raw.message
-    assert error.hint == f"{COMPLEX}; the whole log: {log}"
+    assert error.hint == f"{UNKNOWN}; the whole log: {log}"
 
 
 def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
@@ -107,6 +111,15 @@ def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
     wanted = "PyTorch cannot write 'head' (Head, net.py:3) as ONNX: it kills the converter"
     assert error.message == wanted
     assert len(runs) == 2
+
+
+def test_a_part_that_is_no_model_alone_does_not_end_the_search(tmp_path: Path) -> None:
+    """A constant that is copied and detached is what it was: an output that is an input."""
+    capture(Network(refused_networks.Marks).eval(), SIGNATURE).save(tmp_path)
+    locate_failure.main(["onnx", str(tmp_path)])
+    smallest = read_json(FailureLocation, Workspace(tmp_path).failure("onnx"))
+    assert smallest.message.startswith(f"aten.put(float32[1, {SAMPLES}], ")
+    assert smallest.fix == WRITE.fix
 
 
 def test_of_two_calls_that_fail_the_first_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from stored_bytes import unread_bytes
 from tinyml.core.spec import Array
 from tinyml.export.capture.program import capture
 from tinyml.export.formats.tflite import rewrites
-from tinyml.export.formats.tflite.minimum_runtime import NEWER, minimum_runtime
 from tinyml.export.formats.tflite.rewrites.drop_unused import drop_unused
 from tinyml.export.formats.tflite.rewrites.share_buffers import share_buffers
 from tinyml.export.formats.tflite.rewrites.strip_metadata import strip_metadata
@@ -115,16 +114,3 @@ def test_nothing_is_dropped_of_a_file_with_several_subgraphs(converted: bytes) -
     add_constant(model, "unread", np.ones(4, np.float32))
     model.subgraphs.append(model.subgraphs[0])
     assert drop_unused(model).count == 0
-
-
-def test_the_runtime_is_the_newest_that_an_operator_asks_for() -> None:
-    assert minimum_runtime([("ADD", 1)]) == "tflite-runtime>=1.5"
-    assert minimum_runtime([("ADD", 1), ("FULLY_CONNECTED", 5)]) == "tflite-runtime>=2.0"
-    # 1.14 is later than 1.5: numbers, not text
-    assert minimum_runtime([("CONV_2D", 1), ("TANH", 1)]) == "tflite-runtime>=1.14"
-    assert minimum_runtime([("GELU", 1), ("BROADCAST_TO", 2)]) == "tflite-runtime>=2.9"
-
-
-@pytest.mark.parametrize("unknown", [("ADD", 9), ("STABLEHLO_ADD", 1), ("BROADCAST_TO", 1)])
-def test_an_operator_that_the_table_lacks_asks_for_litert(unknown: tuple[str, int]) -> None:
-    assert minimum_runtime([("ADD", 1), unknown]) == NEWER

@@ -15,16 +15,20 @@ import torch
 from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
 from sparse_networks import SIDE, answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
-from torch import nn
+from torch import Tensor, nn
 
 from tinyml.core.errors import InputError
+from tinyml.core.spec import Arrays, Signature, TensorSpec
 from tinyml.core.tolerance import sqnr_db
 from tinyml.core.versions import version_of
+from tinyml.export.capture.program import capture
 from tinyml.export.facts import Facts
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
+from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.quantization.keep_float import kept_operators
+from tinyml.export.quantization.minus_infinity import MASKED
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import all_precisions
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
@@ -312,6 +316,38 @@ def pooled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_floats(Pooled().eval(), tmp_path_factory.mktemp("pooled"))
 
 
+class Causal(nn.Module):
+    """Attention in which no row looks at those below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 40, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        rows = self.first(image).mean(3).transpose(1, 2)[:, None]
+        attended = nn.functional.scaled_dot_product_attention(rows, rows, rows, is_causal=True)
+        return attended.mean((1, 2))
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "tflite"])
+def test_a_causal_mask_stays_in_float_and_its_network_is_quantized(
+    causal: dict[str, Path], tmp_path: Path, fmt: str
+) -> None:
+    out, plan = tmp_path / f"q.{fmt}", planned(causal[fmt], "w8a8-static")
+    out.write_bytes(quantized(causal[fmt], plan))
+    assert fmt == "onnx" or MASKED in plan.kept.values()
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (causal[fmt], out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_floats(Causal().eval(), tmp_path_factory.mktemp("causal"))
+
+
 LOAD = (
     "import sys; from ai_edge_litert.interpreter import Interpreter; "
     "Interpreter(model_path=sys.argv[1]).allocate_tensors()"
@@ -511,3 +547,34 @@ def test_macs_are_counted_through_integers(
     assert facts.macs == summarize(floats["onnx"]).macs
     assert {layer.weight for layer in facts.layers if layer.macs} == {"int8"}
     assert "unknown" not in {layer.activation for layer in facts.layers}
+
+
+class TwoEnds(nn.Module):
+    """What the last operator reads is an output too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 8)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.layer(x)
+        return {"y": y, "mean": y.mean(1)}
+
+
+# torch 2.13 warns about its own use of LeafSpec
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
+def test_the_last_operator_may_read_an_output(tmp_path: Path) -> None:
+    specs = (TensorSpec("y", (1, 6, 8)), TensorSpec("mean", (1, 8)))
+    captured = capture(TwoEnds().eval(), Signature((TensorSpec("x", (1, 6, 4)),), specs))
+    path, out = tmp_path / "n.tflite", tmp_path / "q.tflite"
+    write_tflite.write(captured, path)
+
+    def given(seed: int) -> Arrays:
+        return {"x": np.random.default_rng(seed).normal(size=(1, 6, 4)).astype(np.float32)}
+
+    out.write_bytes(quantized(path, planned(path, "w8a8-static", given=given)))
+    want, got = (LITERT.open(own).run(given(0)) for own in (path, out))
+    assert graph_of(path).operators[-1].op == "MEAN"
+    for name, value in want.items():
+        assert sqnr_db(got[name], value) > 25.0, name

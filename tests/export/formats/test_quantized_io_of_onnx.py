@@ -89,13 +89,17 @@ def test_an_end_of_which_no_range_is_known_is_refused_by_name() -> None:
         quantize_io(graph("y = Neg(x)"), {})
 
 
-def test_an_output_that_is_a_constant_is_refused_by_name() -> None:
-    model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 18]> g (float[6] x) => (float[6] y, float[2] c) '
-        f"{CONSTANTS[:-1]}, float[2] c = {{1.0, 2.0}}> {{ {PAIRS} }}"
-    )
-    with pytest.raises(UsageError, match="'c' stays in float32"):
-        quantize_io(model, {})
+def test_an_output_that_is_a_constant_has_the_range_of_its_values() -> None:
+    constants = f"{CONSTANTS[:-1]}, float[2] c = {{-1.0, 4.1}}>"
+    outputs = "float[6] y, float[2] c, float[2] w"
+    text = f"g (float[6] x) => ({outputs}) {constants} {{ {PAIRS} w = Neg(c) }}"
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> {text}')
+    ends = quantize_io(model, {"w": Range(-4.1, 1.0)})
+    assert ends["c"] == QuantParams("int8", pytest.approx(0.02), -78)
+    onnx.checker.check_model(model)
+    found = answers(model, ends)
+    assert found[1] == pytest.approx([-1.0, 4.1], abs=0.011)
+    assert found[2] == pytest.approx([1.0, -4.1], abs=0.011)
 
 
 def test_inputs_that_are_no_floats_stay_what_they_are() -> None:

@@ -9,7 +9,7 @@ import pytest
 from report_sample import FILE, SHA, material, sample_bundle
 
 from tinyml.core.bundle import ListedFile
-from tinyml.core.measurement import Conditions, Measurement, Process
+from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
 from tinyml.pages.report.content import Chart, Missing, NamedValues, Table
 from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.sections import latency, tradeoffs
@@ -130,3 +130,51 @@ def test_the_frontier(size: int, us: int, marks: list[str]) -> None:
     assert [getattr(row[-1], "text", row[-1]) for row in every.rows] == marks
     (chart,) = (b for b in found.blocks if isinstance(b, Chart))
     assert "on the frontier of UAR over size" in chart.alt
+
+
+def discarded(m: Measurement, count: int = 2) -> Measurement:
+    """``m`` with its first processes discarded."""
+    lost = tuple(Discarded(own, "busy", "others <used> 40%") for own in m.processes[:count])
+    return replace(m, processes=m.processes[count:], discarded=lost)
+
+
+def test_discarded_processes_are_shown_with_their_reason() -> None:
+    found = latency.section(timed(discarded(measured())))
+    (chart,) = (b for b in found.blocks if isinstance(b, Chart))
+    assert chart.wide.count("stroke-one") == 5
+    assert chart.wide.count('stroke-dasharray="0.8') >= 2
+    why = table(found, "2 processes discarded")
+    assert why.rows[0] == ("demo, tflite", "litert", "others <used> 40%")
+    assert table(found, "Processes that count").rows[0][2] == "3 of 5"
+
+
+def test_where_no_process_counts_cpu_times_are_shown_and_named() -> None:
+    whole = measured()
+    runs = tuple(
+        replace(own, cpu_ns=tuple(500_000 for _ in own.samples_ns)) for own in whole.processes
+    )
+    found = latency.section(timed(discarded(replace(whole, processes=runs), 5)))
+    row = table(found, "Time of one call").rows[0]
+    assert (row[0], row[3]) == ("demo, tflite, CPU time", "0.500")
+    assert "too busy" in repr(found.blocks)
+
+
+def test_where_nothing_counts_at_all_there_is_no_figure() -> None:
+    lost = discarded(measured(), 5)
+    found = latency.section(timed(lost))
+    assert table(found, "Time of one call").rows[0][3] == "-"
+    (chart,) = (b for b in found.blocks if isinstance(b, Chart))
+    assert "-" in chart.alt
+    tiles = {tile.label: tile.value for tile in page(timed(lost)).tiles}
+    assert tiles["Median time"] == "not measured"
+
+
+def test_measurements_of_one_file_are_told_apart() -> None:
+    two = replace(measured(), conditions=replace(measured().conditions, threads=2))
+    bare = replace(two, delegate="none")
+    rows = table(latency.section(timed(measured(), two, bare)), "Time of one call").rows
+    assert [row[0] for row in rows] == [
+        "demo, tflite, 1 thread",
+        "demo, tflite, 2 threads",
+        "demo, tflite, 2 threads, no delegate",
+    ]

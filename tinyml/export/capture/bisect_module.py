@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,11 @@ from tinyml.core.errors import ExportError
 from tinyml.core.spec import Array, Signature
 from tinyml.export.capture import failure_location
 from tinyml.export.capture.failure_location import FailureLocation
+from tinyml.export.capture.known_exceptions import find_exception
 from tinyml.export.capture.program import one_line, refuse_state, sample_inputs
+from tinyml.export.capture.user_code import UserLine, from_error, source_file, source_line
+
+BROKEN = "the module fails without tinyml too: call it on the sample, and fix it there"
 
 
 @dataclass(slots=True)
@@ -70,15 +74,16 @@ def locate_failure(
     ``error`` comes back as it is when it is not about what torch.export can capture (a
     module in training mode, outputs that are not the signature's).
     """
+    if error.located:
+        return error
     deadline = time.monotonic() + budget_s
     inputs = _inputs(sample)
     recorder = _Recorder()
     failed = _run(module, inputs, recorder)
     if failed is not None:
         name = recorder.running[-1] if recorder.running else ""
-        return failure_location.refusal(
-            failure_location.EAGER, _locate(module, name, failed, failed), log, cut_short=False
-        )
+        found = replace(_locate(module, name, failed, failed), message=_message(failed), fix=BROKEN)
+        return failure_location.refusal(failure_location.EAGER, found, log, cut_short=False)
     whole = _refused(module, _Call((), inputs))
     if whole is None:
         return error
@@ -144,13 +149,21 @@ def _run(module: nn.Module, inputs: dict[str, Tensor], recorder: _Recorder) -> E
 def _locate(module: nn.Module, name: str, smallest: Exception, whole: Exception) -> FailureLocation:
     """Lines are looked for in the part's own error, then in its source, then in the whole's."""
     kind = type(module.get_submodule(name))
-    file = failure_location.source_file(kind)
-    where = (
-        failure_location.from_error(smallest, file)
-        or failure_location.source_line(kind)
-        or failure_location.from_error(whole, file)
-    )
-    return FailureLocation(name, kind.__name__, where, _message(smallest))
+    file = source_file(kind)
+    line = from_error(smallest, file)
+    where = line.where or source_line(kind) or from_error(whole, file).where
+    message, fix = _explained(smallest, line)
+    return FailureLocation(name, kind.__name__, where, message, fix)
+
+
+def _explained(error: Exception, line: UserLine) -> tuple[str, str]:
+    """Why, and what helps; without the latter where the cause is not known."""
+    if isinstance(error, ExportError):
+        return error.message, error.hint
+    known = find_exception(error, line)
+    if known is None:
+        return one_line(error), ""
+    return known.reason.format(f"'{line.expression}'" if line.expression else "it"), known.fix
 
 
 def _message(error: Exception) -> str:

@@ -19,15 +19,18 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
-from tinyml.core.errors import ExportError, InputError
+from tinyml.core.errors import ExportError, InputError, InternalError
 from tinyml.core.files import write_json
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.typed_json import to_json
 from tinyml.export.capture import program
-from tinyml.export.capture.failure_location import FailureLocation, from_stack, reason
+from tinyml.export.capture.failure_location import FailureLocation, reason
+from tinyml.export.capture.known_errors import KNOWN_ERRORS, UNSUPPORTED, Cause, find_cause
 from tinyml.export.capture.module_stack import module_stack
+from tinyml.export.capture.node_text import call_of
 from tinyml.export.capture.program import Captured
+from tinyml.export.capture.user_code import from_node
 
 Write = Callable[[Captured, Path], object]
 KILLED = "it kills the converter"
@@ -63,19 +66,15 @@ class Search:
     def smallest(self) -> None:
         """Descend from the whole module; the answer is in the file for it."""
         nodes = tuple(n for n in self._root.graph.nodes if n.op == "call_function")
-        part: Subgraph | None = Subgraph("", _class_of(nodes[0], 1), nodes, 1)
-        message = ""
-        while part is not None:
-            self._note(part, message)
-            if part.single:
-                return
-            inside = self._halve(_parts(part))
-            if inside is not None:
-                # An operation is not named after itself but after the submodule it is in.
-                message = self.refused([inside])
-                if inside.single:
-                    inside = Subgraph(part.name, part.kind, inside.nodes, part.depth, single=True)
+        part, message = Subgraph("", _class_of(nodes[0], 1), nodes, 1), ""
+        self._note(part, message)
+        while not part.single and (inside := self._halve(_parts(part))) is not None:
+            message = self.refused([inside])
+            if inside.single:  # it is named after the submodule it is in
+                inside = Subgraph(part.name, part.kind, inside.nodes, part.depth, single=True)
             part = inside
+            self._note(part, message)
+        self._explain(part, message)
 
     def refused(self, parts: Sequence[Subgraph]) -> str:
         """The writer's error for ``parts`` together; empty when it takes them."""
@@ -108,6 +107,10 @@ class Search:
         except ExportError as error:
             traceback.print_exc()
             return reason(error.message)
+        except (
+            InternalError
+        ):  # of a part that is no model alone: not what the whole was refused for
+            traceback.print_exc()
         return ""
 
     def _remember(self, label: str, answer: str) -> None:
@@ -115,9 +118,22 @@ class Search:
         write_json(self._tried_path, self._tried)
 
     def _note(self, part: Subgraph, message: str) -> None:
-        where = from_stack(str(_telling(part).meta.get("stack_trace") or ""))
-        kind = part.kind.rpartition(".")[2]
-        write_json(self._found, to_json(FailureLocation(part.name, kind, where, message)))
+        self._write_found(part, Cause(_telling(part), message, ""))
+
+    def _explain(self, part: Subgraph, message: str) -> None:
+        """Note of the smallest part why it is refused, and what helps."""
+        # Of several nodes that are refused together only, those that could not be tried alone.
+        nodes = part.nodes if part.single else tuple(n for n in part.nodes if not _stands_alone(n))
+        cause = find_cause(nodes, KNOWN_ERRORS)
+        if cause is None and part.single:
+            cause = Cause(part.nodes[0], f"{call_of(part.nodes[0])}: {message}", UNSUPPORTED)
+        if cause is not None:
+            self._write_found(part, cause)
+
+    def _write_found(self, part: Subgraph, cause: Cause) -> None:
+        kind, where = part.kind.rpartition(".")[2], from_node(cause.node)
+        located = FailureLocation(part.name, kind, where, cause.reason, cause.fix)
+        write_json(self._found, to_json(located))
 
 
 def _parts(part: Subgraph) -> list[Subgraph]:
@@ -153,7 +169,11 @@ def _class_of(node: Node, depth: int) -> str:
 
 def _telling(part: Subgraph) -> Node:
     """The first node whose value no format can hold, else the first."""
-    return next((node for node in part.nodes if _spec("value", node) is None), part.nodes[0])
+    return next((node for node in part.nodes if not _stands_alone(node)), part.nodes[0])
+
+
+def _stands_alone(node: Node) -> bool:
+    return _spec("value", node) is not None
 
 
 def _extract(root: GraphModule, nodes: list[Node]) -> tuple[nn.Module, Signature] | None:

@@ -25,9 +25,11 @@ from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
 from tinyml.core.typed_json import from_json, to_json
-from tinyml.export.capture.custom_operators import refuse_custom
+from tinyml.export.capture.failure_location import CAPTURE
 from tinyml.export.capture.functional import functional
+from tinyml.export.capture.known_errors import CUSTOM, RESIZE, SIZE, KnownError
 from tinyml.export.capture.module_stack import MODULE, stages_of
+from tinyml.export.capture.refuse_known import places_of, refuse_known
 
 PROGRAM = "program.pt2"
 NAMES = "capture.json"
@@ -94,7 +96,7 @@ def capture(module: nn.Module, signature: Signature, stages: Sequence[str] = ())
     """
     _refuse_training(module)
     program = _export(_Named(module, signature), sample_inputs(signature))
-    refuse_custom(program)
+    _refuse(program, CUSTOM)
     refuse_state(program)
     found = {stage: _stage_node(program, stage) for stage in stages}
     return Captured(program, found, signature)
@@ -157,6 +159,11 @@ def name_outputs(returned: Any, signature: Signature) -> dict[str, Tensor]:
 
 
 def _check_output(name: str, shape: tuple[int, ...], dtype: str, value: Tensor) -> None:
+    if any(isinstance(size, torch.SymInt) for size in value.shape):
+        raise ExportError(
+            f"the shape of output '{name}', {[*value.shape]}, depends on the input's values",
+            hint=SIZE.fix,
+        )
     got = (str(value.dtype).removeprefix("torch."), tuple(value.shape))
     if got != (dtype, shape):
         raise ExportError(
@@ -203,7 +210,7 @@ def refuse_state(program: ExportedProgram) -> None:
     if changed:
         raise ExportError(
             f"the module changes its buffer '{changed[0].removeprefix(f'{MODULE}.')}' when called",
-            hint="make the state an input and an output, and name the pair in the signature",
+            hint="make the state an input and an output, and name the pair: `states=IN=OUT`",
         )
 
 
@@ -211,10 +218,16 @@ def _functional(program: ExportedProgram) -> ExportedProgram:
     try:
         return functional(program)
     except Exception as error:  # torch has operations in place that it cannot write otherwise
+        _refuse(program, RESIZE)
         raise ExportError(
             f"torch.export cannot write its operations as a graph: {one_line(error)}",
             hint="write it without operations in place",
         ) from error
+
+
+def _refuse(program: ExportedProgram, known: KnownError) -> None:
+    nodes = program.graph.nodes
+    refuse_known(nodes, (known,), CAPTURE, places_of(nodes))
 
 
 def _stage_node(program: ExportedProgram, stage: str) -> str | None:

@@ -24,7 +24,8 @@ Sample = Mapping[str, Array]
 class Extremes:
     """The first pass: smallest and largest value of every float tensor.
 
-    ``padded``: those whose minus infinity counts for nothing, see `endless_pads`.
+    ``padded``: those whose minus infinity counts for nothing, see
+    `tinyml.export.quantization.minus_infinity`.
     """
 
     padded: Collection[str] = ()

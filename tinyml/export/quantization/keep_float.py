@@ -23,6 +23,7 @@ from tinyml.export.quantization.joins import (
     tail,
     uneven,
 )
+from tinyml.export.quantization.minus_infinity import around_masks
 from tinyml.export.quantization.precision import Precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
@@ -58,7 +59,7 @@ def kept_operators(
     if precision.weights_only:
         return _with_activations(graph, kept)
     kept = {**around_steep(graph, precision), **kept_inside(graph, ranges or {}), **kept}
-    kept = {**without_right_kernel(graph, precision), **kept}
+    kept = {**without_right_kernel(graph, precision), **around_masks(graph), **kept}
     if io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
         kept = {**last, **kept_at_the_end(graph), **kept}

@@ -5,8 +5,11 @@ computation in plain PyTorch:
 
 - ``bilinear(a, b, w)``: a matrix times the products of all pairs;
 - ``a // b`` of floats: ``floor(a / b)``, which is what ONNX computes too;
+- ``one_hot(x, num_classes)``: a comparison with all classes;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs;
+- ``var(x)``: the mean of squares of what is left of ``x`` without its mean, since the converter's
+  own is wrong by its divisor;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
   LiteRT's operator takes others than PyTorch.
 
@@ -16,6 +19,7 @@ whole factors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +53,8 @@ def _is_convertible(node: Node) -> bool:
     if node.target in _QUOTIENTS:
         floats = bool(node.meta["val"].dtype.is_floating_point)
         return floats and node.kwargs.get("rounding_mode", "floor") == "floor"
+    if node.target is _aten.one_hot.default:
+        return bool(argument(node, 1, "num_classes", -1) > 0)
     if node.target is _aten.upsample_nearest2d.vec:
         sizes = zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
         return any(after % before for before, after in sizes)
@@ -100,6 +106,10 @@ def _floor_divide(a: Tensor, b: Tensor | float, *, rounding_mode: str = "floor")
     return torch.floor(a / b)
 
 
+def _one_hot(x: Tensor, num_classes: int) -> Tensor:
+    return (x.unsqueeze(-1) == torch.arange(num_classes)).long()
+
+
 def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> Tensor:
     """``[N, C, H, W]``, as PyTorch's kernel: ``floor(i * step)`` in float32."""
     for axis in (2, 3):
@@ -112,6 +122,22 @@ def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> 
         places = (torch.arange(count, dtype=torch.float32) * step).to(torch.int64)
         x = x.index_select(axis, places.clamp(max=length - 1))
     return x
+
+
+def _variance(
+    x: Tensor,
+    dim: Sequence[int] | None = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Both ``var.dim`` and ``var.correction``."""
+    axes = list(dim) if dim else list(range(x.ndim))
+    count = math.prod(x.shape[axis] for axis in axes)
+    rest = x - x.mean(axes, keepdim=True)
+    lost = float(unbiased) if correction is None else correction
+    return (rest * rest).sum(axes, keepdim) / (count - lost)
 
 
 def _average_pool(
@@ -182,7 +208,9 @@ _QUOTIENTS = (
 CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.bilinear.default: _bilinear,
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
+    _aten.one_hot.default: _one_hot,
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
     _aten.upsample_nearest2d.vec: _nearest,
+    **dict.fromkeys((_aten.var.dim, _aten.var.correction), _variance),
 }

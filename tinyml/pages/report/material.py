@@ -50,20 +50,23 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A measurement of ``variant``, or of a part of it; ``None``: of no file of the bundles."""
+    """A measurement of ``variant``, or of a part of it; ``None``: of no file of the bundles.
+
+    Where no process counts and CPU times were recorded, it is one of CPU time, which holds on a
+    busy machine too. ``how``: what tells it from other measurements of the file.
+    """
 
     variant: Variant | None
     measurement: Measurement
     source: str
+    how: str = ""
 
     @property
     def name(self) -> str:
         """Of the file, as shown."""
-        if self.variant is not None:
-            return self.variant.label
-        return (
-            f"{self.measurement.model} ({self.source})" if self.source else self.measurement.model
-        )
+        source = f" ({self.source})" if self.source else ""
+        own = f"{self.measurement.model}{source}" if self.variant is None else self.variant.label
+        return f"{own}{self.how}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,12 @@ class Material:
         """Every measurement with its file, in the order of the bundles."""
         variants = self.variants
         by_content = {own.model.sha256: own for own in reversed(variants)}
-        found = [
-            Timed(self._file_of(own, by_content), own.measurement, own.source) for own in self.taken
-        ]
+        several = len({own.measurement.conditions.threads for own in self.taken}) > 1
+        found = []
+        for own in self.taken:
+            shown = _countable(own.measurement)
+            how = _how(shown, several)
+            found.append(Timed(self._file_of(own, by_content), shown, own.source, how))
 
         def place(own: Timed) -> tuple[str, int]:
             at = len(variants) if own.variant is None else variants.index(own.variant)
@@ -151,3 +157,17 @@ class Material:
     def whole(self) -> tuple[Timed, ...]:
         """`timed`, of whole files only."""
         return tuple(own for own in self.timed if own.measurement.part == WHOLE)
+
+
+def _countable(measured: Measurement) -> Measurement:
+    if measured.processes or not all(own.cpu_ns for own in measured.all_processes):
+        return measured
+    return measured.on_cpu_clock()
+
+
+def _how(measured: Measurement, several: bool) -> str:
+    threads = measured.conditions.threads
+    parts = [f"{threads} thread{'' if threads == 1 else 's'}"] if several and threads else []
+    parts += ["no delegate"] if measured.delegate == "none" else []
+    parts += ["CPU time"] if measured.clock == "cpu" else []
+    return "".join(f", {part}" for part in parts)

@@ -12,7 +12,7 @@ from tinyml.core.settings import complete
 from tinyml.core.target import OLDER_RUNTIMES, System, Target
 from tinyml.core.versions import order
 from tinyml.export.quantization.precision import Precision, find_precision
-from tinyml.pipeline.formats import all_formats, named
+from tinyml.pipeline.formats import named
 
 # Packages that are not called as their runtime is.
 PACKAGES = {"ai-edge-litert": "litert"}
@@ -20,8 +20,8 @@ PACKAGES = {"ai-edge-litert": "litert"}
 
 def formats_there(target: Target) -> tuple[str, ...]:
     """Formats that some system of ``target`` has a runtime for, in the registry's order."""
-    found = {OLDER_RUNTIMES.get(name, name) for name in target.runtimes}
-    return tuple(known.name for known in all_formats() if known.runtime in found)
+    read = {name for runtime in target.runtimes for name in _formats_of(runtime)}
+    return tuple(name for name in registry.FORMATS if name in read)
 
 
 def formats_written(target: Target) -> tuple[str, ...]:
@@ -56,15 +56,24 @@ def newest_on(target: Target, systems: Iterable[str], requirement: str) -> str:
 
 
 def _meets(system: System, requirement: str) -> bool:
-    """Of a runtime that is not known here, such as that of a format of a test, yes."""
+    """Whether ``system`` has the runtime in such a version, or another engine for the format.
+
+    Every LiteRT is later than all of tflite-runtime; of others no oldest version is known.
+    """
     package, _, oldest = requirement.partition(">=")
-    if OLDER_RUNTIMES.get(package) in system.runtimes:
-        return True  # every LiteRT is later than all of tflite-runtime
     name = PACKAGES.get(package, package)
-    if name not in (*registry.RUNTIMES, *OLDER_RUNTIMES):
-        return True
     version = system.runtimes.get(name)
-    return version is not None and order(version) >= order(oldest)
+    if version is not None and order(version) >= order(oldest):
+        return True
+    wanted = OLDER_RUNTIMES.get(name, name)
+    if wanted not in registry.RUNTIMES:  # that of a format which needs no wheel
+        return True
+    others = set(system.runtimes) - {name, *OLDER_RUNTIMES}
+    return any(_formats_of(other) & _formats_of(wanted) for other in others)
+
+
+def _formats_of(runtime: str) -> set[str]:
+    return set(registry.load("runtime", OLDER_RUNTIMES.get(runtime, runtime)).formats)
 
 
 def check_formats(formats: Sequence[str], target: Target, precision: Precision) -> None:

@@ -17,8 +17,7 @@ from tinyml.core.errors import ExportError, InternalError, MachineError, TinymlE
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.subprocesses import run_child
 from tinyml.core.typed_json import read_json
-from tinyml.export.capture.failure_location import FailureLocation, reason, refusal
-from tinyml.export.capture.known_errors import fix_for
+from tinyml.export.capture.failure_location import UNKNOWN, FailureLocation, reason, refusal
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.model_sources.workspace import Workspace
 
@@ -47,7 +46,7 @@ def locate_conversion_failure(
     work.forget_failure(fmt)
     complete = _search([fmt, str(work.folder)], log, budget_s, memory_mb)
     if not work.failure(fmt).exists():
-        return ExportError(error.message, hint=f"{fix_for(error.message)}; the whole log: {log}")
+        return ExportError(error.message, hint=f"{UNKNOWN}; the whole log: {log}")
     location = read_json(FailureLocation, work.failure(fmt))
     if not location.message:
         location = replace(location, message=reason(error.message))

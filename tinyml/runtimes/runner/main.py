@@ -124,7 +124,7 @@ def open_model(opener: Any, module: Any, options: argparse.Namespace, rounds: bo
     """Load the model; the runtimes' exceptions share no base class but Exception."""
     try:
         return opener(module, options.model, options.threads, rounds, options.delegate)
-    except RunnerError:
+    except (RunnerError, MemoryError):
         raise
     except Exception as error:
         reason = "{}: {} refuses it: {}".format(options.model, options.runtime, error)
@@ -145,10 +145,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     states = parse_states(options.state, model)
     try:
         timed, first = measure(Caller(model, feeds, states, options.threads), options)
-    except RunnerError:
+    except (RunnerError, MemoryError):
         raise
     except Exception as error:
-        raise RunnerError("{} fails on these inputs: {}".format(options.model, error)) from error
+        reason = str(error) or type(error).__name__
+        raise RunnerError("{} fails on these inputs: {}".format(options.model, reason)) from error
     if options.outputs:
         write_outputs(options.outputs, first)
     return {
@@ -175,6 +176,9 @@ def main(arguments: list[str] | None = None) -> int:
         answer, code = run(options), 0
     except RunnerError as error:
         answer, code = {"error": " ".join(str(error).split())}, 1
+    except MemoryError:
+        reason = "{} needs more memory than there is".format(options.model)
+        answer, code = {"error": reason}, 1
     stdout.write(json.dumps(answer) + "\n")
     stdout.close()
     return code

@@ -25,7 +25,7 @@ from tinyml.export.facts import Facts
 from tinyml.export.formats.onnx.cast_to_float16 import cast_to_float16
 from tinyml.export.formats.onnx.correct_biases import correct_biases, set_weights
 from tinyml.export.formats.onnx.guard_float_layers import guard_float_layers
-from tinyml.export.formats.onnx.own_weights import own_weights
+from tinyml.export.formats.onnx.own_weights import own_weights, share_integers
 from tinyml.export.formats.onnx.quantized_io import (
     DEQUANTIZE,
     DEQUANTIZED,
@@ -72,15 +72,16 @@ def _weights_only(model: Any, planned: QuantPlan) -> Any:
 def _quantized_by_onnxruntime(model: Any, planned: QuantPlan) -> Any:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime is imported below
     correct_biases(model, planned.shifts)
-    own_weights(model, planned.kept)
+    copies = own_weights(model, planned.kept)
     _name_nodes(model)
     kept = [node.name for node in model.graph.node if node.output[0] in planned.kept]
     try:
-        if find_precision(planned.precision).dynamic:
-            return _dynamic(model, planned, kept)
-        return _static(model, planned, kept)
+        quantized = _dynamic if find_precision(planned.precision).dynamic else _static
+        made = quantized(model, planned, kept)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ExportError(f"onnxruntime's quantizer refuses the model: {error}") from error
+    share_integers(made, copies)
+    return made
 
 
 def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:

@@ -64,8 +64,8 @@ def _input(graph: Any, name: str, within: Range | None, dtype: str) -> Any:
 def _output(graph: Any, name: str, within: Range | None, dtype: str) -> Any:
     """As `_input`, of an output."""
     made = {out: node for node in graph.node for out in node.output}
-    if name not in made:  # a constant
-        raise stays_float(name)
+    if name not in made:
+        return _constant_output(graph, name, dtype)
     last = made[name]
     first = made.get(last.input[0]) if last.op_type == DEQUANTIZE else None
     place = list(last.output).index(name)
@@ -83,6 +83,20 @@ def _output(graph: Any, name: str, within: Range | None, dtype: str) -> Any:
     _rename(graph, first.output[0], name)
     first.output[0] = name
     return first
+
+
+def _constant_output(graph: Any, name: str, dtype: str) -> Any:
+    """As `_output`, of a constant, whose values are its range."""
+    import onnx
+
+    own = next(tensor for tensor in graph.initializer if tensor.name == name)
+    values = onnx.numpy_helper.to_array(own)
+    within = Range(float(values.min()), float(values.max()))
+    constants = _constants(graph, name, within, dtype)
+    own.name = f"{name}{REAL}"
+    _rename(graph, name, own.name)
+    graph.node.append(_node(QUANTIZE, [own.name, *constants], name))
+    return graph.node[-1]
 
 
 def _rename(graph: Any, old: str, new: str) -> None:

@@ -25,9 +25,9 @@ from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operat
 from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_outputs, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
-from tinyml.export.quantization.endless_pads import endless_pads
 from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.integer_kernels import excluded
+from tinyml.export.quantization.minus_infinity import endless_pads
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer
@@ -72,9 +72,40 @@ def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None
     except (ValueError, RuntimeError, KeyError) as error:
         raise ExportError(f"ai-edge-quantizer refuses the model: {error}") from error
     quantized = tflite_file.unpack(bytes(made.quantized_model))
+    _read_integers(quantized)
     if precision.weights_only:
         _tell_version(quantized, planned.weight_scales)
     return quantized
+
+
+def _read_integers(model: Any) -> None:
+    """Give the last operator the integers back that it computes with.
+
+    The quantizer gives every output out through a DEQUANTIZE; where the last operator of the
+    file reads an output, it reads that of the DEQUANTIZE then: ai-edge-quantizer knows the end
+    of a graph as reader -1.
+    """
+    for graph in model.subgraphs:
+        names = [
+            tflite_file.operator_name(model.operatorCodes[o.opcodeIndex]) for o in graph.operators
+        ]
+        named = list(zip(names, graph.operators, strict=True))
+        made = {int(o.outputs[0]): int(o.inputs[0]) for name, o in named if name == "DEQUANTIZE"}
+        for name, operator in named:
+            outputs = [graph.tensors[int(index)] for index in operator.outputs]
+            if name != "QUANTIZE" and any(map(_is_quantized, outputs)):
+                operator.inputs = [made.get(int(index), int(index)) for index in operator.inputs]
+
+
+def _is_quantized(tensor: Any) -> bool:
+    told = tensor.quantization
+    return tensor.type in _integer_types() and told is not None and told.scale is not None
+
+
+def _integer_types() -> tuple[int, int]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.TensorType.INT8, schema.TensorType.INT16
 
 
 def _constant_first(model: Any) -> list[str]:
@@ -133,9 +164,7 @@ def quantized_bytes(path: Path, planned: QuantPlan) -> bytes:
 
 def integers(model: Any) -> int:
     """Tensors of eight or sixteen bits."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    kinds = (schema.TensorType.INT8, schema.TensorType.INT16)
+    kinds = _integer_types()
     return sum(tensor.type in kinds for graph in model.subgraphs for tensor in graph.tensors)
 
 

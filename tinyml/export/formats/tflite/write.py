@@ -18,11 +18,23 @@ from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
 from tinyml.core.scratch import scratch
 from tinyml.export.capture.functional import without_writing_in_place
+from tinyml.export.capture.known_errors import (
+    BRANCH,
+    LOOP,
+    NUMBER,
+    ONLY_ONNX,
+    ORDER,
+    RANDOM,
+    SIZE,
+    WRITE,
+)
 from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
+from tinyml.export.capture.refuse_known import places_of, refuse_known
 from tinyml.export.check_names import check_names
 from tinyml.export.facts import Facts
 from tinyml.export.formats.instrumented import run_writer
+from tinyml.export.formats.tflite import TFLITE
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime, operators_of
 from tinyml.export.formats.tflite.names import (
     computing_parts,
@@ -30,8 +42,8 @@ from tinyml.export.formats.tflite.names import (
     name_stages,
     parts_of_tensors,
 )
-from tinyml.export.formats.tflite.refuse_operators import places_of, refuse_operators
 from tinyml.export.formats.tflite.rewrites import rewrite
+from tinyml.export.nodes import live
 from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
@@ -42,14 +54,17 @@ from tinyml.export.rewrites.use_convertible_operators import use_convertible_ope
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
-# Rewrites of the copy that goes to the converter.
+# LiteRT's converter has no form for these, or one with a function of its own, as for a loop.
+# The first two stop the other rewrites too, which read shapes: `assign_by_where` comes before.
+BY_VALUES = (NUMBER, SIZE)
+NOT_REWRITTEN = (BRANCH, LOOP, ORDER, WRITE, ONLY_ONNX, RANDOM)
+# Rewrites of the copy that goes to the converter, after `assign_by_where`.
 FOR_LITERT = (
     pad_by_numbers,
     use_convertible_operators,
     conv1d_to_conv2d,
     average_over_space,
     select_by_topk,
-    assign_by_where,
     scatter_by_comparison,
 )
 
@@ -67,7 +82,7 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
     model = tflite_file.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
-        raise ExportError("the model needs loops or branches, which are not supported")
+        raise ExportError("LiteRT writes the model with a loop or a branch, which is not supported")
     parts = parts_of_tensors(model)
     stages, layouts = name_stages(model, captured)
     made = made_from(model, parts)
@@ -92,11 +107,13 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
 
 def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
-    places = places_of(captured.program.graph)
+    places = places_of(captured.program.graph.nodes)
     tag(captured.program, position=1)
     module: Any = without_writing_in_place(captured.program).module()
-    counts = {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
-    refuse_operators(module.graph, places)
+    counts = {assign_by_where.__name__: assign_by_where(module.graph).count}
+    refuse_known(module.graph.nodes, BY_VALUES, TFLITE.refusal, places)
+    counts |= {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
+    refuse_known(live(module.graph), NOT_REWRITTEN, TFLITE.refusal, places)
     module.recompile()
     return module, counts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from tinyml.pages.report.content import (
     without_empty,
 )
 from tinyml.pages.report.material import Material, Timed
-from tinyml.pages.report.svg import NARROW, SERIES, chart
+from tinyml.pages.report.svg import NARROW, SERIES, SOFT, chart
 from tinyml.pages.report.units import command, counted, ms_text
 
 if TYPE_CHECKING:
@@ -41,11 +41,17 @@ POINTS, PROCESS_POINTS = 120, 40
 SHOWN = 0.99
 LOG_FROM = 3.0
 PANEL, LEGEND_ROW, AROUND = 240, 21, 24
+# Longer tables are folded.
+MOST_ROWS = 6
 HOSTS = {
     "host": "These are times of the machine that ran the benchmark, not of the board.",
     "emulated": "The board is emulated: these times are not those of the board.",
     "device": "These are times of the board itself.",
 }
+CPU_TIME = (
+    "The machine was too busy for some of these files: no process of theirs counts, and CPU times "
+    "are shown instead. They hold on a busy machine, but leave out what a call waits for."
+)
 # What a measurement depends on, in words.
 CONDITIONS = {
     "device": "Device",
@@ -53,6 +59,7 @@ CONDITIONS = {
     "cpu": "Processor",
     "cores": "Cores",
     "threads": "Threads",
+    "pinned_cpu": "Pinned to core",
     "governor": "Governor",
     "system": "System",
     "python": "Python",
@@ -68,12 +75,14 @@ def section(material: Material) -> ReportSection:
         wanted = Missing(text, command("tinyml", "bench", material.name))
         return ReportSection("latency", "Latency", "", [wanted])
     blocks: list[Block] = [Prose(HOSTS[label]) for label in _labels(found)]
+    if any(own.measurement.clock == "cpu" for own in found):
+        blocks.append(Prose(CPU_TIME))
     for place, (runtime, rows) in enumerate(_by_runtime(found).items()):
         blocks.append(_distribution(f"ecdf-{place}", runtime, rows))
     blocks.append(_figures(material))
     if compared := _differences(found):
         blocks.append(compared)
-    blocks += [_processes(found), _conditions(material)]
+    blocks += [*_processes(found), _conditions(material)]
     return ReportSection("latency", "Latency", LEAD, blocks)
 
 
@@ -84,7 +93,7 @@ def _labels(found: Sequence[Timed]) -> list[str]:
 def _by_runtime(found: Sequence[Timed]) -> dict[str, list[Timed]]:
     grouped: dict[str, list[Timed]] = {}
     for own in found:
-        if own.measurement.samples_ns:
+        if any(process.samples_ns for process in own.measurement.all_processes):
             grouped.setdefault(own.measurement.runtime, []).append(own)
     return grouped
 
@@ -112,17 +121,24 @@ def _ecdf(figure: Figure, found: Sequence[Timed], width: int) -> None:
     for place, own in enumerate(found):
         colour = SERIES[place % len(SERIES)]
         for process in own.measurement.processes:
-            if process.samples_ns:
-                ms, share = _steps(process.samples_ns, PROCESS_POINTS)
-                axes.plot(ms, share, color=colour, linewidth=0.8, alpha=0.45)
-        ms, share = _steps(own.measurement.samples_ns, POINTS)
-        label = shorten(one_line(own.name, 200), 34)
-        axes.plot(ms, share, color=colour, linewidth=2.2, label=label)
+            _line(axes, process.samples_ns, PROCESS_POINTS, colour, linewidth=0.8, alpha=0.45)
+        for lost in own.measurement.discarded:
+            samples = lost.process.samples_ns
+            _line(axes, samples, PROCESS_POINTS, SOFT, linewidth=0.8, linestyle=":")
+        samples, label = own.measurement.samples_ns, shorten(one_line(own.name, 200), 40)
+        _line(axes, samples, POINTS, colour, linewidth=2.2, label=label)
     _time_axis(axes, found)
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
     axes.set_xlabel("one call (ms)")
     figure.legend(loc="outside upper left", ncols=1 if width == NARROW else 2)
+
+
+def _line(axes: Axes, samples: Sequence[int], points: int, colour: str, **style: Any) -> None:
+    """Nothing but the legend's entry where there are no samples."""
+    none: NDArray[np.float64] = np.empty(0)
+    ms, share = _steps(samples, points) if samples else (none, none)
+    axes.plot(ms, share, color=colour, **style)
 
 
 def _steps(samples_ns: Sequence[int], points: int) -> tuple[NDArray[np.float64], ...]:
@@ -134,7 +150,12 @@ def _steps(samples_ns: Sequence[int], points: int) -> tuple[NDArray[np.float64],
 def _time_axis(axes: Axes, found: Sequence[Timed]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    ends = [np.quantile(own.measurement.samples_ns, (0, SHOWN)) / 1e6 for own in found]
+    every = [
+        own.measurement.samples_ns
+        or [ns for process in own.measurement.all_processes for ns in process.samples_ns]
+        for own in found
+    ]
+    ends = [np.quantile(samples, (0, SHOWN)) / 1e6 for samples in every]
     low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     if high > LOG_FROM * low:
         axes.set_xscale("log")
@@ -192,18 +213,38 @@ def _ratio(found: TimeRatio) -> str:
     return f"{found.ratio:.2f}{interval}"
 
 
-def _processes(found: Sequence[Timed]) -> Table:
+def _processes(found: Sequence[Timed]) -> list[Block]:
     rows = [
         (
             own.name,
             f"{own.measurement.runtime} {own.measurement.version}",
+            own.measurement.precision or "-",
+            f"{len(own.measurement.processes)} of {len(own.measurement.all_processes)}",
             f"{len(own.measurement.samples_ns):,}",
-            f"{len(own.measurement.processes)}",
+            _ms(own.measurement.min_ns),
+            _ms(own.measurement.p99_ns),
+            "-" if own.measurement.variation is None else f"{own.measurement.variation:.0%}",
         )
         for own in found
     ]
-    head = ("file", "runtime", "samples", "processes")
-    return Table("Samples and processes", head, rows, fold=True)
+    head = ("file", "runtime", "computed in", "processes", "samples", "least", "p99", "CV")
+    title = "Processes that count, samples, and their variation"
+    return [without_empty(Table(title, head, rows, fold=True)), *_discarded(found)]
+
+
+def _discarded(found: Sequence[Timed]) -> list[Block]:
+    rows = [
+        (own.name, own.measurement.runtime, lost.reason)
+        for own in found
+        for lost in own.measurement.discarded
+    ]
+    if not rows:
+        return []
+    title = "1 process" if len(rows) == 1 else f"{len(rows)} processes"
+    head = ("file", "runtime", "why")
+    return [
+        Table(f"{title} discarded, dotted in the charts", head, rows, fold=len(rows) > MOST_ROWS)
+    ]
 
 
 def _conditions(material: Material) -> Block:

@@ -1,4 +1,4 @@
-"""Where in ``broken_networks.py`` a message must point."""
+"""Where in ``refused_networks.py`` a message must point."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import inspect
 import re
 from pathlib import Path
 
-import broken_networks
+import refused_networks
 
-SOURCE = Path(broken_networks.__file__)
+SOURCE = Path(refused_networks.__file__)
 
 
 def place(what: str) -> str:
     """``file:line`` of the line that starts with a text, or of a class's forward."""
     kind, _, text = what.partition(":")
     if kind == "forward":
-        line = inspect.getsourcelines(getattr(broken_networks, text).forward)[1]
+        line = inspect.getsourcelines(getattr(refused_networks, text).forward)[1]
     else:
         lines = SOURCE.read_text(encoding="utf-8").splitlines()
         line = next(i for i, said in enumerate(lines, 1) if said.strip().startswith(text))

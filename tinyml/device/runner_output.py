@@ -1,0 +1,101 @@
+"""The line that the runner prints: checked, or an error that names the job."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from tinyml.core.errors import DeviceError
+from tinyml.core.machine_state import MachineState
+from tinyml.core.measurement import Machine, Process
+from tinyml.core.typed_json import from_json, parse_json
+from tinyml.device.link import CommandResult
+
+# A process in which it changed is discarded.
+JUDGED = {"governor"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOutput:
+    """The line that the runner prints; its fields as in `Process`."""
+
+    model_sha256: str
+    version: str
+    threads: int
+    delegate: str | None
+    precision: str
+    samples_ns: tuple[int, ...]
+    cpu_ns: tuple[int, ...]
+    calls: int
+    elapsed_ns: int
+    warmups: int
+    is_stable: bool | None
+    load_ns: int
+    first_ns: int
+    peak_rss_kb: int | None
+    before: MachineState
+    after: MachineState
+    machine: Machine
+
+    def __post_init__(self) -> None:
+        if len(self.cpu_ns) != len(self.samples_ns):
+            raise DeviceError("there are not as many CPU times as wall times")
+        if min(self.samples_ns, default=0) < 1 or min(self.cpu_ns) < 0 or self.elapsed_ns < 1:
+            raise DeviceError("a time is not positive")
+
+
+def read_line(result: CommandResult, title: str) -> RunnerOutput:
+    """The runner's line of the job ``title``; `DeviceError` for whatever else a process left."""
+    found = _last_object(result.stdout)
+    if "error" in found:
+        raise DeviceError(f"{title}: {found['error']}")
+    if result.code != 0 or "samples_ns" not in found:
+        raise DeviceError(f"{title}: the process {_end(result)}", hint=_hint(result))
+    return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
+
+
+def _last_object(text: str) -> dict[str, Any]:
+    """The JSON object in the last line; empty where that is anything else."""
+    lines = text.strip().splitlines()
+    try:
+        found = parse_json(lines[-1], what="", error=DeviceError) if lines else None
+    except DeviceError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _end(result: CommandResult) -> str:
+    """How the process ended, with the last line that it wrote."""
+    last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+    if result.code < 0:
+        return f"was killed by signal {-result.code} ({_signal(-result.code)}): {last}"
+    if result.code == 0:
+        return f"printed no result: {last}"
+    return f"ended {result.code}: {last}"
+
+
+def _signal(number: int) -> str:
+    known = {own.value: own.name for own in signal.Signals}
+    return known.get(number, "unknown")
+
+
+def _hint(result: CommandResult) -> str:
+    killed = result.code == -signal.SIGKILL
+    return "Linux kills a process that takes all memory: try a smaller model" if killed else ""
+
+
+def check_same_machine(lines: Sequence[RunnerOutput], title: str) -> None:
+    """Raise `DeviceError` if the last process ran on another machine than the first."""
+    first, last = asdict(lines[0].machine), asdict(lines[-1].machine)
+    changed = sorted(name for name in first.keys() - JUDGED if first[name] != last[name])
+    if changed:
+        raise DeviceError(f"{title}: {', '.join(changed)} changed between the processes")
+
+
+def process_of(run: RunnerOutput, turn: int) -> Process:
+    """What is recorded of the process that printed the line."""
+    recorded = {own.name for own in fields(RunnerOutput)}
+    names = [own.name for own in fields(Process) if own.name in recorded]
+    return Process(**{name: getattr(run, name) for name in names}, turn=turn)
