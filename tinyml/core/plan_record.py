@@ -106,8 +106,8 @@ class UnheldValue:
 
     def __str__(self) -> str:
         on = "a constant" if self.case == CONSTANT else f"on '{self.case}'"
-        stage = self.stage or "outside of any stage"
-        return f"{self.kind} in {stage} at {self.node}: {self.value:.3g}, {on}"
+        where = f" in {self.stage}" if self.stage else ""
+        return f"{self.kind}{where} at {self.node}: {self.value:.3g}, {on}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ class Job:
     """A model file to time in a runtime, on ``inputs``.
 
     ``states`` are input -> output: the output of a call is the input of the next. ``cpu`` is the
-    one core to use; ``delegate`` is ``none`` to switch off the runtime's own.
+    one core to use; ``delegate`` is ``none`` to switch off the runtime's own. ``plan``: its own, if
+    it is not timed as the others.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Job:
     threads: int = 1
     cpu: int | None = None
     delegate: str | None = None
+    plan: TimingPlan | None = None
 
     @property
     def title(self) -> str:
@@ -89,7 +91,8 @@ class _Running:
         conditions = Conditions(
             **asdict(first.machine), device=link.name, threads=first.threads, pinned_cpu=job.cpu
         )
-        valid, discarded = split(self.processes, conditions)
+        plan = job.plan or plan
+        valid, discarded = split(self.processes, conditions, plan)
         return Measurement(
             model=job.path.name,
             model_sha256=self.digest,
@@ -176,6 +179,7 @@ def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
 
 
 def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) -> list[str]:
+    plan = job.plan or plan
     model = link.push(job.path, f"{index}-{job.path.name}")
     with scratch("inputs") as folder:
         path = folder / "inputs.npz"
@@ -191,6 +195,8 @@ def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) ->
         "runs": plan.min_samples,
         "min-time": plan.min_time_s,
         "max-time": plan.max_time_s,
+        "period": plan.period_s,
+        "between": plan.between,
     }
     command = [link.python, script, model]
     for name, value in options.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import onnx
 import pytest
 import torch
 from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
-from sparse_networks import SIDE, answers, converted, image, pointwise
+from sparse_networks import SIDE, SIGNATURE, answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 from torch import Tensor, nn
 
@@ -27,11 +28,13 @@ from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.formats.tflite import write as write_tflite
+from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.minus_infinity import MASKED
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import all_precisions
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
+from tinyml.export.rewrites import rewrite
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summary import summarize
 from tinyml.pipeline.outputs.real_session import RealSession
@@ -206,22 +209,35 @@ def test_what_is_kept_stays_in_float(floats: dict[str, Path]) -> None:
     assert last.input[1] in {tensor.name for tensor in made.graph.initializer}
 
 
-class Clamped(nn.Module):
-    """A layer, and its values cut off at -0.5 and 0.4."""
+class Cut(nn.Module):
+    """A layer, and its values cut off or left out, as ``cut`` has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cut: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.first = nn.Conv2d(3, 40, 1)
-        self.second = nn.Hardtanh(-0.5, 0.4)
+        self.cut = cut
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.second(self.first(image)).mean((2, 3))
+        return self.cut(self.first(image)).mean((2, 3))
 
 
-def test_a_layer_in_front_of_a_clamp_keeps_its_range(tmp_path: Path) -> None:
-    """LiteRT's MAXIMUM has one scale for its operand and its output."""
-    path = write_floats(Clamped().eval(), tmp_path)["tflite"]
+def _left_out(x: torch.Tensor) -> torch.Tensor:
+    """All but one pixel."""
+    return x.masked_fill(torch.arange(SIDE) != 3, 0.25)
+
+
+@pytest.mark.parametrize("cut", [nn.Hardtanh(-0.5, 0.4), _left_out], ids=["clamp", "mask"])
+def test_a_layer_in_front_of_a_cut_keeps_its_range(
+    tmp_path: Path, cut: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """LiteRT's MAXIMUM and SELECT have one scale for their operands and their output."""
+    model = tflite_file.unpack(
+        to_tflite(rewrite(capture(Cut(cut).eval(), SIGNATURE, ("first",)))[0])
+    )
+    rewrites.rewrite(model, sparse=False)
+    path = tmp_path / "n.tflite"
+    path.write_bytes(tflite_file.pack(model))
     plan = planned(path, "w8a8-static")
     made = tflite_file.unpack(quantized(path, plan))
     graph = made.subgraphs[0]
@@ -248,6 +264,16 @@ class Upsampled(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.second(self.first(image)).mean((2, 3))
+
+
+def test_an_average_in_ceil_mode_is_not_replaced_by_an_integer_one(tmp_path: Path) -> None:
+    path = write_onnx(Cut(nn.AvgPool2d(3, 2, ceil_mode=True)).eval(), tmp_path)
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(path, planned(path, "w8a8-static")))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
 
 
 @pytest.mark.parametrize("precision", ["w8a8-static", "w8a16"])
