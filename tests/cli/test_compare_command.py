@@ -62,6 +62,9 @@ def test_json_has_the_same(files: tuple[Path, Path], cli: Cli) -> None:
         (("b.onnx", "--bench", "--repeats", "4"), 2, "--repeats"),
         (("b.onnx", "--max-regression", "5"), 2, "--max-regression 5 is not a percentage"),
         (("b.onnx", "--threads", "1,x"), 2, "--threads 1,x is not a list of numbers of threads"),
+        (("b.onnx", "--between", "sleep"), 2, "--between sleep needs --period"),
+        (("b.onnx", "--period", "1h"), 2, "--period 1h is not a time of at most 5 s"),
+        (("b.onnx", "--period", "1s", "--between", "x"), 2, "--between x is not one of sleep"),
         (("b.onnx", "--delegate", "gpu"), 2, "--delegate gpu is not one of xnnpack, none"),
     ],
 )

@@ -127,3 +127,12 @@ def test_a_cut_array_of_numpy_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
     with pytest.raises(InputError, match=r"declares 48 bytes of values and holds 40"):
         read_arrays(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_numpy_does_not_write_is_refused(tmp_path: Path, method: int) -> None:
+    """A few bytes of LZMA may ask for a dictionary of 4 GiB."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("x.npy", b"")
+    with pytest.raises(InputError, match=f"'x.npy' is compressed by method {method}"):
+        read_npz(tmp_path / "a.npz")

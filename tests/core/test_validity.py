@@ -11,6 +11,7 @@ from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.time_ratio import time_ratio
+from tinyml.core.timing_plan import TimingPlan
 from tinyml.core.validity import split, why_too_few
 
 CONDITIONS = Conditions(device="this machine", threads=1, cores=2)
@@ -115,6 +116,13 @@ def test_a_process_at_another_frequency_than_the_others_does_not_count() -> None
     other = replace(CALM, governor="performance")
     found = measured(process(), process(other))
     assert found.discarded[0].reason == "the governor changed from ondemand to performance"
+
+
+def test_between_calls_of_a_period_the_frequency_may_change() -> None:
+    own = process(frequency_khz=1_200_000)
+    paced = TimingPlan(period_s=0.1, between="sleep")
+    assert split([own], CONDITIONS, paced)[1] == ()
+    assert split([process(throttled=1)], CONDITIONS, paced)[0] == ()
 
 
 def test_threads_that_wait_for_each_other_are_not_others() -> None:

@@ -46,7 +46,7 @@ class Recorder:
     result: CommandResult
     commands: list[list[str]] = field(default_factory=list)
     name: str = "recorder"
-    label: Any = "emulated"
+    label: Any = "device"
     python: str = "python3"
 
     def push(self, path: Path, name: str) -> str:
@@ -125,20 +125,29 @@ def test_measurements_come_in_the_order_of_the_jobs_and_progress_is_told(
 
 
 class Busy(Recorder):
-    """Other processes use the core in the first ``spoilt`` processes."""
+    """Other processes use the core in the processes with the numbers ``spoilt``."""
 
-    spoilt = 0
+    spoilt = range(0)
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         super().run(command, timeout_s=timeout_s)
-        waited = 6 if len(self.commands) <= self.spoilt else 0
+        waited = 6 if len(self.commands) in self.spoilt else 0
         states = {"before": {"run_queue_ns": 0}, "after": {"run_queue_ns": waited}}
         return CommandResult(0, json.dumps(json.loads(self.result.stdout) | states), "")
 
 
-@pytest.mark.parametrize(("spoilt", "valid", "total"), [(0, 5, 5), (2, 5, 7), (99, 0, 10)])
+@pytest.mark.parametrize(
+    ("spoilt", "valid", "total"),
+    [
+        (range(0), 5, 5),
+        (range(1, 3), 5, 7),
+        (range(1, 5), 5, 9),
+        (range(2, 99), 1, 10),
+        (range(1, 99), 0, 5),
+    ],
+)
 def test_spoilt_processes_are_repeated_up_to_a_limit(
-    job: Job, spoilt: int, valid: int, total: int
+    job: Job, spoilt: range, valid: int, total: int
 ) -> None:
     link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
     link.spoilt = spoilt
@@ -152,9 +161,16 @@ def test_spoilt_processes_are_repeated_up_to_a_limit(
     assert all(done < most for _, done, most in told)
 
 
+def test_an_emulated_board_is_not_judged_by_its_host(job: Job) -> None:
+    link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
+    link.spoilt, link.label = range(99), "emulated"
+    (found,) = measurements(measure(link, [job], 2))
+    assert (len(found.processes), found.discarded) == (2, ())
+
+
 def test_all_jobs_take_their_turn_again(job: Job) -> None:
     link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
-    link.spoilt = 1
+    link.spoilt = range(1, 2)
     found = measurements(measure(link, [job, replace(job, part="front end")], 2))
     assert sorted(len(m.processes) for m in found) == [2, 3]
 

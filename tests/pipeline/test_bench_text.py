@@ -11,10 +11,12 @@ import pytest
 from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
 from tinyml.core.timing_plan import FULL, QUICK
+from tinyml.device.measure import Job
 from tinyml.pages.tables import table
 from tinyml.pipeline.bench import Benchmark
 from tinyml.pipeline.bench_jobs import FRONT_END
 from tinyml.pipeline.bench_text import sections
+from tinyml.pipeline.timing import Timing
 
 CPU = "Intel(R) Xeon(R) Processor"
 CONDITIONS = Conditions(cpu=CPU, cores=2, device="this machine", threads=1)
@@ -99,6 +101,24 @@ def test_a_busy_machine_has_no_times_and_the_way_out_is_named() -> None:
     assert cpu.startswith("CPU time of a call, ms\n")
     assert "litert whole 12.000 12.300" in cpu
     assert "too busy" not in cpu
+
+
+def test_warm_and_as_deployed_are_next_to_each_other() -> None:
+    paced = replace(FULL, period_s=0.1, between="evict")
+    shown = text(measured(), measured(40, plan=paced))
+    assert "litert whole 12.000 12.300" in shown
+    assert "litert whole, as deployed 40.000 40.300" in shown
+    assert "as deployed: one call every 100 ms, work on other memory in between" in shown
+
+
+def test_each_whole_file_is_timed_both_ways() -> None:
+    job = Job(Path("m.onnx"), "onnxruntime", {})
+    timing = Timing(threads=(1, 2), period_s=0.1)
+    jobs = timing.jobs([job, replace(job, part=FRONT_END)])
+    assert [(own.part, own.threads, own.plan and own.plan.pace) for own in jobs] == [
+        *((part, threads, None) for part in ("whole", FRONT_END) for threads in (1, 2)),
+        *(("whole", threads, "one call every 100 ms, sleep in between") for threads in (1, 2)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 from tinyml.core.errors import DeviceError, InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Conditions, Measurement, Process
+from tinyml.core.timing_plan import FULL
 from tinyml.core.typed_json import to_json
 from tinyml.device.measure import Job, JobResult
 from tinyml.pipeline import compare_latency
@@ -96,6 +97,20 @@ def test_what_was_measured_otherwise_has_none_and_the_difference_is_named(
     text = said(compare(a, b, None, silent))
     assert f"no verdict: they differ in {why}" in text
     assert "0.600" not in text
+
+
+def test_warm_calls_are_never_compared_with_calls_as_deployed(pair: tuple[Path, Path]) -> None:
+    a, b = pair
+    paced = replace(FULL, period_s=0.1, between="sleep")
+    for side, us in ((a, 100), (b, 60)):
+        path = side / "net.onnx"
+        left(side, measured(path, us, plan=FULL), measured(path, 4 * us, plan=paced))
+    found = compare(a, b, None, silent)
+    assert [own.result.ratio for own in found.latency] == pytest.approx([0.6, 0.6], rel=0.01)
+    assert "onnxruntime 1.32, as deployed 0.400 0.240 0.600" in said(found)
+    left(b, measured(b / "net.onnx", 60, plan=paced))
+    left(a, measured(a / "net.onnx", 100, plan=FULL))
+    assert "period_s (None and 0.1)" in latency(a, b).result.why
 
 
 def test_a_side_that_was_not_measured_is_named(pair: tuple[Path, Path]) -> None:

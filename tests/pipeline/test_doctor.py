@@ -77,18 +77,23 @@ def test_what_is_broken_ends_with_exit_code_1(
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: broken on this machine: {why}\n")
     found = json.loads(done.stdout)
-    assert found["broken"] == [why]
+    fix = "pip install --force-reinstall 'torchao>=0.18,<0.19'"
+    assert found["broken"] == [{"what": why, "fix": fix}]
+    assert f"hint: {fix}\n" in done.stderr
     rows = {own["what"]: own["because"] for own in found["works"] if not own["works"]}
     assert rows["train --qat"] == why
-    assert "torchao: pip install --force-reinstall 'torchao>=0.18,<0.19'" in found["hints"]
 
 
 def test_a_folder_that_cannot_be_written_to_is_broken(
-    here: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    here: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    (found,) = doctor.diagnose().broken
+    assert found.what == f"the TMPDIR {tmp_path / 'none'} cannot be written to"
     monkeypatch.setattr(machine.os, "access", lambda path, mode: False)
-    assert f"{Path.cwd()} cannot be written to" in doctor.diagnose().broken
+    found, _ = doctor.diagnose().broken
+    assert found.what == f"the working folder {Path.cwd()} cannot be written to"
 
 
 def test_what_an_import_dies_of_is_found_in_a_process_of_its_own(

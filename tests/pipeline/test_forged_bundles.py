@@ -225,6 +225,10 @@ MANIFESTS: dict[str, tuple[Callable[[Json], object], str]] = {
     "precision": (lambda m: m["models"][0].update(precision="w8"), r"MODEL_CARD\.md has '\| fun"),
     "sqnr": (every_row(sqnr_db=200.0), r"MODEL_CARD\.md has '- .*: lowest SQNR"),
     "a size": (lambda m: m["files"]["labels.txt"].update(size=1), "bytes, files give 1"),
+    "a model that is not listed": (
+        lambda m: m["models"][0].update(path="é"),
+        "models give é the sha256 .*, files none",
+    ),
     "a model's hash": (lambda m: m["models"][0].update(sha256="0" * 64), "the sha256 0000"),
     "an agreement": (
         lambda m: m["parity"]["agreements"][0].update(count=900, agreeing=900),

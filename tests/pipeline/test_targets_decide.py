@@ -28,6 +28,7 @@ from tinyml.pipeline.model_sources.workspace import CaptureRecord, Peak, Workspa
 from tinyml.pipeline.steps.check_memory import check_memory
 from tinyml.pipeline.steps.check_runtimes import check_runtimes
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")
 SYSTEMS = {"old": System({"tflite-runtime": "2.5.0"}, "3.9"), "any": System({"litert": "2.1.0"})}
 MIB = 1 << 20
 

@@ -116,7 +116,7 @@ def test_a_users_bundle_is_verified_inspected_and_timed(user_bundle: Made, tmp_p
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "tflite"])
-@pytest.mark.usefixtures("quiet_machine")
+@pytest.mark.usefixtures("quiet_machine", "without_optional_engines")
 def test_a_file_alone_is_inspected_and_timed(
     user_bundle: Made, tmp_path: Path, suffix: str
 ) -> None:

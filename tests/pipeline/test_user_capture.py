@@ -43,6 +43,25 @@ def test_cases_out_of_the_modules_range_are_left_out_and_told(tmp_path: Path) ->
     assert {row.verdict for row in facts.parity} == {"pass"}
 
 
+class Decoder(nn.Module):
+    """Attention of a sequence to itself and to another, then sums that nearly cancel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.TransformerDecoderLayer(8, 2, dim_feedforward=12, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, 1.5 * x)
+
+
+def test_attention_is_judged_by_the_kernels_that_the_program_calls(tmp_path: Path) -> None:
+    """Those of evaluation are fused, and round otherwise."""
+    rows = captured(Decoder().eval(), tmp_path).parity
+    assert {row.max_error for row in rows if row.engine == "captured"} == {0.0}
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_a_sample_without_a_finite_answer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="PyTorch on the sample: the output 'output' is nan"):
         captured(Logarithm(), tmp_path, x=-X)

@@ -195,6 +195,9 @@ class Steps:
         return wall_ns, wall_ns, {}
 
 
+NOW = timing.Pause(None, None)
+
+
 def on_its_clock(call: Steps, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``call``, and time passes with its calls alone."""
     monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: call.now_ns)
@@ -226,15 +229,52 @@ def test_a_process_ends_at_its_samples_and_its_time(
 ) -> None:
     """100 samples and 0.5 s, or 10 s."""
     call = on_its_clock(Steps(wall_ms), monkeypatch)
-    assert timing.sample(call, options())["calls"] == calls
+    assert timing.sample(call, options(), NOW)["calls"] == calls
 
 
 def test_very_many_samples_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     call = on_its_clock(Steps(*(0.01 + step / 1e6 for step in range(30_000))), monkeypatch)
-    found = timing.sample(call, options("--runs", 30_000, "--min-time", 0))
+    found = timing.sample(call, options("--runs", 30_000, "--min-time", 0), NOW)
     assert (found["calls"], len(found["samples_ns"])) == (30_000, 7_500)
     assert set(np.diff(found["samples_ns"])) == {4}
     assert len(found["cpu_ns"]) == 7_500
+
+
+@pytest.mark.parametrize("between", ["sleep", "evict"])
+def test_a_pause_is_the_rest_of_a_period(between: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "evicting_bytes", lambda: 1 << 20)
+    pause = timing.Pause(0.01, between)
+    starts = [pause.last]
+    for _ in range(3):
+        pause()
+        starts.append(pause.last)
+    assert min(np.diff(starts)) >= 10_000_000
+    assert (pause.memory.max() > 0) if between == "evict" else not pause.memory.size
+
+
+def test_a_call_that_takes_longer_than_its_period_does_not_make_up_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = on_its_clock(Steps(30.0, 2.0), monkeypatch)
+
+    def sleep(seconds: float) -> None:
+        call.now_ns += round(seconds * 1e9)
+
+    monkeypatch.setattr(timing.time, "sleep", sleep)
+    found = timing.sample(call, options("--runs", 3, "--min-time", 0), timing.Pause(0.01, "sleep"))
+    assert found["elapsed_ns"] == 52_000_000  # Calls at 10, 40 and 50 ms.
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mib"), [((), 32), (("32K", "1024K"), 2), (("48K", "491520K"), 128)]
+)
+def test_what_evicts_is_larger_than_the_caches(
+    sizes: tuple[str, ...], mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, size in enumerate(sizes):
+        write_files(tmp_path, {f"cpu0/cache/index{place}/size": size})
+    monkeypatch.setattr(machine, "CPUS", f"{tmp_path}/")
+    assert machine.evicting_bytes() == mib << 20
 
 
 def test_a_clock_that_is_set_back_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +416,8 @@ def test_hashing_a_file_neither_holds_it_nor_misses_a_name(tmp_path: Path) -> No
         stream.write(b"x" * ((1 << 16) - 3) + b"QuantizeLinear")  # across two pieces
         stream.truncate(200 << 20)
     code = (
-        "import json; from tinyml.runtimes.runner.main import peak_rss_kb, read_file\n"
+        "import json; from tinyml.runtimes.runner.main import read_file\n"
+        "from tinyml.runtimes.runner.machine import peak_rss_kb\n"
         f"before = peak_rss_kb(); found = read_file({str(path)!r})\n"
         "print(json.dumps([*found, peak_rss_kb() - before]))"
     )

@@ -10,11 +10,13 @@ import typer
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.terminal import progress, put_json, put_section, say
 from tinyml.cli.timing import (
+    Between,
     Cpu,
     CpuTime,
     Delegate,
     MaxRegression,
     MinTime,
+    Period,
     Quick,
     Runs,
     Target,
@@ -36,6 +38,8 @@ def command(
     threads: Threads = None,
     cpu: Cpu = None,
     delegate: Delegate = "xnnpack",
+    period: Period = None,
+    between: Between = None,
     cpu_time: CpuTime = False,
     out: Annotated[
         Path | None,
@@ -80,6 +84,8 @@ def command(
         cpu=cpu,
         delegate=delegate,
         target=target,
+        period=period,
+        between=between,
     )
     check_report_option(report_file, what)
     with progress(as_json=False) as report:

@@ -10,11 +10,13 @@ import typer
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.terminal import progress, put_json, put_section
 from tinyml.cli.timing import (
+    Between,
     Cpu,
     CpuTime,
     Delegate,
     MaxRegression,
     MinTime,
+    Period,
     Quick,
     Runs,
     Target,
@@ -40,6 +42,8 @@ def command(
     threads: Threads = None,
     cpu: Cpu = None,
     delegate: Delegate = "xnnpack",
+    period: Period = None,
+    between: Between = None,
     cpu_time: CpuTime = False,
     max_regression: MaxRegression = None,
     report_file: ReportFile = None,
@@ -70,6 +74,8 @@ def command(
         cpu=cpu,
         delegate=delegate,
         target=target,
+        period=period,
+        between=between,
     )
     check_report_option(report_file, a, b)
     with progress(as_json=False) as report:

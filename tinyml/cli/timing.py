@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import re
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from tinyml.core.errors import UsageError
 from tinyml.core.target import find_target
-from tinyml.core.timing_plan import QUICK, TimingPlan
+from tinyml.core.timing_plan import QUICK, BetweenCalls, TimingPlan
 
 if TYPE_CHECKING:
     from tinyml.pipeline.timing import Timing
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 DELEGATES = {"xnnpack": None, "none": "none"}
 PANEL = "Timing"
 MOST_THREADS = 1024
+# Of a period: a process has ten seconds.
+LONGEST_S = 5.0
 
 Runs = Annotated[
     int, typer.Option(min=1, help="Timed calls in each process, at least.", rich_help_panel=PANEL)
@@ -51,6 +54,22 @@ Cpu = Annotated[
 Delegate = Annotated[
     str,
     typer.Option(metavar="xnnpack|none", help="Delegate of LiteRT.", rich_help_panel=PANEL),
+]
+Period = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Also as deployed: one call every TIME, as 100ms or 2s.",
+        rich_help_panel=PANEL,
+    ),
+]
+Between = Annotated[
+    str | None,
+    typer.Option(
+        metavar="sleep|evict",
+        help="What to do between calls of a --period: sleep, or fill the caches with other work.",
+        rich_help_panel=PANEL,
+    ),
 ]
 CpuTime = Annotated[
     bool,
@@ -90,6 +109,8 @@ def timing(
     cpu: int | None,
     delegate: str,
     target: str,
+    period: str | None,
+    between: str | None,
 ) -> Timing:
     """What the options ask for; `UsageError` for a value that does not exist."""
     from tinyml.pipeline.timing import Timing
@@ -98,7 +119,37 @@ def timing(
         raise UsageError(f"--delegate {delegate} is not one of {', '.join(DELEGATES)}")
     plan = QUICK if quick else TimingPlan(min_samples=runs, min_time_s=min_time)
     numbers = (find_target(target).threads,) if threads is None else _numbers(threads)
-    return Timing(repeats, plan, numbers, cpu, DELEGATES[delegate], target)
+    return Timing(
+        repeats,
+        plan,
+        numbers,
+        cpu,
+        DELEGATES[delegate],
+        period_s=_seconds(period),
+        between=_between(between, period),
+        target=target,
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    """``100ms`` -> 0.1, ``2s`` -> 2."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)", text)
+    seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
+    if not 0 < seconds <= LONGEST_S:
+        raise UsageError(
+            f"--period {text} is not a time of at most {LONGEST_S:g} s, as 100ms or 2s"
+        )
+    return seconds
+
+
+def _between(text: str | None, period: str | None) -> BetweenCalls:
+    if text is not None and period is None:
+        raise UsageError(f"--between {text} needs --period")
+    if (text or "sleep") not in get_args(BetweenCalls):
+        raise UsageError(f"--between {text} is not one of {', '.join(get_args(BetweenCalls))}")
+    return cast(BetweenCalls, text or "sleep")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

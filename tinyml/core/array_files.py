@@ -27,6 +27,8 @@ SUFFIX = ".npy"
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 # Of the flags of a zip file's member.
 ENCRYPTED = 1
+# What numpy writes: the decoder of another one, LZMA, takes as much memory as a file asks for.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # All arrays of a file together, of the machine's memory.
 MOST_SHARE = 0.5
 # Cut, compressed in an unknown way, encrypted, or with a header that is no literal of Python's.
@@ -127,6 +129,8 @@ def _members(stream: BinaryIO) -> dict[str, Array]:
             raise InputError(f"'{member.filename}' is not an array")
         if member.flag_bits & ENCRYPTED:
             raise InputError(f"'{member.filename}' is encrypted")
+        if member.compress_type not in METHODS:
+            raise InputError(f"'{member.filename}' is compressed by method {member.compress_type}")
         with archive.open(member) as opened:
             array = _array(opened, member.filename, member.file_size)
         found[member.filename.removesuffix(SUFFIX)] = array

@@ -131,6 +131,21 @@ class Measurement:
             raise DeviceError(f"{self.model}: no call was timed")
 
     @property
+    def pace(self) -> str:
+        """When its calls were made: empty where one follows the other."""
+        return self.plan.pace if self.plan is not None else ""
+
+    @property
+    def setup(self) -> tuple[int | None, str]:
+        """Threads and pace: what `tinyml bench` may vary, and a pair to compare has in common."""
+        return self.conditions.threads, self.pace
+
+    @property
+    def part_title(self) -> str:
+        """``part``, and whether it was timed as deployed."""
+        return f"{self.part}, as deployed" if self.pace else self.part
+
+    @property
     def all_processes(self) -> tuple[Process, ...]:
         """Those that count, then those that do not."""
         return (*self.processes, *(own.process for own in self.discarded))
@@ -188,9 +203,9 @@ class Measurement:
 
     @property
     def calls_per_s(self) -> float | None:
-        """Of calls one after the other: the throughput."""
+        """Of calls one after the other: the throughput; ``None`` where they were not."""
         samples = self.samples_ns
-        return len(samples) * 1e9 / sum(samples) if samples else None
+        return len(samples) * 1e9 / sum(samples) if samples and not self.pace else None
 
     @property
     def load_ns(self) -> float | None:

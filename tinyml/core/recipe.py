@@ -153,8 +153,9 @@ def read(path: Path) -> Recipe:
     try:
         text = read_limited(path, error=RecipeError).decode()
         data = tomllib.loads(text)
-    except ValueError as error:  # also an integer of more digits than Python reads
-        raise RecipeError(f"{path}: {error}", hint="a recipe is a TOML file") from error
+    except ValueError as error:
+        what = "an integer has too many digits" if "digits" in str(error) else error
+        raise RecipeError(f"{path}: {what}", hint="a recipe is a TOML file") from error
     except RecursionError as error:
         raise RecipeError(f"{path}: its values are nested too deeply") from error
     data.setdefault("name", path.stem)

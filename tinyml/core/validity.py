@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
+from tinyml.core.timing_plan import FULL, TimingPlan
 
 # The part of the time that other processes may have the core, by the run queue and by steal; by
 # how much wall time may exceed CPU time; and the part in which any process may wait (PSI): that
@@ -23,12 +24,15 @@ MOST_WARMING_MC = 10_000
 
 
 def split(
-    processes: Sequence[Process], conditions: Conditions
+    processes: Sequence[Process], conditions: Conditions, plan: TimingPlan = FULL
 ) -> tuple[tuple[Process, ...], tuple[Discarded, ...]]:
-    """(those that count, those that do not, each with its reason)."""
+    """(those that count, those that do not, each with its reason).
+
+    Between calls of a period the CPU slows down, as on a device: there its frequency may change.
+    """
     valid, discarded = [], []
     for process in processes:
-        if why := _changed(process, processes):
+        if why := _changed(process, processes, paced=plan.period_s is not None):
             discarded.append(Discarded(process, "changed", why))
         elif why := _busy(process, conditions):
             discarded.append(Discarded(process, "busy", why))
@@ -83,7 +87,7 @@ def _share(process: Process, counter: str) -> float | None:
     return float((after - before) / process.elapsed_ns)
 
 
-def _changed(process: Process, all_of_them: Sequence[Process]) -> str:
+def _changed(process: Process, all_of_them: Sequence[Process], *, paced: bool) -> str:
     """What of the machine changed during the process, or since the others; empty: nothing."""
     before, after = process.before, process.after
     usual = all_of_them[0].before.governor
@@ -92,11 +96,10 @@ def _changed(process: Process, all_of_them: Sequence[Process]) -> str:
             return f"the governor changed from {usual} to {governor}"
     if after.is_throttled or before.is_throttled or after.throttled != before.throttled:
         return "the CPU was throttled"
-    if why := _frequency_changed(before.frequency_khz, after.frequency_khz):
-        return why
     known = [own.after.frequency_khz for own in all_of_them if own.after.frequency_khz]
-    if known and (why := _frequency_changed(statistics.median(known), after.frequency_khz)):
-        return why
+    for usual_khz in (before.frequency_khz, statistics.median(known) if known else None):
+        if not paced and (why := _frequency_changed(usual_khz, after.frequency_khz)):
+            return why
     return _warmed(before.temperature_mc, after.temperature_mc)
 
 

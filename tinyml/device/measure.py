@@ -32,7 +32,8 @@ class Job:
     """A model file to time in a runtime, on ``inputs``.
 
     ``states`` are input -> output: the output of a call is the input of the next. ``cpu`` is the
-    one core to use; ``delegate`` is ``none`` to switch off the runtime's own.
+    one core to use; ``delegate`` is ``none`` to switch off the runtime's own. ``plan``: its own, if
+    it is not timed as the others.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Job:
     threads: int = 1
     cpu: int | None = None
     delegate: str | None = None
+    plan: TimingPlan | None = None
 
     @property
     def title(self) -> str:
@@ -89,7 +91,10 @@ class _Running:
         conditions = Conditions(
             **asdict(first.machine), device=link.name, threads=first.threads, pinned_cpu=job.cpu
         )
-        valid, discarded = split(self.processes, conditions)
+        plan = job.plan or plan
+        valid, discarded = split(self.processes, conditions, plan)
+        if link.label == "emulated":  # What /proc shows there is the host's; no time counts.
+            valid, discarded = tuple(self.processes), ()
         return Measurement(
             model=job.path.name,
             model_sha256=self.digest,
@@ -118,10 +123,10 @@ def measure(
 ) -> list[JobResult]:
     """A result per job, in the order of ``jobs``: of ``repeats`` processes that count, each.
 
-    Turns are added while a job has too few, `MOST_TURNS` times as many at most: a process on a
-    busy machine does not count (`tinyml.core.validity`). A job whose process fails ends; the others
-    go on. ``progress(title, done, total)`` is called before each process. Raises `ValidationError`
-    when a file changed on its way or while it was timed.
+    A process on a busy machine does not count (`tinyml.core.validity`): turns are added while a job
+    has too few, `MOST_TURNS` times as many at most, and none where no process counted so far. A job
+    whose process fails ends; the others go on. ``progress(title, done, total)`` is called before
+    each process. Raises `ValidationError` when a file changed on its way or while it was timed.
     """
     running = _push(link, jobs, plan)
     order = random.Random(seed)
@@ -135,7 +140,9 @@ def measure(
                 own.run(link, turn, timeout_s)
         if turn + 1 >= repeats:
             results = [own.result(link, plan) for own in running]
-            if not any(_lacks(result, repeats) for result in results):
+            if not any(_lacks(result, repeats) for result in results) or not any(
+                result.measurement and result.measurement.processes for result in results
+            ):
                 break
     for own in running:
         _check_unchanged(own)
@@ -174,6 +181,7 @@ def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
 
 
 def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) -> list[str]:
+    plan = job.plan or plan
     model = link.push(job.path, f"{index}-{job.path.name}")
     with scratch("inputs") as folder:
         path = folder / "inputs.npz"
@@ -189,6 +197,8 @@ def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) ->
         "runs": plan.min_samples,
         "min-time": plan.min_time_s,
         "max-time": plan.max_time_s,
+        "period": plan.period_s,
+        "between": plan.between,
     }
     command = [link.python, script, model]
     for name, value in options.items():

@@ -8,13 +8,13 @@ from pathlib import Path
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.pipeline.bench import Benchmark, read_measurements
-from tinyml.pipeline.compare_latency import LatencyPair
+from tinyml.pipeline.compare_latency import LatencyPair, setup_text
 
 
 def against(found: Benchmark, baseline: Path) -> tuple[LatencyPair, ...]:
     """The whole of each file of ``found`` (B) with its counterpart in ``baseline`` (A).
 
-    That is the measurement in the same runtime with as many threads, of the file of the same name
+    That is the measurement in the same runtime, threads and pace, of the file of the same name
     where there are several. Raises `InputError` when ``baseline`` cannot be read.
     """
     before = read_measurements(baseline)
@@ -26,8 +26,7 @@ def against(found: Benchmark, baseline: Path) -> tuple[LatencyPair, ...]:
 def _pair(m: Measurement, before: Sequence[Measurement]) -> LatencyPair:
     alike = [own for own in before if own.part == WHOLE and own.runtime == m.runtime]
     named = [own for own in alike if own.model == m.model] or alike
-    threads = m.conditions.threads
-    same = [own for own in named if own.conditions.threads == threads] or named
+    same = [own for own in named if own.setup == m.setup] or named
     if same:
         return LatencyPair(same[0], m, time_ratio(same[0], m))
     why = f"the baseline has no measurement in {m.runtime}"
@@ -35,13 +34,11 @@ def _pair(m: Measurement, before: Sequence[Measurement]) -> LatencyPair:
 
 
 def verdicts(pairs: Sequence[LatencyPair]) -> dict[str, TimeRatio]:
-    """The results by the name of what was timed: the runtime, and threads and files if several."""
+    """The results by the name of what was timed: the runtime and what sets it apart."""
     named: dict[str, TimeRatio] = {}
     for pair in pairs:
         m = pair.b or pair.a
-        threads = m.conditions.threads or 1 if m is not None else 1
-        name = m.runtime if m is not None else "latency"
-        name += f", {threads} threads" if threads > 1 else ""
+        name = "latency" if m is None else m.runtime + setup_text(m)
         if name in named and m is not None:
             name = f"{name}, {m.model}"
         named[name] = pair.result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tinyml.core.bundle_folder import bundle_around, check_outside
@@ -41,6 +42,7 @@ class BenchFile:
 
     skipped  a line for each runtime that is not installed
     failed   a line for each that failed; what it timed before is among the measurements
+    taken    when it was written, by the machine's clock: ISO 8601, UTC; empty in older files
     """
 
     label: Label
@@ -48,6 +50,7 @@ class BenchFile:
     networks: tuple[Network, ...]
     skipped: tuple[str, ...]
     failed: tuple[str, ...] = ()
+    taken: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Benchmark:
     skipped: tuple[str, ...]
     cpu_time: bool = False
     failed: tuple[TinymlError, ...] = ()
+    taken: str = ""
 
     @property
     def label(self) -> Label:
@@ -98,11 +102,11 @@ class Benchmark:
             for d in self.networks
         )
         failed = tuple(error.message for error in self.failed)
-        return BenchFile(self.label, self.measurements, networks, self.skipped, failed)
+        return BenchFile(self.label, self.measurements, networks, self.skipped, failed, self.taken)
 
 
-def _key(m: Measurement, model: str) -> tuple[str, str, int | None]:
-    return model, m.runtime, m.conditions.threads
+def _key(m: Measurement, model: str) -> tuple[str, str, tuple[int | None, str]]:
+    return model, m.runtime, m.setup
 
 
 def bench(
@@ -139,7 +143,8 @@ def bench(
     measured = tuple(own.measurement for own in results if own.measurement is not None)
     if not measured:
         raise failed[0]
-    result = Benchmark(measured, path, found.skipped, cpu_time, tuple(failed))
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    result = Benchmark(measured, path, found.skipped, cpu_time, tuple(failed), taken)
     try:
         write_json(path, {"schema": SCHEMA, **to_json(result.report)})
     except MachineError as error:
@@ -161,14 +166,20 @@ def beside(what: Path) -> Path:
 
 
 def read_measurements(path: Path) -> tuple[Measurement, ...]:
+    """The measurements that `bench` wrote to ``path``; `InputError` when it is anything else."""
+    return read_benchmark(path).measurements
+
+
+def read_benchmark(path: Path) -> BenchFile:
     """What `bench` wrote to ``path``; `InputError` when it is anything else."""
     try:
         data = load_json(path)
         data = upgraded(data, what=f"{path}", unnumbered=1)
-        found = from_json(BenchFile, data, what=f"{path}").measurements
+        found = from_json(BenchFile, data, what=f"{path}")
     except InputError as error:
         raise _no_benchmark(path, str(error)) from error
-    if any(ns < 1 for m in found for process in m.all_processes for ns in process.samples_ns):
+    every = found.measurements
+    if any(ns < 1 for m in every for process in m.all_processes for ns in process.samples_ns):
         raise _no_benchmark(path, "a time is not positive")
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tinyml.core.measurement import Measurement, TimeDifference
 from tinyml.core.validity import why_too_few
 from tinyml.pages.tables import Section
@@ -29,7 +31,7 @@ def sections(found: Benchmark) -> list[Section]:
             _lines(found),
         ),
         Section("start and memory", ("runtime", "part", *threads, *start_head), starts),
-        Section("machine", lines=(_machine(shown[0]),)),
+        Section("machine", lines=(_machine(shown),)),
     ]
 
 
@@ -37,7 +39,7 @@ def _times(m: Measurement, several: bool) -> tuple[object, ...]:
     times = map(_ms, (m.min_ns, m.p50_ns, m.p90_ns, m.p99_ns))
     variation = "-" if m.variation is None else f"{m.variation:.0%}"
     rate = "-" if m.calls_per_s is None else f"{m.calls_per_s:,.0f}"
-    return (*_name(m, m.part, several), *times, variation, rate)
+    return (*_name(m, m.part_title, several), *times, variation, rate)
 
 
 def _difference(d: TimeDifference, several: bool) -> tuple[object, ...]:
@@ -47,7 +49,7 @@ def _difference(d: TimeDifference, several: bool) -> tuple[object, ...]:
 def _start(m: Measurement, several: bool) -> tuple[object, ...]:
     memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
     counts = (f"{len(m.processes)} of {len(m.all_processes)}", f"{len(m.samples_ns):,}")
-    return (*_name(m, m.part, several), _ms(m.load_ns), _ms(m.first_ns), memory, *counts)
+    return (*_name(m, m.part_title, several), _ms(m.load_ns), _ms(m.first_ns), memory, *counts)
 
 
 def _name(m: Measurement, part: str, several: bool) -> tuple[object, ...]:
@@ -72,13 +74,14 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
         for d in found.networks
         if d.range_ns is not None
     ]
+    lines += [f"as deployed: {pace}" for pace in dict.fromkeys(m.pace for m in shown) if pace]
     if any(m.plan is not None and m.plan.is_quick for m in shown):
         lines.append("quick: a first look, too short to compare with other measurements")
     return tuple(lines)
 
 
 def _title(m: Measurement) -> str:
-    return f"{m.runtime}, {m.part}"
+    return f"{m.runtime}, {m.part_title}"
 
 
 def _unsettled(m: Measurement) -> str:
@@ -86,13 +89,15 @@ def _unsettled(m: Measurement) -> str:
     return f"{_title(m)}: not stable after the warm-up in {count}"
 
 
-def _machine(m: Measurement) -> str:
+def _machine(shown: Sequence[Measurement]) -> str:
     """What the times depend on."""
+    m = shown[0]
     conditions = m.conditions
-    runtimes = f"{m.runtime} {m.version}"
-    loads = [own.after.load for own in m.all_processes if own.after.load is not None]
+    runtimes = dict.fromkeys(f"{own.runtime} {own.version}" for own in shown)
+    states = [process.after for own in shown for process in own.all_processes]
+    loads = [state.load for state in states if state.load is not None]
     cores = f"{conditions.cores} cores" if conditions.cores != 1 else "1 core"
-    told = [conditions.cpu or "unknown CPU", cores, runtimes]
+    told = [conditions.cpu or "unknown CPU", cores, *runtimes]
     if conditions.pinned_cpu is not None:
         told.append(f"pinned to core {conditions.pinned_cpu}")
     told.append(f"governor {conditions.governor or 'unknown'}")

@@ -37,6 +37,12 @@ class LatencyPair:
         }
 
 
+def setup_text(m: Measurement) -> str:
+    """What sets a measurement apart from the usual one of its runtime, for behind its name."""
+    threads = m.conditions.threads or 1
+    return (f", {threads} threads" if threads > 1 else "") + (", as deployed" if m.pace else "")
+
+
 def _shown(m: Measurement | None) -> dict[str, Any] | None:
     """What identifies a measurement, and its median; the samples are in its own file."""
     if m is None:
@@ -127,7 +133,7 @@ def _rows(pair: FileComparison, a: Found, b: Found) -> list[LatencyPair]:
     every = [(m, n) for m in of_a for n in of_b]
     if pair.a.format == pair.b.format:
         every = [(m, n) for m, n in every if m.runtime == n.runtime]
-    alike = [(m, n) for m, n in every if m.conditions.threads == n.conditions.threads]
+    alike = [(m, n) for m, n in every if m.setup == n.setup]
     couples = alike or every[:1]
     if couples:
         return [LatencyPair(m, n, time_ratio(m, n)) for m, n in couples]

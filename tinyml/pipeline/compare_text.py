@@ -9,7 +9,7 @@ from tinyml.core.time_ratio import LEVEL
 from tinyml.pages.tables import Section, shorten_all
 from tinyml.pipeline.compare import Comparison, Side
 from tinyml.pipeline.compare_files import Both, FileComparison, LayerPair, Value
-from tinyml.pipeline.compare_latency import LatencyPair
+from tinyml.pipeline.compare_latency import LatencyPair, setup_text
 from tinyml.pipeline.compare_metadata import EngineParity
 
 NAMED = 6  # Of layers that change alike so many are named.
@@ -158,8 +158,7 @@ def _latency_row(pair: LatencyPair) -> tuple[object, ...]:
 
 
 def _runtime(m: Measurement) -> str:
-    threads = m.conditions.threads or 1
-    return f"{m.runtime} {m.version}" + (f", {threads} threads" if threads > 1 else "")
+    return f"{m.runtime} {m.version}{setup_text(m)}"
 
 
 def _ratio(ratio: float | None, digits: int = 2) -> str:

@@ -97,6 +97,8 @@ def _surroundings(bundle: Bundle) -> Iterator[str]:
 
 
 def _card(bundle: Bundle) -> Iterator[str]:
+    if any(model.path not in bundle.files for model in bundle.models):
+        return  # `_models` reports it; the card has the size of each model
     for line in differing_lines(_text(bundle, CARD), bundle):
         yield f"{CARD} has '{line}', the manifest does not"
 

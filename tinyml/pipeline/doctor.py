@@ -50,23 +50,31 @@ class Ability:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """Something that is needed and does not work, and what fixes it."""
+
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """All that `tinyml doctor` finds; ``hints``: what installs missing extras."""
 
     machine: ThisMachine
     works: tuple[Ability, ...]
     packages: tuple[Package, ...]
-    broken: tuple[str, ...]
+    broken: tuple[Broken, ...]
     hints: tuple[str, ...]
 
     def require_sound(self) -> None:
         """`MachineError` where something that is needed is broken."""
-        if self.broken:
-            more = f", and {len(self.broken) - 1} more" if len(self.broken) > 1 else ""
-            raise MachineError(
-                f"broken on this machine: {self.broken[0]}{more}",
-                hint="install it again, as the hints of tinyml doctor show",
-            )
+        if not self.broken:
+            return
+        first, *rest = self.broken
+        error = MachineError(f"broken on this machine: {first.what}", hint=first.fix)
+        error.details = [f"broken: {own.what}; fix: {own.fix}" for own in rest]
+        raise error
 
 
 def diagnose() -> Diagnosis:
@@ -119,17 +127,19 @@ def _ability(what: str, needed: set[str], packages: Sequence[Package]) -> Abilit
     return Ability(what, not why, "; ".join(why))
 
 
-def _broken(packages: Sequence[Package], machine: ThisMachine) -> Iterator[str]:
-    """Of the packages of tinyml itself, a missing one too."""
-    bad = (own for own in packages if own.state == "broken" or own.extra == CORE)
-    yield from dict.fromkeys(own.why_not for own in bad if own.why_not)
-    yield from (f"{own.folder} cannot be written to" for own in machine.disks if not own.writable)
+def _broken(packages: Sequence[Package], machine: ThisMachine) -> Iterator[Broken]:
+    """Of the packages of tinyml itself, a missing one too; each package once."""
+    bad = {own.package: own for own in packages if own.state == "broken" or own.extra == CORE}
+    for own in bad.values():
+        if own.why_not:
+            again = f"pip install --force-reinstall '{own.package}{own.needs}'"
+            yield Broken(own.why_not, again)
+    for disk in machine.disks:
+        if not disk.writable:
+            yield Broken(f"the {disk.use} {disk.folder} cannot be written to", "choose another")
 
 
 def _hints(packages: Sequence[Package]) -> Iterator[str]:
     for extra in dict.fromkeys(own.extra for own in packages if own.state == "missing"):
         what = tinyml.DISTRIBUTION if extra == CORE else f"{tinyml.DISTRIBUTION}[{extra}]"
         yield f"{extra}: pip install '{what}'"
-    broken = {own.package: own.needs for own in packages if own.state == "broken"}
-    for package, needs in broken.items():
-        yield f"{package}: pip install --force-reinstall '{package}{needs}'"

@@ -52,6 +52,7 @@ class ThisMachine:
 
 def this_machine() -> ThisMachine:
     features = cpu_features()
+    temporary = os.environ.get("TMPDIR") or tempfile.gettempdir()  # others are taken in its place
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return ThisMachine(
         tinyml=tinyml.__version__,
@@ -64,13 +65,17 @@ def this_machine() -> ThisMachine:
         governor=GOVERNOR.read_text(encoding="utf-8").strip() if GOVERNOR.is_file() else None,
         memory_mb=pages * size >> 20,
         memory_limit_mb=control_group_mb(),
-        disks=(_disk("working folder", Path.cwd()), _disk("TMPDIR", Path(tempfile.gettempdir()))),
+        disks=(_disk("working folder", Path()), _disk("TMPDIR", Path(temporary))),
         data=os.environ.get("TINYML_DATA"),
     )
 
 
 def _disk(use: str, folder: Path) -> Disk:
-    return Disk(use, f"{folder}", shutil.disk_usage(folder).free >> 20, os.access(folder, os.W_OK))
+    """Of a folder that is not there: nothing is free, and it cannot be written to."""
+    if not folder.is_dir():
+        return Disk(use, f"{folder}", 0, False)
+    free_mb = shutil.disk_usage(folder).free >> 20
+    return Disk(use, f"{folder.absolute()}", free_mb, os.access(folder, os.W_OK))
 
 
 def _cpu_model() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tinyml.core.timing_plan import FULL, TimingPlan
+from tinyml.core.measurement import WHOLE
+from tinyml.core.timing_plan import FULL, BetweenCalls, TimingPlan
 from tinyml.device.measure import Job
 from tinyml.pipeline.links import HOST
 
@@ -15,6 +16,7 @@ class Timing:
     """``repeats`` fresh processes of each file, with each of the numbers of ``threads``.
 
     cpu       the one core to use; ``delegate``: ``none`` switches off the runtime's own
+    period_s  time the whole as deployed too: once in so many seconds; ``between``: see `TimingPlan`
     target    the machine
     """
 
@@ -23,12 +25,22 @@ class Timing:
     threads: tuple[int, ...] = (1,)
     cpu: int | None = None
     delegate: str | None = None
+    period_s: float | None = None
+    between: BetweenCalls = "sleep"
     target: str = HOST
 
     def jobs(self, jobs: Sequence[Job]) -> list[Job]:
-        """``jobs``, each with these settings, one after the other for each number of threads."""
-        return [
+        """``jobs``, each with these settings, one after the other for each number of threads.
+
+        With a ``period``, each whole file also as deployed.
+        """
+        given = [
             replace(job, threads=threads, cpu=self.cpu, delegate=self.delegate)
             for job in jobs
             for threads in self.threads
         ]
+        if self.period_s is None:
+            return given
+        paced = replace(self.plan, period_s=self.period_s, between=self.between)
+        whole = [job for job in given if job.part == WHOLE]
+        return [*given, *(replace(job, plan=paced) for job in whole)]

@@ -12,13 +12,13 @@ from refused_networks import SAMPLES, Network, Spectrum
 from refused_places import wording
 from torch import Tensor, nn
 
-from tinyml.core.errors import ExportError, MachineError, TinymlError
+from tinyml.core.errors import ExportError, InternalError, MachineError, TinymlError
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.capture import bisect_program
 from tinyml.export.capture.failure_location import UNKNOWN, FailureLocation, refusal
 from tinyml.export.capture.known_errors import COMPLEX, UNSUPPORTED, WRITE
-from tinyml.export.capture.program import capture
+from tinyml.export.capture.program import Captured, capture
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps import locate_failure
@@ -113,6 +113,22 @@ def test_a_part_that_kills_the_converter_is_the_one_that_is_named(
     assert len(runs) == 2
 
 
+def test_a_fault_of_ours_in_another_part_does_not_end_the_search(tmp_path: Path) -> None:
+    def write(part: Captured, _: Path) -> None:
+        called = [node.target for node in part.program.graph.nodes]
+        if torch.ops.aten.angle.default in called:
+            raise ExportError("the converter: no angle")
+        raise InternalError("no model alone")
+
+    root = capture(Network(refused_networks.Angle).eval(), SIGNATURE).program.module()
+    tried, found = tmp_path / "tried.json", tmp_path / "found.json"
+    bisect_program.Search(write, root, tried, found).smallest()
+    smallest = read_json(FailureLocation, found)
+    assert smallest.message == f"aten.angle(float32[1, {SAMPLES}]): no angle"
+    assert (smallest.name, smallest.fix) == ("body.1.1", UNSUPPORTED)
+
+
+@pytest.mark.slow
 def test_a_part_that_is_no_model_alone_does_not_end_the_search(tmp_path: Path) -> None:
     """A constant that is copied and detached is what it was: an output that is an input."""
     capture(Network(refused_networks.Marks).eval(), SIGNATURE).save(tmp_path)

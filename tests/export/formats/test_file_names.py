@@ -76,7 +76,8 @@ class Products(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict({"bilinear": Squares(), "addmm": Addmm(), "shift": Shift()})
+        parts = {"bilinear": Squares(), "addmm": Addmm(), "shift": Shift(), "spread": Spread()}
+        self.parts = nn.ModuleDict(parts)
         self.layers = nn.ModuleList([nn.Linear(6, 6) for _ in self.parts])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,6 +102,11 @@ class Addmm(nn.Linear):
         return torch.addmm(self.bias, x, self.weight)
 
 
+class Spread(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.var(torch.stack([x, 2 * x, x * x]), 0)
+
+
 class Shift(nn.Linear):
     def __init__(self) -> None:
         super().__init__(6, 6, bias=False)
@@ -112,7 +118,10 @@ class Shift(nn.Linear):
 
 def test_a_stage_whose_bias_the_next_layer_took_in_is_fused_away(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    module, stages = Products().eval(), ("parts.bilinear", "parts.addmm", "parts.shift")
+    module, stages = (
+        Products().eval(),
+        tuple(f"parts.{n}" for n in ("bilinear", "addmm", "shift", "spread")),
+    )
     specs = TensorSpec("x", (1, 6)), TensorSpec("y", (1, 6))
     signature = Signature(specs[:1], specs[1:])
     shipped = ship(rewrite(capture(module, signature, stages))[0], "tflite", tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,26 +14,33 @@ import onnx
 import pytest
 import torch
 from quantized_files import graph_of, planned, quantized, runtime, write_floats, write_onnx
-from sparse_networks import SIDE, answers, converted, image, pointwise
+from sparse_networks import SIDE, SIGNATURE, answers, converted, image, pointwise
 from stored_bytes import read_model, unread_bytes
 from torch import Tensor, nn
 
 from tinyml.core.errors import InputError
 from tinyml.core.spec import Arrays, Signature, TensorSpec
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.versions import version_of
 from tinyml.export.capture.program import capture
+from tinyml.export.facts import Facts
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.formats.tflite import write as write_tflite
+from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.minus_infinity import MASKED
+from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import all_precisions
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
+from tinyml.export.rewrites import rewrite
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summary import summarize
+from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
+from tinyml.runtimes.ov import OPENVINO
 
 QUANTIZED = [own.name for own in all_precisions() if own.quantized]
 # ai-edge-quantizer opens a file like this itself.
@@ -69,6 +77,71 @@ def test_a_quantized_file_answers_nearly_as_before_and_repeats_byte_for_byte(
     noise = sqnr_db(got, want)
     assert noise is not None
     assert LEAST_DB[precision] < noise < 100.0
+
+
+def test_unsigned_activations_give_the_same_outputs_to_the_bit(
+    floats: dict[str, Path], tmp_path: Path
+) -> None:
+    """The steps are the same, counted from another zero point; weights stay signed."""
+    path, outs = floats["onnx"], [tmp_path / "int8.onnx", tmp_path / "uint8.onnx"]
+    signed = planned(path, "w8a8-static")
+    unsigned = as_unsigned(signed)
+    assert (signed.activations, unsigned.activations) == ("int8", "uint8")
+    for out, plan in zip(outs, (signed, unsigned), strict=True):
+        out.write_bytes(quantized(path, plan))
+    types = [_types(out) for out in outs]
+    assert types == [{"int8", "int32"}, {"uint8", "int8", "int32"}]
+    asked = [{"image": image(seed)} for seed in range(4)]
+    want, got = ([ONNXRUNTIME.open(out).run(x)["logits"] for x in asked] for out in outs)
+    assert np.array_equal(want, got)
+
+
+@pytest.mark.skipif(version_of("openvino") is None, reason="openvino is not installed")
+def test_openvino_computes_unsigned_activations_in_int8(
+    floats: dict[str, Path], tmp_path: Path
+) -> None:
+    path, out = floats["onnx"], tmp_path / "uint8.onnx"
+    out.write_bytes(quantized(path, as_unsigned(planned(path, "w8a8-static"))))
+    session, reference = OPENVINO.open(out), ONNXRUNTIME.open(out)
+    assert session.precision.startswith("int8")
+    noise = sqnr_db(
+        session.run({"image": image(3)})["logits"], reference.run({"image": image(3)})["logits"]
+    )
+    assert noise is None or noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_inputs_and_outputs_are_of_the_type_of_the_activations(
+    floats: dict[str, Path], tmp_path: Path, dtype: str
+) -> None:
+    path, out = floats["onnx"], tmp_path / "q.onnx"
+    plan = planned(path, "w8a8-static")
+    plan = replace(as_unsigned(plan) if dtype == "uint8" else plan, io=dtype)
+    made = quantize_onnx.perform(path, plan, Facts("onnx", "fp32", {}, {}, {}, ""), True)
+    out.write_bytes(made.data)
+    session = ONNXRUNTIME.open(out)
+    assert {spec.dtype for spec in session.signature.inputs} == {dtype}
+    assert {own.dtype for own in made.quant_params.values()} == {dtype}
+    want = ONNXRUNTIME.open(path).run({"image": image(3)})["logits"]
+    got = RealSession(session, made.quant_params).run({"image": image(3)})["logits"]
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
+def as_unsigned(plan: QuantPlan) -> QuantPlan:
+    """As on x86."""
+    tensors = {
+        name: replace(own, scheme="uint8" if own.scheme == "int8" else own.scheme)
+        for name, own in plan.tensors.items()
+    }
+    return replace(plan, tensors=tensors)
+
+
+def _types(path: Path) -> set[str]:
+    """Of the integers of a file."""
+    stored = (onnx.numpy_helper.to_array(own) for own in onnx.load(path).graph.initializer)
+    return {own.dtype.name for own in stored if own.dtype.kind in "iu" and own.dtype.itemsize < 8}
 
 
 def test_ranges_are_those_of_the_plan(floats: dict[str, Path], tmp_path: Path) -> None:
@@ -136,22 +209,35 @@ def test_what_is_kept_stays_in_float(floats: dict[str, Path]) -> None:
     assert last.input[1] in {tensor.name for tensor in made.graph.initializer}
 
 
-class Clamped(nn.Module):
-    """A layer, and its values cut off at -0.5 and 0.4."""
+class Cut(nn.Module):
+    """A layer, and its values cut off or left out, as ``cut`` has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cut: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.first = nn.Conv2d(3, 40, 1)
-        self.second = nn.Hardtanh(-0.5, 0.4)
+        self.cut = cut
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.second(self.first(image)).mean((2, 3))
+        return self.cut(self.first(image)).mean((2, 3))
 
 
-def test_a_layer_in_front_of_a_clamp_keeps_its_range(tmp_path: Path) -> None:
-    """LiteRT's MAXIMUM has one scale for its operand and its output."""
-    path = write_floats(Clamped().eval(), tmp_path)["tflite"]
+def _left_out(x: torch.Tensor) -> torch.Tensor:
+    """All but one pixel."""
+    return x.masked_fill(torch.arange(SIDE) != 3, 0.25)
+
+
+@pytest.mark.parametrize("cut", [nn.Hardtanh(-0.5, 0.4), _left_out], ids=["clamp", "mask"])
+def test_a_layer_in_front_of_a_cut_keeps_its_range(
+    tmp_path: Path, cut: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """LiteRT's MAXIMUM and SELECT have one scale for their operands and their output."""
+    model = tflite_file.unpack(
+        to_tflite(rewrite(capture(Cut(cut).eval(), SIGNATURE, ("first",)))[0])
+    )
+    rewrites.rewrite(model, sparse=False)
+    path = tmp_path / "n.tflite"
+    path.write_bytes(tflite_file.pack(model))
     plan = planned(path, "w8a8-static")
     made = tflite_file.unpack(quantized(path, plan))
     graph = made.subgraphs[0]
@@ -178,6 +264,16 @@ class Upsampled(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.second(self.first(image)).mean((2, 3))
+
+
+def test_an_average_in_ceil_mode_is_not_replaced_by_an_integer_one(tmp_path: Path) -> None:
+    path = write_onnx(Cut(nn.AvgPool2d(3, 2, ceil_mode=True)).eval(), tmp_path)
+    out = tmp_path / "q.onnx"
+    out.write_bytes(quantized(path, planned(path, "w8a8-static")))
+    want, got = (runtime(p).open(p).run({"image": image(3)})["logits"] for p in (path, out))
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
 
 
 @pytest.mark.parametrize("precision", ["w8a8-static", "w8a16"])

@@ -56,6 +56,14 @@ FIRES = {
     "floor_divide by a number": (Of(lambda x: torch.floor_divide(4 * x, 3)), (2, 9)),
     "div, floor": (Of(lambda x: torch.div(4 * x, x.abs() + 0.5, rounding_mode="floor")), (2, 9)),
     "one_hot": (Of(lambda x: F.one_hot((x > 1).long(), 3).float()), (2, 9)),
+    "avg_pool2d, padding left out": (
+        Of(nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+        (1, 4, 10, 9),
+    ),
+    "avg_pool2d, ceil": (
+        Of(nn.AvgPool2d((3, 2), 2, (1, 0), ceil_mode=True, count_include_pad=False)),
+        (4, 10, 9),
+    ),
     "avg_pool3d": (Of(nn.AvgPool3d((2, 3, 2), 2, (1, 1, 0))), VOLUME),
     "avg_pool3d, ceil": (
         Of(nn.AvgPool3d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
@@ -65,12 +73,11 @@ FIRES = {
     "max_pool3d": (Of(nn.MaxPool3d((2, 3, 2), 2, (1, 1, 0), (1, 2, 1), ceil_mode=True)), VOLUME),
     "nearest, to a size": (Of(nn.UpsamplingNearest2d(size=(15, 7))), (1, 4, 10, 10)),
     "nearest, by a factor": (Of(nn.Upsample(scale_factor=(1.7, 2.0))), (1, 4, 10, 5)),
-    "var": (Of(lambda x: x.var(1)), (1, 6, 9)),
-    "var, biased": (Of(lambda x: x.var((1, 2), unbiased=False, keepdim=True)), (1, 6, 9)),
-    "var, corrected": (Of(lambda x: torch.var(x, -1, correction=2)), (1, 6, 9)),
     "local response": (Of(nn.LocalResponseNorm(2)), (1, 4, 5, 6)),
 }
 KEPT = {
+    "avg_pool2d": (Of(nn.AvgPool2d(3, 2, 1)), (1, 4, 10, 9)),
+    "avg_pool2d without padding": (Of(nn.AvgPool2d(3, 2, count_include_pad=False)), (1, 4, 9, 9)),
     "divisor": (Of(nn.AvgPool3d(2, divisor_override=3)), VOLUME),
     "nearest, a whole factor": (Of(nn.Upsample(scale_factor=2.0)), (1, 4, 5, 5)),
     "div, trunc": (Of(lambda x: torch.div(x, x.abs() + 0.5, rounding_mode="trunc")), (2, 9)),
@@ -103,13 +110,13 @@ class Several(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.pool, self.norm = nn.MaxPool3d(2), nn.LocalResponseNorm(2)
+        self.mean = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
         self.pair, self.resize = Pair(), nn.UpsamplingNearest2d(size=(5, 8))
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.pool(x)
-        normed = self.resize(self.norm(pooled.flatten(2, 3)))
+        normed = self.resize(self.mean(self.norm(pooled.flatten(2, 3))))
         parts: Tensor = self.pair(normed.reshape(-1, 8))
-        parts = parts + normed.var((1, 2, 3))[:, None]
         return torch.floor_divide(16 * parts, parts.abs() + 1)
 
 

@@ -8,8 +8,7 @@ computation in plain PyTorch:
 - ``one_hot(x, num_classes)``: a comparison with all classes;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs;
-- ``var(x)``: the mean of squares of what is left of ``x`` without its mean, since the converter's
-  own is wrong by its divisor;
+- a mean that leaves its padding out: the mean with it, by the share that is no padding;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
   LiteRT's operator takes others than PyTorch.
 
@@ -19,7 +18,6 @@ whole factors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +56,10 @@ def _is_convertible(node: Node) -> bool:
     if node.target is _aten.upsample_nearest2d.vec:
         sizes = zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
         return any(after % before for before, after in sizes)
+    if node.target is _aten.avg_pool2d.default:
+        counted = argument(node, 5, "count_include_pad", True)
+        padded = any(_listed(argument(node, 3, "padding", 0)))
+        return not counted and padded and argument(node, 6, "divisor_override", None) is None
     divisor = argument(node, 6, "divisor_override", None)
     return node.target is not _aten.avg_pool3d.default or divisor is None
 
@@ -124,22 +126,6 @@ def _nearest(x: Tensor, size: Sizes | None, factors: Sequence[float] | None) -> 
     return x
 
 
-def _variance(
-    x: Tensor,
-    dim: Sequence[int] | None = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Tensor:
-    """Both ``var.dim`` and ``var.correction``."""
-    axes = list(dim) if dim else list(range(x.ndim))
-    count = math.prod(x.shape[axis] for axis in axes)
-    rest = x - x.mean(axes, keepdim=True)
-    lost = float(unbiased) if correction is None else correction
-    return (rest * rest).sum(axes, keepdim) / (count - lost)
-
-
 def _average_pool(
     x: Tensor,
     kernel: Sizes,
@@ -149,13 +135,31 @@ def _average_pool(
     count_include_pad: bool = True,
     divisor_override: None = None,
 ) -> Tensor:
-    more = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    pool = F.avg_pool2d if count_include_pad else _average_of_values
     return _by_planes(
         x,
-        lambda plane, axes: F.avg_pool2d(
-            plane, axes(kernel), axes(stride or kernel), axes(padding, 0), **more
+        lambda plane, axes: pool(
+            plane, axes(kernel), axes(stride or kernel), axes(padding, 0), ceil_mode
         ),
     )
+
+
+def _average_of_values(
+    x: Tensor,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> Tensor:
+    """``[..., H, W]``: means over windows, by the share of each that is no padding."""
+
+    def pool(values: Tensor) -> Tensor:
+        return F.avg_pool2d(
+            values, _listed(kernel), _listed(stride or kernel), _listed(padding), ceil_mode
+        )
+
+    return pool(x) / pool(torch.ones((1, 1, *x.shape[-2:]) if x.ndim == 4 else (1, *x.shape[-2:])))
 
 
 def _max_pool(
@@ -195,8 +199,12 @@ def _by_planes(x: Tensor, pool: Callable[[Tensor, Callable[..., list[int]]], Ten
     return columns.reshape(*lead, -1, high, wide)
 
 
+def _listed(sizes: Sizes) -> list[int]:
+    return [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+
+
 def _three(sizes: Sizes) -> list[int]:
-    given = [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+    given = _listed(sizes)
     return given * 3 if len(given) == 1 else given
 
 
@@ -209,8 +217,8 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.bilinear.default: _bilinear,
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
     _aten.one_hot.default: _one_hot,
+    _aten.avg_pool2d.default: _average_of_values,
     _aten.avg_pool3d.default: _average_pool,
     _aten.max_pool3d.default: _max_pool,
     _aten.upsample_nearest2d.vec: _nearest,
-    **dict.fromkeys((_aten.var.dim, _aten.var.correction), _variance),
 }

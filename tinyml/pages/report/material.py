@@ -159,8 +159,9 @@ class Material:
 
     @property
     def whole(self) -> tuple[Timed, ...]:
-        """`timed`, of whole files only."""
-        return tuple(own for own in self.timed if own.measurement.part == WHOLE)
+        """`timed`, of whole files only, and not as deployed."""
+        found = (own for own in self.timed if own.measurement.part == WHOLE)
+        return tuple(own for own in found if not own.measurement.pace)
 
 
 def _need_cpu_time(found: Sequence[Measurement]) -> bool:

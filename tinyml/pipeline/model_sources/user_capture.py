@@ -31,7 +31,7 @@ from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
 from tinyml.export.capture.near_ties import undecided
 from tinyml.export.capture.program import Captured, with_stages
-from tinyml.export.capture.stage_values import eager_values
+from tinyml.export.capture.stage_values import eager_values, reference_values
 from tinyml.export.joined import joined
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.weights import check_weights, load_weights
@@ -182,7 +182,7 @@ class _Judged:
     ) -> tuple[dict[str, Array], dict[str, Array], dict[str, Ties]] | None:
         """Stages, outputs and what else these may be; ``None`` for a case that is left out."""
         try:
-            inside, outputs = eager_values(self.module, given, self.signature, self.stages)
+            inside, outputs = reference_values(self.module, given, self.signature, self.stages)
         except Exception as error:  # a generated input may be out of the module's range
             if case == SAMPLE_CASE:
                 with explained("running the module on the sample"):

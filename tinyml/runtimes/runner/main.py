@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyml.runtimes.runner.engines import NO_DELEGATE, RUNTIMES, Arrays, import_runtime
 from tinyml.runtimes.runner.errors import RunnerError
-from tinyml.runtimes.runner.machine import allowed, machine, peak_rss_kb
+from tinyml.runtimes.runner.machine import allowed, machine
 from tinyml.runtimes.runner.timing import Caller, measure
 
 # Parts of the names of all ONNX operators that round activations, as in runtimes/ort.py.
@@ -84,6 +84,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=100, help="timed calls, at least")
     parser.add_argument("--min-time", type=float, default=0.5, help="seconds of them, at least")
     parser.add_argument("--max-time", type=float, default=10.0, help="seconds of them, at most")
+    parser.add_argument("--period", type=float, help="seconds from call to call")
+    parser.add_argument("--between", choices=("sleep", "evict"), help="what to do meanwhile")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", type=int, help="use this core alone")
     parser.add_argument("--delegate", choices=(NO_DELEGATE,), help="default: the runtime's own")
@@ -161,7 +163,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "precision": model.precision,
         "load_ns": load_ns,
         **timed,
-        "peak_rss_kb": peak_rss_kb(),
         "machine": machine(),
     }
 

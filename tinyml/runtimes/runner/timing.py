@@ -7,9 +7,11 @@ import statistics
 import time
 from typing import Any, Callable
 
+import numpy as np
+
 from tinyml.runtimes.runner.engines import Arrays
 from tinyml.runtimes.runner.errors import RunnerError
-from tinyml.runtimes.runner.machine import state
+from tinyml.runtimes.runner.machine import evicting_bytes, peak_rss_kb, state
 
 # A warm-up is a row of blocks; it ends when the medians of two that follow agree this well.
 BLOCK_CALLS = 5
@@ -18,6 +20,7 @@ AGREEMENT = 0.03
 LONGEST_WARM_UP_NS = 2_000_000_000
 # More samples of a process than this are thinned evenly: every second one, then every fourth ...
 MOST_SAMPLES = 10_000
+LINE = 64  # Bytes of a cache line.
 
 
 class Caller:
@@ -52,9 +55,11 @@ def measure(call: Caller, options: argparse.Namespace) -> tuple[dict[str, Any], 
     """First call, warm-up and samples, as in the line; and the outputs of the first call."""
     first_ns, _, first = call()
     warmups, is_stable = warm_up(call, options.warmup)
-    before = state()
-    samples = sample(call, options)
     found = {"first_ns": first_ns, "warmups": warmups, "is_stable": is_stable}
+    found["peak_rss_kb"] = peak_rss_kb()  # Not the samples', nor that of other memory.
+    pause = Pause(options.period, options.between)
+    before = state()
+    samples = sample(call, options, pause)
     return {**found, **samples, "before": before, "after": state()}, first
 
 
@@ -86,7 +91,31 @@ def _block(call: Caller, ends: int) -> list[int]:
     return block
 
 
-def sample(call: Caller, options: argparse.Namespace) -> dict[str, Any]:
+class Pause:
+    """What comes before each timed call: nothing, or the rest of a period since the last one.
+
+    Meanwhile the process sleeps, or works on memory beyond the last-level cache (``evict``): at
+    least once through all of it.
+    """
+
+    def __init__(self, period: float | None, between: str | None) -> None:
+        self.period_ns = int((period or 0) * 1e9)
+        self.memory = np.zeros(evicting_bytes() if between == "evict" else 0, np.uint8)
+        self.last = time.perf_counter_ns()
+
+    def __call__(self) -> None:
+        if not self.period_ns:
+            return
+        due = self.last + self.period_ns
+        while self.memory.size:
+            self.memory[::LINE] += 1
+            if time.perf_counter_ns() >= due:
+                break
+        time.sleep(max(0, due - time.perf_counter_ns()) / 1e9)
+        self.last = time.perf_counter_ns()
+
+
+def sample(call: Caller, options: argparse.Namespace, pause: Callable[[], None]) -> dict[str, Any]:
     """Calls until there are ``--runs`` *and* ``--min-time`` is over, or ``--max-time`` is.
 
     Of more than `MOST_SAMPLES` an even part is kept; ``calls`` counts all of them.
@@ -98,6 +127,7 @@ def sample(call: Caller, options: argparse.Namespace) -> dict[str, Any]:
     enough, most = start + int(options.min_time * 1e9), start + int(options.max_time * 1e9)
     now = start
     while calls == 0 or (now < most and (calls < options.runs or now < enough)):
+        pause()
         wall, cpu, _ = call()
         if calls % every == 0:
             walls.append(wall)

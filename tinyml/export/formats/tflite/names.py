@@ -7,8 +7,8 @@ the last tensor of a node holds the node's value, except where that was fused in
 - the operand of an activation that is computed by the same operator as what it follows;
 - a convolution or matrix product none of whose tensors comes from such an operator:
   those that carry its name are its operand, padded or transposed;
-- a normalisation whose scale and shift, or a product whose bias, went into the constants
-  of what follows: its last operator has no constant for it.
+- a normalisation whose scale and shift, a product whose bias, or a variance whose divisor went
+  into the constants of what follows: its last operator has no constant for it.
 
 Convolutions are moved to the channels-last layout: a stage may be there transposed only.
 """
@@ -265,6 +265,8 @@ def _is_whole(node: Node, produced: list[Produced]) -> bool:
     bias = next((place for name, place in _BIASES.items() if _is(node, (name,))), None)
     if bias is not None and _has(node, bias):
         return shifted or (last.operator in _PRODUCTS and len(last.constants) > 1)
+    if _is(node, ("aten.var",)):
+        return last.operator in ("MUL", "DIV") and bool(last.constants)
     if not _is(node, _NORM_NODES):
         return True
     weight = 1 if _is(node, _CHANNEL_NORM_NODES) else 2

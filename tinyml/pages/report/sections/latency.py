@@ -169,7 +169,7 @@ def _figures(material: Material) -> Table:
         (
             own.name,
             own.measurement.runtime,
-            own.measurement.part,
+            own.measurement.part_title,
             _ms(own.measurement.p50_ns),
             _ms(own.measurement.p90_ns),
             _ms(own.measurement.first_ns),

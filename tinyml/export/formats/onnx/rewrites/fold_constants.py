@@ -25,10 +25,12 @@ def fold_constants(model: ir.Model) -> Outcome:
     from onnxscript import optimizer
 
     before = _computing(model)
-    for node in list(model.graph):
-        if node.op_type == "Split":
-            _fold_split(node)
-    optimizer.fold_constants(model)
+    optimizer.fold_constants(model)  # the sizes of a split may be computed
+    splits = [node for node in model.graph if node.op_type == "Split"]
+    for node in splits:
+        _fold_split(node)
+    if splits:
+        optimizer.fold_constants(model)
     RemoveUnusedNodesPass()(model)
     return Outcome(before - _computing(model))
 

@@ -1,6 +1,6 @@
 """``f(constants)`` -> a constant: what LiteRT's converter leaves to be computed at each call.
 
-Its own forms of reflect padding, of resizing and of grid sampling count their indices, and a
+Its own forms of reflect padding, of resizing and of grid sampling compute their indices, and a
 network computes tables of positions, grids or weights from its parameters. LiteRT itself computes
 the results here, without its delegate, so they are what every call would have computed.
 
