@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import tomllib
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_only_the_pi_5_has_the_int8_dot_product_and_large_pages() -> None:
     assert [t.name for t in pis if "asimddp" in t.cpu_features] == ["rpi5"]
     assert [t.name for t in pis if t.page_kib == 16] == ["rpi5"]
     assert [t.name for t in pis if "bullseye" not in t.systems] == ["rpi5"]
+
+
+def test_this_machine_is_of_its_own_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not find_target("rpi").is_x86
+    for machine, is_x86 in (("x86_64", True), ("aarch64", False)):
+        monkeypatch.setattr(platform, "machine", lambda machine=machine: machine)
+        assert find_target("host").is_x86 == is_x86
 
 
 def test_boards_have_the_litert_that_the_extra_installs() -> None:

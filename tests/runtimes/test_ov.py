@@ -185,6 +185,16 @@ assert "openvino.tools.ovc" not in sys.modules
 
 
 @needs_openvino
+def test_doctor_tries_it_without_a_report(tmp_path: Path) -> None:
+    script = f"""
+from tinyml.pipeline.import_check import main
+main([{str(tmp_path / "out")!r}, "openvino"])
+"""
+    assert telemetry_of(script, tmp_path) == []
+    assert (tmp_path / "out").read_text().splitlines() == ["openvino", '["openvino", ""]']
+
+
+@needs_openvino
 def test_the_runner_times_it_without_a_report(
     onnx_file: Path, onnx_inputs: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ LIMITS = "Storage and limits"
 # The precision whose weights a training has adapted to eight bits.
 QAT = "qat-w8a8"
 SPARSE = AUTO, OFF = ("auto", "off")
-IO = FLOAT, INT8 = ("float", "int8")
+IO = FLOAT, INT8, UINT8 = ("float", "int8", "uint8")
 RANGES = ("min-max", "percentile", "mse", "entropy")
 SCALES = PER_CHANNEL, PER_TENSOR = ("per-channel", "per-tensor")
 ROUNDINGS = NEAREST, ADAPTIVE = ("nearest", "adaptive")
@@ -65,7 +65,7 @@ class ExportSettings:
     )
     io: str = setting(
         "int8 makes the inputs and outputs of the files integers; their scales and zero points "
-        "are in the manifest. For w8a8-static and qat-w8a8.",
+        "are in the manifest. For w8a8-static and qat-w8a8; uint8 is for .onnx alone.",
         FLOAT,
         values=IO,
         panel=QUANTIZATION,
@@ -99,7 +99,10 @@ class ExportSettings:
         panel=QUANTIZATION,
     )
     front_end: str = setting(
-        "int8 quantizes the model's front end too.", FLOAT, values=IO, panel=QUANTIZATION
+        "int8 quantizes the model's front end too.",
+        FLOAT,
+        values=(FLOAT, INT8),
+        panel=QUANTIZATION,
     )
     explain: bool = setting(
         "Rank the layers by their sensitivity: the error that each causes alone.",

@@ -13,7 +13,7 @@ from tinyml.core.typed_json import Variants
 NO_RANGES = "none"
 # Instead of a case: the value is one of the network's own.
 CONSTANT = "constant"
-ValueType = Literal["float32", "float16", "int8", "int16"]
+ValueType = Literal["float32", "float16", "int8", "uint8", "int16"]
 
 
 class PlanRecord(Variants):
@@ -56,7 +56,8 @@ class QuantRecord(PlanRecord):
     kept       operator, by its first output -> why it stays in float32
     stages     stage -> its tensor, as in the float file
     exact      stages that no integer has a part in
-    io         ``int8``: inputs and outputs are integers too, ``float``: they stay float32
+    io         ``int8``, ``uint8``: inputs and outputs are such integers too, ``float``: they
+               stay float32
     instructions, threads  where the samples were run: others may round ranges otherwise
     weight_scales  ``per-channel``, or ``per-tensor``: one scale for all of a weight
     bias_shifts  layer, by its output -> what is taken from its bias, as `packed`

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from tinyml.core.errors import InputError
 from tinyml.core.finite import is_finite
 
-# What a file takes and gives: real numbers, or integers that stand for them.
-IO = ("float", "int8")
 # Of activations. int16 is symmetric in both formats: as many steps below zero as above it.
-QuantizedType = Literal["int8", "int16"]
-STEPS: Mapping[str, int] = {"int8": 255, "int16": 2 * 32767}
+QuantizedType = Literal["int8", "uint8", "int16"]
+STEPS: Mapping[str, int] = {"int8": 255, "uint8": 255, "int16": 2 * 32767}
 
 
 def step(dtype: str, low: float, high: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import tomllib
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ OLDER_RUNTIMES = {"tflite-runtime": "litert"}
 FUTURE_LINKS = ("ssh", "adb")
 # The oldest that run.py of a bundle and the runner of `tinyml bench` support.
 OLDEST_PYTHON = (3, 9)
+THIS_ARCH = "host"
+X86 = ("x86_64", "x86", "i686", "AMD64")
 PAGES_KIB = (4, 16, 64)
 _VERSION = re.compile(r"\d+(\.\d+)+")
 
@@ -107,6 +110,11 @@ class Target:
     def is_host(self) -> bool:
         """Whether the target is the machine that the command runs on."""
         return self.link == "local"
+
+    @property
+    def is_x86(self) -> bool:
+        """Whether its CPU is of that family, which has no fast kernels for signed activations."""
+        return (platform.machine() if self.arch == THIS_ARCH else self.arch) in X86
 
     @property
     def runtimes(self) -> Mapping[str, str]:

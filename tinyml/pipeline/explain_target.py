@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyml.core.cpu_features import Kernels, cpu_features, kernels
+from tinyml.core.export_settings import FLOAT
 from tinyml.core.registry import LINKS
 from tinyml.core.target import Target
 from tinyml.core.typed_json import to_json
+from tinyml.export.quantization.precision import find_precision
 from tinyml.pages.tables import paragraph, table
 from tinyml.pipeline.formats.of_target import formats_there, formats_written
 
@@ -65,9 +67,17 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
     yield "pages", _pages(target)
     yield "threads", f"{target.threads}, unless tinyml bench --threads is given"
     yield "formats", _formats(found)
+    yield "activations", f"of 8 bits: {_activations(found)}"
     yield "precisions", "all: no CPU lacks one, they differ in speed"
     reached = "" if target.link in LINKS else ", which is not supported yet: copy the bundle"
     yield "link", f"{target.link}{reached}"
+
+
+def _activations(found: Explanation) -> str:
+    """By format: the target decides where both types have kernels."""
+    static, x86 = find_precision("w8a8-static"), found.target.is_x86
+    types = ((fmt, static.activations_in(fmt, FLOAT, x86=x86)) for fmt in found.runs)
+    return ", ".join(f"{dtype} in .{fmt}" for fmt, dtype in types)
 
 
 def _memory(target: Target) -> str:

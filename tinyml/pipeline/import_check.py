@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from tinyml.core.errors import InternalError, MachineError, TinymlError
 from tinyml.core.scratch import scratch
 from tinyml.core.subprocesses import run_child
 from tinyml.core.text import one_line
+from tinyml.runtimes.runner.openvino_model import import_openvino
 
+# Those that would report their use when they are imported.
+IMPORTS: Mapping[str, Callable[[], object]] = {"openvino": import_openvino}
 SECONDS = 300.0
 LONGEST = 160
 
@@ -77,7 +80,7 @@ def main(arguments: list[str]) -> None:
             print(module, file=stream, flush=True)
             error = ""
             try:
-                import_module(module)
+                IMPORTS[module]() if module in IMPORTS else import_module(module)
             except BaseException as fault:  # a package may even exit
                 error = one_line(f"{type(fault).__name__}: {fault}", LONGEST)
             print(json.dumps([module, error]), file=stream, flush=True)

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from tinyml.core.errors import InputError
 from tinyml.core.spec import Arrays, Signature, TensorSpec
 from tinyml.core.tolerance import sqnr_db
+from tinyml.core.versions import version_of
 from tinyml.export.capture.program import capture
+from tinyml.export.facts import Facts
 from tinyml.export.formats.onnx import quantize as quantize_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
@@ -29,13 +31,16 @@ from tinyml.export.formats.tflite import write as write_tflite
 from tinyml.export.formats.tflite.write import to_tflite
 from tinyml.export.quantization.keep_float import kept_operators
 from tinyml.export.quantization.minus_infinity import MASKED
+from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import all_precisions
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.rewrites import rewrite
 from tinyml.modelfile import sparse_storage, tflite_file
 from tinyml.modelfile.summary import summarize
+from tinyml.pipeline.outputs.real_session import RealSession
 from tinyml.runtimes.litert import LITERT
 from tinyml.runtimes.ort import ONNXRUNTIME
+from tinyml.runtimes.ov import OPENVINO
 
 QUANTIZED = [own.name for own in all_precisions() if own.quantized]
 # ai-edge-quantizer opens a file like this itself.
@@ -72,6 +77,71 @@ def test_a_quantized_file_answers_nearly_as_before_and_repeats_byte_for_byte(
     noise = sqnr_db(got, want)
     assert noise is not None
     assert LEAST_DB[precision] < noise < 100.0
+
+
+def test_unsigned_activations_give_the_same_outputs_to_the_bit(
+    floats: dict[str, Path], tmp_path: Path
+) -> None:
+    """The steps are the same, counted from another zero point; weights stay signed."""
+    path, outs = floats["onnx"], [tmp_path / "int8.onnx", tmp_path / "uint8.onnx"]
+    signed = planned(path, "w8a8-static")
+    unsigned = as_unsigned(signed)
+    assert (signed.activations, unsigned.activations) == ("int8", "uint8")
+    for out, plan in zip(outs, (signed, unsigned), strict=True):
+        out.write_bytes(quantized(path, plan))
+    types = [_types(out) for out in outs]
+    assert types == [{"int8", "int32"}, {"uint8", "int8", "int32"}]
+    asked = [{"image": image(seed)} for seed in range(4)]
+    want, got = ([ONNXRUNTIME.open(out).run(x)["logits"] for x in asked] for out in outs)
+    assert np.array_equal(want, got)
+
+
+@pytest.mark.skipif(version_of("openvino") is None, reason="openvino is not installed")
+def test_openvino_computes_unsigned_activations_in_int8(
+    floats: dict[str, Path], tmp_path: Path
+) -> None:
+    path, out = floats["onnx"], tmp_path / "uint8.onnx"
+    out.write_bytes(quantized(path, as_unsigned(planned(path, "w8a8-static"))))
+    session, reference = OPENVINO.open(out), ONNXRUNTIME.open(out)
+    assert session.precision.startswith("int8")
+    noise = sqnr_db(
+        session.run({"image": image(3)})["logits"], reference.run({"image": image(3)})["logits"]
+    )
+    assert noise is None or noise > LEAST_DB["w8a8-static"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_inputs_and_outputs_are_of_the_type_of_the_activations(
+    floats: dict[str, Path], tmp_path: Path, dtype: str
+) -> None:
+    path, out = floats["onnx"], tmp_path / "q.onnx"
+    plan = planned(path, "w8a8-static")
+    plan = replace(as_unsigned(plan) if dtype == "uint8" else plan, io=dtype)
+    made = quantize_onnx.perform(path, plan, Facts("onnx", "fp32", {}, {}, {}, ""), True)
+    out.write_bytes(made.data)
+    session = ONNXRUNTIME.open(out)
+    assert {spec.dtype for spec in session.signature.inputs} == {dtype}
+    assert {own.dtype for own in made.quant_params.values()} == {dtype}
+    want = ONNXRUNTIME.open(path).run({"image": image(3)})["logits"]
+    got = RealSession(session, made.quant_params).run({"image": image(3)})["logits"]
+    noise = sqnr_db(got, want)
+    assert noise is not None
+    assert noise > LEAST_DB["w8a8-static"]
+
+
+def as_unsigned(plan: QuantPlan) -> QuantPlan:
+    """As on x86."""
+    tensors = {
+        name: replace(own, scheme="uint8" if own.scheme == "int8" else own.scheme)
+        for name, own in plan.tensors.items()
+    }
+    return replace(plan, tensors=tensors)
+
+
+def _types(path: Path) -> set[str]:
+    """Of the integers of a file."""
+    stored = (onnx.numpy_helper.to_array(own) for own in onnx.load(path).graph.initializer)
+    return {own.dtype.name for own in stored if own.dtype.kind in "iu" and own.dtype.itemsize < 8}
 
 
 def test_ranges_are_those_of_the_plan(floats: dict[str, Path], tmp_path: Path) -> None:

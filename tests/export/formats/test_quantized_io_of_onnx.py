@@ -66,6 +66,15 @@ def test_an_end_without_a_pair_is_given_one_over_its_range() -> None:
     assert got == pytest.approx([2.55, 0.5, 0.0, 0.0, 0.0, 0.0], abs=0.03)
 
 
+def test_an_end_without_a_pair_is_of_the_type_of_the_others() -> None:
+    model = graph("y = Neg(x)")
+    ends = quantize_io(model, {"x": Range(-4.0, 8.75), "y": Range(0.0, 2.55)}, "uint8")
+    assert ends["x"] == QuantParams("uint8", pytest.approx(0.05), 80)
+    assert ends["y"] == QuantParams("uint8", pytest.approx(0.01), 0)
+    (got,) = answers(model, ends)
+    assert got == pytest.approx([2.55, 0.5, 0.0, 0.0, 0.0, 0.0], abs=0.03)
+
+
 def test_an_output_that_is_read_inside_too_is_read_as_real_numbers() -> None:
     model = graph(f"{PAIRS} w = Abs(y)", "float[6] y, float[6] w")
     ends = quantize_io(model, {"w": Range(0.0, 25.5)})

@@ -30,7 +30,7 @@ SYMMETRIC = replace(
     W8A8_STATIC,
     name="w8a8-symmetric",
     quantizers={
-        "onnx": {"activation_type": "QInt8", "symmetric_activations": True},
+        "onnx": {"symmetric_activations": True},
         "tflite": {
             **W8A8_STATIC.quantizers["tflite"],
             "activation_tensor_config": {
@@ -85,3 +85,16 @@ def test_traits_do_not_contradict_each_other(precision: Precision) -> None:
     assert not precision.half or not precision.quantized
     assert set(precision.formats) >= set(precision.notes) | set(precision.minimum_runtimes)
     assert ("int8" in precision.io) == (precision.activations == "int8" and precision.calibrated)
+
+
+def test_the_target_decides_the_type_of_activations_and_quantized_io_overrides_it() -> None:
+    static, wide, each_call = map(find_precision, ("w8a8-static", "w8a16", "w8-dynamic"))
+    assert static.activations_in("onnx", "float", x86=True) == "uint8"
+    assert static.activations_in("onnx", "float", x86=False) == "int8"
+    assert static.activations_in("onnx", "int8", x86=True) == "int8"
+    assert static.activations_in("onnx", "uint8", x86=False) == "uint8"
+    assert static.activations_in("tflite", "float", x86=True) == "int8"
+    assert {wide.activations_in(fmt, "float", x86=True) for fmt in wide.formats} == {"int16"}
+    assert each_call.activations_in("onnx", "float", x86=True) == "int8"
+    assert static.io == ("float", "int8", "uint8")
+    assert (wide.io, each_call.io) == (("float",), ("float",))

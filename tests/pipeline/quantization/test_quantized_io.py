@@ -173,6 +173,7 @@ def test_a_benchmark_hands_integers_over(made: Bundle, tmp_path: Path) -> None:
         ({"precision": "fp16"}, "fp16 is not quantized to integers"),
         ({"precision": "w8-dynamic"}, "finds its ranges at each call"),
         ({"precision": "w8a16"}, "have 16 bits"),
+        ({"io": "uint8"}, "`io=uint8`: .tflite files take and give int8"),
         ({"io": "int4"}, "unknown value 'int4' of `io`"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from tinyml.core.errors import UsageError
+from tinyml.core.export_settings import INT8
 from tinyml.core.parts import UNEVEN
 from tinyml.export.quantization.integer_kernels import (
     BY_TABLE,
@@ -85,31 +86,32 @@ def check_quantized_io(
     kept: Mapping[str, str],
     ranges: Mapping[str, Range],
     uneven_outputs: Collection[str] = (),
+    io: str = INT8,
 ) -> None:
-    """`UsageError` for an input or output that cannot be an integer.
+    """`UsageError` for an input or output that cannot be an integer, as ``io`` asks.
 
     One that is float in ``ranges`` next to an operator in ``kept``, or an output that one
     scale cannot serve: it joins parts, or has channels, of very different size.
     """
-    _check_one_scale(graph, ranges, uneven_outputs)
+    _check_one_scale(graph, ranges, uneven_outputs, io)
     for operator in graph.operators:
         ends = {*operator.inputs} & {*graph.inputs} | {*operator.outputs} & {*graph.outputs}
         for name in sorted(ends & ranges.keys()):
             if operator.name in excluded(kept):
                 raise UsageError(
-                    f"`io=int8`: '{name}' stays in float32, next to it {operator.op} "
+                    f"`io={io}`: '{name}' stays in float32, next to it {operator.op} "
                     f"'{operator.name}' ({kept[operator.name]})",
                     hint="choose `io=float`",
                 )
 
 
-def stays_float(name: str) -> UsageError:
-    """The error for an input or output that cannot be quantized."""
-    return UsageError(f"`io=int8`: '{name}' stays in float32", hint="choose `io=float`")
+def stays_float(name: str, io: str = INT8) -> UsageError:
+    """The error for an input or output that cannot be quantized, as ``io`` asks."""
+    return UsageError(f"`io={io}`: '{name}' stays in float32", hint="choose `io=float`")
 
 
 def _check_one_scale(
-    graph: Graph, ranges: Mapping[str, Range], uneven_outputs: Collection[str]
+    graph: Graph, ranges: Mapping[str, Range], uneven_outputs: Collection[str], io: str
 ) -> None:
     last = tail(graph)
     joins = {op.name: uneven(op, ranges) for op in graph.operators if op.name in last}
@@ -121,8 +123,8 @@ def _check_one_scale(
     bad += [f"the channels of '{name}' differ by orders of magnitude" for name in uneven_outputs]
     if bad:
         raise UsageError(
-            f"`io=int8`: {bad[0]}: one scale would lose the small ones",
-            hint="return each part as a separate output, or omit `io=int8`",
+            f"`io={io}`: {bad[0]}: one scale would lose the small ones",
+            hint="return each part as a separate output, or omit `io`",
         )
 
 

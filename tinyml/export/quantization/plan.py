@@ -17,6 +17,7 @@ from tinyml.core.plan_record import NO_RANGES, QuantRecord, TensorPlan, ValueTyp
 from tinyml.core.spec import Array
 from tinyml.core.typed_json import read_json, to_json
 from tinyml.export.quantization.integer_kernels import excluded
+from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.export.quantization.weight_rounding import load_adapted
 from tinyml.modelfile.graph import Operator
@@ -40,6 +41,12 @@ class QuantPlan(QuantRecord):
         if not self.samples:
             return {}
         return {n: Range(t.low, t.high) for n, t in self.tensors.items() if t.scheme != "float32"}
+
+    @property
+    def activations(self) -> ValueType:
+        """Type of the activations that become integers."""
+        usual = find_precision(self.precision).activations
+        return next((t.scheme for t in self.tensors.values() if t.scheme != "float32"), usual)
 
     @property
     def shifts(self) -> dict[str, Array]:

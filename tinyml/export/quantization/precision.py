@@ -81,10 +81,25 @@ class Precision:
         """Whether activations get their range anew at each call."""
         return self.ranges == "each call"
 
+    def activation_types(self, fmt: str) -> tuple[ValueType, ...]:
+        """What activations of a file of ``fmt`` can be, in float32 where they stay so."""
+        settings = self.quantizers.get(fmt, {})
+        return tuple(settings.get("activation_types", (self.activations,)))
+
+    def activations_in(self, fmt: str, io: str, *, x86: bool) -> ValueType:
+        """Type of the activations of a file of ``fmt`` whose inputs and outputs are ``io``.
+
+        Those of a quantized ``io``; else the first of `activation_types`, but the last on ``x86``,
+        whose kernels take unsigned activations: OpenVINO computes signed ones in float32 on AMX.
+        """
+        known = self.activation_types(fmt)
+        return next((own for own in known if own == io), known[-1 if x86 else 0])
+
     @property
     def io(self) -> tuple[str, ...]:
-        """What inputs and outputs can be."""
-        return ("float",) if self.float_io else ("float", "int8")
+        """What inputs and outputs can be, in any format."""
+        known = [own for fmt in self.quantizers for own in self.activation_types(fmt)]
+        return ("float",) if self.float_io else ("float", *dict.fromkeys(known))
 
 
 def find_precision(name: str) -> Precision:

@@ -19,7 +19,6 @@ from tinyml.export.quantization.findings import diagnose
 from tinyml.export.quantization.findings.evidence import Evidence, Watched
 from tinyml.export.quantization.joins import JOINS
 from tinyml.export.quantization.plan import QuantPlan
-from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.pipeline.formats import runtime_for
@@ -93,7 +92,7 @@ def _watched(
     path: Path, graph: Graph, planned: QuantPlan, samples: Sequence[Arrays]
 ) -> dict[str, Watched]:
     """Tensor -> its values by channel in the float32 file at ``path``."""
-    axes, dtype = channel_axes(graph), find_precision(planned.precision).activations
+    axes, dtype = channel_axes(graph), planned.activations
     ranges = planned.quantized
     found = {name: Watched(axes[name], own, dtype) for name, own in ranges.items() if name in axes}
     if not found:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyml.core.cpu_features import instruction_set
 from tinyml.core.events import Report
-from tinyml.core.export_settings import NEAREST, ExportSettings
+from tinyml.core.export_settings import FLOAT, NEAREST, ExportSettings
 from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.export.quantization.calibration import choose_ranges
@@ -50,12 +50,14 @@ def plan_quantized(
     front_end: str | None,
     shifts: Mapping[str, Array] | None = None,
     uneven: Sequence[str] = (),
+    *,
+    x86: bool = False,
 ) -> QuantPlan:
     """Decide for the float32 file at ``path``, in a `Workspace`.
 
     ``keep``: stage -> why it stays in float32; ``ranges``: of `seen`; ``shifts``: of
     `tinyml.pipeline.quantization.bias_shift`, or of `adapt_weights`, where biases are corrected;
-    ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`.
+    ``uneven``: of `tinyml.pipeline.quantization.uneven_outputs`; ``x86``: the target is one.
     """
     known = Workspace(path.parent).load_float_facts(format_of(path).name)
     graph = read_graph(path, infer_shapes=False)
@@ -72,8 +74,8 @@ def plan_quantized(
         ranges=ranges,
         uneven_outputs=uneven,
     )
-    if settings.io == "int8":
-        check_quantized_io(graph, kept, ranges, uneven)
+    if settings.io != FLOAT:
+        check_quantized_io(graph, kept, ranges, uneven, settings.io)
         ranges = {**ranges, **probabilities(graph)}
     return QuantPlan(
         precision=settings.precision,
@@ -88,7 +90,7 @@ def plan_quantized(
             ranges,
             kept,
             reason=SEEN if calibration else EACH_CALL,
-            scheme=precision.activations,
+            scheme=precision.activations_in(known.format, settings.io, x86=x86),
         ),
         kept=kept,
         operations=len(graph.operators),

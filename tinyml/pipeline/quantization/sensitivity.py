@@ -24,7 +24,6 @@ from tinyml.core.typed_json import Unbounded
 from tinyml.export.parity import GENERATED
 from tinyml.export.quantization import plan
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors
-from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.sensitivity import layers
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
@@ -115,7 +114,7 @@ class _Tried:
         if len(kept) == len(self.graph.operators):
             return Unbounded(math.inf)
         seen = self.planned.quantized
-        scheme = find_precision(self.planned.precision).activations
+        scheme = self.planned.activations
         tensors = (
             plan_tensors(self.graph.operators, seen, kept, scheme=scheme)
             if seen

@@ -85,7 +85,15 @@ def write_quantized(
 
     def planned_for(path: Path, shifts: Mapping[str, Array] | None = None) -> QuantPlan:
         return plan_quantized(
-            path, settings, keep, ranges[path], calibration, front_end, shifts, uneven[path]
+            path,
+            settings,
+            keep,
+            ranges[path],
+            calibration,
+            front_end,
+            shifts,
+            uneven[path],
+            x86=plan.target.is_x86,
         )
 
     shifts = {path: _shifts(path, settings, planned_for, calibration, report) for path in floats}
@@ -156,7 +164,7 @@ def check_io(settings: ExportSettings, exported: ExportedModel) -> None:
         return
     if exported.front_end is not None and settings.front_end == "float":
         raise UsageError(
-            f"`io=int8`: the front end of {exported.name} stays in float32, up to "
+            f"`io={settings.io}`: the front end of {exported.name} stays in float32, up to "
             f"'{exported.front_end}', and takes its input as it is",
             hint=f"{FLOAT_IO}; or quantize it too, `front_end=int8`, if the gate lets it pass",
         )
@@ -167,7 +175,7 @@ def check_states(settings: ExportSettings, name: str, *, has_states: bool) -> No
     """`UsageError` for quantized inputs and outputs of a model that carries a state."""
     if has_states and settings.io != "float":
         raise UsageError(
-            f"`io=int8`: the state of {name} would be rounded at each call, in and out "
+            f"`io={settings.io}`: the state of {name} would be rounded at each call, in and out "
             "over different ranges",
             hint=FLOAT_IO,
         )

@@ -9,7 +9,7 @@ from tinyml.core.array_files import read_npz
 from tinyml.core.checkpoint import Checkpoint
 from tinyml.core.errors import UsageError, require
 from tinyml.core.export_job import ExportJob
-from tinyml.core.export_settings import ADAPTIVE, QUANTIZATION, ExportSettings
+from tinyml.core.export_settings import ADAPTIVE, FLOAT, QUANTIZATION, ExportSettings
 from tinyml.core.process import machine_memory_mb
 from tinyml.core.settings import asked_for, complete, settings_of
 from tinyml.core.spec import Arrays
@@ -157,6 +157,7 @@ def check_settings(
             f"`io={chosen.io}` is for {able}: {traits.float_io}",
             hint=job.without("io"),
         )
+    _check_io_types(formats, chosen, traits)
     trained = saved is not None and bool(saved.facts)
     _check_quantization(job, asked, traits, calibrated=calibrated, trained=trained)
     _check_rounding(job, chosen, traits)
@@ -216,6 +217,21 @@ def _check_quantization(
             "`calibration_samples` is how many of `calibration` are used, which is not given",
             hint="an .npz of inputs",
         )
+
+
+def _check_io_types(formats: Sequence[str], chosen: ExportSettings, precision: Precision) -> None:
+    """`UsageError` for quantized inputs and outputs that one of the files cannot have."""
+    if chosen.io == FLOAT:
+        return
+    for fmt in formats:
+        known = precision.activation_types(fmt)
+        if chosen.io not in known:
+            others = [own for own in formats if chosen.io in precision.activation_types(own)]
+            other = f"`formats={','.join(others)}`, or " if others else ""
+            raise UsageError(
+                f"`io={chosen.io}`: {named(fmt).suffix} files take and give {known[0]}",
+                hint=f"choose {other}`io={known[0]}`",
+            )
 
 
 def _check_rounding(job: ExportJob, chosen: ExportSettings, precision: Precision) -> None:

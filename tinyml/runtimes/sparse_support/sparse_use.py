@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core.errors import InputError
+from tinyml.core.target import X86
 from tinyml.modelfile.graph import Graph
 from tinyml.modelfile.read import read_graph
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
@@ -17,7 +18,6 @@ from tinyml.runtimes.sparse_support.nodes import WEIGHTED, Node, nodes
 from tinyml.runtimes.sparse_support.versions import Version, row
 
 STORE = "export with `sparse=auto`, from weights that are pruned to more than two thirds"
-X86 = ("x86_64", "x86", "i686", "AMD64")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.core.errors import ExportError
+from tinyml.core.export_settings import FLOAT
 from tinyml.core.spec import Array
 from tinyml.export.facts import Facts
 from tinyml.export.formats.onnx.cast_to_float16 import cast_to_float16
@@ -41,6 +42,8 @@ from tinyml.modelfile.float_layers import float_layers
 from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 PAIRS = (QUANTIZE, DEQUANTIZE)
+# As onnxruntime's quantizer calls them.
+TYPES = {"int8": "QInt8", "uint8": "QUInt8", "int16": "QInt16"}
 
 
 def quantize(model: Any, planned: QuantPlan, adapted: Mapping[str, Array] | None = None) -> Any:
@@ -104,7 +107,7 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
         per_channel=planned.weight_scales == "per-channel",
         reduce_range=False,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType[settings["activation_type"]],
+        activation_qType=QuantType[TYPES[planned.activations]],
         tensors_range=TensorsData(CalibrationMethod.MinMax, found),
         nodes_to_quantize=[],
         nodes_to_exclude=kept,
@@ -126,8 +129,9 @@ def _static(model: Any, planned: QuantPlan, kept: list[str]) -> Any:
 def _widened(model: Any, planned: QuantPlan) -> dict[str, list[dict[str, Any]]]:
     """The ranges of `weight_ranges` as onnxruntime's quantizer takes them: one a channel."""
     layers = {own.operator.weight: own for own in float_layers(graph_of_onnx(model))}
-    dtype = find_precision(planned.precision).activations
-    found = weight_ranges(layers.values(), planned.quantized, planned.weight_scales, dtype)
+    found = weight_ranges(
+        layers.values(), planned.quantized, planned.weight_scales, planned.activations
+    )
     whole = planned.weight_scales == "per-tensor"
     axes = {name: {} if whole else {"axis": layers[name].traits.outputs} for name in found}
     return {
@@ -232,7 +236,9 @@ def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantize
         return _half(path, planned, known)
     precision = find_precision(planned.precision)
     made = quantize(onnx.load(path), planned, planned.adapted(path))
-    io_params = quantize_io(made, planned.quantized) if planned.io == "int8" else {}
+    io_params = {}
+    if planned.io != FLOAT:
+        io_params = quantize_io(made, planned.quantized, planned.activations)
     graph = made.graph
     names = {name for node in graph.node for name in node.output}
     names |= {value.name for value in graph.input}

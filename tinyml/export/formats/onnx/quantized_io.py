@@ -1,4 +1,4 @@
-"""Quantized inputs and outputs of an .onnx file: what ``--io int8`` does to its graph.
+"""Quantized inputs and outputs of an .onnx file: what ``--io int8`` or ``uint8`` does to its graph.
 
     x -> QuantizeLinear -> q -> DequantizeLinear -> ...    =>    x -> DequantizeLinear -> ...
     ... -> QuantizeLinear -> q -> DequantizeLinear -> y    =>    ... -> QuantizeLinear -> y
@@ -25,14 +25,16 @@ QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 DEQUANTIZED = "_DequantizeLinear_Output"
 # What is appended to an input or output for the real numbers that its integers stand for.
 REAL = "_real"
-LOWEST, STEPS = -128, 255
+STEPS = 255
 
 
-def quantize_io(model: Any, ranges: Mapping[str, Range]) -> dict[str, QuantParams]:
+def quantize_io(
+    model: Any, ranges: Mapping[str, Range], dtype: str = "int8"
+) -> dict[str, QuantParams]:
     """Change the ``onnx.ModelProto`` so that float inputs and outputs are integers; which.
 
-    ``ranges``: of inputs and outputs, for those that the quantizer left in float32. Raises
-    `UsageError` naming one that has none.
+    ``ranges``: of inputs and outputs, for those that the quantizer left in float32; they become
+    ``dtype``, as the others are. Raises `UsageError` naming one that has none.
     """
     import onnx
 
@@ -41,34 +43,34 @@ def quantize_io(model: Any, ranges: Mapping[str, Range]) -> dict[str, QuantParam
     for values, become in ((graph.input, _input), (graph.output, _output)):
         for value in values:
             if value.type.tensor_type.elem_type == floats:
-                pair = become(graph, value.name, ranges.get(value.name))
+                pair = become(graph, value.name, ranges.get(value.name), dtype)
                 found[value.name] = _annotated(graph, value, pair)
     return found
 
 
-def _input(graph: Any, name: str, within: Range | None) -> Any:
+def _input(graph: Any, name: str, within: Range | None, dtype: str) -> Any:
     """The node with the constants of the integers that ``name`` becomes."""
     readers = [node for node in graph.node if name in node.input]
     if [node.op_type for node in readers] == [QUANTIZE]:
         _rename(graph, readers[0].output[0], name)
         graph.node.remove(readers[0])
         return readers[0]
-    constants = _constants(graph, name, within)
+    constants = _constants(graph, name, within, dtype)
     _rename(graph, name, f"{name}{REAL}")
     graph.node.insert(0, _node(DEQUANTIZE, [name, *constants], f"{name}{REAL}"))
     return graph.node[0]
 
 
-def _output(graph: Any, name: str, within: Range | None) -> Any:
+def _output(graph: Any, name: str, within: Range | None, dtype: str) -> Any:
     """As `_input`, of an output."""
     made = {out: node for node in graph.node for out in node.output}
     if name not in made:
-        return _constant_output(graph, name)
+        return _constant_output(graph, name, dtype)
     last = made[name]
     first = made.get(last.input[0]) if last.op_type == DEQUANTIZE else None
     place = list(last.output).index(name)
     if first is None or first.op_type != QUANTIZE:
-        constants = _constants(graph, name, within)
+        constants = _constants(graph, name, within, dtype)
         last.output[place] = f"{name}{REAL}"
         _rename(graph, name, f"{name}{REAL}")
         graph.node.append(_node(QUANTIZE, [f"{name}{REAL}", *constants], name))
@@ -83,13 +85,14 @@ def _output(graph: Any, name: str, within: Range | None) -> Any:
     return first
 
 
-def _constant_output(graph: Any, name: str) -> Any:
+def _constant_output(graph: Any, name: str, dtype: str) -> Any:
     """As `_output`, of a constant, whose values are its range."""
     import onnx
 
     own = next(tensor for tensor in graph.initializer if tensor.name == name)
     values = onnx.numpy_helper.to_array(own)
-    constants = _constants(graph, name, Range(float(values.min()), float(values.max())))
+    within = Range(float(values.min()), float(values.max()))
+    constants = _constants(graph, name, within, dtype)
     own.name = f"{name}{REAL}"
     _rename(graph, name, own.name)
     graph.node.append(_node(QUANTIZE, [own.name, *constants], name))
@@ -109,15 +112,16 @@ def _node(op: str, inputs: list[str], output: str) -> Any:
     return onnx.helper.make_node(op, inputs, [output])
 
 
-def _constants(graph: Any, name: str, within: Range | None) -> tuple[str, str]:
+def _constants(graph: Any, name: str, within: Range | None, dtype: str) -> tuple[str, str]:
     """Names of a scale and a zero point over ``within``, which are added to the graph."""
     import onnx
 
     if within is None:
-        raise stays_float(name)
+        raise stays_float(name, dtype)
     low, high = min(within.low, 0.0), max(within.high, 0.0)
     scale = np.float32((high - low) / STEPS or 1.0)
-    zero = np.int8(np.clip(np.round(LOWEST - low / scale), LOWEST, LOWEST + STEPS))
+    ends = np.iinfo(dtype)
+    zero = np.clip(np.round(ends.min - low / scale), ends.min, ends.max).astype(dtype)
     names = (f"{name}_scale", f"{name}_zero_point")
     for constant, value in zip(names, (scale, zero), strict=True):
         graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), constant))

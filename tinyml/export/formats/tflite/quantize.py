@@ -185,7 +185,7 @@ def perform(path: Path, planned: AnyPlan, known: Facts, dense: bool) -> Quantize
         passes,
         {stage: name if name in names else None for stage, name in known.stages.items()},
         _oldest_runtime(model),
-        read_quantized_io(model) if planned.io == "int8" else {},
+        read_quantized_io(model) if planned.io != "float" else {},
     )
 
 

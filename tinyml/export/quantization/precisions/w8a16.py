@@ -16,7 +16,7 @@ W8A16 = Precision(
     activations="int16",
     ranges="calibration",
     quantizers={
-        "onnx": {"activation_type": "QInt16", "symmetric_activations": True},
+        "onnx": {"symmetric_activations": True},
         "tflite": {
             "weight_tensor_config": WEIGHT,
             "activation_tensor_config": {**ACTIVATION, "num_bits": 16, "symmetric": True},

@@ -1,5 +1,6 @@
-"""int8 weights per channel and int8 activations, their ranges fixed by calibration.
+"""int8 weights per channel and 8-bit activations, their ranges fixed by calibration.
 
+Activations of .onnx are uint8 on x86: the same steps, counted from another zero point.
 Symmetric weights: a pruned zero stays zero. Activations are asymmetric. Both runtimes
 compute in integers; XNNPACK has kernels for it on every board.
 """
@@ -19,7 +20,7 @@ W8A8_STATIC = Precision(
     activations="int8",
     ranges="calibration",
     quantizers={
-        "onnx": {"activation_type": "QInt8", "symmetric_activations": False},
+        "onnx": {"activation_types": ("int8", "uint8"), "symmetric_activations": False},
         "tflite": {
             "weight_tensor_config": WEIGHT,
             "activation_tensor_config": ACTIVATION,
