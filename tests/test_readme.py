@@ -57,7 +57,7 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
 
 def test_the_links_of_the_documentation_lead_somewhere() -> None:
     for page in (*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"):
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 

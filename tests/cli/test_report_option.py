@@ -44,7 +44,7 @@ def test_bench_and_compare_write_it_and_leave_stdout_alone(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["measurements"]
     assert f"report: {tmp_path / 'bench.html'}" in done.stderr
-    assert "Time of one call" in (tmp_path / "bench.html").read_text("utf-8")
+    assert "Milliseconds of one call" in (tmp_path / "bench.html").read_text("utf-8")
     done = cli("compare", bundle, small_bundle, "--json", "--report", tmp_path / "c.html")
     assert json.loads(done.stdout)["files"]
     assert "Compared with 1 other bundle" in (tmp_path / "c.html").read_text("utf-8")

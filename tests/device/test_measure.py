@@ -46,7 +46,7 @@ class Recorder:
     result: CommandResult
     commands: list[list[str]] = field(default_factory=list)
     name: str = "recorder"
-    label: Any = "emulated"
+    label: Any = "device"
     python: str = "python3"
 
     def push(self, path: Path, name: str) -> str:
@@ -159,6 +159,13 @@ def test_spoilt_processes_are_repeated_up_to_a_limit(
         total - valid
     )
     assert all(done < most for _, done, most in told)
+
+
+def test_an_emulated_board_is_not_judged_by_its_host(job: Job) -> None:
+    link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
+    link.spoilt, link.label = range(99), "emulated"
+    (found,) = measurements(measure(link, [job], 2))
+    assert (len(found.processes), found.discarded) == (2, ())
 
 
 def test_all_jobs_take_their_turn_again(job: Job) -> None:

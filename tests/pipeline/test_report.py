@@ -129,7 +129,6 @@ def test_with_the_data_of_images(image_bundle: Path, tmp_path: Path, cli: Cli) -
     low, high = evaluated["interval"]
     assert f"{evaluated['accuracy']:.3f} ({low:.3f} to {high:.3f})" in text
     assert text.count("<img ") > 12
-    assert "--data auto" in cli("report", image_bundle, "-o", out).stderr + out.read_text("utf-8")
 
 
 def test_data_that_cannot_be_used(

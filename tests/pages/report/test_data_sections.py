@@ -14,13 +14,14 @@ from report_sample import HOSTILE, Tags, material, sample_bundle
 
 from tinyml.core.bundle_facts import Scalogram
 from tinyml.core.evaluation_results import Estimate, RocCurve
-from tinyml.pages.report.content import Chart, Gallery, Missing, ReportSection, Sound, Stages, Table
+from tinyml.pages.report.content import Gallery, Missing, ReportSection, Sound, Stages, Table
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.page import html
 from tinyml.pages.report.raster import map_png
 from tinyml.pages.report.sections import accuracy, examples, inside
 from tinyml.pages.report.sections.overview import page
 from tinyml.pages.report.sound import wav
+from tinyml.pages.report.svg import Chart
 
 
 def shown(**changes: Any) -> Material:

@@ -10,10 +10,11 @@ from report_sample import FILE, SHA, material, sample_bundle
 
 from tinyml.core.bundle import ListedFile
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
-from tinyml.pages.report.content import Chart, Missing, NamedValues, Table
+from tinyml.pages.report.content import Missing, NamedValues, Table
 from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.sections import latency, tradeoffs
 from tinyml.pages.report.sections.overview import page
+from tinyml.pages.report.svg import Chart
 
 FORMATS = {"litert": "tflite", "onnxruntime": "onnx"}
 OTHER = "ef" * 32
@@ -59,7 +60,9 @@ def table(found: Any, start: str) -> Table:
 def test_a_file_is_known_by_its_content_and_a_part_by_its_whole() -> None:
     front = measured(300, model=f"front-end-{FILE}", model_sha256="12" * 32, part="front end")
     stranger = measured(400, model="x.tflite", model_sha256="34" * 32)
-    rows = table(latency.section(timed(measured(), front, stranger)), "Time of one call").rows
+    rows = table(
+        latency.section(timed(measured(), front, stranger)), "Milliseconds of one call"
+    ).rows
     assert [(row[0], row[2]) for row in rows] == [
         ("demo, tflite", "whole"),
         ("demo, tflite", "front end"),
@@ -148,21 +151,29 @@ def test_discarded_processes_are_shown_with_their_reason() -> None:
     assert table(found, "Processes that count").rows[0][2] == "3 of 5"
 
 
-def test_where_no_process_counts_cpu_times_are_shown_and_named() -> None:
-    whole = measured()
-    runs = tuple(
-        replace(own, cpu_ns=tuple(500_000 for _ in own.samples_ns)) for own in whole.processes
-    )
-    found = latency.section(timed(discarded(replace(whole, processes=runs), 5)))
-    row = table(found, "Time of one call").rows[0]
-    assert (row[0], row[3]) == ("demo, tflite, CPU time", "0.500")
+def with_cpu_times(m: Measurement, ns: int) -> Measurement:
+    runs = tuple(replace(own, cpu_ns=tuple(ns for _ in own.samples_ns)) for own in m.processes)
+    return replace(m, processes=runs)
+
+
+def test_where_no_process_of_one_counts_all_have_cpu_times_and_say_so() -> None:
+    lost = discarded(with_cpu_times(measured(), 500_000), 5)
+    other = with_cpu_times(measured(2000, model="x.tflite", model_sha256=OTHER), 700_000)
+    given = timed(lost, other)
+    found = latency.section(given)
+    rows = table(found, "Milliseconds of one call, of the first call and of loading (CPU").rows
+    assert [row[3] for row in rows] == ["0.500", "0.700"]
     assert "too busy" in repr(found.blocks)
+    tiles = {tile.label: tile.value for tile in page(given).tiles}
+    assert tiles["Median time"] == "0.500 ms"
+    without = latency.section(timed(lost, measured(2000, model="x.tflite", model_sha256=OTHER)))
+    assert [row[3] for row in table(without, "Milliseconds of one call").rows] == ["-", "2.01"]
 
 
 def test_where_nothing_counts_at_all_there_is_no_figure() -> None:
     lost = discarded(measured(), 5)
     found = latency.section(timed(lost))
-    assert table(found, "Time of one call").rows[0][3] == "-"
+    assert table(found, "Milliseconds of one call").rows[0][3] == "-"
     (chart,) = (b for b in found.blocks if isinstance(b, Chart))
     assert "-" in chart.alt
     tiles = {tile.label: tile.value for tile in page(timed(lost)).tiles}
@@ -172,7 +183,7 @@ def test_where_nothing_counts_at_all_there_is_no_figure() -> None:
 def test_measurements_of_one_file_are_told_apart() -> None:
     two = replace(measured(), conditions=replace(measured().conditions, threads=2))
     bare = replace(two, delegate="none")
-    rows = table(latency.section(timed(measured(), two, bare)), "Time of one call").rows
+    rows = table(latency.section(timed(measured(), two, bare)), "Milliseconds of one call").rows
     assert [row[0] for row in rows] == [
         "demo, tflite, 1 thread",
         "demo, tflite, 2 threads",

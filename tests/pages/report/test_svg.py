@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tinyml.core.errors import InternalError
-from tinyml.pages.report.svg import NARROW, SERIES, WIDE, chart
+from tinyml.pages.report.svg import NARROW, SERIES, WIDE, Chart
 
 
 def lines(color: str) -> Any:
@@ -22,7 +22,7 @@ def lines(color: str) -> Any:
 
 
 def test_it_is_drawn_twice_in_classes_of_the_theme() -> None:
-    made = chart("one", lines(SERIES[0]), title="t", alt="a", height=200)
+    made = Chart("one", lines(SERIES[0]), title="t", alt="a", height=200)
     for svg, width in ((made.wide, WIDE), (made.narrow, NARROW)):
         assert svg.startswith("<svg viewBox=")
         assert f'viewBox="0 0 {width} 200"' in svg
@@ -33,7 +33,7 @@ def test_it_is_drawn_twice_in_classes_of_the_theme() -> None:
 
 
 def test_ids_of_two_charts_differ_and_only_those_that_are_used_stay() -> None:
-    one, two = (chart(n, lines(SERIES[0]), title="", alt="", height=200) for n in ("one", "two"))
+    one, two = (Chart(n, lines(SERIES[0]), title="", alt="", height=200) for n in ("one", "two"))
     ids = [set(re.findall('id="([^"]*)"', own.wide)) for own in (one, two)]
     assert ids[0]
     assert not ids[0] & ids[1]
@@ -42,4 +42,4 @@ def test_ids_of_two_charts_differ_and_only_those_that_are_used_stay() -> None:
 
 def test_a_colour_without_a_dark_value_is_a_bug() -> None:
     with pytest.raises(InternalError, match="#123456"):
-        chart("one", lines("#123456"), title="", alt="", height=200)
+        _ = Chart("one", lines("#123456"), title="", alt="", height=200).wide

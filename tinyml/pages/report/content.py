@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from tinyml.pages.report.svg import Chart
+
 Tone = Literal["good", "bad", "plain"]
 
 
@@ -59,10 +61,11 @@ class Prose:
 
 @dataclass(frozen=True, slots=True)
 class NamedValues:
-    """Names and values."""
+    """Names and values, under a title if there is one."""
 
     kind: ClassVar = "facts"
     rows: Sequence[tuple[str, str]]
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +93,15 @@ def without_empty(table: Table) -> Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawing for wide screens and one for phones, as SVG of `tinyml.pages.report.svg`.
-
-    ``alt`` gives what it shows to those who cannot see it.
-    """
-
-    kind: ClassVar = "chart"
-    title: str
-    alt: str
-    wide: str
-    narrow: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """Pixels as a PNG, enlarged without smoothing.
 
-    ``shape``: ``tile`` keeps its sides; ``band`` and ``strip`` are as wide as the page.
+    ``shape``: ``square`` keeps its sides; ``band`` and ``strip`` are as wide as the page.
     """
 
     png: bytes
     alt: str
-    shape: Literal["tile", "band", "strip"] = "tile"
+    shape: Literal["square", "band", "strip"] = "square"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tinyml.core.bundle import Bundle, ModelFile
@@ -52,8 +52,7 @@ class Taken:
 class Timed:
     """A measurement of ``variant``, or of a part of it; ``None``: of no file of the bundles.
 
-    Where no process counts and CPU times were recorded, it is one of CPU time, which holds on a
-    busy machine too. ``how``: what tells it from other measurements of the file.
+    ``how``: what tells it from other measurements of the file.
     """
 
     variant: Variant | None
@@ -121,15 +120,20 @@ class Material:
 
     @property
     def timed(self) -> tuple[Timed, ...]:
-        """Every measurement with its file, in the order of the bundles."""
+        """Every measurement with its file, in the order of the bundles.
+
+        Where no process of one counts, all are of CPU time if it was recorded: it holds on a busy
+        machine too, and the two cannot be compared.
+        """
         variants = self.variants
         by_content = {own.model.sha256: own for own in reversed(variants)}
         several = len({own.measurement.conditions.threads for own in self.taken}) > 1
+        on_cpu = _need_cpu_time([own.measurement for own in self.taken])
         found = []
         for own in self.taken:
-            shown = _countable(own.measurement)
-            how = _how(shown, several)
-            found.append(Timed(self._file_of(own, by_content), shown, own.source, how))
+            shown = own.measurement.on_cpu_clock() if on_cpu else own.measurement
+            file = self._file_of(own, by_content)
+            found.append(Timed(file, shown, own.source, _how(shown, several)))
 
         def place(own: Timed) -> tuple[str, int]:
             at = len(variants) if own.variant is None else variants.index(own.variant)
@@ -160,15 +164,13 @@ class Material:
         return tuple(own for own in found if not own.measurement.pace)
 
 
-def _countable(measured: Measurement) -> Measurement:
-    if measured.processes or not all(own.cpu_ns for own in measured.all_processes):
-        return measured
-    return measured.on_cpu_clock()
+def _need_cpu_time(found: Sequence[Measurement]) -> bool:
+    recorded = all(own.cpu_ns for measured in found for own in measured.all_processes)
+    return recorded and not all(own.processes for own in found)
 
 
 def _how(measured: Measurement, several: bool) -> str:
     threads = measured.conditions.threads
     parts = [f"{threads} thread{'' if threads == 1 else 's'}"] if several and threads else []
     parts += ["no delegate"] if measured.delegate == "none" else []
-    parts += ["CPU time"] if measured.clock == "cpu" else []
     return "".join(f", {part}" for part in parts)

@@ -11,11 +11,11 @@ import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinyml.core.errors import InternalError
 from tinyml.pages.plots import drawing
-from tinyml.pages.report.content import Chart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,26 +80,36 @@ _REFERENCE = re.compile(r"#([\w.-]+)")
 Draw = Callable[["Figure", int], None]
 
 
-def chart(
-    name: str,
-    draw: Draw,
-    *,
-    title: str,
-    alt: str,
-    height: int | tuple[int, int],
-    note: str = "",
-) -> Chart:
-    """``draw`` at both widths; ``height`` in pixels, or that of the wide and the narrow one.
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing for wide screens and one for phones, drawn when they are asked for.
 
-    ``name`` tells the chart's ids from those of others on the page. Raises `MissingExtraError`
-    without matplotlib.
+    name    tells the chart's ids from those of others on the page
+    alt     what it shows, for those who cannot see it
+    height  in pixels, or that of the wide and that of the narrow one
+
+    Both raise `MissingExtraError` without matplotlib.
     """
-    heights = (height, height) if isinstance(height, int) else height
-    wide, narrow = (
-        _svg(f"{name}-{kind}", draw, width, tall)
-        for kind, width, tall in zip(("w", "n"), (WIDE, NARROW), heights, strict=True)
-    )
-    return Chart(title, alt, wide, narrow, note)
+
+    kind: ClassVar = "chart"
+    name: str
+    draw: Draw
+    title: str
+    alt: str
+    height: int | tuple[int, int]
+    note: str = ""
+
+    @property
+    def wide(self) -> str:
+        """SVG, `WIDE` pixels wide."""
+        height = self.height if isinstance(self.height, int) else self.height[0]
+        return _svg(f"{self.name}-w", self.draw, WIDE, height)
+
+    @property
+    def narrow(self) -> str:
+        """SVG, `NARROW` pixels wide: text of a wide one that is scaled down cannot be read."""
+        height = self.height if isinstance(self.height, int) else self.height[1]
+        return _svg(f"{self.name}-n", self.draw, NARROW, height)
 
 
 def _svg(name: str, draw: Draw, width: int, height: int) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tinyml.core.evaluation_results import Estimate, EvaluationResults
 from tinyml.core.text import one_line, shorten
-from tinyml.pages.report.content import Bar, Block, Cell, Chart, Heat, Prose, ReportSection, Table
+from tinyml.pages.report.content import Bar, Block, Cell, Heat, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.svg import LINE, NARROW, SERIES, SOFT, chart
+from tinyml.pages.report.svg import LINE, NARROW, SERIES, SOFT, Chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +55,17 @@ def _metrics(found: EvaluationResults) -> Table:
 
 
 def _recalls(found: EvaluationResults) -> Table:
+    counts = {own.count for own in found.recalls}
     rows: list[tuple[Cell, ...]] = [
         (own.name, Bar(estimate_text(own), own.value), f"{own.count:,}") for own in found.recalls
     ]
-    head = ("label", "recall (95% interval)", found.unit)
-    return Table("Recall of each label", head, rows, fold=len(rows) > MOST_CLASSES)
+    head: tuple[str, ...] = ("label", "recall (95% interval)", found.unit)
+    title = "Recall of each label"
+    if len(counts) == 1:
+        # A column of one number is a word of the title.
+        title += f", of {counts.pop():,} {found.unit} each"
+        head, rows = head[:2], [row[:2] for row in rows]
+    return Table(title, head, rows, fold=len(rows) > MOST_CLASSES)
 
 
 def _confusion(found: EvaluationResults) -> Table:
@@ -104,7 +110,7 @@ def _curves(found: EvaluationResults) -> Chart:
         _reliability(figure.add_subplot(*shape, 2), found)
 
     areas = "; ".join(f"{own.area.name} {own.area.value:.3f}" for own in found.roc) or "none"
-    return chart(
+    return Chart(
         "curves",
         draw,
         title="ROC, and reliability of the probabilities",

@@ -10,10 +10,10 @@ from tinyml.core.bundle_facts import Scalogram
 from tinyml.core.evaluation_results import Picked, Walk
 from tinyml.core.spec import Array
 from tinyml.pages.plots import draw_scalogram
-from tinyml.pages.report.content import Bar, Chart, Picture, ReportSection, Stage, Stages, Table
+from tinyml.pages.report.content import Bar, Picture, ReportSection, Stage, Stages, Table
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.raster import map_png, photo_png
-from tinyml.pages.report.svg import NARROW, SERIES, chart
+from tinyml.pages.report.svg import NARROW, SERIES, Chart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def _input(walk: Walk) -> Stage:
         _waveform(figure, samples, rate, width)
 
     alt = f"The waveform of one window, labelled {walk.sample.truth}"
-    return Stage("Input", text, chart=chart("waveform", draw, title="", alt=alt, height=130))
+    return Stage("Input", text, chart=Chart("waveform", draw, title="", alt=alt, height=130))
 
 
 def _waveform(figure: Figure, samples: Array, rate_hz: int, width: int) -> None:
@@ -108,7 +108,7 @@ def _scalogram(value: Array, own: Scalogram) -> Chart:
 
     low, high = min(own.frequencies_hz), max(own.frequencies_hz)
     alt = f"Scalogram: power at {len(own.frequencies_hz)} frequencies, {low:.0f} to {high:.0f} Hz"
-    return chart("scalogram", draw, title="", alt=alt, height=230)
+    return Chart("scalogram", draw, title="", alt=alt, height=230)
 
 
 def _outcome(sample: Picked) -> Stage:

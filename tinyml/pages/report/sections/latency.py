@@ -15,7 +15,6 @@ from tinyml.pages.report.content import (
     Badge,
     Block,
     Cell,
-    Chart,
     Missing,
     NamedValues,
     Prose,
@@ -24,7 +23,7 @@ from tinyml.pages.report.content import (
     without_empty,
 )
 from tinyml.pages.report.material import Material, Timed
-from tinyml.pages.report.svg import NARROW, SERIES, SOFT, chart
+from tinyml.pages.report.svg import NARROW, SERIES, SOFT, Chart
 from tinyml.pages.report.units import command, counted, ms_text
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ HOSTS = {
     "device": "These are times of the board itself.",
 }
 CPU_TIME = (
-    "The machine was too busy for some of these files: no process of theirs counts, and CPU times "
-    "are shown instead. They hold on a busy machine, but leave out what a call waits for."
+    "The machine was too busy: of some files no process counts. All times here are CPU times, "
+    "which hold on a busy machine, but leave out what a call waits for."
 )
 # What a measurement depends on, in words.
 CONDITIONS = {
@@ -105,10 +104,10 @@ def _distribution(name: str, runtime: str, found: Sequence[Timed]) -> Chart:
         _ecdf(figure, found, width)
 
     wide, narrow = (AROUND + PANEL + LEGEND_ROW * -(-len(found) // per) for per in (2, 1))
-    return chart(
+    return Chart(
         name,
         draw,
-        title=f"Share of calls that take at most so long, in {runtime}",
+        title=f"Share of calls that take at most so long, in {runtime}{_clock(found)}",
         alt=f"Cumulative distribution of {counted(len(found), 'file')}. Medians: {medians}. The "
         "values are in the table below.",
         height=(wide, narrow),
@@ -180,7 +179,12 @@ def _figures(material: Material) -> Table:
         for own in material.timed
     ]
     head = ("file", "runtime", "part", "median", "p90", "first", "load", "peak MB")
-    return Table("Time of one call, of the first call and of loading, in milliseconds", head, rows)
+    title = "Milliseconds of one call, of the first call and of loading"
+    return Table(f"{title}{_clock(material.timed)}", head, rows)
+
+
+def _clock(found: Sequence[Timed]) -> str:
+    return " (CPU time)" if found[0].measurement.clock == "cpu" else ""
 
 
 def _ms(nanoseconds: float | None) -> str:
@@ -255,10 +259,11 @@ def _conditions(material: Material) -> Block:
         sets[tuple(_shown(known.get(key)) for key in CONDITIONS)] = None
     columns, names = list(sets), CONDITIONS.values()
     if len(columns) == 1:
-        return NamedValues([row for row in zip(names, columns[0], strict=True) if row[1] != "-"])
+        rows = [row for row in zip(names, columns[0], strict=True) if row[1] != "-"]
+        return NamedValues(rows, "Conditions")
     head = ["condition", *(f"machine {place}" for place in range(1, len(columns) + 1))]
-    rows = [(name, *(column[at] for column in columns)) for at, name in enumerate(names)]
-    return Table("Conditions", head, rows)
+    table = [(name, *(column[at] for column in columns)) for at, name in enumerate(names)]
+    return Table("Conditions", head, table)
 
 
 def _shown(value: object) -> str:

@@ -16,8 +16,7 @@ MOST_LABELS = 12
 def section(material: Material) -> ReportSection:
     """Use, signature, data, files and limits."""
     bundle = material.bundle
-    blocks: list[Block] = [Prose(material.intended_use)] if material.intended_use else []
-    blocks += [NamedValues(_facts(material)), _files(bundle)]
+    blocks: list[Block] = [NamedValues(_facts(material)), _files(bundle)]
     if limits := _limits(bundle):
         blocks.append(Table("What was not checked", ("what", "why"), limits))
     blocks.append(
@@ -32,7 +31,8 @@ def section(material: Material) -> ReportSection:
 
 def _facts(material: Material) -> list[tuple[str, str]]:
     bundle = material.bundle
-    rows = [("Input", _tensor(spec)) for spec in bundle.signature.inputs]
+    rows = [("Intended use", material.intended_use)] if material.intended_use else []
+    rows += [("Input", _tensor(spec)) for spec in bundle.signature.inputs]
     rows += [("Output", _tensor(spec)) for spec in bundle.signature.outputs]
     if bundle.processor is not None:
         rows.append(("Labels", _labels(bundle.processor.labels)))

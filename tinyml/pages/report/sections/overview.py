@@ -34,12 +34,12 @@ def page(material: Material) -> Page:
 
 def _parity(material: Material) -> Tile:
     parity = material.bundle.parity
-    note = f"{parity.judged:,} comparisons"
+    note = f"{parity.judged:,} comparisons with PyTorch"
     if parity.judged == 0:
-        return Tile("Parity with PyTorch", "not checked", "", "parity")
+        return Tile("Parity", "not checked", "", "parity")
     if parity.passed:
-        return Tile("Parity with PyTorch", "passed", note, "parity", "good")
-    return Tile("Parity with PyTorch", "failed", note, "parity", "bad")
+        return Tile("Parity", "passed", note, "parity", "good")
+    return Tile("Parity", "failed", note, "parity", "bad")
 
 
 def _size(material: Material) -> Tile:
@@ -78,7 +78,9 @@ def _latency(material: Material) -> Tile:
         return Tile("Median time", "not measured", "", "latency")
     ns, own = min(timed, key=lambda row: row[0])
     where = WHERE.get(own.measurement.label, "on the board")
-    return Tile("Median time", ms_text(ns), f"{own.measurement.runtime}, {where}", "latency")
+    clock = ", CPU time" if own.measurement.clock == "cpu" else ""
+    note = f"{own.measurement.runtime}{clock}, {where}"
+    return Tile("Median time", ms_text(ns), note, "latency")
 
 
 def _findings(material: Material) -> Tile:

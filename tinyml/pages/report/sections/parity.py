@@ -12,7 +12,6 @@ from tinyml.pages.report.content import (
     Badge,
     Block,
     Cell,
-    Chart,
     Missing,
     Prose,
     ReportSection,
@@ -20,7 +19,7 @@ from tinyml.pages.report.content import (
     without_empty,
 )
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.svg import BAD, INK, NARROW, PAPER, SERIES, SOFT, chart
+from tinyml.pages.report.svg import BAD, INK, NARROW, PAPER, SERIES, SOFT, Chart
 from tinyml.pages.report.units import command, counted
 from tinyml.pages.summary import parity_rows
 
@@ -79,7 +78,7 @@ def _errors(parity: Parity) -> Chart:
         _dots(figure, parity, order, engines, width)
 
     height = AROUND + ROW * len(order)
-    return chart(
+    return Chart(
         "parity",
         draw,
         title="Largest error of each stage, as a share of its bound",

@@ -11,9 +11,9 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis, decibels, ranked
 from tinyml.core.plan_record import Float16Record, QuantRecord
 from tinyml.core.text import one_line, shorten
-from tinyml.pages.report.content import Block, Chart, Missing, Prose, ReportSection, Table
+from tinyml.pages.report.content import Block, Missing, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.svg import INK, NARROW, PAPER, SERIES, chart
+from tinyml.pages.report.svg import INK, NARROW, PAPER, SERIES, Chart
 from tinyml.pages.report.units import command, counted
 from tinyml.pages.summary import sensitivity_rows
 
@@ -85,7 +85,7 @@ def _chart(name: str, fmt: str, own: SensitivityAnalysis) -> Chart:
     def draw(figure: Figure, width: int) -> None:
         _bars(figure, own, width)
 
-    return chart(
+    return Chart(
         name,
         draw,
         title=f"Sensitivity of the layers, {fmt}: SQNR of the outputs, higher is better",

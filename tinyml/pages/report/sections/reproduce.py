@@ -18,13 +18,17 @@ def section(material: Material) -> ReportSection:
     ]
     if bundle.facts.training is not None:
         rows.append(("Metrics", command("tinyml", "eval", name)))
+    words = ["tinyml", "report", *(own.name for own in material.bundles)]
+    if material.data_option:
+        words += ["--data", material.data_option]
+    rows.append(("This report", command(*words)))
     rows += [("Latency", command("tinyml", "bench", own.name)) for own in material.bundles]
     rows += [
         ("Differences", command("tinyml", "compare", name, own.name, "--bench"))
         for own in material.bundles[1:]
     ]
     if bundle.facts.sparse:
-        words = ("tinyml", "inspect", "--sparse", "--target", bundle.target, name)
+        words = ["tinyml", "inspect", "--sparse", "--target", bundle.target, name]
         rows.append(("Sparse kernels", command(*words)))
     blocks: list[Block] = [Commands(rows)]
     if bundle.facts.recipe_id:

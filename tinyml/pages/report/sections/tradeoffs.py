@@ -11,14 +11,13 @@ from tinyml.pages.report.content import (
     Badge,
     Block,
     Cell,
-    Chart,
     Missing,
     ReportSection,
     Table,
     without_empty,
 )
 from tinyml.pages.report.material import Material, Variant
-from tinyml.pages.report.svg import LINE, NARROW, PAPER, SERIES, SOFT, chart
+from tinyml.pages.report.svg import LINE, NARROW, PAPER, SERIES, SOFT, Chart
 from tinyml.pages.report.units import KILO, command, ms_text, size_text
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class TradeOff:
     metric: str
     median_ns: float | None
     runtime: str
+    clock: str = "wall"
 
 
 def section(material: Material) -> ReportSection:
@@ -69,12 +69,11 @@ def section(material: Material) -> ReportSection:
 def _point(material: Material, own: Variant) -> TradeOff:
     metric, accuracy = _accuracy(own)
     timed = [
-        (m.measurement.clock == "cpu", m.measurement.p50_ns, m.measurement.runtime)
+        (m.measurement.p50_ns, m.measurement.runtime, m.measurement.clock)
         for m in material.whole
         if m.variant == own and m.measurement.p50_ns is not None
     ]
-    # Wall time before CPU time, then the fastest runtime.
-    _, median_ns, runtime = min(timed) if timed else (False, None, own.model.minimum_runtime)
+    median_ns, runtime, clock = min(timed) if timed else (None, own.model.minimum_runtime, "wall")
     return TradeOff(
         name=own.label,
         size=own.size,
@@ -82,6 +81,7 @@ def _point(material: Material, own: Variant) -> TradeOff:
         metric=metric,
         median_ns=median_ns,
         runtime=runtime,
+        clock=clock,
     )
 
 
@@ -157,7 +157,7 @@ def _chart(points: Sequence[TradeOff], panels: Sequence[_Panel]) -> Chart:
     wide = AROUND + PANEL + LEGEND_ROW * -(-len(points) // 2)
     narrow = AROUND + PANEL * len(panels) + LEGEND_ROW * len(points)
     title = " and ".join(dict.fromkeys(_axis_name(p.y, points) for p in panels))
-    return chart(
+    return Chart(
         "tradeoffs",
         draw,
         title=f"{title[:1].upper()}{title[1:]} of each file, over what it costs",
@@ -169,7 +169,8 @@ def _chart(points: Sequence[TradeOff], panels: Sequence[_Panel]) -> Chart:
 def _axis_name(attribute: str, points: Sequence[TradeOff]) -> str:
     if attribute == "accuracy":
         return next((own.metric for own in points if own.metric), attribute)
-    return {"size": "size", "median_ns": "median time"}[attribute]
+    clock = "CPU time" if any(own.clock == "cpu" for own in points) else "time"
+    return {"size": "size", "median_ns": f"median {clock}"}[attribute]
 
 
 def _scatter(axes: Axes, points: Sequence[TradeOff], panel: _Panel) -> None:
