@@ -106,7 +106,7 @@ def test_samples_and_data_that_are_not_finite_are_refused(bad: float) -> None:
     [
         ("[train]\nlearning_rate = nan", "2: learning_rate is nan"),
         ("[train]\nclass_weights = [1.0, inf]", "2: class_weights[1] is inf"),
-        ("[train]\nepochs = " + 5000 * "9", "Exceeds the limit"),
+        ("[train]\nepochs = " + 5000 * "9", "an integer has too many digits"),
         ("[data]\noptions = " + 5000 * "[", "nested too deeply"),
         ("[data]\noptions = { seconds = nan }", "2: options.seconds is nan"),
     ],

@@ -215,3 +215,36 @@ def test_the_metrics_data_is_answered_by_pytorch(tmp_path: Path) -> None:
     captured(Lookup(), tmp_path)
     with np.load(tmp_path / "predictions.npz") as answers:
         np.testing.assert_array_equal(answers["output"], 2 * data[:, 0])
+
+
+class Spread(nn.Module):
+    """Zero where all rows are equal, if their mean is exactly one of them; and a sum of zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part, self.quiet = Variance(), nn.Linear(8, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.part(x) + self.quiet(x * 0.0).sum() + x.sum()
+
+
+class Variance(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.var(1)
+
+
+def test_zeros_that_are_differences_of_equal_numbers_are_left_out_of_generated_cases(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    facts = captured(Spread(), tmp_path)
+    assert facts.not_judged == {"impulse, part": user_capture.NOISE}
+    expected = reference.load(tmp_path / "reference.safetensors")
+    assert {"part", "quiet"} <= expected.stages["silence"].keys() & expected.stages["sample"].keys()
+
+
+def test_equal_rows_of_the_sample_itself_are_judged(tmp_path: Path) -> None:
+    same = np.ones((1, 3, 8), np.float32)
+    captured(Spread(), tmp_path, x=same)
+    expected = reference.load(tmp_path / "reference.safetensors")
+    assert not np.any(expected.stages["sample"]["part"])

@@ -76,6 +76,15 @@ class InPlace(nn.Module):
         return self.relu(self.twice(x))
 
 
+class Assigning(nn.Module):
+    """Returns a copy of its input that it wrote into."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        y[:, 1:] = 0.0
+        return y
+
+
 class Splitting(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -142,6 +151,12 @@ def test_a_stage_that_is_written_in_place_later_keeps_its_own_value() -> None:
     got, _ = captured_values(capture(module, ONE, ("twice",)), {"x": x})
     np.testing.assert_array_equal(want["twice"], 2 * x)
     np.testing.assert_array_equal(got["twice"], 2 * x)
+
+
+def test_a_stage_that_writes_into_its_value_before_it_returns_it_has_no_node() -> None:
+    module = nn.Sequential(Assigning(), nn.Linear(4, 4)).eval()
+    captured = capture(module, Signature((TensorSpec("input", (1, 4)),), ONE.outputs), ("0", "1"))
+    assert captured.stages == {"0": None, "1": "linear"}
 
 
 @pytest.mark.parametrize(

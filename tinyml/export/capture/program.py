@@ -1,8 +1,9 @@
 """``nn.Module`` -> `Captured`: the graph that every format is written from, made once.
 
 A *stage* is a submodule by its qualified name; the second call of one is ``name#2``. Its
-node is the last one inside the submodule whose value is used outside of it. Nodes keep
-their names on the way to ONNX and TFLite (see `tag`), so one map serves both.
+node is the last one inside the submodule whose value is used outside of it; there is none
+where the submodule writes into that value afterwards (``y[:, 2:4] = 0``). Nodes keep their
+names on the way to ONNX and TFLite (see `tag`), so one map serves both.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.export.capture.failure_location import CAPTURE
-from tinyml.export.capture.functional import functional
+from tinyml.export.capture.functional import functional, is_written_later
 from tinyml.export.capture.known_errors import CUSTOM, RESIZE, SIZE, KnownError
 from tinyml.export.capture.module_stack import MODULE, stages_of
 from tinyml.export.capture.refuse_known import places_of, refuse_known
@@ -247,4 +248,6 @@ def _inside(program: ExportedProgram, stage: str) -> list[Node]:
 def _last_leaving(inside: list[Node]) -> str | None:
     members = set(inside)
     leaving = [node for node in inside if any(user not in members for user in node.users)]
-    return leaving[-1].name if leaving else None
+    if not leaving or is_written_later(leaving[-1], inside):
+        return None
+    return leaving[-1].name

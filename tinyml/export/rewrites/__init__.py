@@ -37,10 +37,11 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], Outcome]] = {
     "fold_batchnorm": fold_batchnorm,
 }
 
-# Only of the copy that goes to LiteRT: `tinyml.export.formats.tflite.write`; of quantized files,
-# if asked for: `tinyml.pipeline.steps.equalize`.
+# Only of the copy that goes to a converter: `write.py` of `tinyml.export.formats.tflite` and, for
+# functions, of `onnx`; of quantized files, if asked for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = (
     "pad_by_numbers",
+    "decompose_functions",
     "use_convertible_operators",
     "conv1d_to_conv2d",
     "average_over_space",

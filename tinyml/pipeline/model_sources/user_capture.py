@@ -3,8 +3,9 @@
 The workspace holds the sample. A generated case that PyTorch itself cannot answer with
 finite numbers proves nothing and is left out, and so is a stage whose value is rounding
 noise: where float32 and float64 of the same module differ by a good part of what an
-engine may. An output that hangs on a near tie of topk, sort or argmax is compared with its values
-at the places that an engine chose; where these are not known, generated cases leave it out.
+engine may, or where a generated case leaves zeros that one rounding more turns into numbers.
+An output that hangs on a near tie of topk, sort or argmax is compared with its values at the
+places that an engine chose; where these are not known, generated cases leave it out.
 The manifest lists all of them.
 """
 
@@ -29,6 +30,7 @@ from tinyml.core.tolerance import POLICIES, PolicyName, largest_error
 from tinyml.export import parity
 from tinyml.export.adapt import adapted, input_specs, run, signature_of
 from tinyml.export.blocks import blocks
+from tinyml.export.capture.cancelled_zeros import cancelled_zeros
 from tinyml.export.capture.near_ties import undecided
 from tinyml.export.capture.program import Captured, with_stages
 from tinyml.export.capture.stage_values import eager_values, reference_values
@@ -196,6 +198,9 @@ class _Judged:
             return None
         ties = self._decide(case, given, inside, outputs)
         noise = self._noise(given, inside | _prefixed(outputs), ties)
+        if case != SAMPLE_CASE:
+            names, returned = cancelled_zeros(self.captured, given, inside, outputs)
+            noise |= names | {f"{OUTPUT} {name}" for name in returned}
         if not outputs:
             return None
         if case != SAMPLE_CASE and any(name in noise for name in _prefixed(outputs)):

@@ -29,6 +29,7 @@ from tinyml.export.formats.onnx import ONNX
 from tinyml.export.formats.onnx.names import live, name_stages, values_by_node
 from tinyml.export.formats.onnx.rewrites import rewrite
 from tinyml.export.formats.onnx.rewrites.strip_metadata import strip_metadata
+from tinyml.export.rewrites.decompose_functions import FOR_ONNX, decompose_functions
 from tinyml.modelfile.onnx_graph import graph_of_onnx
 
 OPSET = 18
@@ -76,7 +77,7 @@ def to_onnx(captured: Captured) -> ir.Model:
     tag(captured.program, position=0)
     try:
         converted = torch.onnx.export(
-            captured.program,
+            decompose_functions(captured.program, FOR_ONNX),
             (),
             kwargs=sample_inputs(captured.signature),
             dynamo=True,

@@ -47,6 +47,8 @@ from tinyml.export.nodes import live
 from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
+from tinyml.export.rewrites.decompose_functions import FOR_LITERT as BY_FUNCTION
+from tinyml.export.rewrites.decompose_functions import decompose_functions
 from tinyml.export.rewrites.pad_by_numbers import pad_by_numbers
 from tinyml.export.rewrites.scatter_by_comparison import scatter_by_comparison
 from tinyml.export.rewrites.select_by_topk import select_by_topk
@@ -109,7 +111,8 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     """The module to convert, tagged with the nodes of ``captured``, and what was rewritten."""
     places = places_of(captured.program.graph.nodes)
     tag(captured.program, position=1)
-    module: Any = without_writing_in_place(captured.program).module()
+    program = decompose_functions(without_writing_in_place(captured.program), BY_FUNCTION)
+    module: Any = program.module()
     counts = {assign_by_where.__name__: assign_by_where(module.graph).count}
     refuse_known(module.graph.nodes, BY_VALUES, TFLITE.refusal, places)
     counts |= {apply.__name__: apply(module.graph).count for apply in FOR_LITERT}
