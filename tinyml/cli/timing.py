@@ -74,7 +74,7 @@ Between = Annotated[
 CpuTime = Annotated[
     bool,
     typer.Option(
-        "--cpu-time", help="CPU times instead: they hold on a busy machine.", rich_help_panel=PANEL
+        "--cpu-time", help="CPU times instead, which others disturb less.", rich_help_panel=PANEL
     ),
 ]
 

@@ -58,8 +58,8 @@ class Process:
 class Discarded:
     """A process that does not count (`tinyml.core.validity`), and why.
 
-    kind  ``busy``: others took part of its time, but its CPU time holds; ``changed``: the
-          machine did, and nothing holds
+    kind  ``busy``: others took part of its time, but its CPU time can be used; ``changed``: the
+          machine did, and no time can
     """
 
     process: Process
@@ -151,7 +151,7 @@ class Measurement:
         return (*self.processes, *(own.process for own in self.discarded))
 
     def on_cpu_clock(self) -> Measurement:
-        """The same calls with their CPU times, which hold on a busy machine too.
+        """The same calls with their CPU times, which other processes disturb less.
 
         Raises `DeviceError` where they were not recorded.
         """

@@ -64,7 +64,7 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
     shown = found.shown
     lines = [f"{_title(m)}: {why_too_few(m)}" for m in shown if m.discarded]
     if not all(m.processes for m in shown) and shown[0].clock == "wall":
-        lines.append("--cpu-time shows CPU times, which hold on a busy machine too")
+        lines.append("--cpu-time shows CPU times, which other processes disturb less")
     lines += [f"not timed: {line}" for line in found.skipped]
     lines += [f"{_title(m)}: computed in {m.precision}" for m in shown if m.precision]
     lines += [_unsettled(m) for m in shown if any(p.is_stable is False for p in m.processes)]

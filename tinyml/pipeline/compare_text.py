@@ -136,7 +136,7 @@ def latency_section(pairs: Sequence[LatencyPair], names: tuple[str, str] = ("A",
     measured = [m for pair in pairs for m in (pair.a, pair.b) if m is not None]
     lines = [f"no verdict: {pair.result.why}" for pair in pairs if pair.result.why]
     if any(m.clock == "wall" and not m.processes for m in measured):
-        lines.append("--cpu-time compares CPU times, which hold on a busy machine too")
+        lines.append("--cpu-time compares CPU times, which other processes disturb less")
     if any(pair.a is None or pair.b is None for pair in pairs):
         lines.append(how)
     a, b = names

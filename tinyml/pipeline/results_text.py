@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tinyml.core.measurement import Measurement
+from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.pages.tables import Section
 from tinyml.pipeline import bench_text
 from tinyml.pipeline.bench import Benchmark
@@ -59,7 +59,12 @@ def _kind(m: Measurement) -> str:
 
 
 def _names(measurements: Sequence[Measurement]) -> str:
-    return ", ".join(dict.fromkeys(f"{m.model} ({m.runtime})" for m in measurements))
+    """The files that were timed as a whole, each with its runtimes."""
+    runtimes: dict[str, dict[str, None]] = {}
+    for m in measurements:
+        if m.part == WHOLE:
+            runtimes.setdefault(m.model, {})[m.runtime] = None
+    return ", ".join(f"{model} ({', '.join(own)})" for model, own in runtimes.items())
 
 
 def _date(taken: str) -> str:
