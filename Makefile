@@ -92,5 +92,5 @@ golden: setup ## regenerate the golden manifest of the tests
 
 clean: ## remove .venv, caches, builds and what make demo made; runs/ and other outputs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
-	rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json
+	rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json demo/bundle.report.html
 	@rmdir demo 2>/dev/null || true

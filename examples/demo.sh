@@ -2,7 +2,7 @@
 # The whole line on synthetic heart sounds: train, export, check, predict, time.
 set -eu
 # Only what this script makes.
-rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json
+rm -rf demo/run demo/bundle demo/recording.wav demo/recording.png demo/bundle.bench.json demo/bundle.report.html
 step() { printf '\n$ tinyml %s\n' "$*" >&2; tinyml "$@"; }
 
 step train synthetic --out demo/run
@@ -11,10 +11,12 @@ step verify demo/bundle
 python examples/make_recording.py demo/recording.wav
 step predict demo/bundle demo/recording.wav --plot demo/recording.png
 step bench demo/bundle --repeats 3 --runs 50
+step report demo/bundle --data auto
 
 cat >&2 <<'END'
 
-The bundle is demo/bundle, its scalogram demo/recording.png. What next:
+The bundle is demo/bundle, its scalogram demo/recording.png, its report demo/bundle.report.html.
+What next:
   tinyml inspect demo/bundle                 what is in it
   tinyml predict demo/bundle YOUR.wav        any rate, mono or stereo
   copy demo/bundle to a Raspberry Pi;        pip install ai-edge-litert numpy

@@ -92,3 +92,4 @@ def test_five_minutes_of_use_work_as_written(tmp_path: Path) -> None:
     assert script != five
     subprocess.run(["sh", "-e", "-c", script], cwd=tmp_path, check=True)
     assert (tmp_path / "demo-bundle.bench.json").exists()
+    assert (tmp_path / "demo-bundle.report.html").exists()

@@ -109,6 +109,20 @@ def test_without_its_extra_it_names_it(
     assert "pip install 'tinyml-deploy[report]'" in done.stderr
 
 
+def test_bench_and_compare_write_it_and_leave_stdout_alone(bundle: Path, cli: Cli) -> None:
+    folder = bundle.parent
+    quick = ("--quick", "--repeats", "1", "--json")
+    done = cli("bench", bundle, *quick, "--report", folder / "bench.html")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["measurements"]
+    assert f"report: {folder / 'bench.html'}" in done.stderr
+    assert "Milliseconds of one call" in (folder / "bench.html").read_text("utf-8")
+    other = write_bundle(folder / "b", INTEGERS)
+    done = cli("compare", bundle, other, "--json", "--report", folder / "c.html")
+    assert json.loads(done.stdout)["files"]
+    assert "Compared with 1 other bundle" in (folder / "c.html").read_text("utf-8")
+
+
 def test_with_the_data_of_recordings(small_bundle: Path, tmp_path: Path, cli: Cli) -> None:
     out = tmp_path / "r.html"
     done = cli("report", small_bundle, "--data", "auto", "-o", out)

@@ -57,6 +57,7 @@ Five minutes, from training to a Raspberry Pi bundle:
   tinyml verify demo-bundle
   tinyml predict demo-bundle YOUR_RECORDING.wav
   tinyml bench demo-bundle
+  tinyml report demo-bundle
 """
 
 app = typer.Typer(
