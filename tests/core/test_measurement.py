@@ -7,7 +7,8 @@ import pytest
 
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
-from tinyml.core.measurement import Conditions, Measurement, Process, TimeDifference
+from tinyml.core.measurement import Conditions, Measurement, Process
+from tinyml.core.time_difference import TimeDifference
 from tinyml.core.typed_json import from_json, to_json
 
 CONDITIONS = Conditions(device="this machine", threads=1)
