@@ -23,10 +23,11 @@ from tinyml.export.nodes import Writer, argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
-_OF_COUNT = (
+OF_COUNT = (
     _aten.sym_size.int,
     _aten._assert_scalar.default,
     _aten.sym_constrain_range_for_size.default,
+    operator.eq,
     operator.ge,
     operator.le,
 )
@@ -49,17 +50,17 @@ def assign_by_where(graph: Graph) -> Outcome:
             continue
         values = node.args[2]
         write.replace(chosen)
-        _drop_unused(graph, values)
+        drop_unused(graph, values)
         replaced += 1
     return Outcome(replaced, refused)
 
 
-def _drop_unused(graph: Graph, read: Any) -> None:
-    """Erase ``y[mask]``, whose shape no format has, with what was asserted of its count."""
+def drop_unused(graph: Graph, read: Any) -> None:
+    """Erase ``y[mask]``, whose shape no format has, or its count, with what was asserted of it."""
     for user in list(read.users):
-        if user.target in _OF_COUNT:
-            _drop_unused(graph, user)
-    if not read.users and (read.target in _OF_COUNT or read.target is _aten.index.Tensor):
+        if user.target in OF_COUNT:
+            drop_unused(graph, user)
+    if not read.users and (read.target in OF_COUNT or read.target is _aten.index.Tensor):
         graph.erase_node(read)
 
 
