@@ -66,7 +66,7 @@ def _layers(rows: Sequence[LayerZeros]) -> Table:
         )
         for row in rows
     ]
-    return Table("Layers", ("layer", "shape", "weights", "nonzero", "sparsity"), cells)
+    return Table("Zeros of each layer", ("layer", "shape", "weights", "nonzero", "sparsity"), cells)
 
 
 def _curves(curves: Mapping[str, Sequence[Epoch]]) -> Chart:
