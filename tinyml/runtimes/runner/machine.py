@@ -104,13 +104,13 @@ def run_queue_ns() -> int | None:
 
 
 def steal_ns() -> int | None:
-    """How long a hypervisor ran others on the cores that the process may use, so far."""
+    """How long a hypervisor ran others on a core that the process may use, on average, so far."""
     names, found = {"cpu{}".format(cpu) for cpu in allowed()}, []
     for line in read_text("/proc/stat").splitlines():
         cells = line.split()
         if cells and cells[0] in names and len(cells) > STEAL:
             found.append(int(cells[STEAL]))
-    return sum(found) * 10**9 // os.sysconf("SC_CLK_TCK") if found else None
+    return sum(found) * 10**9 // os.sysconf("SC_CLK_TCK") // len(found) if found else None
 
 
 def pressure_ns() -> int | None:
