@@ -7,6 +7,7 @@ difference of two numbers that were rounded otherwise.
 
 from __future__ import annotations
 
+from tinyml.export.quantization.joins import BY_VALUE, MOVERS
 from tinyml.modelfile.graph import Graph, Operator
 
 OF_PLACES = "computes whole numbers, such as places: a step of eight bits would change them"
@@ -17,15 +18,21 @@ _ARITHMETIC = (
     *("SELECT", "SELECT_V2", "Where"),
 )
 
+_BY_VALUE = {*_ARITHMETIC, *BY_VALUE, *MOVERS, "BROADCAST_TO", "Expand"}
+
 
 def around_places(graph: Graph) -> dict[str, str]:
-    """Operator -> why it stays in float32: arithmetic that ends in a cast, or of such numbers."""
+    """Operator -> why it stays in float32.
+
+    What computes or moves each value by itself on the way to a cast, and arithmetic of such
+    numbers alone.
+    """
     casts = [own for own in graph.operators if _makes_whole(graph, own)]
     waiting = [name for own in casts for name in own.inputs]
     found: set[str] = set()
     while waiting:
         own = graph.producers.get(waiting.pop())
-        if own is not None and own.op in _ARITHMETIC and own.name not in found:
+        if own is not None and own.op in _BY_VALUE and own.name not in found:
             found.add(own.name)
             waiting += _floats(graph, own)
     for own in graph.operators:
