@@ -14,7 +14,7 @@ def graph(*rows: tuple[str, str, str, str]) -> Graph:
     return Graph(tuple(made), (rows[-1][0],), ("x",), tensors)
 
 
-def test_arithmetic_of_places_and_of_shares_stays_and_what_they_weigh_does_not() -> None:
+def test_arithmetic_of_places_and_of_what_they_weigh_stays_up_to_the_next_layer() -> None:
     sampled = graph(
         ("conv", "float32", "CONV_2D", "x"),
         ("turned", "float32", "TANH", "conv"),
@@ -26,8 +26,11 @@ def test_arithmetic_of_places_and_of_shares_stays_and_what_they_weigh_does_not()
         ("moved", "int32", "ADD", "places"),
         ("read", "float32", "GATHER_ND", "conv moved"),
         ("weighed", "float32", "MUL", "read share"),
+        ("sum", "float32", "ADD", "weighed weighed"),
+        ("out", "float32", "CONV_2D", "sum"),
+        ("other", "float32", "ADD", "out read"),
     )
-    kept = ("turned", "grid", "left", "right", "share")
+    kept = ("turned", "grid", "left", "right", "share", "weighed", "sum")
     assert around_places(sampled) == dict.fromkeys(kept, OF_PLACES)
 
 

@@ -2,7 +2,8 @@
 
 A grid of places in eight bits has steps that are no whole number of pixels: 3 is stored as 2.996,
 and read as 2. What is computed from places alone, as the share of each neighbour is, would be the
-difference of two numbers that were rounded otherwise.
+difference of two numbers that were rounded otherwise. Where a place moves to the next pixel, shares
+change hands: only their sum has a range that holds then, so what they weigh stays too.
 """
 
 from __future__ import annotations
@@ -24,22 +25,25 @@ _BY_VALUE = {*_ARITHMETIC, *BY_VALUE, *MOVERS, "BROADCAST_TO", "Expand"}
 def around_places(graph: Graph) -> dict[str, str]:
     """Operator -> why it stays in float32.
 
-    What computes or moves each value by itself on the way to a cast, and arithmetic of such
-    numbers alone.
+    What computes or moves each value by itself on the way to a cast; arithmetic of such numbers
+    alone, which are shares; and arithmetic with shares.
     """
     casts = [own for own in graph.operators if _makes_whole(graph, own)]
     waiting = [name for own in casts for name in own.inputs]
-    found: set[str] = set()
+    places: set[str] = set()
     while waiting:
         own = graph.producers.get(waiting.pop())
-        if own is not None and own.op in _BY_VALUE and own.name not in found:
-            found.add(own.name)
+        if own is not None and own.op in _BY_VALUE and own.name not in places:
+            places.add(own.name)
             waiting += _floats(graph, own)
+    shares: set[str] = set()
     for own in graph.operators:
         floats = _floats(graph, own)
-        if own.op in _ARITHMETIC and floats and found.issuperset(floats):
-            found.add(own.name)
-    return {own.name: OF_PLACES for own in graph.operators if own.name in found}
+        if own.op not in _ARITHMETIC or not floats or own.name in places:
+            continue
+        if places.issuperset(floats) or shares.intersection(floats):
+            shares.add(own.name)
+    return {own.name: OF_PLACES for own in graph.operators if own.name in places | shares}
 
 
 def _makes_whole(graph: Graph, operator: Operator) -> bool:
