@@ -83,7 +83,7 @@ def _needed(node: Node) -> set[Node] | None:
         own = waiting.pop()
         if own.op not in ("get_attr", "call_function"):
             return None
-        if own.op == "call_function" and not _is_plain(own):
+        if own.op == "call_function" and not is_plain(own):
             return None
         waiting += [operand for operand in own.all_input_nodes if operand not in found]
         found.update(own.all_input_nodes)
@@ -119,7 +119,7 @@ def _called(node: Node, known: Mapping[Node, Tensor]) -> object:
         return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
-def _is_plain(node: Node) -> bool:
+def is_plain(node: Node) -> bool:
     """Whether a call always returns the same: neither random nor writing in place."""
     tags = getattr(node.target, "tags", ())
     schema = getattr(node.target, "_schema", None)

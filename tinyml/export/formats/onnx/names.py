@@ -63,7 +63,10 @@ def _rename(model: ir.Model, held: Mapping[str, ir.Value | None]) -> None:
 
 
 def _fits(value: ir.Value, shape: tuple[int, ...] | None) -> bool:
-    return value.shape is not None and shape is not None and value.shape.numpy() == shape
+    """A size that depends on values fits no other."""
+    if value.shape is None or shape is None or not value.shape.is_static():
+        return False
+    return value.shape.numpy() == shape
 
 
 def _rename_weights(model: ir.Model, fixed: set[int], taken: set[str]) -> None:
