@@ -7,7 +7,7 @@ import pytest
 
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
-from tinyml.core.measurement import Conditions, Measurement, Process, TimeDifference
+from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.typed_json import from_json, to_json
 
 CONDITIONS = Conditions(device="this machine", threads=1)
@@ -71,42 +71,3 @@ def test_no_statistic_is_stored() -> None:
 def test_refuses_to_compare_different_conditions(changes: dict[str, object], word: str) -> None:
     with pytest.raises(DeviceError, match=word):
         measurement(process(2)).check_comparable(measurement(process(2), **changes))
-
-
-def in_turns(*processes: Process, **changes: object) -> Measurement:
-    own = [replace(process, turn=turn) for turn, process in enumerate(processes)]
-    return measurement(*own, **changes)
-
-
-def test_the_network_is_the_difference_turn_by_turn() -> None:
-    whole = in_turns(process(10, 11, 12), process(30, 31, 32), process(10, 10, 10))
-    front = in_turns(process(4), process(24), process(5), part="front end")
-    network = TimeDifference(whole, front)
-    assert network.per_turn_ns == (7, 7, 5)
-    assert network.p50_ns == 7
-    assert network.range_ns == (5, 7)
-
-
-def test_turns_in_which_both_count_make_the_difference() -> None:
-    whole = in_turns(process(10), process(30), process(50))
-    front = in_turns(process(4), process(24), process(45), part="front end")
-    some = TimeDifference(
-        replace(whole, processes=whole.processes[1:]), replace(front, processes=front.processes[:2])
-    )
-    assert some.per_turn_ns == (6,)
-    none = TimeDifference(
-        replace(whole, processes=whole.processes[2:]), replace(front, processes=front.processes[:2])
-    )
-    assert (none.p50_ns, none.range_ns) == (None, None)
-
-
-@pytest.mark.parametrize(
-    "front",
-    [
-        measurement(process(1), runtime="litert"),
-        measurement(process(1), label="device"),
-    ],
-)
-def test_refuses_the_difference_of_what_did_not_take_turns(front: Measurement) -> None:
-    with pytest.raises(DeviceError):
-        TimeDifference(measurement(process(2)), front)

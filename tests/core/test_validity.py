@@ -12,7 +12,7 @@ from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.time_ratio import time_ratio
 from tinyml.core.timing_plan import TimingPlan
-from tinyml.core.validity import split, why_too_few
+from tinyml.core.validity import split, what_was_discarded, why_too_few
 
 CONDITIONS = Conditions(device="this machine", threads=1, cores=2)
 CALM = MachineState(0.1, 0, 0, 0, "ondemand", 2_400_000, 50_000, False, 0)
@@ -141,7 +141,11 @@ def test_a_busy_machine_is_named_and_has_no_verdict() -> None:
     )
     found = time_ratio(a, measured(*[process()] * 10))
     assert (found.verdict, found.why) == ("no verdict", why_too_few(a))
-    assert why_too_few(measured(process())) == ""
+    assert what_was_discarded(a) == (
+        "9 of 10 processes discarded: other processes used 74% of this core"
+    )
+    assert what_was_discarded(measured(busy())).startswith("machine too busy: ")
+    assert why_too_few(measured(process())) == what_was_discarded(measured(process())) == ""
     changed = measured(process(throttled=1))
     assert why_too_few(changed) == (
         "the machine changed: the CPU was throttled (1 of 1 processes discarded)"

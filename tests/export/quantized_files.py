@@ -21,8 +21,8 @@ from tinyml.export.formats.onnx.write import to_onnx
 from tinyml.export.formats.tflite import quantize as quantize_tflite
 from tinyml.export.formats.tflite import rewrites
 from tinyml.export.quantization.calibration import choose_ranges
+from tinyml.export.quantization.infinity import endless_masks, endless_pads
 from tinyml.export.quantization.keep_float import kept_operators
-from tinyml.export.quantization.minus_infinity import endless_masks, endless_pads
 from tinyml.export.quantization.plan import QuantPlan, plan_tensors, plan_weights
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.rewrites import rewrite

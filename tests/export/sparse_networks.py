@@ -65,7 +65,7 @@ _CONVERTED: dict[str, bytes] = {}
 
 def converted(network: nn.Module) -> bytes:
     """Its file, as the converter leaves it."""
-    key = str([p.double().sum().item() for p in network.parameters()])
+    key = f"{network!r} {[p.double().sum().item() for p in network.parameters()]}"
     if key not in _CONVERTED:
         captured = capture(network, SIGNATURE, ("first",))
         _CONVERTED[key] = to_tflite(rewrite(captured)[0])

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from throwaway_format import MATMUL
 
 from tinyml.core import bundle as bundles
 from tinyml.core import registry
 from tinyml.core.bundle import ModelFile
-from tinyml.core.errors import MissingExtraError, ValidationError
+from tinyml.core.errors import InputError, MissingExtraError, ValidationError
 from tinyml.core.target import System, all_targets, find_target
 from tinyml.core.typed_json import to_json
 from tinyml.core.versions import version_of
@@ -24,6 +25,7 @@ from tinyml.pipeline.outputs import optional_engines
 from tinyml.pipeline.outputs.engines import choose, installed, joining
 from tinyml.pipeline.outputs.optional_engines import compare_optional, join_optional
 from tinyml.pipeline.outputs.reference import Reference
+from tinyml.pipeline.predict import predict
 from tinyml.pipeline.verify import verify
 
 OTHERS = ("agreeing", "refusing", "differing", "crashing", "missing")
@@ -145,6 +147,19 @@ def test_verify_of_a_bundle_for_the_host_asks_openvino_too(bundle_copy: Path) ->
     edit(bundle_copy, lambda data: data["parity"]["stages"].pop())
     with pytest.raises(ValidationError, match=r"1 are missing \(openvino\+fusion"):
         verify(bundle_copy, silent)
+
+
+@needs_openvino
+def test_predict_runs_in_openvino_where_it_is_asked_for(small_bundle: Path, tmp_path: Path) -> None:
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, 0.1 * np.sin(np.arange(30_000) / 5), 4000)
+    (want,), (got,) = (
+        predict(small_bundle, [wav], plot=None, runtime=name)
+        for name in ("onnxruntime", "openvino")
+    )
+    assert got.probabilities == pytest.approx(want.probabilities, abs=1e-4)
+    with pytest.raises(InputError, match="openvino shows no values inside a file"):
+        predict(small_bundle, [wav], plot=tmp_path / "a.png", runtime="openvino")
 
 
 def test_rows_of_an_engine_that_is_not_installed_are_not_judged_and_verify_tells_it(

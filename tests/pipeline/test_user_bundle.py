@@ -107,6 +107,7 @@ def test_every_fact_of_a_users_manifest_is_documented(user_bundle: Made) -> None
         assert f"`{key}`" in documented, key
 
 
+@pytest.mark.usefixtures("without_optional_engines")
 def test_a_users_bundle_is_verified_inspected_and_timed(user_bundle: Made, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(user_bundle[0], tmp_path / "copy"))
     assert verify(folder, silent).parity.passed

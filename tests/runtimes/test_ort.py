@@ -11,6 +11,8 @@ from tinyml.core.tolerance import POLICIES
 from tinyml.runtimes import ort
 from tinyml.runtimes.base import Runtime, failure, refusal
 from tinyml.runtimes.ort import ONNXRUNTIME
+from tinyml.runtimes.runner import machine
+from tinyml.runtimes.runner.engines import import_runtime
 
 
 def expected(inputs: dict[str, Any], weights: Any) -> dict[str, Any]:
@@ -171,3 +173,52 @@ def test_a_size_that_the_engine_infers_otherwise_is_the_files(tmp_path: Path) ->
     session = ONNXRUNTIME.open(tmp_path / "pool.onnx")
     assert session.signature.output("y").shape == (1, 1, 3)
     assert session.run({"x": np.zeros((1, 1, 8), np.float32)})["y"].shape == (1, 1, 3)
+
+
+def rounding_file(path: Path) -> Path:
+    """Products of the largest integers of eight bits: 64 times 255 * 127 in a sum."""
+    import onnx
+
+    values = ", ".join(["127"] * 64)
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> g (float[1, 64] x) => (float[1, 1] y) '
+        f"<float s = {{1}}, uint8 z = {{0}}, int8[64, 1] w = {{{values}}}, int8 v = {{0}}> {{ "
+        "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) "
+        "e = DequantizeLinear(w, s, v) y = MatMul(d, e) }"
+    )
+    onnx.save(model, path)
+    return path
+
+
+def test_sums_of_the_largest_products_are_exact(tmp_path: Path) -> None:
+    session = ONNXRUNTIME.open(rounding_file(tmp_path / "m.onnx"))
+    assert session.run({"x": np.full((1, 64), 255, np.float32)})["y"] == 255 * 127 * 64
+
+
+@pytest.mark.parametrize("dot_products", [True, False])
+def test_slower_kernels_are_for_cpus_that_need_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dot_products: bool
+) -> None:
+    monkeypatch.setattr(machine, "has_dot_products", lambda: dot_products)
+    path = rounding_file(tmp_path / "m.onnx")
+    opener, module, _ = import_runtime("onnxruntime")
+    name, value = ort.WHOLE_SUMS
+    for engine in (
+        ONNXRUNTIME.open(path).engine,
+        opener(module, str(path), 1, True, None).session,
+    ):
+        options = engine.get_session_options()
+        if dot_products:
+            with pytest.raises(RuntimeError):  # it has none
+                options.get_session_config_entry(name)
+        else:
+            assert options.get_session_config_entry(name) == value
+
+
+def test_vnni_is_read_from_the_flags_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for flags, has in (("avx2 avx_vnni", True), ("avx512f avx512_vnni", True), ("avx2 fma", False)):
+        text = f"processor : 0\nflags\t\t: fpu {flags}\nbugs\t: spectre"
+        monkeypatch.setattr(machine, "read_text", lambda _path, text=text: text)
+        assert machine.has_dot_products() is has
+    monkeypatch.setattr(machine, "read_text", lambda _path: "")
+    assert machine.has_dot_products() is False

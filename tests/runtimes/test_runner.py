@@ -334,7 +334,7 @@ def test_reads_the_state_of_the_machine(tmp_path: Path, monkeypatch: pytest.Monk
     )
     found = from_json(MachineState, machine.state())
     assert found == MachineState(
-        0.5, 111, 11 * tick_ns, 77_000, "ondemand", 1_500_000, 48_312, None, 3
+        0.5, 111, 11 * tick_ns // 2, 77_000, "ondemand", 1_500_000, 48_312, None, 3
     )
     write_files(tmp_path, {"sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n"})
     found = from_json(MachineState, machine.state())

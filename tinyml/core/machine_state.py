@@ -11,7 +11,7 @@ class MachineState:
 
     load            the machine's one-minute load average
     run_queue_ns    how long the process's threads were ready and had no core, so far
-    steal_ns        how long a hypervisor ran others on the cores that it may use, so far
+    steal_ns        how long a hypervisor ran others on a core that it may use, on average, so far
     pressure_ns     how long any process of the machine waited for a core, so far (PSI)
     governor        of those cores; ``frequency_khz``: the highest of them
     temperature_mc  of the hottest sensor, in thousandths of a degree Celsius

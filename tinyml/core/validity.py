@@ -45,12 +45,27 @@ def why_too_few(m: Measurement) -> str:
     """Why so few processes of ``m`` count, in one line; empty where none was discarded."""
     if not m.discarded:
         return ""
+    is_busy = any(own.kind == "busy" for own in m.discarded)
+    start = "machine too busy" if is_busy else "the machine changed"
+    return f"{start}: {_reason(m)} ({_counted(m)})"
+
+
+def what_was_discarded(m: Measurement) -> str:
+    """`why_too_few` where no process of ``m`` counts, else how many do not; or nothing."""
+    if not m.discarded or not m.processes:
+        return why_too_few(m)
+    return f"{_counted(m)}: {_reason(m)}"
+
+
+def _counted(m: Measurement) -> str:
+    return f"{len(m.discarded)} of {len(m.all_processes)} processes discarded"
+
+
+def _reason(m: Measurement) -> str:
+    """That of the middle one of those that were disturbed, else of those of a changed machine."""
     busy = [own for own in m.discarded if own.kind == "busy"]
     found = sorted(busy or m.discarded, key=lambda own: _others(own.process) or 0.0)
-    total = len(m.processes) + len(m.discarded)
-    counted = f"{len(m.discarded)} of {total} processes discarded"
-    start = "machine too busy" if busy else "the machine changed"
-    return f"{start}: {found[len(found) // 2].reason} ({counted})"
+    return found[len(found) // 2].reason
 
 
 def _busy(process: Process, conditions: Conditions) -> str:

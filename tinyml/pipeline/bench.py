@@ -11,8 +11,9 @@ from tinyml.core.bundle_folder import bundle_around, check_outside
 from tinyml.core.errors import InputError, MachineError, TinymlError
 from tinyml.core.events import Progress, Report
 from tinyml.core.files import check_writable, resolved, write_json
-from tinyml.core.measurement import WHOLE, Label, Measurement, TimeDifference
+from tinyml.core.measurement import WHOLE, Label, Measurement
 from tinyml.core.scratch import scratch
+from tinyml.core.time_difference import TimeDifference
 from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 from tinyml.device.measure import measure

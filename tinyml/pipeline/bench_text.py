@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinyml.core.measurement import Measurement, TimeDifference
-from tinyml.core.validity import why_too_few
+from tinyml.core.measurement import Measurement
+from tinyml.core.time_difference import TimeDifference
+from tinyml.core.validity import what_was_discarded
 from tinyml.pages.tables import Section
 from tinyml.pipeline.bench import NETWORK, Benchmark
 
@@ -62,7 +63,7 @@ def _ms(nanoseconds: float | None) -> str:
 
 def _lines(found: Benchmark) -> tuple[str, ...]:
     shown = found.shown
-    lines = [f"{_title(m)}: {why_too_few(m)}" for m in shown if m.discarded]
+    lines = [f"{_title(m)}: {what_was_discarded(m)}" for m in shown if m.discarded]
     if not all(m.processes for m in shown) and shown[0].clock == "wall":
         lines.append("--cpu-time shows CPU times, which other processes disturb less")
     lines += [f"not timed: {line}" for line in found.skipped]
@@ -76,7 +77,7 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
     ]
     lines += [f"as deployed: {pace}" for pace in dict.fromkeys(m.pace for m in shown) if pace]
     if any(m.plan is not None and m.plan.is_quick for m in shown):
-        lines.append("quick: a first look, too short to compare with other measurements")
+        lines.append("quick: a first look, too short to rely on")
     return tuple(lines)
 
 

@@ -14,7 +14,7 @@ from tinyml.core.events import Report
 from tinyml.core.recipe import PruneRecipe, Recipe
 from tinyml.core.typed_json import to_json
 from tinyml.models.protocol import ModelEntry
-from tinyml.pages.pruning import PAGE
+from tinyml.pages.report.pruning import PAGE
 from tinyml.pipeline.model_sources.entries import entry_of
 from tinyml.pipeline.train import plan_pruning, train_recipe
 

@@ -83,8 +83,8 @@ def train_recipe(
         _warn(heard.warnings, report)
         procedure = _procedure(entry, wanted, len(heard.labels))
         saved = recordings.train(entry, wanted, heard, out, report, parent, procedure)
-    if wanted.prune.method and find_spec("matplotlib") is not None:
-        from tinyml.pages.pruning import pruning_page
+    if wanted.prune.method and all(map(find_spec, ("matplotlib", "jinja2"))):
+        from tinyml.pages.report.pruning import pruning_page
 
         pruning_page(saved, out)
     return saved

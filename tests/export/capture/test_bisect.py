@@ -160,3 +160,20 @@ def test_the_reason_of_mlir_loses_its_places_and_dumps() -> None:
         "ValueError: Failed to run converter passes: "
         "failed to legalize operation 'mhlo.convolution'"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "lacking"),
+    [
+        ("RuntimeError: Lowering not found: aten.angle.default", "aten.angle.default"),
+        ("RuntimeError: Unsupported ir element type: complex<f32>", "complex<f32>"),
+        (
+            "ConversionError: Error when translating node %mode : [num_users=1] = "
+            "call_function[target=torch.ops.aten.mode.default](args = (%x,), kwargs = {}). See the",
+            "aten.mode.default",
+        ),
+    ],
+)
+def test_what_a_converter_lacks_is_one_sentence(said: str, lacking: str) -> None:
+    found = failure_location.reason(f"X cannot convert the model: {said}")
+    assert found == f"the converter has no form of {lacking} as it is used here"

@@ -41,6 +41,8 @@ CONTRAST = """() => {
   }
   return least
 }"""
+COLOURS = """() => ['--paper', '--good', '--one', '--heat']
+  .map(name => getComputedStyle(document.documentElement).getPropertyValue(name)).join()"""
 BROKEN = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.alt)"
 SILENT = "[...document.querySelectorAll('audio')].filter(a => !(a.duration > 0)).length"
 
@@ -77,7 +79,7 @@ def test_it_is_whole_and_readable_at_both_widths_and_in_both_themes(
 ) -> None:
     path = tmp_path / "report.html"
     path.write_text(html(page(make())), encoding="utf-8")
-    backgrounds = set()
+    backgrounds, printed = set(), set()
     for width in (360, 1440):
         for scheme in ("light", "dark"):
             context = browser.new_context(
@@ -100,8 +102,11 @@ def test_it_is_whole_and_readable_at_both_widths_and_in_both_themes(
             backgrounds.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
             tab.keyboard.press("Tab")
             assert tab.evaluate("document.activeElement.className") == "skip"
+            tab.emulate_media(media="print")
+            printed.add(tab.evaluate(COLOURS))
             context.close()
     assert len(backgrounds) == 2
+    assert len(printed) == 1, "paper is white, whatever the screen is"
 
 
 def _outside(url: str) -> str:

@@ -79,14 +79,18 @@ def test_of_many_classes_the_largest_confusions_are_listed() -> None:
     assert table(found, "Largest").rows == [("class 3", "class 4", "2")]
 
 
-def test_of_many_curves_the_best_and_the_worst_are_coloured() -> None:
+@pytest.mark.parametrize(("count", "lines"), [(9, 9), (100, 2)])
+def test_of_many_curves_the_best_and_the_worst_are_coloured(count: int, lines: int) -> None:
     curves = [
-        RocCurve((0.0, 1.0), (0.0, 1.0), Estimate(f"c{at}", at / 10, 0, 1, 9)) for at in range(9)
+        RocCurve((0.0, 1.0), (0.0, 1.0), Estimate(f"c{at}", at / count, 0, 1, 9))
+        for at in range(count)
     ]
     drawn = chart(accuracy.section(shown(roc=tuple(curves)))).wide
-    assert "c8 0.800" in drawn
+    assert f"c{count - 1} {1 - 1 / count:.3f}" in drawn
     assert "c0 0.000" in drawn
-    assert "c4 0.400" not in drawn
+    assert "c4 0." not in drawn
+    assert drawn.count('stroke-width="1.2"') + 2 == lines
+    assert len(chart(accuracy.section(shown(roc=tuple(curves)))).alt) < 1000
 
 
 def test_wrong_samples_come_first_with_their_labels() -> None:

@@ -14,6 +14,11 @@ UNKNOWN = "try that part alone, or write it with other operators"
 # Of MLIR's messages: `FILE:LINE:COLUMN: error: ` before, and the operation's text after.
 _PLACE = re.compile(r"\S+:\d+:\d+: error: |error: \"[^']*\): (?=')")
 _DUMP = re.compile(r": %\w+ = .*$")
+# What LiteRT's converter and PyTorch's exporter write where they lack an operator or a type.
+_LACKING = re.compile(
+    r"Lowering not found: (?P<lowering>[\w.]+)|Error when translating node .*"
+    r"target=torch\.ops\.(?P<node>[\w.]+)|Unsupported ir element type: (?P<type>\S+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +64,6 @@ def refusal(
 def reason(message: str) -> str:
     """The converter's own error, without our words, dumps and places in generated code."""
     own = message.partition(": ")[2] or message
+    if lacking := _LACKING.search(own):
+        return f"the converter has no form of {lacking[lacking.lastgroup or 0]} as it is used here"
     return _DUMP.sub("", _PLACE.sub("", own)).strip(" :")

@@ -25,7 +25,7 @@ class Extremes:
     """The first pass: smallest and largest value of every float tensor.
 
     ``padded``: those whose minus infinity counts for nothing, see
-    `tinyml.export.quantization.minus_infinity`.
+    `tinyml.export.quantization.infinity`.
     """
 
     padded: Collection[str] = ()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from tinyml.core.errors import UsageError
 from tinyml.core.export_settings import INT8
 from tinyml.core.parts import UNEVEN
+from tinyml.export.quantization.infinity import around_infinity
 from tinyml.export.quantization.integer_kernels import (
     BY_TABLE,
     around_steep,
@@ -23,7 +24,6 @@ from tinyml.export.quantization.joins import (
     tail,
     uneven,
 )
-from tinyml.export.quantization.minus_infinity import around_masks
 from tinyml.export.quantization.precision import Precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
@@ -59,7 +59,7 @@ def kept_operators(
     if precision.weights_only:
         return _with_activations(graph, kept)
     kept = {**around_steep(graph, precision), **kept_inside(graph, ranges or {}), **kept}
-    kept = {**without_right_kernel(graph, precision), **around_masks(graph), **kept}
+    kept = {**without_right_kernel(graph, precision), **around_infinity(graph), **kept}
     if io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)
         kept = {**last, **kept_at_the_end(graph), **kept}

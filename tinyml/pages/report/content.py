@@ -114,12 +114,12 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sample with its prediction."""
+    """One picture or sound, as of a sample with its prediction."""
 
     title: str
     medium: Picture | Sound
     text: str
-    mark: Badge
+    mark: Badge | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,12 @@ def map_png(values: Array) -> bytes:
     return _png(np.ascontiguousarray((255 * colours[..., :3]).astype(np.uint8)))
 
 
+def grey_png(values: Array) -> bytes:
+    """[height, width] of 0, black, to 1, white."""
+    shade = np.round(255 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+    return photo_png(shade[..., None])
+
+
 def _scaled(values: Array) -> Array:
     """To 0 to 1."""
     finite = np.asarray(values, np.float64)

@@ -11,13 +11,13 @@ from tinyml.core.export_settings import FLOAT, NEAREST, ExportSettings
 from tinyml.core.plan_record import NO_RANGES
 from tinyml.core.spec import Array
 from tinyml.export.quantization.calibration import choose_ranges
+from tinyml.export.quantization.infinity import endless_masks, endless_pads
 from tinyml.export.quantization.keep_float import (
     check_quantized_io,
     exact_stages,
     kept_operators,
     probabilities,
 )
-from tinyml.export.quantization.minus_infinity import endless_masks, endless_pads
 from tinyml.export.quantization.plan import (
     EACH_CALL,
     NEW_RANGES,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyml.runtimes.runner import machine
 from tinyml.runtimes.runner.errors import RunnerError
 from tinyml.runtimes.runner.openvino_model import OpenVinoModel, import_openvino
 
@@ -69,7 +70,7 @@ class OrtModel:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Exact sums of int8 products on x86 without VNNI: see WHOLE_SUMS in runtimes/ort.py.
-        if rounds:
+        if rounds and not machine.has_dot_products():
             options.add_session_config_entry("session.x64quantprecision", "1")
         self.session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.inputs = {i.name: _ort_dtype(i.type) for i in self.session.get_inputs()}

@@ -17,6 +17,8 @@ PI_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 PI_NOW = 0xF
 # Where the caches are unknown; and of a share of a server's cache, more takes longer than a period.
 LEAST_EVICTING, MOST_EVICTING = 32 << 20, 128 << 20
+# As Linux names the two forms of VNNI.
+VNNI = {"avx_vnni", "avx512_vnni"}
 STEAL = 8  # Its column in /proc/stat, after the name.
 
 
@@ -40,6 +42,12 @@ def allowed() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def has_dot_products() -> bool:
+    """Whether this x86 CPU has VNNI, with which onnxruntime's sums of int8 products are exact."""
+    flags = (own for own in read_text("/proc/cpuinfo").splitlines() if own.startswith("flags"))
+    return bool(VNNI & set(next(flags, "").split()))
 
 
 def machine() -> dict[str, Any]:
@@ -96,13 +104,13 @@ def run_queue_ns() -> int | None:
 
 
 def steal_ns() -> int | None:
-    """How long a hypervisor ran others on the cores that the process may use, so far."""
+    """How long a hypervisor ran others on a core that the process may use, on average, so far."""
     names, found = {"cpu{}".format(cpu) for cpu in allowed()}, []
     for line in read_text("/proc/stat").splitlines():
         cells = line.split()
         if cells and cells[0] in names and len(cells) > STEAL:
             found.append(int(cells[STEAL]))
-    return sum(found) * 10**9 // os.sysconf("SC_CLK_TCK") if found else None
+    return sum(found) * 10**9 // os.sysconf("SC_CLK_TCK") // len(found) if found else None
 
 
 def pressure_ns() -> int | None:

@@ -63,7 +63,7 @@ def _rename(model: ir.Model, held: Mapping[str, ir.Value | None]) -> None:
 
 
 def _fits(value: ir.Value, shape: tuple[int, ...] | None) -> bool:
-    """A size that depends on values fits no other."""
+    """A size that depends on values fits none."""
     if value.shape is None or shape is None or not value.shape.is_static():
         return False
     return value.shape.numpy() == shape

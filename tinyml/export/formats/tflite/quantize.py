@@ -26,8 +26,8 @@ from tinyml.export.formats.tflite.quantized_io import read_quantized_io
 from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_outputs, rule
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.fp16_plan import Float16Plan
+from tinyml.export.quantization.infinity import endless_pads
 from tinyml.export.quantization.integer_kernels import excluded
-from tinyml.export.quantization.minus_infinity import endless_pads
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer

@@ -20,6 +20,8 @@ TITLE = "How good it is"
 MOST_CLASSES, MOST_CONFUSIONS = 20, 20
 # More curves than this are not told apart by colour.
 MOST_CURVES = 5
+# Of a thousand labels, only the highest and the lowest curve are drawn.
+MOST_DRAWN = 40
 HEIGHT, NARROW_PANEL = 380, 330
 
 
@@ -109,7 +111,8 @@ def _curves(found: EvaluationResults) -> Chart:
         _roc(figure.add_subplot(*shape, 1), found)
         _reliability(figure.add_subplot(*shape, 2), found)
 
-    areas = "; ".join(f"{own.area.name} {own.area.value:.3f}" for own in found.roc) or "none"
+    named = found.roc[:MOST_DRAWN]
+    areas = "; ".join(f"{own.area.name} {own.area.value:.3f}" for own in named) or "none"
     return Chart(
         "curves",
         draw,
@@ -129,7 +132,8 @@ def _roc(axes: Axes, found: EvaluationResults) -> None:
     many = len(found.roc) > MOST_CURVES
     ends = _ends(found) if many else {own.area.name for own in found.roc}
     colours = iter(SERIES)
-    for own in found.roc:
+    few = len(found.roc) <= MOST_DRAWN
+    for own in found.roc if few else [one for one in found.roc if one.area.name in ends]:
         shown = own.area.name in ends
         label = f"{shorten(one_line(own.area.name, 200), 14)} {own.area.value:.3f}"
         axes.plot(

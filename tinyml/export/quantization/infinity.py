@@ -1,4 +1,4 @@
-"""Minus infinity as a constant: around the operand of a maximum, or as a mask before a softmax.
+"""Infinity as a constant: around the operand of a maximum, as a mask before a softmax, compared.
 
 TFLite's pooling has no padding by numbers of its own, so that every ``MaxPool`` with padding is
 a pad with minus infinity and a pool. No maximum is the fill's, since each window has a value next
@@ -6,10 +6,12 @@ to it: the smallest value that was seen does as well, and an integer can hold it
 pad is that of what it pads.
 
 A mask leaves out what a query may not look at. No scale holds both scores and minus infinity: the
-mask and what reads it stay in float32.
+mask and what reads it stay in float32, and so does a comparison with infinity (``nan_to_num``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,9 +19,14 @@ from tinyml.core.spec import Array
 from tinyml.modelfile.graph import Graph
 
 MASKED = "masks with minus infinity, which no range holds"
+COMPARED = "compares with infinity, which no range holds"
 # Operator -> the operand that it fills with.
 _FILLS = {"PADV2": 2, "Pad": 2}
 _MASKS = ("ADD", "SELECT", "SELECT_V2", "Add", "Where")
+_COMPARISONS = (
+    *("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"),
+    *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
+)
 
 
 def endless_pads(graph: Graph) -> frozenset[str]:
@@ -36,15 +43,24 @@ def endless_masks(graph: Graph) -> frozenset[str]:
     return frozenset(
         operator.name
         for operator in graph.operators
-        if operator.op in _MASKS and any(_has_endless(graph, n) for n in operator.operands)
+        if operator.op in _MASKS and any(_has(np.isneginf, graph, n) for n in operator.operands)
     )
 
 
-def around_masks(graph: Graph) -> dict[str, str]:
-    """Operator -> why it stays in float32: a mask, or what reads it."""
+def around_infinity(graph: Graph) -> dict[str, str]:
+    """Operator -> why it stays in float32: a mask, what reads it, or a comparison."""
     masks = endless_masks(graph)
     readers = {own.name for name in masks for own in graph.consumers.get(name, ())}
-    return dict.fromkeys(sorted(masks | readers), MASKED)
+    compared = [
+        operator.name
+        for operator in graph.operators
+        if operator.op in _COMPARISONS
+        and any(_has(np.isinf, graph, name) for name in operator.operands)
+    ]
+    return {
+        **dict.fromkeys(sorted(compared), COMPARED),
+        **dict.fromkeys(sorted(masks | readers), MASKED),
+    }
 
 
 def _is_endless(graph: Graph, name: str) -> bool:
@@ -52,9 +68,9 @@ def _is_endless(graph: Graph, name: str) -> bool:
     return values is not None and bool(np.isneginf(values).all())
 
 
-def _has_endless(graph: Graph, name: str) -> bool:
+def _has(kind: Callable[[Array], Array], graph: Graph, name: str) -> bool:
     values = _values(graph, name)
-    return values is not None and bool(np.isneginf(values).any())
+    return values is not None and bool(kind(values).any())
 
 
 def _values(graph: Graph, name: str) -> Array | None:
