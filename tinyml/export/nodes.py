@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, GraphModule, Node, map_arg
 
+from tinyml.export.capture.constants import is_plain
+
 
 class Writer:
     """Writes operations in front of ``old``, as parts of the submodule that ``old`` is in."""
@@ -127,18 +129,6 @@ def _called(node: Node, known: Mapping[Node, Tensor]) -> object:
     args, kwargs = map_arg((node.args, node.kwargs), lambda operand: known[operand])
     with torch.no_grad():
         return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-def is_plain(node: Node) -> bool:
-    """Whether a call always returns the same: neither random nor writing in place."""
-    tags = getattr(node.target, "tags", ())
-    schema = getattr(node.target, "_schema", None)
-    return (
-        schema is not None
-        and node.kwargs.get("generator") is None
-        and not schema.is_mutable
-        and torch.Tag.nondeterministic_seeded not in tags
-    )
 
 
 def argument(node: Node, index: int, name: str, default: Any) -> Any:

@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node, map_arg
 
-from tinyml.export.capture.constants import add_constant, value_of
+from tinyml.export.capture.constants import add_constant, is_plain, value_of
 from tinyml.export.capture.functional import functional
-from tinyml.export.nodes import is_plain
 
 _aten = torch.ops.aten
 # What a captured program asserts of an unknown size.
