@@ -124,7 +124,7 @@ def test_each_whole_file_is_timed_both_ways() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"plan": QUICK}, "quick: a first look, too short to compare with other measurements"),
+        ({"plan": QUICK}, "quick: a first look, too short to rely on"),
         (
             {"processes": (replace(measured().processes[0], is_stable=False),)},
             "litert, whole: not stable after the warm-up in 1 of 1 processes",

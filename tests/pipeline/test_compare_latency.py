@@ -16,7 +16,7 @@ from two_files import FLOATS, INTEGERS, write_bundle, write_onnx
 from tinyml.core.errors import DeviceError, InputError, ValidationError
 from tinyml.core.files import sha256, write_json
 from tinyml.core.measurement import Conditions, Measurement, Process
-from tinyml.core.timing_plan import FULL
+from tinyml.core.timing_plan import FULL, QUICK
 from tinyml.core.typed_json import to_json
 from tinyml.device.measure import Job, JobResult
 from tinyml.pipeline import compare_latency
@@ -111,6 +111,12 @@ def test_warm_calls_are_never_compared_with_calls_as_deployed(pair: tuple[Path, 
     left(b, measured(b / "net.onnx", 60, plan=paced))
     left(a, measured(a / "net.onnx", 100, plan=FULL))
     assert "period_s (None and 0.1)" in latency(a, b).result.why
+
+
+def test_a_quick_comparison_says_so(pair: tuple[Path, Path]) -> None:
+    for side, us in zip(pair, (100, 60), strict=True):
+        left(side, measured(side / "net.onnx", us, plan=QUICK))
+    assert "quick: a first look" in said(compare(*pair, None, silent))
 
 
 def test_a_side_that_was_not_measured_is_named(pair: tuple[Path, Path]) -> None:

@@ -123,6 +123,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, data: Any) -> None:
-    """`write_text` of indented JSON with a final newline."""
-    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+def write_json(path: Path, data: Any, *, indent: int | None = 2) -> None:
+    """`write_text` of JSON with a final newline; with ``indent`` ``None`` in one line."""
+    write_text(path, json.dumps(data, indent=indent, allow_nan=False) + "\n")

@@ -147,7 +147,8 @@ def bench(
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     result = Benchmark(measured, path, found.skipped, cpu_time, tuple(failed), taken)
     try:
-        write_json(path, {"schema": SCHEMA, **to_json(result.report)})
+        # A line for each of many samples would make it too large to read.
+        write_json(path, {"schema": SCHEMA, **to_json(result.report)}, indent=None)
     except MachineError as error:
         return replace(result, failed=(*failed, error))
     return result

@@ -77,7 +77,7 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
     ]
     lines += [f"as deployed: {pace}" for pace in dict.fromkeys(m.pace for m in shown) if pace]
     if any(m.plan is not None and m.plan.is_quick for m in shown):
-        lines.append("quick: a first look, too short to compare with other measurements")
+        lines.append("quick: a first look, too short to rely on")
     return tuple(lines)
 
 

@@ -137,6 +137,8 @@ def latency_section(pairs: Sequence[LatencyPair], names: tuple[str, str] = ("A",
     lines = [f"no verdict: {pair.result.why}" for pair in pairs if pair.result.why]
     if any(m.clock == "wall" and not m.processes for m in measured):
         lines.append("--cpu-time compares CPU times, which other processes disturb less")
+    if any(m.plan is not None and m.plan.is_quick for m in measured):
+        lines.append("quick: a first look, too short to rely on")
     if any(pair.a is None or pair.b is None for pair in pairs):
         lines.append(how)
     a, b = names

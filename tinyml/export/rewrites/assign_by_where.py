@@ -12,24 +12,17 @@ indices, and when the values are added.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.fx import Graph, Node
 
+from tinyml.export.capture.fixed_masks import drop_asserted
 from tinyml.export.nodes import Writer, argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
-_OF_COUNT = (
-    _aten.sym_size.int,
-    _aten._assert_scalar.default,
-    _aten.sym_constrain_range_for_size.default,
-    operator.ge,
-    operator.le,
-)
 
 
 def assign_by_where(graph: Graph) -> Outcome:
@@ -56,10 +49,8 @@ def assign_by_where(graph: Graph) -> Outcome:
 
 def _drop_unused(graph: Graph, read: Any) -> None:
     """Erase ``y[mask]``, whose shape no format has, with what was asserted of its count."""
-    for user in list(read.users):
-        if user.target in _OF_COUNT:
-            _drop_unused(graph, user)
-    if not read.users and (read.target in _OF_COUNT or read.target is _aten.index.Tensor):
+    drop_asserted(read)
+    if not read.users and read.target is _aten.index.Tensor:
         graph.erase_node(read)
 
 
