@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, GraphModule, Node, map_arg
 
+from tinyml.export.capture.constants import is_plain
+
 
 class Writer:
     """Writes operations in front of ``old``, as parts of the submodule that ``old`` is in."""
@@ -83,7 +85,7 @@ def _needed(node: Node) -> set[Node] | None:
         own = waiting.pop()
         if own.op not in ("get_attr", "call_function"):
             return None
-        if own.op == "call_function" and not _is_plain(own):
+        if own.op == "call_function" and not is_plain(own):
             return None
         waiting += [operand for operand in own.all_input_nodes if operand not in found]
         found.update(own.all_input_nodes)
@@ -117,18 +119,6 @@ def _called(node: Node, known: Mapping[Node, Tensor]) -> object:
     args, kwargs = map_arg((node.args, node.kwargs), lambda operand: known[operand])
     with torch.no_grad():
         return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-def _is_plain(node: Node) -> bool:
-    """Whether a call always returns the same: neither random nor writing in place."""
-    tags = getattr(node.target, "tags", ())
-    schema = getattr(node.target, "_schema", None)
-    return (
-        schema is not None
-        and node.kwargs.get("generator") is None
-        and not schema.is_mutable
-        and torch.Tag.nondeterministic_seeded not in tags
-    )
 
 
 def argument(node: Node, index: int, name: str, default: Any) -> Any:

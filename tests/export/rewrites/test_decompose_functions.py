@@ -10,6 +10,7 @@ import pytest
 import torch
 from shipped import FORMATS, ship
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tinyml.core.spec import Signature, TensorSpec
 from tinyml.export.capture.program import capture
@@ -20,6 +21,14 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec
 Function = Callable[[Tensor], Any]
 SHAPE = (2, 6, 7)
 ENDS = (-0.5, 0.0, 0.5)
+TABLE = torch.arange(20.0).reshape(5, 4).sin()
+
+
+def bags(x: Tensor, *starts: int, **settings: Any) -> Tensor:
+    """Of 84 rows of TABLE, with an empty bag where a start is there twice."""
+    ids = (9 * x).abs().to(torch.int64).flatten() % 5
+    return F.embedding_bag(ids, TABLE, torch.tensor(starts), **settings)
+
 
 # Functions of x [2, 6, 7]; rounded where equal values matter.
 FUNCTIONS: dict[str, Function] = {
@@ -38,6 +47,14 @@ FUNCTIONS: dict[str, Function] = {
     "quantile, midpoint": lambda x: x.quantile(0.35, 1, interpolation="midpoint"),
     "quantile, the largest": lambda x: x.quantile(1.0),
     "hypot": lambda x: torch.hypot(x, x + 1),
+    "embedding_bag": lambda x: bags(x, 0),
+    "embedding_bag, sum": lambda x: bags(x, 0, 9, 9, mode="sum"),
+    "embedding_bag, weighted": lambda x: bags(x, 0, 9, mode="sum", per_sample_weights=x.flatten()),
+    "embedding_bag, mean": lambda x: bags(x, 0, 9, 9, 40),
+    "embedding_bag, max": lambda x: bags(x, 0, 9, 9, mode="max"),
+    "embedding_bag, padding": lambda x: bags(x, 0, 50, padding_idx=2),
+    "embedding_bag, padding, max": lambda x: bags(x, 0, padding_idx=2, mode="max"),
+    "embedding_bag, ends": lambda x: bags(x, 0, 3, 84, include_last_offset=True),
     "cdist": lambda x: torch.cdist(x, 2 * x + 1),
     "cdist, p=1": lambda x: torch.cdist(x, 2 * x[0], p=1.0),
     "cdist, the largest": lambda x: torch.cdist(x, 2 * x, p=float("inf")),
@@ -90,6 +107,7 @@ class Joined(nn.Module):
         far = torch.hypot(x, x.logcumsumexp(1)) + torch.cdist(x, x + 1).sum(2, keepdim=True)
         middle = x.kthvalue(3, 2, keepdim=True).values + x.quantile(0.3, 2, keepdim=True)
         bucket = torch.bucketize(x, torch.tensor(ENDS)).float()
+        far = far + bags(x, 0).sum() + bags(x, 0, 9, mode="max").sum()
         return (grown + largest + far + middle + bucket).index_select(2, torch.tensor([3, 1, 4]))
 
 

@@ -34,5 +34,17 @@ def add_constant(program: ExportedProgram, name: str, value: Tensor) -> Node:
     return node
 
 
+def is_plain(node: Node) -> bool:
+    """Whether a call always returns the same: neither random nor writing in place."""
+    tags = getattr(node.target, "tags", ())
+    schema = getattr(node.target, "_schema", None)
+    return (
+        schema is not None
+        and node.kwargs.get("generator") is None
+        and not schema.is_mutable
+        and torch.Tag.nondeterministic_seeded not in tags
+    )
+
+
 def _is_fake(node: Node) -> bool:
     return hasattr(node.meta.get("val"), "fake_mode")

@@ -27,6 +27,7 @@ from tinyml.core.files import write_bytes, write_json
 from tinyml.core.spec import Signature, zeros
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.export.capture.failure_location import CAPTURE
+from tinyml.export.capture.fixed_masks import choose_fixed_places
 from tinyml.export.capture.functional import functional, is_written_later
 from tinyml.export.capture.known_errors import CUSTOM, RESIZE, SIZE, KnownError
 from tinyml.export.capture.module_stack import MODULE, stages_of
@@ -99,6 +100,7 @@ def capture(module: nn.Module, signature: Signature, stages: Sequence[str] = ())
     program = _export(_Named(module, signature), sample_inputs(signature))
     _refuse(program, CUSTOM)
     refuse_state(program)
+    program = choose_fixed_places(program)
     found = {stage: _stage_node(program, stage) for stage in stages}
     return Captured(program, found, signature)
 

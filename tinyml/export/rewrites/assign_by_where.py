@@ -12,17 +12,18 @@ indices, and when the values are added.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.fx import Graph, Node
 
+from tinyml.export.capture.fixed_masks import drop_asserted
 from tinyml.export.nodes import Writer, argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
+<<<<<<< HEAD
 OF_COUNT = (
     _aten.sym_size.int,
     _aten._assert_scalar.default,
@@ -31,6 +32,8 @@ OF_COUNT = (
     operator.ge,
     operator.le,
 )
+=======
+>>>>>>> main
 
 
 def assign_by_where(graph: Graph) -> Outcome:
@@ -55,12 +58,19 @@ def assign_by_where(graph: Graph) -> Outcome:
     return Outcome(replaced, refused)
 
 
+<<<<<<< HEAD
 def drop_unused(graph: Graph, read: Any) -> None:
     """Erase ``y[mask]``, whose shape no format has, or its count, with what was asserted of it."""
     for user in list(read.users):
         if user.target in OF_COUNT:
             drop_unused(graph, user)
     if not read.users and (read.target in OF_COUNT or read.target is _aten.index.Tensor):
+=======
+def _drop_unused(graph: Graph, read: Any) -> None:
+    """Erase ``y[mask]``, whose shape no format has, with what was asserted of its count."""
+    drop_asserted(read)
+    if not read.users and read.target is _aten.index.Tensor:
+>>>>>>> main
         graph.erase_node(read)
 
 

@@ -5,6 +5,7 @@ PyTorch's own list of decompositions has no form of these that both converters t
 - ``cumprod``, ``cummax``, ``cummin``, ``logcumsumexp``: a scan that doubles its reach each time;
 - ``kthvalue``, ``median`` along an axis: the last of a topk; ``quantile``: two places of a sort;
 - ``hypot``: the root of the sum of squares;
+- ``embedding_bag``: the rows of the table, then the sum, mean or maximum of each bag;
 - for ONNX ``cdist``: a norm of all differences; for LiteRT ``bucketize`` and ``searchsorted``: the
   count of the boundaries below a number.
 
@@ -23,11 +24,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.nn import functional as F
 
 from tinyml.export.capture.functional import functional
 
 _aten = torch.ops.aten
 Table = Mapping[Any, Callable[..., Any]]
+# Modes of an `nn.EmbeddingBag`; the other is a sum.
+MEAN, MAXIMUM = 1, 2
 
 
 def decompose_functions(program: ExportedProgram, table: Table) -> ExportedProgram:
@@ -133,6 +137,49 @@ def _hypot(a: Tensor, b: Tensor) -> Tensor:
     return torch.sqrt(a * a + b * b)
 
 
+def _embedding_bag(
+    weight: Tensor,
+    indices: Tensor,
+    offsets: Tensor,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> tuple[Tensor, ...]:
+    """The bags, ``[B, D]``, of ``indices``, ``[n]``; nothing reads what else is returned.
+
+    ``mode``: 0 sum, 1 mean, 2 maximum. The first offset is 0: one bag without padding is all.
+    """
+    rows = F.embedding(indices, weight)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    if len(offsets) == 1 and padding_idx is None:
+        whole = (torch.sum, torch.mean, torch.amax)[mode](rows, 0, keepdim=True)
+        return whole, indices, offsets, offsets
+    inside = _of_bags(offsets, indices, include_last_offset)
+    if padding_idx is not None:
+        inside = inside & (indices != padding_idx)
+    count = inside.sum(1, keepdim=True)
+    if mode == MAXIMUM:
+        largest = torch.where(inside.unsqueeze(-1), rows, -math.inf).amax(1)
+        bags = torch.where(count > 0, largest, 0.0)
+    else:
+        bags = inside.to(rows.dtype) @ rows
+        bags = bags / count.clamp(min=1) if mode == MEAN else bags
+    return bags, indices, offsets, offsets
+
+
+def _of_bags(offsets: Tensor, indices: Tensor, include_last_offset: bool) -> Tensor:
+    """``[B, n]``: whether a bag has an index; the last offset may be an end alone."""
+    places, starts = torch.arange(len(indices)), offsets.unsqueeze(-1)
+    behind = places >= starts
+    if include_last_offset:
+        return behind[:-1] & ~behind[1:]
+    return behind & ~torch.cat([behind[1:], behind[:1] & False])
+
+
 def _cdist(a: Tensor, b: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
     far: Tensor = torch.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
     return far
@@ -168,6 +215,8 @@ DECOMPOSED: Table = {
     _aten.median.dim: _median,
     _aten.quantile.scalar: _quantile,
     _aten.hypot.default: _hypot,
+    _aten.embedding_bag.default: _embedding_bag,
+    _aten.embedding_bag.padding_idx: _embedding_bag,
 }
 FOR_ONNX: Table = {**DECOMPOSED, _aten.cdist.default: _cdist}
 FOR_LITERT: Table = {
