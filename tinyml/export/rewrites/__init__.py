@@ -40,7 +40,7 @@ REWRITES: dict[str, Callable[[ExportedProgram, Stages], Outcome]] = {
 # Only of the copy that goes to a converter: `write.py` of `tinyml.export.formats.tflite` and, for
 # functions, of `onnx`; of quantized files, if asked for: `tinyml.pipeline.steps.equalize`.
 ON_REQUEST = (
-    *("drop_detach", "index_by_places"),
+    "drop_detach",
     "pad_by_numbers",
     "decompose_functions",
     "use_convertible_operators",

@@ -23,17 +23,6 @@ from tinyml.export.nodes import Writer, argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
 
 _aten = torch.ops.aten
-<<<<<<< HEAD
-OF_COUNT = (
-    _aten.sym_size.int,
-    _aten._assert_scalar.default,
-    _aten.sym_constrain_range_for_size.default,
-    operator.eq,
-    operator.ge,
-    operator.le,
-)
-=======
->>>>>>> main
 
 
 def assign_by_where(graph: Graph) -> Outcome:
@@ -53,24 +42,15 @@ def assign_by_where(graph: Graph) -> Outcome:
             continue
         values = node.args[2]
         write.replace(chosen)
-        drop_unused(graph, values)
+        _drop_unused(graph, values)
         replaced += 1
     return Outcome(replaced, refused)
 
 
-<<<<<<< HEAD
-def drop_unused(graph: Graph, read: Any) -> None:
-    """Erase ``y[mask]``, whose shape no format has, or its count, with what was asserted of it."""
-    for user in list(read.users):
-        if user.target in OF_COUNT:
-            drop_unused(graph, user)
-    if not read.users and (read.target in OF_COUNT or read.target is _aten.index.Tensor):
-=======
 def _drop_unused(graph: Graph, read: Any) -> None:
     """Erase ``y[mask]``, whose shape no format has, with what was asserted of its count."""
     drop_asserted(read)
     if not read.users and read.target is _aten.index.Tensor:
->>>>>>> main
         graph.erase_node(read)
 
 

@@ -50,7 +50,6 @@ from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
 from tinyml.export.rewrites.decompose_functions import FOR_LITERT as BY_FUNCTION
 from tinyml.export.rewrites.decompose_functions import decompose_functions
 from tinyml.export.rewrites.drop_detach import drop_detach
-from tinyml.export.rewrites.index_by_places import index_by_places
 from tinyml.export.rewrites.pad_by_numbers import pad_by_numbers
 from tinyml.export.rewrites.scatter_by_comparison import scatter_by_comparison
 from tinyml.export.rewrites.select_by_topk import select_by_topk
@@ -65,7 +64,6 @@ NOT_REWRITTEN = (BRANCH, LOOP, ORDER, WRITE, ONLY_ONNX, RANDOM)
 # Rewrites of the copy that goes to the converter, after `assign_by_where`.
 FOR_LITERT = (
     drop_detach,
-    index_by_places,
     pad_by_numbers,
     use_convertible_operators,
     conv1d_to_conv2d,
