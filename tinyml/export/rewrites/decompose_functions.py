@@ -5,6 +5,8 @@ PyTorch's own list of decompositions has no form of these that both converters t
 - ``cumprod``, ``cummax``, ``cummin``, ``logcumsumexp``: a scan that doubles its reach each time;
 - ``kthvalue``, ``median`` along an axis: the last of a topk; ``quantile``: two places of a sort;
 - ``hypot``: the root of the sum of squares;
+- poolings of volumes to a size that does not divide theirs: of each window, axis by axis;
+- for ONNX ``lstm`` with a projection, which its operator lacks: PyTorch's own steps;
 - ``embedding_bag``: the rows of the table, then the sum, mean or maximum of each bag;
 - for ONNX ``cdist``: a norm of all differences; for LiteRT ``bucketize`` and ``searchsorted``: the
   count of the boundaries below a number.
@@ -17,16 +19,20 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._decomp.decompositions import lstm_impl
 from torch.export import ExportedProgram
+from torch.fx import Node
 from torch.nn import functional as F
 
 from tinyml.export.capture.functional import functional
+from tinyml.export.nodes import shape_of
+from tinyml.export.rewrites.average_by_matrix import windows
 
 _aten = torch.ops.aten
 Table = Mapping[Any, Callable[..., Any]]
@@ -36,9 +42,20 @@ MEAN, MAXIMUM = 1, 2
 
 def decompose_functions(program: ExportedProgram, table: Table) -> ExportedProgram:
     """``program`` without the functions of ``table``: itself where it calls none of them."""
-    called = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    called = {node.target for node in calls if _is_lacking(node)}
     found = {target: table[target] for target in called & table.keys()}
     return functional(program, found) if found else program
+
+
+def _is_lacking(node: Node) -> bool:
+    """False for an LSTM without a projection, and where the places of maxima are read."""
+    if node.target is _aten.adaptive_max_pool3d.default:
+        return not any(user.args[1] == 1 and user.users for user in node.users)
+    if node.target is _aten.lstm.input:
+        state, memory = cast(Sequence[Node], node.args[1])
+        return shape_of(state) != shape_of(memory)
+    return True
 
 
 def _scan(combine: Callable[[Any, Any], Any], values: Any, dim: int) -> Any:
@@ -137,6 +154,29 @@ def _hypot(a: Tensor, b: Tensor) -> Tensor:
     return torch.sqrt(a * a + b * b)
 
 
+def _average_pool(x: Tensor, size: Sequence[int]) -> Tensor:
+    return _pool(x, size, torch.mean, F.avg_pool3d)
+
+
+def _max_pool(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Nothing reads the places: there are none here."""
+    largest = _pool(x, size, torch.amax, F.max_pool3d)
+    return largest, torch.zeros_like(largest, dtype=torch.int64)
+
+
+def _pool(
+    x: Tensor, size: Sequence[int], of: Callable[..., Tensor], plain: Callable[..., Tensor]
+) -> Tensor:
+    """``plain`` with windows that are equal, else ``of`` each, one axis after the other."""
+    lengths = x.shape[-3:]
+    if not any(length % own for length, own in zip(lengths, size, strict=True)):
+        return plain(x, [length // own for length, own in zip(lengths, size, strict=True)])
+    for axis, (length, own) in zip((-3, -2, -1), zip(lengths, size, strict=True), strict=True):
+        parts = [x.narrow(axis, first, end - first) for first, end in windows(length, own)]
+        x = torch.cat([of(part, axis, keepdim=True) for part in parts], axis)
+    return x
+
+
 def _embedding_bag(
     weight: Tensor,
     indices: Tensor,
@@ -215,12 +255,18 @@ DECOMPOSED: Table = {
     _aten.median.dim: _median,
     _aten.quantile.scalar: _quantile,
     _aten.hypot.default: _hypot,
+    _aten.adaptive_avg_pool3d.default: _average_pool,
     _aten.embedding_bag.default: _embedding_bag,
     _aten.embedding_bag.padding_idx: _embedding_bag,
 }
-FOR_ONNX: Table = {**DECOMPOSED, _aten.cdist.default: _cdist}
+FOR_ONNX: Table = {
+    **DECOMPOSED,
+    _aten.lstm.input: lstm_impl,
+    _aten.cdist.default: _cdist,
+}
 FOR_LITERT: Table = {
     **DECOMPOSED,
+    _aten.adaptive_max_pool3d.default: _max_pool,
     _aten.bucketize.Tensor: _bucketize,
     _aten.searchsorted.Tensor: _searchsorted,
 }
