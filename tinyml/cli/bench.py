@@ -63,8 +63,11 @@ def command(
     stage; the network is the difference of the medians. A single file is timed as a whole, on
     random inputs. The exit code is 0 whatever the times are, unless --max-regression is given.
 
-    Example: tinyml bench demo-bundle --threads 1,2
-    Example: tinyml bench new-bundle --against old-bundle.bench.json --max-regression 5%
+    Examples:
+
+    \b
+      tinyml bench demo-bundle --threads 1,2
+      tinyml bench new-bundle --against old-bundle.bench.json --max-regression 5%
     """
     from tinyml.core.regression import check_regressions
     from tinyml.pipeline import against as baselines

@@ -33,8 +33,11 @@ def command(
     with the one before it of the same model file, runtime and settings; export makes a CSV with a
     row for each measurement. A damaged file is named in the end, and the exit code is 3.
 
-    Example: tinyml results history bench-results
-    Example: tinyml results export bench-results --csv all.csv
+    Examples:
+
+    \b
+      tinyml results history bench-results
+      tinyml results export bench-results --csv all.csv
     """
     from tinyml.core.files import write_text
     from tinyml.pipeline.results import read_results

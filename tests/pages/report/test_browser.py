@@ -41,6 +41,8 @@ CONTRAST = """() => {
   }
   return least
 }"""
+CUT = """() => [...document.querySelectorAll('.tile, figure, .badge')]
+  .filter(own => own.scrollWidth > own.clientWidth + 1).map(own => own.textContent)"""
 COLOURS = """() => ['--paper', '--good', '--one', '--heat']
   .map(name => getComputedStyle(document.documentElement).getPropertyValue(name)).join()"""
 BROKEN = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.alt)"
@@ -97,6 +99,7 @@ def test_it_is_whole_and_readable_at_both_widths_and_in_both_themes(
             assert not [line for line in said if line]
             assert tab.evaluate(BROKEN) == []
             assert tab.evaluate("document.documentElement.scrollWidth") == width
+            assert tab.evaluate(CUT) == []
             contrast, where = tab.evaluate(CONTRAST)
             assert contrast >= LEAST_CONTRAST, (width, scheme, where)
             backgrounds.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))

@@ -49,7 +49,7 @@ HOSTS = {
 }
 CPU_TIME = (
     "The machine was too busy: of some files no process counts. All times here are CPU times, "
-    "which hold on a busy machine, but leave out what a call waits for."
+    "which other processes disturb less, but which leave out what a call waits for."
 )
 # What a measurement depends on, in words.
 CONDITIONS = {

@@ -49,12 +49,12 @@ def section(material: Material) -> ReportSection:
     """A chart of accuracy, or of size, over what each file costs; and the values."""
     points = [_point(material, own) for own in material.variants]
     blocks: list[Block] = []
-    lead = ""
-    if len(material.bundles) > 1 and (panels := _panels(points)):
+    # The files of one bundle are not alternatives to choose from.
+    panels = _panels(points) if len(material.bundles) > 1 else []
+    if panels:
         blocks.append(_chart(points, panels))
-        lead = LEAD
     if points:
-        blocks.append(_table(points))
+        blocks.append(_table(points, panels))
     if len(material.bundles) == 1:
         text = "Only one bundle was given. Name others, as of another precision, to compare them:"
         words = ("tinyml", "report", material.name, "OTHER_BUNDLE")
@@ -63,6 +63,7 @@ def section(material: Material) -> ReportSection:
         text = "No latency of these files was measured. To measure them:"
         lines = [command("tinyml", "bench", own.name) for own in material.bundles]
         blocks.append(Missing(text, "\n".join(lines)))
+    lead = LEAD if panels else ""
     return ReportSection("tradeoffs", "Size, accuracy and latency", lead, blocks)
 
 
@@ -205,9 +206,9 @@ def _scaled(own: TradeOff, attribute: str) -> float:
     return float(value) / {"size": KILO, "median_ns": 1e6, "accuracy": 1}[attribute]
 
 
-def _table(points: Sequence[TradeOff]) -> Table:
+def _table(points: Sequence[TradeOff], panels: Sequence[_Panel]) -> Table:
     metric = next((own.metric for own in points if own.metric), "accuracy")
-    on = {own.name for panel in _panels(points) for own in _frontier(points, panel)}
+    on = {own.name for panel in panels for own in _frontier(points, panel)}
     rows: list[tuple[Cell, ...]] = [
         (
             own.name,
