@@ -5,14 +5,14 @@ PyTorch's own list of decompositions has no form of these that both converters t
 - ``cumprod``, ``cummax``, ``cummin``, ``logcumsumexp``: a scan that doubles its reach each time;
 - ``kthvalue``, ``median`` along an axis: the last of a topk; ``quantile``: two places of a sort;
 - ``hypot``: the root of the sum of squares;
-- poolings of volumes to a size that does not divide theirs: of each window, axis by axis;
+- adaptive poolings of volumes: plain ones, or where windows differ of each, axis by axis;
 - for ONNX ``lstm`` with a projection, which its operator lacks: PyTorch's own steps;
 - ``embedding_bag``: the rows of the table, then the sum, mean or maximum of each bag;
 - for ONNX ``cdist``: a norm of all differences; for LiteRT ``bucketize`` and ``searchsorted``: the
   count of the boundaries below a number.
 
 A program without these stays as it is. Refused for a quantile whose share is a tensor, for a
-median of all values, and for a search in an order of its own.
+median of all values, for a search in an order of its own, and where the places of maxima are read.
 """
 
 from __future__ import annotations
@@ -38,24 +38,35 @@ _aten = torch.ops.aten
 Table = Mapping[Any, Callable[..., Any]]
 # Modes of an `nn.EmbeddingBag`; the other is a sum.
 MEAN, MAXIMUM = 1, 2
+FIRST_ALONE = (
+    _aten.adaptive_max_pool3d.default,
+    _aten.embedding_bag.default,
+    _aten.embedding_bag.padding_idx,
+)
 
 
 def decompose_functions(program: ExportedProgram, table: Table) -> ExportedProgram:
     """``program`` without the functions of ``table``: itself where it calls none of them."""
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
-    called = {node.target for node in calls if _is_lacking(node)}
+    kept = {node.target for node in calls if _reads_places(node)}
+    called = {node.target for node in calls if _is_lacking(node)} - kept
     found = {target: table[target] for target in called & table.keys()}
     return functional(program, found) if found else program
 
 
 def _is_lacking(node: Node) -> bool:
-    """False for an LSTM without a projection, and where the places of maxima are read."""
-    if node.target is _aten.adaptive_max_pool3d.default:
-        return not any(user.args[1] == 1 and user.users for user in node.users)
-    if node.target is _aten.lstm.input:
-        state, memory = cast(Sequence[Node], node.args[1])
-        return shape_of(state) != shape_of(memory)
-    return True
+    """False for an LSTM without a projection: its state is as long as its memory."""
+    if node.target is not _aten.lstm.input:
+        return True
+    state, memory = cast(Sequence[Node], node.args[1])
+    return shape_of(state) != shape_of(memory)
+
+
+def _reads_places(node: Node) -> bool:
+    """Whether more is read than the first of several results, which alone is computed here."""
+    return node.target in FIRST_ALONE and any(
+        user.users and user.args[1] != 0 for user in node.users
+    )
 
 
 def _scan(combine: Callable[[Any, Any], Any], values: Any, dim: int) -> Any:
