@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -90,16 +90,6 @@ def _needed(node: Node) -> set[Node] | None:
         waiting += [operand for operand in own.all_input_nodes if operand not in found]
         found.update(own.all_input_nodes)
     return found
-
-
-_SCALES = ("aten.mul.", "aten.div.")
-
-
-def ends_with_factor(nodes: Sequence[Node]) -> bool:
-    """Whether the last of several ``nodes`` scales what the others make by a constant."""
-    if len(nodes) < 2 or not str(nodes[-1].target).startswith(_SCALES):
-        return False
-    return any(not isinstance(own, Node) or fixed_value(own) is not None for own in nodes[-1].args)
 
 
 def live(graph: Graph) -> list[Node]:

@@ -51,6 +51,14 @@ def taken(module: nn.Module, shape: tuple[int, ...]) -> Captured:
 
 
 FIRES = {
+    "antialias, to a size": (
+        Of(lambda x: F.interpolate(x, (6, 13), mode="bicubic", antialias=True)),
+        (1, 4, 10, 9),
+    ),
+    "antialias, by a factor": (
+        Of(lambda x: F.interpolate(x, scale_factor=(0.6, 1.7), mode="bilinear", antialias=True)),
+        (2, 3, 10, 9),
+    ),
     "bilinear": (Pair(), (2, 8)),
     "floor_divide": (Of(lambda x: torch.floor_divide(4 * x, x.abs() + 0.5)), (2, 9)),
     "floor_divide by a number": (Of(lambda x: torch.floor_divide(4 * x, 3)), (2, 9)),

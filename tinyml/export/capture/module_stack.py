@@ -57,11 +57,6 @@ def show_as(node: Node, name: str) -> None:
     node.meta["custom"] = {**(node.meta.get("custom") or {}), SHOWN: name}
 
 
-def tag_of(node: Node) -> str:
-    """The name of the captured node that ``node`` was made from; empty where it has no tag."""
-    return next(iter(node.meta.get("nn_module_stack") or {}), "")
-
-
 def owners(stages: Mapping[str, str], made: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Tensor of a file -> the stage of the first node that it was ``made`` from.
 

@@ -9,7 +9,7 @@ from torch.fx import Node
 from tinyml.export.capture import failure_location
 from tinyml.export.capture.failure_location import FailureLocation
 from tinyml.export.capture.known_errors import KnownError, find_cause
-from tinyml.export.capture.module_stack import module_stack, tag_of
+from tinyml.export.capture.module_stack import module_stack
 from tinyml.export.capture.user_code import from_node
 
 Places = Mapping[str, tuple[str, str]]
@@ -38,5 +38,5 @@ def refuse_known(
 
 def _captured_as(node: Node, places: Places) -> str:
     """Its own name, or the one that it was tagged with before it was rewritten."""
-    tag = tag_of(node)
+    tag = next(iter(node.meta.get("nn_module_stack") or {}), "")
     return tag if tag in places else node.name

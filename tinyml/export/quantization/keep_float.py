@@ -24,6 +24,7 @@ from tinyml.export.quantization.joins import (
     tail,
     uneven,
 )
+from tinyml.export.quantization.places import around_places
 from tinyml.export.quantization.precision import Precision
 from tinyml.export.quantization.ranges import Range
 from tinyml.modelfile.graph import Graph, Operator, feeding
@@ -59,6 +60,7 @@ def kept_operators(
     if precision.weights_only:
         return _with_activations(graph, kept)
     kept = {**around_steep(graph, precision), **kept_inside(graph, ranges or {}), **kept}
+    kept = {**around_places(graph), **kept}
     kept = {**without_right_kernel(graph, precision), **around_infinity(graph), **kept}
     if io == "float":
         last = dict.fromkeys(sorted(makers_of(graph, uneven_outputs)), OF_ORDERS)

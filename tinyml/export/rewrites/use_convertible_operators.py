@@ -12,6 +12,7 @@ computation in plain PyTorch:
 - a maximum over windows with gaps: the largest of shifted slices;
 - a power of more than four axes: of one;
 - a mean that leaves its padding out: the mean with it, by the share that is no padding;
+- antialiased resizing: rows and columns by matrices, which are what it makes of an identity;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
   LiteRT's operator takes others than PyTorch.
 
@@ -22,12 +23,13 @@ whole factors.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node, map_arg
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
@@ -98,6 +100,8 @@ def _replace(node: Node, traced: GraphModule) -> None:
     for own in traced.graph.nodes:
         if own.op == "placeholder":
             made[own] = next(operands)
+        elif own.op == "get_attr":
+            made[own] = write.constant(getattr(traced, own.target))
         elif own.op == "call_function":
             args, kwargs = map_arg((own.args, own.kwargs), made.__getitem__)
             made[own] = write.call(own.target, *args, **kwargs)
@@ -220,11 +224,34 @@ def _three(sizes: Sizes) -> list[int]:
     return given * 3 if len(given) == 1 else given
 
 
+def _antialiased(
+    resize: Callable[..., Tensor],
+    x: Tensor,
+    size: Sequence[int] | None,
+    align_corners: bool,
+    factors: Sequence[float] | None = None,
+) -> Tensor:
+    """``[N, C, H, W]``: by ``resize``, which is linear in the values of each axis."""
+
+    def matrix(axis: int) -> Tensor:
+        """``[after, before]``."""
+        length = x.shape[2 + axis]
+        sizes = None if size is None else [size[axis], length]
+        with disable_proxy_modes_tracing():
+            one = torch.eye(length)[None, None]
+            by = None if factors is None else [factors[axis], 1.0]
+            return resize(one, sizes, align_corners, by)[0, 0]
+
+    wide = F.linear(x, matrix(1)).transpose(2, 3)
+    return F.linear(wide, matrix(0)).transpose(2, 3)
+
+
 _QUOTIENTS = (
     _aten.floor_divide.default,
     _aten.div.Tensor_mode,
     _aten.div.Scalar_mode,
 )
+_ANTIALIASED = (_aten._upsample_bilinear2d_aa.vec, _aten._upsample_bicubic2d_aa.vec)
 CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.bilinear.default: _bilinear,
     **dict.fromkeys(_QUOTIENTS, _floor_divide),
@@ -237,4 +264,5 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.col2im.default: fold,
     _aten.pow.Tensor_Scalar: _power,
     _aten.upsample_nearest2d.vec: _nearest,
+    **{resize: partial(_antialiased, resize) for resize in _ANTIALIASED},
 }

@@ -15,7 +15,7 @@ Convolutions are moved to the channels-last layout: a stage may be there transpo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,6 @@ _MOVING_NODES = (
     "aten.permute",
     "aten.transpose",
 )
-_SCALES = ("MUL", "DIV")
 # Operator -> the place of its bias among its arguments.
 _BIASES = {"aten.conv": 2, "aten.linear": 2, "aten.bilinear": 3, "aten.addmm": 0, "aten.baddbmm": 0}
 _CHANNEL_NORM_NODES = ("aten.instance_norm", "aten.batch_norm")
@@ -60,32 +59,28 @@ _ACTIVATION_NODES = ("aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp", "
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Shapes of the captured nodes, the tensors made from each, and inputs and outputs.
-
-    ``scaled``: nodes that were rewritten to several, of which the last scales by a constant.
-    """
+    """Shapes of the captured nodes, the tensors made from each, and inputs and outputs."""
 
     shapes: Mapping[str, Shape | None]
     produced: Mapping[str, list[Produced]]
     ends: Mapping[str, int]
     tensors: Mapping[int, Produced]
-    scaled: Collection[str]
 
 
 def name_stages(
-    model: Any, captured: Captured, scaled: Collection[str] = ()
+    model: Any, captured: Captured
 ) -> tuple[dict[str, str | None], dict[str, tuple[int, ...]]]:
     """Rename all tensors of ``model``; returns stage -> tensor and stage -> permutation.
 
     ``None`` is a stage that was fused away, or whose layout cannot be told from its
     shape. A permutation is given where the tensor is channels-last: transposed by it,
-    its value has PyTorch's layout. ``scaled`` are rewritten nodes that end so.
+    its value has PyTorch's layout.
     """
     graph = model.subgraphs[0]
     produced = _by_node(model, captured)  # first: an output may be called like another node
     ends = _name_ends(model, captured)
     tensors = {one.index: one for made in produced.values() for one in made}
-    found = _Found(captured.shapes, produced, ends, tensors, scaled)
+    found = _Found(captured.shapes, produced, ends, tensors)
     fused = _activated_operands(captured, found.produced)
     nodes = {node.name: node for node in captured.program.graph.nodes}
     held: dict[str, _Holder | None] = {
@@ -244,7 +239,7 @@ def _last(node: Node, found: _Found) -> _Holder | None:
         return None
     if operators <= MOVES and not _is(node, _MOVING_NODES):
         return None
-    if not _is_whole(node, produced, node.name in found.scaled):
+    if not _is_whole(node, produced):
         return None
     for position in reversed(range(len(produced))):
         later = produced[position]
@@ -261,13 +256,11 @@ def _is(node: Node, names: tuple[str, ...]) -> bool:
     return str(node.target).startswith(names)
 
 
-def _is_whole(node: Node, produced: list[Produced], is_scaled: bool) -> bool:
+def _is_whole(node: Node, produced: list[Produced]) -> bool:
     """Whether scale, shift or bias of ``node`` did not go into what follows."""
     last = next((p for p in reversed(produced) if p.operator not in MOVES), None)
     if last is None:
         return True
-    if is_scaled and not (last.operator in _SCALES and last.constants):
-        return False
     shifted = last.operator == "ADD" and bool(last.constants)
     bias = next((place for name, place in _BIASES.items() if _is(node, (name,))), None)
     if bias is not None and _has(node, bias):

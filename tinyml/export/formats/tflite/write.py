@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import litert_torch
-from torch.fx import Graph, Node
 
 from tinyml.core.errors import ExportError
 from tinyml.core.files import write_bytes
@@ -29,7 +28,7 @@ from tinyml.export.capture.known_errors import (
     SIZE,
     WRITE,
 )
-from tinyml.export.capture.module_stack import innermost, owners, submodules, tag_of
+from tinyml.export.capture.module_stack import innermost, owners, submodules
 from tinyml.export.capture.program import ADVICE, Captured, one_line, sample_inputs, tag
 from tinyml.export.capture.refuse_known import places_of, refuse_known
 from tinyml.export.check_names import check_names
@@ -44,7 +43,7 @@ from tinyml.export.formats.tflite.names import (
     parts_of_tensors,
 )
 from tinyml.export.formats.tflite.rewrites import rewrite
-from tinyml.export.nodes import ends_with_factor, live
+from tinyml.export.nodes import live
 from tinyml.export.rewrites.assign_by_where import assign_by_where
 from tinyml.export.rewrites.average_over_space import average_over_space
 from tinyml.export.rewrites.conv1d_to_conv2d import conv1d_to_conv2d
@@ -84,13 +83,12 @@ def write(captured: Captured, path: Path, *, sparse: bool = True) -> Facts:
     inside = innermost(captured.program.graph.nodes, captured.stages)
     modules = submodules(captured.program.graph.nodes)
     module, rewritten = _for_litert(captured)
-    scaled = _scaled(module.graph)
     model = tflite_file.unpack(to_tflite(captured, module))
     _refuse_foreign(model)
     if len(model.subgraphs) != 1:
         raise ExportError("LiteRT writes the model with a loop or a branch, which is not supported")
     parts = parts_of_tensors(model)
-    stages, layouts = name_stages(model, captured, scaled)
+    stages, layouts = name_stages(model, captured)
     made = made_from(model, parts)
     computing = made_from(model, computing_parts(captured, parts))
     passes = rewritten | rewrite(model, sparse=sparse)
@@ -123,15 +121,6 @@ def _for_litert(captured: Captured) -> tuple[Any, dict[str, int]]:
     refuse_known(live(module.graph), NOT_REWRITTEN, TFLITE.refusal, places)
     module.recompile()
     return module, counts
-
-
-def _scaled(graph: Graph) -> set[str]:
-    """The captured nodes whose rewritten form ends with a constant factor."""
-    made: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        if node.op == "call_function":
-            made.setdefault(tag_of(node), []).append(node)
-    return {name for name, nodes in made.items() if ends_with_factor(nodes)}
 
 
 def to_tflite(captured: Captured, module: Any = None) -> bytes:
