@@ -273,24 +273,6 @@ class UnpoolFixed(nn.Module):
         return functional.interpolate(pooled, scale_factor=2).squeeze(1)
 
 
-class Patches(nn.Module):
-    """Sums overlapping patches."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        image = functional.fold(x.reshape(1, 4, 16), (5, 5), (2, 2))
-        return x + image.amax((1, 2, 3))
-
-
-class PatchesFixed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("places", torch.eye(4).reshape(4, 1, 2, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        image = functional.conv_transpose2d(x.reshape(1, 4, 4, 4), self.places)
-        return x + image.amax((1, 2, 3))
-
-
 class Noise(nn.Module):
     """Adds noise."""
 
@@ -317,7 +299,7 @@ class AngleFixed(nn.Module):
 
 # Refused at capture, refused before a conversion to TFLite, and refused by a converter.
 AT_CAPTURE = (Gate, Ratio, Peak, Span, Classes, Counter, Swish, Response)
-AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Patches, Noise)
+AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Noise)
 AT_CONVERSION = (Phase, Spectrum, Angle)
 FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Gate: GateFixed,
@@ -337,7 +319,6 @@ FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Middle: MiddleFixed,
     Marks: MarksFixed,
     Unpool: UnpoolFixed,
-    Patches: PatchesFixed,
     Noise: NoiseFixed,
     Angle: AngleFixed,
 }

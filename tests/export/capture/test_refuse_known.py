@@ -50,7 +50,6 @@ AT_ONCE_OF = {
         "aten.max_unpool2d(float32[1, 1, 32, 1], int64[1, 1, 32, 1], output_size=[64, 1])",
         ONLY_ONNX,
     ),
-    "Patches": ("image = functional.fold(", "aten.col2im(float32[1, 4, 16], ", ONLY_ONNX),
     "Noise": ("return x + torch.randn_like(x)", f"aten.randn_like({ROW}", RANDOM),
 }
 AT_CONVERSION_OF = {

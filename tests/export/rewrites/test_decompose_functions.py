@@ -47,6 +47,9 @@ FUNCTIONS: dict[str, Function] = {
     "quantile, midpoint": lambda x: x.quantile(0.35, 1, interpolation="midpoint"),
     "quantile, the largest": lambda x: x.quantile(1.0),
     "hypot": lambda x: torch.hypot(x, x + 1),
+    "adaptive_avg_pool3d": lambda x: F.adaptive_avg_pool3d(x[None], (1, 4, 3)),
+    "adaptive_avg_pool3d, equal": lambda x: F.adaptive_avg_pool3d(x[None], (1, 3, 7)),
+    "adaptive_max_pool3d": lambda x: F.adaptive_max_pool3d(x[None], (2, 4, 7)),
     "embedding_bag": lambda x: bags(x, 0),
     "embedding_bag, sum": lambda x: bags(x, 0, 9, 9, mode="sum"),
     "embedding_bag, weighted": lambda x: bags(x, 0, 9, mode="sum", per_sample_weights=x.flatten()),
@@ -68,6 +71,7 @@ FUNCTIONS: dict[str, Function] = {
 KEPT: dict[str, Function] = {
     "median of all": lambda x: x.median(),
     "a share that is a tensor": lambda x: x.quantile(torch.tensor([0.2, 0.8]), 1),
+    "places of maxima": lambda x: F.adaptive_max_pool3d(x[None], 1, return_indices=True),
     "cumsum": lambda x: x.cumsum(1),
 }
 
@@ -94,6 +98,18 @@ def test_it_fires_once_and_the_numbers_hold() -> None:
         torch.testing.assert_close(simpler.module()(x), module(x))
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("width", [0, 3])
+def test_only_an_lstm_with_a_projection_is_written_as_its_steps(width: int) -> None:
+    torch.manual_seed(0)
+    module = nn.LSTM(7, 5, 2, proj_size=width, bidirectional=True, batch_first=True).eval()
+    program = torch.export.export(module, (torch.zeros(SHAPE),))
+    simpler = decompose_functions(program, FOR_ONNX)
+    assert (simpler is program) == (width == 0)
+    x = torch.randn(SHAPE)
+    torch.testing.assert_close(simpler.module()(x), module(x))
+
+
 def test_it_leaves_what_it_does_not_know() -> None:
     program = torch.export.export(AllOf(KEPT).eval(), (torch.zeros(SHAPE),))
     assert decompose_functions(program, FOR_LITERT) is program
@@ -108,6 +124,7 @@ class Joined(nn.Module):
         middle = x.kthvalue(3, 2, keepdim=True).values + x.quantile(0.3, 2, keepdim=True)
         bucket = torch.bucketize(x, torch.tensor(ENDS)).float()
         far = far + bags(x, 0).sum() + bags(x, 0, 9, mode="max").sum()
+        far = far + F.adaptive_avg_pool3d(x[None], (1, 4, 3)).mean()
         return (grown + largest + far + middle + bucket).index_select(2, torch.tensor([3, 1, 4]))
 
 

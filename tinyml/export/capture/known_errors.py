@@ -23,7 +23,7 @@ UNSUPPORTED = "replace the operator on that line by ones of torch.nn or torch.nn
 _TO_NUMBER = ("item", "_local_scalar_dense")
 _LOOPS = ("while_loop", "scan", "map_impl")
 _RESIZES = ("resize", "resize_as", "set")
-_ONLY_ONNX = ("max_unpool2d", "max_unpool3d", "col2im")
+_ONLY_ONNX = ("max_unpool2d", "max_unpool3d")
 _RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm")
 _DRAWN = (*_RANDOM, "bernoulli", "multinomial", "normal", "uniform", "exponential")
 _ORDER = ("sort", "argsort", "msort", "kthvalue", "median", "nanmedian", "mode", "quantile")
@@ -154,8 +154,7 @@ WRITE = KnownError(
 )
 ONLY_ONNX = KnownError(
     _is_only_onnx,
-    "enlarge with nn.Upsample, or sum patches with nn.ConvTranspose2d, or write ONNX only: "
-    "`formats=onnx`",
+    "enlarge with nn.Upsample, or write ONNX only: `formats=onnx`",
 )
 RANDOM = KnownError(
     _draws,

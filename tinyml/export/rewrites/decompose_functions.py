@@ -5,40 +5,68 @@ PyTorch's own list of decompositions has no form of these that both converters t
 - ``cumprod``, ``cummax``, ``cummin``, ``logcumsumexp``: a scan that doubles its reach each time;
 - ``kthvalue``, ``median`` along an axis: the last of a topk; ``quantile``: two places of a sort;
 - ``hypot``: the root of the sum of squares;
+- adaptive poolings of volumes: plain ones, or where windows differ of each, axis by axis;
+- for ONNX ``lstm`` with a projection, which its operator lacks: PyTorch's own steps;
 - ``embedding_bag``: the rows of the table, then the sum, mean or maximum of each bag;
 - for ONNX ``cdist``: a norm of all differences; for LiteRT ``bucketize`` and ``searchsorted``: the
   count of the boundaries below a number.
 
 A program without these stays as it is. Refused for a quantile whose share is a tensor, for a
-median of all values, and for a search in an order of its own.
+median of all values, for a search in an order of its own, and where the places of maxima are read.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._decomp.decompositions import lstm_impl
 from torch.export import ExportedProgram
+from torch.fx import Node
 from torch.nn import functional as F
 
 from tinyml.export.capture.functional import functional
+from tinyml.export.nodes import shape_of
+from tinyml.export.rewrites.average_by_matrix import windows
 
 _aten = torch.ops.aten
 Table = Mapping[Any, Callable[..., Any]]
 # Modes of an `nn.EmbeddingBag`; the other is a sum.
 MEAN, MAXIMUM = 1, 2
+FIRST_ALONE = (
+    _aten.adaptive_max_pool3d.default,
+    _aten.embedding_bag.default,
+    _aten.embedding_bag.padding_idx,
+)
 
 
 def decompose_functions(program: ExportedProgram, table: Table) -> ExportedProgram:
     """``program`` without the functions of ``table``: itself where it calls none of them."""
-    called = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    kept = {node.target for node in calls if _reads_places(node)}
+    called = {node.target for node in calls if _is_lacking(node)} - kept
     found = {target: table[target] for target in called & table.keys()}
     return functional(program, found) if found else program
+
+
+def _is_lacking(node: Node) -> bool:
+    """False for an LSTM without a projection: its state is as long as its memory."""
+    if node.target is not _aten.lstm.input:
+        return True
+    state, memory = cast(Sequence[Node], node.args[1])
+    return shape_of(state) != shape_of(memory)
+
+
+def _reads_places(node: Node) -> bool:
+    """Whether more is read than the first of several results, which alone is computed here."""
+    return node.target in FIRST_ALONE and any(
+        user.users and user.args[1] != 0 for user in node.users
+    )
 
 
 def _scan(combine: Callable[[Any, Any], Any], values: Any, dim: int) -> Any:
@@ -137,6 +165,29 @@ def _hypot(a: Tensor, b: Tensor) -> Tensor:
     return torch.sqrt(a * a + b * b)
 
 
+def _average_pool(x: Tensor, size: Sequence[int]) -> Tensor:
+    return _pool(x, size, torch.mean, F.avg_pool3d)
+
+
+def _max_pool(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Nothing reads the places: there are none here."""
+    largest = _pool(x, size, torch.amax, F.max_pool3d)
+    return largest, torch.zeros_like(largest, dtype=torch.int64)
+
+
+def _pool(
+    x: Tensor, size: Sequence[int], of: Callable[..., Tensor], plain: Callable[..., Tensor]
+) -> Tensor:
+    """``plain`` with windows that are equal, else ``of`` each, one axis after the other."""
+    lengths = x.shape[-3:]
+    if not any(length % own for length, own in zip(lengths, size, strict=True)):
+        return plain(x, [length // own for length, own in zip(lengths, size, strict=True)])
+    for axis, (length, own) in zip((-3, -2, -1), zip(lengths, size, strict=True), strict=True):
+        parts = [x.narrow(axis, first, end - first) for first, end in windows(length, own)]
+        x = torch.cat([of(part, axis, keepdim=True) for part in parts], axis)
+    return x
+
+
 def _embedding_bag(
     weight: Tensor,
     indices: Tensor,
@@ -215,12 +266,18 @@ DECOMPOSED: Table = {
     _aten.median.dim: _median,
     _aten.quantile.scalar: _quantile,
     _aten.hypot.default: _hypot,
+    _aten.adaptive_avg_pool3d.default: _average_pool,
     _aten.embedding_bag.default: _embedding_bag,
     _aten.embedding_bag.padding_idx: _embedding_bag,
 }
-FOR_ONNX: Table = {**DECOMPOSED, _aten.cdist.default: _cdist}
+FOR_ONNX: Table = {
+    **DECOMPOSED,
+    _aten.lstm.input: lstm_impl,
+    _aten.cdist.default: _cdist,
+}
 FOR_LITERT: Table = {
     **DECOMPOSED,
+    _aten.adaptive_max_pool3d.default: _max_pool,
     _aten.bucketize.Tensor: _bucketize,
     _aten.searchsorted.Tensor: _searchsorted,
 }

@@ -8,6 +8,9 @@ computation in plain PyTorch:
 - ``one_hot(x, num_classes)``: a comparison with all classes;
 - pooling of volumes: of their planes, then along the depth. A window's mean is the mean of the
   means of its rows, its maximum the largest of theirs;
+- a transposed convolution of volumes: of their planes; ``fold`` too is a transposed convolution;
+- a maximum over windows with gaps: the largest of shifted slices;
+- a power of more than four axes: of one;
 - a mean that leaves its padding out: the mean with it, by the share that is no padding;
 - antialiased resizing: rows and columns by matrices, which are what it makes of an identity;
 - resizing to the nearest by a factor that is not whole: rows and columns by their indices, since
@@ -32,9 +35,10 @@ from torch.utils import _pytree as pytree
 
 from tinyml.export.nodes import argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
+from tinyml.export.windows import Sizes, conv_transpose3d, dilated_max_pool, fold
 
 _aten = torch.ops.aten
-Sizes = int | Sequence[int]
+MOST_AXES = 4  # of a power in LiteRT
 
 
 def use_convertible_operators(graph: Graph) -> Outcome:
@@ -62,6 +66,10 @@ def _is_convertible(node: Node) -> bool:
         counted = argument(node, 5, "count_include_pad", True)
         padded = any(_listed(argument(node, 3, "padding", 0)))
         return not counted and padded and argument(node, 6, "divisor_override", None) is None
+    if node.target is _aten.max_pool2d.default:
+        return any(gap > 1 for gap in _listed(argument(node, 4, "dilation", 1)))
+    if node.target is _aten.pow.Tensor_Scalar:
+        return len(shape_of(node)) > MOST_AXES
     divisor = argument(node, 6, "divisor_override", None)
     return node.target is not _aten.avg_pool3d.default or divisor is None
 
@@ -106,6 +114,10 @@ def _bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None
     """A matrix, of weight ``[out, in1, in2]``, times all products of two values."""
     products = (first.unsqueeze(-1) * second.unsqueeze(-2)).flatten(-2)
     return F.linear(products, weight.flatten(1), bias)
+
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    return torch.pow(x.flatten(), exponent).reshape(x.shape)
 
 
 def _floor_divide(a: Tensor, b: Tensor | float, *, rounding_mode: str = "floor") -> Tensor:
@@ -246,7 +258,11 @@ CONVERTIBLE: Mapping[Any, Callable[..., Tensor]] = {
     _aten.one_hot.default: _one_hot,
     _aten.avg_pool2d.default: _average_of_values,
     _aten.avg_pool3d.default: _average_pool,
+    _aten.max_pool2d.default: dilated_max_pool,
     _aten.max_pool3d.default: _max_pool,
+    _aten.conv_transpose3d.input: conv_transpose3d,
+    _aten.col2im.default: fold,
+    _aten.pow.Tensor_Scalar: _power,
     _aten.upsample_nearest2d.vec: _nearest,
     **{resize: partial(_antialiased, resize) for resize in _ANTIALIASED},
 }
