@@ -236,10 +236,10 @@ class DecayFixed(nn.Module):
 
 
 class Middle(nn.Module):
-    """Takes the median away."""
+    """Takes the median of the numbers away."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x - x.median(1, keepdim=True).values
+        return x - x.nanmedian(1, keepdim=True).values
 
 
 class MiddleFixed(nn.Module):

@@ -43,7 +43,7 @@ AT_ONCE_OF = {
     "Loud": ("return x - x[x > 1]", f"aten.index({ROW}, [bool[1, {SAMPLES}]])", SIZE),
     "Choice": ("return torch.cond(", f"torch.cond(bool[], [{ROW}])", BRANCH),
     "Decay": ("return while_loop(", f"torch.while_loop([int64[], {ROW}])", LOOP),
-    "Middle": ("return x - x.median(", f"aten.median({ROW}, dim=1, keepdim=True)", ORDER),
+    "Middle": ("return x - x.nanmedian(", f"aten.nanmedian({ROW}, dim=1, keepdim=True)", ORDER),
     "Marks": ("return x.put(", f"aten.put({ROW}, int64[2], float32[2])", WRITE),
     "Unpool": (
         "return functional.max_unpool1d(",
