@@ -29,7 +29,7 @@ def assert_refused(factory: str, folder: Path) -> None:
     assert code == 3, said
     assert f"\n{said}\n" in PAGE, "make refusals"
     error, hint = said.splitlines()
-    assert re.match(r"error: .*'body\.1\.1(\.norm)?' \(\w+, net\.py:\d+\): ", error)
+    assert re.match(r"error: .*'body\.1\.1(\.norm)?' \(\w+, net\.py:\d+\)( as ONNX)?: ", error)
     assert hint.startswith("hint: ")
     assert UNKNOWN not in hint
     assert "Traceback" not in said
