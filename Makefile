@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus operators refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse golden clean
+.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus operators refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse test-board golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -86,6 +86,11 @@ quantized-accuracy: setup ## how much accuracy quantization costs: docs/evidence
 
 check-sparse: setup ## the sparse lint against LiteRT on an emulated board and in node (5-10 min)
 	$(BIN)/python tools/check_sparse $(if $(RECORD),--record) && $(BIN)/python tools/check_sparse --foreign
+
+# BOARDS="rpi4" SYSTEMS="bookworm": only these; BUNDLES: your own instead of a small network's.
+test-board: setup ## bundles on emulated Raspberry Pis: parity and instructions, no times (3-10 min)
+	PYTHONPATH=tools $(BIN)/python -m check_board $(if $(BOARDS),--boards $(BOARDS)) \
+	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(BUNDLES),--bundles $(BUNDLES))
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python tools/golden_bundle.py

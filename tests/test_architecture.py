@@ -129,7 +129,7 @@ def test_runtimes_equal_their_folder() -> None:
 
 def test_links_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.LINKS.values()}
-    shared = {"__init__", "link", "measure", "runner_output"}
+    shared = {"__init__", "link", "link_runtime", "measure", "runner_command", "runner_output"}
     assert {p.stem for p in (PACKAGE / "device").glob("*.py")} - shared == modules
 
 

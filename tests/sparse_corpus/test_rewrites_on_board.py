@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from emulated_board.board import count, open_board
+from emulated_board.software import with_litert
 from torch import Tensor, nn
 
 from tinyml.core.spec import Signature, TensorSpec
@@ -105,7 +106,7 @@ def test_a_network_runs_sparse_by_its_rewrite_alone(
     assert fired[case.rewrite] >= 1
     without(case.rewrite, monkeypatch)
     assert case.rewrite not in export(case, before)
-    with open_board("cortex-a72", VERSION) as link:
+    with open_board("cortex-a72", with_litert(VERSION)) as link:
         dense, sparse = (count(link, path, calls=1).per_call for path in (before, after))
     print(f"\n| {name} | `{case.rewrite}` | {dense:,} | {sparse:,} |")  # docs/sparse.md
     assert dense > LEAST * sparse

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from emulated_board.board import count, open_board
+from emulated_board.software import with_litert
 from recorded import agrees, recorded, verdict
 from sparse_cases import CASES
 
@@ -121,7 +122,7 @@ def test_on_few_pixels_sparse_kernels_are_the_slower_ones_and_it_is_said(
 @pytest.mark.slow
 def test_a_call_takes_the_same_instructions_in_another_process(tmp_path: Path) -> None:
     sparse, dense = CASES["plain"].write(tmp_path, "plain")
-    with open_board("cortex-a72", "2.3.0") as link:
+    with open_board("cortex-a72", with_litert("2.3.0")) as link:
         first, again, plain = count(link, sparse), count(link, sparse), count(link, dense)
     assert first.label == "emulated"
     assert first == again

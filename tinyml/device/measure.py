@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tinyml.core.array_files import write_npz
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.measurement import WHOLE, Conditions, Measurement, Process
-from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.timing_plan import FULL, TimingPlan
 from tinyml.core.validity import split
 from tinyml.device.link import Link
+from tinyml.device.runner_command import RunnerCommand, push_inputs, push_runner
 from tinyml.device.runner_output import RunnerOutput, check_same_machine, process_of, read_line
-from tinyml.runtimes.runner_archive import NAME, write_archive
 
 MOST_TURNS = 2  # Times as many as asked for.
 Progress = Callable[[str, int, int], None]
@@ -171,9 +169,7 @@ def _check_unchanged(own: _Running) -> None:
 
 def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
     """Put the runner and every job's files there; each job with its command."""
-    with scratch("runner") as folder:
-        write_archive(folder / NAME)
-        script = link.push(folder / NAME, NAME)
+    script = push_runner(link)
     return [
         _Running(job, sha256(job.path), _command(link, job, index, script, plan))
         for index, job in enumerate(jobs)
@@ -183,26 +179,14 @@ def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
 def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) -> list[str]:
     plan = job.plan or plan
     model = link.push(job.path, f"{index}-{job.path.name}")
-    with scratch("inputs") as folder:
-        path = folder / "inputs.npz"
-        write_npz(path, job.inputs)
-        inputs = link.push(path, f"{index}-inputs.npz")
-    options = {
-        "runtime": job.runtime,
-        "inputs": inputs,
-        "threads": job.threads,
-        "cpu": job.cpu,
-        "delegate": job.delegate,
-        "warmup": plan.warmups,
-        "runs": plan.min_samples,
-        "min-time": plan.min_time_s,
-        "max-time": plan.max_time_s,
-        "period": plan.period_s,
-        "between": plan.between,
-    }
-    command = [link.python, script, model]
-    for name, value in options.items():
-        command += [f"--{name}", str(value)] if value is not None else []
-    for into, out in (job.states or {}).items():
-        command += ["--state", f"{into}={out}"]
-    return command
+    return RunnerCommand(
+        script,
+        model,
+        job.runtime,
+        push_inputs(link, job.inputs, f"{index}-inputs.npz"),
+        plan,
+        threads=job.threads,
+        cpu=job.cpu,
+        delegate=job.delegate,
+        states=job.states,
+    ).arguments(link)

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from emulated_board import root
 from emulated_board.board import count, open_board
+from emulated_board.software import with_litert
 from outcome import Outcome, outcome
 
 from tinyml.core.errors import DeviceError
@@ -29,7 +29,6 @@ def measured(
     names = list(files)
     boards = min(len(names), len(os.sched_getaffinity(0)))
     shares = [{name: files[name] for name in names[start::boards]} for start in range(boards)]
-    root.root(version)  # where it is missing it is made once, not by each board
     with ThreadPoolExecutor(boards) as pool:
         found = list(pool.map(lambda share: _on_one_board(cpu, version, share, report), shares))
     return {name: part[name] for name in names for part in found if name in part}
@@ -39,7 +38,7 @@ def _on_one_board(
     cpu: str, version: str, files: Mapping[str, tuple[Path, Path]], report: Callable[[str], None]
 ) -> dict[str, Outcome]:
     found = {}
-    with open_board(cpu, version) as link:
+    with open_board(cpu, with_litert(version)) as link:
         for name, (sparse, dense) in files.items():
             report(name)
             try:

@@ -1,1 +1,1 @@
-"""An emulated 64-bit ARM board: real LiteRT under qemu, and exact counts of instructions."""
+"""Emulated 64-bit ARM boards: real LiteRT and onnxruntime under qemu, and exact counts."""

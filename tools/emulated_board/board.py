@@ -1,4 +1,4 @@
-"""A board with a processor and a version of LiteRT, and the instructions that a model takes there.
+"""A board with a processor and software, and the instructions that a model takes there.
 
 qemu's user emulation runs one program at a time with a root of its own.
 """
@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from emulated_board import root
+from emulated_board import parts
+from emulated_board.host_tools import TO_COUNT, check, run
+from emulated_board.processor import PARTS, cpu_info
+from emulated_board.software import Software
 from tinyml.core.errors import DeviceError, UsageError, machine_errors
 from tinyml.core.files import write_text
 from tinyml.core.measurement import Label
@@ -23,6 +26,7 @@ from tinyml.device.emulated import EmulatedLink, open_link
 CALLS = 3
 TIMEOUT_S = 600.0
 COUNTS = "counts.txt"
+SITE = "opt/site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,59 +44,69 @@ class Counts:
 
 
 @contextmanager
-def open_board(cpu: str, version: str) -> Iterator[EmulatedLink]:
-    """A board with ``cpu`` and LiteRT ``version``; its files go when the block ends.
+def open_board(cpu: str, software: Software, *, counts: bool = True) -> Iterator[EmulatedLink]:
+    """A board with ``cpu`` and ``software``; its files go when the block ends.
 
-    Raises `UsageError` for an unknown ``cpu``, `MachineError` for what this machine lacks.
+    With ``counts`` its instructions can be counted. Raises `UsageError` for an unknown ``cpu``,
+    `MachineError` for what this machine lacks.
     """
-    if cpu not in root.PARTS:
-        known = ", ".join(root.PARTS)
+    if cpu not in PARTS:
+        known = ", ".join(PARTS)
         raise UsageError(f"no emulated board has the processor '{cpu}'", hint=f"known: {known}")
-    shared = root.root(version)
+    if counts:
+        check(TO_COUNT)
     with scratch("board") as folder:
-        board = _board(shared, folder, cpu)
-        runner = _runner(cpu, board, root.plugin(folder), Path(COUNTS))
+        board = _board(folder, cpu, software)
+        plugin = ("-plugin", f"{_plugin(folder)},out={COUNTS}") if counts else ()
         target = replace(
             find_target("rpi"),
             board=f"emulated {cpu}",
             link="emulated",
-            runner=runner,
-            board_python=str(board / root.PYTHON),
+            runner=(*_runner(cpu, board), *plugin),
+            board_python=str(board / software.interpreter),
         )
         with open_link(target) as link:
             yield link
 
 
-def _board(shared: Path, folder: Path, cpu: str) -> Path:
-    """``shared`` with a ``/proc/cpuinfo`` of its own, so that boards may run side by side."""
-    board = folder / "root"
-    write_text(board / "proc" / "cpuinfo", root.cpu_info(cpu))
+def _board(folder: Path, cpu: str, software: Software) -> Path:
+    """A root of its own, with its ``/proc/cpuinfo``, so that boards may run side by side."""
+    board, shared, site = folder / "root", parts.debian(software), parts.site_packages(software)
+    write_text(board / "proc" / "cpuinfo", cpu_info(cpu))
     with machine_errors("making the board's root"):
-        for name in ("usr", "lib", "opt"):
+        (board / "opt").mkdir()
+        (board / SITE).symlink_to(site)
+        for name in ("usr", "lib"):
             (board / name).symlink_to(shared / name)
     return board
 
 
-def _runner(cpu: str, board: Path, plugin: Path, counts: Path) -> tuple[str, ...]:
-    """The qemu command that starts a program of ``board`` and writes its ``counts``."""
+def _plugin(folder: Path) -> Path:
+    """QEMU's plugin that counts instructions, compiled into ``folder``."""
+    source, made = Path(__file__).with_name("count_instructions.c"), folder / "count.so"
+    run(["cc", "-O2", "-shared", "-fPIC", str(source), "-o", str(made)], "compiling the counter")
+    return made
+
+
+def _runner(cpu: str, board: Path) -> tuple[str, ...]:
+    """The qemu command that starts a program of ``board``."""
     variables = {
-        "PYTHONPATH": board / root.SITE,
-        "PYTHONDONTWRITEBYTECODE": 1,
+        "ORT_DISABLE_TELEMETRY": 1,
+        "PYTHONPATH": board / SITE,
         "PYTHONHASHSEED": 0,
     }
     settings = [part for name, value in variables.items() for part in ("-E", f"{name}={value}")]
     # A library path of the host's would lead to libraries for another processor.
-    emulation = ["qemu-aarch64", "-cpu", cpu, "-L", str(board), "-U", "LD_LIBRARY_PATH"]
-    return (*emulation, *settings, "-plugin", f"{plugin},out={counts}")
+    return ("qemu-aarch64", "-cpu", cpu, "-L", str(board), "-U", "LD_LIBRARY_PATH", *settings)
 
 
 def count(link: EmulatedLink, path: Path, *, calls: int = CALLS) -> Counts:
-    """Instructions of ``calls`` calls of the .tflite file ``path``, after one that is not counted.
+    """Instructions of ``calls`` calls of the model file ``path``, after one that is not counted.
 
     Raises `DeviceError` where the board cannot run it.
     """
     script = link.push(Path(__file__).with_name("count_calls.py"), "count_calls.py")
-    model = link.push(path, "model.tflite")
+    model = link.push(path, f"model{path.suffix}")
     command = [link.python, "-S", script, model, str(calls)]
     done = link.run(command, timeout_s=TIMEOUT_S)
     if done.code != 0:

@@ -4,8 +4,9 @@
 
 The local benchmark starts it, and a board gets this same file. A call is timed from handing the
 inputs over until the outputs are numpy arrays. With ``--state IN=OUT`` the output OUT of a call is
-the input IN of the next. ``--outputs`` keeps the outputs of the first call. On failure the line is
-``{"error": ...}`` and the exit code is not 0.
+the input IN of the next. ``--outputs`` keeps the outputs of the first call, ``--also IN OUT`` those
+of one more call, which is not timed. On failure the line is ``{"error": ...}`` and the exit code is
+not 0.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--runtime", required=True, choices=RUNTIMES)
     parser.add_argument("--inputs", required=True, help=".npz of arrays by input name")
     parser.add_argument("--outputs", help="write the first call's outputs to this .npz")
+    parser.add_argument("--also", nargs=2, action="append", default=[], metavar=("IN", "OUT"))
     parser.add_argument("--warmup", type=int, help="calls before; default: until stable")
     parser.add_argument("--runs", type=int, default=100, help="timed calls, at least")
     parser.add_argument("--min-time", type=float, default=0.5, help="seconds of them, at least")
@@ -133,6 +135,12 @@ def open_model(opener: Any, module: Any, options: argparse.Namespace, rounds: bo
         raise RunnerError(reason) from error
 
 
+def run_once(model: Any, feeds: Arrays) -> Arrays:
+    check_feeds(feeds, model)
+    outputs: Arrays = model.run(feeds)
+    return outputs
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is asked for, as the dict that is printed."""
     if options.cpu is not None:
@@ -147,6 +155,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     states = parse_states(options.state, model)
     try:
         timed, first = measure(Caller(model, feeds, states, options.threads), options)
+        for given, out in options.also:
+            write_outputs(out, run_once(model, read_inputs(given)))
     except (RunnerError, MemoryError):
         raise
     except Exception as error:

@@ -1,0 +1,77 @@
+"""Does a bundle compute on another machine what PyTorch computed? Its outputs are compared here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import Bundle, StageParity
+from tinyml.core.errors import DeviceError
+from tinyml.core.events import Report
+from tinyml.core.quant_params import quantize_arrays
+from tinyml.device.link import Link
+from tinyml.device.link_runtime import LinkRuntime
+from tinyml.device.runner_command import push_runner
+from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.compare_engines import compare_engines
+from tinyml.pipeline.outputs.engines import Engine, given_engines
+from tinyml.pipeline.outputs.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class FileOnLink:
+    """A model file on a machine: a row for each output and case, or the ``failure``.
+
+    ``version`` is the runtime's; empty where it computed nothing.
+    """
+
+    path: str
+    precision: str
+    runtime: str
+    version: str
+    rows: tuple[StageParity, ...] = ()
+    failure: DeviceError | None = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether it ran there, and no row fails."""
+        return self.failure is None and all(row.verdict != "fail" for row in self.rows)
+
+
+def verify_on_link(link: Link, folder: Path, report: Report) -> list[FileOnLink]:
+    """Every model file of the bundle in ``folder`` in its reference engine on ``link``.
+
+    Every case of the reference is computed there and judged here, by the tolerance of the file's
+    precision. A file that fails there leaves the others.
+
+    Raises as `tinyml.pipeline.verify.verify` for a bundle that is not whole.
+    """
+    bundle = bundles.read(folder)
+    check_bundle(bundle)
+    expected = reference.load(folder / bundles.REFERENCE)
+    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
+    runner, found = push_runner(link), []
+    for engine in given_engines(folder, bundle.models):
+        if not engine.optional:
+            quantized = engine.model.quant_params
+            cases = [quantize_arrays(case, quantized) for case in expected.inputs.values()]
+            runtime = LinkRuntime(engine.runtime, link, runner, bundle.signature, cases)
+            there = replace(engine, runtime=runtime)
+            rows, failure = _rows(there, bundle, expected, report)
+            version = runtime.version() or ""
+            own = engine.model
+            file = FileOnLink(own.path, own.precision, engine.name, version, rows, failure)
+            found.append(file)
+    return found
+
+
+def _rows(
+    engine: Engine, bundle: Bundle, expected: Reference, report: Report
+) -> tuple[tuple[StageParity, ...], DeviceError | None]:
+    """Those of ``engine``, or its failure."""
+    try:
+        return compare_engines([engine], expected, bundle.stages, report), None
+    except DeviceError as error:
+        return (), error
