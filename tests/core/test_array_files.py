@@ -136,3 +136,16 @@ def test_a_compression_that_numpy_does_not_write_is_refused(tmp_path: Path, meth
         archive.writestr("x.npy", b"")
     with pytest.raises(InputError, match=f"'x.npy' is compressed by method {method}"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("in_archive", [False, True])
+def test_a_long_header_is_refused_before_it_is_read(tmp_path: Path, in_archive: bool) -> None:
+    content = b"\x93NUMPY\x02\x00" + (3_000_000_000).to_bytes(4, "little") + bytes(8)
+    path = tmp_path / ("a.npz" if in_archive else "a.npy")
+    if in_archive:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", content)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="declares a header of 3,000,000,000 bytes"):
+        read_arrays(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import lzma
 import math
 import struct
@@ -29,6 +30,10 @@ ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 ENCRYPTED = 1
 # What numpy writes: the decoder of another one, LZMA, takes as much memory as a file asks for.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Of each version of numpy's format: the bytes that say how long the header is.
+LENGTHS = {(1, 0): 2, (2, 0): 4}
+# What numpy takes itself (``max_header_size``), but only after it has read the header.
+LONGEST_HEADER = 10_000
 # All arrays of a file together, of the machine's memory.
 MOST_SHARE = 0.5
 # Cut, compressed in an unknown way, encrypted, or with a header that is no literal of Python's.
@@ -140,10 +145,15 @@ def _members(stream: BinaryIO) -> dict[str, Array]:
 def _array(stream: IO[bytes], name: str, size: int) -> Array:
     """From ``stream`` of ``size`` bytes: what it declares is checked before it is allocated."""
     version = npy.read_magic(stream)
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    if version not in readers:  # later ones are of records, not of tensors
+    if version not in LENGTHS:  # later ones are of records, not of tensors
         raise InputError(f"'{name}' has version {version[0]}.{version[1]} of numpy's format")
-    shape, in_columns, dtype = readers[version](stream)
+    length = stream.read(LENGTHS[version])
+    header = int.from_bytes(length, "little")
+    if header > LONGEST_HEADER:
+        raise InputError(f"'{name}' declares a header of {header:,} bytes")
+    start = io.BytesIO(length + stream.read(header))
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, in_columns, dtype = read_header(start)
     if dtype.hasobject:
         raise InputError(f"'{name}' holds objects")
     declared, held = math.prod(shape) * dtype.itemsize, size - stream.tell()
