@@ -199,7 +199,8 @@ class _Judged:
         ties = self._decide(case, given, inside, outputs)
         noise = self._noise(given, inside | _prefixed(outputs), ties)
         if case != SAMPLE_CASE:
-            names, returned = cancelled_zeros(self.captured, given, inside, outputs)
+            untied = {name: value for name, value in outputs.items() if name not in ties}
+            names, returned = cancelled_zeros(self.captured, given, inside, untied)
             noise |= names | {f"{OUTPUT} {name}" for name in returned}
         if not outputs:
             return None
