@@ -182,6 +182,7 @@ def test_a_target_sets_the_threads_that_are_not_given(
     target: str, threads: str | None, numbers: tuple[int, ...]
 ) -> None:
     options: dict[str, Any] = {"quick": False, "cpu": None, "delegate": "xnnpack"}
+    options |= {"period": None, "between": None}
     found = timing(5, 100, 0.5, threads=threads, target=target, **options)
     assert (found.threads, found.target) == (numbers, target)
 
