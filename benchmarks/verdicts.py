@@ -96,8 +96,8 @@ def chain(layers: int) -> Any:
 @contextlib.contextmanager
 def load() -> Iterator[None]:
     """A process that computes on each core, for as long as the block."""
-    command = tied([sys.executable, "-c", BUSY.format(os.getpid())])
-    busy = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
+    command = [sys.executable, "-c", BUSY.format(os.getpid())]
+    busy = [subprocess.Popen(tied(command)) for _ in range(os.cpu_count() or 1)]
     try:
         yield
     finally:

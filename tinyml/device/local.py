@@ -47,7 +47,7 @@ class LocalLink:
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         if shutil.which(command[0]) is None:
             raise DeviceError(f"cannot start {command[0]}: it is not a program on this machine")
-        return run_limited(tied(command), self.folder, Path(command[0]).name, timeout_s)
+        return run_limited(command, self.folder, Path(command[0]).name, timeout_s)
 
 
 def run_limited(command: Sequence[str], folder: Path, name: str, timeout_s: float) -> CommandResult:
@@ -61,7 +61,7 @@ def run_limited(command: Sequence[str], folder: Path, name: str, timeout_s: floa
     )
     ends = time.monotonic() + timeout_s
     with subprocess.Popen(
-        command,
+        tied(command),
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
