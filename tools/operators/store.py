@@ -14,6 +14,7 @@ from operators.cell import FORMATS, PRECISIONS, Cell, load
 from operators.row import Row
 from tinyml.core.errors import InputError
 from tinyml.core.files import write_json
+from tinyml.core.process import tied
 from tinyml.core.typed_json import to_json
 from tinyml.core.versions import version_of
 from tinyml.pipeline.steps.assemble import MAKERS
@@ -44,7 +45,7 @@ def _files() -> Iterable[Path]:
 def commit() -> str:
     """The short name of the checked-out commit; empty outside of git."""
     told = subprocess.run(
-        ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
+        tied(["git", "describe", "--always", "--exclude=*", "--dirty=+"]),
         cwd=ROOT,
         capture_output=True,
         text=True,
