@@ -9,7 +9,7 @@ from tinyml.core.bundle import Bundle, ModelFile
 from tinyml.core.evaluation_results import EvaluationResults
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.pages.report.content import Missing
-from tinyml.pages.report.units import command
+from tinyml.pages.report.units import command, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +171,6 @@ def _need_cpu_time(found: Sequence[Measurement]) -> bool:
 
 def _how(measured: Measurement, several: bool) -> str:
     threads = measured.conditions.threads
-    parts = [f"{threads} thread{'' if threads == 1 else 's'}"] if several and threads else []
+    parts = [counted(threads, "thread")] if several and threads else []
     parts += ["no delegate"] if measured.delegate == "none" else []
     return "".join(f", {part}" for part in parts)

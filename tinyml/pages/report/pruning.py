@@ -16,7 +16,6 @@ from tinyml.pages.report.content import Bar, Example, Gallery, Page, Picture, Re
 from tinyml.pages.report.page import write_page
 from tinyml.pages.report.raster import grey_png
 from tinyml.pages.report.svg import LINE, SERIES, Chart
-from tinyml.pages.report.units import share_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,7 +111,7 @@ def _masks(weights: Mapping[str, Array], rows: Sequence[LayerZeros]) -> Gallery:
             Example(
                 row.name,
                 Picture(_mask(weights[f"{row.name}.weight"]), f"kept weights of {row.name}"),
-                f"{share_text(row.share)} zeros",
+                f"{row.share:.1%} zeros",
             )
             for row in rows
             if row.zeros

@@ -26,11 +26,6 @@ def digits_for(value: float) -> int:
     return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
 
 
-def share_text(share: float, *, digits: int = 1) -> str:
-    """``93.1%``."""
-    return f"{100 * share:.{digits}f}%"
-
-
 def counted(count: int, unit: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tinyml.core.evaluation_results import Estimate, EvaluationResults
-from tinyml.core.text import one_line, shorten
+from tinyml.core.text import one_line
 from tinyml.pages.report.content import Bar, Block, Cell, Heat, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.svg import LINE, NARROW, SERIES, SOFT, Chart
@@ -135,7 +135,7 @@ def _roc(axes: Axes, found: EvaluationResults) -> None:
     few = len(found.roc) <= MOST_DRAWN
     for own in found.roc if few else [one for one in found.roc if one.area.name in ends]:
         shown = own.area.name in ends
-        label = f"{shorten(one_line(own.area.name, 200), 14)} {own.area.value:.3f}"
+        label = f"{one_line(own.area.name, 14)} {own.area.value:.3f}"
         axes.plot(
             own.false_positive,
             own.true_positive,

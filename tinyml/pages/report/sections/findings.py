@@ -12,7 +12,7 @@ from tinyml.core.errors import BundleError
 from tinyml.core.typed_json import from_json
 from tinyml.pages.report.content import Badge, Block, Note, Notes, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.units import counted, share_text
+from tinyml.pages.report.units import counted
 
 LEAD = "What is slow, large or fragile in the model files, what it costs, and what to do about it."
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def _delegation(material: Material, bundle: Bundle) -> list[Block]:
         mark = Badge("in part", "bad")
         if own.nodes == own.delegated:
             mark = Badge("every operator", "good")
-        macs = "-" if own.mac_share is None else share_text(own.mac_share, digits=0)
+        macs = "-" if own.mac_share is None else f"{own.mac_share:.0%}"
         rows.append((path, own.delegate, mark, f"{own.delegated} of {own.nodes}", macs))
         left += [(one.op, one.name, material.in_options(one.fix)) for one in own.undelegated]
     if not rows:

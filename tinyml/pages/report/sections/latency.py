@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.core.text import one_line, shorten
+from tinyml.core.text import one_line
 from tinyml.core.time_ratio import LEVEL, TimeRatio, time_ratio
 from tinyml.pages.report.content import (
     Badge,
@@ -124,7 +124,7 @@ def _ecdf(figure: Figure, found: Sequence[Timed], width: int) -> None:
         for lost in own.measurement.discarded:
             samples = lost.process.samples_ns
             _line(axes, samples, PROCESS_POINTS, SOFT, linewidth=0.8, linestyle=":")
-        samples, label = own.measurement.samples_ns, shorten(one_line(own.name, 200), 40)
+        samples, label = own.measurement.samples_ns, one_line(own.name, 40)
         _line(axes, samples, POINTS, colour, linewidth=2.2, label=label)
     _time_axis(axes, found)
     axes.set_ylim(0, 1.02)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tinyml.core.bundle import Agreement, Disagreement, Metric, Parity, StageParity
-from tinyml.core.text import one_line, shorten
+from tinyml.core.text import one_line
 from tinyml.pages.divergence import LEAST, MOST, share
 from tinyml.pages.report.content import (
     Badge,
@@ -134,7 +134,7 @@ def _dots(
         )
     axes.axvline(1.0, color=BAD, linewidth=1.4)
     _axis(axes, parity)
-    axes.set_yticks(range(len(order)), [shorten(one_line(s, 200), NAME[narrow]) for s in order])
+    axes.set_yticks(range(len(order)), [one_line(s, NAME[narrow]) for s in order])
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)

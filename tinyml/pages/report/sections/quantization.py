@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tinyml.core.bundle import ModelFile
 from tinyml.core.diagnosis import Confusion, SensitivityAnalysis, decibels, ranked
 from tinyml.core.plan_record import Float16Record, QuantRecord
-from tinyml.core.text import one_line, shorten
+from tinyml.core.text import one_line
 from tinyml.pages.report.content import Block, Missing, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
 from tinyml.pages.report.svg import INK, NARROW, PAPER, SERIES, Chart
@@ -122,7 +122,7 @@ def _bars(figure: Figure, own: SensitivityAnalysis, width: int) -> None:
     )
     if math.isfinite(own.whole_db):
         axes.axvline(own.whole_db, color=INK, linewidth=1.2, linestyle="--", label="all layers")
-    names = [shorten(one_line(layer.layer, 200), 15 if narrow else 34) for layer in shown]
+    names = [one_line(layer.layer, 15 if narrow else 34) for layer in shown]
     axes.set_yticks(places, names)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinyml.core.text import one_line, shorten
+from tinyml.core.text import one_line
 from tinyml.pages.report.content import (
     Badge,
     Block,
@@ -189,7 +189,7 @@ def _scatter(axes: Axes, points: Sequence[TradeOff], panel: _Panel) -> None:
             markeredgewidth=1.8,
             markersize=9,
             linestyle="none",
-            label=shorten(one_line(own.name, 200), 36),
+            label=one_line(own.name, 36),
         )
     units = {"size": " (KB)", "median_ns": " (ms)", "accuracy": ""}
     axes.set_xlabel(f"{_axis_name(panel.x, points)}{units[panel.x]}")
