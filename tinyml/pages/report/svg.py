@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,7 @@ from tinyml.core.errors import InternalError
 from tinyml.pages.plots import drawing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Drawn in these, shown in the theme's: the name is the class.
@@ -37,6 +38,8 @@ COLOURS = {
 INK, SOFT, LINE, PAPER = (COLOURS[name] for name in ("ink", "soft", "line", "paper"))
 BAD = COLOURS["bad"]
 SERIES = tuple(COLOURS[name] for name in ("one", "two", "three", "four", "five", "six"))
+# Tell series apart where colours do not.
+MARKS = "osD^v<>P"
 # Units of a drawing are CSS pixels at its natural size.
 WIDE, NARROW = 720, 328
 FONT = 12.0
@@ -110,6 +113,15 @@ class Chart:
         """SVG, `NARROW` pixels wide: text of a wide one that is scaled down cannot be read."""
         height = self.height if isinstance(self.height, int) else self.height[1]
         return _svg(f"{self.name}-n", self.draw, NARROW, height)
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A row for each of ``names``, the first on top, without lines along them."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(length=0)
 
 
 def _svg(name: str, draw: Draw, width: int, height: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Sequence
 
 KILO, MEGA = 1_000, 1_000_000
 
@@ -29,6 +30,12 @@ def digits_for(value: float) -> int:
 def counted(count: int, unit: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``."""
+    shown, more = ", ".join(names[:most]), len(names) - most
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def command(*words: str) -> str:

@@ -78,7 +78,7 @@ def section(material: Material) -> ReportSection:
         blocks.append(Prose(CPU_TIME))
     for place, (runtime, rows) in enumerate(_by_runtime(found).items()):
         blocks.append(_distribution(f"ecdf-{place}", runtime, rows))
-    blocks.append(_figures(material))
+    blocks.append(_figures(material.timed))
     if compared := _differences(found):
         blocks.append(compared)
     blocks += [*_processes(found), _conditions(material)]
@@ -164,7 +164,7 @@ def _time_axis(axes: Axes, found: Sequence[Timed]) -> None:
     axes.set_xlim(low / 1.05, high * 1.05)
 
 
-def _figures(material: Material) -> Table:
+def _figures(found: Sequence[Timed]) -> Table:
     rows = [
         (
             own.name,
@@ -176,11 +176,11 @@ def _figures(material: Material) -> Table:
             _ms(own.measurement.load_ns),
             _megabytes(own.measurement.peak_rss_kb),
         )
-        for own in material.timed
+        for own in found
     ]
     head = ("file", "runtime", "part", "median", "p90", "first", "load", "peak MB")
     title = "Milliseconds of one call, of the first call and of loading"
-    return Table(f"{title}{_clock(material.timed)}", head, rows)
+    return Table(f"{title}{_clock(found)}", head, rows)
 
 
 def _clock(found: Sequence[Timed]) -> str:

@@ -8,7 +8,7 @@ from tinyml.core.text import shorten
 from tinyml.pages.card import processor_text
 from tinyml.pages.report.content import Block, NamedValues, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.units import counted, size_text
+from tinyml.pages.report.units import counted, first_of, size_text
 
 MOST_LABELS = 12
 
@@ -35,7 +35,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
     rows += [("Input", _tensor(spec)) for spec in bundle.signature.inputs]
     rows += [("Output", _tensor(spec)) for spec in bundle.signature.outputs]
     if bundle.processor is not None:
-        rows.append(("Labels", _labels(bundle.processor.labels)))
+        rows.append(("Labels", first_of(bundle.processor.labels, MOST_LABELS)))
         rows.append(("Around the graph", processor_text(bundle.processor)))
     return [*rows, *_training(material), ("Digest of the bundle", f"`{bundle.digest}`")]
 
@@ -47,12 +47,6 @@ def _tensor(spec: TensorSpec) -> str:
     )
     rate = f", at {spec.rate_hz:,} Hz" if spec.rate_hz else ""
     return f"`{spec.name}`: {spec.dtype}, {shape or 'one number'}{rate}"
-
-
-def _labels(labels: tuple[str, ...]) -> str:
-    shown = ", ".join(labels[:MOST_LABELS])
-    more = len(labels) - MOST_LABELS
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _training(material: Material) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from tinyml.pages.report.content import (
     without_empty,
 )
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.svg import BAD, INK, NARROW, PAPER, SERIES, SOFT, Chart
+from tinyml.pages.report.svg import BAD, INK, MARKS, NARROW, PAPER, SERIES, SOFT, Chart, name_rows
 from tinyml.pages.report.units import command, counted
 from tinyml.pages.summary import parity_rows
 
@@ -32,7 +32,6 @@ MOST_STAGES, MOST_CHANGED = 40, 50
 ROW, AROUND = 19, 96
 # In PyTorch: what is between the module and the files.
 PROGRAMS = ("captured", "rewritten")
-MARKS = "osD^v<>P"
 NAME = {True: 16, False: 34}
 VERDICTS = {"pass": Badge("pass", "good"), "fail": Badge("fail", "bad")}
 
@@ -134,11 +133,7 @@ def _dots(
         )
     axes.axvline(1.0, color=BAD, linewidth=1.4)
     _axis(axes, parity)
-    axes.set_yticks(range(len(order)), [one_line(s, NAME[narrow]) for s in order])
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(length=0)
+    name_rows(axes, [one_line(stage, NAME[narrow]) for stage in order])
     figure.legend(loc="outside upper left", ncols=2 if narrow else 4, handletextpad=0.2)
 
 

@@ -13,8 +13,8 @@ from tinyml.core.plan_record import Float16Record, QuantRecord
 from tinyml.core.text import one_line
 from tinyml.pages.report.content import Block, Missing, Prose, ReportSection, Table
 from tinyml.pages.report.material import Material
-from tinyml.pages.report.svg import INK, NARROW, PAPER, SERIES, Chart
-from tinyml.pages.report.units import command, counted
+from tinyml.pages.report.svg import INK, NARROW, PAPER, SERIES, Chart, name_rows
+from tinyml.pages.report.units import command, counted, first_of
 from tinyml.pages.summary import sensitivity_rows
 
 if TYPE_CHECKING:
@@ -122,12 +122,7 @@ def _bars(figure: Figure, own: SensitivityAnalysis, width: int) -> None:
     )
     if math.isfinite(own.whole_db):
         axes.axvline(own.whole_db, color=INK, linewidth=1.2, linestyle="--", label="all layers")
-    names = [one_line(layer.layer, 15 if narrow else 34) for layer in shown]
-    axes.set_yticks(places, names)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(length=0)
+    name_rows(axes, [one_line(layer.layer, 15 if narrow else 34) for layer in shown])
     axes.locator_params(axis="x", nbins=4 if narrow else 8)
     axes.set_xlabel("SQNR (dB)")
     figure.legend(loc="outside upper left", ncols=2 if narrow else 3)
@@ -156,17 +151,11 @@ def _kept(own: ModelFile) -> list[Block]:
         counts[why] += 1
         modules[why][str(inside.get(node) or node)] = None
     rows = [
-        (why, f"{count}", _some(list(modules[why])))
+        (why, f"{count}", first_of([f"`{name}`" for name in modules[why]], MOST_MODULES))
         for why, count in sorted(counts.items(), key=lambda row: -row[1])
     ]
     title = f"What stays in float32 in {own.path}, and why"
     return [Table(title, ("why", "operators", "in"), rows, fold=len(rows) > 6)]
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:MOST_MODULES])
-    more = len(names) - MOST_MODULES
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _classes(found: Mapping[str, Confusion]) -> Block:

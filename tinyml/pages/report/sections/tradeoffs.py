@@ -16,8 +16,8 @@ from tinyml.pages.report.content import (
     Table,
     without_empty,
 )
-from tinyml.pages.report.material import Material, Variant
-from tinyml.pages.report.svg import LINE, NARROW, PAPER, SERIES, SOFT, Chart
+from tinyml.pages.report.material import Material, Timed, Variant
+from tinyml.pages.report.svg import LINE, MARKS, NARROW, PAPER, SERIES, SOFT, Chart
 from tinyml.pages.report.units import KILO, command, ms_text, size_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ LEAD = (
     "A filled mark is on the frontier: no other file is at least as good on both axes and better "
     "on one. Hollow marks are dominated."
 )
-MARKS = "osD^v<>P"
 PANEL, LEGEND_ROW, AROUND = 250, 21, 30
 
 
@@ -47,7 +46,8 @@ class TradeOff:
 
 def section(material: Material) -> ReportSection:
     """A chart of accuracy, or of size, over what each file costs; and the values."""
-    points = [_point(material, own) for own in material.variants]
+    timed = material.whole
+    points = [_point(own, timed) for own in material.variants]
     blocks: list[Block] = []
     # The files of one bundle are not alternatives to choose from.
     panels = _panels(points) if len(material.bundles) > 1 else []
@@ -67,14 +67,14 @@ def section(material: Material) -> ReportSection:
     return ReportSection("tradeoffs", "Size, accuracy and latency", lead, blocks)
 
 
-def _point(material: Material, own: Variant) -> TradeOff:
+def _point(own: Variant, timed: Sequence[Timed]) -> TradeOff:
     metric, accuracy = _accuracy(own)
-    timed = [
+    found = [
         (m.measurement.p50_ns, m.measurement.runtime, m.measurement.clock)
-        for m in material.whole
+        for m in timed
         if m.variant == own and m.measurement.p50_ns is not None
     ]
-    median_ns, runtime, clock = min(timed) if timed else (None, own.model.minimum_runtime, "wall")
+    median_ns, runtime, clock = min(found) if found else (None, own.model.minimum_runtime, "wall")
     return TradeOff(
         name=own.label,
         size=own.size,
@@ -100,11 +100,10 @@ def _accuracy(own: Variant) -> tuple[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """Which attributes are drawn: smaller is better along x, and ``up`` tells of y."""
+    """Which attributes are drawn: smaller is better, but for accuracy."""
 
     x: str
     y: str
-    up: bool
 
 
 def _panels(points: Sequence[TradeOff]) -> list[_Panel]:
@@ -112,11 +111,11 @@ def _panels(points: Sequence[TradeOff]) -> list[_Panel]:
     metrics = {own.metric for own in points if own.accuracy is not None}
     found = []
     if len(metrics) == 1 and _both(points, "accuracy", "size") > 1:
-        found.append(_Panel("size", "accuracy", True))
+        found.append(_Panel("size", "accuracy"))
     if len(metrics) == 1 and _both(points, "accuracy", "median_ns") > 1:
-        found.append(_Panel("median_ns", "accuracy", True))
+        found.append(_Panel("median_ns", "accuracy"))
     if not found and _both(points, "size", "median_ns") > 1:
-        found.append(_Panel("median_ns", "size", False))
+        found.append(_Panel("median_ns", "size"))
     return found
 
 
@@ -130,7 +129,7 @@ def _frontier(points: Sequence[TradeOff], panel: _Panel) -> list[TradeOff]:
 
     def cost(own: TradeOff) -> tuple[float, float]:
         y = float(getattr(own, panel.y))
-        return float(getattr(own, panel.x)), -y if panel.up else y
+        return float(getattr(own, panel.x)), -y if panel.y == "accuracy" else y
 
     def dominated(own: TradeOff) -> bool:
         x, y = cost(own)
