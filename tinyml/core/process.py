@@ -21,10 +21,14 @@ ORPHANED = 70
 _HOME = Path(__file__).resolve().parents[2]
 
 
+def physical_memory_mb() -> int:
+    """What this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
 def machine_memory_mb() -> int:
     """What this machine has, or the control group that the process is in."""
-    machine_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    limit_mb = control_group_mb()
+    machine_mb, limit_mb = physical_memory_mb(), control_group_mb()
     return machine_mb if limit_mb is None else min(machine_mb, limit_mb)
 
 

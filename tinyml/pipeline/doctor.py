@@ -36,8 +36,8 @@ class Package:
             return ""
         if self.state == "broken":
             return f"{self.package} is broken: {self.problem}"
-        told = "is not installed" if self.state == "missing" else "has no package for this CPU"
-        return f"{self.package} {told}"
+        why = "is not installed" if self.state == "missing" else "has no package for this CPU"
+        return f"{self.package} {why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,13 @@ UNKNOWN = "not known"
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """``target``, with what follows from it; ``features``: of this machine where it is that.
+    """``target``, with what follows from it.
 
     runs     formats that a runtime there reads
     written  those that an export writes unless it is given others
     """
 
     target: Target
-    features: tuple[str, ...]
     kernels: tuple[Kernels, ...]
     runs: tuple[str, ...]
     written: tuple[str, ...]
@@ -47,7 +46,7 @@ class Explanation:
 def explain(target: Target) -> Explanation:
     features = cpu_features() if target.is_host else target.cpu_features
     there, written = formats_there(target), formats_written(target)
-    return Explanation(target, features, kernels(features), there, written)
+    return Explanation(target, kernels(features), there, written)
 
 
 def explanation_text(found: Explanation) -> str:
