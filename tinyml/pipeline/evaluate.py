@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint, registry
-from tinyml.core.errors import InputError, UsageError, require
+from tinyml.core.errors import UsageError, require
 from tinyml.core.events import Message, Report
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
@@ -22,7 +22,7 @@ from tinyml.models.training.image_metrics import image_metrics
 from tinyml.models.training.metrics import subject_metrics
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.model_sources.entries import entry_of
-from tinyml.pipeline.outputs.data import image_set, is_same, recording_set
+from tinyml.pipeline.outputs.data import image_set, is_same, recording_set, require_recorded
 from tinyml.pipeline.outputs.engines import choose
 from tinyml.pipeline.outputs.judged import (
     check_labels,
@@ -121,11 +121,9 @@ def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) 
 def _bundle(folder: Path, runtime: str | None) -> _Opened:
     bundle = bundles.read(folder)
     check_bundle(bundle)
-    training, recipe = bundle.facts.training, bundle.facts.recipe
-    if bundle.processor is None or training is None or recipe is None:
-        raise InputError(f"{folder} does not record which data it was trained on")
+    own = require_recorded(bundle)
     answer = windows_through(choose(bundle, runtime))
-    return _Opened(bundle.processor, recipe, training, answer)
+    return _Opened(own.processor, own.recipe, own.training, answer)
 
 
 def _checkpoint(path: Path, runtime: str | None) -> _Opened:

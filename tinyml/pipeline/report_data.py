@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 
 from tinyml.core import registry
 from tinyml.core.bundle import Bundle
-from tinyml.core.errors import InputError
 from tinyml.core.evaluation_results import EvaluationResults, Picked, Walk
 from tinyml.core.events import Report
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Floats, Processor
-from tinyml.core.recipe import Recipe
 from tinyml.core.recording_processor import recording_processor
-from tinyml.core.training_record import TrainingRecord
 from tinyml.models.data.entry import DataSetEntry
 from tinyml.models.training.intervals import (
     average_recall_estimate,
@@ -28,7 +25,14 @@ from tinyml.models.training.intervals import (
 from tinyml.models.training.metrics import confusion
 from tinyml.models.training.predict import cut_windows
 from tinyml.models.training.score_curves import reliability, roc_curves
-from tinyml.pipeline.outputs.data import image_set, is_same, recording_set
+from tinyml.pipeline.outputs.data import (
+    Recorded,
+    image_set,
+    is_same,
+    recorded,
+    recording_set,
+    require_recorded,
+)
 from tinyml.pipeline.outputs.engines import Engine, choose
 from tinyml.pipeline.outputs.judged import (
     check_labels,
@@ -47,18 +51,9 @@ AUTO = "auto"
 Labels = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """What a bundle of a trained model knows of its data."""
-
-    processor: Processor
-    recipe: Recipe
-    training: TrainingRecord
-
-
 def data_option(bundle: Bundle) -> str:
     """What ``--data`` takes for ``bundle``; empty where it records no data set."""
-    found = _recorded(bundle)
+    found = recorded(bundle)
     if found is None or found.recipe.data.set not in registry.DATA_SETS:
         return ""
     entry: DataSetEntry = registry.load("data set", found.recipe.data.set)
@@ -71,23 +66,14 @@ def evaluation_results(bundle: Bundle, data: Path | None, report: Report) -> Eva
     ``data``: the set's folder, as of `tinyml eval`. Raises `InputError` for a bundle that does not
     record its data, `DataError` for data that cannot be used, `MissingExtraError`.
     """
-    found = _recorded(bundle)
-    if found is None:
-        raise InputError(f"{bundle.folder} does not record which data it was trained on")
+    found = require_recorded(bundle)
     engine = choose(bundle, None)
     of_kind = _images if isinstance(found.processor, ImageProcessor) else _recordings
     return of_kind(bundle, found, engine, data, report)
 
 
-def _recorded(bundle: Bundle) -> _Recorded | None:
-    training, recipe = bundle.facts.training, bundle.facts.recipe
-    if bundle.processor is None or training is None or recipe is None:
-        return None
-    return _Recorded(bundle.processor, recipe, training)
-
-
 def _images(
-    bundle: Bundle, own: _Recorded, engine: Engine, data: Path | None, report: Report
+    bundle: Bundle, own: Recorded, engine: Engine, data: Path | None, report: Report
 ) -> EvaluationResults:
     processor = own.processor
     assert isinstance(processor, ImageProcessor)
@@ -122,7 +108,7 @@ def _images(
 
 
 def _recordings(
-    bundle: Bundle, own: _Recorded, engine: Engine, data: Path | None, report: Report
+    bundle: Bundle, own: Recorded, engine: Engine, data: Path | None, report: Report
 ) -> EvaluationResults:
     processor = recording_processor(own.processor)
     found = recording_set(own.recipe, data)

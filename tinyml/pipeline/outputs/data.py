@@ -1,22 +1,50 @@
-"""The data set that a recipe names, wherever it lies."""
+"""The data set that a bundle or a recipe names, wherever it lies."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyml.core import registry
-from tinyml.core.errors import DataError, UsageError
+from tinyml.core.bundle import Bundle
+from tinyml.core.errors import DataError, InputError, UsageError
 from tinyml.core.events import Report
+from tinyml.core.processor import Processor
 from tinyml.core.recipe import Recipe
+from tinyml.core.training_record import TrainingRecord
 
 if TYPE_CHECKING:
     from tinyml.core.checkpoint import Checkpoint
     from tinyml.core.image_processor import ImageProcessor
-    from tinyml.core.training_record import TrainingRecord
     from tinyml.models.data.entry import DataSetEntry
     from tinyml.models.data.images import ImageSet
     from tinyml.models.data.recordings import RecordingSet
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a bundle of a trained model knows of its data."""
+
+    processor: Processor
+    recipe: Recipe
+    training: TrainingRecord
+
+
+def recorded(bundle: Bundle) -> Recorded | None:
+    """``None`` for a model that was not trained here."""
+    training, recipe = bundle.facts.training, bundle.facts.recipe
+    if bundle.processor is None or training is None or recipe is None:
+        return None
+    return Recorded(bundle.processor, recipe, training)
+
+
+def require_recorded(bundle: Bundle) -> Recorded:
+    """`recorded`; `InputError` where there is nothing."""
+    found = recorded(bundle)
+    if found is None:
+        raise InputError(f"{bundle.folder} does not record which data it was trained on")
+    return found
 
 
 def recording_set(recipe: Recipe, root: Path | None, *, strict: bool = False) -> RecordingSet:

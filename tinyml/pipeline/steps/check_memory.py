@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyml.core.errors import ExportError
 from tinyml.modelfile.lint.large_activations import FIX
 from tinyml.modelfile.lint.wording import in_bytes
@@ -10,13 +12,13 @@ from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.steps.export_plan import ExportPlan
 
 # Bytes of a value, for the peak of a captured program is counted in float32.
-WIDTHS = {"float32": 4, "float16": 2, "int16": 2, "int8": 1}
+FLOAT32 = np.dtype("float32").itemsize
 
 
 def check_memory(plan: ExportPlan, work: Workspace) -> None:
     """`ExportError` where the least that the files take at once is more than the target has."""
     target, peak = plan.target, work.load_capture_record().peak
-    size = peak.bytes * _narrowest(plan) // WIDTHS["float32"]
+    size = peak.bytes * _narrowest(plan) // FLOAT32
     if not target.memory_mb or size <= target.memory_mb << 20:
         return
     where = f", at {peak.at}" if peak.at else ""
@@ -30,6 +32,5 @@ def check_memory(plan: ExportPlan, work: Workspace) -> None:
 def _narrowest(plan: ExportPlan) -> int:
     """Bytes of an activation, of the format that stores it in the fewest."""
     traits = plan.traits
-    width = WIDTHS[traits.activations]
     stored = all(not named(fmt).computes_float16 for fmt in plan.formats)
-    return WIDTHS["float32"] if traits.half and stored else width
+    return FLOAT32 if traits.half and stored else np.dtype(traits.activations).itemsize
