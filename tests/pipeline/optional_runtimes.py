@@ -1,4 +1,4 @@
-"""Engines next to the one of `throwaway_format`: what can become of a file in each.
+"""Engines for the files of `throwaway_format`: what can become of a file in each.
 
 They are loaded in child processes, so they import nothing that is slow.
 """
@@ -20,7 +20,10 @@ from tinyml.runtimes.base import Reader, refusal
 
 @dataclass(frozen=True, slots=True)
 class Agreeing:
-    """The same outputs, without anything inside; `open` returns a session: itself."""
+    """See `tinyml.runtimes.base.Runtime`, of which `open` returns a session: itself.
+
+    The right outputs, without anything inside.
+    """
 
     path: Path = Path()
     name: str = "agreeing"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optional_runtimes import Agreeing
 
 from tinyml.core.files import write_bytes
-from tinyml.core.spec import Array, Arrays, Signature, TensorSpec
 from tinyml.export.capture.program import Captured
 from tinyml.export.facts import Facts
 from tinyml.modelfile.graph import Graph, Operator, Tensor
@@ -69,39 +69,18 @@ class Npz:
 
 
 @dataclass(frozen=True, slots=True)
-class Matmul:
-    """See `tinyml.runtimes.base.Runtime`, of which `open` returns a session: itself."""
+class Matmul(Agreeing):
+    """The format's own engine, which shows stages too."""
 
-    path: Path = Path()
     name: str = "matmul"
-    formats: tuple[str, ...] = ("npz",)
     optimised: str = "matmul+nothing"
     package: str = "numpy"
     extra: str = "npz"
-    has_delegate: bool = False
     reads_inside: bool = True
     precision: str = ""
 
-    def version(self) -> str:
-        return "1"
-
-    @property
-    def signature(self) -> Signature:
-        outputs, inputs = np.load(self.path)["weight"].shape
-        return Signature((TensorSpec("x", (1, inputs)),), (TensorSpec("output", (1, outputs)),))
-
-    def open(self, path: Path, *, threads: int = 1) -> Matmul:
-        return Matmul(path)
-
-    def run(self, inputs: Arrays) -> dict[str, Array]:
-        stored = np.load(self.path)
-        return {"output": inputs["x"] @ stored["weight"].T + stored["bias"]}
-
     def reader(self, path: Path, names: Sequence[str]) -> Reader:
         return lambda inputs: {name: self.open(path).run(inputs)[name] for name in names}
-
-    def read_tensors(self, path: Path, names: Sequence[str], inputs: Arrays) -> dict[str, Array]:
-        return self.reader(path, names)(inputs)
 
 
 NPZ, MATMUL = Npz(), Matmul()

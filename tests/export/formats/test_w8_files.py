@@ -12,8 +12,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from quantized_files import graph_of, quantized, runtime, write_floats
 from sparse_networks import INT8, answers, image, pointwise
-from test_quantize_files import graph_of, quantized, runtime, write_floats
 from torch import Tensor, nn
 
 from tinyml.core.plan_record import NO_RANGES
