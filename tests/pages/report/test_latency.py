@@ -59,9 +59,9 @@ def table(found: Any, start: str) -> Table:
 
 def test_a_file_is_known_by_its_content_and_a_part_by_its_whole() -> None:
     front = measured(300, model=f"front-end-{FILE}", model_sha256="12" * 32, part="front end")
-    stranger = measured(400, model="x.tflite", model_sha256="34" * 32)
+    unlisted = measured(400, model="x.tflite", model_sha256="34" * 32)
     rows = table(
-        latency.section(timed(measured(), front, stranger)), "Milliseconds of one call"
+        latency.section(timed(measured(), front, unlisted)), "Milliseconds of one call"
     ).rows
     assert [(row[0], row[2]) for row in rows] == [
         ("demo, tflite", "whole"),

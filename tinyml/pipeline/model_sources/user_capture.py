@@ -207,9 +207,8 @@ class _Judged:
         if case != SAMPLE_CASE and any(name in noise for name in _prefixed(outputs)):
             self.left_out[case] = "PyTorch's own output is rounding noise"
             return None
-        lost = [name for name in inside if name in noise]
-        self.left_out |= {f"{case}, {name}": NOISE for name in lost}
-        kept = {name: value for name, value in inside.items() if name not in lost}
+        self.left_out |= {f"{case}, {name}": NOISE for name in inside if name in noise}
+        kept = {name: value for name, value in inside.items() if name not in noise}
         return kept, outputs, ties
 
     def _decide(
