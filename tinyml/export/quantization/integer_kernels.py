@@ -114,14 +114,7 @@ def around_steep(graph: Graph, precision: Precision) -> dict[str, str]:
 
 def _before(graph: Graph, tensors: Iterable[str]) -> dict[str, Operator]:
     """What computes ``tensors``, to the first operators that are not in `TO_LOG`."""
-    found: dict[str, Operator] = {}
-    left = list(tensors)
-    while left:
-        operator = graph.producers.get(left.pop())
-        if operator is not None and operator.name not in found:
-            found[operator.name] = operator
-            left += operator.inputs if operator.op in TO_LOG else ()
-    return found
+    return graph.feeding(tensors, lambda own: own.inputs if own.op in TO_LOG else ())
 
 
 def _powers(graph: Graph, before: Mapping[str, Operator]) -> dict[str, Operator]:
