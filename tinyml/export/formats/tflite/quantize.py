@@ -128,8 +128,7 @@ def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
     """Of activations as planned, and wider ones where a bias, XNNPACK or a clamp needs them."""
     graph = graph_of_tflite(model)
     layers = list(float_layers(graph))
-    dtype = find_precision(planned.precision).activations
-    widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
+    widened = weight_ranges(layers, planned.quantized, planned.weight_scales, planned.activations)
     planned_ranges = {
         **planned.quantized,
         **clamp_ranges(graph, planned.quantized),
