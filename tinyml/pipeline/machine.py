@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import tinyml
-from tinyml.core.cpu_features import CPU_INFO, Kernels, cpu_features, kernels
+from tinyml.core.cpu_features import Kernels, cpu_features, kernels
 from tinyml.core.process import control_group_mb
-
-GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+from tinyml.runtimes.runner.machine import allowed, cpu_model, governor
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +56,11 @@ def this_machine() -> ThisMachine:
         tinyml=tinyml.__version__,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        cpu=_cpu_model(),
+        cpu=cpu_model() or "unknown",
         cpu_features=features,
         kernels=kernels(features),
-        cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
-        governor=GOVERNOR.read_text(encoding="utf-8").strip() if GOVERNOR.is_file() else None,
+        cores=len(allowed()),
+        governor=governor(),
         memory_mb=pages * size >> 20,
         memory_limit_mb=control_group_mb(),
         disks=(_disk("working folder", Path()), _disk("TMPDIR", Path(temporary))),
@@ -76,12 +74,3 @@ def _disk(use: str, folder: Path) -> Disk:
         return Disk(use, f"{folder}", 0, False)
     free_mb = shutil.disk_usage(folder).free >> 20
     return Disk(use, f"{folder.absolute()}", free_mb, os.access(folder, os.W_OK))
-
-
-def _cpu_model() -> str:
-    text = CPU_INFO.read_text(encoding="utf-8", errors="replace") if CPU_INFO.is_file() else ""
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model"):
-            return value.strip()
-    return platform.processor() or "unknown"
