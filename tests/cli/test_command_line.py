@@ -58,6 +58,13 @@ def test_light_verbs_import_nothing_heavy(arguments: str) -> None:
     assert done.stderr.strip().endswith("[]")
 
 
+def test_the_command_starts_without_what_draws_tables() -> None:
+    slow = "{'rich', 'importlib.metadata'}"
+    script = f"import sys, tinyml.cli.main; sys.exit(str(sorted({slow} & set(sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
 def test_models_are_listed_with_their_costs() -> None:
     rows = {row["name"]: row for row in json.loads(run("models", "--json").stdout)}
     assert rows["funnelnet-paper"]["parameters"] in (5417, 5435, 5453)

@@ -9,7 +9,6 @@ import typer
 
 from tinyml.cli.terminal import put, put_json, put_table
 from tinyml.core.typed_json import to_json
-from tinyml.pages.tables import paragraph
 
 if TYPE_CHECKING:
     from tinyml.pipeline.machine import ThisMachine
@@ -27,6 +26,7 @@ def command(
     The exit code is 1 if something is broken: a package that is installed but cannot be imported
     or has another version than needed, or a folder that cannot be written to.
     """
+    from tinyml.pages.tables import paragraph
     from tinyml.pipeline.doctor import diagnose
 
     found = diagnose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from tinyml.cli.settings import export_flags
 from tinyml.cli.terminal import progress, say
 from tinyml.core.errors import UsageError
 from tinyml.core.files import resolved
-from tinyml.core.measurement import Measurement
+
+if TYPE_CHECKING:
+    from tinyml.core.measurement import Measurement
 
 ReportFile = Annotated[
     Path | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
@@ -15,67 +16,38 @@ if TYPE_CHECKING:
     from tinyml.pipeline.timing import Timing
 
 DELEGATES = {"xnnpack": None, "none": "none"}
-PANEL = "Timing"
 MOST_THREADS = 1024
 # Of a period: a process has ten seconds.
 LONGEST_S = 5.0
 
-Runs = Annotated[
-    int, typer.Option(min=1, help="Timed calls in each process, at least.", rich_help_panel=PANEL)
-]
-MinTime = Annotated[
-    float,
-    typer.Option(
-        min=0.0, max=10.0, help="Seconds of them in each, at least.", rich_help_panel=PANEL
-    ),
-]
-Quick = Annotated[
-    bool,
-    typer.Option(
-        "--quick", help="20 calls in each process: only a first look.", rich_help_panel=PANEL
-    ),
-]
+_option = partial(typer.Option, rich_help_panel="Timing")
+
+Runs = Annotated[int, _option(min=1, help="Timed calls in each process, at least.")]
+MinTime = Annotated[float, _option(min=0.0, max=10.0, help="Seconds of them in each, at least.")]
+Quick = Annotated[bool, _option("--quick", help="20 calls in each process: only a first look.")]
 Threads = Annotated[
     str | None,
-    typer.Option(
-        metavar="N,N...",
-        help="Threads of the runtime, one after another. Default: the target's.",
-        rich_help_panel=PANEL,
+    _option(
+        metavar="N,N...", help="Threads of the runtime, one after another. Default: the target's."
     ),
 ]
-Target = Annotated[
-    str,
-    typer.Option(help="Machine to time on: a target or your own FILE.toml.", rich_help_panel=PANEL),
-]
-Cpu = Annotated[
-    int | None,
-    typer.Option("--cpu", min=0, metavar="N", help="Use core N only.", rich_help_panel=PANEL),
-]
-Delegate = Annotated[
-    str,
-    typer.Option(metavar="xnnpack|none", help="Delegate of LiteRT.", rich_help_panel=PANEL),
-]
+Target = Annotated[str, _option(help="Machine to time on: a target or your own FILE.toml.")]
+Cpu = Annotated[int | None, _option("--cpu", min=0, metavar="N", help="Use core N only.")]
+Delegate = Annotated[str, _option(metavar="xnnpack|none", help="Delegate of LiteRT.")]
 Period = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME",
-        help="Also as deployed: one call every TIME, as 100ms or 2s.",
-        rich_help_panel=PANEL,
-    ),
+    _option(metavar="TIME", help="Also as deployed: one call every TIME, as 100ms or 2s."),
 ]
 Between = Annotated[
     str | None,
-    typer.Option(
+    _option(
         metavar="sleep|evict",
         help="What to do between calls of a --period: sleep, or fill the caches with other work.",
-        rich_help_panel=PANEL,
     ),
 ]
 CpuTime = Annotated[
     bool,
-    typer.Option(
-        "--cpu-time", help="CPU times instead, which others disturb less.", rich_help_panel=PANEL
-    ),
+    _option("--cpu-time", help="CPU times instead, which others disturb less."),
 ]
 
 

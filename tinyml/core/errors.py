@@ -25,7 +25,7 @@ import importlib.util
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinyml.core.text import one_line
@@ -202,6 +202,14 @@ def _above_scratch(folder: Path) -> Path:
     """The folder that a scratch folder of tinyml lies in: a child's ``$TMPDIR`` is one."""
     above = [own.parent for own in (folder, *folder.parents) if SCRATCH_NAME.fullmatch(own.name)]
     return above[-1] if above else folder
+
+
+def raise_first(errors: Sequence[TinymlError]) -> None:
+    """Raise the first of ``errors``, whose details name the others; nothing where there is none."""
+    if errors:
+        first, *others = errors
+        first.details += [f"error: {error.message}" for error in others]
+        raise first
 
 
 def refusal_in(error: BaseException | None) -> OSError | None:

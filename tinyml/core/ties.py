@@ -90,12 +90,11 @@ class Ties:
         every = np.arange(len(numbers))
         for turn in range(got.shape[1]):
             with np.errstate(invalid="ignore", over="ignore"):
-                allowed = np.abs(numbers - self.chosen[:, turn : turn + 1]) <= slack
+                gap = np.abs(numbers - self.chosen[:, turn : turn + 1])
                 far = np.abs(table - got[:, turn, None, :].astype(np.float64)).max(axis=2)
-            far = np.where(allowed & ~taken, np.nan_to_num(far, nan=np.inf), np.inf)
-            place = np.where(np.isfinite(far).any(axis=1), far.argmin(axis=1), -1)
-            first = np.abs(numbers - self.chosen[:, turn : turn + 1]).argmin(axis=1)
-            place = np.where(place < 0, first, place)
+            far = np.where((gap <= slack) & ~taken, np.nan_to_num(far, nan=np.inf), np.inf)
+            none = ~np.isfinite(far).any(axis=1)
+            place = np.where(none, gap.argmin(axis=1), far.argmin(axis=1))
             if is_place:
                 taken[every, place] = True
             yield self.table[every if len(self.table) > 1 else 0 * every, place]
@@ -117,7 +116,7 @@ class Ties:
         return np.moveaxis(output, self.axis, -1).reshape(rows, count, 1)
 
     def _back(self, rows: Array, shape: tuple[int, ...]) -> Array:
-        """The inverse of `_by_row`."""
+        """The inverse of `by_row`."""
         if self.axis == NO_AXIS:
             return rows.reshape(shape)
         others = [size for axis, size in enumerate(shape) if axis != self.axis]

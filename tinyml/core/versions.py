@@ -8,7 +8,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,8 @@ class Requirement:
 
 def version_of(package: str) -> str | None:
     """The installed version, or ``None``."""
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -71,6 +72,8 @@ def requirements() -> tuple[Requirement, ...]:
 
     In a checkout that is not installed, by its ``pyproject.toml``.
     """
+    from importlib import metadata
+
     try:
         lines = metadata.requires(tinyml.DISTRIBUTION) or []
     except metadata.PackageNotFoundError:

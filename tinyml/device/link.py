@@ -18,6 +18,11 @@ class CommandResult:
     stdout: str
     stderr: str
 
+    @property
+    def last_line(self) -> str:
+        """Of ``stderr``: there most programs say why they failed."""
+        return (self.stderr.strip().splitlines() or ["no message"])[-1]
+
 
 class Link(Protocol):
     """A connection to one machine. Every failure of the link itself is a `DeviceError`."""

@@ -17,7 +17,7 @@ from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.link import Link
 from tinyml.device.runner_command import RunnerCommand, push_inputs
 from tinyml.device.runner_output import read_line
-from tinyml.runtimes.base import Reader, Runtime
+from tinyml.runtimes.base import Reader, Runtime, Wrapped
 
 # Its outputs are asked for, and not its time.
 ONE_CALL = TimingPlan(min_samples=1, min_time_s=0.0, warmups=0)
@@ -25,7 +25,7 @@ TIMEOUT_S = 600.0
 
 
 @dataclass(slots=True)
-class LinkRuntime:
+class LinkRuntime(Wrapped):
     """``engine`` as a `Runtime` on the machine of ``link``, where the ``runner`` lies.
 
     It does not read inside: only outputs come back. ``cases`` are inputs of the files, whose
@@ -42,30 +42,6 @@ class LinkRuntime:
     signature: Signature
     cases: Sequence[Arrays] = ()
     ran: str | None = field(default=None, init=False)
-
-    @property
-    def name(self) -> str:
-        return self.engine.name
-
-    @property
-    def formats(self) -> tuple[str, ...]:
-        return self.engine.formats
-
-    @property
-    def optimised(self) -> str:
-        return self.engine.optimised
-
-    @property
-    def package(self) -> str:
-        return self.engine.package
-
-    @property
-    def extra(self) -> str:
-        return self.engine.extra
-
-    @property
-    def has_delegate(self) -> bool:
-        return self.engine.has_delegate
 
     @property
     def reads_inside(self) -> bool:

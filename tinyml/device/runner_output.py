@@ -68,7 +68,7 @@ def _last_object(text: str) -> dict[str, Any]:
 
 def _end(result: CommandResult) -> str:
     """How the process ended, with the last line that it wrote."""
-    last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+    last = result.last_line
     if result.code < 0:
         return f"was killed by signal {-result.code} ({_signal(-result.code)}): {last}"
     if result.code == 0:

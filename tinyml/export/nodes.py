@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, GraphModule, Node, map_arg
 
-from tinyml.export.capture.constants import is_plain
+from tinyml.export.capture.constants import computed
 
 
 class Writer:
@@ -65,31 +65,7 @@ def fixed_value(node: object) -> Tensor | None:
     """What ``node`` of a module's graph is for every input; ``None``: it depends on one."""
     if isinstance(node, Tensor):
         return node
-    needed = _needed(node) if isinstance(node, Node) else None
-    if not isinstance(node, Node) or needed is None:
-        return None
-    known: dict[Node, Tensor] = {}
-    for own in node.graph.nodes:
-        if own in needed:
-            value = _held(own) if own.op == "get_attr" else _called(own, known)
-            if not isinstance(value, Tensor):
-                return None
-            known[own] = value
-    return known[node]
-
-
-def _needed(node: Node) -> set[Node] | None:
-    """``node`` and all that it is computed from; ``None`` where one is not the same every time."""
-    found, waiting = {node}, [node]
-    while waiting:
-        own = waiting.pop()
-        if own.op not in ("get_attr", "call_function"):
-            return None
-        if own.op == "call_function" and not is_plain(own):
-            return None
-        waiting += [operand for operand in own.all_input_nodes if operand not in found]
-        found.update(own.all_input_nodes)
-    return found
+    return computed(node, _held) if isinstance(node, Node) else None
 
 
 def live(graph: Graph) -> list[Node]:
@@ -107,18 +83,14 @@ def _writes(node: Node) -> bool:
     return bool(getattr(getattr(node.target, "_schema", None), "is_mutable", False))
 
 
-def _held(node: Node) -> object:
-    """The buffer or parameter that ``node`` reads."""
+def _held(node: Node) -> Tensor | None:
+    """The buffer or parameter that ``node`` reads; ``None``: it reads none."""
+    if node.op != "get_attr":
+        return None
     held: Any = node.graph.owning_module
     for part in str(node.target).split("."):
         held = getattr(held, part)
-    return held.detach() if isinstance(held, Tensor) else held
-
-
-def _called(node: Node, known: Mapping[Node, Tensor]) -> object:
-    args, kwargs = map_arg((node.args, node.kwargs), lambda operand: known[operand])
-    with torch.no_grad():
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+    return held.detach() if isinstance(held, Tensor) else None
 
 
 def argument(node: Node, index: int, name: str, default: Any) -> Any:

@@ -22,7 +22,7 @@ def dilated_max_pool(
     ceil_mode: bool = False,
 ) -> Tensor:
     """Of the last two axes, one after the other: the largest of shifted slices."""
-    sizes = zip((-2, -1), *(map(_two, (kernel, stride or kernel, padding, dilation))), strict=True)
+    sizes = zip((-2, -1), *(map(two, (kernel, stride or kernel, padding, dilation))), strict=True)
     for axis, length, step, pad, gap in sizes:
         x = _maximum_along(x, axis, length, step, pad, gap, ceil_mode)
     return x
@@ -53,10 +53,10 @@ def fold(
 
     A transposed convolution whose every weight puts one place of a patch where it belongs.
     """
-    taps, gaps, pads, steps = map(_two, (kernel, dilation, padding, stride))
+    taps, gaps, pads, steps = map(two, (kernel, dilation, padding, stride))
     many = [
         (whole + 2 * pad - gap * (tap - 1) - 1) // step + 1
-        for whole, pad, gap, tap, step in zip(_two(size), pads, gaps, taps, steps, strict=True)
+        for whole, pad, gap, tap, step in zip(two(size), pads, gaps, taps, steps, strict=True)
     ]
     places = math.prod(taps)
     own = torch.arange(places)
@@ -64,7 +64,7 @@ def fold(
     parts = x.reshape(-1, places, *many)
     summed = F.conv_transpose2d(parts, weight, stride=steps, dilation=gaps)
     channels = x.shape[-2] // places
-    return _fitted(summed, _two(size), pads).reshape(*x.shape[:-2], channels, *_two(size))
+    return _fitted(summed, two(size), pads).reshape(*x.shape[:-2], channels, *two(size))
 
 
 def conv_transpose3d(
@@ -78,7 +78,7 @@ def conv_transpose3d(
     dilation: Sizes = 1,
 ) -> Tensor:
     """``[N, C, D, H, W]``: of each plane for each depth of the kernel, then summed along depth."""
-    steps, pads, more, gaps = map(_three, (stride, padding, output_padding, dilation))
+    steps, pads, more, gaps = map(three, (stride, padding, output_padding, dilation))
     batch, channels, deep, high, wide = x.shape
     sizes = [
         (length - 1) * step - 2 * pad + gap * (taps - 1) + extra + 1
@@ -122,11 +122,13 @@ def _fitted(x: Tensor, sizes: Sequence[int], padding: Sequence[int]) -> Tensor:
     return x[..., high, wide]
 
 
-def _two(sizes: Sizes) -> list[int]:
+def two(sizes: Sizes) -> list[int]:
+    """The size of each of two axes."""
     return _several(sizes, 2)
 
 
-def _three(sizes: Sizes) -> list[int]:
+def three(sizes: Sizes) -> list[int]:
+    """The size of each of three axes."""
     return _several(sizes, 3)
 
 

@@ -163,6 +163,24 @@ class Graph:
             name = producer.operands[0]
         return name
 
+    def feeding(
+        self,
+        tensors: Iterable[str],
+        through: Callable[[Operator], Iterable[str]] = lambda operator: operator.inputs,
+    ) -> dict[str, Operator]:
+        """By name, the operators that ``tensors`` depend on, those that make them included.
+
+        ``through``: the tensors that one of them leads on to.
+        """
+        found: dict[str, Operator] = {}
+        left = list(tensors)
+        while left:
+            operator = self.producers.get(left.pop())
+            if operator is not None and operator.name not in found:
+                found[operator.name] = operator
+                left += through(operator)
+        return found
+
     def written(self, operator: Operator) -> int:
         """Bytes that ``operator`` writes."""
         return sum(self.tensors[name].size for name in operator.outputs)
@@ -182,19 +200,6 @@ class Graph:
             and operator.inputs[0] in self.producers
             and readers[operator.inputs[0]] == 1
         }
-
-
-def feeding(operators: Iterable[Operator], tensor: str | None) -> set[str]:
-    """Names of the operators that ``tensor`` depends on, its own included."""
-    producers = {out: operator for operator in operators for out in operator.outputs}
-    found: set[str] = set()
-    left = [tensor] if tensor in producers else []
-    while left:
-        operator = producers[str(left.pop())]
-        if operator.name not in found:
-            found.add(operator.name)
-            left += [name for name in operator.inputs if name in producers]
-    return found
 
 
 def size_bytes(shape: Sequence[int | str] | None, dtype: str) -> int | None:

@@ -59,14 +59,22 @@ def operator_code(model: Any, name: str) -> int:
     return len(model.operatorCodes) - 1
 
 
+def add_buffer(model: Any, values: Array) -> int:
+    """Index of a new buffer that holds ``values``."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
 def add_constant(model: Any, name: str, values: Array) -> int:
     """Index of a new constant of ``values``, float32 or int32."""
     from ai_edge_litert import schema_py_generated as schema
 
-    buffer, tensor = schema.BufferT(), schema.TensorT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor.name, tensor.buffer = name, len(model.buffers) - 1
+    tensor = schema.TensorT()
+    tensor.name, tensor.buffer = name, add_buffer(model, values)
     tensor.shape = np.array(values.shape, np.int32)
     tensor.type = getattr(schema.TensorType, str(values.dtype).upper())
     return _append(model, tensor)

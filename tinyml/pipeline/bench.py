@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tinyml.core.bundle_folder import bundle_around, check_outside
-from tinyml.core.errors import InputError, MachineError, TinymlError
+from tinyml.core.errors import InputError, MachineError, TinymlError, raise_first
 from tinyml.core.events import Progress, Report
 from tinyml.core.files import check_writable, resolved, write_json
 from tinyml.core.measurement import WHOLE, Label, Measurement
@@ -90,10 +90,7 @@ class Benchmark:
 
     def check(self) -> None:
         """Raise the first error of ``failed``, whose details name the others."""
-        if self.failed:
-            first, *others = self.failed
-            first.details += [f"error: {error.message}" for error in others]
-            raise first
+        raise_first(self.failed)
 
     @property
     def report(self) -> BenchFile:

@@ -37,27 +37,28 @@ def sections(found: Benchmark) -> list[Section]:
 
 
 def _times(m: Measurement, several: bool) -> tuple[object, ...]:
-    times = map(_ms, (m.min_ns, m.p50_ns, m.p90_ns, m.p99_ns))
+    times = map(ms, (m.min_ns, m.p50_ns, m.p90_ns, m.p99_ns))
     variation = "-" if m.variation is None else f"{m.variation:.0%}"
     rate = "-" if m.calls_per_s is None else f"{m.calls_per_s:,.0f}"
     return (*_name(m, m.part_title, several), *times, variation, rate)
 
 
 def _difference(d: TimeDifference, several: bool) -> tuple[object, ...]:
-    return (*_name(d.whole, NETWORK, several), "", _ms(d.p50_ns), "", "", "", "")
+    return (*_name(d.whole, NETWORK, several), "", ms(d.p50_ns), "", "", "", "")
 
 
 def _start(m: Measurement, several: bool) -> tuple[object, ...]:
     memory = f"{m.peak_rss_kb / 1024:.0f}" if m.peak_rss_kb else "-"
     counts = (f"{len(m.processes)} of {len(m.all_processes)}", f"{len(m.samples_ns):,}")
-    return (*_name(m, m.part_title, several), _ms(m.load_ns), _ms(m.first_ns), memory, *counts)
+    return (*_name(m, m.part_title, several), ms(m.load_ns), ms(m.first_ns), memory, *counts)
 
 
 def _name(m: Measurement, part: str, several: bool) -> tuple[object, ...]:
     return (m.runtime, part, *((m.conditions.threads,) if several else ()))
 
 
-def _ms(nanoseconds: float | None) -> str:
+def ms(nanoseconds: float | None) -> str:
+    """Milliseconds as tables show them."""
     return "-" if nanoseconds is None else f"{nanoseconds / 1e6:.3f}"
 
 
@@ -71,7 +72,7 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
     lines += [_unsettled(m) for m in shown if any(p.is_stable is False for p in m.processes)]
     lines += [
         f"{d.whole.runtime}: the network is a difference of medians, "
-        f"{_ms(d.range_ns[0])} to {_ms(d.range_ns[1])} ms turn by turn"
+        f"{ms(d.range_ns[0])} to {ms(d.range_ns[1])} ms turn by turn"
         for d in found.networks
         if d.range_ns is not None
     ]

@@ -58,12 +58,8 @@ def stored(what: Path) -> dict[str, list[Measurement]]:
     Raises `InputError` when such a file cannot be read.
     """
     places = [beside(what)] if what.is_dir() else [beside(what), beside(what.absolute().parent)]
-    found: dict[str, list[Measurement]] = {}
-    for place in places:
-        for m in read_measurements(place) if place.is_file() else ():
-            if m.part == WHOLE:
-                found.setdefault(m.model_sha256, []).append(m)
-    return found
+    found = [m for place in places if place.is_file() for m in read_measurements(place)]
+    return by_file([m for m in found if m.part == WHOLE])
 
 
 def take(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_ratio import LEVEL
 from tinyml.pages.tables import Section, shorten_all
+from tinyml.pipeline.bench_text import ms
 from tinyml.pipeline.compare import Comparison, Side
 from tinyml.pipeline.compare_files import Both, FileComparison, LayerPair, Value
 from tinyml.pipeline.compare_latency import LatencyPair, setup_text
@@ -153,7 +154,7 @@ def _latency_row(pair: LatencyPair) -> tuple[object, ...]:
         return ()
     name = " and ".join(dict.fromkeys(map(_runtime, measured)))
     medians = [m.p50_ns if m is not None else None for m in (pair.a, pair.b)]
-    times = ["-" if ns is None else f"{ns / 1e6:.3f}" for ns in medians]
+    times = map(ms, medians)
     told = pair.result
     span = f"{told.low:.3f} to {told.high:.3f}" if told.low is not None else "-"
     return (name, *times, _ratio(told.ratio, 3), span, told.verdict)

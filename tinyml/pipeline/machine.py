@@ -12,7 +12,7 @@ from pathlib import Path
 import tinyml
 from tinyml.core.cpu_features import Kernels, cpu_features, kernels
 from tinyml.core.process import control_group_mb, physical_memory_mb
-from tinyml.runtimes.runner.machine import allowed, machine
+from tinyml.runtimes.runner.machine import allowed, cpu_model, governor
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,17 @@ class ThisMachine:
 
 
 def this_machine() -> ThisMachine:
-    features, timing = cpu_features(), machine()
+    features = cpu_features()
     temporary = os.environ.get("TMPDIR") or tempfile.gettempdir()  # others are taken in its place
     return ThisMachine(
         tinyml=tinyml.__version__,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        cpu=timing["cpu"] or "unknown",
+        cpu=cpu_model() or "unknown",
         cpu_features=features,
         kernels=kernels(features),
         cores=len(allowed()),
-        governor=timing["governor"],
+        governor=governor(),
         memory_mb=physical_memory_mb(),
         memory_limit_mb=control_group_mb(),
         disks=(_disk("working folder", Path()), _disk("TMPDIR", Path(temporary))),

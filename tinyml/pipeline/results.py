@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyml.core.errors import InputError
+from tinyml.core.errors import InputError, raise_first
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.pipeline.bench import BenchFile, read_benchmark
@@ -48,10 +48,7 @@ class Results:
 
     def check(self) -> None:
         """Raise the first error of ``damaged``, whose details name the others."""
-        if self.damaged:
-            first, *others = self.damaged
-            first.details += [f"error: {error.message}" for error in others]
-            raise first
+        raise_first(self.damaged)
 
     def history(self, *, cpu_time: bool = False) -> list[HistoryEntry]:
         """Every measurement by its kind: model file's name, part, runtime, threads and pace.

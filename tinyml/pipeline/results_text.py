@@ -42,9 +42,8 @@ def history_sections(entries: Sequence[HistoryEntry]) -> list[Section]:
 
 
 def _row(entry: HistoryEntry) -> tuple[object, ...]:
-    median, change = entry.measurement.p50_ns, entry.change
-    p50 = "-" if median is None else f"{median / 1e6:.3f}"
-    known = (_date(entry.taken), entry.path.name, p50)
+    change = entry.change
+    known = (_date(entry.taken), entry.path.name, bench_text.ms(entry.measurement.p50_ns))
     if change is None:
         return (*known, "", "", "first")
     ratio = "-" if change.ratio is None else f"{change.ratio:.3f}"

@@ -91,6 +91,44 @@ class Runtime(Protocol):
         """`reader`, once."""
 
 
+class Wrapped:
+    """What a runtime that opens files with another one, its ``engine``, has of that one."""
+
+    __slots__ = ()
+    engine: Runtime
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return self.engine.formats
+
+    @property
+    def optimised(self) -> str:
+        return self.engine.optimised
+
+    @property
+    def package(self) -> str:
+        return self.engine.package
+
+    @property
+    def extra(self) -> str:
+        return self.engine.extra
+
+    @property
+    def has_delegate(self) -> bool:
+        return self.engine.has_delegate
+
+    @property
+    def reads_inside(self) -> bool:
+        return self.engine.reads_inside
+
+    def version(self) -> str | None:
+        return self.engine.version()
+
+
 class RefusedError(InputError):
     """A runtime does not load a file."""
 

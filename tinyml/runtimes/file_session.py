@@ -35,7 +35,7 @@ from tinyml.core.spec import Array, Arrays, Signature
 from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, start
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.runtimes import file_process
-from tinyml.runtimes.base import Reader, RefusedError, Runtime
+from tinyml.runtimes.base import Reader, RefusedError, Runtime, Wrapped
 
 # For loading a file, or for running it once.
 SECONDS = 600.0
@@ -44,7 +44,7 @@ Message = tuple[dict[str, Any], dict[str, Array]]
 
 
 @dataclass(frozen=True)
-class ChildRuntime:
+class ChildRuntime(Wrapped):
     """``engine`` as a `Runtime` whose files are opened in children, one a file.
 
     ``row`` is its row in `tinyml.core.registry.RUNTIMES`. Raises what ``engine`` raises, and
@@ -55,37 +55,6 @@ class ChildRuntime:
     engine: Runtime
     row: str
     children: dict[Path, _Child] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.engine.name
-
-    @property
-    def formats(self) -> tuple[str, ...]:
-        return self.engine.formats
-
-    @property
-    def optimised(self) -> str:
-        return self.engine.optimised
-
-    @property
-    def package(self) -> str:
-        return self.engine.package
-
-    @property
-    def extra(self) -> str:
-        return self.engine.extra
-
-    @property
-    def has_delegate(self) -> bool:
-        return self.engine.has_delegate
-
-    @property
-    def reads_inside(self) -> bool:
-        return self.engine.reads_inside
-
-    def version(self) -> str | None:
-        return self.engine.version()
 
     def open(self, path: Path, *, threads: int = 1) -> ChildSession:
         told, _ = self.ask(path, {"do": "open", "threads": threads}, {})

@@ -22,6 +22,7 @@ from tinyml.runtimes.base import (
     refusal,
 )
 from tinyml.runtimes.runner import machine
+from tinyml.runtimes.runner.engines import ROUNDING, WHOLE_SUMS
 
 DTYPES = {
     "tensor(float)": "float32",
@@ -33,16 +34,7 @@ DTYPES = {
     "tensor(bool)": "bool",
 }
 SILENT = 4
-# kOrtSessionOptionsAvx2PrecisionMode of onnxruntime_session_options_config_keys.h: its kernels
-# for x86 without VNNI add two products of eight bits in 16, which overflows where activations
-# and weights are both large. With this it takes slower ones that do not; others do not change.
-# Not with VNNI, where sums are exact anyway: onnxruntime 1.32 does not see that of a CPU with AMX,
-# and takes 2.5 times as long. Only for files that round activations: of a weight that is
-# dequantized for a float operator it makes one that onnxruntime 1.32 cannot run.
-WHOLE_SUMS = ("session.x64quantprecision", "1")
 ONNX_DOMAIN = ("", "ai.onnx")  # two names of one
-# Parts of the names of all operators that round activations or compute with rounded ones.
-ROUNDING = (b"QuantizeLinear", b"QLinear")
 
 
 @dataclass(frozen=True, slots=True)

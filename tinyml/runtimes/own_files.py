@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinyml.core.errors import ExportError, made_by_us
 from tinyml.core.spec import Array, Arrays
-from tinyml.runtimes.base import Reader, RefusedError, Runtime, Session
+from tinyml.runtimes.base import Reader, RefusedError, Runtime, Session, Wrapped
 
 
 @dataclass(frozen=True, slots=True)
-class OwnFiles:
+class OwnFiles(Wrapped):
     """``engine`` as a `Runtime` that does not blame a user for a file.
 
     Where ``engine`` raises `InputError` when it loads a file, because a tensor is missing or a size
@@ -25,9 +24,6 @@ class OwnFiles:
 
     engine: Runtime
     as_converted: bool = True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
 
     def open(self, path: Path, *, threads: int = 1) -> Session:
         with self._loading(path):

@@ -25,7 +25,7 @@ from check_board.board_check import BoardCheck, check_board, why_uncounted
 from check_board.bundles import own_bundles
 from check_board.text import board_text
 from tinyml.core.errors import MachineError, TinymlError, ValidationError
-from tinyml.core.target import find_target
+from tinyml.core.target import Target, find_target
 
 BOARDS = ("rpi4", "rpi5")
 SYSTEMS = ("bookworm", "bullseye")
@@ -54,13 +54,12 @@ def _check(asked: argparse.Namespace) -> int:
     boards = [find_target(name) for name in asked.boards]
     bundles = asked.bundles or own_bundles(_report)
 
-    def checked(pair: tuple[int, str]) -> BoardCheck:
-        return check_board(boards[pair[0]], pair[1], bundles, _report)
+    def checked(pair: tuple[Target, str]) -> BoardCheck:
+        return check_board(*pair, bundles, _report)
 
-    pairs = list(product(range(len(boards)), asked.systems))
     passes = True
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for found in pool.map(checked, pairs):
+        for found in pool.map(checked, product(boards, asked.systems)):
             print(board_text(found), flush=True)
             passes = passes and found.passes
     if reason := why_uncounted():

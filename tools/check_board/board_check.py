@@ -98,8 +98,7 @@ def _why_not_started(link: Link) -> str:
     done = link.run([link.python, "-S", "-c", "pass"], timeout_s=START_S)
     if done.code == 0:
         return ""
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return f"Python does not start under qemu here: it ended {done.code}: {last}"
+    return f"Python does not start under qemu here: it ended {done.code}: {done.last_line}"
 
 
 def _counted(link: EmulatedLink, folder: Path, file: FileOnLink) -> CheckedFile:

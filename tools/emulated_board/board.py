@@ -110,8 +110,8 @@ def count(link: EmulatedLink, path: Path, *, calls: int = CALLS) -> Counts:
     command = [link.python, "-S", script, model, str(calls)]
     done = link.run(command, timeout_s=TIMEOUT_S)
     if done.code != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise DeviceError(f"{path.name} on {link.name}: it ended {done.code}: {last[:200]}")
+        last = done.last_line[:200]
+        raise DeviceError(f"{path.name} on {link.name}: it ended {done.code}: {last}")
     with machine_errors("reading the counts"):
         lines = (link.files.folder / COUNTS).read_text(encoding="ascii").splitlines()
     marks = [int(line.split()[1]) for line in lines]

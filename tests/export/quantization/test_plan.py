@@ -19,7 +19,7 @@ from tinyml.export.quantization.plan import (
 from tinyml.export.quantization.precisions.w8 import W8
 from tinyml.export.quantization.precisions.w8a8_static import W8A8_STATIC
 from tinyml.export.quantization.ranges import Range
-from tinyml.modelfile.graph import Graph, Operator, feeding
+from tinyml.modelfile.graph import Graph, Operator
 
 
 def chain(*ops: str) -> Graph:
@@ -41,6 +41,11 @@ def test_the_front_end_and_the_probabilities_stay() -> None:
     assert kept["t0"] == "front end, up to 'front'"
     assert "256 levels" in kept["t4"]
     assert exact_stages(GRAPH, STAGES, kept) == ("front",)
+
+
+def test_a_front_end_that_has_no_tensor_keeps_nothing() -> None:
+    kept = kept_operators(GRAPH, STAGES, OWNERS, "body.conv", {}, precision=W8A8_STATIC)
+    assert set(kept) == {"t4"}
 
 
 def test_a_normalisation_that_was_not_folded_stays() -> None:
@@ -77,10 +82,11 @@ def test_what_feeds_a_tensor_is_found_through_every_branch() -> None:
         Operator("c", "RELU", ("b",), ("c",)),
         Operator("d", "ADD", ("a", "c"), ("d",)),
     )
-    assert feeding(branches, "c") == {"b", "c"}
-    assert feeding(branches, "d") == {"a", "b", "c", "d"}
-    assert feeding(branches, "x") == set()
-    assert feeding(branches, None) == set()
+    graph = Graph(branches, ("d",))
+    assert graph.feeding(["c"]).keys() == {"b", "c"}
+    assert graph.feeding(["d"]).keys() == {"a", "b", "c", "d"}
+    assert graph.feeding(["x"]) == {}
+    assert graph.feeding([]) == {}
 
 
 def test_tensors_between_kept_operators_alone_stay_floats() -> None:

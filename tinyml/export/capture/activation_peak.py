@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from tinyml.export.capture.functional import returns_view
 from tinyml.export.capture.module_stack import submodule
 
 # Parts of the names of operations that cannot write over what they read.
@@ -56,15 +57,9 @@ def _storages(program: ExportedProgram) -> dict[Node, Node]:
             held[node] = node
         elif node.op == "call_function" and read:
             source = read[0] if node.target is operator.getitem else node  # of an element
-            carried = _is_view(source) or _named(source, _CARRIED)
+            carried = returns_view(source) or _named(source, _CARRIED)
             held[node] = held[read[0]] if carried else node
     return held
-
-
-def _is_view(node: Node) -> bool:
-    """Whether its value shares the memory of an operand."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and any(own.alias_info is not None for own in schema.returns)
 
 
 def _is_apart(node: Node) -> bool:

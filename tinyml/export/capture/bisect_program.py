@@ -107,9 +107,8 @@ class Search:
         except ExportError as error:
             traceback.print_exc()
             return reason(error.message)
-        except (
-            InternalError
-        ):  # of a part that is no model alone: not what the whole was refused for
+        except InternalError:
+            # of a part that is no model alone: not what the whole was refused for
             traceback.print_exc()
         return ""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
-from torch.fx import Node
+from torch.fx import Node, map_arg
 
 
 def value_of(program: ExportedProgram, node: object) -> Tensor | None:
@@ -34,7 +36,36 @@ def add_constant(program: ExportedProgram, name: str, value: Tensor) -> Node:
     return node
 
 
-def is_plain(node: Node) -> bool:
+def computed(node: Node, held: Callable[[Node], Tensor | None]) -> Tensor | None:
+    """What ``node`` is for every input, by the constants ``held``; ``None``: it depends on one."""
+    known, calls, waiting = dict[Node, Tensor](), set[Node](), [node]
+    while waiting:
+        own = waiting.pop()
+        if own in calls or own in known:
+            continue
+        if own.op == "call_function" and _is_plain(own):
+            calls.add(own)
+            waiting += own.all_input_nodes
+        elif (value := held(own)) is not None:
+            known[own] = value
+        else:
+            return None
+    for own in node.graph.nodes:
+        if own in calls:
+            made = _called(own, known)
+            if not isinstance(made, Tensor):
+                return None
+            known[own] = made
+    return known[node]
+
+
+def _called(node: Node, known: Mapping[Node, Tensor]) -> object:
+    args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
+    with torch.no_grad():
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def _is_plain(node: Node) -> bool:
     """Whether a call always returns the same: neither random nor writing in place."""
     tags = getattr(node.target, "tags", ())
     schema = getattr(node.target, "_schema", None)

@@ -9,14 +9,16 @@ Refused for a mask that is computed from an input.
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.fx import Node, map_arg
+from torch.fx import Node
 
-from tinyml.export.capture.constants import add_constant, is_plain, value_of
+from tinyml.export.capture.constants import add_constant, computed, value_of
 from tinyml.export.capture.functional import functional
 
 _aten = torch.ops.aten
@@ -35,9 +37,14 @@ def choose_fixed_places(program: ExportedProgram) -> ExportedProgram:
     if not any(map(_masks, program.graph.nodes)):
         return program
     plain = functional(program)
-    found = [node for node in plain.graph.nodes if _is_fixed(plain, _masks(node))]
+    reading = {node: own for node in plain.graph.nodes if (own := _masks(node))}
+    held = partial(value_of, plain)
+    fixed = {own: computed(own, held) for masks in reading.values() for own in masks}
+    found = [
+        node for node, masks in reading.items() if all(fixed[own] is not None for own in masks)
+    ]
     for node in found:
-        node.args = (node.args[0], _places(plain, node))
+        node.args = (node.args[0], _places(plain, node, fixed))
         drop_asserted(node)
     return functional(plain) if found else program
 
@@ -63,16 +70,12 @@ def _is_mask(index: Any) -> bool:
     return isinstance(index, Node) and index.meta["val"].dtype == torch.bool
 
 
-def _is_fixed(program: ExportedProgram, masks: list[Node]) -> bool:
-    return bool(masks) and all(_fixed(program, own) is not None for own in masks)
-
-
-def _places(program: ExportedProgram, node: Node) -> list[Any]:
+def _places(program: ExportedProgram, node: Node, fixed: Mapping[Node, Tensor | None]) -> list[Any]:
     """The indices of ``node``; of a mask its places, an index for each of its axes."""
     found: list[Any] = []
     indices: Any = node.args[1]
     for own in indices:
-        mask = _fixed(program, own) if _is_mask(own) else None
+        mask = fixed.get(own)
         if mask is None:
             found.append(own)
             continue
@@ -80,18 +83,3 @@ def _places(program: ExportedProgram, node: Node) -> list[Any]:
             name = f"places_of_{node.name}_{len(found)}"
             found.append(add_constant(program, name, places))
     return found
-
-
-def _fixed(program: ExportedProgram, node: Node) -> Tensor | None:
-    """What ``node`` is for every input; ``None``: it depends on one."""
-    held = value_of(program, node)
-    if held is not None or node.op != "call_function":
-        return held
-    if not is_plain(node):
-        return None
-    known = {own: _fixed(program, own) for own in node.all_input_nodes}
-    if any(value is None for value in known.values()):
-        return None
-    args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
-    value = node.target(*args, **kwargs)  # type: ignore[operator]
-    return value if isinstance(value, Tensor) else None

@@ -86,10 +86,10 @@ def undecided(captured: Captured, inputs: Arrays, policy: PolicyName = "engine")
     Where rounding is coarser than float32's, outputs that have a table are given even if none
     of their choices turned: which place is right is known by its number alone.
     """
-    choices = {node.name: node for node in captured.program.graph.nodes if _is_choice(node)}
-    if not choices:
+    nodes = {node.name: node for node in captured.program.graph.nodes}
+    if not any(map(_is_choice, nodes.values())):
         return Undecided(set(), {})
-    search = _Search(captured, inputs, choices)
+    search = _Search(captured, inputs, nodes)
     moved = [search.run(partial(_moved, s, sign, policy)) for s in SEEDS for sign in (1.0, -1.0)]
     own = search.run(lambda _name, numbers, again: again(numbers))
     stages = {name for run in moved for name in _changed(own.stages, run.stages, policy)}
@@ -163,7 +163,7 @@ class _Search:
 
     captured: Captured
     inputs: Arrays
-    choices: dict[str, Node]
+    nodes: dict[str, Node]
     given: dict[str, list[_Run]] = field(default_factory=dict)
 
     def run(self, choose: Choose) -> _Run:
@@ -198,28 +198,26 @@ class _Search:
 
     def _is_places(self, output: str, choice: Node) -> bool:
         """Whether ``output`` is nothing but the places of ``choice``."""
-        nodes = {node.name: node for node in self.captured.program.graph.nodes}
-        node = nodes[self.captured.outputs[output]]
+        node = self.nodes[self.captured.outputs[output]]
         return node is choice or node.args == (choice, 1)
 
     def choices_before(self, named: str) -> list[Node]:
         """The choices whose places a node is computed from; chosen values are continuous."""
-        nodes = {node.name: node for node in self.captured.program.graph.nodes}
-        left, found = [nodes[named]], dict[str, Node]()
-        seen: set[str] = set()
+        left, found = [self.nodes[named]], list[Node]()
+        seen: set[Node] = set()
         while left:
             node = left.pop()
-            if node.name in seen:
+            if node in seen:
                 continue
-            seen.add(node.name)
+            seen.add(node)
             of = node.args[0] if node.args else None
-            if isinstance(of, Node) and of.name in self.choices and node.args[1:] == (0,):
+            if isinstance(of, Node) and _is_choice(of) and node.args[1:] == (0,):
                 left += of.all_input_nodes
                 continue
-            if node.name in self.choices:
-                found[node.name] = node
+            if _is_choice(node):
+                found.append(node)
             left += node.all_input_nodes
-        return list(found.values())
+        return found
 
     def _given(self, name: str, own: _Run, axis: int) -> list[_Run]:
         """Runs in which the choice ``name`` is each place in turn; the last: places at random."""

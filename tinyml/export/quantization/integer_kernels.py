@@ -90,9 +90,14 @@ def without_right_kernel(graph: Graph, precision: Precision) -> dict[str, str]:
     for own in graph.operators:
         if own.op == "AveragePool" and own.attributes.get("ceil_mode") and precision.calibrated:
             found[own.name] = CEIL_MODE
-        if own.op == "BATCH_MATMUL" and not static and graph.stored(own.operand(0)):
+        if not static and is_constant_first(graph, own):
             found[own.name] = CONSTANT_FIRST
     return found
+
+
+def is_constant_first(graph: Graph, operator: Operator) -> bool:
+    """Whether TFLite multiplies a constant by what is computed, not the other way round."""
+    return operator.op == "BATCH_MATMUL" and graph.stored(operator.operand(0)) is not None
 
 
 def around_steep(graph: Graph, precision: Precision) -> dict[str, str]:
@@ -114,14 +119,7 @@ def around_steep(graph: Graph, precision: Precision) -> dict[str, str]:
 
 def _before(graph: Graph, tensors: Iterable[str]) -> dict[str, Operator]:
     """What computes ``tensors``, to the first operators that are not in `TO_LOG`."""
-    found: dict[str, Operator] = {}
-    left = list(tensors)
-    while left:
-        operator = graph.producers.get(left.pop())
-        if operator is not None and operator.name not in found:
-            found[operator.name] = operator
-            left += operator.inputs if operator.op in TO_LOG else ()
-    return found
+    return graph.feeding(tensors, lambda own: own.inputs if own.op in TO_LOG else ())
 
 
 def _powers(graph: Graph, before: Mapping[str, Operator]) -> dict[str, Operator]:

@@ -117,14 +117,6 @@ def makers_of(graph: Graph, outputs: Collection[str]) -> set[str]:
     Behind what computes each value alone, such as an activation, the layer in front is one of
     them. Not of what is joined: its operands have a scale each.
     """
-    makers = {name: operator for operator in graph.operators for name in operator.outputs}
-    found: set[str] = set()
-    left = [name for name in outputs if name in makers]
-    while left:
-        operator = makers[left.pop()]
-        if operator.op in JOINS:
-            continue
-        found.add(operator.name)
-        if operator.op in (*MOVERS, *BY_VALUE):
-            left += [name for name in operator.inputs if name in makers]
-    return found
+    through = {*MOVERS, *BY_VALUE}
+    found = graph.feeding(outputs, lambda own: own.inputs if own.op in through else ())
+    return {name for name, own in found.items() if own.op not in JOINS}

@@ -27,7 +27,7 @@ from tinyml.export.quantization.joins import (
 from tinyml.export.quantization.places import around_places
 from tinyml.export.quantization.precision import Precision
 from tinyml.export.quantization.ranges import Range
-from tinyml.modelfile.graph import Graph, Operator, feeding
+from tinyml.modelfile.graph import Graph, Operator
 
 
 def kept_operators(
@@ -54,7 +54,8 @@ def kept_operators(
     kept: dict[str, str] = {}
     if front_end is not None:
         why = f"front end, up to '{front_end}'"
-        kept |= dict.fromkeys(sorted(feeding(graph.operators, stages.get(front_end))), why)
+        end = stages.get(front_end)
+        kept |= dict.fromkeys(sorted(graph.feeding([end] if end else [])), why)
     for stage, why in keep.items():
         kept |= {o.name: why for o in graph.operators if _is_within(owners.get(o.name), stage)}
     if precision.weights_only:
@@ -148,5 +149,5 @@ def exact_stages(
     return tuple(
         stage
         for stage, tensor in stages.items()
-        if tensor is not None and feeding(graph.operators, tensor) <= exact
+        if tensor is not None and graph.feeding([tensor]).keys() <= exact
     )

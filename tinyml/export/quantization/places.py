@@ -29,13 +29,11 @@ def around_places(graph: Graph) -> dict[str, str]:
     alone, which are shares; and arithmetic with shares.
     """
     casts = [own for own in graph.operators if _makes_whole(graph, own)]
-    waiting = [name for own in casts for name in own.inputs]
-    places: set[str] = set()
-    while waiting:
-        own = graph.producers.get(waiting.pop())
-        if own is not None and own.op in _BY_VALUE and own.name not in places:
-            places.add(own.name)
-            waiting += _floats(graph, own)
+    before = graph.feeding(
+        (name for own in casts for name in own.inputs),
+        lambda own: _floats(graph, own) if own.op in _BY_VALUE else (),
+    )
+    places = {name for name, own in before.items() if own.op in _BY_VALUE}
     shares: set[str] = set()
     for own in graph.operators:
         floats = _floats(graph, own)
@@ -43,7 +41,8 @@ def around_places(graph: Graph) -> dict[str, str]:
             continue
         if places.issuperset(floats) or shares.intersection(floats):
             shares.add(own.name)
-    return {own.name: OF_PLACES for own in graph.operators if own.name in places | shares}
+    found = places | shares
+    return {own.name: OF_PLACES for own in graph.operators if own.name in found}
 
 
 def _makes_whole(graph: Graph, operator: Operator) -> bool:

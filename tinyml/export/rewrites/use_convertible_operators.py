@@ -35,7 +35,7 @@ from torch.utils import _pytree as pytree
 
 from tinyml.export.nodes import argument, shape_of, writer_in_module
 from tinyml.export.outcome import Outcome
-from tinyml.export.windows import Sizes, conv_transpose3d, dilated_max_pool, fold
+from tinyml.export.windows import Sizes, conv_transpose3d, dilated_max_pool, fold, three, two
 
 _aten = torch.ops.aten
 MOST_AXES = 4  # of a power in LiteRT
@@ -64,10 +64,10 @@ def _is_convertible(node: Node) -> bool:
         return any(after % before for before, after in sizes)
     if node.target is _aten.avg_pool2d.default:
         counted = argument(node, 5, "count_include_pad", True)
-        padded = any(_listed(argument(node, 3, "padding", 0)))
+        padded = any(two(argument(node, 3, "padding", 0)))
         return not counted and padded and argument(node, 6, "divisor_override", None) is None
     if node.target is _aten.max_pool2d.default:
-        return any(gap > 1 for gap in _listed(argument(node, 4, "dilation", 1)))
+        return any(gap > 1 for gap in two(argument(node, 4, "dilation", 1)))
     if node.target is _aten.pow.Tensor_Scalar:
         return len(shape_of(node)) > MOST_AXES
     divisor = argument(node, 6, "divisor_override", None)
@@ -171,9 +171,7 @@ def _average_of_values(
     """``[..., H, W]``: means over windows, by the share of each that is no padding."""
 
     def pool(values: Tensor) -> Tensor:
-        return F.avg_pool2d(
-            values, _listed(kernel), _listed(stride or kernel), _listed(padding), ceil_mode
-        )
+        return F.avg_pool2d(values, two(kernel), two(stride or kernel), two(padding), ceil_mode)
 
     return pool(x) / pool(torch.ones((1, 1, *x.shape[-2:]) if x.ndim == 4 else (1, *x.shape[-2:])))
 
@@ -203,25 +201,16 @@ def _by_planes(x: Tensor, pool: Callable[[Tensor, Callable[..., list[int]]], Ten
     """``pool`` height and width of ``x``, ``[..., D, H, W]``, then its depth."""
 
     def plane(sizes: Sizes, _: int = 1) -> list[int]:
-        return _three(sizes)[1:]
+        return three(sizes)[1:]
 
     def depth(sizes: Sizes, idle: int = 1) -> list[int]:
-        return [_three(sizes)[0], idle]
+        return [three(sizes)[0], idle]
 
     *lead, deep, high, wide = x.shape
     planes = pool(x.reshape(1, -1, high, wide), plane)
     high, wide = planes.shape[2:]
     columns = pool(planes.reshape(1, -1, deep, high * wide), depth)
     return columns.reshape(*lead, -1, high, wide)
-
-
-def _listed(sizes: Sizes) -> list[int]:
-    return [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
-
-
-def _three(sizes: Sizes) -> list[int]:
-    given = _listed(sizes)
-    return given * 3 if len(given) == 1 else given
 
 
 def _antialiased(

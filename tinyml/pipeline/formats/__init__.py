@@ -55,7 +55,7 @@ def runtimes_of(model_format: Format) -> Iterator[Runtime]:
 
 def runtime_for(path: Path) -> Runtime:
     """The engine for the file at ``path``, in this process: for files that we wrote."""
-    return cast("Runtime", OwnFiles(runtime_of(format_of(path))))
+    return OwnFiles(runtime_of(format_of(path)))
 
 
 def by_runtime() -> dict[str, str]:

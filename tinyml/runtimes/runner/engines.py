@@ -13,6 +13,15 @@ from tinyml.runtimes.runner.errors import RunnerError
 from tinyml.runtimes.runner.openvino_model import OpenVinoModel, import_openvino
 
 DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
+# kOrtSessionOptionsAvx2PrecisionMode of onnxruntime_session_options_config_keys.h: its kernels
+# for x86 without VNNI add two products of eight bits in 16, which overflows where activations
+# and weights are both large. With this it takes slower ones that do not; others do not change.
+# Not with VNNI, where sums are exact anyway: onnxruntime 1.32 does not see that of a CPU with AMX,
+# and takes 2.5 times as long. Only for files that round activations: of a weight that is
+# dequantized for a float operator it makes one that onnxruntime 1.32 cannot run.
+WHOLE_SUMS = ("session.x64quantprecision", "1")
+# Parts of the names of all ONNX operators that round activations or compute with rounded ones.
+ROUNDING = (b"QuantizeLinear", b"QLinear")
 RUNTIMES = ("litert", "tflite_runtime", "onnxruntime", "openvino")
 NO_DELEGATE = "none"
 Arrays = dict[str, Any]
@@ -69,9 +78,8 @@ class OrtModel:
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Exact sums of int8 products on x86 without VNNI: see WHOLE_SUMS in runtimes/ort.py.
         if rounds and not machine.has_dot_products():
-            options.add_session_config_entry("session.x64quantprecision", "1")
+            options.add_session_config_entry(*WHOLE_SUMS)
         self.session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.inputs = {i.name: _ort_dtype(i.type) for i in self.session.get_inputs()}
         self.names = [o.name for o in self.session.get_outputs()]

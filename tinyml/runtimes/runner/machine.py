@@ -50,15 +50,20 @@ def has_dot_products() -> bool:
     return bool(VNNI & set(next(flags, "").split()))
 
 
-def machine() -> dict[str, Any]:
-    """What a timing depends on and does not change while it is taken."""
+def cpu_model() -> str | None:
+    """What the CPU is called; of boards that do not tell, the board."""
     fields: dict[str, str] = {}
     for line in read_text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         fields[name.strip()] = value.strip()
-    cpu = fields.get("model name") or fields.get("Model") or fields.get("Hardware")
+    found = fields.get("model name") or fields.get("Model") or fields.get("Hardware")
+    return found or platform.processor() or None
+
+
+def machine() -> dict[str, Any]:
+    """What a timing depends on and does not change while it is taken."""
     return {
-        "cpu": cpu or platform.processor() or None,
+        "cpu": cpu_model(),
         "board": read_text("/proc/device-tree/model") or None,
         "arch": platform.machine(),
         "cores": len(allowed()) if hasattr(os, "sched_getaffinity") else None,

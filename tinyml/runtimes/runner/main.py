@@ -21,13 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.runtimes.runner.engines import NO_DELEGATE, RUNTIMES, Arrays, import_runtime
+from tinyml.runtimes.runner.engines import NO_DELEGATE, ROUNDING, RUNTIMES, Arrays, import_runtime
 from tinyml.runtimes.runner.errors import RunnerError
 from tinyml.runtimes.runner.machine import allowed, machine
 from tinyml.runtimes.runner.timing import Caller, measure
 
-# Parts of the names of all ONNX operators that round activations, as in runtimes/ort.py.
-ROUNDING = (b"QuantizeLinear", b"QLinear")
 LONGEST_NAME = max(map(len, ROUNDING)) - 1
 PIECE = 1 << 16
 

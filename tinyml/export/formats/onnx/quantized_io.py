@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyml.core.quant_params import QuantParams
+from tinyml.core.quant_params import QuantParams, step
 from tinyml.export.quantization.keep_float import stays_float
 from tinyml.export.quantization.ranges import Range
 
@@ -25,7 +25,6 @@ QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 DEQUANTIZED = "_DequantizeLinear_Output"
 # What is appended to an input or output for the real numbers that its integers stand for.
 REAL = "_real"
-STEPS = 255
 
 
 def quantize_io(
@@ -118,9 +117,9 @@ def _constants(graph: Any, name: str, within: Range | None, dtype: str) -> tuple
 
     if within is None:
         raise stays_float(name, dtype)
-    low, high = min(within.low, 0.0), max(within.high, 0.0)
-    scale = np.float32((high - low) / STEPS or 1.0)
+    scale = np.float32(step(dtype, within.low, within.high) or 1.0)
     ends = np.iinfo(dtype)
+    low = min(within.low, 0.0)
     zero = np.clip(np.round(ends.min - low / scale), ends.min, ends.max).astype(dtype)
     names = (f"{name}_scale", f"{name}_zero_point")
     for constant, value in zip(names, (scale, zero), strict=True):

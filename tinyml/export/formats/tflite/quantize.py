@@ -27,14 +27,14 @@ from tinyml.export.formats.tflite.quantizer_rules import NOT, keeping, of_output
 from tinyml.export.formats.tflite.rewrites import rewrite
 from tinyml.export.quantization.fp16_plan import Float16Plan
 from tinyml.export.quantization.infinity import endless_pads
-from tinyml.export.quantization.integer_kernels import excluded
+from tinyml.export.quantization.integer_kernels import excluded, is_constant_first
 from tinyml.export.quantization.plan import QuantPlan
 from tinyml.export.quantization.precision import find_precision
 from tinyml.export.quantization.run_quantizer import AnyPlan, Quantized, run_quantizer
 from tinyml.export.quantization.weight_ranges import output_ranges, weight_ranges
 from tinyml.modelfile import tflite_file
 from tinyml.modelfile.float_layers import float_layers
-from tinyml.modelfile.tflite_edit import add_constant, operators_called
+from tinyml.modelfile.tflite_edit import add_constant, name_of, operators_called
 from tinyml.modelfile.tflite_graph import graph_of_tflite
 
 # The algorithm of all that is quantized.
@@ -86,10 +86,7 @@ def _read_integers(model: Any) -> None:
     of a graph as reader -1.
     """
     for graph in model.subgraphs:
-        names = [
-            tflite_file.operator_name(model.operatorCodes[o.opcodeIndex]) for o in graph.operators
-        ]
-        named = list(zip(names, graph.operators, strict=True))
+        named = [(name_of(model, operator), operator) for operator in graph.operators]
         made = {int(o.outputs[0]): int(o.inputs[0]) for name, o in named if name == "DEQUANTIZE"}
         for name, operator in named:
             outputs = [graph.tensors[int(index)] for index in operator.outputs]
@@ -114,11 +111,7 @@ def _constant_first(model: Any) -> list[str]:
     Their constant gets one scale: LiteRT 2.3 answers zero where it has one a column.
     """
     graph = graph_of_tflite(model)
-    return [
-        operator.name
-        for operator in graph.operators
-        if operator.op == "BATCH_MATMUL" and graph.tensors[operator.operand(0)].constant
-    ]
+    return [own.name for own in graph.operators if is_constant_first(graph, own)]
 
 
 def _bound_pads(model: Any, planned: QuantPlan) -> None:
@@ -135,8 +128,7 @@ def _ranges(model: Any, planned: QuantPlan) -> dict[str, dict[str, Array]]:
     """Of activations as planned, and wider ones where a bias, XNNPACK or a clamp needs them."""
     graph = graph_of_tflite(model)
     layers = list(float_layers(graph))
-    dtype = find_precision(planned.precision).activations
-    widened = weight_ranges(layers, planned.quantized, planned.weight_scales, dtype)
+    widened = weight_ranges(layers, planned.quantized, planned.weight_scales, planned.activations)
     planned_ranges = {
         **planned.quantized,
         **clamp_ranges(graph, planned.quantized),

@@ -21,7 +21,7 @@ from tinyml.core.spec import Array
 from tinyml.export.formats.tflite.rewrites.drop_unused import drop_unused
 from tinyml.export.outcome import Outcome
 from tinyml.modelfile import tflite_file
-from tinyml.modelfile.tflite_edit import name_of
+from tinyml.modelfile.tflite_edit import add_buffer, name_of
 from tinyml.modelfile.tflite_file import indices
 
 FIRES_IN = "computed constant"
@@ -44,7 +44,7 @@ def fold_constants(model: Any, most_added: int = MOST_ADDED) -> Outcome:
     folded, refused = _chosen(model, most_added)
     results = _results(graph, folded)
     for index, value in zip(results, _computed(model, folded, results), strict=True):
-        _store(model, graph.tensors[index], value)
+        graph.tensors[index].buffer = add_buffer(model, value)
     gone = set(map(id, folded))
     graph.operators = [own for own in graph.operators if id(own) not in gone]
     return Outcome(len(folded), refused)
@@ -150,11 +150,3 @@ def _part(model: Any, operators: list[Any], results: list[int]) -> Any:
     empty = schema.BufferT()
     part.buffers = [own if at in read else empty for at, own in enumerate(model.buffers)]
     return part
-
-
-def _store(model: Any, tensor: Any, value: Array) -> None:
-    """Let ``tensor`` be a constant of ``value``."""
-    buffer = type(model.buffers[0])()
-    buffer.data = np.frombuffer(value.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor.buffer = len(model.buffers) - 1

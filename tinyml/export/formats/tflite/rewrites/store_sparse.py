@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyml.export.outcome import Outcome
 from tinyml.modelfile import sparse_encoding, tflite_file
-from tinyml.modelfile.tflite_edit import WEIGHT, name_of, operator_code
+from tinyml.modelfile.tflite_edit import WEIGHT, add_buffer, name_of, operator_code
 
 FIRES_IN = "pointwise"
 
@@ -100,10 +100,7 @@ def _store(model: Any, graph: Any, index: int, encoded: sparse_encoding.SparseWe
     sparse = copy.copy(dense)
     sparse.name = f"{tflite_file.text(dense.name)}/sparse"
     sparse.sparsity = sparse_encoding.parameters(encoded)
-    buffer = schema.BufferT()
-    buffer.data = encoded.values.view(np.uint8)
-    model.buffers.append(buffer)
-    sparse.buffer = len(model.buffers) - 1
+    sparse.buffer = add_buffer(model, encoded.values)
     dense.buffer = 0
     graph.tensors.append(sparse)
     operator = schema.OperatorT()
