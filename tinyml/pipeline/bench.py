@@ -128,8 +128,8 @@ def bench(
     check_outside(out)
     path = out or beside(what)
     check_writable(path)
-    with scratch("bench") as work, open_link(timing.target) as link:
-        found = jobs_of(what, work, timing.target)
+    with scratch("bench") as work, open_link(timing.device) as link:
+        found = jobs_of(what, work, timing.device.target)
         results = measure(
             link,
             timing.jobs(found.jobs),

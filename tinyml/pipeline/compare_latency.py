@@ -70,8 +70,8 @@ def take(
     (measurements of A, of B, a line for each runtime that is not installed or fails.) Both get the
     same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
     """
-    with scratch("compare") as work, open_link(timing.target) as link:
-        found_a, found_b = (jobs_of(side, work, timing.target) for side in (a, b))
+    with scratch("compare") as work, open_link(timing.device) as link:
+        found_a, found_b = (jobs_of(side, work, timing.device.target) for side in (a, b))
         of_a = _whole(found_a.jobs, {pair.a.path.absolute() for pair in files})
         of_b = _whole(found_b.jobs, {pair.b.path.absolute() for pair in files})
         if a.is_dir():
