@@ -39,9 +39,9 @@ def test_a_bundle_without_streaming_graphs_does_not_mention_them() -> None:
     [
         ({"granule_samples": 100}, "100 samples at 4000 Hz are 1.25 frames"),
         ({"flush_samples": 80}, "a flush of 80 samples is not the delay"),
-        ({"hop_frames": 0}, "must be positive"),
-        ({"frame_rate_hz": 0.0}, "must be positive"),
-        ({"delay_frames": -1}, "must be positive"),
+        ({"hop_frames": 0}, "is not positive"),
+        ({"frame_rate_hz": 0.0}, "is not positive"),
+        ({"delay_frames": -1}, "the delay is -1 frames"),
         ({"front_end": "/etc"}, "'/etc' is not a folder in the bundle"),
         ({"head": "streaming/../.."}, "is not a folder in the bundle"),
         ({"head": ""}, "'' is not a folder in the bundle"),

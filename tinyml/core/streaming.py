@@ -46,11 +46,11 @@ class Streaming:
     head: str = HEAD
 
     def __post_init__(self) -> None:
+        if self.delay_frames < 0:
+            raise InputError(f"streaming: the delay is {self.delay_frames} frames")
         positive = (self.rate_hz, self.granule_samples, self.frame_rate_hz, self.ring_frames)
-        if min(*positive, self.hop_frames) <= 0 or self.delay_frames < 0:
-            raise InputError(
-                "streaming: rates, granule, ring and hop must be positive, and the delay not negative"
-            )
+        if min(*positive, self.hop_frames) <= 0:
+            raise InputError("streaming: a rate, granule, ring or hop is not positive")
         frames = self.granule_samples * self.frame_rate_hz / self.rate_hz
         if frames < 1 or frames != int(frames) or self.granule_samples % int(frames):
             raise InputError(
