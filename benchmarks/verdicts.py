@@ -1,6 +1,7 @@
 """How often a verdict on speed is wrong: ``python benchmarks/verdicts.py --work FOLDER``.
 
-Compares a file of about 0.3 ms with a copy of itself, and with one of 93 layers instead of 84 (11% more work):
+Compares a file of about 0.3 ms with a copy of itself, and with one of 93 layers instead of 84,
+which does 11% more work:
 
     quiet   A, its copy and the slower B take turns, 200 times: the copy may be called faster or
             slower in at most 1%, and B must be called slower in at least 90%

@@ -14,8 +14,9 @@ from tinyml.core.validity import why_too_few
 
 # Calls of a process resemble each other (some starts are slow for their whole life), so
 # turns or processes are what is drawn. The bootstrap of so few is too narrow for its name: for
-# equal files the 99% interval leaves out 1 in 8% of comparisons of five turns, in 3% of seven and in
-# 2% of twelve (`in_turns` of tests/core/test_time_ratio.py, 600 comparisons); `MARGIN` allows for it.
+# equal files the 99% interval leaves out 1 in 8% of comparisons of five turns, in 3% of seven and
+# in 2% of twelve (`in_turns` of tests/core/test_time_ratio.py, 600 comparisons); `MARGIN` allows
+# for it.
 LEVEL = 0.99
 LEAST_PROCESSES = 5
 DRAWS = 2000
