@@ -50,15 +50,15 @@ class RunnerOutput:
 
 def read_line(result: CommandResult, title: str) -> RunnerOutput:
     """The runner's line of the job ``title``; `DeviceError` for whatever else a process left."""
-    found = _last_object(result.stdout)
+    found = last_object(result.stdout)
     if "error" in found:
         raise DeviceError(f"{title}: {found['error']}")
     if result.code != 0 or "samples_ns" not in found:
-        raise DeviceError(f"{title}: the process {_end(result)}", hint=_hint(result))
+        raise DeviceError(f"{title}: the process {how_it_ended(result)}", hint=hint_for(result))
     return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
 
 
-def _last_object(text: str) -> dict[str, Any]:
+def last_object(text: str) -> dict[str, Any]:
     """The JSON object in the last line; empty where that is anything else."""
     lines = text.strip().splitlines()
     try:
@@ -68,7 +68,7 @@ def _last_object(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _end(result: CommandResult) -> str:
+def how_it_ended(result: CommandResult) -> str:
     """How the process ended, with the last line that it wrote."""
     last = result.last_line
     if number := _signal_of(result.code):
@@ -90,7 +90,7 @@ def _signal(number: int) -> str:
     return known.get(number, "unknown")
 
 
-def _hint(result: CommandResult) -> str:
+def hint_for(result: CommandResult) -> str:
     killed = _signal_of(result.code) == signal.SIGKILL
     return "Linux kills a process that takes all memory: try a smaller model" if killed else ""
 
