@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinyml.board_scripts import AGENT
+from tinyml.board_scripts import agent
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.errors import DeviceError
 from tinyml.core.files import sha256
+from tinyml.core.program_archive import write_program
+from tinyml.core.scratch import scratch
 from tinyml.core.typed_json import from_json
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.runner_output import hint_for, how_it_ended, last_object
 
+NAME = "agent.zip"
 TIMEOUT_S = 60.0
 # Exit codes of a shell: it is no program, or was not found.
 NOT_STARTED = (126, 127)
@@ -20,10 +23,11 @@ NOT_STARTED = (126, 127)
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``agent.py`` at ``path`` on the machine of ``link``."""
+    """The agent at ``path`` on the machine of ``link``, and the file's hash."""
 
     link: Link
     path: str
+    digest: str
 
     def call(
         self, name: str, *arguments: str, timeout_s: float = TIMEOUT_S, python: str = ""
@@ -36,7 +40,7 @@ class Agent:
         command = [python or self.link.python, self.path, name, *arguments]
         result = self.link.run(command, timeout_s=timeout_s)
         found = last_object(result.stdout)
-        if found.get("agent_sha256") not in (None, sha256(AGENT)):
+        if found.get("agent_sha256") not in (None, self.digest):
             raise DeviceError(
                 f"{self.link.name}: {self.path} is not the file that was copied there",
                 hint="run the command again; if that does not help, who else uses the board?",
@@ -50,7 +54,9 @@ class Agent:
 
 def push_agent(link: Link) -> Agent:
     """Copy the agent to the machine of ``link``."""
-    return Agent(link, link.push(AGENT, AGENT.name))
+    with scratch("agent") as folder:
+        write_program(folder / NAME, agent)
+        return Agent(link, link.push(folder / NAME, NAME), sha256(folder / NAME))
 
 
 def read_facts(agent: Agent) -> BoardFacts:
@@ -68,4 +74,4 @@ def _failed(link: Link, python: str, result: CommandResult) -> DeviceError:
     hint = hint_for(result)
     if "SyntaxError" in result.stderr:
         hint = f"{python} is too old: tinyml needs Python 3.9 or newer"
-    return DeviceError(f"{link.name}: agent.py {how_it_ended(result)}", hint=hint)
+    return DeviceError(f"{link.name}: the agent {how_it_ended(result)}", hint=hint)
