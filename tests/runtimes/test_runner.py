@@ -21,7 +21,7 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.runtimes.runner import machine
 from tinyml.runtimes.runner.engines import import_runtime
 from tinyml.runtimes.runner.errors import RunnerError
-from tinyml.runtimes.runner.main import pin
+from tinyml.runtimes.runner.loading import pin
 from tinyml.runtimes.runner_archive import FOLDER, write_archive
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
@@ -223,7 +223,7 @@ def test_hashing_a_file_neither_holds_it_nor_misses_a_name(tmp_path: Path) -> No
         stream.write(b"x" * ((1 << 16) - 3) + b"QuantizeLinear")  # across two pieces
         stream.truncate(200 << 20)
     code = (
-        "import json; from tinyml.runtimes.runner.main import read_file\n"
+        "import json; from tinyml.runtimes.runner.loading import read_file\n"
         "from tinyml.runtimes.runner.machine import peak_rss_kb\n"
         f"before = peak_rss_kb(); found = read_file({str(path)!r})\n"
         "print(json.dumps([*found, peak_rss_kb() - before]))"

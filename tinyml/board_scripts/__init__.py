@@ -8,4 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RUN, REPRO = (Path(__file__).with_name(name) for name in ("run.py", "repro.py"))
+RUN, REPRO, START = (
+    Path(__file__).with_name(name) for name in ("run.py", "repro.py", "start.py")
+)
