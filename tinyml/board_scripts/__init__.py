@@ -1,4 +1,4 @@
-"""Scripts that are copied into bundles and failure reports: numpy and one runtime wheel only.
+"""Scripts for bundles, failure reports and boards: numpy and one runtime wheel only.
 
 Each is a file of its own here, and imports nothing of tinyml. What varies between bundles stands
 in the JSON file next to the copy.
@@ -8,6 +8,4 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RUN, REPRO, START = (
-    Path(__file__).with_name(name) for name in ("run.py", "repro.py", "start.py")
-)
+RUN, REPRO, START = (Path(__file__).with_name(name) for name in ("run.py", "repro.py", "start.py"))

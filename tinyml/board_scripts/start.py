@@ -2,8 +2,8 @@
 
     python -c "$(cat start.py)" SHA256 PROGRAM ARGUMENTS...
 
-It comes with the command, so that no file on the board checks itself, and any Python 3 can read it.
-The exit codes and the line on stderr are what `tinyml.device.program` knows.
+It comes with the command, so that no file on the board checks itself; Python 3.6 can read it. Its
+exit codes, and that stderr has the reason, are what `tinyml.device.program` knows.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ OLDEST = (3, 9)
 TOO_OLD, CHANGED = 78, 79
 
 
-def refusal(sha256, program):
+def refusal(sha256: str, program: str) -> "tuple[int, str]":
     """Exit code and reason; code 0: there is none."""
     if sys.version_info[:2] < OLDEST:
-        words = "Python {}.{} is too old there: 3.9 or newer is needed"
-        return TOO_OLD, words.format(*sys.version_info[:2])
+        version = ".".join(map(str, sys.version_info[:2]))
+        return TOO_OLD, f"Python {version} is too old there: 3.9 or newer is needed"
     try:
         with open(program, "rb") as stream:
             found = hashlib.sha256(stream.read()).hexdigest()
     except OSError as error:
-        return CHANGED, "{} cannot be read there: {}".format(program, error.strerror)
+        return CHANGED, f"{program} cannot be read there: {error.strerror}"
     if found != sha256:
-        return CHANGED, "{} was changed there after it was pushed".format(program)
+        return CHANGED, f"{program} was changed there after it was pushed"
     return 0, ""
 
 

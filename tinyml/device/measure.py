@@ -18,6 +18,7 @@ from tinyml.core.spec import Arrays
 from tinyml.core.timing_plan import FULL, TimingPlan
 from tinyml.core.validity import split
 from tinyml.device.link import Link
+from tinyml.device.program import Program
 from tinyml.device.runner_command import RunnerCommand, push_inputs, push_runner
 from tinyml.device.runner_output import RunnerOutput, check_same_machine, process_of, read_line
 
@@ -169,18 +170,18 @@ def _check_unchanged(own: _Running) -> None:
 
 def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
     """Put the runner and every job's files there; each job with its command."""
-    script = push_runner(link)
+    runner = push_runner(link)
     return [
-        _Running(job, sha256(job.path), _command(link, job, index, script, plan))
+        _Running(job, sha256(job.path), _command(link, job, index, runner, plan))
         for index, job in enumerate(jobs)
     ]
 
 
-def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) -> list[str]:
+def _command(link: Link, job: Job, index: int, runner: Program, plan: TimingPlan) -> list[str]:
     plan = job.plan or plan
     model = link.push(job.path, f"{index}-{job.path.name}")
     return RunnerCommand(
-        script,
+        runner,
         model,
         job.runtime,
         push_inputs(link, job.inputs, f"{index}-inputs.npz"),

@@ -39,16 +39,18 @@ def push_program(link: Link, path: Path, name: str) -> Program:
     return Program(link.push(path, name), sha256(path))
 
 
-def check_end(code: int, last_line: str, title: str) -> None:
+def check_end(code: int, last_line: str, title: str, device: str = "NAME") -> None:
     """Raise what the end of a process with the exit code ``code`` tells; nothing for 0.
 
-    ``last_line`` of its stderr; ``title`` names what it was for, and where. Raises `ValidationError`
-    for a program that was changed there, and `DeviceError` for any other end.
+    ``last_line`` of its stderr; ``title`` names what it was for. Raises `ValidationError` for a
+    program that was changed there, and `DeviceError` for any other end.
     """
     if code == CHANGED:
         raise ValidationError(f"{title}: {last_line}", hint="run the command again")
     if code:
-        raise DeviceError(f"{title}: {end_text(code, last_line)}", hint=_hint(code, last_line))
+        raise DeviceError(
+            f"{title}: {end_text(code, last_line)}", hint=_hint(code, last_line, device)
+        )
 
 
 def end_text(code: int, last_line: str) -> str:
@@ -68,11 +70,11 @@ def killed_by(code: int) -> int:
     return number if number in SIGNALS else 0
 
 
-def _hint(code: int, last_line: str) -> str:
+def _hint(code: int, last_line: str, device: str) -> str:
     if code == TOO_OLD or code in NOT_STARTED:
         return "install Python 3.9 or newer there, or name it: tinyml device add --python PATH"
     if killed_by(code) == signal.SIGKILL:
         return "Linux kills a process that takes all memory: try a smaller model"
     if "No module named 'numpy'" in last_line:
-        return SETUP_HINT.format("NAME")
+        return SETUP_HINT.format(device)
     return ""

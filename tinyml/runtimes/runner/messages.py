@@ -12,6 +12,7 @@ import json
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -20,13 +21,13 @@ Arrays = dict[str, Any]
 
 MAGIC = b"\x00tinyml1"
 LENGTHS = struct.Struct(">IQI")
-MOST_HEAD = 1 << 20
+MOST_HEAD = 16 << 20
 MOST_ARRAYS = 4 << 30
 NUMBERS = "biufc"  # kinds of numpy that a message may carry
 SHOWN = 60
 
 
-def send(stream: IO[bytes], head: dict[str, Any], arrays: Arrays) -> None:
+def send(stream: IO[bytes], head: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Write one message."""
     told = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
     text = json.dumps(dict(head, arrays=told)).encode()
