@@ -11,14 +11,15 @@ from tinyml.board_scripts import START
 from tinyml.board_scripts.start import CHANGED, TOO_OLD
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.device.link import Link
+from tinyml.device.link import CommandResult, Link
 
-# Of a shell: a command that it cannot start, or does not find.
+# Exit codes of a shell: it is no program, or was not found.
 NOT_STARTED = (126, 127)
-# A shell's exit code for a command that a signal killed is this and the signal's number.
-KILLED = 128
+# What a shell adds to the number of a signal that ended its command.
+OF_SIGNAL = 128
 SIGNALS = {own.value: own.name for own in signal.Signals}
 SETUP_HINT = "tinyml device check {} --setup installs what is missing"
+PYTHON_HINT = "install Python 3.9 or newer there, or name it: tinyml device add --python PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +40,40 @@ def push_program(link: Link, path: Path, name: str) -> Program:
     return Program(link.push(path, name), sha256(path))
 
 
-def check_end(code: int, last_line: str, title: str, device: str = "NAME") -> None:
-    """Raise what the end of a process with the exit code ``code`` tells; nothing for 0.
+def check_end(result: CommandResult, title: str, device: str = "NAME") -> None:
+    """Raise what a process that ended with another exit code than 0 tells; ``title``: its purpose.
 
-    ``last_line`` of its stderr; ``title`` names what it was for. Raises `ValidationError` for a
-    program that was changed there, and `DeviceError` for any other end.
+    `ValidationError` for a program that was changed there, `DeviceError` for any other end.
     """
-    if code == CHANGED:
-        raise ValidationError(f"{title}: {last_line}", hint="run the command again")
-    if code:
-        raise DeviceError(
-            f"{title}: {end_text(code, last_line)}", hint=_hint(code, last_line, device)
-        )
+    if result.code == CHANGED:
+        raise ValidationError(f"{title}: {result.last_line}", hint="run the command again")
+    if result.code in (TOO_OLD, *NOT_STARTED):
+        reason = "" if result.code == TOO_OLD else "Python cannot be started there: "
+        raise DeviceError(f"{title}: {reason}{result.last_line}", hint=PYTHON_HINT)
+    if result.code:
+        hint = hint_for(result, device)
+        raise DeviceError(f"{title}: the process {how_it_ended(result)}", hint=hint)
 
 
-def end_text(code: int, last_line: str) -> str:
-    """How a process ended."""
-    if code == TOO_OLD:
-        return last_line
-    if code in NOT_STARTED:
-        return f"Python cannot be started there: {last_line}"
-    if number := killed_by(code):
-        return f"the process was killed by signal {number} ({SIGNALS[number]}): {last_line}"
-    return f"the process ended {code}: {last_line}"
+def how_it_ended(result: CommandResult) -> str:
+    """How the process ended, with the last line that it wrote."""
+    last = result.last_line
+    if number := signal_of(result.code):
+        return f"was killed by signal {number} ({SIGNALS.get(number, 'unknown')}): {last}"
+    if result.code == 0:
+        return f"printed no result: {last}"
+    return f"ended {result.code}: {last}"
 
 
-def killed_by(code: int) -> int:
-    """The signal that killed a process with the exit code ``code``; 0: none."""
-    number = -code if code < 0 else code - KILLED
-    return number if number in SIGNALS else 0
+def signal_of(code: int) -> int:
+    """The signal that ended a process, here or behind a shell; 0: none did."""
+    if code < 0:
+        return -code
+    return code - OF_SIGNAL if code - OF_SIGNAL in SIGNALS else 0
 
 
-def _hint(code: int, last_line: str, device: str) -> str:
-    if code == TOO_OLD or code in NOT_STARTED:
-        return "install Python 3.9 or newer there, or name it: tinyml device add --python PATH"
-    if killed_by(code) == signal.SIGKILL:
+def hint_for(result: CommandResult, device: str = "NAME") -> str:
+    """What may help, of the two ends that tell."""
+    if signal_of(result.code) == signal.SIGKILL:
         return "Linux kills a process that takes all memory: try a smaller model"
-    if "No module named 'numpy'" in last_line:
-        return SETUP_HINT.format(device)
-    return ""
+    return SETUP_HINT.format(device) if "No module named 'numpy'" in result.last_line else ""

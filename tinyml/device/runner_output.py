@@ -11,7 +11,7 @@ from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Machine, Process
 from tinyml.core.typed_json import from_json, parse_json
 from tinyml.device.link import CommandResult
-from tinyml.device.program import SETUP_HINT, check_end
+from tinyml.device.program import SETUP_HINT, check_end, how_it_ended
 
 # A process in which it changed is discarded.
 JUDGED = {"governor"}
@@ -52,11 +52,11 @@ class RuntimeMissingError(DeviceError):
 
 def read_line(result: CommandResult, title: str, device: str = "NAME") -> RunnerOutput:
     """The runner's line of the job ``title``; raises as `check_answer` and `check_end`."""
-    found = _last_object(result.stdout)
+    found = last_object(result.stdout)
     check_answer(found, title, device)
-    check_end(result.code, result.last_line, title, device)
+    check_end(result, title, device)
     if "samples_ns" not in found:
-        raise DeviceError(f"{title}: the process printed no result: {result.last_line}")
+        raise DeviceError(f"{title}: the process {how_it_ended(result)}")
     return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
 
 
@@ -73,7 +73,7 @@ def check_answer(found: Mapping[str, Any], title: str, device: str) -> None:
         raise DeviceError(f"{title}: {found['error']}")
 
 
-def _last_object(text: str) -> dict[str, Any]:
+def last_object(text: str) -> dict[str, Any]:
     """The JSON object in the last line; empty where that is anything else."""
     lines = text.strip().splitlines()
     try:
@@ -84,7 +84,15 @@ def _last_object(text: str) -> dict[str, Any]:
 
 
 def check_same_machine(lines: Sequence[RunnerOutput], title: str) -> None:
-    """Raise `DeviceError` if the last process ran on another machine than the first."""
+    """Raise `DeviceError` if the last process ran on another machine than the first.
+
+    Or on one that was started again in between.
+    """
+    if len({line.before.boot_id for line in (lines[0], lines[-1])} - {None}) > 1:
+        raise DeviceError(
+            f"{title}: the board restarted during the run",
+            hint="a weak power supply may be the reason; then run it again",
+        )
     first, last = asdict(lines[0].machine), asdict(lines[-1].machine)
     changed = sorted(name for name in first.keys() - JUDGED if first[name] != last[name])
     if changed:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.spec import Array, Arrays
+from tinyml.device.link import CommandResult
 from tinyml.device.program import check_end
 from tinyml.device.runner_output import check_answer
 from tinyml.runtimes.runner.messages import receive, send
@@ -98,7 +99,8 @@ class ServedModel:
         except subprocess.TimeoutExpired:
             return DeviceError(f"{self.title}: the process closed its output and did not end")
         self.reading.join(END_S)
-        check_end(code, self._last_line(), self.title, self.device)
+        text = b"".join(self.written).decode(errors="replace")
+        check_end(CommandResult(code, "", text), self.title, self.device)
         return DeviceError(f"{self.title}: the process ended before it answered")
 
     def _unreadable(self, error: ValueError) -> DeviceError:
@@ -106,10 +108,6 @@ class ServedModel:
             f"{self.title}: what came is not an output: {error}",
             hint="something there prints when a command starts: look at ~/.profile and ~/.bashrc",
         )
-
-    def _last_line(self) -> str:
-        text = b"".join(self.written).decode(errors="replace")
-        return (text.strip().splitlines() or ["no message"])[-1]
 
     def _read_stderr(self) -> None:
         """Keep the end of it, however much there is: a full pipe would stop the process."""

@@ -4,8 +4,9 @@
 
 The local benchmark starts it, and a board gets this same file. A call is timed from handing the
 inputs over until the outputs are numpy arrays. With ``--state IN=OUT`` the output OUT of a call is
-the input IN of the next. ``--outputs`` keeps the outputs of the first call. On failure the line is
-``{"error": ...}`` and the exit code is not 0.
+the input IN of the next. ``--outputs`` keeps the outputs of the first call. ``python runner.zip
+conditions`` prints what it depends on and what can disturb it, at this moment. On failure the line
+is ``{"error": ...}`` and the exit code is not 0.
 
 With ``--serve SECONDS`` nothing is timed: see `tinyml.runtimes.runner.serving`.
 """
@@ -24,9 +25,11 @@ import numpy as np
 from tinyml.runtimes.runner.engines import NO_DELEGATE, RUNTIMES, Arrays
 from tinyml.runtimes.runner.errors import RunnerError
 from tinyml.runtimes.runner.loading import Loaded, check_feeds, failed, failure
-from tinyml.runtimes.runner.machine import machine
+from tinyml.runtimes.runner.machine import machine, state
 from tinyml.runtimes.runner.serving import serve
 from tinyml.runtimes.runner.timing import Caller, measure
+
+CONDITIONS = "conditions"
 
 
 def read_inputs(path: str) -> Arrays:
@@ -102,6 +105,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the line, or serve; file descriptor 1 is kept clean of what native code prints."""
+    if (sys.argv[1:] if arguments is None else arguments) == [CONDITIONS]:
+        print(json.dumps({"state": state(), "machine": machine()}))
+        return 0
     options = parse(arguments)
     with os.fdopen(os.dup(1), "wb") as stdout:
         os.dup2(2, 1)
