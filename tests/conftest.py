@@ -17,7 +17,7 @@ from warm_worker import WarmWorker, end
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Also where the package is imported from a checkout without being installed.
-pytest_plugins = ["tinyml.pytest_plugin"]
+pytest_plugins = ["boards", "tinyml.pytest_plugin"]
 
 Cli = Callable[..., Done]
 
@@ -33,6 +33,14 @@ def decoded_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is cached where the user's own images are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYML_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's own devices are neither read nor changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
 
 

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tinyml.core import registry
-from tinyml.core.target import find_target
+from tinyml.core.device import Device
 from tinyml.device.link import Link
 
 
@@ -16,13 +15,14 @@ def test_a_runner_starts_each_command_in_the_links_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOST_ONLY", "1")
-    target = replace(
-        find_target("rpi"),
-        board="emulated cpu",
+    board = Device(
+        name="emulated cpu",
         link="emulated",
+        target="rpi",
+        python="python3",
         runner=("env", "-u", "HOST_ONLY"),
     )
-    opened: AbstractContextManager[Link] = registry.load("link", target.link)(target)
+    opened: AbstractContextManager[Link] = registry.load("link", board.link)(board)
     with opened as link:
         _assert_runs(link, tmp_path)
 

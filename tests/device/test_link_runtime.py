@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import DeviceError, InputError, ValidationError
 from tinyml.core.measurement import Label
 from tinyml.core.spec import Arrays, Signature, TensorSpec
-from tinyml.core.target import find_target
 from tinyml.device.link import CommandResult
 from tinyml.device.link_runtime import LinkRuntime
 from tinyml.device.local import LocalLink, open_link
@@ -38,6 +38,13 @@ class CountingLink:
     def python(self) -> str:
         return self.files.python
 
+    @property
+    def folder(self) -> str:
+        return self.files.folder
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        return self.files.command(command)
+
     def push(self, path: Path, name: str) -> str:
         there = self.files.push(path, name)
         if self.spoils and path.suffix == ".onnx":
@@ -54,7 +61,7 @@ class CountingLink:
 
 @pytest.fixture
 def link() -> Iterator[CountingLink]:
-    with open_link(find_target("host")) as opened:
+    with open_link(THIS_MACHINE) as opened:
         yield CountingLink(opened)
 
 

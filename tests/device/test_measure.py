@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from short_timing import short_plan
 
+from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.core.target import find_target
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.local import LocalLink, open_link
@@ -25,7 +25,7 @@ SHORT = short_plan(3)
 
 @pytest.fixture
 def link() -> Iterator[LocalLink]:
-    with open_link(find_target("host")) as opened:
+    with open_link(THIS_MACHINE) as opened:
         yield opened
 
 
@@ -205,14 +205,14 @@ def test_the_local_link_copies_there_and_back(link: LocalLink, tmp_path: Path) -
     checked: Link = link
     (tmp_path / "a").write_text("content")
     there = Path(checked.push(tmp_path / "a", "b"))
-    assert there.parent == link.folder
+    assert there.parent == link.path
     checked.pull("b", tmp_path / "c")
     assert (tmp_path / "c").read_text() == "content"
 
 
 def test_the_local_folder_goes_with_the_link() -> None:
-    with open_link(find_target("host")) as opened:
-        folder = opened.folder
+    with open_link(THIS_MACHINE) as opened:
+        folder = Path(opened.folder)
         assert folder.is_dir()
     assert not folder.exists()
 
@@ -220,11 +220,11 @@ def test_the_local_folder_goes_with_the_link() -> None:
 def test_a_local_command_answers_with_code_and_streams(link: LocalLink) -> None:
     script = "import os, sys; print(os.getcwd()); print('e', file=sys.stderr); sys.exit(3)"
     result = link.run([sys.executable, "-c", script], timeout_s=20)
-    assert result == CommandResult(3, f"{os.path.realpath(link.folder)}\n", "e\n")
+    assert result == CommandResult(3, f"{os.path.realpath(link.path)}\n", "e\n")
 
 
 def test_a_local_command_that_does_not_end_or_start_is_an_error(link: LocalLink) -> None:
     with pytest.raises(DeviceError, match=r"did not end within 0\.2 s"):
         link.run([sys.executable, "-c", "import time; time.sleep(30)"], timeout_s=0.2)
     with pytest.raises(DeviceError, match="cannot start"):
-        link.run([str(link.folder / "nothing")], timeout_s=1)
+        link.run([str(link.path / "nothing")], timeout_s=1)

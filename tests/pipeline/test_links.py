@@ -1,11 +1,10 @@
-"""A link is its own file and a row of the registry: every caller gets it from the target."""
+"""A link is its own file and a row of the registry: every caller gets it from the device."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,13 +14,13 @@ from onnx import parser
 from short_timing import short
 
 from tinyml.core import registry
+from tinyml.core.device import Device
 from tinyml.core.errors import UsageError
-from tinyml.core.target import Target, all_targets, find_target
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
 from tinyml.pipeline.inspect import inspect
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.links import open_link, this_machine
 
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
 
@@ -38,32 +37,30 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     """A board that is reached over a link which only this test knows."""
     module: Any = ModuleType("cable")
 
     @contextmanager
-    def open_cable(target: Target) -> Iterator[LocalLink]:
+    def open_cable(device: Device) -> Iterator[LocalLink]:
         folder = tmp_path / "board"
         folder.mkdir(exist_ok=True)
-        yield LocalLink(folder, name=target.board, label="device")
+        yield LocalLink(folder, name=device.name, label="device")
 
     module.open_cable = open_cable
     monkeypatch.setitem(sys.modules, "cable", module)
     monkeypatch.setitem(registry.LINKS, "cable", "cable:open_cable")
-    board = replace(find_target("host"), name="b1", aliases=(), board="Board 1", link="cable")
-    monkeypatch.setitem(all_targets(), "b1", board)
-    return board.name
+    return Device(name="Board 1", link="cable")
 
 
 @pytest.mark.usefixtures("quiet_machine", "without_optional_engines")
-def test_a_new_link_is_a_file_and_a_row(model: Path, cable: str, tmp_path: Path) -> None:
+def test_a_new_link_is_a_file_and_a_row(model: Path, cable: Device, tmp_path: Path) -> None:
     out = tmp_path / "b.json"
-    found = bench(model, timing=short(1, 2, target=cable), out=out, report=silent)
+    found = bench(model, timing=short(1, 2, device=cable), out=out, report=silent)
     assert found.label == found.report.label == "device"
     assert found.measurements[0].conditions.device == "Board 1"
     assert sorted(p.name for p in (tmp_path / "board").iterdir())[-1] == "runner.zip"
-    (pair,) = compare(model, model, short(5, 5, target=cable), silent).latency
+    (pair,) = compare(model, model, short(5, 5, device=cable), silent).latency
     assert pair.a is not None
     assert pair.a.label == "device"
 
@@ -74,9 +71,9 @@ def test_this_machine_is_a_target_like_others() -> None:
         assert link.run([link.python, "-c", "print(1)"], timeout_s=60).stdout == "1\n"
 
 
-def test_a_link_that_is_not_supported_is_named() -> None:
-    with pytest.raises(UsageError, match="Raspberry Pi 5 is reached over ssh"):
-        open_link("rpi5")
+def test_a_board_is_not_this_machine() -> None:
+    with pytest.raises(UsageError, match="Raspberry Pi 5 is not this machine"):
+        this_machine("rpi5")
 
 
 def test_a_file_is_inspected_for_a_target_of_the_users(model: Path, tmp_path: Path) -> None:

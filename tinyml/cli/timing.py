@@ -85,6 +85,7 @@ def timing(
     between: str | None,
 ) -> Timing:
     """What the options ask for; `UsageError` for a value that does not exist."""
+    from tinyml.pipeline.links import this_machine
     from tinyml.pipeline.timing import Timing
 
     if delegate not in DELEGATES:
@@ -99,7 +100,7 @@ def timing(
         DELEGATES[delegate],
         period_s=_seconds(period),
         between=_between(between, period),
-        target=target,
+        device=this_machine(target),
     )
 
 

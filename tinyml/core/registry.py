@@ -80,10 +80,11 @@ PRECISIONS = {
     "qat-w8a8": "tinyml.export.quantization.precisions.qat_w8a8:QAT_W8A8",
 }
 
-# How a target's ``link`` is opened: a function from a target to a context manager.
+# How a machine is reached: a function from a `Device` to a context manager of a `Link`.
 LINKS = {
     "emulated": "tinyml.device.emulated:open_link",
     "local": "tinyml.device.local:open_link",
+    "ssh": "tinyml.device.ssh:open_link",
 }
 
 TABLES: dict[str, dict[str, str]] = {

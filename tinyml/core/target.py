@@ -21,10 +21,12 @@ SUFFIX = ".toml"
 # What ``tflite-runtime`` is to LiteRT: the older package that reads the same files.
 OLDER_RUNTIMES = {"tflite-runtime": "litert"}
 # Ways to reach a board that are not supported yet.
-FUTURE_LINKS = ("ssh", "adb")
+FUTURE_LINKS = ("adb",)
 # The oldest that run.py of a bundle and the runner of `tinyml bench` support.
 OLDEST_PYTHON = (3, 9)
 THIS_ARCH = "host"
+# The target that every machine can be.
+HOST = "host"
 X86 = ("x86_64", "x86", "i686", "AMD64")
 PAGES_KIB = (4, 16, 64)
 _VERSION = re.compile(r"\d+(\.\d+)+")
@@ -68,7 +70,6 @@ class Target:
     formats        formats that an export writes unless given others; empty: all that run there
     because        why those, if not all
     browser        whether it has one, which runs LiteRT for the web
-    runner         starts each command of an emulated board; ``board_python``: its Python
     """
 
     name: str
@@ -86,8 +87,6 @@ class Target:
     because: str = ""
     browser: bool = False
     link: str = "ssh"
-    runner: tuple[str, ...] = ()
-    board_python: str = "python3"
 
     def __post_init__(self) -> None:
         if not self.systems:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyml.core.device import Device
 from tinyml.core.measurement import Label
 from tinyml.core.scratch import scratch
-from tinyml.core.target import Target
 from tinyml.device.link import CommandResult
 from tinyml.device.local import LocalLink
 
@@ -33,6 +33,13 @@ class EmulatedLink:
     python: str
     label: Label = "emulated"
 
+    @property
+    def folder(self) -> str:
+        return self.files.folder
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        return self.files.command([*self.runner, *command])
+
     def push(self, path: Path, name: str) -> str:
         return self.files.push(path, name)
 
@@ -44,7 +51,7 @@ class EmulatedLink:
 
 
 @contextmanager
-def open_link(target: Target) -> Iterator[EmulatedLink]:
-    """A link to ``target``, whose commands its runner starts; the folder goes with the block."""
+def open_link(device: Device) -> Iterator[EmulatedLink]:
+    """A link to ``device``, whose commands its runner starts; the folder goes with the block."""
     with scratch("board") as folder:
-        yield EmulatedLink(LocalLink(folder), target.board, target.runner, target.board_python)
+        yield EmulatedLink(LocalLink(folder), device.name, device.runner, device.python)

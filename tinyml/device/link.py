@@ -39,6 +39,16 @@ class Link(Protocol):
     def python(self) -> str:
         """The command that starts Python there."""
 
+    @property
+    def folder(self) -> str:
+        """The link's own folder there; it goes when the link is closed."""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """A command line to start here: its streams and exit code are those of ``command`` there.
+
+        For what runs long and talks in between; `run` is for all else.
+        """
+
     def push(self, path: Path, name: str) -> str:
         """Copy ``path`` into the link's own folder as ``name``; the path to use there."""
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, machine_errors
+from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.measurement import Label
 from tinyml.core.process import tied
 from tinyml.core.scratch import scratch
-from tinyml.core.target import Target
+from tinyml.core.target import find_target
 from tinyml.device.link import CommandResult
 
 # Of what a command writes; a runner's line has at most 10,000 samples.
@@ -28,26 +30,33 @@ PIECE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class LocalLink:
-    """Files are copied into ``folder`` and commands run there, as on a board."""
+    """Files are copied into ``path`` and commands run there, as on a board."""
 
-    folder: Path
+    path: Path
     name: str = "this machine"
     label: Label = "host"
     python: str = sys.executable
 
+    @property
+    def folder(self) -> str:
+        return str(self.path)
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        return tied(command)
+
     def push(self, path: Path, name: str) -> str:
         with machine_errors(f"copying {path.name}"):
-            shutil.copyfile(path, self.folder / name)
-        return str(self.folder / name)
+            shutil.copyfile(path, self.path / name)
+        return str(self.path / name)
 
     def pull(self, name: str, path: Path) -> None:
         with machine_errors(f"copying {name}"):
-            shutil.copyfile(self.folder / name, path)
+            shutil.copyfile(self.path / name, path)
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         if shutil.which(command[0]) is None:
             raise DeviceError(f"cannot start {command[0]}: it is not a program on this machine")
-        return run_limited(command, self.folder, Path(command[0]).name, timeout_s)
+        return run_limited(command, self.path, Path(command[0]).name, timeout_s)
 
 
 def run_limited(command: Sequence[str], folder: Path, name: str, timeout_s: float) -> CommandResult:
@@ -84,8 +93,9 @@ def _written(process: subprocess.Popen[bytes], ends: float, name: str) -> tuple[
         for stream in found:
             waiting.register(stream, selectors.EVENT_READ)
         while waiting.get_map():
-            ready = waiting.select(max(0.0, ends - time.monotonic()))
-            if not ready:
+            ready = waiting.select(min(LOOK_S, max(0.0, ends - time.monotonic())))
+            check_interrupted()
+            if not ready and time.monotonic() >= ends:
                 raise TimeoutError
             for key, _ in ready:
                 piece = os.read(key.fd, PIECE)
@@ -99,7 +109,7 @@ def _written(process: subprocess.Popen[bytes], ends: float, name: str) -> tuple[
 
 
 @contextmanager
-def open_link(target: Target) -> Iterator[LocalLink]:
-    """A link to this machine, which is ``target``; its folder goes when the block ends."""
+def open_link(device: Device) -> Iterator[LocalLink]:
+    """A link to this machine; its folder goes when the block ends."""
     with scratch("run") as folder:
-        yield LocalLink(folder, target.board)
+        yield LocalLink(folder, find_target(device.target).board)

@@ -1,27 +1,28 @@
-"""The link to the machine of a target, from the registry."""
+"""The link to a device, from the registry."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
 from tinyml.core import registry
+from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import UsageError
-from tinyml.core.target import find_target
+from tinyml.core.target import HOST, find_target
 from tinyml.device.link import Link
 
-HOST = "host"
+
+def open_link(device: Device = THIS_MACHINE) -> AbstractContextManager[Link]:
+    """The link to ``device``, open within a ``with`` block."""
+    opened: AbstractContextManager[Link] = registry.load("link", device.link)(device)
+    return opened
 
 
-def open_link(target: str = HOST) -> AbstractContextManager[Link]:
-    """The link to ``target``, open within a ``with`` block.
-
-    Raises `UsageError` for an unknown target, and for one whose link is not supported yet.
-    """
+def this_machine(target: str) -> Device:
+    """This machine as ``target``; raises `UsageError` for an unknown target and for a board."""
     found = find_target(target)
-    if found.link not in registry.LINKS:
+    if not found.is_host:
         raise UsageError(
-            f"{found.board} is reached over {found.link}, which is not supported yet",
+            f"{found.board} is not this machine",
             hint=f"copy the bundle to the board and use its run.py, or time this machine: {HOST}",
         )
-    opened: AbstractContextManager[Link] = registry.load("link", found.link)(found)
-    return opened
+    return Device(name=HOST, link=found.link, target=target)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.measurement import WHOLE
 from tinyml.core.timing_plan import FULL, BetweenCalls, TimingPlan
 from tinyml.device.measure import Job
-from tinyml.pipeline.links import HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Timing:
 
     cpu       the one core to use; ``delegate``: ``none`` switches off the runtime's own
     period_s  time the whole as deployed too: once in so many seconds; ``between``: see `TimingPlan`
-    target    the machine
+    device    the machine
     """
 
     repeats: int = 5
@@ -27,7 +27,7 @@ class Timing:
     delegate: str | None = None
     period_s: float | None = None
     between: BetweenCalls = "sleep"
-    target: str = HOST
+    device: Device = THIS_MACHINE
 
     def jobs(self, jobs: Sequence[Job]) -> list[Job]:
         """``jobs``, each with these settings, one after the other for each number of threads.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from emulated_board import parts
 from emulated_board.host_tools import TO_COUNT, check, run
 from emulated_board.processor import PARTS, cpu_info
 from emulated_board.software import Software
+from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, UsageError, machine_errors
 from tinyml.core.files import write_text
 from tinyml.core.measurement import Label
 from tinyml.core.scratch import scratch
-from tinyml.core.target import find_target
 from tinyml.device.emulated import EmulatedLink, open_link
 
 CALLS = 3
@@ -58,14 +58,14 @@ def open_board(cpu: str, software: Software, *, counts: bool = True) -> Iterator
     with scratch("board") as folder:
         board = _board(folder, cpu, software)
         plugin = ("-plugin", f"{_plugin(folder)},out={COUNTS}") if counts else ()
-        target = replace(
-            find_target("rpi"),
-            board=f"emulated {cpu}",
+        device = Device(
+            name=f"emulated {cpu}",
             link="emulated",
+            target="rpi",
+            python=str(board / software.interpreter),
             runner=(*_runner(cpu, board), *plugin),
-            board_python=str(board / software.interpreter),
         )
-        with open_link(target) as link:
+        with open_link(device) as link:
             yield link
 
 
@@ -113,7 +113,7 @@ def count(link: EmulatedLink, path: Path, *, calls: int = CALLS) -> Counts:
         last = done.last_line[:200]
         raise DeviceError(f"{path.name} on {link.name}: it ended {done.code}: {last}")
     with machine_errors("reading the counts"):
-        lines = (link.files.folder / COUNTS).read_text(encoding="ascii").splitlines()
+        lines = (link.files.path / COUNTS).read_text(encoding="ascii").splitlines()
     marks = [int(line.split()[1]) for line in lines]
     if len(marks) != calls + 1:
         raise DeviceError(f"{path.name} on {link.name}: {len(marks)} of {calls + 1} marks")
