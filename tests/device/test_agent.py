@@ -14,12 +14,12 @@ import pytest
 from sources import imports
 
 from tinyml.board_scripts import agent
-from tinyml.board_scripts.agent import facts, lock, main
+from tinyml.board_scripts.agent import facts, lock
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import THIS_MACHINE
-from tinyml.core.errors import DeviceError
+from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.device.agent import push_agent, read_facts
+from tinyml.device.agent import push_agent
 from tinyml.device.local import LocalLink, open_link
 
 FOLDER = Path(agent.__file__).parent
@@ -39,7 +39,7 @@ def test_it_is_standard_library_that_python_3_7_parses(path: Path) -> None:
 
 def test_the_facts_of_this_machine() -> None:
     with open_link(THIS_MACHINE) as opened:
-        found = read_facts(push_agent(opened))
+        found = push_agent(opened).facts()
     assert found.bits == 64
     assert found.python == ".".join(map(str, sys.version_info[:3]))
     assert found.packages["numpy"]
@@ -103,15 +103,11 @@ def test_hashes_are_those_of_the_files(link: LocalLink, tmp_path: Path) -> None:
     assert got.value.exit_code == 4
 
 
-def test_an_old_python_shows_its_facts_and_refuses_the_rest(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(main.sys, "version_info", (3, 7, 3))
-    assert main.main(["hash", "file"]) == 1
-    refused = json.loads(capsys.readouterr().out)
-    assert "tinyml needs 3.9 or newer" in refused["error"]
-    assert "--python PATH" in refused["hint"]
-    assert main.main(["facts"]) == 0
+def test_a_file_that_was_changed_there_is_not_started(link: LocalLink) -> None:
+    there = push_agent(link)
+    Path(there.program.path).write_bytes(b"other")
+    with pytest.raises(ValidationError, match=r"mypi: .*agent.zip was changed there"):
+        there.call("hash")
 
 
 def _python(folder: Path, script: str) -> str:
@@ -124,11 +120,10 @@ def _python(folder: Path, script: str) -> str:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("exit 127", "mypi has no Python: .*/python cannot be started"),
-        ("echo Traceback >&2; echo 'SyntaxError: x' >&2; exit 1", "the agent ended 1: SyntaxError"),
-        ("echo '{}'", "the agent printed no result"),
-        ("kill -9 $$", r"the agent was killed by signal 9 \(SIGKILL\)"),
-        ("""echo '{"agent_sha256": "0"}'""", "is not the file that was copied there"),
+        ("echo not found >&2; exit 127", "mypi: Python cannot be started there: not found"),
+        ("echo 'SyntaxError: x' >&2; exit 1", "mypi: the process ended 1: SyntaxError: x"),
+        ("echo '{}'", "mypi: the agent printed no result"),
+        ("kill -9 $$", r"mypi: the process was killed by signal 9 \(SIGKILL\)"),
     ],
 )
 def test_a_board_on_which_it_does_not_run(
@@ -136,14 +131,14 @@ def test_a_board_on_which_it_does_not_run(
 ) -> None:
     there = push_agent(replace(link, python=_python(tmp_path, script)))
     with pytest.raises(DeviceError, match=message):
-        there.call("facts")
+        there.facts()
 
 
 def test_of_several_who_take_a_free_lock_one_gets_it(
     link: LocalLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
-    path = push_agent(link).path
+    path = push_agent(link).program.path
 
     def take(number: int) -> bool:
         command = [sys.executable, "-S", path, "lock", "", f"{number}"]

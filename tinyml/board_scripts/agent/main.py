@@ -10,36 +10,25 @@ On failure the line is ``{"error": ..., "hint": ...}``, and the exit code is 1.
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from typing import Any
 
 from tinyml.board_scripts.agent.errors import AgentError
 from tinyml.board_scripts.agent.facts import facts
-from tinyml.board_scripts.agent.files import hash_files, sha256
+from tinyml.board_scripts.agent.files import hash_files
 from tinyml.board_scripts.agent.lock import lock
 
-OLDEST = (3, 9)
 COMMANDS: dict[str, Any] = {"facts": facts, "hash": hash_files, "lock": lock}
-
-
-def check_python(name: str) -> None:
-    if name != "facts" and sys.version_info[:2] < OLDEST:
-        raise AgentError(
-            f"{sys.executable} is Python {platform.python_version()}: tinyml needs 3.9 or newer",
-            "give another Python of the board: tinyml device add NAME ADDRESS --python PATH",
-        )
 
 
 def main(arguments: list[str] | None = None) -> int:
     name, *rest = sys.argv[1:] if arguments is None else arguments
     try:
-        check_python(name)
         answer, code = COMMANDS[name](*rest), 0
     except AgentError as error:
         answer, code = {"error": str(error), "hint": error.hint}, 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         answer, code = {"error": f"{name}: {error.strerror}{where}", "hint": ""}, 1
-    print(json.dumps({**answer, "agent_sha256": sha256(sys.argv[0])}))
+    print(json.dumps(answer))
     return code
