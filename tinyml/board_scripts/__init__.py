@@ -8,4 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RUN, REPRO, AGENT = (Path(__file__).with_name(n) for n in ("run.py", "repro.py", "agent.py"))
+_HERE = Path(__file__).parent
+RUN, REPRO, AGENT = (_HERE / name for name in ("run.py", "repro.py", "agent.py"))
+# `tinyml listen`: the first is what is started.
+LISTEN = tuple(_HERE / name for name in ("listen.py", "listen_sound.py", "listen_windows.py"))

@@ -155,7 +155,9 @@ def open_listener(
     listener: Any
     if record is None:
         hop = units(hop_s, 1 / rate_hz, "sample")
-        listener = windows.Sliding(classifier(folder, manifest, engine), processor["window"], hop)
+        listener = windows.SlidingListener(
+            classifier(folder, manifest, engine), processor["window"], hop
+        )
         window = listener.size
     else:
         (front, front_manifest), (head, head_manifest) = (
@@ -166,7 +168,9 @@ def open_listener(
             run.Model(front, front_manifest, *engine), front_manifest["signature"]
         )
         frames = units(hop_s, 1 / record["frame_rate_hz"], "frame")
-        listener = windows.Streaming(step, classifier(head, head_manifest, engine), record, frames)
+        listener = windows.StreamingListener(
+            step, classifier(head, head_manifest, engine), record, frames
+        )
         window, hop = (n * listener.frame for n in (listener.size, frames))
     return listener, {
         "streaming": record is not None,
@@ -180,7 +184,7 @@ def open_listener(
     }
 
 
-class Session:
+class Listening:
     """One run: what comes from ``source`` goes through ``listener``, and lines go to ``put``."""
 
     def __init__(self, listener: Any, processor: dict[str, Any], source: Any, options: Any) -> None:
@@ -190,8 +194,8 @@ class Session:
         size = self.decode.kind.itemsize
         bytes_per_s = self.rate_hz * size
         self.buffer = sound.Buffer(int(options.buffer * bytes_per_s), source.live)
-        self.reader = sound.Reader(source, self.buffer, max(size, int(PIECE_S * bytes_per_s)))
-        self.metrics = sound.Metrics(self.rate_hz, source.live)
+        self.reader = sound.SoundReader(source, self.buffer, max(size, int(PIECE_S * bytes_per_s)))
+        self.metrics = sound.ListenMetrics(self.rate_hz, source.live)
         self.bytes_per_s, self.window_s = bytes_per_s, options.window_s
         self.stop = options.stop
 
@@ -208,7 +212,7 @@ class Session:
         finally:
             self.buffer.end()
             if self.source.capture is not None:
-                self.source.capture.end()
+                self.source.capture.end(self.reader)
             self.put({"kind": "summary", **self._summary()})
 
     def _compute(self) -> None:
@@ -305,7 +309,7 @@ def listen(options: Any) -> int:
     if options.until_eof:
         threading.Thread(target=options.stop.at_eof, daemon=True).start()
     options.window_s = start["window_s"]
-    return Session(listener, manifest["processor"], source, options).run()
+    return Listening(listener, manifest["processor"], source, options).run()
 
 
 def main(arguments: list[str], out: Any, stop: Any) -> int:

@@ -1,4 +1,4 @@
-"""For listen.py: where sound comes from, how it waits, and what is measured of it meanwhile.
+"""What listen.py hears: where sound comes from, how it waits, and what is measured meanwhile.
 
 The standard library and numpy alone, Python 3.9 or newer.
 """
@@ -60,8 +60,7 @@ class Buffer:
     """Pieces of sound between the thread that reads and the one that computes, with their arrival.
 
     It holds ``most`` bytes. A piece that finds no room waits, and so does its source: of a
-    ``live`` one, which goes on meanwhile, that is an overrun. One overrun lasts until half of the
-    buffer is empty again.
+    ``live`` one, which goes on meanwhile, that is an overrun. It lasts until nothing waits.
     """
 
     def __init__(self, most: int, live: bool) -> None:
@@ -94,7 +93,7 @@ class Buffer:
                 return None
             data, arrival_ns = self.pieces.popleft()
             self.waiting -= len(data)
-            self.is_over = self.is_over and self.waiting > self.most // 2
+            self.is_over = self.is_over and self.waiting > 0
             self.changed.notify_all()
             return data, arrival_ns
 
@@ -110,7 +109,7 @@ class Buffer:
         return self.has_ended and not self.pieces
 
 
-class Source(NamedTuple):
+class SoundSource(NamedTuple):
     """Where sound comes from: ``read`` returns at most that many bytes, none at the end.
 
     A ``live`` one goes on by itself: what was not read waits in its ``pipe``, a file descriptor.
@@ -131,13 +130,13 @@ class Source(NamedTuple):
         return int.from_bytes(found, sys.byteorder)
 
 
-class Reader(threading.Thread):
+class SoundReader(threading.Thread):
     """Reads ``source`` into ``buffer``, at most ``size`` bytes at once.
 
     ``longest_wait_ns`` is the longest that a piece of sound took to come, after the first one.
     """
 
-    def __init__(self, source: Source, buffer: Buffer, size: int) -> None:
+    def __init__(self, source: SoundSource, buffer: Buffer, size: int) -> None:
         super().__init__(daemon=True)
         self.source, self.buffer, self.size = source, buffer, size
         self.longest_wait_ns = 0
@@ -200,15 +199,21 @@ class Capture:
         for line in iter(lambda: stream.readline(MOST_LINE_BYTES), b""):
             self.last_line = line.decode(errors="replace").strip() or self.last_line
 
-    def end(self) -> None:
-        """End the program, if it still runs."""
-        for give_up in (self.process.terminate, self.process.kill):
+    def end(self, reader: Optional[threading.Thread] = None) -> None:
+        """End the program and what it started, if it still runs; ``reader`` reads its sound."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 if self.process.poll() is None:
-                    give_up()
+                    os.killpg(self.process.pid, number)
                     self.process.wait(1)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, ProcessLookupError):
                 continue
+        for thread, stream in ((reader, self.process.stdout), (self.talk, self.process.stderr)):
+            if thread is not None and thread.is_alive():
+                thread.join(1)
+            # Another program may hold the pipe open: then its reader waits on.
+            if stream is not None and not (thread is not None and thread.is_alive()):
+                stream.close()
 
     def failure(self) -> str:
         """Why the program ended, if it failed; its output has ended."""
@@ -225,7 +230,9 @@ class Capture:
         return f"{self.words[0]} {how}: {self.last_line or 'it left no message'}"
 
 
-def open_source(options: Any, rate_hz: int, read_wav: Callable[[str], tuple[Any, int]]) -> Source:
+def open_source(
+    options: Any, rate_hz: int, read_wav: Callable[[str], tuple[Any, int]]
+) -> SoundSource:
     """What ``options`` name: a ``file``, a ``capture`` command, or else standard input.
 
     With ``can_wait`` standard input is no live sound: somebody sends a file through it.
@@ -233,12 +240,15 @@ def open_source(options: Any, rate_hz: int, read_wav: Callable[[str], tuple[Any,
     if options.capture:
         recorder = Capture(options.capture)
         read = _pipe_reader(recorder.pipe, options.capture)
-        return Source(read, options.format, True, recorder.pipe, recorder)
+        return SoundSource(read, options.format, True, recorder.pipe, recorder)
     if not options.file:
         if os.isatty(STDIN):
             raise SoundError(USAGE, "no sound: give a file or --capture, or pipe PCM into it")
         live = not options.can_wait and not stat.S_ISREG(os.fstat(STDIN).st_mode)
-        return Source(_pipe_reader(STDIN, "standard input"), options.format, live, STDIN)
+        return SoundSource(_pipe_reader(STDIN, "standard input"), options.format, live, STDIN)
+    if not os.path.exists(options.file) or os.path.isdir(options.file):
+        wrong = "is a folder" if os.path.isdir(options.file) else "does not exist"
+        raise SoundError(INPUT, f"{options.file} {wrong}")
     try:
         return _open_file(options.file, options.format, rate_hz, read_wav)
     except OSError as error:
@@ -247,15 +257,15 @@ def open_source(options: Any, rate_hz: int, read_wav: Callable[[str], tuple[Any,
 
 def _open_file(
     file: str, form: str, rate_hz: int, read_wav: Callable[[str], tuple[Any, int]]
-) -> Source:
+) -> SoundSource:
     descriptor = os.open(file, os.O_RDONLY)
     live = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     if live or os.pread(descriptor, 4, 0) != b"RIFF":
-        return Source(lambda size: os.read(descriptor, size), form, live, descriptor)
+        return SoundSource(lambda size: os.read(descriptor, size), form, live, descriptor)
     os.close(descriptor)
     samples, found_hz = read_wav(file)
     check_rate(file, found_hz, rate_hz)
-    return Source(io.BytesIO(samples.astype("<f4").tobytes()).read, "f32le")
+    return SoundSource(io.BytesIO(samples.astype("<f4").tobytes()).read, "f32le")
 
 
 def check_rate(file: str, found_hz: int, rate_hz: int) -> None:
@@ -280,7 +290,7 @@ def _pipe_reader(descriptor: int, name: str) -> Callable[[int], bytes]:
     return read
 
 
-class Metrics:
+class ListenMetrics:
     """What is measured meanwhile: times in nanoseconds, places in samples.
 
     Only ``live`` sound has a latency: a file is there from the start.

@@ -46,7 +46,7 @@ class Heard(NamedTuple):
     probabilities: Any
 
 
-class Sliding:
+class SlidingListener:
     """``classify`` computes a window of ``size`` samples as a whole at every ``hop``."""
 
     delay = 0
@@ -75,7 +75,7 @@ class Sliding:
         return Heard(self.seen, self.classify(window[None]) if window.any() else None)
 
 
-class Streaming:
+class StreamingListener:
     """``step`` makes the frames of each granule once; ``classify`` looks at a ring of them.
 
     ``record`` is ``facts.streaming`` of the manifest: the frame of a time comes out ``delay``
