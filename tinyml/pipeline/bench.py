@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tinyml.core.bundle_folder import bundle_around, check_outside
+from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import InputError, MachineError, TinymlError, raise_first
 from tinyml.core.events import Progress, Report
 from tinyml.core.files import check_writable, resolved, write_json
@@ -22,6 +23,7 @@ from tinyml.pipeline.links import open_link
 from tinyml.pipeline.timing import Timing
 
 NETWORK = "network (difference)"
+ENDING = ".bench.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Benchmark:
         return BenchFile(self.label, self.measurements, networks, self.skipped, failed, self.taken)
 
 
-def _key(m: Measurement, model: str) -> tuple[str, str, tuple[int | None, str]]:
+def _key(m: Measurement, model: str) -> tuple[object, ...]:
     return model, m.runtime, m.setup
 
 
@@ -126,7 +128,7 @@ def bench(
     timed, `UsageError` for an ``out`` in a bundle, `MachineError` for one that is not writable.
     """
     check_outside(out)
-    path = out or beside(what)
+    path = out or beside(what, timing.device)
     check_writable(path)
     with scratch("bench") as work, open_link(timing.device) as link:
         found = jobs_of(what, work, timing.device.target)
@@ -151,17 +153,31 @@ def bench(
     return result
 
 
-def beside(what: Path) -> Path:
+def beside(what: Path, device: Device = THIS_MACHINE) -> Path:
     """Where the benchmark of a bundle or a file is written unless it is told.
 
-    That of a bundle's file lies beside the bundle: what is added to one breaks its seal.
+    That of a bundle's file lies beside the bundle: what is added to one breaks its seal. Of another
+    device than this machine, its name is in it: ``demo-bundle.mypi.bench.json``.
     """
     path = what.absolute()
     around = bundle_around(path)
+    own = "" if device.link == THIS_MACHINE.link else f".{device.name}"
     if around is None:
-        return path.parent / f"{path.name}.bench.json"
+        return path.parent / f"{path.name}{own}{ENDING}"
     inner = ".".join(resolved(path).relative_to(around).parts)
-    return around.parent / f"{around.name}.{inner}.bench.json"
+    return around.parent / f"{around.name}.{inner}{own}{ENDING}"
+
+
+def all_beside(what: Path) -> list[Path]:
+    """The file that `beside` names for this machine, if there is one, then those of other devices.
+
+    Those may also be of a bundle with a longer name: their measurements tell.
+    """
+    here = beside(what)
+    start = here.name.removesuffix(ENDING)
+    names = sorted(own.name for own in here.parent.iterdir() if own.is_file())
+    others = [name for name in names if name.startswith(f"{start}.") and name.endswith(ENDING)]
+    return [here.with_name(name) for name in dict.fromkeys((here.name, *others)) if name in names]
 
 
 def read_measurements(path: Path) -> tuple[Measurement, ...]:

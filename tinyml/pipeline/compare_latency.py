@@ -12,7 +12,7 @@ from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.device.measure import Job, measure
-from tinyml.pipeline.bench import beside, progress, read_measurements
+from tinyml.pipeline.bench import all_beside, progress, read_measurements
 from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import open_link
@@ -40,7 +40,9 @@ class LatencyPair:
 def setup_text(m: Measurement) -> str:
     """What sets a measurement apart from the usual one of its runtime, for behind its name."""
     threads = m.conditions.threads or 1
-    return (f", {threads} threads" if threads > 1 else "") + (", as deployed" if m.pace else "")
+    device = "" if m.label == "host" else f", {m.conditions.device}"
+    count = f", {threads} threads" if threads > 1 else ""
+    return f"{count}{', as deployed' if m.pace else ''}{device}"
 
 
 def _shown(m: Measurement | None) -> dict[str, Any] | None:
@@ -57,8 +59,8 @@ def stored(what: Path) -> dict[str, list[Measurement]]:
 
     Raises `InputError` when such a file cannot be read.
     """
-    places = [beside(what)] if what.is_dir() else [beside(what), beside(what.absolute().parent)]
-    found = [m for place in places if place.is_file() for m in read_measurements(place)]
+    around = () if what.is_dir() else all_beside(what.absolute().parent)
+    found = [m for place in (*all_beside(what), *around) for m in read_measurements(place)]
     return by_file([m for m in found if m.part == WHOLE])
 
 
@@ -130,7 +132,8 @@ def _rows(pair: FileComparison, a: Found, b: Found) -> list[LatencyPair]:
     if pair.a.format == pair.b.format:
         every = [(m, n) for m, n in every if m.runtime == n.runtime]
     alike = [(m, n) for m, n in every if m.setup == n.setup]
-    couples = alike or every[:1]
+    there = [(m, n) for m, n in every if m.conditions.device == n.conditions.device]
+    couples = alike or there[:1] or every[:1]
     if couples:
         return [LatencyPair(m, n, time_ratio(m, n)) for m, n in couples]
     sides = (("A", pair.a, of_a, a), ("B", pair.b, of_b, b))
