@@ -10,6 +10,7 @@ import typer
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.terminal import progress, put_json, put_section, say
 from tinyml.cli.timing import (
+    BenchmarkModel,
     Between,
     Cpu,
     CpuTime,
@@ -41,6 +42,7 @@ def command(
     period: Period = None,
     between: Between = None,
     cpu_time: CpuTime = False,
+    benchmark_model: BenchmarkModel = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON of raw samples; default: next to the bundle or file."),
@@ -72,6 +74,7 @@ def command(
     from tinyml.core.regression import check_regressions
     from tinyml.pipeline import against as baselines
     from tinyml.pipeline.bench import bench
+    from tinyml.pipeline.bench_averages import check_program_given
     from tinyml.pipeline.bench_text import sections
     from tinyml.pipeline.compare_text import latency_section
 
@@ -91,8 +94,12 @@ def command(
         between=between,
     )
     check_report_option(report_file, what)
+    has_verdict = against is not None
+    check_program_given(how.device, benchmark_model, cpu_time=cpu_time, verdict=has_verdict)
     with progress(as_json=False) as report:
-        result = bench(what, timing=how, out=out, report=report, cpu_time=cpu_time)
+        result = bench(
+            what, timing=how, out=out, report=report, cpu_time=cpu_time, program=benchmark_model
+        )
     pairs = baselines.against(result, against) if against is not None else ()
     if as_json:
         put_json({**to_json(result.report), "against": [pair.to_json() for pair in pairs]})
