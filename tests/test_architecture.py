@@ -23,7 +23,7 @@ MAY_USE: dict[str, set[str]] = {
     "export": {"core", "modelfile"},
     "runtimes": {"core", "modelfile"},
     "pages": {"core"},
-    "device": {"core", "runtimes"},
+    "device": {"board_scripts", "core", "runtimes"},
     "pipeline": PACKAGES - {"cli", "pipeline"},
     "cli": {"core", "pages", "pipeline"},
 }

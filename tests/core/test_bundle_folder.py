@@ -10,11 +10,12 @@ import pytest
 from short_timing import short
 
 from tinyml.core.bundle_folder import bundle_around, check_outside, foreign_files
+from tinyml.core.device import Device
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import export_job
 from tinyml.models.training.run import owned_folder
 from tinyml.pipeline import export
-from tinyml.pipeline.bench import bench, beside
+from tinyml.pipeline.bench import all_beside, bench, beside
 from tinyml.pipeline.predict import predict
 from tinyml.pipeline.scale import ScaleJob
 from tinyml.pipeline.scale import run as run_scale
@@ -90,3 +91,13 @@ def test_a_benchmark_of_a_file_in_a_bundle_lies_next_to_the_bundle(tmp_path: Pat
     assert beside(own / "sub" / "a.onnx") == tmp_path / "own.sub.a.onnx.bench.json"
     assert beside(own) == tmp_path / "own.bench.json"
     assert bundle_around(own) is None
+
+
+def test_a_benchmark_of_a_board_has_its_name(tmp_path: Path) -> None:
+    pi = Device(name="mypi", link="ssh", address="pi")
+    assert beside(tmp_path / "a.onnx", pi) == tmp_path / "a.onnx.mypi.bench.json"
+    for name in ("a.onnx.mypi", "a.onnx", "a.onnx.lab.2", "b"):
+        (tmp_path / f"{name}.bench.json").write_text("{}")
+    (tmp_path / "a.onnx.mypi.bench.json.old").write_text("{}")
+    found = [own.name.removesuffix(".bench.json") for own in all_beside(tmp_path / "a.onnx")]
+    assert found == ["a.onnx", "a.onnx.lab.2", "a.onnx.mypi"]

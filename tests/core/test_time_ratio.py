@@ -72,6 +72,46 @@ def test_equal_files_are_called_different_in_few_comparisons(slow: float) -> Non
     assert wrong <= 0.05 * trials + 2 * (0.05 * 0.95 * trials) ** 0.5
 
 
+def in_turns(m: Measurement, drift: list[float]) -> Measurement:
+    """``m`` with its processes in the turns 0, 1, ..., slowed down by the ``drift`` of each."""
+    runs = tuple(
+        replace(p, turn=turn, samples_ns=tuple(int(ns * slower) for ns in p.samples_ns))
+        for turn, (p, slower) in enumerate(zip(m.processes, drift, strict=True))
+    )
+    return replace(m, processes=runs)
+
+
+def test_a_drift_that_both_share_does_not_widen_the_interval() -> None:
+    drift = [1.0, 1.3, 0.9, 1.2, 1.0, 1.4, 1.1]
+    a, b = measured(1, spread=0.005), measured(2, us=1100, spread=0.005)
+    found = time_ratio(in_turns(a, drift), in_turns(b, drift))
+    apart = time_ratio(in_turns(a, drift), in_turns(b, drift[::-1]))
+    assert found.verdict == "slower"
+    assert apart.verdict == "no difference shown"
+
+
+def test_a_turn_in_which_one_does_not_count_is_left_out_of_the_interval() -> None:
+    drift = [1.0] * 7
+    a, b = in_turns(measured(1), drift), in_turns(measured(2, us=1400), drift)
+    fewer = replace(b, processes=b.processes[:-1])
+    same = replace(a, processes=a.processes[:-1])
+    found, want = time_ratio(a, fewer), time_ratio(same, fewer)
+    assert (found.low, found.high) == (want.low, want.high)
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.15])
+def test_equal_files_in_turns_are_called_different_in_few_comparisons(slow: float) -> None:
+    trials, drift = 150, [1.0] * LEAST_PROCESSES
+    wrong = sum(
+        time_ratio(
+            *(in_turns(measured(2 * i + j, processes=5, slow=slow), drift) for j in (0, 1))
+        ).verdict
+        != "no difference shown"
+        for i in range(trials)
+    )
+    assert wrong <= 0.05 * trials + 2 * (0.05 * 0.95 * trials) ** 0.5
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -16,6 +16,7 @@ from tinyml.core.validity import split, what_was_discarded, why_too_few
 
 CONDITIONS = Conditions(device="this machine", threads=1, cores=2)
 CALM = MachineState(0.1, 0, 0, 0, "ondemand", 2_400_000, 50_000, False, 0)
+PI = replace(CALM, firmware_bits=0, cores_online="0-3", wall_ns=0, boot_ns=0)
 
 
 def process(before: MachineState = CALM, wall_us: int = 1000, **after: Any) -> Process:
@@ -76,6 +77,36 @@ def busy(percent: int = 74) -> Process:
             "the CPU's temperature rose from 50 to 62 °C",
         ),
         (process(throttled=1), "changed", "the CPU was throttled"),
+        (
+            process(PI, firmware_bits=0x60000, throttled=6),
+            "changed",
+            "the firmware reports frequency capped, throttled",
+        ),
+        (
+            process(PI, firmware_bits=0x50005, throttled=5, is_throttled=True),
+            "changed",
+            "the firmware reports under-voltage, throttled: the power supply is too weak",
+        ),
+        (
+            process(PI, firmware_bits=0x10001, throttled=1, is_throttled=True),
+            "changed",
+            "the firmware reports under-voltage: the power supply is too weak",
+        ),
+        (
+            process(PI, wall_ns=3_700_000_000_000, boot_ns=100_000_000),
+            "changed",
+            "the clock jumped by +3699.9 s",
+        ),
+        (
+            process(PI, wall_ns=0, boot_ns=200_000_000),
+            "changed",
+            "the clock jumped by -0.2 s",
+        ),
+        (
+            process(PI, cores_online="0-1"),
+            "changed",
+            "the cores that are on changed from 0-3 to 0-1",
+        ),
         (process(replace(CALM, is_throttled=True)), "changed", "the CPU was throttled"),
         (
             process(run_queue_ns=74_000_000, frequency_khz=1_200_000),
@@ -98,10 +129,11 @@ def test_a_spoilt_process_does_not_count(own: Process, kind: str, reason: str) -
         process(wall_us=1080),
         process(frequency_khz=2_300_000, temperature_mc=58_000),
         process(MachineState()),
+        process(replace(PI, firmware_bits=0x50000), wall_ns=10**11, boot_ns=10**11 - 5_000_000),
         replace(process(), cpu_ns=(), elapsed_ns=None),
         replace(process(), samples_ns=(4_000,) * 9, cpu_ns=(2_500,) * 9),
     ],
-    ids=["little", "wall", "warmer", "unknown", "old file", "microseconds"],
+    ids=["little", "wall", "warmer", "unknown", "since boot", "old file", "microseconds"],
 )
 def test_what_hardly_disturbs_or_is_unknown_counts(own: Process) -> None:
     assert measured(own).discarded == ()

@@ -46,6 +46,7 @@ def timed(
     [
         ("kill -9 $$", r"the process was killed by signal 9 \(SIGKILL\): no message"),
         ("echo boom >&2; kill -11 $$", r"the process was killed by signal 11 \(SIGSEGV\): boom"),
+        ("echo boom >&2; exit 132", r"the process was killed by signal 4 \(SIGILL\): boom"),
         ("echo usage >&2; exit 2", "the process ended 2: usage"),
         ("printf '\\377\\000{['", "the process printed no result: no message"),
         ("echo 5", "the process printed no result"),
@@ -84,9 +85,10 @@ def test_the_other_jobs_go_on_and_what_was_timed_is_kept(job: Job) -> None:
     assert len(second.measurement.processes) == 1
 
 
-def test_a_process_that_took_all_memory_has_a_hint() -> None:
+@pytest.mark.parametrize("code", [-9, 137])
+def test_a_process_that_took_all_memory_has_a_hint(code: int) -> None:
     with pytest.raises(DeviceError) as caught:
-        read_line(CommandResult(-9, "", ""), "net.onnx")
+        read_line(CommandResult(code, "", ""), "net.onnx")
     assert "takes all memory" in caught.value.hint
 
 
@@ -118,4 +120,15 @@ def test_another_machine_is_named_but_another_governor_is_judged_later() -> None
     ]
     check_same_machine(runs[:2], "net")
     with pytest.raises(DeviceError, match="net: cpu, numpy changed between the processes"):
+        check_same_machine(runs, "net")
+
+
+def test_a_board_that_restarted_is_named() -> None:
+    machine = json.loads(line())["machine"]
+    runs = [
+        read_line(CommandResult(0, line(machine=machine, before={"boot_id": boot}), ""), "net")
+        for boot in ("a", None, "b")
+    ]
+    check_same_machine(runs[:2], "net")
+    with pytest.raises(DeviceError, match="net: the board restarted during the run"):
         check_same_machine(runs, "net")

@@ -256,3 +256,22 @@ def test_a_changed_bundle_is_not_timed(pair: tuple[Path, Path]) -> None:
     write_onnx(b / "net.onnx", FLOATS)
     with pytest.raises(ValidationError, match=r"net\.onnx was changed"):
         compare(a, b, short(), silent)
+
+
+def on(device: str, found: Measurement) -> Measurement:
+    conditions = replace(found.conditions, device=device)
+    return replace(found, conditions=conditions, label="device")
+
+
+def test_each_device_is_compared_with_itself(pair: tuple[Path, Path]) -> None:
+    for folder, us in zip(pair, (100, 50), strict=True):
+        own = measured(folder / "net.onnx", us)
+        left(folder, own)
+        left(folder.with_name(f"{folder.name}.mypi"), on("mypi", own))
+    a, b = pair
+    left(a.with_name(f"{a.name}.zero"), on("zero", measured(a / "net.onnx", 3000)))
+    found = compare(a, b, None, silent)
+    assert [own.result.verdict for own in found.latency] == ["faster", "faster"]
+    sides = [side for own in found.latency for side in (own.a, own.b) if side is not None]
+    assert [side.conditions.device for side in sides] == ["this machine"] * 2 + ["mypi"] * 2
+    assert "onnxruntime 1.32, mypi" in said(found)

@@ -118,3 +118,16 @@ def test_what_does_not_exist_is_named(
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \*\.bench\.json"):
         read_results([tmp_path])
+
+
+def test_another_device_is_another_kind(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"model")
+    for day, device in enumerate(("mypi", "zero", "mypi")):
+        own = measured(model, 100)
+        own = replace(own, label="device", conditions=replace(own.conditions, device=device))
+        store(tmp_path / f"{day}.bench.json", f"2026-11-0{day + 1}T10:00:00+00:00", own)
+    entries = read_results([tmp_path]).history()
+    assert [own.change is None for own in entries] == [True, False, True]
+    rows = list(csv.DictReader(read_results([tmp_path]).csv().splitlines()))
+    assert [row["device"] for row in rows] == ["mypi", "zero", "mypi"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from tinyml.core.machine_state import MachineState
 from tinyml.core.typed_json import from_json
 from tinyml.runtimes.runner import machine, timing
-from tinyml.runtimes.runner.main import parse
+from tinyml.runtimes.runner.main import main, parse
 from tinyml.runtimes.runner.timing import Caller
 
 SHORT = ("--warmup", 1, "--min-time", 0)
@@ -181,8 +182,10 @@ def test_reads_the_state_of_the_machine(tmp_path: Path, monkeypatch: pytest.Monk
         lambda pattern: [own.removeprefix(f"{tmp_path}") for own in find(f"{tmp_path}{pattern}")],
     )
     monkeypatch.setattr(machine, "allowed", lambda: [0, 1])
+    monkeypatch.setattr(machine, "clocks", lambda: {"wall_ns": 7, "boot_ns": 5})
     monkeypatch.setattr(machine.shutil, "which", lambda name: None)
-    assert from_json(MachineState, machine.state()) == MachineState()
+    known = {"affinity": (0, 1), "wall_ns": 7, "boot_ns": 5}
+    assert from_json(MachineState, machine.state()) == MachineState(**known)
     tick_ns = 10**9 // os.sysconf("SC_CLK_TCK")
     write_files(
         tmp_path,
@@ -198,13 +201,47 @@ def test_reads_the_state_of_the_machine(tmp_path: Path, monkeypatch: pytest.Monk
             "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "600000\n",
             "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "1500000\n",
             "sys/class/thermal/thermal_zone0/temp": "48312\n",
+            "sys/devices/system/cpu/online": "0-3\n",
+            "proc/sys/kernel/random/boot_id": "8a1b\n",
             "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "3\n",
         },
     )
     found = from_json(MachineState, machine.state())
     assert found == MachineState(
-        0.5, 111, 11 * tick_ns // 2, 77_000, "ondemand", 1_500_000, 48_312, None, 3
+        *(0.5, 111, 11 * tick_ns // 2, 77_000, "ondemand", 1_500_000, 48_312, None, 3),
+        cores_online="0-3",
+        boot_id="8a1b",
+        **known,
     )
     write_files(tmp_path, {"sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n"})
     found = from_json(MachineState, machine.state())
     assert (found.is_throttled, found.throttled) == (True, 5)
+    assert found.throttle_now.text == "under-voltage, throttled"
+    assert found.throttle_since_boot == found.throttle_now
+
+
+def test_asks_the_firmware_where_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "vcgencmd"
+    program.write_text(
+        '#!/bin/sh\n[ $1 = measure_temp ] && echo "temp=71.4\'C" || echo throttled=0x40000\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(machine, "PI_THROTTLED", "/none")
+    monkeypatch.setattr(machine.shutil, "which", lambda name: str(program))
+    found = from_json(MachineState, machine.state())
+    assert (found.temperature_mc, found.is_throttled, found.firmware_bits) == (
+        71_400,
+        False,
+        1 << 18,
+    )
+    program.write_text("#!/bin/sh\necho VCHI initialization failed\nexit 255\n")
+    assert from_json(MachineState, machine.state()).firmware_bits is None
+
+
+def test_prints_the_conditions_of_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conditions"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert from_json(MachineState, shown["state"]).load is not None
+    assert shown["machine"]["python"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,7 @@ def command(
     from tinyml.core.regression import check_regressions
     from tinyml.pipeline import against as baselines
     from tinyml.pipeline.bench import bench
-    from tinyml.pipeline.bench_averages import check_program_given
+    from tinyml.pipeline.bench_averages import program_for
     from tinyml.pipeline.bench_text import sections
     from tinyml.pipeline.compare_text import latency_section
 
@@ -93,13 +94,11 @@ def command(
         period=period,
         between=between,
     )
+    how = replace(how, benchmark_model=benchmark_model)
     check_report_option(report_file, what)
-    has_verdict = against is not None
-    check_program_given(how.device, benchmark_model, cpu_time=cpu_time, verdict=has_verdict)
+    program_for(how, cpu_time=cpu_time, verdict=against is not None)
     with progress(as_json=False) as report:
-        result = bench(
-            what, timing=how, out=out, report=report, cpu_time=cpu_time, program=benchmark_model
-        )
+        result = bench(what, timing=how, out=out, report=report, cpu_time=cpu_time)
     pairs = baselines.against(result, against) if against is not None else ()
     if as_json:
         put_json({**to_json(result.report), "against": [pair.to_json() for pair in pairs]})

@@ -34,7 +34,7 @@ def command(
     ] = False,
     repeats: Annotated[
         int, typer.Option(min=5, help="Fresh processes of each file, with --bench.")
-    ] = 7,
+    ] = 12,
     runs: Runs = 100,
     min_time: MinTime = 0.5,
     quick: Quick = False,

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyml.core.diagnosis import Confusion, Finding, SensitivityAnalysis
 from tinyml.core.recipe import Recipe
+from tinyml.core.streaming import Streaming
 from tinyml.core.training_record import TrainingRecord
 from tinyml.core.typed_json import OMIT_NONE
 
@@ -36,6 +37,7 @@ class BundleFacts:
     classes      quantized model file -> predicted classes before and after
     sensitivity  format -> the sensitivity of each layer
     sparse       model file -> whether the target's runtime uses its sparse kernels
+    streaming    the streaming graphs, each in a bundle of its own in the bundle
     """
 
     tinyml: str = ""
@@ -52,3 +54,4 @@ class BundleFacts:
         default=None, metadata={OMIT_NONE: True}
     )
     sparse: Mapping[str, Report] | None = field(default=None, metadata={OMIT_NONE: True})
+    streaming: Streaming | None = field(default=None, metadata={OMIT_NONE: True})

@@ -32,6 +32,12 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "tinyml"
 
 
+def config_folder() -> Path:
+    """What the user has decided once: ``$XDG_CONFIG_HOME/tinyml``, else ``~/.config/tinyml``."""
+    shared = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(shared) if shared else Path.home() / ".config") / "tinyml"
+
+
 def sha256(path: Path) -> str:
     """Hex digest of the file's bytes."""
     with path.open("rb") as stream:

@@ -136,9 +136,9 @@ class Measurement:
         return self.plan.pace if self.plan is not None else ""
 
     @property
-    def setup(self) -> tuple[int | None, str]:
-        """Threads and pace: what `tinyml bench` may vary, and a pair to compare has in common."""
-        return self.conditions.threads, self.pace
+    def setup(self) -> tuple[int | None, str, str | None]:
+        """Threads, pace and device: what may vary, and a pair to compare has in common."""
+        return self.conditions.threads, self.pace, self.conditions.device
 
     @property
     def part_title(self) -> str:

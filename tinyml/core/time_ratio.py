@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyml.core.measurement import Measurement
+from tinyml.core.measurement import Measurement, Process
 from tinyml.core.validity import why_too_few
 
 # Calls of a process resemble each other (some starts are slow for their whole life), so
-# processes are what is drawn. The bootstrap of so few is too narrow for its name: for equal
-# files the 99% interval leaves out 1 in 4% of comparisons of five processes each and in 1%
-# of seven (`measured` of tests/core/test_time_ratio.py, 600 comparisons), the 95% one in 6 to 9%.
+# turns or processes are what is drawn. The bootstrap of so few is too narrow for its name: for
+# equal files the 99% interval leaves out 1 in 8% of comparisons of five turns, in 3% of seven and
+# in 2% of twelve (`in_turns` of tests/core/test_time_ratio.py, 600 comparisons); `MARGIN` allows
+# for it.
 LEVEL = 0.99
 LEAST_PROCESSES = 5
 DRAWS = 2000
@@ -22,6 +24,9 @@ DRAWS = 2000
 MARGIN = 0.05
 # Each process stands for as many calls, however many it timed.
 QUANTILES = 101
+
+# Quantiles of the timed calls of each process [processes, QUANTILES].
+Calls = NDArray[np.float64]
 
 Speed = Literal["faster", "slower", "no difference shown", "no verdict"]
 
@@ -95,11 +100,31 @@ def _text(numbers: list[int]) -> str:
 
 
 def _interval(a: Measurement, b: Measurement) -> tuple[float, float]:
-    """Percentiles of the ratio over processes drawn with replacement, on each side alone."""
+    """Percentiles of the ratio over what is drawn with replacement: turns in which both count.
+
+    A turn's processes share the state of the machine, so that its drift cancels out. With too few
+    such turns, processes are drawn, on each side alone.
+    """
     generator = np.random.default_rng(0)
-    ratios = _medians(b, generator) / _medians(a, generator)
-    low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    if (turns := _turns(a, b)) is not None:
+        drawn = generator.integers(len(turns[0]), size=(DRAWS, len(turns[0])))
+        of_a, of_b = (_medians(calls, drawn) for calls in turns)
+    else:
+        of_b, of_a = (
+            _medians(calls, generator.integers(len(calls), size=(DRAWS, len(calls))))
+            for calls in (_calls(b), _calls(a))
+        )
+    low, high = np.quantile(of_b / of_a, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def _turns(a: Measurement, b: Measurement) -> tuple[Calls, Calls] | None:
+    """The calls of the turns in which both count; ``None`` where they are too few."""
+    of_a, of_b = ({p.turn: p for p in m.processes if p.samples_ns} for m in (a, b))
+    both = [turn for turn in of_a if turn is not None and turn in of_b]
+    if len(both) < LEAST_PROCESSES:
+        return None
+    return _quantiles([of_a[turn] for turn in both]), _quantiles([of_b[turn] for turn in both])
 
 
 def _ratio(a: Measurement, b: Measurement) -> float | None:
@@ -109,15 +134,17 @@ def _ratio(a: Measurement, b: Measurement) -> float | None:
     return of_b / of_a
 
 
-def _calls(m: Measurement) -> NDArray[np.float64]:
-    """Quantiles of the timed calls of each process that has any [processes, QUANTILES]."""
+def _calls(m: Measurement) -> Calls:
+    """Those of each process that has any."""
+    return _quantiles([process for process in m.processes if process.samples_ns])
+
+
+def _quantiles(processes: Sequence[Process]) -> Calls:
     places = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    own = [np.quantile(p.samples_ns, places) for p in m.processes if p.samples_ns]
+    own = [np.quantile(process.samples_ns, places) for process in processes]
     return np.stack(own) if own else np.empty((0, QUANTILES))
 
 
-def _medians(m: Measurement, generator: np.random.Generator) -> NDArray[np.float64]:
+def _medians(calls: Calls, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
     """The median call of each draw of processes [DRAWS]."""
-    calls = _calls(m)
-    drawn = generator.integers(len(calls), size=(DRAWS, len(calls)))
-    return np.asarray(np.median(calls[drawn].reshape(DRAWS, -1), axis=1))
+    return np.asarray(np.median(calls[drawn].reshape(len(drawn), -1), axis=1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from tinyml.core.machine_state import MachineState, Throttle
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
 from tinyml.core.timing_plan import FULL, TimingPlan
 
@@ -21,6 +22,8 @@ MOST_PRESSURE = 0.25
 CLOCKS_NS = 2_000
 MOST_FREQUENCY_CHANGE = 0.10
 MOST_WARMING_MC = 10_000
+# A clock that is kept right over the network is moved by less than a thousandth of the time.
+MOST_JUMP_NS = 100_000_000
 
 
 def split(
@@ -110,12 +113,48 @@ def _changed(process: Process, all_of_them: Sequence[Process], *, paced: bool) -
         if usual is not None and governor not in (None, usual):
             return f"the governor changed from {usual} to {governor}"
     if after.is_throttled or before.is_throttled or after.throttled != before.throttled:
-        return "the CPU was throttled"
+        return _throttled(before, after)
+    for changed in (_clock_jump(before, after), _cores_changed(before, after)):
+        if changed:
+            return changed
     known = [own.after.frequency_khz for own in all_of_them if own.after.frequency_khz]
     for usual_khz in (before.frequency_khz, statistics.median(known) if known else None):
         if not paced and (why := _frequency_changed(usual_khz, after.frequency_khz)):
             return why
     return _warmed(before.temperature_mc, after.temperature_mc)
+
+
+def throttle_in(before: MachineState, after: MachineState) -> Throttle:
+    """What a Raspberry Pi's firmware reports of the time between two readings."""
+    appeared = after.throttle_since_boot & ~before.throttle_since_boot
+    return before.throttle_now | after.throttle_now | appeared
+
+
+def _throttled(before: MachineState, after: MachineState) -> str:
+    bits = throttle_in(before, after)
+    if not bits:
+        return "the CPU was throttled"
+    weak = ": the power supply is too weak" if Throttle.UNDER_VOLTAGE in bits else ""
+    return f"the firmware reports {bits.text}{weak}"
+
+
+def _clock_jump(before: MachineState, after: MachineState) -> str:
+    """Whether the wall clock moved on by another time than the one that only counts."""
+    offsets = [
+        own.wall_ns - own.boot_ns
+        for own in (before, after)
+        if own.wall_ns is not None and own.boot_ns is not None
+    ]
+    jump = offsets[-1] - offsets[0] if len(offsets) == 2 else 0
+    return "" if abs(jump) <= MOST_JUMP_NS else f"the clock jumped by {jump / 1e9:+.1f} s"
+
+
+def _cores_changed(before: MachineState, after: MachineState) -> str:
+    if None in (before.cores_online, after.cores_online):
+        return ""
+    if before.cores_online == after.cores_online:
+        return ""
+    return f"the cores that are on changed from {before.cores_online} to {after.cores_online}"
 
 
 def _frequency_changed(before: float | None, after: float | None) -> str:

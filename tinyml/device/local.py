@@ -16,6 +16,7 @@ from typing import Any
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, machine_errors
+from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.measurement import Label
 from tinyml.core.process import tied
 from tinyml.core.scratch import scratch
@@ -92,8 +93,9 @@ def _written(process: subprocess.Popen[bytes], ends: float, name: str) -> tuple[
         for stream in found:
             waiting.register(stream, selectors.EVENT_READ)
         while waiting.get_map():
-            ready = waiting.select(max(0.0, ends - time.monotonic()))
-            if not ready:
+            ready = waiting.select(min(LOOK_S, max(0.0, ends - time.monotonic())))
+            check_interrupted()
+            if not ready and time.monotonic() >= ends:
                 raise TimeoutError
             for key, _ in ready:
                 piece = os.read(key.fd, PIECE)

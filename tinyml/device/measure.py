@@ -17,6 +17,8 @@ from tinyml.core.measurement import WHOLE, Conditions, Measurement, Process
 from tinyml.core.spec import Arrays
 from tinyml.core.timing_plan import FULL, TimingPlan
 from tinyml.core.validity import split
+from tinyml.device.conditions import read_conditions
+from tinyml.device.cooling import Cooling
 from tinyml.device.link import Link
 from tinyml.device.runner_command import RunnerCommand, push_inputs, push_runner
 from tinyml.device.runner_output import RunnerOutput, check_same_machine, process_of, read_line
@@ -68,14 +70,18 @@ class _Running:
     processes: list[Process] = field(default_factory=list)
     failure: DeviceError | None = None
 
-    def run(self, link: Link, turn: int, timeout_s: float) -> None:
-        """One process; its failure is kept."""
+    def run(self, link: Link, turn: int, timeout_s: float, cooling: Cooling) -> None:
+        """One process, and the wait until the board is cool again; a failure is kept."""
         try:
-            line = read_line(link.run(self.command, timeout_s=timeout_s), self.job.title)
-            check_same_machine([*self.lines, line], self.job.title)
+            self._run(link, turn, timeout_s)
+            if link.label != "emulated":
+                cooling.after(self.processes[-1])
         except DeviceError as error:
             self.failure = error
-            return
+
+    def _run(self, link: Link, turn: int, timeout_s: float) -> None:
+        line = read_line(link.run(self.command, timeout_s=timeout_s), self.job.title)
+        check_same_machine([*self.lines, line], self.job.title)
         if line.model_sha256 != self.digest:
             raise ValidationError(f"{self.job.path.name} is another file on the device than here")
         self.lines.append(line)
@@ -124,18 +130,27 @@ def measure(
     A process on a busy machine does not count (`tinyml.core.validity`): turns are added while a job
     has too few, `MOST_TURNS` times as many at most, and none where no process counted so far. A job
     whose process fails ends; the others go on. ``progress(title, done, total)`` is called before
-    each process. Raises `ValidationError` when a file changed on its way or while it was timed.
+    each process, and while a board that was throttled cools down. Raises `ValidationError` when a
+    file changed on its way or while it was timed.
     """
-    running = _push(link, jobs, plan)
+    script = push_runner(link)
+    running = _push(link, jobs, script, plan)
     order = random.Random(seed)
     results: list[JobResult] = []
+    done = total = 0
+
+    def tell(text: str) -> None:
+        if progress:
+            progress(text, done, total)
+
+    cooling = Cooling(lambda: read_conditions(link, script).state, tell)
     for turn in range(MOST_TURNS * repeats):
         total = max(repeats, turn + 1) * len(jobs)
         for place, own in enumerate(order.sample(running, len(running))):
             if own.failure is None:
-                if progress:
-                    progress(own.job.title, turn * len(jobs) + place, total)
-                own.run(link, turn, timeout_s)
+                done = turn * len(jobs) + place
+                tell(own.job.title)
+                own.run(link, turn, timeout_s, cooling)
         if turn + 1 >= repeats:
             results = [own.result(link, plan) for own in running]
             if not any(_lacks(result, repeats) for result in results) or not any(
@@ -167,9 +182,8 @@ def _check_unchanged(own: _Running) -> None:
         raise ValidationError(f"{path.name} was changed while it was timed", hint="run it again")
 
 
-def _push(link: Link, jobs: Sequence[Job], plan: TimingPlan) -> list[_Running]:
-    """Put the runner and every job's files there; each job with its command."""
-    script = push_runner(link)
+def _push(link: Link, jobs: Sequence[Job], script: str, plan: TimingPlan) -> list[_Running]:
+    """Put every job's files there; each job with its command."""
     return [
         _Running(job, sha256(job.path), _command(link, job, index, script, plan))
         for index, job in enumerate(jobs)

@@ -15,6 +15,8 @@ from tinyml.device.link import CommandResult
 
 # A process in which it changed is discarded.
 JUDGED = {"governor"}
+# What a shell adds to the number of a signal that ended its command.
+OF_SIGNAL = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,15 @@ class RunnerOutput:
 
 def read_line(result: CommandResult, title: str) -> RunnerOutput:
     """The runner's line of the job ``title``; `DeviceError` for whatever else a process left."""
-    found = _last_object(result.stdout)
+    found = last_object(result.stdout)
     if "error" in found:
         raise DeviceError(f"{title}: {found['error']}")
     if result.code != 0 or "samples_ns" not in found:
-        raise DeviceError(f"{title}: the process {_end(result)}", hint=_hint(result))
+        raise DeviceError(f"{title}: the process {how_it_ended(result)}", hint=hint_for(result))
     return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
 
 
-def _last_object(text: str) -> dict[str, Any]:
+def last_object(text: str) -> dict[str, Any]:
     """The JSON object in the last line; empty where that is anything else."""
     lines = text.strip().splitlines()
     try:
@@ -66,14 +68,21 @@ def _last_object(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _end(result: CommandResult) -> str:
+def how_it_ended(result: CommandResult) -> str:
     """How the process ended, with the last line that it wrote."""
     last = result.last_line
-    if result.code < 0:
-        return f"was killed by signal {-result.code} ({_signal(-result.code)}): {last}"
+    if number := _signal_of(result.code):
+        return f"was killed by signal {number} ({_signal(number)}): {last}"
     if result.code == 0:
         return f"printed no result: {last}"
     return f"ended {result.code}: {last}"
+
+
+def _signal_of(code: int) -> int:
+    """The signal that ended a process, here or behind a shell; 0: none did."""
+    if code < 0:
+        return -code
+    return code - OF_SIGNAL if code - OF_SIGNAL in set(signal.Signals) else 0
 
 
 def _signal(number: int) -> str:
@@ -81,13 +90,21 @@ def _signal(number: int) -> str:
     return known.get(number, "unknown")
 
 
-def _hint(result: CommandResult) -> str:
-    killed = result.code == -signal.SIGKILL
+def hint_for(result: CommandResult) -> str:
+    killed = _signal_of(result.code) == signal.SIGKILL
     return "Linux kills a process that takes all memory: try a smaller model" if killed else ""
 
 
 def check_same_machine(lines: Sequence[RunnerOutput], title: str) -> None:
-    """Raise `DeviceError` if the last process ran on another machine than the first."""
+    """Raise `DeviceError` if the last process ran on another machine than the first.
+
+    Or on one that was started again in between.
+    """
+    if len({line.before.boot_id for line in (lines[0], lines[-1])} - {None}) > 1:
+        raise DeviceError(
+            f"{title}: the board restarted during the run",
+            hint="a weak power supply may be the reason; then run it again",
+        )
     first, last = asdict(lines[0].machine), asdict(lines[-1].machine)
     changed = sorted(name for name in first.keys() - JUDGED if first[name] != last[name])
     if changed:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinyml.core.averages import AverageTiming
 from tinyml.core.bundle_folder import bundle_around, check_outside
+from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import InputError, MachineError, TinymlError, raise_first
 from tinyml.core.events import Progress, Report
 from tinyml.core.files import check_writable, resolved, write_json
@@ -17,15 +18,15 @@ from tinyml.core.scratch import scratch
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
-from tinyml.device.how_it_runs import how_it_runs
 from tinyml.device.link import Link
 from tinyml.device.measure import measure
-from tinyml.pipeline.bench_averages import check_program_given, take_averages
+from tinyml.pipeline.bench_averages import program_for, take_averages
 from tinyml.pipeline.bench_jobs import FRONT_END, JobList, jobs_of
 from tinyml.pipeline.links import open_link
 from tinyml.pipeline.timing import Timing
 
 NETWORK = "network (difference)"
+ENDING = ".bench.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Benchmark:
         )
 
 
-def _key(m: Measurement, model: str) -> tuple[str, str, tuple[int | None, str]]:
+def _key(m: Measurement, model: str) -> tuple[object, ...]:
     return model, m.runtime, m.setup
 
 
@@ -134,12 +135,11 @@ def bench(
     out: Path | None,
     report: Report,
     cpu_time: bool = False,
-    program: Path | None = None,
 ) -> Benchmark:
     """Time every installed runtime on one of a bundle's own inputs, as ``timing`` says.
 
-    A single model file is timed in its runtime, on random inputs. On a phone ``program``, a
-    ``benchmark_model``, times the .tflite files: what it prints is in ``averages``. The JSON file
+    A single model file is timed in its runtime, on random inputs. On a phone a
+    ``benchmark_model`` times the .tflite files: what it prints is in ``averages``. The JSON file
     lies beside the bundle or file, never in a bundle. Where it cannot be written in the end, and
     for a runtime that fails while another does not, the error is in ``failed`` of what is returned.
 
@@ -148,17 +148,17 @@ def bench(
     timed, `UsageError` for an ``out`` in a bundle, `MachineError` for one that is not writable.
     """
     check_outside(out)
-    path = out or beside(what)
+    path = out or beside(what, timing.device)
     check_writable(path)
-    check_program_given(timing.device, program, cpu_time=cpu_time, verdict=False)
+    program = program_for(timing, cpu_time=cpu_time)
     measured: tuple[Measurement, ...] = ()
     averages: tuple[AverageTiming, ...] = ()
     with scratch("bench") as work, open_link(timing.device) as link:
         found = jobs_of(what, work, timing.device.target)
-        if program is not None and how_it_runs(timing.device) == "benchmark_model":
-            averages, found = take_averages(link, found, timing, program, progress(report))
-        else:
+        if program is None:
             measured, found = _take(link, found, timing, report)
+        else:
+            averages, found = take_averages(link, found, timing, program, progress(report))
     if not measured and not averages:
         raise found.failed[0]
     taken = datetime.now(UTC).isoformat(timespec="seconds")
@@ -187,17 +187,31 @@ def _take(
     return measured, replace(found, failed=(*found.failed, *failures))
 
 
-def beside(what: Path) -> Path:
+def beside(what: Path, device: Device = THIS_MACHINE) -> Path:
     """Where the benchmark of a bundle or a file is written unless it is told.
 
-    That of a bundle's file lies beside the bundle: what is added to one breaks its seal.
+    That of a bundle's file lies beside the bundle: what is added to one breaks its seal. Of another
+    device than this machine, its name is in it: ``demo-bundle.mypi.bench.json``.
     """
     path = what.absolute()
     around = bundle_around(path)
+    own = "" if device.link == THIS_MACHINE.link else f".{device.name}"
     if around is None:
-        return path.parent / f"{path.name}.bench.json"
+        return path.parent / f"{path.name}{own}{ENDING}"
     inner = ".".join(resolved(path).relative_to(around).parts)
-    return around.parent / f"{around.name}.{inner}.bench.json"
+    return around.parent / f"{around.name}.{inner}{own}{ENDING}"
+
+
+def all_beside(what: Path) -> list[Path]:
+    """The file that `beside` names for this machine, if there is one, then those of other devices.
+
+    Those may also be of a bundle with a longer name: their measurements tell.
+    """
+    here = beside(what)
+    start = here.name.removesuffix(ENDING)
+    names = sorted(own.name for own in here.parent.iterdir() if own.is_file())
+    others = [name for name in names if name.startswith(f"{start}.") and name.endswith(ENDING)]
+    return [here.with_name(name) for name in dict.fromkeys((here.name, *others)) if name in names]
 
 
 def read_measurements(path: Path) -> tuple[Measurement, ...]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinyml.core.averages import AverageTiming
-from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, TinymlError
 from tinyml.device.benchmark_model import check_file
 from tinyml.device.how_it_runs import how_it_runs
@@ -23,15 +22,16 @@ HOW_TO_GET = (
 )
 
 
-def check_program_given(
-    device: Device, program: Path | None, *, cpu_time: bool, verdict: bool
-) -> None:
-    """Raise `DeviceError` where ``device`` needs a program that is not given, or cannot do this.
+def program_for(timing: Timing, *, cpu_time: bool, verdict: bool = False) -> Path | None:
+    """The program that runs models on the device of ``timing``; ``None``: Python does.
 
-    ``cpu_time``: CPU times are asked for; ``verdict``: a comparison with a baseline is.
+    ``cpu_time``: CPU times are asked for; ``verdict``: a comparison with a baseline is. Raises
+    `DeviceError` for these, and where the program is needed and not given; `InputError` for a file
+    that is not a program.
     """
+    device, program = timing.device, timing.benchmark_model
     if how_it_runs(device) == "runner":
-        return
+        return None
     if program is None:
         raise DeviceError(
             f"{device.name} has no Python: LiteRT's benchmark_model times models on Android, "
@@ -45,6 +45,9 @@ def check_program_given(
         raise DeviceError(
             "no verdict on Android: benchmark_model prints averages, and a comparison needs samples"
         )
+    if timing.between == "evict":
+        raise DeviceError("benchmark_model only sleeps between calls: evict is not supported there")
+    return program
 
 
 def for_phone(found: JobList) -> JobList:

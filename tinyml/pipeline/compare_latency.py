@@ -12,7 +12,7 @@ from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.device.measure import Job, measure
-from tinyml.pipeline.bench import BenchFile, beside, progress, read_benchmark
+from tinyml.pipeline.bench import BenchFile, all_beside, progress, read_benchmark
 from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import open_link
@@ -40,7 +40,9 @@ class LatencyPair:
 def setup_text(m: Measurement) -> str:
     """What sets a measurement apart from the usual one of its runtime, for behind its name."""
     threads = m.conditions.threads or 1
-    return (f", {threads} threads" if threads > 1 else "") + (", as deployed" if m.pace else "")
+    device = "" if m.label == "host" else f", {m.conditions.device}"
+    count = f", {threads} threads" if threads > 1 else ""
+    return f"{count}{', as deployed' if m.pace else ''}{device}"
 
 
 def _shown(m: Measurement | None) -> dict[str, Any] | None:
@@ -68,8 +70,8 @@ def only_averages(what: Path) -> bool:
 
 
 def _stored(what: Path) -> list[BenchFile]:
-    places = [beside(what)] if what.is_dir() else [beside(what), beside(what.absolute().parent)]
-    return [read_benchmark(place) for place in places if place.is_file()]
+    around = () if what.is_dir() else all_beside(what.absolute().parent)
+    return [read_benchmark(place) for place in (*all_beside(what), *around)]
 
 
 def take(
@@ -140,7 +142,8 @@ def _rows(pair: FileComparison, a: Found, b: Found) -> list[LatencyPair]:
     if pair.a.format == pair.b.format:
         every = [(m, n) for m, n in every if m.runtime == n.runtime]
     alike = [(m, n) for m, n in every if m.setup == n.setup]
-    couples = alike or every[:1]
+    there = [(m, n) for m, n in every if m.conditions.device == n.conditions.device]
+    couples = alike or there[:1] or every[:1]
     if couples:
         return [LatencyPair(m, n, time_ratio(m, n)) for m, n in couples]
     sides = (("A", pair.a, of_a, a), ("B", pair.b, of_b, b))

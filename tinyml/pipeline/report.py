@@ -16,7 +16,7 @@ from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.page import write_page
 from tinyml.pages.report.sections.overview import page
 from tinyml.pipeline import formats
-from tinyml.pipeline.bench import beside, read_measurements
+from tinyml.pipeline.bench import all_beside, beside, read_measurements
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs.data import caveat
 from tinyml.pipeline.report_data import AUTO, data_option, evaluation_results
@@ -52,7 +52,7 @@ def report(
     )
     files = [own for own in more if not own.is_dir()]
     if not taken:
-        files = [*(own for own in map(beside, folders) if own.is_file()), *files]
+        files = [*(place for own in found for place in _benchmarks(own.bundle)), *files]
     first = found[0].bundle
     material = Material(
         bundles=found,
@@ -91,6 +91,17 @@ def _names(folders: Sequence[Path]) -> list[str]:
     """As given, without the folders that all lie in; whole where two would be the same."""
     names = [folder.absolute().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _benchmarks(bundle: Bundle) -> list[Path]:
+    """What lies next to it; of other devices only what was taken of its files as they are."""
+    digests = {model.sha256 for model in bundle.models}
+    return [
+        path
+        for path in all_beside(bundle.folder)
+        if path == beside(bundle.folder)
+        or any(own.model_sha256 in digests for own in read_measurements(path))
+    ]
 
 
 def _measured(files: Sequence[Path], taken: Sequence[Measurement]) -> list[Taken]:

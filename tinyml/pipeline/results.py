@@ -15,7 +15,18 @@ from tinyml.pipeline.bench import BenchFile, read_benchmark
 
 PATTERN = "*.bench.json"
 COLUMNS = (
-    *("file", "taken", "label", "model", "model_sha256", "part", "pace", "runtime", "version"),
+    *(
+        "file",
+        "taken",
+        "label",
+        "device",
+        "model",
+        "model_sha256",
+        "part",
+        "pace",
+        "runtime",
+        "version",
+    ),
     *("threads", "delegate", "precision", "min_ns", "p50_ns", "p90_ns", "p99_ns", "variation"),
     *("calls_per_s", "load_ns", "first_ns", "peak_rss_kb", "processes", "discarded"),
 )
@@ -51,7 +62,7 @@ class Results:
         raise_first(self.damaged)
 
     def history(self, *, cpu_time: bool = False) -> list[HistoryEntry]:
-        """Every measurement by its kind: model file's name, part, runtime, threads and pace.
+        """Every measurement by its kind: model file, part, runtime, threads, pace and device.
 
         With ``cpu_time`` on the CPU clock, without those that did not record it.
         """
@@ -78,6 +89,7 @@ class Results:
                 known = {
                     "file": str(own.path),
                     "taken": own.found.taken,
+                    "device": m.conditions.device,
                     "threads": m.conditions.threads,
                     "processes": len(m.processes),
                     "discarded": len(m.discarded),

@@ -78,6 +78,7 @@ static int run(const unsigned char *bytes, long size, int least, double min_s, d
 }
 
 static int fault(const char *graph) {
+  graph = strrchr(graph, '/') ? strrchr(graph, '/') : graph;
   if (strstr(graph, "segfault")) raise(SIGSEGV);
   while (strstr(graph, "hang")) sleep(1);
   while (strstr(graph, "flood")) puts("INFO: no end to this");

@@ -128,12 +128,13 @@ class Material:
         variants = self.variants
         by_content = {own.model.sha256: own for own in reversed(variants)}
         several = len({own.measurement.conditions.threads for own in self.taken}) > 1
+        devices = len({own.measurement.conditions.device for own in self.taken}) > 1
         on_cpu = _need_cpu_time([own.measurement for own in self.taken])
         found = []
         for own in self.taken:
             shown = own.measurement.on_cpu_clock() if on_cpu else own.measurement
             file = self._file_of(own, by_content)
-            found.append(Timed(file, shown, own.source, _how(shown, several)))
+            found.append(Timed(file, shown, own.source, _how(shown, several, devices)))
 
         def place(own: Timed) -> tuple[str, int]:
             at = len(variants) if own.variant is None else variants.index(own.variant)
@@ -169,8 +170,9 @@ def _need_cpu_time(found: Sequence[Measurement]) -> bool:
     return recorded and not all(own.processes for own in found)
 
 
-def _how(measured: Measurement, several: bool) -> str:
+def _how(measured: Measurement, several: bool, devices: bool) -> str:
     threads = measured.conditions.threads
     parts = [counted(threads, "thread")] if several and threads else []
     parts += ["no delegate"] if measured.delegate == "none" else []
+    parts += [f"on {measured.conditions.device}"] if devices else []
     return "".join(f", {part}" for part in parts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.files import write_text
 from tinyml.core.settings import overlay, to_table
+from tinyml.core.toml_text import toml_lines
 from tinyml.pipeline.steps.export_plan import ExportPlan
 
 
@@ -31,11 +31,8 @@ def toml(model: str, found: ExportSettings) -> str:
     lines = [
         "# Found by tinyml export --auto-precision. Again, without the search:",
         "# tinyml export MODEL --recipe THIS, with the same files (--calibration, --sample).",
-        f"model = {json.dumps(model)}",
+        *toml_lines({"model": model}),
         "",
         "[export]",
     ]
-    # Strings, numbers and lists of strings are written alike in JSON and TOML.
-    table = to_table(found)
-    lines += [f"{key} = {json.dumps(own, ensure_ascii=False)}" for key, own in table.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *toml_lines(to_table(found))]) + "\n"

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from typing import Any
 
 import numpy as np
@@ -84,9 +85,19 @@ def state() -> dict[str, Any]:
         "pressure_ns": pressure_ns(),
         "governor": governor(),
         "frequency_khz": frequency_khz(),
-        "temperature_mc": max(numbers("/sys/class/thermal/thermal_zone*/temp"), default=None),
+        "temperature_mc": temperature_mc(),
         **throttling(),
+        "affinity": allowed() if hasattr(os, "sched_getaffinity") else None,
+        "cores_online": read_text(CPUS + "online") or None,
+        "boot_id": read_text("/proc/sys/kernel/random/boot_id") or None,
+        **clocks(),
     }
+
+
+def clocks() -> dict[str, int]:
+    """The wall clock, which can be set, and one that only counts since the machine started."""
+    counting = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return {"wall_ns": time.time_ns(), "boot_ns": time.clock_gettime_ns(counting)}
 
 
 def governor() -> str | None:
@@ -126,6 +137,15 @@ def pressure_ns() -> int | None:
     return None
 
 
+def temperature_mc() -> int | None:
+    """What the firmware of a Raspberry Pi measures, else the hottest sensor."""
+    text = _vcgencmd("measure_temp").partition("=")[2].partition("'")[0]
+    try:
+        return round(1000 * float(text))
+    except ValueError:
+        return max(numbers("/sys/class/thermal/thermal_zone*/temp"), default=None)
+
+
 def throttling() -> dict[str, Any]:
     """Whether the CPU is throttled now, and how often it was, so far (or bits since boot)."""
     counts = numbers(CPUS + "cpu*/thermal_throttle/core_throttle_count")
@@ -134,7 +154,8 @@ def throttling() -> dict[str, Any]:
         known = int(bits, 16)
     except ValueError:
         return {"is_throttled": None, "throttled": sum(counts) if counts else None}
-    return {"is_throttled": bool(known & PI_NOW), "throttled": known >> 16}
+    now = {"is_throttled": bool(known & PI_NOW), "throttled": known >> 16}
+    return {**now, "firmware_bits": known}
 
 
 def _vcgencmd(name: str) -> str:

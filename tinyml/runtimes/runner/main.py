@@ -5,7 +5,8 @@
 The local benchmark starts it, and a board gets this same file. A call is timed from handing the
 inputs over until the outputs are numpy arrays. With ``--state IN=OUT`` the output OUT of a call is
 the input IN of the next. ``--outputs`` keeps the outputs of the first call, ``--also IN OUT`` those
-of one more call, which is not timed. On failure the line is ``{"error": ...}`` and the exit code is
+of one more call, which is not timed. ``python runner.zip conditions`` prints what it depends on and
+what can disturb it, at this moment. On failure the line is ``{"error": ...}`` and the exit code is
 not 0.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import sys
 import time
 import zipfile
 from typing import Any
@@ -23,11 +25,12 @@ import numpy as np
 
 from tinyml.runtimes.runner.engines import NO_DELEGATE, ROUNDING, RUNTIMES, Arrays, import_runtime
 from tinyml.runtimes.runner.errors import RunnerError
-from tinyml.runtimes.runner.machine import allowed, machine
+from tinyml.runtimes.runner.machine import allowed, machine, state
 from tinyml.runtimes.runner.timing import Caller, measure
 
 LONGEST_NAME = max(map(len, ROUNDING)) - 1
 PIECE = 1 << 16
+CONDITIONS = "conditions"
 
 
 def read_inputs(path: str) -> Arrays:
@@ -177,6 +180,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the line; file descriptor 1 is kept clean of what native code prints."""
+    if (sys.argv[1:] if arguments is None else arguments) == [CONDITIONS]:
+        print(json.dumps({"state": state(), "machine": machine()}))
+        return 0
     options = parse(arguments)
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -67,7 +67,7 @@ def _accuracy(material: Material) -> Tile:
 
 
 def _latency(material: Material) -> Tile:
-    """The fastest file of the bundle, wherever it was measured."""
+    """The fastest file of the bundle: on a board, where it was measured on one."""
     known = [
         (own.measurement.p50_ns, own)
         for own in material.whole
@@ -76,7 +76,7 @@ def _latency(material: Material) -> Tile:
     timed = [(ns, own) for ns, own in known if ns is not None]
     if not timed:
         return Tile("Median time", "not measured", "", "latency")
-    ns, own = min(timed, key=lambda row: row[0])
+    ns, own = min(timed, key=lambda row: (row[1].measurement.label != "device", row[0]))
     where = WHERE.get(own.measurement.label, "on the board")
     clock = ", CPU time" if own.measurement.clock == "cpu" else ""
     note = f"{own.measurement.runtime}{clock}, {where}"

@@ -46,7 +46,7 @@ class TradeOff:
 
 def section(material: Material) -> ReportSection:
     """A chart of accuracy, or of size, over what each file costs; and the values."""
-    timed = material.whole
+    timed = _one_device(material.whole)
     points = [_point(own, timed) for own in material.variants]
     blocks: list[Block] = []
     # The files of one bundle are not alternatives to choose from.
@@ -65,6 +65,20 @@ def section(material: Material) -> ReportSection:
         blocks.append(Missing(text, "\n".join(lines)))
     lead = LEAD if panels else ""
     return ReportSection("tradeoffs", "Size, accuracy and latency", lead, blocks)
+
+
+def _one_device(timed: Sequence[Timed]) -> list[Timed]:
+    """Those of the device on which most files were measured: times of two do not compare."""
+    found: dict[str | None, list[Timed]] = {}
+    for own in timed:
+        found.setdefault(own.measurement.conditions.device, []).append(own)
+
+    def worth(device: list[Timed]) -> tuple[int, bool]:
+        return len({own.measurement.model_sha256 for own in device}), device[
+            0
+        ].measurement.label == "device"
+
+    return max(found.values(), key=worth, default=[])
 
 
 def _point(own: Variant, timed: Sequence[Timed]) -> TradeOff:

@@ -1,0 +1,74 @@
+"""Is a machine quiet enough for times that can be published? What is unknown is not quiet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyml.core.errors import DeviceError
+from tinyml.core.machine_state import MachineState
+
+# The governor that keeps the clock at its highest.
+STEADY = "performance"
+SET_GOVERNOR = f"sudo cpupower frequency-set --governor {STEADY}"
+# One-minute load average.
+MOST_LOAD = 0.5
+# Boards throttle from 80 degrees Celsius on, and a run warms them by some ten.
+HOTTEST_MC = 65_000
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What is not quiet, and what ends it; ``remedy`` is a command or what to do."""
+
+    what: str
+    remedy: str = ""
+
+
+def disturbances(state: MachineState) -> list[Disturbance]:
+    """Each thing in ``state`` that may disturb a timing, or is unknown."""
+    return [own for own in (_governor(state), _load(state), *_heat(state)) if own is not None]
+
+
+def check_quiet(name: str, state: MachineState) -> None:
+    """Raise `DeviceError` naming everything that is not quiet on the machine ``name``."""
+    if found := disturbances(state):
+        raise DeviceError(
+            f"{name} is not quiet: {', '.join(own.what for own in found)}",
+            hint="; ".join(own.remedy for own in found if own.remedy),
+        )
+
+
+def _governor(state: MachineState) -> Disturbance | None:
+    if state.governor == STEADY:
+        return None
+    if state.governor is None:
+        return Disturbance("its governor is unknown")
+    return Disturbance(f"its governor is {state.governor}", SET_GOVERNOR)
+
+
+def _load(state: MachineState) -> Disturbance | None:
+    if state.load is None:
+        return Disturbance("its load is unknown")
+    if state.load <= MOST_LOAD:
+        return None
+    return Disturbance(
+        f"its load average is {state.load:.2f}, at most {MOST_LOAD:g} is quiet",
+        "end other programs there and wait a minute",
+    )
+
+
+def _heat(state: MachineState) -> list[Disturbance | None]:
+    hottest, now = HOTTEST_MC / 1000, state.temperature_mc
+    found: list[Disturbance | None] = []
+    if state.is_throttled is None:
+        found.append(Disturbance("whether it is throttled is unknown"))
+    elif state.is_throttled:
+        reason = f" ({state.throttle_now.text})" if state.throttle_now else ""
+        found.append(Disturbance(f"it is throttled{reason}"))
+    if now is None:
+        found.append(Disturbance("its temperature is unknown"))
+    elif now > HOTTEST_MC:
+        found.append(
+            Disturbance(f"its temperature is {now / 1000:.0f} °C, at most {hottest:.0f} °C is cool")
+        )
+    return found

@@ -1,0 +1,31 @@
+"""What a machine is doing at this moment, read there by the runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyml.core.errors import DeviceError
+from tinyml.core.machine_state import MachineState
+from tinyml.core.measurement import Machine
+from tinyml.core.typed_json import from_json, parse_json
+from tinyml.device.link import Link
+
+COMMAND = "conditions"
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineNow:
+    """What a timing depends on there, and what can disturb it."""
+
+    state: MachineState
+    machine: Machine
+
+
+def read_conditions(link: Link, runner: str) -> MachineNow:
+    """The conditions on the machine of ``link``, where the ``runner`` lies."""
+    done = link.run([link.python, runner, COMMAND], timeout_s=TIMEOUT_S)
+    what = f"the conditions of {link.name}"
+    if done.code != 0:
+        raise DeviceError(f"{what} cannot be read: it ended {done.code}: {done.last_line}")
+    return from_json(MachineNow, parse_json(done.stdout, what=what, error=DeviceError), what=what)

@@ -1,0 +1,1 @@
+"""The user's own boards: which there are, what is on them, and who measures."""

@@ -1,0 +1,162 @@
+"""Two people or processes never measure on one board at once: it has a lock.
+
+    with locked(link, device, "benchmark"):
+        ...
+
+A person may reserve a board (`reserve`): then only their own processes get the lock. A lock is
+stale, and is replaced, when the board has restarted, when its process was one of this machine and
+has ended, or when it is too old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tinyml.core.device import Device
+from tinyml.core.errors import DeviceError
+from tinyml.core.events import Report, Warned, silent
+from tinyml.device.link import Link
+from tinyml.pipeline.devices.lock_record import (
+    Holder,
+    LockRecord,
+    parse_record,
+    this_owner,
+    this_process,
+)
+from tinyml.pipeline.devices.lock_store import LockState, LockStore, lock_of
+
+TRIES = 5
+# Machines that this command alone uses.
+WITHOUT_LOCK = ("local", "emulated")
+
+
+@contextmanager
+def locked(link: Link, device: Device, why: str, report: Report = silent) -> Iterator[None]:
+    """Have the board alone within the block; ``why``: in a few words, for who is refused.
+
+    Raises `DeviceError`, naming the owner and since when, where another process has it or another
+    person has reserved it. A lock that cannot be given back, because the link is lost, is reported:
+    the next command of this machine replaces it.
+    """
+    if device.link in WITHOUT_LOCK:
+        yield
+        return
+    store = lock_of(link, device)
+    token = _take(store, device.name, why)
+    try:
+        yield
+    finally:
+        try:
+            _give_back(store, device.name, token)
+        except DeviceError as error:
+            report(Warned(f"the lock of {device.name} is left there: {error.message}"))
+
+
+def reserve(link: Link, device: Device, why: str) -> Holder:
+    """Keep the board for this user's own processes until `release`; who has it from now on.
+
+    Raises `DeviceError` where another person or process has it.
+    """
+    store = lock_of(link, device)
+    for _ in range(TRIES):
+        state, record = _read(store, device.name)
+        _check_free(record, state, device.name)
+        mine = this_process(state.boot_id, state.uptime_s, why, person=True)
+        if store.swap(state.text, replace(record, reserved=mine).text):
+            return mine
+    raise _restless(device.name)
+
+
+def release(link: Link, device: Device, *, force: bool = False) -> LockRecord:
+    """Free the board of this user's reservation, or with ``force`` of whoever has it.
+
+    Returns what it held. Raises `DeviceError` where another person or a process has it.
+    """
+    store = lock_of(link, device)
+    for _ in range(TRIES):
+        state = store.read()
+        if not force:
+            _check_free(_valid(state, device.name), state, device.name)
+        if not state.text or store.swap(state.text, ""):
+            return _held(state, device.name)
+    raise _restless(device.name)
+
+
+def lock_line(link: Link, device: Device) -> str:
+    """Who has the board and since when, in words; empty where it is free."""
+    state, record = _read(lock_of(link, device), device.name)
+    holders = [("in use by", record.held), ("reserved by", record.reserved)]
+    found = [f"{how} {own.shown}, {_age(own, state)}" for how, own in holders if own is not None]
+    return "; ".join(found)
+
+
+def _take(store: LockStore, name: str, why: str) -> str:
+    """The token of the lock that this process has now."""
+    for _ in range(TRIES):
+        state, record = _read(store, name)
+        _check_free(record, state, name)
+        mine = this_process(state.boot_id, state.uptime_s, why)
+        if store.swap(state.text, replace(record, held=mine).text):
+            return mine.token
+    raise _restless(name)
+
+
+def _give_back(store: LockStore, name: str, token: str) -> None:
+    """Leave the lock to others, unless it is another one by now."""
+    for _ in range(TRIES):
+        text = store.read().text
+        record = parse_record(text, name)
+        if record.held is None or record.held.token != token:
+            return
+        if store.swap(text, replace(record, held=None).text):
+            return
+    raise _restless(name)
+
+
+def _read(store: LockStore, name: str) -> tuple[LockState, LockRecord]:
+    state = store.read()
+    return state, _valid(state, name)
+
+
+def _valid(state: LockState, name: str) -> LockRecord:
+    """What the lock holds, without what is stale."""
+    found = parse_record(state.text, name)
+    held, reserved = (
+        None if own is None or own.is_stale(state.boot_id, state.uptime_s) else own
+        for own in (found.held, found.reserved)
+    )
+    return LockRecord(held=held, reserved=reserved)
+
+
+def _check_free(record: LockRecord, state: LockState, name: str) -> None:
+    """Raise `DeviceError` where a process has the board, or another person has reserved it."""
+    hint = f"wait for it; or, if it is certainly gone: tinyml device unlock {name} --force"
+    if record.held is not None:
+        raise DeviceError(
+            f"{name} is in use by {record.held.shown}, {_age(record.held, state)}", hint=hint
+        )
+    if record.reserved is not None and record.reserved.owner != this_owner():
+        own = record.reserved
+        raise DeviceError(f"{name} is reserved by {own.shown}, {_age(own, state)}", hint=hint)
+
+
+def _age(holder: Holder, state: LockState) -> str:
+    seconds = max(0.0, state.uptime_s - holder.uptime_s)
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"for {seconds / size:.0f} {unit}"
+    return f"for {seconds:.0f} s"
+
+
+def _held(state: LockState, name: str) -> LockRecord:
+    """What it held, stale or not; nothing where that is unreadable, which is freed too."""
+    try:
+        return parse_record(state.text, name)
+    except DeviceError:
+        return LockRecord()
+
+
+def _restless(name: str) -> DeviceError:
+    return DeviceError(f"the lock of {name} changes all the time", hint="run the command again")
