@@ -1,4 +1,4 @@
-"""A phone without adb: its shell runs on this machine, with Android's programs as scripts."""
+"""A phone without adb: its shell is this x86-64 machine's, with Android's programs as scripts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from emulated_board import native
 from emulated_board.phone import PROPERTIES, write_programs
 
+from tinyml.core.errors import MachineError
 from tinyml.device.emulated import EmulatedLink
 from tinyml.device.local import LocalLink
 
-# Programs for this machine run there.
 HERE = {**PROPERTIES, "ro.product.cpu.abi": "x86_64"}
 
 
@@ -39,3 +41,11 @@ def shell_phone(folder: Path, properties: Mapping[str, str] = HERE) -> ShellPhon
     files = LocalLink(folder / "tmp")
     runner = ("env", f"PATH={folder / 'bin'}:/usr/bin:/bin")
     return ShellPhone(EmulatedLink(files, "pixel", runner, ""), state)
+
+
+def benchmark_model() -> Path:
+    """The stand-in of LiteRT's program for this machine; without a compiler the test is skipped."""
+    try:
+        return native.program("benchmark_model", "x86_64")
+    except MachineError as error:
+        pytest.skip(error.message)

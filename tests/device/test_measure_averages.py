@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from device_faults import record
-from emulated_board import native
-from phones import ShellPhone, shell_phone
+from phones import ShellPhone, benchmark_model, shell_phone
 
 from tinyml.core.averages import AverageTiming
-from tinyml.core.errors import DeviceError, InputError, MachineError, ValidationError
+from tinyml.core.errors import DeviceError, InputError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.measure import Job
@@ -23,13 +21,9 @@ PLAN = TimingPlan(min_samples=20, min_time_s=0.0, max_time_s=0.2, warmups=1)
 MODEL = b"xxxxTFL3" + bytes(20_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def program() -> Path:
-    """The stand-in of ``benchmark_model`` for this machine."""
-    try:
-        return native.program("benchmark_model", platform.machine())
-    except MachineError as error:
-        pytest.skip(error.message)
+    return benchmark_model()
 
 
 @pytest.fixture
@@ -76,8 +70,9 @@ def test_processes_take_turns_and_their_averages_are_kept(
 
 
 def test_a_phone_that_throttles_is_waited_for_and_what_it_spoilt_is_repeated(
-    phone: ShellPhone, program: Path, tmp_path: Path
+    phone: ShellPhone, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tinyml.device.measure_averages.ASK_EVERY_S", 100.0)
     waits: list[float] = []
 
     def cool(seconds: float) -> None:

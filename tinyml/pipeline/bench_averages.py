@@ -18,7 +18,7 @@ from tinyml.pipeline.timing import Timing
 RUNTIME = "litert"
 HOW_TO_GET = (
     "take the android_aarch64_benchmark_model of TensorFlow's nightly builds, or build "
-    "litert/tools:benchmark_model of LiteRT with bazel --config=android_arm64; docs/android.md"
+    "litert/tools:benchmark_model of LiteRT with bazel --config=android_arm64"
 )
 
 
