@@ -202,4 +202,4 @@ def test_a_benchmark_is_taken_on_a_target(cli: Any, tmp_path: Path) -> None:
     assert (found["conditions"]["threads"], found["conditions"]["device"]) == (2, "Mine")
     refused = cli("bench", model, *quick, "--target", "rpi5")
     assert refused.returncode == 2
-    assert "Raspberry Pi 5 is reached over ssh, which is not supported yet" in refused.stderr
+    assert "Raspberry Pi 5 is not this machine" in refused.stderr

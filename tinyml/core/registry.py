@@ -84,6 +84,7 @@ PRECISIONS = {
 LINKS = {
     "emulated": "tinyml.device.emulated:open_link",
     "local": "tinyml.device.local:open_link",
+    "ssh": "tinyml.device.ssh:open_link",
 }
 
 TABLES: dict[str, dict[str, str]] = {

@@ -21,7 +21,7 @@ SUFFIX = ".toml"
 # What ``tflite-runtime`` is to LiteRT: the older package that reads the same files.
 OLDER_RUNTIMES = {"tflite-runtime": "litert"}
 # Ways to reach a board that are not supported yet.
-FUTURE_LINKS = ("ssh", "adb")
+FUTURE_LINKS = ("adb",)
 # The oldest that run.py of a bundle and the runner of `tinyml bench` support.
 OLDEST_PYTHON = (3, 9)
 THIS_ARCH = "host"

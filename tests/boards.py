@@ -1,0 +1,128 @@
+"""Devices that are really reached over ssh or adb, on this machine: fixtures for their links."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tinyml.core.device import Device
+
+TOOLS = Path(__file__).parents[1] / "tools"
+
+
+def need(*programs: str) -> None:
+    """Skip the test where this machine lacks one."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+@contextmanager
+def served(
+    module: str, *arguments: str | Path, prefix: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server of ``tools/emulated_board``, which ends with the block, and its port."""
+    command = [*prefix, sys.executable, "-m", f"emulated_board.{module}", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, cwd=TOOLS, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield process, int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@dataclass(frozen=True, slots=True)
+class SshServer:
+    """An ssh server and its only user, whose home is ``folder / "home"``.
+
+    ``folder`` holds, too: ``config``, of the client; ``id``, its key; ``known_hosts``; ``bin/ssh``,
+    which is ssh with that config.
+    """
+
+    folder: Path
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def device(self) -> Device:
+        return Device(name="board", link="ssh", address="board", python=sys.executable)
+
+    def use(self, patch: pytest.MonkeyPatch) -> Device:
+        """Let `tinyml.device.ssh` find this server alone."""
+        patch.setenv("PATH", str(self.folder / "bin"), prepend=os.pathsep)
+        return self.device
+
+
+@contextmanager
+def ssh_server(
+    folder: Path, *, runner: Sequence[str] = (), prefix: Sequence[str] = ()
+) -> Iterator[SshServer]:
+    """A server in ``folder``, with its own keys.
+
+    ``runner`` starts each line of shell, and ``prefix`` the server itself.
+    """
+    need("ssh", "ssh-keygen")
+    (folder / "home").mkdir(exist_ok=True)
+    for key in ("id", "host"):
+        make_key(folder / key)
+    arguments = (folder / "home", folder / "host", folder / "id.pub", *runner)
+    with served("ssh_server", *arguments, prefix=prefix) as (process, port):
+        write_config(folder, port)
+        host_key = " ".join((folder / "host.pub").read_text().split()[:2])
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+        yield SshServer(folder, process, port)
+
+
+def make_key(path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+
+
+def write_config(folder: Path, port: int) -> None:
+    """The client's configuration, and an ``ssh`` that reads no other."""
+    (folder / "config").write_text(
+        f"""
+        Host board
+          HostName 127.0.0.1
+          Port {port}
+          User tester
+        Host *
+          IdentityFile "{folder / "id"}"
+          IdentitiesOnly yes
+          IdentityAgent none
+          UserKnownHostsFile "{folder / "known_hosts"}"
+          GlobalKnownHostsFile /dev/null
+        """
+    )
+    (folder / "bin").mkdir()
+    ssh = folder / "bin" / "ssh"
+    words = shlex.join([shutil.which("ssh") or "", "-F", str(folder / "config")])
+    ssh.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    ssh.chmod(0o755)
+
+
+@pytest.fixture(scope="session")
+def shared_ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with ssh_server(tmp_path_factory.mktemp("ssh")) as server:
+        yield server
+
+
+@pytest.fixture
+def ssh_device(shared_ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """This machine over ssh, with a home of its own; tests share its server."""
+    return shared_ssh_server.use(monkeypatch)

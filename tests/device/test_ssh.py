@@ -1,0 +1,189 @@
+"""A board over ssh: what a user sees when it cannot be reached, and what is left when it goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from boards import SshServer, make_key, need, ssh_server, write_config
+from processes import assert_gone, wait_for
+
+from tinyml.core.device import Device
+from tinyml.core.errors import DeviceError, InputError, TinymlError
+from tinyml.device import ssh
+from tinyml.device.ssh import open_link
+
+BOARD = Device(name="mypi", link="ssh", address="board")
+WRITE_PID = 'echo $$ >"$1-"; mv "$1-" "$1"; exec sleep 600'
+SMALL_DISK = 'mount -t tmpfs -o size=256k none "$0" && exec "$@"'
+
+
+def failure(device: Device) -> TinymlError:
+    with pytest.raises(TinymlError) as caught, open_link(device):
+        pass
+    return caught.value
+
+
+@pytest.fixture
+def client(tmp_path: Path, shared_ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a client of the shared server, which a test may spoil."""
+    for name in ("id", "id.pub", "known_hosts"):
+        (tmp_path / name).write_bytes((shared_ssh_server.folder / name).read_bytes())
+    (tmp_path / "id").chmod(0o600)
+    write_config(tmp_path, shared_ssh_server.port)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("client")
+def test_a_client_with_all_it_needs_reaches_the_board() -> None:
+    with open_link(BOARD) as link:
+        assert (link.name, link.label, link.python) == ("mypi", "device", "python3")
+        folder = Path(link.folder)
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+@pytest.mark.usefixtures("client")
+def test_a_name_that_no_machine_has() -> None:
+    error = failure(replace(BOARD, address="no-such-board.invalid"))
+    assert error.message == "mypi: no machine with this name was found"
+    assert "Test with: ssh no-such-board.invalid" in error.hint
+
+
+@pytest.mark.usefixtures("client")
+def test_a_refused_connection() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        error = failure(replace(BOARD, address=f"me@127.0.0.1:{free.getsockname()[1]}"))
+    assert error.message == "mypi: the connection was refused: no ssh server answers there"
+    assert "systemctl enable --now ssh" in error.hint
+
+
+@pytest.mark.usefixtures("client")
+def test_a_board_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "OPTIONS", ("-o", "ConnectTimeout=1", *ssh.OPTIONS))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        error = failure(replace(BOARD, address=f"127.0.0.1:{silent.getsockname()[1]}"))
+    assert error.message == "mypi: it does not answer"
+
+
+def test_a_key_that_the_board_does_not_know(client: Path) -> None:
+    for name in ("id", "id.pub"):
+        (client / name).unlink()
+    make_key(client / "id")
+    error = failure(BOARD)
+    assert error.message == "mypi: it accepts none of your keys for this user"
+    assert "ssh-copy-id" in error.hint
+
+
+def test_a_host_key_that_is_not_known_is_never_accepted(client: Path) -> None:
+    (client / "known_hosts").write_text("")
+    config = (client / "config").read_text()
+    (client / "config").write_text(f"StrictHostKeyChecking no\n{config}")
+    error = failure(BOARD)
+    assert error.message == "mypi: the host key is not known"
+    assert error.hint.endswith("compare the key that it shows with the board's: ssh board")
+    assert (client / "known_hosts").read_text() == ""
+
+
+def test_a_host_key_that_changed(client: Path) -> None:
+    make_key(client / "other")
+    host = (client / "known_hosts").read_text().split()[0]
+    (client / "known_hosts").write_text(f"{host} {(client / 'other.pub').read_text()}")
+    error = failure(BOARD)
+    assert "the host key has changed" in error.message
+    assert f"remove line 1 of {client / 'known_hosts'}" in error.hint
+
+
+@pytest.mark.parametrize("address", ["", "-oProxyCommand=x", "a b", "$(id)", "a;b", "x@-v", "é:p"])
+def test_what_is_not_an_address_reaches_no_program(address: str) -> None:
+    with pytest.raises(InputError, match="is not the address of a board"):
+        open_link(replace(BOARD, address=address)).__enter__()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
+    """A server that a test may kill."""
+    (tmp_path / "server").mkdir()
+    with ssh_server(tmp_path / "server") as server:
+        server.use(monkeypatch)
+        yield server
+
+
+def kill_when(server: SshServer, condition: Callable[[], bool]) -> None:
+    """Kill the server's process as soon as the condition holds, from another thread."""
+
+    def kill() -> None:
+        wait_for(condition)
+        server.process.kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+
+
+def test_a_connection_that_is_lost_while_a_command_runs(
+    own_server: SshServer, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    kill_when(own_server, pid.exists)
+    with open_link(own_server.device) as link:
+        folder = Path(link.folder)
+        with pytest.raises(DeviceError, match="sh: the connection to board was lost") as caught:
+            link.run(["sh", "-c", WRITE_PID, "sh", str(pid)], timeout_s=60)
+    assert "is it still on" in caught.value.hint
+    assert_gone(int(pid.read_text()))
+    wait_for(lambda: not folder.exists())
+
+
+def test_a_connection_that_is_lost_while_a_file_is_copied(
+    own_server: SshServer, tmp_path: Path
+) -> None:
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(1 << 28)
+    with open_link(own_server.device) as link:
+        folder = Path(link.folder)
+        kill_when(own_server, lambda: any(folder.glob(".push-*")))
+        with pytest.raises(DeviceError, match=r"copying large to board: the connection .* lost"):
+            link.push(tmp_path / "large", "large")
+    wait_for(lambda: not folder.exists())
+
+
+def test_a_full_disk_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("unshare")
+    cache = tmp_path / "home" / ".cache"
+    cache.mkdir(parents=True)
+    (tmp_path / "large").write_bytes(bytes(1 << 20))
+    small_disk = ("unshare", "-Urm", "sh", "-c", SMALL_DISK, str(cache))
+    if subprocess.run([*small_disk, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a user may not mount a file system here")
+    with (
+        ssh_server(tmp_path, prefix=small_disk) as server,
+        open_link(server.use(monkeypatch)) as link,
+    ):
+        with pytest.raises(DeviceError, match="copying large to board: no space left in") as caught:
+            link.push(tmp_path / "large", "large")
+        assert caught.value.hint == "free some space on board"
+        assert link.run(["ls"], timeout_s=60).stdout.split() == []
+
+
+def test_what_a_board_that_was_switched_off_has_left_is_removed(ssh_device: Device) -> None:
+    with open_link(ssh_device) as link:
+        parent = Path(link.folder).parent
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, others = parent / "tinyml-link-dead", parent / "tinyml-link-others"
+    for folder, text in ((left, f"{dead.pid}\n"), (others, f"{os.getpid()}\n")):
+        folder.mkdir()
+        (folder / ".guard").write_text(text)
+    with open_link(ssh_device):
+        assert (left.exists(), others.exists()) == (False, True)
+    shutil.rmtree(others)
