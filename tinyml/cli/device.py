@@ -75,7 +75,8 @@ def add(
     if as_json:
         put_json(_check_json(found))
         return
-    put(f"{name} is {found.device.target}: {found.because or 'as you say'}")
+    why = f": {found.because}" if found.because else ""
+    put(f"{name} is recorded as {found.device.target}{why}")
     _put_pairs(_system_rows(found))
     _say_problems(found)
     if found.ready:
@@ -216,10 +217,11 @@ def _recorded_rows(device: Device) -> list[tuple[str, str]]:
 
 def _system_rows(found: DeviceCheck) -> list[tuple[str, str]]:
     facts = found.facts
-    bits = f", {facts.bits}-bit programs" if facts.bits else ""
+    kernel = f"kernel {facts.kernel}" if facts.kernel else ""
+    bits = f"{facts.bits}-bit programs" if facts.bits else ""
     rows = [
         ("board", ", ".join(filter(None, (facts.board or "not known", facts.soc)))),
-        ("system", f"{facts.system}, kernel {facts.kernel}, {facts.arch}{bits}"),
+        ("system", ", ".join(filter(None, (facts.system, kernel, facts.arch, bits)))),
     ]
     if facts.python:
         rows.append(("Python there", f"{facts.python}, {facts.python_path}, {facts.libc}"))
@@ -231,7 +233,8 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
 
     facts = found.facts
     features = " ".join(own for own in facts.cpu_features if own in KNOWN)
-    yield "processor", f"{facts.cores or '?'} cores {' '.join(facts.cpus)}; {features or '-'}"
+    cores = f"{facts.cores or '?'} cores"
+    yield "processor", f"{' '.join([cores, *facts.cpus])}{f'; {features}' if features else ''}"
     free = f", {facts.memory_free_mb:,} MB free" if facts.memory_free_mb else ""
     pages = f"; pages of {facts.page_kib} KiB" if facts.page_kib else ""
     yield "memory", f"{facts.memory_mb:,} MB{free}{pages}" if facts.memory_mb else "not known"
