@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, put_table, say
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
@@ -109,16 +109,33 @@ def show(name: Name, as_json: AsJson = False) -> None:
     _put_pairs(_recorded_rows(device))
 
 
-def check(name: Name, as_json: AsJson = False) -> None:
+def check(
+    name: Name,
+    setup: Annotated[
+        bool,
+        typer.Option(
+            "--setup",
+            help="Install what bundles need there: numpy and the runtimes, in an environment of "
+            "their own. The board needs no network for it.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Reach a device and show what it is, what it has, what is wrong and what fixes it.
 
     The exit code is 0 if bundles run there, and 4 if not.
 
-    Example: tinyml device check mypi
+    Example: tinyml device check mypi --setup
     """
     from tinyml.pipeline.devices.check import check_device
 
-    found = check_device(name)
+    if setup:
+        from tinyml.pipeline.devices.setup import setup_device
+
+        with progress(as_json=False) as report:
+            found = setup_device(name, report)
+    else:
+        found = check_device(name)
     if as_json:
         put_json(_check_json(found))
     else:

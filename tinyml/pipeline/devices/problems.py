@@ -16,8 +16,6 @@ from tinyml.pipeline.devices.recognise import recognise
 from tinyml.pipeline.devices.wheels import missing_packages, no_wheels
 
 LEAST_FREE_MB = 100
-# numpy and two runtimes, unpacked next to their wheels.
-LEAST_TO_INSTALL_MB = 400
 # Of the board's clock: what it writes would have the wrong time.
 MOST_CLOCK_S = 120.0
 NEW_SYSTEM = "write Raspberry Pi OS (64-bit), bookworm or newer, to its card with rpi-imager"
