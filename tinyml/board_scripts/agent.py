@@ -3,6 +3,7 @@
     python agent.py facts
     python agent.py hash FILE...
     python agent.py lock [OLD NEW]
+    python agent.py hold GOVERNOR
 
 Standard library only. It needs Python 3.9; an older one runs ``facts`` and refuses the rest. A
 subcommand is a function of its arguments that returns what is printed. On failure the line is
@@ -20,6 +21,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import stat
 import struct
 import sys
@@ -32,6 +34,8 @@ PACKAGES = ("ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino", "nump
 # A file that all users of the board can write; TINYML_LOCK names another.
 LOCK = "/tmp/tinyml.lock"
 LOCK_WAIT_S = 10.0
+# Where the governors of the cores are; TINYML_CPUS names another place.
+CPUS = "/sys/devices/system/cpu"
 PIECE = 1 << 16
 
 
@@ -262,7 +266,56 @@ def wait_for(held: int) -> None:
         time.sleep(0.05)
 
 
-COMMANDS = {"facts": facts, "hash": hash_files, "lock": lock}
+def hold(governor: str) -> dict[str, Any]:
+    """Give every core the governor, where this user may, until stdin ends; then set them back.
+
+    A process of its own does it, which outlives this one: also where the link is lost, and what
+    it started is killed, the governors are set back.
+    """
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        for name in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
+        try:
+            hold_until_end(governor)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    return {}
+
+
+def hold_until_end(governor: str) -> None:
+    """Prints the governors that were found, and on how many cores another one was set."""
+    folder = os.environ.get("TINYML_CPUS") or CPUS
+    found = {
+        path: read_text(path)
+        for path in sorted(glob.glob(folder + "/cpu[0-9]*/cpufreq/scaling_governor"))
+    }
+    held = {}
+    try:
+        for path, before in found.items():
+            if before != governor and write_text(path, governor):
+                held[path] = before
+        print(json.dumps({"governors": sorted(set(found.values())), "held": len(held)}), flush=True)
+        sys.stdin.buffer.read()
+    finally:
+        for path, before in held.items():
+            if read_text(path) == governor:
+                write_text(path, before)
+
+
+def write_text(path: str, text: str) -> bool:
+    """Whether this user may write it, and the kernel takes it."""
+    try:
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError:
+        return False
+    return True
+
+
+COMMANDS = {"facts": facts, "hash": hash_files, "lock": lock, "hold": hold}
 
 
 def check_python(name: str) -> None:

@@ -1,0 +1,125 @@
+"""What there is to time on a board: the files that it can run and computes right.
+
+Whether it can is asked before anything is copied; its outputs are compared before anything is timed.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from tinyml.core import bundle as bundles
+from tinyml.core.board_facts import BoardFacts
+from tinyml.core.bundle import Bundle, ModelFile, Parity
+from tinyml.core.device import Device
+from tinyml.core.errors import DeviceError, TinymlError, ValidationError
+from tinyml.core.events import Report
+from tinyml.core.tolerance import PolicyName
+from tinyml.device.agent import push_agent, read_facts
+from tinyml.device.link import Link
+from tinyml.device.link_runtime import LinkRuntime
+from tinyml.device.measure import Job
+from tinyml.device.runner_command import push_runner
+from tinyml.export import parity
+from tinyml.pipeline.bench_jobs import JobList, jobs_of_engine
+from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.devices.choose import check_target
+from tinyml.pipeline.devices.fits import missing_for, why_not
+from tinyml.pipeline.formats import by_runtime
+from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.outputs.engines import given_engines, runtime_of
+from tinyml.pipeline.verify_on_link import FileOnLink, verify_on_link
+from tinyml.runtimes.file_read import report_of
+
+SETUP = "tinyml device check {} --setup installs what can be installed"
+
+
+def check_made_for(what: Path, device: Device) -> None:
+    """Raise `DeviceError` for a bundle that was made for another target than ``device`` is."""
+    if what.is_dir():
+        check_target(bundles.read(what), device)
+
+
+def jobs_there(what: Path, work: Path, link: Link, device: Device, report: Report) -> JobList:
+    """What there is to time; parts of files are cut into ``work``.
+
+    A file whose outputs are wrong there, or that fails, is among the ``failed`` and not timed.
+    Optional engines take no part. Raises `DeviceError` where the board can run no file, and the
+    first failure where none is left.
+    """
+    facts = read_facts(push_agent(link))
+    find = _of_file if what.is_file() else _of_bundle
+    found = find(what, work, link, device, facts, report)
+    if not found.jobs:
+        raise found.failed[0]
+    return found
+
+
+def _of_bundle(
+    folder: Path, work: Path, link: Link, device: Device, facts: BoardFacts, report: Report
+) -> JobList:
+    bundle = bundles.read(folder)
+    check_bundle(bundle)
+    lacking = {model.path: line for model in bundle.models if (line := why_not(model, facts))}
+    if len(lacking) == len(bundle.models):
+        raise _cannot_run(device, "; ".join(lacking.values()))
+    able = [model for model in bundle.models if model.path not in lacking]
+    checked = verify_on_link(link, folder, report, able)
+    failed = [error for own in checked if (error := _wrong(own, device)) is not None]
+    right = [own.path for own in checked if _wrong(own, device) is None]
+    jobs = _jobs(bundle, [model for model in able if model.path in right], work)
+    return JobList(tuple(jobs), tuple(lacking.values()), tuple(failed))
+
+
+def _jobs(bundle: Bundle, models: list[ModelFile], work: Path) -> list[Job]:
+    expected = reference.load(bundle.folder / bundles.REFERENCE)
+    inputs = next(iter(expected.inputs.values()))
+    engines = [e for e in given_engines(bundle.folder, tuple(models)) if not e.optional]
+    return [job for engine in engines for job in jobs_of_engine(bundle, engine, inputs, work)]
+
+
+def _wrong(file: FileOnLink, device: Device) -> TinymlError | None:
+    """Why ``file`` is not timed, if it is not."""
+    if file.failure is not None:
+        return file.failure
+    try:
+        parity.gate(Parity(file.rows), formats=by_runtime())
+    except ValidationError as error:
+        return ValidationError(
+            f"{file.path} on {device.name}: {error.message}; it is not timed", hint=error.hint
+        )
+    return None
+
+
+def _of_file(
+    file: Path, _work: Path, link: Link, device: Device, facts: BoardFacts, report: Report
+) -> JobList:
+    """Its outputs are compared with those here."""
+    runtime = runtime_of(file)
+    if missing := missing_for(runtime.name, facts):
+        raise _cannot_run(device, f"{file.name}: {missing}")
+    session = runtime.open(file)
+    inputs = parity.cases(session.signature, seed=0)["random"]
+    wanted = session.run(inputs)
+    there = LinkRuntime(runtime, link, push_runner(link), session.signature)
+    with closing(there):
+        got = there.open(file).run(inputs)
+    rows = parity.compare(runtime.name, "random", wanted, got, list(wanted), _policy(file))
+    for row in rows:
+        if row.verdict == "fail":
+            raise ValidationError(
+                f"{file.name} computes other outputs on {device.name} than here: '{row.stage}' "
+                f"differs by {row.max_error:.3g}, at most {row.bound:.3g} is allowed; it is not timed"
+            )
+    return JobList((Job(file, runtime.name, inputs),))
+
+
+def _policy(file: Path) -> PolicyName:
+    """By what a file alone shows: whether any of its layers computes with integers."""
+    layers = report_of(file).summary.layers
+    return "engine" if all("float" in (own.activation or "float") for own in layers) else "int8"
+
+
+def _cannot_run(device: Device, why: str) -> DeviceError:
+    return DeviceError(f"{device.name} cannot run it: {why}", hint=SETUP.format(device.name))
