@@ -297,9 +297,23 @@ class AngleFixed(nn.Module):
         return torch.where(x < 1, math.pi, 0.0)
 
 
+class Fractional(nn.Module):
+    """Pools windows that are drawn at random."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = functional.fractional_max_pool2d(x.reshape(1, 1, 8, 8), 2, output_size=4)
+        return pooled.flatten(1).repeat(1, 4)
+
+
+class FractionalFixed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = functional.adaptive_max_pool2d(x.reshape(1, 1, 8, 8), 4)
+        return pooled.flatten(1).repeat(1, 4)
+
+
 # Refused at capture, refused before a conversion to TFLite, and refused by a converter.
 AT_CAPTURE = (Gate, Ratio, Peak, Span, Classes, Counter, Swish, Response)
-AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Noise)
+AT_ONCE = (Scale, Loud, Choice, Decay, Middle, Marks, Unpool, Fractional, Noise)
 AT_CONVERSION = (Phase, Spectrum, Angle)
 FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Gate: GateFixed,
@@ -319,6 +333,7 @@ FIXED: dict[type[nn.Module], type[nn.Module]] = {
     Middle: MiddleFixed,
     Marks: MarksFixed,
     Unpool: UnpoolFixed,
+    Fractional: FractionalFixed,
     Noise: NoiseFixed,
     Angle: AngleFixed,
 }

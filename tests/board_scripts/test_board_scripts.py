@@ -37,6 +37,14 @@ def test_a_script_imports_numpy_and_runtimes_alone(path: Path) -> None:
     assert {name.name for name in top} <= STANDARD | {"numpy"}
 
 
+def test_the_start_of_a_program_can_be_read_by_a_python_that_is_too_old_for_it() -> None:
+    text = board_scripts.START.read_text(encoding="ascii")
+    tree = ast.parse(text, feature_version=(3, 6))
+    imported = {alias.name for n in tree.body if isinstance(n, ast.Import) for alias in n.names}
+    assert imported == {"hashlib", "runpy", "sys"}
+    assert not [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+
+
 def _bundle(folder: Path, processor: object) -> Path:
     (folder / "manifest.json").write_text(json.dumps({"processor": processor}))
     return folder

@@ -1,19 +1,28 @@
+"""A model that a process of the runner has loaded, and what becomes of one that fails."""
+
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import assert_gone
 
 from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import DeviceError, InputError, ValidationError
 from tinyml.core.measurement import Label
 from tinyml.core.spec import Arrays, Signature, TensorSpec
+from tinyml.device import served_model
 from tinyml.device.link import CommandResult
-from tinyml.device.link_runtime import LinkRuntime
+from tinyml.device.link_runtime import LinkRuntime, LinkSession
 from tinyml.device.local import LocalLink, open_link
+from tinyml.device.program import Program
 from tinyml.device.runner_command import push_runner
 from tinyml.runtimes.ort import ONNXRUNTIME
 
@@ -25,29 +34,27 @@ def inputs(value: float) -> Arrays:
 
 
 @dataclass
-class CountingLink:
-    """A link that notes its commands, and may change a file on its way."""
+class BoardLink:
+    """This machine as a board that notes its commands, and may change a file on its way."""
 
     files: LocalLink
-    spoils: bool = False
+    spoils: str = ""
     commands: list[Sequence[str]] = field(default_factory=list)
     name: str = "a board"
     label: Label = "emulated"
-
-    @property
-    def python(self) -> str:
-        return self.files.python
+    python: str = sys.executable
 
     @property
     def folder(self) -> str:
         return self.files.folder
 
     def command(self, command: Sequence[str]) -> list[str]:
+        self.commands.append(command)
         return self.files.command(command)
 
     def push(self, path: Path, name: str) -> str:
         there = self.files.push(path, name)
-        if self.spoils and path.suffix == ".onnx":
+        if self.spoils and path.suffix == self.spoils:
             Path(there).write_bytes(path.read_bytes() + b"\x72\x00")  # an empty field more
         return there
 
@@ -55,14 +62,13 @@ class CountingLink:
         self.files.pull(name, path)
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
-        self.commands.append(command)
         return self.files.run(command, timeout_s=timeout_s)
 
 
 @pytest.fixture
-def link() -> Iterator[CountingLink]:
+def link() -> Iterator[BoardLink]:
     with open_link(THIS_MACHINE) as opened:
-        yield CountingLink(opened)
+        yield BoardLink(opened)
 
 
 @pytest.fixture
@@ -75,42 +81,165 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def runtime(link: CountingLink, *cases: Arrays) -> LinkRuntime:
-    return LinkRuntime(ONNXRUNTIME, link, push_runner(link), SIGNATURE, cases)
+def runtime(link: BoardLink, runner: Program | None = None) -> LinkRuntime:
+    return LinkRuntime(ONNXRUNTIME, link, runner or push_runner(link), SIGNATURE)
 
 
-def test_all_cases_are_computed_by_one_process(link: CountingLink, model: Path) -> None:
-    there = runtime(link, inputs(-1), inputs(2))
-    assert there.version() is None
-    session = there.open(model)
-    assert session.run(inputs(2))["y"].tolist() == [2, 2, 2, 2]
-    assert session.run(inputs(-1))["y"].tolist() == [0, 0, 0, 0]
+@pytest.fixture
+def session(link: BoardLink, model: Path) -> Iterator[LinkSession]:
+    with closing(runtime(link)) as there:
+        yield there.open(model)
+
+
+def stand_in(link: BoardLink, script: str) -> None:
+    """In place of Python there."""
+    python = link.files.path / "stand-in"
+    python.write_text(script)
+    python.chmod(0o755)
+    link.python = str(python)
+
+
+def python_after(link: BoardLink, code: str) -> None:
+    """Python there runs ``code`` before what it is given."""
+    given = "import sys\ndel sys.argv[0]\nexec(sys.argv.pop(1))\n"
+    stand_in(link, f"#!{sys.executable}\n{code}\n{given}")
+
+
+def test_one_process_computes_until_it_is_closed(link: BoardLink, model: Path) -> None:
+    with closing(runtime(link)) as there:
+        assert there.version() is None
+        session = there.open(model)
+        for value, want in ((2, 2), (-1, 0), (3, 3)):
+            assert session.run(inputs(value))["y"].tolist() == [want] * 4
+        assert there.version() == ONNXRUNTIME.version()
     assert len(link.commands) == 1
-    assert there.version() == ONNXRUNTIME.version()
+    assert_gone(session.model.process.pid)
 
 
-def test_other_inputs_take_a_process_of_their_own(link: CountingLink, model: Path) -> None:
-    session = runtime(link).open(model)
-    assert session.run(inputs(3))["y"].tolist() == [3, 3, 3, 3]
-    assert "--also" not in link.commands[0]
-
-
-def test_inputs_that_the_file_does_not_take_are_named_with_file_and_board(
-    link: CountingLink, model: Path
+def test_inputs_that_the_file_does_not_take_are_named_and_the_next_are_computed(
+    session: LinkSession,
 ) -> None:
-    session = runtime(link, inputs(1), {"z": np.zeros(4, np.float32)}).open(model)
     with pytest.raises(DeviceError, match=r"relu.onnx, onnxruntime on a board: .*'z'"):
-        session.run(inputs(1))
+        session.run({"z": np.zeros(4, np.float32)})
+    assert session.run(inputs(3))["y"].tolist() == [3, 3, 3, 3]
 
 
-def test_a_file_that_changed_on_its_way_is_not_judged(link: CountingLink, model: Path) -> None:
-    link.spoils = True
-    with pytest.raises(ValidationError, match=r"relu.onnx is another file on a board than here"):
-        runtime(link, inputs(1)).open(model).run(inputs(1))
+def test_outputs_of_another_shape_are_refused(session: LinkSession) -> None:
+    other = replace(SIGNATURE, outputs=(TensorSpec("y", (5,)),))
+    with pytest.raises(DeviceError, match=r"the outputs are .*\(4,\).*, not .*\(5,\)"):
+        replace(session, signature=other).run(inputs(1))
 
 
-def test_it_shows_outputs_alone(link: CountingLink, model: Path) -> None:
+def test_a_file_that_changed_on_its_way_is_not_judged(link: BoardLink, model: Path) -> None:
+    link.spoils = ".onnx"
+    with (
+        closing(runtime(link)) as there,
+        pytest.raises(ValidationError, match=r"relu.onnx is another file on a board than here"),
+    ):
+        there.open(model)
+
+
+def test_a_runner_that_was_changed_there_is_not_started(link: BoardLink, model: Path) -> None:
+    runner = push_runner(link)
+    with Path(runner.path).open("ab") as stream:
+        stream.write(b"more")
+    with (
+        closing(runtime(link, runner)) as there,
+        pytest.raises(ValidationError, match=r"runner.zip was changed there after it was pushed"),
+    ):
+        there.open(model)
+    Path(runner.path).unlink()
+    with (
+        closing(runtime(link, runner)) as there,
+        pytest.raises(ValidationError, match=r"runner.zip cannot be read there: No such file"),
+    ):
+        there.open(model)
+
+
+def test_it_shows_outputs_alone(link: BoardLink, model: Path) -> None:
     there = runtime(link)
     assert not there.reads_inside
     with pytest.raises(InputError, match="shows outputs alone"):
         there.reader(model, ["y"])
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGSEGV, "SIGSEGV")]
+)
+def test_a_process_that_is_killed_there_is_named(
+    session: LinkSession, number: int, words: str
+) -> None:
+    session.run(inputs(1))
+    os.kill(session.model.process.pid, number)
+    with pytest.raises(DeviceError, match=rf"on a board: the process was killed by .*{words}"):
+        session.run(inputs(1))
+
+
+def test_a_model_that_hangs_is_given_up(
+    session: LinkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_model, "TIMEOUT_S", 0.5)
+    os.kill(session.model.process.pid, signal.SIGSTOP)
+    with pytest.raises(DeviceError, match=r"on a board: no answer within 0.5 s"):
+        session.run(inputs(1))
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo Welcome; exec sleep 60", "what came is not an output: it begins with b'Welcome"),
+        ("exec yes", r"what came is not an output: it begins with b'y\\ny\\n"),
+        ("yes >&2 & sleep 0.3; kill $!; exit 3", "the process ended 3: y"),
+        ("true", "the process ended before it answered"),
+        ("exec >&-; exec sleep 60", "the process closed its output and did not end"),
+        ("kill -4 $$", r"was killed by signal 4 \(SIGILL\)"),
+        ("exit 132", r"was killed by signal 4 \(SIGILL\)"),
+        ("echo sh: python3: not found >&2; exit 127", "Python cannot be started there: sh: python"),
+    ],
+)
+def test_whatever_else_starts_there_is_one_line(
+    link: BoardLink, model: Path, script: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_model, "END_S", 0.5)
+    stand_in(link, f"#!/bin/sh\n{script}\n")
+    with (
+        closing(runtime(link)) as there,
+        pytest.raises(DeviceError, match=rf"relu.onnx, onnxruntime on a board: .*{words}"),
+    ):
+        there.open(model)
+
+
+def test_an_old_python_is_named(link: BoardLink, model: Path) -> None:
+    python_after(link, "import sys; sys.version_info = (3, 7, 3)")
+    with (
+        closing(runtime(link)) as there,
+        pytest.raises(DeviceError, match=r"Python 3.7 is too old there: 3.9 or newer") as caught,
+    ):
+        there.open(model)
+    assert "--python" in caught.value.hint
+
+
+HIDE = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == {hidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hide())
+"""
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words"),
+    [("onnxruntime", "onnxruntime is not installed there"), ("numpy", "No module named 'numpy'")],
+)
+def test_a_runtime_that_is_not_there_is_named_with_the_command_that_installs_it(
+    link: BoardLink, model: Path, hidden: str, words: str
+) -> None:
+    python_after(link, HIDE.format(hidden=hidden))
+    with (
+        closing(runtime(link)) as there,
+        pytest.raises(DeviceError, match=words) as caught,
+    ):
+        there.open(model)
+    assert "tinyml device check a board --setup" in caught.value.hint

@@ -102,7 +102,7 @@ def test_processes_take_turns_in_an_order_that_the_seed_decides(job: Job, tmp_pa
     def order(seed: int) -> list[str]:
         recorder = Recorder(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
         measure(recorder, jobs, repeats=6, seed=seed)
-        return [command[2].partition("-")[0] for command in recorder.commands]
+        return [command[5].partition("-")[0] for command in recorder.commands]
 
     first = order(7)
     turns = [first[start : start + 4] for start in range(0, 24, 4)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from tinyml.core.errors import InputError
 from tinyml.modelfile.tflite_file import import_schema, write_tflite
 from tinyml.pipeline.inspect import inspect
 from tinyml.runtimes import file_session
-from tinyml.runtimes.file_session import ChildRuntime, receive, send
+from tinyml.runtimes.file_session import ChildRuntime
 
 RUNTIME = """
 import os, signal, sys, time
@@ -170,31 +168,6 @@ def test_a_child_ends_with_its_runtime_and_a_failed_one_is_started_again(
     deadly.children.clear()
     gc.collect()
     wait_for(lambda: not any(Path("/proc", pid).exists() for pid in pids))
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"[]\n",
-        b"{}\n",
-        b'{"arrays": [["a", "|O", [1]]]}\n',
-        b'{"arrays": [["a", "<f4", [-1]]]}\n',
-        b'{"arrays": [["a"]]}\n',
-        b"nonsense\n",
-    ],
-)
-def test_an_answer_that_is_not_one_is_refused(answer: bytes) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        receive(io.BytesIO(answer))
-    assert caught.type in (ValueError, json.JSONDecodeError)
-
-
-@pytest.mark.parametrize("cut", [1, 20, -1])
-def test_an_answer_that_is_cut_off_is_the_end(cut: int) -> None:
-    stream = io.BytesIO()
-    send(stream, {"signature": 1}, {"x": np.ones(4)})
-    with pytest.raises(EOFError):
-        receive(io.BytesIO(stream.getvalue()[:cut]))
 
 
 VERBS = """

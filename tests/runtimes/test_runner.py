@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 from tinyml.runtimes.runner import machine
 from tinyml.runtimes.runner.engines import import_runtime
 from tinyml.runtimes.runner.errors import RunnerError
-from tinyml.runtimes.runner.main import pin
+from tinyml.runtimes.runner.loading import pin
+from tinyml.runtimes.runner.messages import receive, send
 from tinyml.runtimes.runner_archive import FOLDER, write_archive
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
@@ -160,6 +162,54 @@ def test_runs_a_model_with_its_state_carried(
     assert "gone" in line["error"]
 
 
+def test_serves_until_its_requests_end(
+    archive: Path, onnx_file: Path, onnx_inputs: dict[str, Any]
+) -> None:
+    requests = io.BytesIO()
+    for inputs in (onnx_inputs, {}, onnx_inputs):
+        send(requests, {}, inputs)
+    done = served(archive, onnx_file, requests.getvalue(), limit_s=60)
+    answers = io.BytesIO(done.stdout)
+    loaded, _ = receive(answers)
+    assert loaded["model_sha256"] == sha256(onnx_file)
+    assert loaded["version"] == ONNXRUNTIME.version()
+    (_, first), (refused, _), (_, third) = (receive(answers) for _ in range(3))
+    assert "the model takes" in refused["error"]
+    want = ONNXRUNTIME.open(onnx_file).run(onnx_inputs)
+    for found in (first, third):
+        assert all(np.array_equal(found[name], own) for name, own in want.items())
+    assert (done.returncode, answers.read()) == (0, b"")
+
+
+def test_a_server_says_what_it_cannot_load(archive: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no model")
+    done = served(archive, bad, b"", limit_s=60)
+    assert done.returncode == 1
+    assert "refuses" in receive(io.BytesIO(done.stdout))[0]["error"]
+
+
+def test_a_server_that_nothing_comes_to_ends_by_itself(archive: Path, onnx_file: Path) -> None:
+    command = served_command(archive, onnx_file, limit_s=1)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.wait(60) == 1
+        assert process.stderr is not None
+        assert b"Timeout" in process.stderr.read()
+
+
+def served_command(archive: Path, model: Path, limit_s: float) -> list[str]:
+    options = ["--runtime", "onnxruntime", "--serve", f"{limit_s}"]
+    return [sys.executable, "-I", str(archive), str(model), *options]
+
+
+def served(
+    archive: Path, model: Path, requests: bytes, limit_s: float
+) -> subprocess.CompletedProcess[bytes]:
+    command = served_command(archive, model, limit_s)
+    return subprocess.run(command, input=requests, capture_output=True)
+
+
 def test_says_in_one_line_what_is_wrong(
     run: Run, onnx_file: Path, onnx_inputs: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -178,7 +228,8 @@ def test_says_in_one_line_what_is_wrong(
     ):
         code, line = run(model, "--runtime", runtime, "--inputs", given, *SHORT)
         assert code == 1
-        assert list(line) == ["error"]
+        missing = ["missing"] if runtime == "tflite_runtime" else []
+        assert list(line) == ["error", *missing]
         assert word in line["error"]
 
 
@@ -223,7 +274,7 @@ def test_hashing_a_file_neither_holds_it_nor_misses_a_name(tmp_path: Path) -> No
         stream.write(b"x" * ((1 << 16) - 3) + b"QuantizeLinear")  # across two pieces
         stream.truncate(200 << 20)
     code = (
-        "import json; from tinyml.runtimes.runner.main import read_file\n"
+        "import json; from tinyml.runtimes.runner.loading import read_file\n"
         "from tinyml.runtimes.runner.machine import peak_rss_kb\n"
         f"before = peak_rss_kb(); found = read_file({str(path)!r})\n"
         "print(json.dumps([*found, peak_rss_kb() - before]))"

@@ -117,6 +117,7 @@ class Float16Record(PlanRecord):
     kept        node -> why it stays in float32
     stages      node -> the innermost stage that it is part of, for those in ``kept``
     operations  how many nodes there are to choose from
+    not_judged  generated cases that float16 cannot hold, and that would leave nothing to cast
     """
 
     precision: str
@@ -125,6 +126,7 @@ class Float16Record(PlanRecord):
     kept: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[UnheldValue, ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     @property
     def in_float32(self) -> str:

@@ -11,11 +11,10 @@ from tinyml.core.errors import DeviceError
 from tinyml.core.files import sha256
 from tinyml.core.typed_json import from_json
 from tinyml.device.link import CommandResult, Link
-from tinyml.device.runner_output import hint_for, how_it_ended, last_object
+from tinyml.device.program import NOT_STARTED, hint_for, how_it_ended
+from tinyml.device.runner_output import last_object
 
 TIMEOUT_S = 60.0
-# Exit codes of a shell: it is no program, or was not found.
-NOT_STARTED = (126, 127)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Machine
 from tinyml.core.typed_json import from_json, parse_json
 from tinyml.device.link import Link
+from tinyml.device.program import Program, check_end
 
 COMMAND = "conditions"
 TIMEOUT_S = 60.0
@@ -22,10 +23,9 @@ class MachineNow:
     machine: Machine
 
 
-def read_conditions(link: Link, runner: str) -> MachineNow:
+def read_conditions(link: Link, runner: Program) -> MachineNow:
     """The conditions on the machine of ``link``, where the ``runner`` lies."""
-    done = link.run([link.python, runner, COMMAND], timeout_s=TIMEOUT_S)
+    done = link.run(runner.command(link, [COMMAND]), timeout_s=TIMEOUT_S)
     what = f"the conditions of {link.name}"
-    if done.code != 0:
-        raise DeviceError(f"{what} cannot be read: it ended {done.code}: {done.last_line}")
+    check_end(done, f"{what} cannot be read")
     return from_json(MachineNow, parse_json(done.stdout, what=what, error=DeviceError), what=what)

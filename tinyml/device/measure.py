@@ -20,6 +20,7 @@ from tinyml.core.validity import split
 from tinyml.device.conditions import read_conditions
 from tinyml.device.cooling import Cooling
 from tinyml.device.link import Link
+from tinyml.device.program import Program
 from tinyml.device.runner_command import RunnerCommand, push_inputs, push_runner
 from tinyml.device.runner_output import RunnerOutput, check_same_machine, process_of, read_line
 
@@ -133,8 +134,8 @@ def measure(
     each process, and while a board that was throttled cools down. Raises `ValidationError` when a
     file changed on its way or while it was timed.
     """
-    script = push_runner(link)
-    running = _push(link, jobs, script, plan)
+    runner = push_runner(link)
+    running = _push(link, jobs, runner, plan)
     order = random.Random(seed)
     results: list[JobResult] = []
     done = total = 0
@@ -143,7 +144,7 @@ def measure(
         if progress:
             progress(text, done, total)
 
-    cooling = Cooling(lambda: read_conditions(link, script).state, tell)
+    cooling = Cooling(lambda: read_conditions(link, runner).state, tell)
     for turn in range(MOST_TURNS * repeats):
         total = max(repeats, turn + 1) * len(jobs)
         for place, own in enumerate(order.sample(running, len(running))):
@@ -182,19 +183,19 @@ def _check_unchanged(own: _Running) -> None:
         raise ValidationError(f"{path.name} was changed while it was timed", hint="run it again")
 
 
-def _push(link: Link, jobs: Sequence[Job], script: str, plan: TimingPlan) -> list[_Running]:
+def _push(link: Link, jobs: Sequence[Job], runner: Program, plan: TimingPlan) -> list[_Running]:
     """Put every job's files there; each job with its command."""
     return [
-        _Running(job, sha256(job.path), _command(link, job, index, script, plan))
+        _Running(job, sha256(job.path), _command(link, job, index, runner, plan))
         for index, job in enumerate(jobs)
     ]
 
 
-def _command(link: Link, job: Job, index: int, script: str, plan: TimingPlan) -> list[str]:
+def _command(link: Link, job: Job, index: int, runner: Program, plan: TimingPlan) -> list[str]:
     plan = job.plan or plan
     model = link.push(job.path, f"{index}-{job.path.name}")
     return RunnerCommand(
-        script,
+        runner,
         model,
         job.runtime,
         push_inputs(link, job.inputs, f"{index}-inputs.npz"),

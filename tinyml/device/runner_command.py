@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinyml.core.array_files import write_npz
@@ -10,14 +10,15 @@ from tinyml.core.scratch import scratch
 from tinyml.core.spec import Arrays
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.link import Link
+from tinyml.device.program import Program, push_program
 from tinyml.runtimes.runner_archive import NAME, write_archive
 
 
-def push_runner(link: Link) -> str:
-    """Copy the runner; its path there."""
+def push_runner(link: Link) -> Program:
+    """Copy the runner."""
     with scratch("runner") as folder:
         write_archive(folder / NAME)
-        return link.push(folder / NAME, NAME)
+        return push_program(link, folder / NAME, NAME)
 
 
 def push_inputs(link: Link, inputs: Arrays, name: str) -> str:
@@ -30,13 +31,12 @@ def push_inputs(link: Link, inputs: Arrays, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunnerCommand:
-    """A process of the runner: ``script``, ``model`` and ``inputs`` are paths there.
+    """A process of the runner: ``model`` and ``inputs`` are paths there.
 
-    ``outputs`` is where the outputs of the first call go; ``also`` are further inputs, and where
-    the outputs of a call with them go; the rest as in `measure.Job`.
+    ``outputs`` is where the outputs of the first call go; the rest as in `measure.Job`.
     """
 
-    script: str
+    runner: Program
     model: str
     runtime: str
     inputs: str
@@ -46,7 +46,6 @@ class RunnerCommand:
     delegate: str | None = None
     outputs: str | None = None
     states: Mapping[str, str] | None = None
-    also: Sequence[tuple[str, str]] = ()
 
     def arguments(self, link: Link) -> list[str]:
         """The command line."""
@@ -64,11 +63,20 @@ class RunnerCommand:
             "period": self.plan.period_s,
             "between": self.plan.between,
         }
-        command = [link.python, self.script, self.model]
+        command = [self.model]
         for name, value in options.items():
             command += [f"--{name}", str(value)] if value is not None else []
         for into, out in (self.states or {}).items():
             command += ["--state", f"{into}={out}"]
-        for pair in self.also:
-            command += ["--also", *pair]
-        return command
+        return self.runner.command(link, command)
+
+
+def serving_command(
+    link: Link, runner: Program, model: str, runtime: str, *, threads: int, limit_s: float
+) -> list[str]:
+    """A process of the runner that loads ``model`` and answers messages.
+
+    It ends by itself when nothing happens for ``limit_s`` seconds.
+    """
+    options = {"--runtime": runtime, "--threads": f"{threads}", "--serve": f"{limit_s}"}
+    return runner.command(link, [model, *(part for pair in options.items() for part in pair)])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -12,11 +11,10 @@ from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Machine, Process
 from tinyml.core.typed_json import from_json, parse_json
 from tinyml.device.link import CommandResult
+from tinyml.device.program import SETUP_HINT, check_end, how_it_ended
 
 # A process in which it changed is discarded.
 JUDGED = {"governor"}
-# What a shell adds to the number of a signal that ended its command.
-OF_SIGNAL = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +46,31 @@ class RunnerOutput:
             raise DeviceError("a time is not positive")
 
 
-def read_line(result: CommandResult, title: str) -> RunnerOutput:
-    """The runner's line of the job ``title``; `DeviceError` for whatever else a process left."""
+class RuntimeMissingError(DeviceError):
+    """A runtime is not installed on the machine of a link."""
+
+
+def read_line(result: CommandResult, title: str, device: str = "NAME") -> RunnerOutput:
+    """The runner's line of the job ``title``; raises as `check_answer` and `check_end`."""
     found = last_object(result.stdout)
+    check_answer(found, title, device)
+    check_end(result, title, device)
+    if "samples_ns" not in found:
+        raise DeviceError(f"{title}: the process {how_it_ended(result)}")
+    return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
+
+
+def check_answer(found: Mapping[str, Any], title: str, device: str) -> None:
+    """Raise the error that the runner answered, if it did.
+
+    `RuntimeMissingError` for a runtime that is not installed on ``device``, else `DeviceError`.
+    """
+    if "missing" in found:
+        raise RuntimeMissingError(
+            f"{title}: {found['missing']} is not installed there", hint=SETUP_HINT.format(device)
+        )
     if "error" in found:
         raise DeviceError(f"{title}: {found['error']}")
-    if result.code != 0 or "samples_ns" not in found:
-        raise DeviceError(f"{title}: the process {how_it_ended(result)}", hint=hint_for(result))
-    return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
 
 
 def last_object(text: str) -> dict[str, Any]:
@@ -66,33 +81,6 @@ def last_object(text: str) -> dict[str, Any]:
     except DeviceError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def how_it_ended(result: CommandResult) -> str:
-    """How the process ended, with the last line that it wrote."""
-    last = result.last_line
-    if number := _signal_of(result.code):
-        return f"was killed by signal {number} ({_signal(number)}): {last}"
-    if result.code == 0:
-        return f"printed no result: {last}"
-    return f"ended {result.code}: {last}"
-
-
-def _signal_of(code: int) -> int:
-    """The signal that ended a process, here or behind a shell; 0: none did."""
-    if code < 0:
-        return -code
-    return code - OF_SIGNAL if code - OF_SIGNAL in set(signal.Signals) else 0
-
-
-def _signal(number: int) -> str:
-    known = {own.value: own.name for own in signal.Signals}
-    return known.get(number, "unknown")
-
-
-def hint_for(result: CommandResult) -> str:
-    killed = _signal_of(result.code) == signal.SIGKILL
-    return "Linux kills a process that takes all memory: try a smaller model" if killed else ""
 
 
 def check_same_machine(lines: Sequence[RunnerOutput], title: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, StageParity
 from tinyml.core.errors import DeviceError
 from tinyml.core.events import Report
-from tinyml.core.quant_params import quantize_arrays
 from tinyml.device.link import Link
 from tinyml.device.link_runtime import LinkRuntime
 from tinyml.device.runner_command import push_runner
@@ -55,15 +55,11 @@ def verify_on_link(link: Link, folder: Path, report: Report) -> list[FileOnLink]
     runner, found = push_runner(link), []
     for engine in given_engines(folder, bundle.models):
         if not engine.optional:
-            quantized = engine.model.quant_params
-            cases = [quantize_arrays(case, quantized) for case in expected.inputs.values()]
-            runtime = LinkRuntime(engine.runtime, link, runner, bundle.signature, cases)
-            there = replace(engine, runtime=runtime)
-            rows, failure = _rows(there, bundle, expected, report)
-            version = runtime.version() or ""
-            own = engine.model
-            file = FileOnLink(own.path, own.precision, engine.name, version, rows, failure)
-            found.append(file)
+            with closing(LinkRuntime(engine.runtime, link, runner, bundle.signature)) as runtime:
+                there = replace(engine, runtime=runtime)
+                rows, failure = _rows(there, bundle, expected, report)
+            own, version = engine.model, runtime.version() or ""
+            found.append(FileOnLink(own.path, own.precision, engine.name, version, rows, failure))
     return found
 
 

@@ -5,15 +5,12 @@ child, and the user reads one line.
 
     python -m tinyml.runtimes.file_session MODEL MODULE:RUNTIME
 
-Both sides send messages: a line of JSON, whose ``arrays`` are (name, dtype, shape), and behind it
-the bytes of those arrays. The child answers one request after the other, and ends with the first
-that fails or when its stdin ends.
+Both sides send messages (`tinyml.runtimes.runner.messages`). The child answers one request after
+the other, and ends with the first that fails or when its stdin ends.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import subprocess
 import sys
 import threading
@@ -23,8 +20,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO
-
-import numpy as np
 
 from tinyml.core.child_errors import death, late
 from tinyml.core.errors import InputError, machine_errors
@@ -36,10 +31,10 @@ from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, start
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.runtimes import file_process
 from tinyml.runtimes.base import Reader, RefusedError, Runtime, Wrapped
+from tinyml.runtimes.runner.messages import NUMBERS, receive, send
 
 # For loading a file, or for running it once.
 SECONDS = 600.0
-NUMBERS = "biufc"  # kinds of numpy that a message may carry
 Message = tuple[dict[str, Any], dict[str, Array]]
 
 
@@ -155,38 +150,6 @@ class _Child:
         except subprocess.TimeoutExpired:
             return late(SECONDS)
         return death(code or 1, self.report, self.log, self.memory_mb)
-
-
-def send(stream: IO[bytes], head: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write one message."""
-    told = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
-    stream.write(json.dumps({**head, "arrays": told}).encode() + b"\n")
-    for array in arrays.values():
-        stream.write(np.ascontiguousarray(array).tobytes())
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> Message:
-    """Read one message; `EOFError` where it ends before, `ValueError` for what is not one."""
-    line = stream.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    head = json.loads(line)
-    if not isinstance(head, dict) or not isinstance(head.get("arrays"), list):
-        raise ValueError("it lacks its arrays")
-    return head, {str(name): _array(stream, kind, shape) for name, kind, shape in head["arrays"]}
-
-
-def _array(stream: IO[bytes], kind: Any, shape: Any) -> Array:
-    dtype = np.dtype(str(kind))
-    sizes = [int(size) for size in shape]
-    if dtype.kind not in NUMBERS or any(size < 0 for size in sizes):
-        raise ValueError(f"an array of {kind} of the shape {shape}")
-    size = math.prod(sizes) * dtype.itemsize
-    data = bytearray(stream.read(size))
-    if len(data) != size:
-        raise EOFError
-    return np.frombuffer(data, dtype).reshape(sizes)
 
 
 class _Server:

@@ -24,6 +24,7 @@ from tinyml.export.capture.known_errors import (
     ONLY_ONNX,
     ORDER,
     RANDOM,
+    RANDOM_WINDOWS,
     RESIZE,
     SIZE,
     WRITE,
@@ -49,6 +50,11 @@ AT_ONCE_OF = {
         "return functional.max_unpool1d(",
         "aten.max_unpool2d(float32[1, 1, 32, 1], int64[1, 1, 32, 1], output_size=[64, 1])",
         ONLY_ONNX,
+    ),
+    "Fractional": (
+        "pooled = functional.fractional_max_pool2d(",
+        "aten.fractional_max_pool2d(float32[1, 1, 8, 8], kernel_size=[2, 2], output_size=[4, 4], ",
+        RANDOM_WINDOWS,
     ),
     "Noise": ("return x + torch.randn_like(x)", f"aten.randn_like({ROW}", RANDOM),
 }

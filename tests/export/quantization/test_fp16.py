@@ -146,6 +146,19 @@ def test_where_nothing_can_be_cast_the_export_says_so() -> None:
         planned(Quiet(), "onnx", scale=1e-7)
 
 
+def test_a_generated_case_that_float16_cannot_hold_refuses_no_network() -> None:
+    generator = np.random.default_rng(0)
+    noise = generator.standard_normal((1, 16), np.float32)
+    cases = {"noise": {"x": noise}, "tiny": {"x": parity.TINY * noise}}
+    captured, *known = ready(Quiet(), SIGNATURE, (), cases)
+    plan = fp16_planner.plan(captured, "onnx", *known, weights_only=False)
+    assert (plan.kept, plan.not_judged) == ({}, ("tiny",))
+    assert "not judged on 'tiny', whose inputs float16 cannot hold" in plan.lines()[-1]
+    captured, *known = ready(Chain(Quiet()), SIGNATURE, (), cases)
+    plan = fp16_planner.plan(captured, "onnx", *known, weights_only=False)
+    assert (set(plan.kept), plan.not_judged) == ({"linear"}, ())
+
+
 def test_a_plan_read_back_is_the_plan(tmp_path: Path) -> None:
     plan = planned(Chain(Floor(1e-10)), "onnx", "part")
     plan.save(tmp_path / "plan.json")

@@ -15,6 +15,7 @@ from tinyml.core.bundle import ModelFile
 from tinyml.core.errors import UsageError
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
+from tinyml.core.plan_record import Float16Record
 from tinyml.core.settings import complete
 from tinyml.core.tolerance import POLICIES
 from tinyml.export.quantization.precision import Precision, all_precisions, find_precision
@@ -64,6 +65,13 @@ def test_a_throw_away_precision_is_known_everywhere(symmetric: Precision) -> Non
     asked = ExportJob("net", "rpi", Path("out"), settings=chosen)
     with pytest.raises(UsageError, match="a test corrects none"):
         _check_rounding(asked, complete(chosen), symmetric)
+
+
+def test_the_plan_of_a_float16_file_names_generated_cases_that_do_not_judge() -> None:
+    plan = Float16Record("fp16", "onnx", not_judged=("tiny", "sample"))
+    file = ModelFile("n.onnx", "", "onnx", "fp16", {}, {}, {}, "", plan=plan)
+    engine, cases = Engine(file, Path("n.onnx"), None), ["sample", "random", "tiny"]
+    assert [engine.judges(case, cases) for case in cases] == [True, True, False]
 
 
 def test_both_formats_are_quantized_in_a_throw_away_precision(

@@ -24,6 +24,7 @@ _TO_NUMBER = ("item", "_local_scalar_dense")
 _LOOPS = ("while_loop", "scan", "map_impl")
 _RESIZES = ("resize", "resize_as", "set")
 _ONLY_ONNX = ("max_unpool2d", "max_unpool3d")
+_FRACTIONAL = ("fractional_max_pool2d", "fractional_max_pool3d")
 _RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm")
 _DRAWN = (*_RANDOM, "bernoulli", "multinomial", "normal", "uniform", "exponential")
 _ORDER = ("sort", "argsort", "msort", "kthvalue", "median", "nanmedian", "mode", "quantile")
@@ -102,6 +103,10 @@ def _is_only_onnx(node: Node) -> str:
     return _said(node, "is not supported", name_of(node.target) in _ONLY_ONNX)
 
 
+def _pools_at_random(node: Node) -> str:
+    return _said(node, "draws its windows at random", name_of(node.target) in _FRACTIONAL)
+
+
 def _draws(node: Node) -> str:
     return _said(node, "draws random numbers", name_of(node.target) in _DRAWN)
 
@@ -156,6 +161,10 @@ ONLY_ONNX = KnownError(
     _is_only_onnx,
     "enlarge with nn.Upsample, or write ONNX only: `formats=onnx`",
 )
+RANDOM_WINDOWS = KnownError(
+    _pools_at_random,
+    "pool fixed windows: nn.AdaptiveMaxPool2d or nn.AdaptiveMaxPool3d of the same output size",
+)
 RANDOM = KnownError(
     _draws,
     "make them an input: what is drawn at random cannot be compared with PyTorch",
@@ -180,5 +189,6 @@ KNOWN_ERRORS = (
     ORDER,
     WRITE,
     ONLY_ONNX,
+    RANDOM_WINDOWS,
     RANDOM,
 )

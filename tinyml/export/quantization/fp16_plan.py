@@ -34,16 +34,20 @@ class Float16Plan(Float16Record):
     def lines(self) -> list[str]:
         """For a person: what stays in float32, and the values that are to blame."""
         counts = Counter(self.stages[node] or "outside of any stage" for node in self.kept)
+        file, unheld = f"{self.precision} {self.format}", ", ".join(map(repr, self.not_judged))
+        not_judged = [f"{file}: not judged on {unheld}, whose inputs float16 cannot hold"]
+        not_judged = not_judged if unheld else []
         if not self.kept:
-            return [f"{self.precision} {self.format}: nothing has to stay in float32"]
+            return [f"{file}: nothing has to stay in float32", *not_judged]
         where = ", ".join(f"{stage} ({count})" for stage, count in counts.items())
         total = f"{len(self.kept)} of {self.operations} operations"
         harmful = [str(finding) for finding in self.findings if not finding.harmless]
         more = len(harmful) - SHOWN
         return [
-            f"{self.precision} {self.format}: {total} stay in float32: {where}",
+            f"{file}: {total} stay in float32: {where}",
             *(f"  {line}" for line in harmful[:SHOWN]),
             *([f"  and {more} more, all in the manifest"] if more > 0 else []),
+            *not_judged,
         ]
 
 

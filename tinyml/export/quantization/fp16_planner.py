@@ -9,6 +9,10 @@
 2. stages that differ from PyTorch by more than the policy ``fp16`` when the program is run
    with everything else rounded; where a whole stage in float32 is not enough, what feeds it.
 
+Samples and generated cases decide alike. But a generated case whose inputs float16 itself cannot
+hold, such as ``tiny``, is no reason to refuse a network: where it leaves nothing to cast, the
+others decide, and the plan names it as not judged.
+
 The formats cast the rest. Inputs and outputs stay float32, every name stays.
 """
 
@@ -58,9 +62,25 @@ def plan(
     `ExportError` when nothing can be cast.
     """
     planner = _Planner(captured, fmt, inputs, stages, outputs, weights_only, ties or {})
-    planner.keep_unrepresentable()
-    planner.keep_failing()
+    planner.decide()
+    unheld = unheld_cases(inputs)
+    if unheld and planner.keeps_everything:
+        held = {case: given for case, given in inputs.items() if case not in unheld}
+        planner = replace(planner, inputs=held, not_judged=unheld, kept={}, findings={})
+        planner.decide()
     return planner.plan()
+
+
+def unheld_cases(inputs: Cases) -> tuple[str, ...]:
+    """The generated cases with an input that float16 cannot hold: no network can make up for it."""
+    from tinyml.export.parity import GENERATED
+
+    return tuple(
+        case
+        for case, given in inputs.items()
+        if case in GENERATED
+        and any(not found.harmless for value in given.values() for found in unheld_values(value))
+    )
 
 
 @dataclass(slots=True)
@@ -74,6 +94,7 @@ class _Planner:
     outputs: Cases
     weights_only: bool
     ties: TiesByCase
+    not_judged: tuple[str, ...] = ()
     kept: dict[str, str] = field(default_factory=dict)
     findings: dict[tuple[str, str], UnheldValue] = field(default_factory=dict)
 
@@ -84,11 +105,20 @@ class _Planner:
         found = [n for n in self.captured.program.graph.nodes if n.op == "call_function"]
         return [n for n in found if is_weighted(n)] if self.weights_only else found
 
+    def decide(self) -> None:
+        """Both steps."""
+        self.keep_unrepresentable()
+        self.keep_failing()
+
+    @property
+    def keeps_everything(self) -> bool:
+        return all(node.name in self.kept for node in self.nodes())
+
     def plan(self) -> Float16Plan:
         from tinyml.export.capture.module_stack import stage_of
 
         nodes = self.nodes()
-        if all(node.name in self.kept for node in nodes):
+        if self.keeps_everything:
             raise ExportError(
                 f"fp16 leaves nothing to cast in the {self.fmt} file: "
                 f"{next(iter(self.kept.values()), 'it has no weights of that kind')}",
@@ -102,6 +132,7 @@ class _Planner:
             kept={node.name: self.kept[node.name] for node in order},
             stages={node.name: stage_of(node, self.captured.stages) for node in order},
             findings=tuple(self.findings.values()),
+            not_judged=self.not_judged,
         )
 
     def keep_unrepresentable(self) -> None:

@@ -184,9 +184,10 @@ def _max_pool(
     dilation: Sizes = 1,
     ceil_mode: bool = False,
 ) -> Tensor:
+    pool = dilated_max_pool if any(gap > 1 for gap in three(dilation)) else F.max_pool2d
     return _by_planes(
         x,
-        lambda plane, axes: F.max_pool2d(
+        lambda plane, axes: pool(
             plane,
             axes(kernel),
             axes(stride or kernel),

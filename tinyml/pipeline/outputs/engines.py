@@ -10,7 +10,7 @@ from typing import Any
 from tinyml.core import registry
 from tinyml.core.bundle import Bundle, ModelFile, in_order
 from tinyml.core.errors import MissingExtraError, UsageError
-from tinyml.core.plan_record import QuantRecord
+from tinyml.core.plan_record import Float16Record, QuantRecord
 from tinyml.core.quant_params import dequantize_arrays, quantize_arrays, step
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.target import Target
@@ -72,8 +72,12 @@ class Engine:
         """Whether ``case`` of ``others`` counts: integers are for inputs as the model gets them.
 
         Their steps are those of the largest values, so generated inputs, far from any data,
-        are shown without a verdict where there are better ones.
+        are shown without a verdict where there are better ones. So are those that the plan of a
+        float16 file names.
         """
+        plan = self.model.plan
+        if isinstance(plan, Float16Record):
+            return case not in GENERATED or case not in plan.not_judged
         better = any(other not in GENERATED for other in others)
         quantized = find_precision(self.model.precision).quantized
         return not quantized or case not in GENERATED or not better

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyml.runtimes.runner import machine
-from tinyml.runtimes.runner.errors import RunnerError
+from tinyml.runtimes.runner.errors import NotInstalledError, RunnerError
 from tinyml.runtimes.runner.openvino_model import OpenVinoModel, import_openvino
 
 DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
@@ -114,7 +114,8 @@ def import_runtime(name: str) -> tuple[Any, Any, str]:
             import ai_edge_litert as package
             from ai_edge_litert import interpreter as module
     except ImportError as error:
-        raise RunnerError("{} cannot be imported here: {}".format(name, error)) from error
+        kind = NotInstalledError if isinstance(error, ModuleNotFoundError) else RunnerError
+        raise kind("{} cannot be imported here: {}".format(name, error)) from error
     version = getattr(package, "__version__", "unknown")
     fallen_back = name == "litert" and package.__name__ == "tflite_runtime"
     return LiteRtModel, module, "tflite-runtime " + version if fallen_back else version

@@ -25,6 +25,7 @@ from tinyml.export.capture.known_errors import (
     ONLY_ONNX,
     ORDER,
     RANDOM,
+    RANDOM_WINDOWS,
     SIZE,
     WRITE,
 )
@@ -60,7 +61,7 @@ from tinyml.modelfile.tflite_graph import graph_of_tflite
 # LiteRT's converter has no form for these, or one with a function of its own, as for a loop.
 # The first two stop the other rewrites too, which read shapes: `assign_by_where` comes before.
 BY_VALUES = (NUMBER, SIZE)
-NOT_REWRITTEN = (BRANCH, LOOP, ORDER, WRITE, ONLY_ONNX, RANDOM)
+NOT_REWRITTEN = (BRANCH, LOOP, ORDER, WRITE, ONLY_ONNX, RANDOM_WINDOWS, RANDOM)
 # Rewrites of the copy that goes to the converter, after `assign_by_where`.
 FOR_LITERT = (
     drop_detach,

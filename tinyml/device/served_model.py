@@ -1,0 +1,117 @@
+"""A process on the machine of a link that has loaded a model file and computes what it is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tinyml.core.errors import DeviceError, machine_errors
+from tinyml.core.spec import Array, Arrays
+from tinyml.device.link import CommandResult
+from tinyml.device.program import check_end
+from tinyml.device.runner_output import check_answer
+from tinyml.runtimes.runner.messages import receive, send
+
+# For loading a file, or for one call; the process there ends itself after as long.
+TIMEOUT_S = 600.0
+# Between the end of its stdout and its own.
+END_S = 10.0
+PIECE, PIECES = 4096, 16
+# Of the outputs of a call.
+MOST_BYTES = 1 << 30
+
+
+class ServedModel:
+    """``command`` is that of a link; ``title`` names the file, the runtime and the machine.
+
+    ``loaded`` is what the process tells of the model that it has loaded. Every call, and the start,
+    raises `DeviceError` where the process ends, hangs or sends anything else, and then it is over.
+    """
+
+    def __init__(self, command: Sequence[str], title: str, device: str) -> None:
+        self.title, self.device = title, device
+        pipe = subprocess.PIPE
+        with machine_errors(f"starting {command[0]}"):
+            self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        self.written: deque[bytes] = deque(maxlen=PIECES)
+        self.reading = threading.Thread(target=self._read_stderr, daemon=True)
+        self.reading.start()
+        try:
+            self.loaded: Mapping[str, Any] = self._ask(None)[0]
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        """The outputs by name."""
+        return self._ask(inputs)[1]
+
+    def close(self) -> None:
+        """End the process; what it computes meanwhile is lost."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):  # a request that was not read
+                stream.close()
+
+    def _ask(self, inputs: Arrays | None) -> tuple[Mapping[str, Any], dict[str, Array]]:
+        """Send ``inputs``, if any, and wait for the answer."""
+        overdue = threading.Event()
+
+        def give_up() -> None:
+            overdue.set()
+            self.process.kill()
+
+        timer = threading.Timer(TIMEOUT_S, give_up)
+        timer.start()
+        try:
+            answer = self._answer(inputs)
+        except (OSError, EOFError) as error:
+            if overdue.is_set():
+                raise DeviceError(
+                    f"{self.title}: no answer within {TIMEOUT_S:g} s", hint="try a smaller model"
+                ) from None
+            raise self._end() from error
+        except ValueError as error:
+            raise self._unreadable(error) from error
+        finally:
+            timer.cancel()
+        check_answer(answer[0], self.title, self.device)
+        return answer
+
+    def _answer(self, inputs: Arrays | None) -> tuple[Mapping[str, Any], dict[str, Array]]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if inputs is not None:
+            send(self.process.stdin, {}, dict(inputs))
+        return receive(self.process.stdout, MOST_BYTES)
+
+    def _end(self) -> DeviceError:
+        """What the end of the process tells."""
+        try:
+            code = self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            return DeviceError(f"{self.title}: the process closed its output and did not end")
+        self.reading.join(END_S)
+        text = b"".join(self.written).decode(errors="replace")
+        check_end(CommandResult(code, "", text), self.title, self.device)
+        return DeviceError(f"{self.title}: the process ended before it answered")
+
+    def _unreadable(self, error: ValueError) -> DeviceError:
+        return DeviceError(
+            f"{self.title}: what came is not an output: {error}",
+            hint="something there prints when a command starts: look at ~/.profile and ~/.bashrc",
+        )
+
+    def _read_stderr(self) -> None:
+        """Keep the end of it, however much there is: a full pipe would stop the process."""
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            while piece := os.read(stream.fileno(), PIECE):
+                self.written.append(piece)
