@@ -50,6 +50,8 @@ def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     module.open_cable = open_cable
     monkeypatch.setitem(sys.modules, "cable", module)
     monkeypatch.setitem(registry.LINKS, "cable", "cable:open_cable")
+    monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
+    monkeypatch.setenv("TINYML_CPUS", str(tmp_path / "cpus"))
     return Device(name="Board 1", link="cable")
 
 

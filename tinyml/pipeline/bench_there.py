@@ -1,28 +1,28 @@
 """What there is to time on a board: the files that it can run and computes right.
 
-Whether it can is asked before anything is copied; its outputs are compared before anything is timed.
+Whether it can is asked before a file is copied, and outputs are compared before any is timed.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
 from tinyml.core.board_facts import BoardFacts
-from tinyml.core.bundle import Bundle, ModelFile, Parity
-from tinyml.core.device import Device
+from tinyml.core.bundle import Bundle, ModelFile, Parity, StageParity
+from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
 from tinyml.core.tolerance import PolicyName
 from tinyml.device.agent import push_agent, read_facts
+from tinyml.device.how_it_runs import how_it_runs
 from tinyml.device.link import Link
 from tinyml.device.link_runtime import LinkRuntime
 from tinyml.device.measure import Job
 from tinyml.device.runner_command import push_runner
 from tinyml.export import parity
-from tinyml.pipeline.bench_jobs import JobList, jobs_of_engine
+from tinyml.pipeline.bench_jobs import JobList, jobs_of, jobs_of_engine
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.devices.choose import check_target
 from tinyml.pipeline.devices.fits import missing_for, why_not
@@ -39,6 +39,16 @@ def check_made_for(what: Path, device: Device) -> None:
     """Raise `DeviceError` for a bundle that was made for another target than ``device`` is."""
     if what.is_dir():
         check_target(bundles.read(what), device)
+
+
+def find_jobs(what: Path, work: Path, link: Link, device: Device, report: Report) -> JobList:
+    """What there is to time on ``device``, which ``link`` reaches.
+
+    Here, and where no outputs can be had, files are tried in the runtimes of this machine.
+    """
+    if device.link == THIS_MACHINE.link or how_it_runs(device) != "runner":
+        return jobs_of(what, work, device.target)
+    return jobs_there(what, work, link, device, report)
 
 
 def jobs_there(what: Path, work: Path, link: Link, device: Device, report: Report) -> JobList:
@@ -64,18 +74,21 @@ def _of_bundle(
     lacking = {model.path: line for model in bundle.models if (line := why_not(model, facts))}
     if len(lacking) == len(bundle.models):
         raise _cannot_run(device, "; ".join(lacking.values()))
-    able = [model for model in bundle.models if model.path not in lacking]
-    checked = verify_on_link(link, folder, report, able)
-    failed = [error for own in checked if (error := _wrong(own, device)) is not None]
-    right = [own.path for own in checked if _wrong(own, device) is None]
-    jobs = _jobs(bundle, [model for model in able if model.path in right], work)
-    return JobList(tuple(jobs), tuple(lacking.values()), tuple(failed))
+    able = [model.path for model in bundle.models if model.path not in lacking]
+    wrong = {
+        own.path: error
+        for own in verify_on_link(link, folder, report, able)
+        if (error := _wrong(own, device)) is not None
+    }
+    right = tuple(own for own in bundle.models if own.path in able and own.path not in wrong)
+    jobs = _jobs(bundle, right, work)
+    return JobList(tuple(jobs), tuple(lacking.values()), tuple(wrong.values()))
 
 
-def _jobs(bundle: Bundle, models: list[ModelFile], work: Path) -> list[Job]:
+def _jobs(bundle: Bundle, models: tuple[ModelFile, ...], work: Path) -> list[Job]:
     expected = reference.load(bundle.folder / bundles.REFERENCE)
     inputs = next(iter(expected.inputs.values()))
-    engines = [e for e in given_engines(bundle.folder, tuple(models)) if not e.optional]
+    engines = [e for e in given_engines(bundle.folder, models) if not e.optional]
     return [job for engine in engines for job in jobs_of_engine(bundle, engine, inputs, work)]
 
 
@@ -106,13 +119,19 @@ def _of_file(
     with closing(there):
         got = there.open(file).run(inputs)
     rows = parity.compare(runtime.name, "random", wanted, got, list(wanted), _policy(file))
-    for row in rows:
-        if row.verdict == "fail":
-            raise ValidationError(
-                f"{file.name} computes other outputs on {device.name} than here: '{row.stage}' "
-                f"differs by {row.max_error:.3g}, at most {row.bound:.3g} is allowed; it is not timed"
-            )
+    if failed := [row for row in rows if row.verdict == "fail"]:
+        raise _other_outputs(file, device, failed[0])
     return JobList((Job(file, runtime.name, inputs),))
+
+
+def _other_outputs(file: Path, device: Device, row: StageParity) -> ValidationError:
+    numbers = "is missing or not finite"
+    if row.max_error is not None and row.bound is not None:
+        numbers = f"differs by {row.max_error:.3g}, at most {row.bound:.3g} is allowed"
+    return ValidationError(
+        f"{file.name} computes other outputs on {device.name} than here: '{row.stage}' {numbers}; "
+        "it is not timed"
+    )
 
 
 def _policy(file: Path) -> PolicyName:

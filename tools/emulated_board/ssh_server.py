@@ -4,7 +4,8 @@
 
 It prints its port. As OpenSSH's own server does, it gives each command a session of its own, and
 leaves it running when the client goes away; only its streams end. RUNNER is a command that the line
-of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME.
+of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME. There, too, are
+the lock of the board and the governors of its cores, and ``bin`` comes before other programs.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ class Shell:
     home: str
     runner: Sequence[str]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "HOME": self.home,
+            "PATH": os.pathsep.join((f"{self.home}/bin", os.environ["PATH"])),
+            "LANG": "C.UTF-8",
+            "TINYML_LOCK": f"{self.home}/tinyml.lock",
+            "TINYML_CPUS": f"{self.home}/cpus",
+        }
+
     async def serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         child = await asyncio.create_subprocess_exec(
             *self.runner,
@@ -39,7 +50,7 @@ class Shell:
             stdout=PIPE,
             stderr=PIPE,
             cwd=self.home,
-            env={"HOME": self.home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            env=self.environment,
             start_new_session=True,
         )
         assert child.stdin is not None
