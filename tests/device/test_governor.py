@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tinyml.board_scripts import AGENT
+from tinyml.board_scripts import agent
 from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import DeviceError
+from tinyml.core.program_archive import write_program
 from tinyml.device.agent import push_agent
 from tinyml.device.governor import Governors, steady_governor
 from tinyml.device.local import open_link
@@ -72,10 +73,11 @@ def test_what_may_not_be_written_is_reported_as_it_is(cores: list[Path]) -> None
     assert Governors().is_steady
 
 
-def test_a_link_that_is_lost_sets_it_back(cores: list[Path]) -> None:
+def test_a_link_that_is_lost_sets_it_back(cores: list[Path], tmp_path: Path) -> None:
     """What the link started is killed, as on a board; the process that holds it ends by itself."""
+    write_program(tmp_path / "agent.zip", agent)
     process = subprocess.Popen(
-        [sys.executable, str(AGENT), "hold", "performance"],
+        [sys.executable, str(tmp_path / "agent.zip"), "hold", "performance"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -94,7 +96,7 @@ def test_a_link_that_is_lost_sets_it_back(cores: list[Path]) -> None:
 
 def test_an_agent_that_does_not_start_is_an_error(tmp_path: Path) -> None:
     with open_link(THIS_MACHINE) as link:
-        agent = push_agent(link)
-        Path(agent.path).write_text("exit(1)")
-        with pytest.raises(DeviceError, match="the governor's line"), steady_governor(agent):
+        there = push_agent(link)
+        Path(there.program.path).write_text("exit(1)")
+        with pytest.raises(DeviceError, match="the governor's line"), steady_governor(there):
             pass

@@ -38,7 +38,7 @@ def steady_governor(agent: Agent) -> Iterator[Governors]:
     Raises `DeviceError` where that process cannot be started.
     """
     link = agent.link
-    command = link.command([link.python, agent.path, "hold", STEADY])
+    command = link.command(agent.program.command(link, ["hold", STEADY]))
     with subprocess.Popen(
         tied(command),
         stdin=subprocess.PIPE,

@@ -15,7 +15,7 @@ from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
 from tinyml.core.tolerance import PolicyName
-from tinyml.device.agent import push_agent, read_facts
+from tinyml.device.agent import push_agent
 from tinyml.device.how_it_runs import how_it_runs
 from tinyml.device.link import Link
 from tinyml.device.link_runtime import LinkRuntime
@@ -58,7 +58,7 @@ def jobs_there(what: Path, work: Path, link: Link, device: Device, report: Repor
     Optional engines take no part. Raises `DeviceError` where the board can run no file, and the
     first failure where none is left.
     """
-    facts = read_facts(push_agent(link))
+    facts = push_agent(link).facts()
     find = _of_file if what.is_file() else _of_bundle
     found = find(what, work, link, device, facts, report)
     if not found.jobs:
