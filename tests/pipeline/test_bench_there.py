@@ -32,7 +32,15 @@ from tinyml.pipeline.devices.lock import locked
 from tinyml.pipeline.verify_on_link import FileOnLink
 
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
-PLACE = {"board": "b", "system": "s", "kernel": "k", "arch": "aarch64"}
+FACTS = BoardFacts(
+    board="b",
+    system="s",
+    kernel="k",
+    arch="aarch64",
+    bits=64,
+    libc="glibc 2.36",
+    python="3.11.2",
+)
 
 
 @pytest.fixture
@@ -139,7 +147,7 @@ def test_what_the_board_lacks_is_named_before_anything_is_copied(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    facts = BoardFacts(**PLACE, packages=packages)
+    facts = replace(FACTS, packages=packages)
     monkeypatch.setattr(Agent, "facts", lambda _: facts)
     error = failure(model, board)
     assert error.message == f"mypi cannot run it: {words}"

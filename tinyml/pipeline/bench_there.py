@@ -14,6 +14,7 @@ from tinyml.core.bundle import Bundle, ModelFile, Parity, StageParity
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
+from tinyml.core.target import find_target
 from tinyml.core.tolerance import PolicyName
 from tinyml.device.agent import push_agent
 from tinyml.device.how_it_runs import how_it_runs
@@ -71,7 +72,10 @@ def _of_bundle(
 ) -> JobList:
     bundle = bundles.read(folder)
     check_bundle(bundle)
-    lacking = {model.path: line for model in bundle.models if (line := why_not(model, facts))}
+    target = find_target(device.target)
+    lacking = {
+        model.path: line for model in bundle.models if (line := why_not(model, facts, target))
+    }
     if len(lacking) == len(bundle.models):
         raise _cannot_run(device, "; ".join(lacking.values()))
     able = [model.path for model in bundle.models if model.path not in lacking]
@@ -110,7 +114,7 @@ def _of_file(
 ) -> JobList:
     """Its outputs are compared with those here."""
     runtime = runtime_of(file)
-    if missing := missing_for(runtime.name, facts):
+    if missing := missing_for(runtime.name, facts, find_target(device.target)):
         raise _cannot_run(device, f"{file.name}: {missing}")
     session = runtime.open(file)
     inputs = parity.cases(session.signature, seed=0)["random"]

@@ -6,8 +6,8 @@ It prints its port. As OpenSSH's own server does, it gives each command a sessio
 leaves it running when the client goes away; only its streams end. RUNNER is a command that the line
 of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME. There, too, are
 the lock of the board and the governors of its cores, and programs in ``bin`` come before others.
-RUNNER must become the shell in the same process, and all commands must see the same process numbers:
-a link kills what it started by its process group.
+RUNNER must become the shell in the same process, and all commands must see the same process
+numbers: a link kills what it started by its process group.
 """
 
 from __future__ import annotations

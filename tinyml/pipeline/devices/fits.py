@@ -6,19 +6,17 @@ from collections.abc import Mapping
 
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.bundle import ModelFile
-from tinyml.core.target import OLDER_RUNTIMES, System
+from tinyml.core.target import OLDER_RUNTIMES, System, Target
 from tinyml.core.versions import order
+from tinyml.pipeline.devices.wheels import NUMPY, no_wheels
 from tinyml.pipeline.formats import named
 from tinyml.pipeline.formats.of_target import PACKAGES, meets
 
-NUMPY = "numpy"
-NARROW_BITS = 32
 
-
-def why_not(model: ModelFile, facts: BoardFacts) -> str:
-    """Why the board with ``facts`` cannot run ``model``, in a line; empty where it can."""
+def why_not(model: ModelFile, facts: BoardFacts, target: Target) -> str:
+    """Why the board, which is ``target``, cannot run ``model``, in a line; empty where it can."""
     runtime = named(model.format).runtime
-    if missing := missing_for(runtime, facts):
+    if missing := missing_for(runtime, facts, target):
         return f"{model.path}: {missing}"
     there = _versions(runtime, facts)
     if meets(System({name: _numbers(own) for name, own in there.items()}), model.minimum_runtime):
@@ -27,14 +25,18 @@ def why_not(model: ModelFile, facts: BoardFacts) -> str:
     return f"{model.path} needs {model.minimum_runtime}, and {found} is installed there"
 
 
-def missing_for(runtime: str, facts: BoardFacts) -> str:
-    """What the board lacks to run files of ``runtime``; empty where it has it all."""
+def missing_for(runtime: str, facts: BoardFacts, target: Target) -> str:
+    """What the board lacks to run files of ``runtime``; empty where it has it all.
+
+    And why there is no wheel of it, if there is none.
+    """
     lacks = [name for name in (NUMPY,) if name not in facts.packages]
     lacks = lacks if _versions(runtime, facts) else [runtime, *lacks]
     if not lacks:
         return ""
     are = "is" if len(lacks) == 1 else "are"
-    return f"{' and '.join(lacks)} {are} not installed there{_why(facts)}"
+    why = no_wheels(target, facts)
+    return f"{' and '.join(lacks)} {are} not installed there{f': {why}' if why else ''}"
 
 
 def _versions(runtime: str, facts: BoardFacts) -> Mapping[str, str]:
@@ -47,10 +49,3 @@ def _numbers(version: str) -> str:
     """At least two, as a target has them: ``2.1.0.1`` of ``2.1.0rc1``."""
     numbers = order(version)
     return ".".join(map(str, [*numbers, 0, 0][: max(2, len(numbers))]))
-
-
-def _why(facts: BoardFacts) -> str:
-    """Why it may not be possible."""
-    if facts.bits == NARROW_BITS:
-        return f": its programs have {NARROW_BITS} bits, and there is none for those"
-    return ": there is none for musl" if facts.libc == "musl" else ""
