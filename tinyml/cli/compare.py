@@ -63,7 +63,7 @@ def command(
     from tinyml.pipeline.against import verdicts
     from tinyml.pipeline.compare import compare
     from tinyml.pipeline.compare_text import sections
-    from tinyml.pipeline.links import this_machine
+    from tinyml.pipeline.devices.links import this_machine
 
     most = fraction(max_regression)
     how = timing(

@@ -43,7 +43,7 @@ def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device,
     Raises `UsageError` for an unknown name or tag, and where a target is given as well.
     """
     from tinyml.pipeline.devices.choose import choose_devices
-    from tinyml.pipeline.links import this_machine
+    from tinyml.pipeline.devices.links import this_machine
 
     if names is None and tag is None:
         return (this_machine(target),)

@@ -23,8 +23,8 @@ from tinyml.device.measure import measure
 from tinyml.pipeline.bench_averages import program_for, take_averages
 from tinyml.pipeline.bench_jobs import FRONT_END, JobList
 from tinyml.pipeline.bench_there import check_made_for, find_jobs
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.measuring import measuring
-from tinyml.pipeline.links import open_link
 from tinyml.pipeline.timing import Timing
 
 NETWORK = "network (difference)"
