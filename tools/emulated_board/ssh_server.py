@@ -41,7 +41,12 @@ class Shell:
             stdout=PIPE,
             stderr=PIPE,
             cwd=self.home,
-            env={"HOME": self.home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            env={
+                "HOME": self.home,
+                "PATH": os.environ["PATH"],
+                "LANG": "C.UTF-8",
+                "TINYML_LOCK": f"{self.home}/tinyml.lock",  # of this board, not of this machine
+            },
             start_new_session=True,
         )
         assert child.stdin is not None
