@@ -85,7 +85,8 @@ class Benchmark:
     @property
     def label(self) -> Label:
         """What the link calls its measurements."""
-        return [*self.measurements, *self.averages][0].label
+        first: Measurement | AverageTiming = (*self.measurements, *self.averages)[0]
+        return first.label
 
     @property
     def shown(self) -> tuple[Measurement, ...]:
