@@ -9,4 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RUN, REPRO, START = (Path(__file__).with_name(name) for name in ("run.py", "repro.py", "start.py"))
+_HERE = Path(__file__).parent
+RUN, REPRO, START = (_HERE / name for name in ("run.py", "repro.py", "start.py"))
+# `tinyml listen`: the first is what is started.
+LISTEN = tuple(_HERE / name for name in ("listen.py", "listen_sound.py", "listen_windows.py"))
