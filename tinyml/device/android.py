@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tinyml.core.averages import PhoneState
 from tinyml.core.errors import DeviceError, TinymlError
-from tinyml.device.link import Link
+from tinyml.device.link import CommandResult, Link
 
 TIMEOUT_S = 30.0
 # Below it, `dumpsys thermalservice` does not exist (API 29), nor the fixed performance mode (30).
@@ -162,7 +162,7 @@ def settings_for_timing(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, ..
     try:
         for name, command, back in _settings(link, facts):
             restore.insert(0, back)  # Before it is set: an interruption may come between.
-            if link.run(command, timeout_s=TIMEOUT_S).code == 0:
+            if _run(link, *command).code == 0:
                 done.append(name)
         yield tuple(done)
     finally:
@@ -175,7 +175,7 @@ def _settings(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, list[str], l
         fixed = ["cmd", "power", "set-fixed-performance-mode-enabled"]
         yield "fixed performance mode", [*fixed, "true"], [*fixed, "false"]
     setting = ["global", "stay_on_while_plugged_in"]
-    before = link.run(["settings", "get", *setting], timeout_s=TIMEOUT_S).stdout.strip()
+    before = _run(link, "settings", "get", *setting).stdout.strip()
     back = ["put", *setting, before] if _number(before) is not None else ["delete", *setting]
     yield "screen stays on", ["svc", "power", "stayon", "usb"], ["settings", *back]
 
@@ -185,7 +185,7 @@ def _restore(link: Link, commands: Sequence[list[str]]) -> None:
     left = []
     for command in commands:
         try:
-            link.run(command, timeout_s=TIMEOUT_S)
+            _run(link, *command)
         except DeviceError:
             left.append(f"adb shell {' '.join(command)}")
     if not left:
@@ -198,9 +198,14 @@ def _restore(link: Link, commands: Sequence[list[str]]) -> None:
     ) from raised
 
 
+def _run(link: Link, *command: str) -> CommandResult:
+    """What ``command`` leaves there; code 127 where the phone has no such program."""
+    return link.run(["sh", "-c", '"$@"', "sh", *command], timeout_s=TIMEOUT_S)
+
+
 def check_copied(link: Link, path: str, sha256: str) -> None:
     """Raise `DeviceError` unless the file at ``path`` there has that hash."""
-    done = link.run(["sha256sum", path], timeout_s=TIMEOUT_S)
+    done = _run(link, "sha256sum", path)
     if done.code != 0:
         raise DeviceError(f"{link.name} cannot hash what it was sent: {done.last_line}")
     if done.stdout.split()[:1] != [sha256]:
