@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinyml.core.averages import PhoneState
 from tinyml.core.errors import DeviceError, TinymlError
@@ -150,23 +150,43 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else None
 
 
-@contextmanager
-def settings_for_timing(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, ...]]:
-    """Fixed performance mode and a screen that stays on, until the block ends; yields what is set.
+@dataclass(slots=True)
+class PhoneSettings:
+    """What was set; ``left``: commands that restore what could not be, as the phone was lost."""
 
-    A phone that refuses one is timed without. Both are restored whatever happens; where the phone
-    is lost before, the error names the commands that restore them.
+    done: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def error(self) -> DeviceError:
+        """For ``left``."""
+        return DeviceError(
+            "settings of the phone were not restored", hint=f"run: {'; '.join(self.left)}"
+        )
+
+
+@contextmanager
+def settings_for_timing(link: Link, facts: PhoneFacts) -> Iterator[PhoneSettings]:
+    """Fixed performance mode and a screen that stays on, until the block ends.
+
+    A phone that refuses one is timed without. Both are restored whatever happens, also after
+    Ctrl-C. An error of the block gets what is ``left`` as its details.
     """
     restore: list[list[str]] = []
-    done: list[str] = []
+    settings = PhoneSettings()
     try:
         for name, command, back in _settings(link, facts):
             restore.insert(0, back)  # Before it is set: an interruption may come between.
             if _run(link, *command).code == 0:
-                done.append(name)
-        yield tuple(done)
+                settings.done.append(name)
+        yield settings
     finally:
-        _restore(link, restore)
+        raised = sys.exc_info()[1]
+        settings.left += _restore(link, restore)
+        if settings.left and isinstance(raised, TinymlError):
+            raised.details.append(f"{settings.error.message}: {settings.error.hint}")
+        elif settings.left and raised is not None:
+            raise settings.error from raised
 
 
 def _settings(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -180,22 +200,15 @@ def _settings(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, list[str], l
     yield "screen stays on", ["svc", "power", "stayon", "usb"], ["settings", *back]
 
 
-def _restore(link: Link, commands: Sequence[list[str]]) -> None:
-    raised = sys.exc_info()[1]
+def _restore(link: Link, commands: Sequence[list[str]]) -> list[str]:
+    """What a user has to run, where the phone does not answer any more."""
     left = []
     for command in commands:
         try:
             _run(link, *command)
         except DeviceError:
             left.append(f"adb shell {' '.join(command)}")
-    if not left:
-        return
-    if isinstance(raised, TinymlError):
-        raised.details += [f"to restore the phone's settings: {own}" for own in left]
-        return
-    raise DeviceError(
-        f"{link.name}: settings of the phone were not restored", hint="; ".join(left)
-    ) from raised
+    return left
 
 
 def _run(link: Link, *command: str) -> CommandResult:

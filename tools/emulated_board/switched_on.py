@@ -86,10 +86,11 @@ def why_not() -> str:
 def switched_on(
     root: Path, files: Path, cpu: str, cpu_info: str, *, site: Path | None = None, path: str = PATH
 ) -> Iterator[SwitchedOn]:
-    """A board with ``cpu`` until the block ends; ``root`` is an empty folder that becomes its root.
+    """A board with ``cpu`` until the block ends; ``root`` is the folder that becomes its root.
 
-    ``files``: the packages, of which ``usr`` is shared; ``site``: Python packages, if they are
-    installed. Raises `MachineError` where it does not start.
+    ``root`` may hold files of its own; those in ``board-sys`` are the board's ``/sys``. ``files``:
+    the packages, of which ``usr`` is shared; ``site``: Python packages, if any are installed.
+    Raises `MachineError` where it does not start.
     """
     _lay_out(root, files, cpu_info, site)
     script = {
@@ -130,7 +131,7 @@ def _lay_out(root: Path, files: Path, cpu_info: str, site: Path | None) -> None:
         (root / "empty").mkdir()
         (root / "from" / "site").symlink_to(site or root / "empty")
         (root / "from" / "sys").symlink_to(root / "board-sys")
-        (root / "board-sys").mkdir()
+        (root / "board-sys").mkdir(exist_ok=True)
         for name in ("bin", "sbin", "lib"):
             (root / name).symlink_to(f"usr/{name}")
         (root / "etc" / "cpuinfo").write_text(cpu_info, encoding="ascii")

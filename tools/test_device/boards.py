@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,7 @@ def _pi(name: str, folder: Path) -> Iterator[SwitchedOn]:
         "opt/firmware/throttled": "0x0\n",
         "opt/firmware/temperature": "48.3\n",
         "etc/os-release": RELEASE,
+        **_cores(dict.fromkeys(range(4), 1_500_000)),
     }.items():
         write_text(root / path, text)
     (root / "opt/bin/vcgencmd").chmod(0o755)
@@ -103,6 +104,17 @@ def _pi(name: str, folder: Path) -> Iterator[SwitchedOn]:
     files = parts.packages(SYSTEM, PI)
     with switched_on(root, files, target.cpu, info, site=parts.site_packages(software)) as machine:
         yield machine
+
+
+def _cores(max_khz: Mapping[int, int]) -> dict[str, str]:
+    """Files of ``/sys`` for each core with its highest clock, at which it runs."""
+    found = {}
+    for core, clock in max_khz.items():
+        folder = f"board-sys/devices/system/cpu/cpu{core}/cpufreq"
+        found[f"{folder}/scaling_governor"] = "performance\n"
+        for name in ("cpuinfo_max_freq", "scaling_cur_freq"):
+            found[f"{folder}/{name}"] = f"{clock}\n"
+    return found
 
 
 def _config(folder: Path, hosts: Sequence[tuple[str, int, str]]) -> str:
@@ -123,6 +135,9 @@ def phone(place: Workplace, folder: Path) -> Iterator[Phone]:
     for name in ("system/bin", f"{TMP}", "state/settings"):
         (root / name).mkdir(parents=True)
     write_programs(root / "system" / "bin", root / "state", there="/state")
+    clocks = {core: 1_800_000 if core < 4 else 2_850_000 for core in range(8)}
+    for name, text in _cores(clocks).items():
+        write_text(root / name, text)
     files = parts.packages(SYSTEM, debian.SHELL)
     path = "/system/bin:/usr/bin:/bin"
     with (
