@@ -19,7 +19,7 @@ from processes import assert_gone, wait_for
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError, TinymlError
 from tinyml.device.link import Link
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.devices.links import open_link
 
 DEVICES = {
     "local": THIS_MACHINE,

@@ -72,6 +72,24 @@ def test_times_start_memory_and_the_machine_are_shown() -> None:
     )
 
 
+def on_board(before: MachineState, after: MachineState) -> str:
+    m = measured(label="device")
+    processes = tuple(replace(own, before=before, after=after) for own in m.processes)
+    return text(replace(m, processes=processes)).splitlines()[-1].partition("load average")[2]
+
+
+def test_of_a_board_its_heat_is_shown_too() -> None:
+    cool = MachineState(0.2, temperature_mc=48_300, is_throttled=False, firmware_bits=0x50000)
+    warm = replace(cool, temperature_mc=55_000)
+    assert on_board(cool, warm).endswith(
+        ", temperature 48 to 55 °C, not throttled, since the board was started: under-voltage, "
+        "throttled"
+    )
+    assert on_board(cool, replace(warm, is_throttled=True, firmware_bits=0)).endswith(", throttled")
+    unknown = MachineState(0.2)
+    assert on_board(unknown, unknown).endswith("temperature unknown, throttling unknown")
+
+
 def test_the_network_is_the_difference_for_each_number_of_threads() -> None:
     both = [
         replace(m, conditions=replace(CONDITIONS, threads=threads))

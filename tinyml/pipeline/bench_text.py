@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.validity import what_was_discarded
@@ -99,7 +100,8 @@ def _machine(shown: Sequence[Measurement]) -> str:
     m = shown[0]
     conditions = m.conditions
     runtimes = dict.fromkeys(f"{own.runtime} {own.version}" for own in shown)
-    states = [process.after for own in shown for process in own.all_processes]
+    processes = [process for own in shown for process in own.all_processes]
+    states = [process.after for process in processes]
     loads = [state.load for state in states if state.load is not None]
     cores = f"{conditions.cores} cores" if conditions.cores != 1 else "1 core"
     told = [conditions.cpu or "unknown CPU", cores, *runtimes]
@@ -108,4 +110,20 @@ def _machine(shown: Sequence[Measurement]) -> str:
     told.append(f"governor {conditions.governor or 'unknown'}")
     if loads:
         told.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
+    if m.label == "device":
+        told += _heat([*(process.before for process in processes), *states])
     return ", ".join(told)
+
+
+def _heat(states: Sequence[MachineState]) -> list[str]:
+    """The temperatures of a board, and whether it was throttled, in the readings ``states``."""
+    heat = [own.temperature_mc / 1000 for own in states if own.temperature_mc is not None]
+    known = [own.is_throttled for own in states if own.is_throttled is not None]
+    told = [f"temperature {min(heat):.0f} to {max(heat):.0f} °C" if heat else "temperature unknown"]
+    if known:
+        told.append("throttled" if any(known) else "not throttled")
+    else:
+        told.append("throttling unknown")
+    if since := states[-1].throttle_since_boot:
+        told.append(f"since the board was started: {since.text}")
+    return told

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.measurement import WHOLE
+from tinyml.core.target import find_target
 from tinyml.core.timing_plan import FULL, BetweenCalls, TimingPlan
 from tinyml.device.measure import Job
 
@@ -16,6 +17,7 @@ from tinyml.device.measure import Job
 class Timing:
     """``repeats`` fresh processes of each file, with each of the numbers of ``threads``.
 
+    threads   none: those of the device's target
     cpu       the one core to use; ``delegate``: ``none`` switches off the runtime's own
     period_s  time the whole as deployed too: once in so many seconds; ``between``: see `TimingPlan`
     device    the machine; ``benchmark_model``: the program that runs models on a phone
@@ -39,7 +41,7 @@ class Timing:
         given = [
             replace(job, threads=threads, cpu=self.cpu, delegate=self.delegate)
             for job in jobs
-            for threads in self.threads
+            for threads in self.threads or (find_target(self.device.target).threads,)
         ]
         if self.period_s is None:
             return given
