@@ -113,8 +113,8 @@ def command(
     )
     how = replace(how, benchmark_model=benchmark_model, power=power)
     check_report_option(report_file, what)
-    for own in devices:
-        program_for(replace(how, device=own), cpu_time=cpu_time, verdict=against is not None)
+    for one in devices:
+        program_for(replace(how, device=one), cpu_time=cpu_time, verdict=against is not None)
     with progress(as_json=False) as report:
         found = bench_devices(
             what, devices, timing=how, out=out, report=report, cpu_time=cpu_time, strict=strict
@@ -173,4 +173,5 @@ def _put(own: DeviceBenchmark, pairs: Sequence[LatencyPair], *, several: bool) -
         put_section(section)
     if pairs:
         put_section(latency_section(pairs, ("baseline", "now")))
-    say(f"label: {result.label}; raw samples: {result.path}")
+    kind = "averages" if result.averages else "raw samples"
+    say(f"label: {result.label}; {kind}: {result.path}")

@@ -87,7 +87,7 @@ class Benchmark:
     @property
     def label(self) -> Label:
         """What the link calls its measurements."""
-        return [*self.measurements, *self.averages][0].label
+        return self.measurements[0].label if self.measurements else self.averages[0].label
 
     @property
     def shown(self) -> tuple[Measurement, ...]:

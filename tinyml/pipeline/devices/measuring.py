@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from tinyml.core.averages import PhoneState
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
 from tinyml.core.events import Message, Report, Warned
+from tinyml.core.machine_state import MachineState
 from tinyml.core.quiet import SET_GOVERNOR, check_quiet
 from tinyml.device.agent import push_agent
+from tinyml.device.android import phone_state
 from tinyml.device.conditions import read_conditions
 from tinyml.device.governor import steady_governor
 from tinyml.device.how_it_runs import how_it_runs
@@ -37,8 +40,15 @@ def measuring(link: Link, device: Device, report: Report, *, strict: bool) -> It
         if link.label == "device" and has_runner:
             _steady(link, device, report, held)
         if strict:
-            check_quiet(device.name, read_conditions(link, push_runner(link)).state)
+            check_quiet(device.name, _state(link, device))
         yield
+
+
+def _state(link: Link, device: Device) -> MachineState | PhoneState:
+    """What ``device`` is doing now."""
+    if how_it_runs(device) == "runner":
+        return read_conditions(link, push_runner(link)).state
+    return phone_state(link)
 
 
 def _steady(link: Link, device: Device, report: Report, held: ExitStack) -> None:
