@@ -30,14 +30,9 @@ def measuring(link: Link, device: Device, report: Report, *, strict: bool) -> It
 
     Raises `DeviceError` where another process has it, and with ``strict`` where it is not quiet.
     """
-    has_runner = how_it_runs(device) == "runner"
-    if strict and not has_runner:
-        raise DeviceError(
-            f"--strict is not supported on Android yet: {device.name} has no Python for it"
-        )
     with locked(link, device, "tinyml bench", report), ExitStack() as held:
         # An emulated board shows the governors of its host: those are not touched.
-        if link.label == "device" and has_runner:
+        if link.label == "device" and how_it_runs(device) == "runner":
             _steady(link, device, report, held)
         if strict:
             check_quiet(device.name, _state(link, device))
