@@ -22,10 +22,10 @@ from tinyml.device.program import check_end
 from tinyml.pipeline.devices.check import DeviceCheck, check_device, judge
 from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.inventory import known_device, save_device
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.lock import locked
 from tinyml.pipeline.devices.wheel_files import download_wheels, wheel_key
 from tinyml.pipeline.devices.wheels import missing_packages, needed_packages
-from tinyml.pipeline.links import open_link
 
 # Two runtimes and numpy, unpacked next to their wheels.
 LEAST_FREE_MB = 400
