@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from boards import ssh_server
+from device_faults import record
 from onnx import parser
+from processes import wait_for
 from short_timing import short
 
 from tinyml.core import bundle as bundles
@@ -22,6 +26,7 @@ from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.events import Event, silent
+from tinyml.core.validity import what_was_discarded
 from tinyml.device import cooling, link_runtime
 from tinyml.device.agent import Agent
 from tinyml.device.local import LocalLink
@@ -29,8 +34,10 @@ from tinyml.device.measure import Job
 from tinyml.pipeline.bench import Benchmark, bench
 from tinyml.pipeline.bench_jobs import JobList
 from tinyml.pipeline.devices.lock import locked
+from tinyml.pipeline.devices.lock_record import this_owner
 from tinyml.pipeline.verify_on_link import FileOnLink
 
+KEPT = "what counts, in its file"
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
 FACTS = BoardFacts(
     board="b",
@@ -130,7 +137,12 @@ def test_a_bundle_for_another_target_is_refused_before_the_board_is_reached(
 ) -> None:
     away = Device(name="mypi", link="ssh", address="no-such-board.invalid", target="rpi5")
     error = failure(small_bundle, away)
-    assert "was made for rpi4, and mypi is recorded as rpi5" in error.message
+    record(
+        *("preparing the board", "a bundle for another target", error),
+        board="nothing",
+        host="nothing",
+        names={f"{small_bundle}": "demo-bundle"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +175,7 @@ def test_other_outputs_than_here_are_not_timed(
     )
     with pytest.raises(ValidationError, match=r"relu\.onnx computes other outputs on mypi") as got:
         timed(model, board)
-    assert "'y' differs by 1, at most" in got.value.message
+    record("while a model runs", "other outputs", got.value, board="nothing", host="nothing")
     assert not list(tmp_path.glob("*.bench.json"))
     assert nothing_is_left(tmp_path)
 
@@ -225,6 +237,8 @@ def test_throttling_that_begins_in_a_process_discards_it_and_it_is_repeated(
     (m,) = found.measurements
     reasons = [one.reason for one in m.discarded if one.kind == "changed"]
     assert reasons == ["the firmware reports frequency capped, throttled, soft temperature limit"]
+    told = what_was_discarded(m)
+    record("while a model runs", "throttling begins", (told, 0), board="nothing", host=KEPT)
     assert (len(m.processes), len(m.discarded)) == (2, 1)
     assert all(process.before.temperature_mc == 60_000 for process in m.all_processes)
 
@@ -242,7 +256,8 @@ def test_a_board_that_restarts_in_between_ends_its_benchmark(
     behave(tmp_path / "python", f'if [ -e "{mark}" ]; then {other}; fi; touch "{mark}"')
     found = timed(model, board, repeats=3)
     (error,) = found.failed
-    assert error.message == "relu.onnx, whole, onnxruntime: the board restarted during the run"
+    assert isinstance(error, DeviceError)
+    record("while a model runs", "the board restarts", error, board="nothing", host=KEPT)
     assert len(found.measurements[0].all_processes) == 1
 
 
@@ -254,15 +269,19 @@ def test_a_clock_that_is_set_meanwhile_discards_the_process(
     later = CHANGED_LINE.format(r"s/\(.*\"wall_ns\": \)[0-9]/\12/")
     behave(tmp_path / "python", FIRST_ONLY.format(*[tmp_path / "begun"] * 2, later))
     (m,) = timed(model, board).measurements
-    assert [own.reason.partition(" by")[0] for own in m.discarded][:1] == ["the clock jumped"]
+    told = what_was_discarded(m)
+    jump = told.partition("jumped by ")[2].partition(" s")[0]
+    names = {jump: "+3600.0"}
+    record(
+        "while a model runs", "the clock is set", (told, 0), board="nothing", host=KEPT, names=names
+    )
 
 
 @pytest.mark.usefixtures("checked")
 def test_a_process_that_dies_there_is_named(model: Path, board: Device, tmp_path: Path) -> None:
     behave(tmp_path / "python", "kill -4 $$")
     error = failure(model, board)
-    assert error.message.startswith("relu.onnx, whole, onnxruntime")
-    assert "was killed by signal 4 (SIGILL)" in error.message
+    record("while a model runs", "illegal instruction", error, board="nothing", host="nothing")
     assert nothing_is_left(tmp_path)
 
 
@@ -271,8 +290,15 @@ def test_a_runner_that_was_changed_there_is_noticed(
     model: Path, board: Device, tmp_path: Path
 ) -> None:
     behave(tmp_path / "python", 'echo >>"$4"')
-    with pytest.raises(ValidationError, match=r"runner\.zip was changed there"):
+    with pytest.raises(ValidationError, match=r"runner\.zip was changed there") as caught:
         timed(model, board)
+    names = {f"{tmp_path}/board/": ""}
+    record(
+        *("while a model runs", "the program there is changed", caught.value),
+        board="nothing",
+        host="nothing",
+        names=names,
+    )
 
 
 @pytest.mark.usefixtures("checked")
@@ -282,7 +308,14 @@ def test_a_board_is_measured_by_one_command_at_a_time(
     (tmp_path / "other").mkdir()
     with locked(LocalLink(tmp_path / "other"), board, "tinyml bench"):
         error = failure(model, board)
-    assert error.message.startswith("mypi is in use by ")
+    age = error.message.rpartition(", ")[2]
+    names = {this_owner(): "alice@laptop", f"{os.getpid()}": "4711", age: "for 12 s"}
+    record(
+        *("two users, or interrupted", "two benchmarks at once", error),
+        board="the lock of the first",
+        host="nothing",
+        names=names,
+    )
 
 
 @pytest.fixture
@@ -337,3 +370,36 @@ def test_a_board_that_is_not_quiet_is_refused(
     assert "it is throttled (under-voltage, throttled)" in error.message
     assert "its temperature is 71 °C, at most 65 °C is cool" in error.message
     assert nothing_is_left(tmp_path)
+
+
+@pytest.mark.usefixtures("quiet_machine", "checked")
+def test_a_connection_that_is_lost_keeps_what_was_timed(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves the board as it was."""
+    (tmp_path / "ssh").mkdir()
+    with ssh_server(tmp_path / "ssh") as server:
+        governor = server.home / "cpus" / "cpu0" / "cpufreq" / "scaling_governor"
+        governor.parent.mkdir(parents=True)
+        governor.write_text("ondemand\n")
+        device = replace(server.use(monkeypatch), target="rpi4")
+        seen: list[str] = []
+
+        def report(event: Event) -> None:
+            seen.append(governor.read_text().strip())
+            if len(seen) == 2:
+                server.process.kill()
+
+        found = bench(model, timing=short(3, device=device), out=None, report=report)
+        (error,) = found.failed
+        assert isinstance(error, DeviceError)
+        assert len(found.measurements[0].processes) == 1
+        assert found.path.is_file()
+        assert seen[:2] == ["performance"] * 2
+        wait_for(lambda: governor.read_text().strip() == "ondemand")
+        wait_for(lambda: not list(server.home.glob(".cache/tinyml/tinyml-link-*")))
+        record(
+            *("while a model runs", "the connection is lost in a benchmark", error),
+            board="a lock, which the next command replaces",
+            host=KEPT,
+        )

@@ -21,6 +21,7 @@ from tinyml.cli.timing import (
     MaxRegression,
     MinTime,
     Period,
+    Power,
     Quick,
     Runs,
     Target,
@@ -53,6 +54,7 @@ def command(
     period: Period = None,
     between: Between = None,
     cpu_time: CpuTime = False,
+    power: Power = None,
     benchmark_model: BenchmarkModel = None,
     out: Annotated[
         Path | None,
@@ -109,7 +111,7 @@ def command(
         period=period,
         between=between,
     )
-    how = replace(how, benchmark_model=benchmark_model)
+    how = replace(how, benchmark_model=benchmark_model, power=power)
     check_report_option(report_file, what)
     for one in devices:
         program_for(replace(how, device=one), cpu_time=cpu_time, verdict=against is not None)

@@ -54,6 +54,15 @@ BenchmarkModel = Annotated[
         help="For Android, which has no Python: LiteRT's program benchmark_model, built for it.",
     ),
 ]
+Power = Annotated[
+    str | None,
+    _option(
+        "--power",
+        metavar="pmic|COMMAND",
+        help="Also energy: by the meter of a Raspberry Pi 5, or by a command there that prints "
+        "watts.",
+    ),
+]
 CpuTime = Annotated[
     bool,
     _option("--cpu-time", help="CPU times instead, which others disturb less."),

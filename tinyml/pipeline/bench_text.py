@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from tinyml.core.machine_state import MachineState
@@ -80,6 +81,7 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
         for d in found.networks
         if d.range_ns is not None
     ]
+    lines += [line for m in shown if (line := _energy(m))]
     lines += [f"as deployed: {pace}" for pace in dict.fromkeys(m.pace for m in shown) if pace]
     if any(m.plan is not None and m.plan.is_quick for m in shown):
         lines.append("quick: a first look, too short to rely on")
@@ -88,6 +90,21 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
 
 def _title(m: Measurement) -> str:
     return f"{m.runtime}, {m.part_title}"
+
+
+def _energy(m: Measurement) -> str:
+    """Of a call, over the processes that count; empty where it was not measured."""
+    found = [own.power for own in m.processes if own.power is not None]
+    if not found:
+        return ""
+    whole = statistics.median(own.call_j for own in found)
+    above = statistics.median(own.above_idle_j for own in found)
+    idle = statistics.fmean(watts for own in found for watts in own.idle_w)
+    busy = statistics.fmean(watts for own in found for watts in own.busy_w)
+    return (
+        f"{_title(m)}: {1000 * whole:.3g} mJ a call, {1000 * above:.3g} mJ of it above idle "
+        f"({busy:.2f} W busy, {idle:.2f} W idle, by {found[0].source})"
+    )
 
 
 def _unsettled(m: Measurement) -> str:
