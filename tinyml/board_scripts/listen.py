@@ -315,7 +315,7 @@ def main(arguments: list[str], out: Any, stop: Any) -> int:
     try:
         return listen(options)
     except sound.SoundError as error:
-        run.fail(error.code, str(error))
+        return int(run.fail(error.code, str(error)))
     except BrokenPipeError:  # whoever read the lines is gone; let nothing be written at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         return int(sound.MACHINE)

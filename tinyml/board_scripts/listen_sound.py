@@ -25,6 +25,8 @@ MACHINE, USAGE, INPUT = 1, 2, 3
 # Name of a sample's format -> its type and the value that is full scale.
 FORMATS = {"s16le": ("<i2", 2**15), "f32le": ("<f4", 1)}
 STDIN = 0
+# How FLAC, Ogg, MP3 and AIFF files begin.
+ENCODED = (b"fLaC", b"OggS", b"ID3", b"FORM")
 # What a recorder says last: of a line that never ends, its start.
 MOST_LINE_BYTES = 4096
 # Latencies that the percentiles are taken of: the last ones.
@@ -260,7 +262,12 @@ def _open_file(
 ) -> SoundSource:
     descriptor = os.open(file, os.O_RDONLY)
     live = not stat.S_ISREG(os.fstat(descriptor).st_mode)
-    if live or os.pread(descriptor, 4, 0) != b"RIFF":
+    start = b"" if live else os.pread(descriptor, 4, 0)
+    if start.startswith(ENCODED):
+        raise SoundError(
+            INPUT, f"{file} is neither .wav nor raw PCM: convert it with sox or ffmpeg"
+        )
+    if start != b"RIFF":
         return SoundSource(lambda size: os.read(descriptor, size), form, live, descriptor)
     os.close(descriptor)
     samples, found_hz = read_wav(file)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyml.core.errors import DeviceError
-from tinyml.core.typed_json import from_json, parse_json
+from tinyml.core.typed_json import from_json, parse_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ListenDecision:
 
 @dataclass(frozen=True, slots=True)
 class ListenOverrun:
-    """Sound came faster than it was computed; ``waiting_s`` of it waited when the buffer was full."""
+    """Sound came faster than it was computed: the buffer was full, and ``waiting_s`` waited."""
 
     time_s: float
     waiting_s: float
@@ -103,6 +103,7 @@ KINDS: dict[str, type[Any]] = {
     "overrun": ListenOverrun,
     "summary": ListenSummary,
 }
+NAMES = {kind: name for name, kind in KINDS.items()}
 HINT = "something there prints when a command starts: look at ~/.profile and ~/.bashrc"
 
 
@@ -114,3 +115,8 @@ def parse_line(text: str | bytes, what: str) -> ListenLine:
         raise DeviceError(f"{what}: what it printed is not a line of listen.py", hint=HINT)
     line: ListenLine = from_json(kind, data, what=what, error=DeviceError)
     return line
+
+
+def line_json(line: ListenLine) -> dict[str, Any]:
+    """The line as JSON values, as listen.py printed it."""
+    return {"kind": NAMES[type(line)], **to_json(line)}

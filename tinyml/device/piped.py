@@ -1,4 +1,4 @@
-"""A process on the machine of a link that is fed meanwhile, and whose lines are read as they come."""
+"""A process on the machine of a link: fed while it runs, and its lines are read as they come."""
 
 from __future__ import annotations
 
