@@ -48,7 +48,7 @@ def load_sibling(name: str) -> Any:
 
 run, sound, windows = map(load_sibling, ("run", "listen_sound", "listen_windows"))
 INTERRUPTED = 130
-HOP_S, BUFFER_S, PIECE_S, POLL_S = 0.5, 2.0, 0.1, 0.1
+HOP_S, BUFFER_S, POLL_S = 0.5, 2.0, 0.1
 
 
 def onnxruntime(path: str) -> Callable[..., dict[str, Any]]:
@@ -187,13 +187,11 @@ class Listening:
         self.listener, self.processor, self.source = listener, processor, source
         self.rate_hz, self.frames, self.put = processor["rate_hz"], options.frames, options.put
         self.decode = sound.Pcm(source.form)
-        size = self.decode.kind.itemsize
-        bytes_per_s = self.rate_hz * size
-        self.buffer = sound.Buffer(int(options.buffer * bytes_per_s), source.live)
-        self.reader = sound.SoundReader(source, self.buffer, max(size, int(PIECE_S * bytes_per_s)))
+        self.bytes_per_s = self.rate_hz * self.decode.kind.itemsize
+        self.buffer = sound.Buffer(int(options.buffer * self.bytes_per_s))
+        self.reader = sound.SoundReader(source, self.buffer, self.bytes_per_s)
         self.metrics = sound.ListenMetrics(self.rate_hz, source.live)
-        self.bytes_per_s, self.window_s = bytes_per_s, options.window_s
-        self.stop = options.stop
+        self.window_s, self.stop = options.window_s, options.stop
 
     def run(self) -> int:
         """The exit code; whatever happens, the recorder ends and the summary is printed."""

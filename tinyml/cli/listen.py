@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, put_table, say
+from tinyml.cli.terminal import NOT_MEDICAL, put, put_json, put_table, say
+from tinyml.cli.timing import seconds
 from tinyml.core.errors import INTERRUPTED, UsageError
 from tinyml.core.listen_lines import (
     ListenDecision,
@@ -22,9 +22,9 @@ from tinyml.core.listen_lines import (
     line_json,
 )
 
-SECONDS = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s)")
 # Between two pictures.
 REDRAW_S = 0.1
+LONGEST_S = 3600.0
 
 
 def command(
@@ -39,12 +39,18 @@ def command(
     capture_on: Annotated[
         Literal["device", "host"], typer.Option(help="Where --capture runs, with --device.")
     ] = "device",
-    hop: Annotated[str, typer.Option(help="Time between two decisions, such as 500ms.")] = "",
+    hop: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Between two decisions; default: 0.5s.")
+    ] = None,
     form: Annotated[
         Literal["s16le", "f32le"], typer.Option("--format", help="Samples of raw PCM.")
     ] = "s16le",
-    buffer: Annotated[str, typer.Option(help="Sound that may wait to be computed.")] = "2s",
-    runtime: Annotated[str, typer.Option(help="litert (default) or onnxruntime.")] = "",
+    buffer: Annotated[
+        str, typer.Option(metavar="TIME", help="Sound that may wait to be computed.")
+    ] = "2s",
+    runtime: Annotated[
+        Literal["litert", "onnxruntime"] | None, typer.Option(help="Default: litert.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Also write JSON lines to this file.")
     ] = None,
@@ -70,9 +76,9 @@ def command(
         raise UsageError("give a file or --capture, not both")
     shown = _shown(bundle, as_json)
     settings = ListenSettings(
-        hop_s=_seconds("--hop", hop) if hop else None,
-        runtime=runtime,
-        buffer_s=_seconds("--buffer", buffer),
+        hop_s=seconds("--hop", hop, LONGEST_S),
+        runtime=runtime or "",
+        buffer_s=seconds("--buffer", buffer, LONGEST_S),
         frames=isinstance(shown, _Live),
     )
     sound = SoundInput(
@@ -81,13 +87,6 @@ def command(
     found = listen(bundle, sound, shown, device=choose_device(device), settings=settings, out=out)
     if found.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _seconds(name: str, text: str) -> float:
-    found = SECONDS.fullmatch(text)
-    if found is None or not float(found[1]):
-        raise UsageError(f"{name} {text} is not a time", hint="write 0.5s or 500ms")
-    return float(found[1]) * (1e-3 if found[2] == "ms" else 1.0)
 
 
 def _shown(bundle: Path, as_json: bool) -> Any:
@@ -106,13 +105,14 @@ def _show_plain(line: ListenLine) -> None:
 
     match line:
         case ListenStart():
-            say(live_listen.start_line(line))
+            say("\n".join(live_listen.start_lines(line)))
         case ListenDecision():
             put(live_listen.decision_line(line))
         case ListenOverrun():
             say(live_listen.overrun_line(line))
         case ListenSummary():
             put_table(("measured", ""), live_listen.summary_rows(line), whole=("",))
+            say(NOT_MEDICAL)
         case ListenFrame():
             pass
 

@@ -92,14 +92,17 @@ class LivePicture:
         return f"{decision_time(self.decision)}{latency(self.decision)}{late}"
 
 
-def start_line(start: ListenStart) -> str:
-    """How the bundle listens, in one line."""
-    window, hop = f"the last {start.window_s:g} s", f"every {start.hop_s:g} s"
-    text = f"listening at {start.rate_hz} Hz with {start.runtime}: a decision {hop} about {window}"
+def start_lines(start: ListenStart) -> list[str]:
+    """How the bundle listens, and what that costs."""
+    first = (
+        f"listening at {start.rate_hz} Hz with {start.runtime}: a decision every {start.hop_s:g} s "
+        f"about the last {start.window_s:g} s"
+    )
     if start.streaming:
-        return f"{text}; each frame is computed once, {start.front_end_delay_s * 1e3:.0f} ms late"
-    share = f"{100 * start.repeated_share:.0f}% of each is computed again"
-    return f"{text}; {start.computations_per_s:g} whole windows a second, {share}"
+        late_ms = 1e3 * start.front_end_delay_s
+        return [first, f"each frame of the sound is computed once, and comes {late_ms:.0f} ms late"]
+    cost = f"{start.computations_per_s:.3g} whole windows a second are computed"
+    return [first, f"{cost}, {100 * start.repeated_share:.0f}% of each again"]
 
 
 def decision_line(decision: ListenDecision) -> str:
