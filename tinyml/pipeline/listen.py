@@ -253,15 +253,15 @@ def _check(
 
 @contextlib.contextmanager
 def _log(path: Path | None) -> Iterator[Callable[[str], None]]:
-    """Writes lines to ``path``, each at once; `UsageError` where it exists."""
+    """Writes lines to ``path``, each at once; `UsageError` for a file that exists."""
     if path is None:
         yield lambda text: None
         return
-    if path.exists():
+    if path.is_file():
         raise UsageError(f"{path} exists", hint="choose another name, or remove it")
     doing = f"writing {path.name}"
     with machine_errors(doing, path.parent):
-        stream = path.open("x", encoding="utf-8")
+        stream = path.open("w" if path.exists() else "x", encoding="utf-8")  # or a device
 
     def write(text: str) -> None:
         with machine_errors(doing, path.parent):
