@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from boards import SshServer, make_key, need, ssh_server, write_config
+from boards import SshServer, make_key, need, ssh_server, stalled_file, write_config
 from processes import assert_gone, wait_for
 
 from tinyml.core.device import Device
@@ -156,15 +156,13 @@ def test_a_connection_that_is_lost_while_a_command_runs(
 
 
 def test_a_connection_that_is_lost_while_a_file_is_copied(
-    own_server: SshServer, tmp_path: Path
+    own_server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(1 << 26)
-    with open_link(own_server.device) as link:
+    with open_link(own_server.device) as link, stalled_file(tmp_path / "half", monkeypatch):
         folder = Path(link.folder)
-        kill_when(own_server, lambda: any(folder.glob(".push-*")))
-        with pytest.raises(DeviceError, match=r"copying large to board: the connection .* lost"):
-            link.push(tmp_path / "large", "large")
+        kill_when(own_server, lambda: any(own.stat().st_size for own in folder.glob(".push-*")))
+        with pytest.raises(DeviceError, match=r"copying half to board: the connection .* lost"):
+            link.push(tmp_path / "half", "half")
     wait_for(lambda: not folder.exists())
 
 

@@ -32,7 +32,7 @@ def test_a_tone_is_a_bright_row_of_the_scalogram() -> None:
     for number in range(1, 501):
         picture.add(ListenFrame(number / 50, tuple(values)))
     rows = picture.lines()[:8]
-    assert [row[:8] for row in rows[:3]] == [" 681 Hz ", " 435 Hz ", " 278 Hz "]
+    assert [row[:8] for row in rows[:3]] == [" 682 Hz ", " 436 Hz ", " 279 Hz "]
     assert [row[8:] for row in rows] == [("█" if n == 2 else " ") * COLUMNS for n in range(8)]
 
 

@@ -30,6 +30,7 @@ from tinyml.pipeline.bench_averages import for_phone, program_for
 from tinyml.pipeline.bench_jobs import JobList
 from tinyml.pipeline.bench_text import sections
 from tinyml.pipeline.compare import compare
+from tinyml.pipeline.devices.lock_store import ShellLock
 from tinyml.pipeline.results import read_results
 from tinyml.pipeline.results_text import history_sections, list_section, show_sections
 
@@ -50,6 +51,8 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShellPhone:
     module.open_link = open_link
     monkeypatch.setitem(sys.modules, "shell_phone", module)
     monkeypatch.setitem(registry.LINKS, "adb", "shell_phone:open_link")
+    lock = ShellLock(own.link, f"{own.state}/lock")
+    monkeypatch.setattr("tinyml.pipeline.devices.lock.lock_of", lambda *_: lock)
     return own
 
 
@@ -107,6 +110,21 @@ def test_unknown_conditions_and_discarded_processes_are_shown(
     assert "relu.tflite: 2 of 2 processes discarded: the battery saver is on" in shown
     assert "thermal status at most unknown, battery unknown, battery saver on" in shown
     assert "'-', '-', '-', '-', '0 of 2', '0'" in shown
+
+
+def test_strict_refuses_a_phone_that_is_not_quiet(phone: ShellPhone, model: Path) -> None:
+    phone.set("thermal", 1)
+    timing = short(1, 20, device=PIXEL, benchmark_model=benchmark_model())
+    with pytest.raises(DeviceError, match=r"pixel is not quiet: its thermal status is 1") as got:
+        bench(model, timing=timing, out=None, report=silent, strict=True)
+    assert phone.read("lock") in (None, "", "{}")
+    record(
+        "preparing the board",
+        "--strict, and the phone throttles (Android)",
+        got.value,
+        board="nothing",
+        host="nothing",
+    )
 
 
 def test_without_the_program_nothing_is_pushed_and_the_hint_tells_where_it_is_from() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, put_table, say
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def add(
     if as_json:
         put_json(_check_json(found))
         return
-    put(f"{name} is {found.device.target}: {found.because or 'as you say'}")
+    why = f": {found.because}" if found.because else ""
+    put(f"{name} is recorded as {found.device.target}{why}")
     _put_pairs(_system_rows(found))
     _say_problems(found)
     if found.ready:
@@ -108,16 +109,33 @@ def show(name: Name, as_json: AsJson = False) -> None:
     _put_pairs(_recorded_rows(device))
 
 
-def check(name: Name, as_json: AsJson = False) -> None:
+def check(
+    name: Name,
+    setup: Annotated[
+        bool,
+        typer.Option(
+            "--setup",
+            help="Install what bundles need there: numpy and the runtimes, in an environment of "
+            "their own. The board needs no network for it.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Reach a device and show what it is, what it has, what is wrong and what fixes it.
 
     The exit code is 0 if bundles run there, and 4 if not.
 
-    Example: tinyml device check mypi
+    Example: tinyml device check mypi --setup
     """
     from tinyml.pipeline.devices.check import check_device
 
-    found = check_device(name)
+    if setup:
+        from tinyml.pipeline.devices.setup import setup_device
+
+        with progress(as_json=False) as report:
+            found = setup_device(name, report)
+    else:
+        found = check_device(name)
     if as_json:
         put_json(_check_json(found))
     else:
@@ -216,10 +234,11 @@ def _recorded_rows(device: Device) -> list[tuple[str, str]]:
 
 def _system_rows(found: DeviceCheck) -> list[tuple[str, str]]:
     facts = found.facts
-    bits = f", {facts.bits}-bit programs" if facts.bits else ""
+    kernel = f"kernel {facts.kernel}" if facts.kernel else ""
+    bits = f"{facts.bits}-bit programs" if facts.bits else ""
     rows = [
         ("board", ", ".join(filter(None, (facts.board or "not known", facts.soc)))),
-        ("system", f"{facts.system}, kernel {facts.kernel}, {facts.arch}{bits}"),
+        ("system", ", ".join(filter(None, (facts.system, kernel, facts.arch, bits)))),
     ]
     if facts.python:
         rows.append(("Python there", f"{facts.python}, {facts.python_path}, {facts.libc}"))
@@ -231,7 +250,8 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
 
     facts = found.facts
     features = " ".join(own for own in facts.cpu_features if own in KNOWN)
-    yield "processor", f"{facts.cores or '?'} cores {' '.join(facts.cpus)}; {features or '-'}"
+    cores = f"{facts.cores or '?'} cores"
+    yield "processor", f"{' '.join([cores, *facts.cpus])}{f'; {features}' if features else ''}"
     free = f", {facts.memory_free_mb:,} MB free" if facts.memory_free_mb else ""
     pages = f"; pages of {facts.page_kib} KiB" if facts.page_kib else ""
     yield "memory", f"{facts.memory_mb:,} MB{free}{pages}" if facts.memory_mb else "not known"

@@ -41,8 +41,8 @@ class BoardFacts:
 
     board: str
     system: str
-    kernel: str
     arch: str
+    kernel: str = ""
     soc: str = ""
     release: str = ""
     libc: str = ""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinyml.core.listen_lines import (
     ListenDecision,
@@ -36,7 +37,8 @@ class LivePicture:
     def __init__(self, frequencies_hz: Sequence[float]) -> None:
         self.bands = np.array_split(np.asarray(frequencies_hz), min(ROWS, len(frequencies_hz)) or 1)
         self.columns: deque[list[float]] = deque(maxlen=COLUMNS)
-        self.column, self.gathered = 0, [np.zeros(0)]
+        self.column = 0
+        self.gathered: list[NDArray[np.float64]] = []
         self.decision: ListenDecision | None = None
         self.overruns = 0
 
@@ -96,7 +98,7 @@ def start_lines(start: ListenStart) -> list[str]:
     """How the bundle listens, and what that costs."""
     first = (
         f"listening at {start.rate_hz} Hz with {start.runtime}: a decision every {start.hop_s:g} s "
-        f"about the last {start.window_s:g} s"
+        f"on the last {start.window_s:g} s"
     )
     if start.streaming:
         late_ms = 1e3 * start.front_end_delay_s

@@ -47,8 +47,8 @@ from tinyml.device.program import check_end, push_program
 from tinyml.models.data.audio import read_audio
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.devices.choose import check_target
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.lock import locked
-from tinyml.pipeline.links import open_link
 
 ARCHIVE = "listen.zip"
 # Unpacks the archive next to it, and runs the script in there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,8 +41,12 @@ class FileOnLink:
         return self.failure is None and all(row.verdict != "fail" for row in self.rows)
 
 
-def verify_on_link(link: Link, folder: Path, report: Report) -> list[FileOnLink]:
+def verify_on_link(
+    link: Link, folder: Path, report: Report, models: Collection[str] | None = None
+) -> list[FileOnLink]:
     """Every model file of the bundle in ``folder`` in its reference engine on ``link``.
+
+    Of those with the paths ``models``, where they are given.
 
     Every case of the reference is computed there and judged here, by the tolerance of the file's
     precision. A file that fails there leaves the others.
@@ -54,7 +59,7 @@ def verify_on_link(link: Link, folder: Path, report: Report) -> list[FileOnLink]
     expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
     runner, found = push_runner(link), []
     for engine in given_engines(folder, bundle.models):
-        if not engine.optional:
+        if not engine.optional and (models is None or engine.model.path in models):
             with closing(LinkRuntime(engine.runtime, link, runner, bundle.signature)) as runtime:
                 there = replace(engine, runtime=runtime)
                 rows, failure = _rows(there, bundle, expected, report)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tinyml.core.device import Device
 from tinyml.device.link import Link
 from tinyml.pipeline.devices.inventory import known_device
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.devices.links import open_link
 
 
 @contextmanager

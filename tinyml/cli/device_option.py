@@ -1,0 +1,55 @@
+"""The options that choose boards: ``--device`` and ``--tag``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tinyml.core.errors import UsageError
+from tinyml.core.target import HOST
+
+if TYPE_CHECKING:
+    from tinyml.core.device import Device
+
+PANEL = "Device"
+
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME,NAME...",
+        help="Boards, by the names of tinyml device add. Default: this machine.",
+        rich_help_panel=PANEL,
+    ),
+]
+Tag = Annotated[
+    str | None,
+    typer.Option("--tag", metavar="TAG", help="All boards with this tag.", rich_help_panel=PANEL),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse to start unless the machine is quiet: governor, load, temperature.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device, ...]:
+    """What the options choose; without any, this machine as ``target``.
+
+    Raises `UsageError` for an unknown name or tag, and where a target is given as well.
+    """
+    from tinyml.pipeline.devices.choose import choose_devices
+    from tinyml.pipeline.devices.links import this_machine
+
+    if names is None and tag is None:
+        return (this_machine(target),)
+    if target != HOST:
+        raise UsageError(
+            f"--target {target} and a device: a device has its own target",
+            hint="omit --target; tinyml device show NAME shows that of a device",
+        )
+    return choose_devices(names or "", tag or "")
