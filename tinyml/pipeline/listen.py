@@ -261,11 +261,11 @@ def _log(path: Path | None) -> Iterator[Callable[[str], None]]:
         raise UsageError(f"{path} exists", hint="choose another name, or remove it")
     doing = f"writing {path.name}"
     with machine_errors(doing, path.parent):
-        stream = path.open("w" if path.exists() else "x", encoding="utf-8")  # or a device
+        stream = path.open("wb" if path.exists() else "xb", buffering=0)  # or a device
 
     def write(text: str) -> None:
         with machine_errors(doing, path.parent):
-            print(text, file=stream, flush=True)
+            stream.write(f"{text}\n".encode())
 
     with stream:
         yield write
