@@ -6,9 +6,9 @@ import zipfile
 
 from tinyml import board_scripts
 from tinyml.core.bundle import Bundle
-from tinyml.core.errors import DeviceError, InputError, UsageError, machine_errors
+from tinyml.core.check_listens import check_listens
+from tinyml.core.errors import DeviceError, UsageError, machine_errors
 from tinyml.core.events import Report, Warned
-from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.scratch import scratch
 from tinyml.device.agent import Agent
 from tinyml.device.link import CommandResult, Link
@@ -36,8 +36,7 @@ WantedBy=default.target
 
 def check_service(bundle: Bundle, capture: str) -> None:
     """Raise `InputError` for a model that does not listen, `UsageError` for what is no command."""
-    if not isinstance(bundle.processor, RecordingProcessor) or bundle.processor.whole:
-        raise InputError(f"{bundle.folder} cannot listen: it does not take pieces of sound")
+    check_listens(bundle)
     if not capture.strip() or not capture.isprintable():
         raise UsageError(
             f"'{capture}' is not the command of a recorder",
