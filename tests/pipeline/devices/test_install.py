@@ -40,6 +40,7 @@ def versions(tmp_path: Path) -> list[Path]:
     for number in range(3):
         folder = tmp_path / f"v{number}" / "demo"
         folder.mkdir(parents=True)
+        manifest["files"]["listen.py"] = {}
         for name, listed in manifest["files"].items():
             (folder / name).write_text(name)
             listed.update(size=len(name), sha256=sha256(folder / name))
@@ -189,11 +190,9 @@ def test_a_service_listens_and_starts_anew_with_each_version(
     assert "sudo loginctl enable-linger" in done.stderr
     unit = pi.folder.parent / "config" / "systemd" / "user" / "tinyml-demo.service"
     assert (
-        'ExecStart="/usr/bin/python3" %h/.tinyml/services/demo/listen.py '
-        "--bundle %h/.tinyml/bundles/demo/current "
+        'ExecStart="/usr/bin/python3" %h/.tinyml/bundles/demo/current/listen.py '
         '--capture "arecord -q -t raw -f S16_LE -r 4000 -D \\"plug:50%%$$x\\""\n'
     ) in unit.read_text()
-    assert (pi.home / ".tinyml" / "services" / "demo" / "listen.py").is_file()
     install_bundle(versions[1], "mypi", silent)
     assert systemctl.read_text().splitlines() == [
         "--user daemon-reload",
