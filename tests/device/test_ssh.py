@@ -166,6 +166,15 @@ def test_a_connection_that_is_lost_while_a_file_is_copied(
     assert_nothing_of(folder)
 
 
+def test_a_board_that_falls_silent(own_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1")
+    monkeypatch.setattr(ssh, "OPTIONS", (*alive, *ssh.OPTIONS))
+    with open_link(own_server.device) as link:
+        own_server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(DeviceError, match="running echo: the connection to board was lost"):
+            link.run(["echo", "1"], timeout_s=60)
+
+
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_of_a_killed_command(
     kill: signal.Signals, ssh_device: Device, shared_ssh_server: SshServer, tmp_path: Path
