@@ -19,6 +19,7 @@ from boards import SshServer, ssh_server
 from command_line import Done
 
 from tinyml.core import bundle as bundles
+from tinyml.core.check_listens import check_listens
 from tinyml.core.device import Device
 from tinyml.core.errors import (
     DataError,
@@ -32,7 +33,7 @@ from tinyml.core.errors import (
 from tinyml.core.listen_lines import ListenDecision, ListenLine, ListenStart
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.pipeline import listen as pipeline
-from tinyml.pipeline.listen import SoundInput, check_listens, listen
+from tinyml.pipeline.listen import SoundInput, listen
 from tinyml.pipeline.outputs.engines import choose
 from tinyml.pipeline.predict import windows_through
 

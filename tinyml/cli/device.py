@@ -218,19 +218,31 @@ def install(
     called: Annotated[
         str, typer.Option("--as", metavar="NAME", help="Its name there. Default: its folder's.")
     ] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="RECORDER",
+            help="Listen with it from now on, as a systemd user service: the command of a recorder "
+            "that prints raw sound.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Install a bundle on a device, and keep the version before it.
 
     Copies the bundle, checks every file there, and then puts it in use at once: a program that
-    opens it finds the old version or the new one, whole.
+    opens it finds the old version or the new one, whole. A service of it starts anew.
 
-    Example: tinyml device install demo-bundle mypi
+    Examples:
+
+    \b
+      tinyml device install demo-bundle mypi
+      tinyml device install demo-bundle mypi --service "arecord -q -t raw -f S16_LE -r 4000"
     """
     from tinyml.pipeline.devices.install import install_bundle
 
     with progress(as_json=False) as report:
-        installed = install_bundle(bundle, name, report, called=called)
+        installed = install_bundle(bundle, name, report, called=called, capture=service)
     _put_installed(installed, name, as_json)
 
 
@@ -256,6 +268,8 @@ def _put_installed(installed: Installed, name: str, as_json: bool) -> None:
         return
     own = installed.bundle
     put(f"{own.name} on {name}: version {own.current} is in use, in {installed.folder}")
+    if installed.service:
+        say(f"what it hears, on the board: journalctl --user -fu {installed.service}")
     if own.previous:
         say(f"the version before it is {own.previous}: tinyml device rollback {own.name} {name}")
 

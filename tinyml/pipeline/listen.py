@@ -18,11 +18,11 @@ from tinyml.board_scripts.listen_sound import SoundError, SoundSource, open_sour
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import MANIFEST, REFERENCE, Bundle
 from tinyml.core.bundle_folder import check_outside
+from tinyml.core.check_listens import check_listens
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import (
     DataError,
     DeviceError,
-    InputError,
     InternalError,
     MachineError,
     TinymlError,
@@ -129,14 +129,6 @@ def listen(
     check_bundle(bundle)
     with _log(out) as log, open_link(device) as link, locked(link, device, "listening"):
         return _listen(bundle, sound, _logged(show, log), device, link, settings)
-
-
-def check_listens(bundle: Bundle) -> None:
-    """Raise `InputError` unless the model takes pieces of sound."""
-    if bundle.processor is None:
-        raise InputError(f"{bundle.folder} does not take sound: it declares no sample rate")
-    if recording_processor(bundle.processor).whole:
-        raise InputError(f"{bundle.model} takes a whole recording at once, and cannot listen")
 
 
 def _listen(

@@ -161,3 +161,54 @@ def test_a_phone_installs_nothing(board: FakeBoard) -> None:
     save_device(Device(name="pixel", link="adb", address="0123", target="android"))
     with pytest.raises(DeviceError, match="device list is not supported on Android yet"):
         installed_bundles("pixel")
+
+
+@pytest.fixture
+def systemctl(pi: FakeBoard, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a board's systemctl was called with; it fails where the file ``broken`` is there."""
+    programs, calls = pi.folder / "bin", pi.folder / "calls"
+    programs.mkdir()
+    (programs / "systemctl").write_text(
+        f'#!/bin/sh\necho "$@" >>"{calls}"\n[ ! -e "{pi.folder}/broken" ] || '
+        "{ echo no bus >&2; exit 1; }\n"
+    )
+    (programs / "loginctl").write_text("#!/bin/sh\necho no\n")
+    for path in programs.iterdir():
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return calls
+
+
+def test_a_service_listens_and_starts_anew_with_each_version(
+    pi: FakeBoard, versions: list[Path], systemctl: Path, cli: Cli
+) -> None:
+    recorder = 'arecord -q -t raw -f S16_LE -r 4000 -D "plug:50%$x"'
+    done = cli("device", "install", versions[0], "mypi", "--service", recorder)
+    assert done.returncode == 0, done.stderr
+    assert "journalctl --user -fu tinyml-demo.service" in done.stderr
+    assert "sudo loginctl enable-linger" in done.stderr
+    unit = pi.folder.parent / "config" / "systemd" / "user" / "tinyml-demo.service"
+    assert (
+        'ExecStart="/usr/bin/python3" %h/.tinyml/services/demo/listen.py '
+        "--bundle %h/.tinyml/bundles/demo/current "
+        '--capture "arecord -q -t raw -f S16_LE -r 4000 -D \\"plug:50%%$$x\\""\n'
+    ) in unit.read_text()
+    assert (pi.home / ".tinyml" / "services" / "demo" / "listen.py").is_file()
+    install_bundle(versions[1], "mypi", silent)
+    assert systemctl.read_text().splitlines() == [
+        "--user daemon-reload",
+        "--user enable tinyml-demo.service",
+        "--user restart tinyml-demo.service",
+        "--user try-restart tinyml-demo.service",
+    ]
+
+
+def test_a_service_that_cannot_be_started_names_the_commands(
+    pi: FakeBoard, versions: list[Path], systemctl: Path
+) -> None:
+    (pi.folder / "broken").touch()
+    with pytest.raises(DeviceError, match=r"does not start tinyml-demo\.service: no") as got:
+        install_bundle(versions[0], "mypi", silent, capture="arecord")
+    assert "systemctl --user enable --now tinyml-demo.service" in got.value.hint
+    with pytest.raises(UsageError, match="is not the command of a recorder"):
+        install_bundle(versions[0], "mypi", silent, capture="arecord\nExecStart=other")

@@ -15,6 +15,7 @@ from typing import Any
 from tinyml.board_scripts.agent.errors import AgentError
 from tinyml.board_scripts.agent.files import sha256
 from tinyml.board_scripts.agent.places import draft_of, place, point, remove, target_of
+from tinyml.board_scripts.agent.service import service_of
 
 BUNDLES, CURRENT, PREVIOUS, MANIFEST = "bundles", "current", "previous", "manifest.json"
 DIGITS = 16
@@ -47,7 +48,13 @@ def install(name: str, digest: str, archive: str) -> dict[str, Any]:
     for other in os.listdir(place(BUNDLES, name)):
         if other not in kept:
             remove(place(BUNDLES, name, other))
-    return {"folder": place(BUNDLES, name, CURRENT), "bundle": bundle(name)}
+    return used_now(name)
+
+
+def used_now(name: str) -> dict[str, Any]:
+    """Where the version in use is, and the unit that is to start anew with it, if there is one."""
+    folder = place(BUNDLES, name, CURRENT)
+    return {"folder": folder, "bundle": bundle(name), "service": service_of(name)}
 
 
 def changed_file(folder: str, digest: str) -> str:
@@ -74,7 +81,7 @@ def rollback(name: str) -> dict[str, Any]:
         raise AgentError("{} has no previous version".format(name), "install another one")
     point(place(BUNDLES, name, CURRENT), before)
     point(place(BUNDLES, name, PREVIOUS), used)
-    return {"folder": place(BUNDLES, name, CURRENT), "bundle": bundle(name)}
+    return used_now(name)
 
 
 def bundles() -> dict[str, Any]:

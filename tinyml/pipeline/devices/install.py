@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
+from tinyml.core.board_facts import BoardFacts
 from tinyml.core.bundle import Bundle
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, UsageError, machine_errors
@@ -21,6 +22,7 @@ from tinyml.pipeline.devices.fits import why_not
 from tinyml.pipeline.devices.inventory import NAME, NAME_HINT
 from tinyml.pipeline.devices.lock import locked
 from tinyml.pipeline.devices.reach import reached
+from tinyml.pipeline.devices.service import check_service, restart, start_service
 
 ARCHIVE = "bundle.zip"
 TIMEOUT_S = 300.0
@@ -42,20 +44,28 @@ class InstalledBundle:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """``folder``: where ``bundle`` is there, whichever its version is."""
+    """``folder``: where ``bundle`` is there, whichever its version is; ``service``: its unit."""
 
     folder: str
     bundle: InstalledBundle
+    service: str = ""
 
 
-def install_bundle(folder: Path, name: str, report: Report, *, called: str = "") -> Installed:
+def install_bundle(
+    folder: Path, name: str, report: Report, *, called: str = "", capture: str = ""
+) -> Installed:
     """Install the bundle ``folder`` on the device ``name``, as ``called`` or by its folder's name.
+
+    With ``capture``, the command of a recorder, a service listens with it from then on. A service
+    that is there already starts anew.
 
     Raises `ValidationError` for a bundle that is not as it was exported, `DeviceError` for one that
     was made for another target or that nothing there can run, and where the board is in use.
     """
     bundle = bundles.read(folder)
     bundle.check_files()
+    if capture:
+        check_service(bundle, capture)
     called = called or resolved(folder).name
     if not NAME.fullmatch(called):
         raise UsageError(
@@ -64,9 +74,14 @@ def install_bundle(folder: Path, name: str, report: Report, *, called: str = "")
     with reached(name, verb="device install") as (link, device):
         check_target(bundle, device)
         agent = push_agent(link)
-        _check_fits(bundle, agent, find_target(device.target), device)
+        facts = _check_fits(bundle, agent, find_target(device.target), device)
         with locked(link, device, f"installing {called}", report):
-            return _install(agent, bundle, called, report)
+            found = _install(agent, bundle, called, report)
+        if capture:
+            unit = start_service(agent, called, capture, facts.python_path, report)
+            return replace(found, service=unit)
+        restart(link, found.service)
+        return found
 
 
 def roll_back(called: str, name: str, report: Report) -> Installed:
@@ -75,7 +90,9 @@ def roll_back(called: str, name: str, report: Report) -> Installed:
         reached(name, verb="device rollback") as (link, device),
         locked(link, device, f"rolling {called} back", report),
     ):
-        return _installed(push_agent(link), "rollback", called)
+        found = _installed(push_agent(link), "rollback", called)
+        restart(link, found.service)
+        return found
 
 
 def installed_bundles(name: str) -> tuple[InstalledBundle, ...]:
@@ -84,13 +101,14 @@ def installed_bundles(name: str) -> tuple[InstalledBundle, ...]:
         return _bundles(push_agent(link))
 
 
-def _check_fits(bundle: Bundle, agent: Agent, target: Target, device: Device) -> None:
-    """Raise `DeviceError` where no model file of the bundle can run there."""
+def _check_fits(bundle: Bundle, agent: Agent, target: Target, device: Device) -> BoardFacts:
+    """The board's facts; `DeviceError` where no model file of the bundle can run there."""
     facts = agent.facts()
     reasons = [why_not(model, facts, target) for model in bundle.models]
     if reasons and all(reasons):
         hint = f"tinyml device check {device.name} shows what is missing, with its fix"
         raise DeviceError(f"{device.name} cannot run {bundle.folder}: {reasons[0]}", hint=hint)
+    return facts
 
 
 def _install(agent: Agent, bundle: Bundle, called: str, report: Report) -> Installed:
