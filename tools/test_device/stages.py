@@ -7,6 +7,7 @@ A stage returns a few words about what it saw, for the summary; it raises `Stage
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 from emulated_board import native
 
 from test_device.boards import Board, Phone
+from test_device.bundles import trained_run
+from test_device.tutorials import run_page
 from test_device.workplace import Workplace
 
 RATE_HZ = 4000
@@ -111,6 +114,21 @@ def _decisions(text: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == "decision"]
 
 
+def phone_tutorial(on: OnPhone) -> str:
+    """Every command of the tutorial, with the phone's own address."""
+    folder = on.place.folder / "tutorial-android"
+    _start_of_tutorial(folder)
+    program = native.program("benchmark_model", "aarch64")
+    shutil.copyfile(program, folder / "benchmark_model")
+    return run_page(on.place, "tutorial-android.md", folder, {"0123456789ABCDEF": on.phone.address})
+
+
+def _start_of_tutorial(folder: Path) -> None:
+    """A trained model, as the first tutorial leaves it, but a small one."""
+    folder.mkdir()
+    shutil.copytree(trained_run(), folder / "runs" / "demo")
+
+
 def phone_add(on: OnPhone) -> str:
     """``device add`` recognises the phone."""
     found = on.place.json("device", "add", on.name, on.phone.address, "--link", "adb")
@@ -160,4 +178,5 @@ PHONE_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("device check", phone_check, False),
     ("bench", phone_bench, True),
     ("refusals", phone_refuses, False),
+    ("tutorial", phone_tutorial, False),
 )
