@@ -64,7 +64,7 @@ class FakeBoard:
         own, real = shlex.quote(str(self.folder)), shlex.quote(sys.executable)
         python.write_text(
             f'#!/bin/sh\ncase "$*" in *" facts") exec cat {own}/facts.json; esac\n'
-            f'exec {real} "$@"\n'
+            f'exec {real} -S "$@"\n'
         )
         python.chmod(0o755)
         (self.folder / "link").mkdir(exist_ok=True)

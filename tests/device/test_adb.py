@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from boards import PhoneServer, adb_server, need, phone_server, stalled_file
-from processes import assert_gone, wait_for
+from processes import assert_gone, assert_nothing_of, wait_for
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
@@ -111,7 +111,7 @@ def test_a_phone_that_goes_while_a_command_runs(own_phone: PhoneServer, tmp_path
         with pytest.raises(DeviceError, match="running sh: the connection to phone was lost"):
             link.run(["sh", "-c", WRITE_PID, "sh", str(pid)], timeout_s=60)
     assert_gone(int(pid.read_text()))
-    wait_for(lambda: not folder.exists())
+    assert_nothing_of(folder)
 
 
 def test_a_phone_that_goes_while_a_file_is_copied(
@@ -124,4 +124,4 @@ def test_a_phone_that_goes_while_a_file_is_copied(
         )
         with pytest.raises(DeviceError, match=r"copying half to phone: the connection .* lost"):
             link.push(tmp_path / "half", "half")
-    wait_for(lambda: not folder.exists())
+    assert_nothing_of(folder)

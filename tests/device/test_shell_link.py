@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import assert_nothing_of
 
 from tinyml.core.errors import DeviceError
 from tinyml.device.shell_link import ShellLink, open_guard
@@ -52,12 +53,14 @@ def test_a_command_that_is_killed_with_its_shell(tmp_path: Path) -> None:
     with opened(tmp_path) as link, pytest.raises(DeviceError) as caught:
         link.run(["sh", "-c", "kill -9 $PPID"], timeout_s=60)
     assert caught.value.message == "running sh: it was killed on board"
+    assert_nothing_of(Path(link.folder))
 
 
 def test_what_a_command_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
     with opened(tmp_path) as link:
         done = link.run(["sh", "-c", "sleep 600 & exit 3"], timeout_s=60)
     assert (done.code, done.stderr) == (3, "")
+    assert_nothing_of(Path(link.folder))
 
 
 def test_a_machine_that_lacks_a_tool(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from tinyml.core.typed_json import to_json
 if TYPE_CHECKING:
     from tinyml.core.device import Device
     from tinyml.pipeline.devices.check import DeviceCheck
+    from tinyml.pipeline.devices.install import Installed
 
 HELP = """Add your own boards, check them, and see what they have.
 
@@ -83,10 +85,21 @@ def add(
         say(f"ready: {name} runs bundles for {found.device.target}")
 
 
-def list_(as_json: AsJson = False) -> None:
-    """List the devices: how each is reached, its target and its tags. It reaches none."""
+def list_(
+    name: Annotated[
+        str | None, typer.Argument(help="A device: list the bundles installed there.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the devices, or the bundles that are installed on one.
+
+    Without NAME no device is reached: the list is of what was added.
+    """
     from tinyml.pipeline.devices.inventory import inventory_file, read_devices
 
+    if name is not None:
+        _list_bundles(name, as_json)
+        return
     devices = list(read_devices().values())
     if as_json:
         put_json(to_json(devices))
@@ -199,6 +212,82 @@ def remove(name: Name, as_json: AsJson = False) -> None:
         put(f"removed: {name} ({removed.link} {removed.address})")
 
 
+def install(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    name: Name,
+    called: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="Its name there. Default: its folder's.")
+    ] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="RECORDER",
+            help="Listen with it from now on, as a systemd user service: the command of a recorder "
+            "that prints raw sound.",
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Install a bundle on a device, and keep the version before it.
+
+    Copies the bundle, checks every file there, and then puts it in use at once: a program that
+    opens it finds the old version or the new one, whole. A service of it starts anew.
+
+    Examples:
+
+    \b
+      tinyml device install demo-bundle mypi
+      tinyml device install demo-bundle mypi --service "arecord -q -t raw -f S16_LE -r 4000"
+    """
+    from tinyml.pipeline.devices.install import install_bundle
+
+    with progress(as_json=False) as report:
+        installed = install_bundle(bundle, name, report, called=called, capture=service)
+    _put_installed(installed, name, as_json)
+
+
+def rollback(
+    bundle: Annotated[str, typer.Argument(help="The bundle's name on the device.")],
+    name: Name,
+    as_json: AsJson = False,
+) -> None:
+    """Put the previous version of an installed bundle in use again.
+
+    The version that was in use is the previous one then: twice is back.
+    """
+    from tinyml.pipeline.devices.install import roll_back
+
+    with progress(as_json=False) as report:
+        installed = roll_back(bundle, name, report)
+    _put_installed(installed, name, as_json)
+
+
+def _put_installed(installed: Installed, name: str, as_json: bool) -> None:
+    if as_json:
+        put_json(to_json(installed))
+        return
+    own = installed.bundle
+    put(f"{own.name} on {name}: version {own.current} is in use, in {installed.folder}")
+    if installed.service:
+        say(f"what it hears, on the board: journalctl --user -fu {installed.service}")
+    if own.previous:
+        say(f"the version before it is {own.previous}: tinyml device rollback {own.name} {name}")
+
+
+def _list_bundles(name: str, as_json: bool) -> None:
+    from tinyml.pipeline.devices.install import installed_bundles
+
+    found = installed_bundles(name)
+    if as_json:
+        put_json(to_json(found))
+        return
+    if not found:
+        say(f"no bundle is installed on {name}: tinyml device install BUNDLE {name}")
+        return
+    rows = [(own.name, own.current, own.previous or "-", f"{own.bytes:,}") for own in found]
+    put_table(("bundle", "in use", "previous", "bytes"), rows, whole=("in use", "previous"))
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "add": add,
     "list": list_,
@@ -207,6 +296,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "lock": lock,
     "unlock": unlock,
     "remove": remove,
+    "install": install,
+    "rollback": rollback,
 }
 
 

@@ -114,21 +114,21 @@ def timing(
         () if threads is None else _numbers(threads),
         cpu,
         DELEGATES[delegate],
-        period_s=_seconds(period),
+        period_s=seconds("--period", period),
         between=_between(between, period),
         device=device,
     )
 
 
-def _seconds(text: str | None) -> float | None:
-    """``100ms`` -> 0.1, ``2s`` -> 2."""
+def seconds(option: str, text: str | None, longest_s: float = LONGEST_S) -> float | None:
+    """``100ms`` -> 0.1, ``2s`` -> 2; `UsageError` names ``option``."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)", text)
     seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
-    if not 0 < seconds <= LONGEST_S:
+    if not 0 < seconds <= longest_s:
         raise UsageError(
-            f"--period {text} is not a time of at most {LONGEST_S:g} s, as 100ms or 2s"
+            f"{option} {text} is not a time of at most {longest_s:g} s, as 100ms or 2s"
         )
     return seconds
 

@@ -67,9 +67,9 @@ START = _BEGIN + 'shift 2; "$@"; code=$?; rm -f ".run-$mark"; exit $code'
 RUN = f"""{_BEGIN}limit=$3; shift 3
 (sleep "$limit"; kill -s KILL -- "-$$") </dev/null >/dev/null 2>&1 &
 if command -v "$1" >/dev/null 2>&1; then "$@"; code=$?; else code={NOT_A_PROGRAM}; fi
-rm -f ".run-$mark"
+trap "" PIPE
 printf '\\n%s %s\\n' "$mark" "$code" >&2
-kill -s KILL -- "-$$" 2>/dev/null"""
+rm -f ".run-$mark"; kill -s KILL -- "-$$" 2>/dev/null"""
 KILL = """cd "$1" && : >".ended-$2" && group=$(cat ".run-$2") && [ "$group" -gt 1 ] || exit
 rm -f ".run-$2"; kill -s KILL -- "-$group" || kill -s KILL "$group\""""
 # $1: a name for the time being; $2: the name; $3: the SHA-256 that the file must have.
