@@ -75,6 +75,21 @@ def test_cores_are_grouped_by_their_highest_clock() -> None:
     )
 
 
+def test_a_phone_is_described_in_words(phone: ShellPhone) -> None:
+    found = replace(phone_facts(phone.link), groups=(CoreGroup(2_850_000, (4, 5)),))
+    assert found.condition == {
+        "cores": "4 5 at 2.85 GHz",
+        "thermal": "status 0 (none)",
+        "battery": "81% at 28 °C, charging, battery saver off",
+    }
+    unknown = replace(found, groups=(CoreGroup(None, (0,)),), state=PhoneState())
+    assert list(unknown.condition.values()) == [
+        "0 at an unknown clock",
+        "status unknown",
+        "unknown, battery saver unknown",
+    ]
+
+
 def test_battery_saver_and_throttling_disturb_and_unknown_does_not() -> None:
     assert PhoneState(thermal_status=2).disturbs == (
         "the phone throttles: thermal status 2 (moderate)"

@@ -85,7 +85,7 @@ def test_a_file_is_timed_and_its_averages_are_stored_and_shown(model: Path) -> N
         "outputs: they were not compared",
         "Emulated Phone, EM-76",
         f"benchmark_model {own.program_sha256[:12]}",
-        "thermal status at most 0 (none), battery 81 to 81% at 28 to 28 °C, battery saver off",
+        "thermal status at most 0 (none), battery 81% at 28 °C, charging; battery saver off",
     ):
         assert words in shown
 
@@ -108,7 +108,7 @@ def test_unknown_conditions_and_discarded_processes_are_shown(
     timing = short(1, 20, device=PIXEL, benchmark_model=benchmark_model())
     shown = text(sections(bench(model, timing=timing, out=None, report=silent)))
     assert "relu.tflite: 2 of 2 processes discarded: the battery saver is on" in shown
-    assert "thermal status at most unknown, battery unknown, battery saver on" in shown
+    assert "thermal status at most unknown, battery unknown; battery saver on" in shown
     assert "'-', '-', '-', '-', '0 of 2', '0'" in shown
 
 

@@ -353,6 +353,7 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
     if facts.python:
         yield "installed", _versions(facts.packages)
         yield "installable", _versions(found.installable)
+    yield from facts.more.items()
     yield "lock", found.lock or "free"
 
 

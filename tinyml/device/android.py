@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tinyml.core.averages import PhoneState
+from tinyml.core.averages import PhoneState, thermal_text
 from tinyml.core.errors import DeviceError, TinymlError
 from tinyml.device.link import CommandResult, Link
 
 TIMEOUT_S = 30.0
-# Below it, `dumpsys thermalservice` does not exist (API 29), nor the fixed performance mode (30).
+# Android 11.
 FIXED_PERFORMANCE_SDK = 30
 _MARK = "@@ "
 _STATE = {
@@ -45,6 +45,12 @@ class CoreGroup:
 
     max_khz: int | None
     cores: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """``0 1 2 3 at 1.80 GHz``."""
+        clock = "an unknown clock" if self.max_khz is None else f"{self.max_khz / 1e6:.2f} GHz"
+        return f"{' '.join(map(str, self.cores))} at {clock}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,17 @@ class PhoneFacts:
         if self.release is None:
             return None
         return f"Android {self.release}" + (f" (API {self.sdk})" if self.sdk else "")
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """Its cores and its state in words, for a person."""
+        state = self.state
+        saver = {None: "unknown", True: "on", False: "off"}[state.low_power]
+        return {
+            "cores": ", ".join(own.text for own in self.groups) or "unknown",
+            "thermal": f"status {thermal_text(state.thermal_status)}",
+            "battery": f"{state.battery_text}, battery saver {saver}",
+        }
 
 
 def phone_facts(link: Link) -> PhoneFacts:

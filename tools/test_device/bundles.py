@@ -43,8 +43,13 @@ def bundle(place: Workplace, target: str, precision: str, report: Callable[[str]
     return own
 
 
+def trained_run() -> Path:
+    """The run that the bundles are exported from."""
+    return _folder() / "run"
+
+
 def _run(place: Workplace, report: Callable[[str], None]) -> Path:
-    run = _folder() / "run"
+    run = trained_run()
     if not run.exists():
         report("training a small network")
         recipe = place.folder / "small.toml"

@@ -58,6 +58,7 @@ def _of_phone(link: Link) -> BoardFacts:
         memory_free_mb=_in_1024(phone.free_memory_kb),
         cores=phone.cores,
         boot_id=phone.boot or "",
+        more=phone.condition,
     )
 
 
