@@ -58,7 +58,8 @@ def _target(facts: BoardFacts, device: Device, target: Target) -> Iterator[Board
             f"it is recorded as {recorded}, and is {found.target.name}: {found.because}",
             add_command(replace(device, target=found.target.name)),
         )
-    elif facts.bits == 64 and facts.arch != target.arch:
+    # On a board with 32-bit programs those are the problem, whatever its kernel.
+    elif facts.arch != target.arch and (facts.bits == 64 or how_it_runs(device) != "runner"):
         yield BoardProblem(
             f"it is recorded as {recorded}, which is {target.arch}, and it is {facts.arch}",
             "tinyml targets lists targets, and docs/targets.md describes a file of your own",
