@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
@@ -11,12 +10,12 @@ from tinyml.core.bundle import Bundle, StageParity
 from tinyml.core.errors import DeviceError
 from tinyml.core.events import Report
 from tinyml.device.link import Link
-from tinyml.device.link_runtime import LinkRuntime
 from tinyml.device.runner_command import push_runner
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
 from tinyml.pipeline.outputs.engines import Engine, given_engines
+from tinyml.pipeline.outputs.engines_on_link import on_link
 from tinyml.pipeline.outputs.reference import Reference
 
 
@@ -55,10 +54,9 @@ def verify_on_link(link: Link, folder: Path, report: Report) -> list[FileOnLink]
     runner, found = push_runner(link), []
     for engine in given_engines(folder, bundle.models):
         if not engine.optional:
-            with closing(LinkRuntime(engine.runtime, link, runner, bundle.signature)) as runtime:
-                there = replace(engine, runtime=runtime)
+            with on_link(engine, link, runner, bundle.signature) as there:
                 rows, failure = _rows(there, bundle, expected, report)
-            own, version = engine.model, runtime.version() or ""
+            own, version = engine.model, there.runtime.version() or ""
             found.append(FileOnLink(own.path, own.precision, engine.name, version, rows, failure))
     return found
 
