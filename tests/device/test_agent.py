@@ -11,14 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sources import imports
 
-from tinyml.board_scripts import AGENT, agent
+from tinyml.board_scripts import agent
+from tinyml.board_scripts.agent import facts, lock
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import THIS_MACHINE
-from tinyml.core.errors import DeviceError
+from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
-from tinyml.device.agent import Agent, push_agent, read_facts
+from tinyml.device.agent import push_agent
 from tinyml.device.local import LocalLink, open_link
+
+FOLDER = Path(agent.__file__).parent
 
 
 @pytest.fixture
@@ -26,19 +30,16 @@ def link(tmp_path: Path) -> LocalLink:
     return LocalLink(tmp_path, name="mypi")
 
 
-def test_it_is_standard_library_that_python_3_7_parses() -> None:
-    tree = ast.parse(AGENT.read_text("utf-8"), feature_version=(3, 7))
-    names = {
-        (own.names[0].name if isinstance(own, ast.Import) else own.module or "").partition(".")[0]
-        for own in ast.walk(tree)
-        if isinstance(own, ast.Import | ast.ImportFrom)
-    }
-    assert names <= sys.stdlib_module_names
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_it_is_standard_library_that_python_3_7_parses(path: Path) -> None:
+    names = imports(ast.parse(path.read_text("utf-8"), feature_version=(3, 7)))
+    others = {name for name in names if not name.startswith("tinyml.board_scripts.agent.")}
+    assert {name.partition(".")[0] for name in others} <= sys.stdlib_module_names
 
 
 def test_the_facts_of_this_machine() -> None:
     with open_link(THIS_MACHINE) as opened:
-        found = read_facts(push_agent(opened))
+        found = push_agent(opened).facts()
     assert found.bits == 64
     assert found.python == ".".join(map(str, sys.version_info[:3]))
     assert found.packages["numpy"]
@@ -65,8 +66,8 @@ FILES = {
 
 
 def test_a_board_is_read_from_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "read_text", lambda path: FILES.get(path, ""))
-    found = agent.facts()
+    monkeypatch.setattr(facts, "read_text", lambda path: FILES.get(path, ""))
+    found = facts.facts()
     wanted = {
         "board": "Raspberry Pi 4 Model B Rev 1.4",
         "soc": "bcm2711",
@@ -78,16 +79,15 @@ def test_a_board_is_read_from_its_files(monkeypatch: pytest.MonkeyPatch) -> None
         "cpu_features": ["asimd", "cpuid", "crc32", "evtstrm", "fp"],
     }
     assert {name: found[name] for name in wanted} == wanted
-    del found["cpu_features"]
     assert BoardFacts(board="", system="", kernel="", arch="", cpu_parts=("0x41 0xd08",)).cpus == (
         "cortex-a72",
     )
 
 
 def test_a_machine_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "read_text", lambda path: "")
-    monkeypatch.setattr(agent.os, "confstr", lambda name: None)
-    found = agent.facts()
+    monkeypatch.setattr(facts, "read_text", lambda path: "")
+    monkeypatch.setattr(facts.os, "confstr", lambda name: None)
+    found = facts.facts()
     assert (found["board"], found["soc"], found["memory_mb"]) == ("", "", None)
 
 
@@ -103,15 +103,11 @@ def test_hashes_are_those_of_the_files(link: LocalLink, tmp_path: Path) -> None:
     assert got.value.exit_code == 4
 
 
-def test_an_old_python_shows_its_facts_and_refuses_the_rest(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(agent.sys, "version_info", (3, 7, 3))
-    assert agent.main(["hash", str(AGENT)]) == 1
-    refused = json.loads(capsys.readouterr().out)
-    assert "tinyml needs 3.9 or newer" in refused["error"]
-    assert "--python PATH" in refused["hint"]
-    assert agent.main(["facts"]) == 0
+def test_a_file_that_was_changed_there_is_not_started(link: LocalLink) -> None:
+    there = push_agent(link)
+    Path(there.program.path).write_bytes(b"other")
+    with pytest.raises(ValidationError, match=r"mypi: .*agent.zip was changed there"):
+        there.call("hash")
 
 
 def _python(folder: Path, script: str) -> str:
@@ -124,11 +120,10 @@ def _python(folder: Path, script: str) -> str:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("exit 127", "mypi has no Python: .*/python cannot be started"),
-        ("echo Traceback >&2; echo 'SyntaxError: x' >&2; exit 1", "agent.py ended 1: SyntaxError"),
-        ("echo '{}'", "agent.py printed no result"),
-        ("kill -9 $$", r"agent.py was killed by signal 9 \(SIGKILL\)"),
-        ("""echo '{"agent_sha256": "0"}'""", "is not the file that was copied there"),
+        ("echo not found >&2; exit 127", "mypi: Python cannot be started there: not found"),
+        ("echo 'SyntaxError: x' >&2; exit 1", "mypi: the process ended 1: SyntaxError: x"),
+        ("echo '{}'", "mypi: the agent printed no result"),
+        ("kill -9 $$", r"mypi: the process was killed by signal 9 \(SIGKILL\)"),
     ],
 )
 def test_a_board_on_which_it_does_not_run(
@@ -136,21 +131,22 @@ def test_a_board_on_which_it_does_not_run(
 ) -> None:
     there = push_agent(replace(link, python=_python(tmp_path, script)))
     with pytest.raises(DeviceError, match=message):
-        there.call("facts")
+        there.facts()
 
 
 def test_of_several_who_take_a_free_lock_one_gets_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    link: LocalLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
+    path = push_agent(link).program.path
 
     def take(number: int) -> bool:
-        command = [sys.executable, "-S", str(AGENT), "lock", "", f"{number}"]
+        command = [sys.executable, "-S", path, "lock", "", f"{number}"]
         return bool(json.loads(subprocess.run(command, stdout=-1, check=True).stdout)["took"])
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(take, range(4))) == [False, False, False, True]
-    assert agent.lock()["text"] in "0123"
+    assert lock.lock()["text"] in "0123"
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
 
 
@@ -158,12 +154,12 @@ def test_the_lock_changes_only_from_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
-    assert agent.lock()["text"] == ""
-    assert agent.lock("", "longer text")["took"]
-    assert not agent.lock("", "other")["took"]
-    assert agent.lock("longer text", "ü")["took"]
-    assert agent.lock()["text"] == "ü"
-    assert agent.lock("ü", "")["took"]
+    assert lock.lock()["text"] == ""
+    assert lock.lock("", "longer text")["took"]
+    assert not lock.lock("", "other")["took"]
+    assert lock.lock("longer text", "ü")["took"]
+    assert lock.lock()["text"] == "ü"
+    assert lock.lock("ü", "")["took"]
     assert (tmp_path / "lock").read_bytes() == b""
 
 
@@ -175,6 +171,6 @@ def test_a_lock_that_is_not_a_file_of_its_own_is_refused(
     for name in ("link", "."):
         monkeypatch.setenv("TINYML_LOCK", str(tmp_path / name))
         with pytest.raises(DeviceError, match="mypi: ") as got:
-            Agent(link, str(AGENT)).call("lock", "", "x")
+            push_agent(link).call("lock", "", "x")
         assert "sudo rm" in got.value.hint
     assert (tmp_path / "target").read_bytes() == b""

@@ -12,6 +12,7 @@ from sources import calls, imports, sources
 
 PACKAGE = Path(__file__).parents[2] / "tinyml"
 ALLOWED = {
+    "board_scripts/listen.py",
     "board_scripts/repro.py",
     "runtimes/ort.py",
     "runtimes/runner/engines.py",

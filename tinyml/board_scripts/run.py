@@ -21,7 +21,7 @@ sys.path = [p for p in sys.path if os.path.realpath(p + "/run.py") != os.path.re
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 import numpy as np
 
@@ -52,11 +52,23 @@ def check_finite(what: str, values: Any, code: int, of: str = "values") -> None:
         fail(code, f"{what} holds NaN or infinite {of}")
 
 
-class Model:
-    """The bundle's .tflite file; it takes and gives real numbers where the file has integers."""
+def litert(path: str) -> Callable[..., dict[str, Any]]:
+    """A function of the inputs by name, from a .tflite file."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tflite_runtime.interpreter import Interpreter
+    run: Callable[..., dict[str, Any]] = Interpreter(path).get_signature_runner()
+    return run
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        entry = next(model for model in manifest["models"] if model["format"] == "tflite")
+
+class Model:
+    """A model file of the bundle; it takes and gives real numbers where the file has integers."""
+
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], form: str = "tflite", engine: Any = litert
+    ) -> None:
+        entry = next(model for model in manifest["models"] if model["format"] == form)
         self.file: str = entry["path"]
         self.quantized: dict[str, Any] = entry.get("quant_params") or {}
         self.labels: list[str] = []
@@ -64,11 +76,7 @@ class Model:
         if "labels.txt" in manifest["files"]:
             check_file(folder, "labels.txt", manifest)
             self.labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            from tflite_runtime.interpreter import Interpreter
-        self.run = Interpreter(str(folder / self.file)).get_signature_runner()
+        self.run = engine(str(folder / self.file))
 
     def __call__(self, inputs: dict[str, Any]) -> dict[str, Any]:
         given = dict(inputs)
@@ -93,8 +101,8 @@ def check_file(folder: Path, name: str, manifest: dict[str, Any]) -> None:
 def of_recording(model: Model, manifest: dict[str, Any], files: list[str]) -> None:
     """The label of a recording: of its windows' mean or largest probabilities."""
     processor, labels = manifest["processor"], manifest["processor"]["labels"]
-    thresholds, size = processor["thresholds"], processor["window"]
-    check_finite("processor.thresholds in manifest.json", thresholds, INPUT)
+    size = processor["window"]
+    check_finite("processor.thresholds in manifest.json", processor["thresholds"], INPUT)
     samples = read_recording(files[0], processor)
     last = len(samples) - size
     starts = sorted({*range(0, last + 1, processor["hop"]), last})
@@ -103,10 +111,16 @@ def of_recording(model: Model, manifest: dict[str, Any], files: list[str]) -> No
     largest = processor["aggregation"] == "max"
     p = np.max(windows, 0) if largest else np.mean(windows, 0, dtype=float)
     check_finite(f"the output {out!r} of {model.file}", p, OUTPUT)
+    print(json.dumps({"label": label_of(processor, p), "probabilities": by_label(labels, p)}))
+
+
+def label_of(processor: dict[str, Any], p: Any) -> str:
+    """The first label whose probability reaches its threshold, else the last or likeliest."""
+    labels: list[str] = processor["labels"]
+    thresholds = processor["thresholds"]
     reached = [i for i, threshold in enumerate(thresholds) if p[i] >= threshold]
     otherwise = len(labels) - 1 if thresholds else int(np.argmax(p))
-    label = labels[reached[0] if reached else otherwise]
-    print(json.dumps({"label": label, "probabilities": by_label(labels, p)}))
+    return labels[reached[0] if reached else otherwise]
 
 
 def read_recording(file: str, processor: dict[str, Any]) -> Any:

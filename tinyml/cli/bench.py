@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.terminal import progress, put_json, put_section, say
 from tinyml.cli.timing import (
+    BenchmarkModel,
     Between,
     Cpu,
     CpuTime,
@@ -41,6 +43,7 @@ def command(
     period: Period = None,
     between: Between = None,
     cpu_time: CpuTime = False,
+    benchmark_model: BenchmarkModel = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON of raw samples; default: next to the bundle or file."),
@@ -72,6 +75,7 @@ def command(
     from tinyml.core.regression import check_regressions
     from tinyml.pipeline import against as baselines
     from tinyml.pipeline.bench import bench
+    from tinyml.pipeline.bench_averages import program_for
     from tinyml.pipeline.bench_text import sections
     from tinyml.pipeline.compare_text import latency_section
 
@@ -90,7 +94,9 @@ def command(
         period=period,
         between=between,
     )
+    how = replace(how, benchmark_model=benchmark_model)
     check_report_option(report_file, what)
+    program_for(how, cpu_time=cpu_time, verdict=against is not None)
     with progress(as_json=False) as report:
         result = bench(what, timing=how, out=out, report=report, cpu_time=cpu_time)
     pairs = baselines.against(result, against) if against is not None else ()

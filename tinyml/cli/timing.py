@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
@@ -43,6 +44,14 @@ Between = Annotated[
     _option(
         metavar="sleep|evict",
         help="What to do between calls of a --period: sleep, or fill the caches with other work.",
+    ),
+]
+BenchmarkModel = Annotated[
+    Path | None,
+    _option(
+        "--benchmark-model",
+        metavar="PATH",
+        help="For Android, which has no Python: LiteRT's program benchmark_model, built for it.",
     ),
 ]
 CpuTime = Annotated[

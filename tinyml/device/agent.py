@@ -5,66 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinyml.board_scripts import AGENT
+from tinyml.board_scripts import agent
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.errors import DeviceError
-from tinyml.core.files import sha256
+from tinyml.core.program_archive import write_program
+from tinyml.core.scratch import scratch
 from tinyml.core.typed_json import from_json
-from tinyml.device.link import CommandResult, Link
-from tinyml.device.program import NOT_STARTED, hint_for, how_it_ended
+from tinyml.device.link import Link
+from tinyml.device.program import Program, check_end, how_it_ended, push_program
 from tinyml.device.runner_output import last_object
 
+NAME = "agent.zip"
 TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``agent.py`` at ``path`` on the machine of ``link``."""
+    """The agent's ``program`` on the machine of ``link``."""
 
     link: Link
-    path: str
+    program: Program
 
     def call(
         self, name: str, *arguments: str, timeout_s: float = TIMEOUT_S, python: str = ""
     ) -> dict[str, Any]:
         """What its subcommand ``name`` prints; ``python``: another one than the link's.
 
-        Raises `DeviceError` for what the agent refuses, for a board without Python, and where the
-        file there is not the one that was copied.
+        Raises `DeviceError` for what the agent refuses and for a board without Python, and
+        `ValidationError` for a file there that is not the one that was copied.
         """
-        command = [python or self.link.python, self.path, name, *arguments]
+        _, *command = self.program.command(self.link, [name, *arguments])
+        return self._run([python or self.link.python, *command], timeout_s)
+
+    def facts(self, python: str = "") -> BoardFacts:
+        """What the board is and has; also where its Python is too old for all else."""
+        found = self._run([python or self.link.python, self.program.path, "facts"], TIMEOUT_S)
+        what = f"{self.link.name}: the agent's facts"
+        return from_json(BoardFacts, found, what=what, error=DeviceError)
+
+    def _run(self, command: list[str], timeout_s: float) -> dict[str, Any]:
         result = self.link.run(command, timeout_s=timeout_s)
         found = last_object(result.stdout)
-        if found.get("agent_sha256") not in (None, sha256(AGENT)):
-            raise DeviceError(
-                f"{self.link.name}: {self.path} is not the file that was copied there",
-                hint="run the command again; if that does not help, who else uses the board?",
-            )
         if "error" in found:
             raise DeviceError(f"{self.link.name}: {found['error']}", hint=found.get("hint", ""))
-        if result.code != 0 or "agent_sha256" not in found:
-            raise _failed(self.link, command[0], result)
+        check_end(result, self.link.name, self.link.name)
+        if not found:
+            raise DeviceError(f"{self.link.name}: the agent {how_it_ended(result)}")
         return found
 
 
 def push_agent(link: Link) -> Agent:
     """Copy the agent to the machine of ``link``."""
-    return Agent(link, link.push(AGENT, AGENT.name))
-
-
-def read_facts(agent: Agent) -> BoardFacts:
-    """What the board is and has; raises `DeviceError` as `Agent.call`."""
-    what = f"{agent.link.name}: the agent's facts"
-    return from_json(BoardFacts, agent.call("facts"), what=what, error=DeviceError)
-
-
-def _failed(link: Link, python: str, result: CommandResult) -> DeviceError:
-    if result.code in NOT_STARTED:
-        return DeviceError(
-            f"{link.name} has no Python: {python} cannot be started",
-            hint="on the board: sudo apt install python3; or give its place with --python PATH",
-        )
-    hint = hint_for(result)
-    if "SyntaxError" in result.stderr:
-        hint = f"{python} is too old: tinyml needs Python 3.9 or newer"
-    return DeviceError(f"{link.name}: agent.py {how_it_ended(result)}", hint=hint)
+    with scratch("agent") as folder:
+        write_program(folder / NAME, agent)
+        return Agent(link, push_program(link, folder / NAME, NAME))

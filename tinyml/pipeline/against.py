@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinyml.core.errors import DeviceError
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.time_ratio import TimeRatio, time_ratio
-from tinyml.pipeline.bench import Benchmark, read_measurements
+from tinyml.pipeline.bench import Benchmark, read_benchmark
 from tinyml.pipeline.compare_latency import LatencyPair, setup_text
 
 
@@ -15,9 +16,15 @@ def against(found: Benchmark, baseline: Path) -> tuple[LatencyPair, ...]:
     """The whole of each file of ``found`` (B) with its counterpart in ``baseline`` (A).
 
     That is the measurement in the same runtime, threads and pace, of the file of the same name
-    where there are several. Raises `InputError` when ``baseline`` cannot be read.
+    where there are several. Raises `InputError` when ``baseline`` cannot be read, `DeviceError`
+    where it holds a phone's averages.
     """
-    before = read_measurements(baseline)
+    stored = read_benchmark(baseline)
+    before, averages = stored.measurements, stored.averages
+    if averages and not before:
+        raise DeviceError(
+            f"{baseline} holds averages of {averages[0].program}: no verdict from them"
+        )
     if found.cpu_time:
         before = tuple(m.on_cpu_clock() for m in before)
     return tuple(_pair(m, before) for m in found.shown if m.part == WHOLE)

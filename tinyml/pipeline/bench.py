@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tinyml.core.averages import AverageTiming
 from tinyml.core.bundle_folder import bundle_around, check_outside
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import InputError, MachineError, TinymlError, raise_first
@@ -17,8 +18,10 @@ from tinyml.core.scratch import scratch
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.typed_json import from_json, load_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
+from tinyml.device.link import Link
 from tinyml.device.measure import measure
-from tinyml.pipeline.bench_jobs import FRONT_END, jobs_of
+from tinyml.pipeline.bench_averages import program_for, take_averages
+from tinyml.pipeline.bench_jobs import FRONT_END, JobList, jobs_of
 from tinyml.pipeline.links import open_link
 from tinyml.pipeline.timing import Timing
 
@@ -46,6 +49,7 @@ class BenchFile:
     skipped  a line for each runtime that is not installed
     failed   a line for each that failed; what it timed before is among the measurements
     taken    when it was written, by the machine's clock: ISO 8601, UTC; empty in older files
+    averages  what a phone gives instead of measurements
     """
 
     label: Label
@@ -54,6 +58,12 @@ class BenchFile:
     skipped: tuple[str, ...]
     failed: tuple[str, ...] = ()
     taken: str = ""
+    averages: tuple[AverageTiming, ...] = ()
+
+    @property
+    def all_timings(self) -> tuple[Measurement | AverageTiming, ...]:
+        """Measurements, and averages."""
+        return (*self.measurements, *self.averages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,12 @@ class Benchmark:
     cpu_time: bool = False
     failed: tuple[TinymlError, ...] = ()
     taken: str = ""
+    averages: tuple[AverageTiming, ...] = ()
 
     @property
     def label(self) -> Label:
         """What the link calls its measurements."""
-        return self.measurements[0].label
+        return [*self.measurements, *self.averages][0].label
 
     @property
     def shown(self) -> tuple[Measurement, ...]:
@@ -102,7 +113,15 @@ class Benchmark:
             for d in self.networks
         )
         failed = tuple(error.message for error in self.failed)
-        return BenchFile(self.label, self.measurements, networks, self.skipped, failed, self.taken)
+        return BenchFile(
+            self.label,
+            self.measurements,
+            networks,
+            self.skipped,
+            failed,
+            self.taken,
+            self.averages,
+        )
 
 
 def _key(m: Measurement, model: str) -> tuple[object, ...]:
@@ -119,9 +138,10 @@ def bench(
 ) -> Benchmark:
     """Time every installed runtime on one of a bundle's own inputs, as ``timing`` says.
 
-    A single model file is timed in its runtime, on random inputs. The JSON file lies beside the
-    bundle or file, never in a bundle; where it cannot be written in the end, and for a runtime that
-    fails while another does not, the error is in ``failed`` of what is returned.
+    A single model file is timed in its runtime, on random inputs. On a phone a
+    ``benchmark_model`` times the .tflite files: what it prints is in ``averages``. The JSON file
+    lies beside the bundle or file, never in a bundle. Where it cannot be written in the end, and
+    for a runtime that fails while another does not, the error is in ``failed`` of what is returned.
 
     Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a changed bundle,
     `InputError` for a file that its runtime refuses, `DeviceError` for one that fails while it is
@@ -130,27 +150,41 @@ def bench(
     check_outside(out)
     path = out or beside(what, timing.device)
     check_writable(path)
+    program = program_for(timing, cpu_time=cpu_time)
+    measured: tuple[Measurement, ...] = ()
+    averages: tuple[AverageTiming, ...] = ()
     with scratch("bench") as work, open_link(timing.device) as link:
         found = jobs_of(what, work, timing.device.target)
-        results = measure(
-            link,
-            timing.jobs(found.jobs),
-            timing.repeats,
-            plan=timing.plan,
-            progress=progress(report),
-        )
-    failed = [*found.failed, *(own.failure for own in results if own.failure is not None)]
-    measured = tuple(own.measurement for own in results if own.measurement is not None)
-    if not measured:
-        raise failed[0]
+        if program is None:
+            measured, found = _take(link, found, timing, report)
+        else:
+            averages, found = take_averages(link, found, timing, program, progress(report))
+    if not measured and not averages:
+        raise found.failed[0]
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    result = Benchmark(measured, path, found.skipped, cpu_time, tuple(failed), taken)
+    result = Benchmark(measured, path, found.skipped, cpu_time, found.failed, taken, averages)
     try:
         # A line for each of many samples would make it too large to read.
         write_json(path, {"schema": SCHEMA, **to_json(result.report)}, indent=None)
     except MachineError as error:
-        return replace(result, failed=(*failed, error))
+        return replace(result, failed=(*found.failed, error))
     return result
+
+
+def _take(
+    link: Link, found: JobList, timing: Timing, report: Report
+) -> tuple[tuple[Measurement, ...], JobList]:
+    """(measurements of the jobs ``found``, what was left out or failed)."""
+    results = measure(
+        link,
+        timing.jobs(found.jobs),
+        timing.repeats,
+        plan=timing.plan,
+        progress=progress(report),
+    )
+    failures = (own.failure for own in results if own.failure is not None)
+    measured = tuple(own.measurement for own in results if own.measurement is not None)
+    return measured, replace(found, failed=(*found.failed, *failures))
 
 
 def beside(what: Path, device: Device = THIS_MACHINE) -> Path:

@@ -8,6 +8,7 @@ from tinyml.core.measurement import Measurement
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.validity import what_was_discarded
 from tinyml.pages.tables import Section
+from tinyml.pipeline.averages_text import average_sections
 from tinyml.pipeline.bench import NETWORK, Benchmark
 
 CLOCKS = {"wall": "time of a call, ms", "cpu": "CPU time of a call, ms"}
@@ -16,6 +17,8 @@ Rows = list[tuple[object, ...]]
 
 def sections(found: Benchmark) -> list[Section]:
     """Times, then start, memory and processes, then what to know of them."""
+    if found.averages:
+        return average_sections(found.averages, found.skipped)
     shown = sorted(found.shown, key=lambda m: m.runtime)
     several = len({m.conditions.threads for m in shown}) > 1
     rows: Rows = [_times(m, several) for m in shown]

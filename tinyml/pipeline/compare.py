@@ -16,6 +16,7 @@ from tinyml.pipeline.compare_latency import (
     by_file,
     compare_latency,
     on_cpu_clock,
+    only_averages,
     stored,
     take,
 )
@@ -82,7 +83,7 @@ def compare(
     """
     sides = read(a), read(b)
     files = tuple(compare_files(*pair) for pair in _pairs(*sides))
-    measured, notes = (stored(a), stored(b)), _unpaired(files, *sides)
+    measured, notes = (stored(a), stored(b)), (*_unpaired(files, *sides), *_averages(a, b))
     if timing is not None:
         of_a, of_b, lacking = take(a, b, files, timing, report)
         measured, notes = (by_file(of_a), by_file(of_b)), (*notes, *lacking)
@@ -119,6 +120,14 @@ def read(path: Path) -> Side:
 def _pairs(a: Side, b: Side) -> list[tuple[Contents, Contents]]:
     same = [(x, y) for x in a.files for y in b.files if x.format == y.format]
     return same or [(a.files[0], b.files[0])]
+
+
+def _averages(a: Path, b: Path) -> list[str]:
+    return [
+        f"{letter} was timed on a phone: averages give no verdict"
+        for letter, side in (("A", a), ("B", b))
+        if only_averages(side)
+    ]
 
 
 def _unpaired(files: tuple[FileComparison, ...], a: Side, b: Side) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.device.measure import Job, measure
-from tinyml.pipeline.bench import all_beside, progress, read_measurements
+from tinyml.pipeline.bench import BenchFile, all_beside, progress, read_benchmark
 from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.compare_files import FileComparison
 from tinyml.pipeline.links import open_link
@@ -59,9 +59,19 @@ def stored(what: Path) -> dict[str, list[Measurement]]:
 
     Raises `InputError` when such a file cannot be read.
     """
-    around = () if what.is_dir() else all_beside(what.absolute().parent)
-    found = [m for place in (*all_beside(what), *around) for m in read_measurements(place)]
+    found = [m for own in _stored(what) for m in own.measurements]
     return by_file([m for m in found if m.part == WHOLE])
+
+
+def only_averages(what: Path) -> bool:
+    """Whether all that lies next to it are a phone's averages, from which there is no verdict."""
+    found = _stored(what)
+    return any(own.averages for own in found) and not any(own.measurements for own in found)
+
+
+def _stored(what: Path) -> list[BenchFile]:
+    around = () if what.is_dir() else all_beside(what.absolute().parent)
+    return [read_benchmark(place) for place in (*all_beside(what), *around)]
 
 
 def take(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tinyml.core.averages import AverageTiming
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.pages.tables import Section
 from tinyml.pipeline import bench_text
@@ -18,7 +19,7 @@ UNKNOWN_DATE = "-"
 def list_section(found: Results) -> Section:
     """A row for each file."""
     rows = [
-        (own.path, _date(own.found.taken), _names(own.found.measurements), own.found.label)
+        (own.path, _date(own.found.taken), _names(own.found.all_timings), own.found.label)
         for own in found.files
     ]
     return Section("benchmarks, oldest first", ("file", "taken", "of", "label"), rows)
@@ -26,7 +27,13 @@ def list_section(found: Results) -> Section:
 
 def show_sections(own: StoredBenchmark, *, cpu_time: bool) -> list[Section]:
     """What `tinyml bench` printed when it wrote the file."""
-    found = Benchmark(own.found.measurements, own.path, own.found.skipped, cpu_time)
+    found = Benchmark(
+        own.found.measurements,
+        own.path,
+        own.found.skipped,
+        cpu_time,
+        averages=own.found.averages,
+    )
     first, *others = bench_text.sections(found)
     title = f"{own.path}, {_date(own.found.taken)}: {first.title}"
     return [replace(first, title=title), *others]
@@ -57,7 +64,7 @@ def _kind(m: Measurement) -> str:
     return f"{m.model}, {m.part}, {m.runtime}{setup_text(m)}{delegate} ({m.label})"
 
 
-def _names(measurements: Sequence[Measurement]) -> str:
+def _names(measurements: Sequence[Measurement | AverageTiming]) -> str:
     """The files that were timed as a whole, each with its runtimes."""
     runtimes: dict[str, dict[str, None]] = {}
     for m in measurements:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.measurement import WHOLE
@@ -17,7 +18,7 @@ class Timing:
 
     cpu       the one core to use; ``delegate``: ``none`` switches off the runtime's own
     period_s  time the whole as deployed too: once in so many seconds; ``between``: see `TimingPlan`
-    device    the machine
+    device    the machine; ``benchmark_model``: the program that runs models on a phone
     """
 
     repeats: int = 5
@@ -28,6 +29,7 @@ class Timing:
     period_s: float | None = None
     between: BetweenCalls = "sleep"
     device: Device = THIS_MACHINE
+    benchmark_model: Path | None = None
 
     def jobs(self, jobs: Sequence[Job]) -> list[Job]:
         """``jobs``, each with these settings, one after the other for each number of threads.

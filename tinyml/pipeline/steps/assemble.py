@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tinyml
 from tinyml import board_scripts
-from tinyml.core.bundle import CARD, LABELS, MANIFEST, RUN, Bundle, ListedFile, ModelFile, Parity
+from tinyml.core.bundle import CARD, LABELS, MANIFEST, Bundle, ListedFile, ModelFile, Parity
 from tinyml.core.bundle_facts import BundleFacts
 from tinyml.core.files import sha256, write_json, write_text
 from tinyml.core.recording_processor import RecordingProcessor
@@ -45,7 +45,10 @@ def assemble(
         write_text(folder / LABELS, "".join(f"{label}\n" for label in exported.labels))
     on_board = any(named(model.format).has_script for model in models)
     if on_board and _takes_files(exported):
-        write_text(folder / RUN, board_scripts.RUN.read_text(encoding="utf-8"))
+        _copy_script(folder, board_scripts.RUN)
+        if isinstance(exported.processor, RecordingProcessor):
+            for script in board_scripts.LISTEN:
+                _copy_script(folder, script)
     packages = {name: version_of(name) for name in MAKERS}
     bundle = Bundle(
         folder=folder,
@@ -65,6 +68,10 @@ def assemble(
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return replace(bundle, digest=sha256(folder / MANIFEST))
+
+
+def _copy_script(folder: Path, script: Path) -> None:
+    write_text(folder / script.name, script.read_text(encoding="utf-8"))
 
 
 def _takes_files(exported: ExportedModel) -> bool:
