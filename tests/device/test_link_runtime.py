@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stand_in
 from processes import assert_gone
 
 from tinyml.core.device import THIS_MACHINE
@@ -89,20 +90,6 @@ def runtime(link: BoardLink, runner: Program | None = None) -> LinkRuntime:
 def session(link: BoardLink, model: Path) -> Iterator[LinkSession]:
     with closing(runtime(link)) as there:
         yield there.open(model)
-
-
-def stand_in(link: BoardLink, script: str) -> None:
-    """In place of Python there."""
-    python = link.files.path / "stand-in"
-    python.write_text(script)
-    python.chmod(0o755)
-    link.python = str(python)
-
-
-def python_after(link: BoardLink, code: str) -> None:
-    """Python there runs ``code`` before what it is given."""
-    given = "import sys\ndel sys.argv[0]\nexec(sys.argv.pop(1))\n"
-    stand_in(link, f"#!{sys.executable}\n{code}\n{given}")
 
 
 def test_one_process_computes_until_it_is_closed(link: BoardLink, model: Path) -> None:
@@ -201,7 +188,7 @@ def test_whatever_else_starts_there_is_one_line(
     link: BoardLink, model: Path, script: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_model, "END_S", 0.5)
-    stand_in(link, f"#!/bin/sh\n{script}\n")
+    link.python = stand_in.shell(link.files.path / "python", script)
     with (
         closing(runtime(link)) as there,
         pytest.raises(DeviceError, match=rf"relu.onnx, onnxruntime on a board: .*{words}"),
@@ -210,7 +197,8 @@ def test_whatever_else_starts_there_is_one_line(
 
 
 def test_an_old_python_is_named(link: BoardLink, model: Path) -> None:
-    python_after(link, "import sys; sys.version_info = (3, 7, 3)")
+    old = "import sys; sys.version_info = (3, 7, 3)"
+    link.python = stand_in.python_after(link.files.path / "python", old)
     with (
         closing(runtime(link)) as there,
         pytest.raises(DeviceError, match=r"Python 3.7 is too old there: 3.9 or newer") as caught,
@@ -236,7 +224,8 @@ sys.meta_path.insert(0, Hide())
 def test_a_runtime_that_is_not_there_is_named_with_the_command_that_installs_it(
     link: BoardLink, model: Path, hidden: str, words: str
 ) -> None:
-    python_after(link, HIDE.format(hidden=hidden))
+    hides = HIDE.format(hidden=hidden)
+    link.python = stand_in.python_after(link.files.path / "python", hides)
     with (
         closing(runtime(link)) as there,
         pytest.raises(DeviceError, match=words) as caught,

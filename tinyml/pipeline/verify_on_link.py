@@ -11,6 +11,7 @@ from tinyml.core.errors import DeviceError
 from tinyml.core.events import Report
 from tinyml.device.link import Link
 from tinyml.device.runner_command import push_runner
+from tinyml.device.runner_output import RuntimeMissingError
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
@@ -38,21 +39,35 @@ class FileOnLink:
         """Whether it ran there, and no row fails."""
         return self.failure is None and all(row.verdict != "fail" for row in self.rows)
 
+    @property
+    def not_installed(self) -> bool:
+        """Whether its runtime is not there."""
+        return isinstance(self.failure, RuntimeMissingError)
 
-def verify_on_link(link: Link, folder: Path, report: Report) -> list[FileOnLink]:
-    """Every model file of the bundle in ``folder`` in its reference engine on ``link``.
 
-    Every case of the reference is computed there and judged here, by the tolerance of the file's
-    precision. A file that fails there leaves the others.
+def read_checked(folder: Path, digest: str = "") -> tuple[Bundle, Reference]:
+    """The bundle in ``folder`` and its reference.
 
     Raises as `tinyml.pipeline.verify.verify` for a bundle that is not whole.
     """
-    bundle = bundles.read(folder)
+    bundle = bundles.read(folder, digest)
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
     expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
+    return bundle, expected
+
+
+def verify_on_link(
+    link: Link, bundle: Bundle, expected: Reference, report: Report
+) -> list[FileOnLink]:
+    """Every model file of ``bundle`` in its reference engine on ``link``.
+
+    Every case of the reference is computed there and judged here, by the tolerance of the file's
+    precision. A file that fails there leaves the others. Raises `ValidationError` where a file is
+    another one there than here.
+    """
     runner, found = push_runner(link), []
-    for engine in given_engines(folder, bundle.models):
+    for engine in given_engines(bundle.folder, bundle.models):
         if not engine.optional:
             with on_link(engine, link, runner, bundle.signature) as there:
                 rows, failure = _rows(there, bundle, expected, report)
