@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import wait_for
 
 from tinyml.core.device import Device
+from tinyml.core.process import tied
 
 TOOLS = Path(__file__).parents[1] / "tools"
 
@@ -33,7 +36,7 @@ def served(
     """A server of ``tools/emulated_board``, which ends with the block, and its port."""
     command = [*prefix, sys.executable, "-m", f"emulated_board.{module}", *map(str, arguments)]
     process = subprocess.Popen(
-        command, cwd=TOOLS, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        tied(command), cwd=TOOLS, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
     )
     try:
         assert process.stdout is not None
@@ -126,3 +129,74 @@ def shared_ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshS
 def ssh_device(shared_ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Device:
     """This machine over ssh, with a home of its own; tests share its server."""
     return shared_ssh_server.use(monkeypatch)
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneServer:
+    """A phone's end of adb, at ``port``, with an adb server of its own at ``adb_port``."""
+
+    home: Path
+    process: subprocess.Popen[str]
+    port: int
+    adb_port: int
+
+    @property
+    def device(self) -> Device:
+        return Device(name="phone", link="adb", address=f"127.0.0.1:{self.port}", target="android")
+
+    def use(self, patch: pytest.MonkeyPatch) -> Device:
+        """Let ``adb`` find this phone alone."""
+        patch.setenv("ANDROID_ADB_SERVER_PORT", str(self.adb_port))
+        return self.device
+
+
+@contextmanager
+def phone_server(
+    folder: Path, *, runner: Sequence[str] = (), prefix: Sequence[str] = ()
+) -> Iterator[PhoneServer]:
+    """A phone whose home is ``folder / "phone"``; ``runner`` and ``prefix`` as in `ssh_server`."""
+    need("adb")
+    (folder / "phone").mkdir(exist_ok=True)
+    with (
+        adb_server(folder) as adb_port,
+        served("fake_adbd", folder / "phone", *runner, prefix=prefix) as (process, port),
+    ):
+        yield PhoneServer(folder / "phone", process, port, adb_port)
+
+
+@contextmanager
+def adb_server(home: Path) -> Iterator[int]:
+    """An adb server with its keys in ``home``, which looks for no other phone; its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    process = subprocess.Popen(
+        tied(["adb", "-P", str(port), "nodaemon", "server"]),
+        env={**os.environ, "HOME": str(home), "ADB_LOCAL_TRANSPORT_MAX_PORT": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: listens(port))
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def shared_phone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhoneServer]:
+    with phone_server(tmp_path_factory.mktemp("adb")) as server:
+        yield server
+
+
+@pytest.fixture
+def fake_phone(shared_phone_server: PhoneServer, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """This machine over adb, as a phone without Python; tests share its server."""
+    return shared_phone_server.use(monkeypatch)

@@ -82,6 +82,7 @@ PRECISIONS = {
 
 # How a machine is reached: a function from a `Device` to a context manager of a `Link`.
 LINKS = {
+    "adb": "tinyml.device.adb:open_link",
     "emulated": "tinyml.device.emulated:open_link",
     "local": "tinyml.device.local:open_link",
     "ssh": "tinyml.device.ssh:open_link",

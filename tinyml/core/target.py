@@ -20,8 +20,6 @@ FOLDER = Path(__file__).parents[1] / "targets"
 SUFFIX = ".toml"
 # What ``tflite-runtime`` is to LiteRT: the older package that reads the same files.
 OLDER_RUNTIMES = {"tflite-runtime": "litert"}
-# Ways to reach a board that are not supported yet.
-FUTURE_LINKS = ("adb",)
 # The oldest that run.py of a bundle and the runner of `tinyml bench` support.
 OLDEST_PYTHON = (3, 9)
 THIS_ARCH = "host"
@@ -94,8 +92,8 @@ class Target:
         for format_ in self.formats:
             if format_ not in FORMATS:
                 raise unknown_name("format", format_, FORMATS)
-        if self.link not in (*LINKS, *FUTURE_LINKS):
-            raise unknown_name("link", self.link, (*LINKS, *FUTURE_LINKS))
+        if self.link not in LINKS:
+            raise unknown_name("link", self.link, LINKS)
         if self.page_kib not in PAGES_KIB:
             allowed = ", ".join(map(str, PAGES_KIB))
             raise InputError(f"'page_kib' is {self.page_kib}: it takes one of {allowed}")

@@ -8,7 +8,6 @@ from typing import Any
 
 from tinyml.core.cpu_features import Kernels, cpu_features, kernels
 from tinyml.core.export_settings import FLOAT
-from tinyml.core.registry import LINKS
 from tinyml.core.target import Target
 from tinyml.core.typed_json import to_json
 from tinyml.export.quantization.precision import find_precision
@@ -68,8 +67,7 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
     yield "formats", _formats(found)
     yield "activations", f"of 8 bits: {_activations(found)}"
     yield "precisions", "all: no CPU lacks one, they differ in speed"
-    reached = "" if target.link in LINKS else ", which is not supported yet: copy the bundle"
-    yield "link", f"{target.link}{reached}"
+    yield "link", target.link
 
 
 def _activations(found: Explanation) -> str:
