@@ -118,7 +118,7 @@ class ServedModel:
 
     def _unreadable(self, error: ValueError) -> DeviceError:
         return DeviceError(
-            f"{self.title}: what came is not an output: {error}",
+            f"{self.title}: what the board sent is not an output: {error}",
             hint="something there prints when a command starts: look at ~/.profile and ~/.bashrc",
         )
 
