@@ -17,7 +17,7 @@ from warm_worker import WarmWorker, end
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Also where the package is imported from a checkout without being installed.
-pytest_plugins = ["boards", "tinyml.pytest_plugin"]
+pytest_plugins = ["boards", "fake_board", "tinyml.pytest_plugin"]
 
 Cli = Callable[..., Done]
 

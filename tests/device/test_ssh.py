@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +24,13 @@ from tinyml.device.ssh import open_link
 
 BOARD = Device(name="mypi", link="ssh", address="board")
 WRITE_PID = 'echo $$ >"$1-"; mv "$1-" "$1"; exec sleep 600'
+PARENT = """
+import sys
+from tinyml.core.device import Device
+from tinyml.device.ssh import open_link
+with open_link(Device(name="board", link="ssh", address="board")) as link:
+    link.run(["sh", "-c", *sys.argv[1:]], timeout_s=600)
+"""
 SMALL_DISK = 'mount -t tmpfs -o size=256k none "$0" && exec "$@"'
 
 
@@ -137,7 +146,9 @@ def test_a_connection_that_is_lost_while_a_command_runs(
     kill_when(own_server, pid.exists)
     with open_link(own_server.device) as link:
         folder = Path(link.folder)
-        with pytest.raises(DeviceError, match="sh: the connection to board was lost") as caught:
+        with pytest.raises(
+            DeviceError, match="running sh: the connection to board was lost"
+        ) as caught:
             link.run(["sh", "-c", WRITE_PID, "sh", str(pid)], timeout_s=60)
     assert "is it still on" in caught.value.hint
     assert_gone(int(pid.read_text()))
@@ -148,13 +159,27 @@ def test_a_connection_that_is_lost_while_a_file_is_copied(
     own_server: SshServer, tmp_path: Path
 ) -> None:
     with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(1 << 28)
+        stream.truncate(1 << 26)
     with open_link(own_server.device) as link:
         folder = Path(link.folder)
         kill_when(own_server, lambda: any(folder.glob(".push-*")))
         with pytest.raises(DeviceError, match=r"copying large to board: the connection .* lost"):
             link.push(tmp_path / "large", "large")
     wait_for(lambda: not folder.exists())
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_nothing_is_left_of_a_killed_command(
+    kill: signal.Signals, ssh_device: Device, shared_ssh_server: SshServer, tmp_path: Path
+) -> None:
+    pid, links = tmp_path / "pid", shared_ssh_server.home / ".cache" / "tinyml"
+    command = [sys.executable, "-c", PARENT, WRITE_PID, "sh", str(pid)]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE) as parent:
+        wait_for(pid.exists)
+        os.killpg(parent.pid, kill)  # As a terminal does for Ctrl-C
+        assert parent.communicate()[1].endswith(b"" if kill == signal.SIGKILL else b"Interrupt\n")
+    assert_gone(int(pid.read_text()))
+    wait_for(lambda: list(links.iterdir()) == [])
 
 
 def test_a_full_disk_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ import tinyml
 from tinyml.cli import (
     bench,
     compare,
+    device,
     doctor,
     evaluate,
     export,
@@ -135,6 +136,11 @@ def _check_numbers(options: Mapping[str, Any]) -> None:
 
 for verb, function in VERBS.items():
     app.command(verb, cls=PanelCommand)(guarded(function))
+
+devices = typer.Typer(cls=VerbGroup, help=device.HELP, no_args_is_help=True, rich_markup_mode=None)
+for verb, function in device.VERBS.items():
+    devices.command(verb, cls=PanelCommand)(guarded(function))
+app.add_typer(devices, name="device")
 
 
 def _version(value: bool) -> None:

@@ -103,7 +103,7 @@ class ShellLink:
         with self._killed(mark):
             name = f"{program} on {self.name}"
             result = run_limited([*self.client, line], Path("/"), name, timeout_s)
-            code, stderr = self._ended(result.stderr, mark, program)
+            code, stderr = self._ended(result.stderr, mark, f"running {program}")
         if code == NOT_A_PROGRAM:
             raise DeviceError(f"cannot start {command[0]}: it is not a program on {self.name}")
         number = int(code)
@@ -151,9 +151,8 @@ class ShellLink:
 
     def _ended(self, stderr: str, mark: str, doing: str) -> tuple[str, str]:
         """The exit code of the run ``mark``, and what it wrote; `DeviceError` for a lost link."""
-        written, found, code = stderr.rpartition(f"\n{mark} ")
-        if found:
-            return code.strip(), written
+        if ended := re.search(rf"\n{mark} (\w+)\n", stderr):
+            return ended[1], stderr[: ended.start()]
         try:
             self.guard.wait(LOST_S)
         except subprocess.TimeoutExpired:
@@ -245,8 +244,11 @@ def _greeting(guard: subprocess.Popen[bytes], ends: float) -> str | None:
     found = b""
     with selectors.DefaultSelector() as waiting:
         waiting.register(guard.stdout, selectors.EVENT_READ)
-        while waiting.select(max(0.0, ends - time.monotonic())) and len(found) < MOST_GREETING:
-            piece = os.read(guard.stdout.fileno(), 4096)
+        while time.monotonic() < ends and len(found) < MOST_GREETING:
+            check_interrupted()
+            if not waiting.select(LOOK_S):
+                continue
+            piece = os.read(guard.stdout.fileno(), PIECE)
             found += piece
             if match := _GREETING.search(found):
                 return os.fsdecode(match[1])

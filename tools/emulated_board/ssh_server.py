@@ -4,7 +4,9 @@
 
 It prints its port. As OpenSSH's own server does, it gives each command a session of its own, and
 leaves it running when the client goes away; only its streams end. RUNNER is a command that the line
-of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME.
+of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME. It must become the
+shell in the same process, and all commands must see the same process numbers: a link kills what it
+started by its process group.
 """
 
 from __future__ import annotations
@@ -39,7 +41,12 @@ class Shell:
             stdout=PIPE,
             stderr=PIPE,
             cwd=self.home,
-            env={"HOME": self.home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            env={
+                "HOME": self.home,
+                "PATH": os.environ["PATH"],
+                "LANG": "C.UTF-8",
+                "TINYML_LOCK": f"{self.home}/tinyml.lock",  # of this board, not of this machine
+            },
             start_new_session=True,
         )
         assert child.stdin is not None

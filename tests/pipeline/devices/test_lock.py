@@ -53,7 +53,9 @@ def test_a_board_is_had_within_the_block(link: LocalLink, device: Device) -> Non
         assert record.held is not None
         assert (record.held.pid, record.held.why) == (os.getpid(), "benchmark")
         with (
-            pytest.raises(DeviceError, match=f"{device.name} is in use by .*: benchmark, for 0 s"),
+            pytest.raises(
+                DeviceError, match=rf"{device.name} is in use by .*: benchmark, for \d+ s"
+            ),
             locked(link, device, "another"),
         ):
             raise AssertionError("two have it")
@@ -98,7 +100,7 @@ def test_a_stale_lock_is_replaced(
     here = {"machine": lock_record.this_namespace()} if "machine" in stale else {}
     put(lock_of(link, device), **{**stale, **here})
     with locked(link, device, "mine"):
-        assert ": mine, for 0 s" in lock_line(link, device)
+        assert ": mine, for " in lock_line(link, device)
     assert lock_of(link, device).read().text == ""
 
 
@@ -111,7 +113,7 @@ def test_a_person_reserves_a_board_for_own_processes(
     assert lock_line(link, PHONE).startswith("reserved by ")
     monkeypatch.setattr("tinyml.pipeline.devices.lock.this_owner", lambda: "bob@desk")
     with (
-        pytest.raises(DeviceError, match=r"is reserved by .*: week of tests, for 0 s"),
+        pytest.raises(DeviceError, match=r"is reserved by .*: week of tests, for \d+ s"),
         locked(link, PHONE, "other"),
     ):
         raise AssertionError("it is reserved")

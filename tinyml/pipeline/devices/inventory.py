@@ -72,28 +72,37 @@ def save_device(device: Device, *, replace: bool = False) -> None:
 
     Raises `UsageError` for a name that is taken or cannot be one.
     """
-    for kind, names in {"device": [device.name], "tag": device.tags}.items():
-        for name in names:
-            check_name(kind, name)
 
     def add(devices: Devices) -> None:
-        if device.name in devices and not replace:
-            raise UsageError(
-                f"there is a device '{device.name}': {place(devices[device.name])}",
-                hint="choose another name, or replace it with --force",
-            )
+        _check_new(device, devices, replace=replace)
         devices[device.name] = device
 
     _change(add)
 
 
-def remove_device(name: str) -> None:
+def check_new(device: Device, *, replace: bool = False) -> None:
+    """Raise what `save_device` would, before anything else is done."""
+    _check_new(device, read_devices(), replace=replace)
+
+
+def _check_new(device: Device, devices: Devices, *, replace: bool) -> None:
+    _check_names(device)
+    if device.name in devices and not replace:
+        raise UsageError(
+            f"there is a device '{device.name}': {place(devices[device.name])}",
+            hint="choose another name, or replace it with --force",
+        )
+
+
+def remove_device(name: str) -> Device:
     """Take ``name`` out of the inventory; `UsageError`, with a suggestion, for an unknown one."""
+    removed = known_device(name)
 
     def remove(devices: Devices) -> None:
-        del devices[find_device(name, devices).name]
+        devices.pop(name, None)
 
     _change(remove)
+    return removed
 
 
 def find_device(name: str, devices: Mapping[str, Device]) -> Device:
@@ -108,9 +117,22 @@ def find_device(name: str, devices: Mapping[str, Device]) -> Device:
     raise unknown_name("device", name, devices)
 
 
+def known_device(name: str) -> Device:
+    """The device called ``name`` in the inventory; `UsageError` for others, and this machine."""
+    if name == HOST:
+        raise UsageError(f"'{name}' is this machine", hint="tinyml doctor shows what works here")
+    return find_device(name, read_devices())
+
+
 def place(device: Device) -> str:
     """How it is reached, in a few words."""
     return f"{device.link} {device.address}".strip()
+
+
+def _check_names(device: Device) -> None:
+    check_name("device", device.name)
+    for tag in device.tags:
+        check_name("tag", tag)
 
 
 def _change(change: Callable[[Devices], None]) -> None:
@@ -141,9 +163,7 @@ def _device(path: Path, name: str, table: Any) -> Device:
         raise InputError(f"{what}: no key is called 'name'", hint="the name is in the brackets")
     device = from_json(Device, {**table, "name": name}, what=what, hint=HINT, strict=True)
     try:
-        for kind, names in {"device": [name], "tag": device.tags}.items():
-            for own in names:
-                check_name(kind, own)
+        _check_names(device)
     except UsageError as error:
         raise InputError(f"{what}: {error.message}", hint=error.hint) from error
     if device.link not in LINKS:

@@ -1,0 +1,56 @@
+"""A device is added, checked and locked over a real ssh connection."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Done
+
+from tinyml.core.device import Device
+from tinyml.core.errors import DeviceError
+from tinyml.pipeline.devices.choose import choose_device
+from tinyml.pipeline.devices.lock import locked
+from tinyml.pipeline.links import open_link
+
+Cli = Callable[..., Done]
+# This machine as a board: its own Python has wheels for it.
+OWN = f"""\
+board = "This machine over ssh"
+arch = "{platform.machine()}"
+cpu = "c"
+memory_mb = 0
+[systems.own]
+python = "{sys.version_info[0]}.{sys.version_info[1]}"
+runtimes = {{ litert = "2.3.0" }}
+"""
+
+
+@pytest.fixture
+def added(ssh_device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Device:
+    """The board of `ssh_device` as ``mypi``."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "own.toml").write_text(OWN)
+    options = ["--target", tmp_path / "own.toml", "--python", ssh_device.python]
+    done = cli("device", "add", "mypi", ssh_device.address, *options)
+    assert done.returncode == 0, done.stderr
+    return choose_device("mypi")
+
+
+def test_a_board_is_added_checked_and_locked(added: Device, cli: Cli) -> None:
+    done = cli("device", "check", "mypi")
+    assert done.returncode == 0, done.stderr
+    assert f"ssh {added.address}" in done.stdout
+    assert "ai-edge-litert" in done.stdout
+    with open_link(added) as link, locked(link, added, "benchmark"):
+        assert ": benchmark, for" in cli("device", "check", "mypi").stdout
+        with (
+            open_link(added) as other,
+            pytest.raises(DeviceError, match="mypi is in use by"),
+            locked(other, added, "another"),
+        ):
+            raise AssertionError("two have it")
+    assert "lock          free" in cli("device", "check", "mypi").stdout

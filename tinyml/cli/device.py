@@ -1,0 +1,256 @@
+"""``tinyml device``: the boards that other commands know by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tinyml.cli.terminal import put, put_json, put_table, say
+from tinyml.core.typed_json import to_json
+
+if TYPE_CHECKING:
+    from tinyml.core.device import Device
+    from tinyml.pipeline.devices.check import DeviceCheck
+
+HELP = """Add your own boards, check them, and see what they have.
+
+\b
+  tinyml device add mypi pi@raspberrypi.local
+  tinyml device check mypi
+"""
+LABEL = 14
+
+Name = Annotated[str, typer.Argument(help="The device's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add(
+    name: Annotated[str, typer.Argument(help="A name of your choice: mypi.")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="[user@]host[:port], or a host of your ssh configuration; of adb: the "
+            "serial number that adb devices shows."
+        ),
+    ],
+    target: Annotated[
+        str, typer.Option(help="rpi4, ... or your own FILE.toml. Default: what the board is.")
+    ] = "",
+    link: Annotated[
+        str, typer.Option(metavar="ssh|adb", help="How to reach it. Default: as the target; ssh.")
+    ] = "",
+    python: Annotated[
+        str, typer.Option(metavar="PATH", help="Python on the board. Default: python3.")
+    ] = "",
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A word to choose several devices by. Repeatable.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Replace the device with this name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Reach a board, look what it is, and give it a name.
+
+    Finds the board's model, operating system and Python, and chooses the target from them. A board
+    that cannot be reached is not added.
+
+    Examples:
+
+    \b
+      tinyml device add mypi pi@raspberrypi.local --tag lab
+      tinyml device add pixel 0123456789ABCDEF --link adb
+    """
+    from tinyml.pipeline.devices.add import add_device
+
+    found = add_device(
+        name,
+        address,
+        target=target,
+        link=link,
+        python=python,
+        tags=tuple(tag or ()),
+        replaces=force,
+    )
+    if as_json:
+        put_json(_check_json(found))
+        return
+    put(f"{name} is {found.device.target}: {found.because or 'as you say'}")
+    _put_pairs(_system_rows(found))
+    _say_problems(found)
+    if found.ready:
+        say(f"ready: {name} runs bundles for {found.device.target}")
+
+
+def list_(as_json: AsJson = False) -> None:
+    """List the devices: how each is reached, its target and its tags. It reaches none."""
+    from tinyml.pipeline.devices.inventory import inventory_file, read_devices
+
+    devices = list(read_devices().values())
+    if as_json:
+        put_json(to_json(devices))
+        return
+    if not devices:
+        say(f"there is no device in {inventory_file()} yet: tinyml device add NAME ADDRESS")
+        return
+    rows = [(own.name, own.link, own.address, own.target, ", ".join(own.tags)) for own in devices]
+    put_table(("name", "link", "address", "target", "tags"), rows, whole=("name", "link"))
+
+
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show what is recorded of a device. It does not reach it: tinyml device check does."""
+    from tinyml.pipeline.devices.inventory import known_device
+
+    device = known_device(name)
+    if as_json:
+        put_json(to_json(device))
+        return
+    _put_pairs(_recorded_rows(device))
+
+
+def check(name: Name, as_json: AsJson = False) -> None:
+    """Reach a device and show what it is, what it has, what is wrong and what fixes it.
+
+    The exit code is 0 if bundles run there, and 4 if not.
+
+    Example: tinyml device check mypi
+    """
+    from tinyml.pipeline.devices.check import check_device
+
+    found = check_device(name)
+    if as_json:
+        put_json(_check_json(found))
+    else:
+        _put_pairs([*_recorded_rows(found.device), *_system_rows(found), *_hardware_rows(found)])
+        _say_problems(found, blocking=False)
+    found.require_ready()
+    if not as_json:
+        say(f"ready: {name} runs bundles for {found.device.target}")
+
+
+def lock(
+    name: Name,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="What for: others see it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Reserve a device for your own commands, until tinyml device unlock.
+
+    Commands lock a device by themselves while they measure; this keeps others off in between. A
+    reservation ends when the board restarts, and after a week.
+    """
+    from tinyml.pipeline.devices.lock import reserve
+    from tinyml.pipeline.devices.reach import reached
+
+    with reached(name) as (link, device):
+        holder = reserve(link, device, why)
+    if as_json:
+        put_json(to_json(holder))
+    else:
+        put(f"{name} is reserved by {holder.shown}")
+
+
+def unlock(
+    name: Name,
+    force: Annotated[bool, typer.Option(help="Also if someone else has it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End your reservation of a device."""
+    from tinyml.pipeline.devices.lock import release
+    from tinyml.pipeline.devices.reach import reached
+
+    with reached(name) as (link, device):
+        record = release(link, device, force=force)
+    if as_json:
+        put_json(to_json(record))
+        return
+    holders = [own for own in (record.held, record.reserved) if own is not None]
+    for holder in holders:
+        put(f"{name} is free: it was taken by {holder.shown}")
+    if not holders:
+        put(f"{name} is free")
+
+
+def remove(name: Name, as_json: AsJson = False) -> None:
+    """Remove a device from the list. What was installed on it stays there."""
+    from tinyml.pipeline.devices.inventory import remove_device
+
+    removed = remove_device(name)
+    if as_json:
+        put_json(to_json(removed))
+    else:
+        put(f"removed: {name} ({removed.link} {removed.address})")
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "add": add,
+    "list": list_,
+    "show": show,
+    "check": check,
+    "lock": lock,
+    "unlock": unlock,
+    "remove": remove,
+}
+
+
+def _check_json(found: DeviceCheck) -> dict[str, object]:
+    return {"ready": found.ready, **to_json(found)}
+
+
+def _put_pairs(rows: list[tuple[str, str]]) -> None:
+    from tinyml.pages.tables import paragraph
+
+    for label, text in rows:
+        put(paragraph(f"{label:<{LABEL}}", text))
+
+
+def _recorded_rows(device: Device) -> list[tuple[str, str]]:
+    rows = [
+        ("name", device.name),
+        ("reached", f"{device.link} {device.address}".strip()),
+        ("target", device.target),
+        ("Python", device.python or "the system's python3"),
+        ("tags", ", ".join(device.tags) or "-"),
+    ]
+    return [row for row in rows if row[0] != "Python" or device.link != "adb"]
+
+
+def _system_rows(found: DeviceCheck) -> list[tuple[str, str]]:
+    facts = found.facts
+    bits = f", {facts.bits}-bit programs" if facts.bits else ""
+    rows = [
+        ("board", ", ".join(filter(None, (facts.board or "not known", facts.soc)))),
+        ("system", f"{facts.system}, kernel {facts.kernel}, {facts.arch}{bits}"),
+    ]
+    if facts.python:
+        rows.append(("Python there", f"{facts.python}, {facts.python_path}, {facts.libc}"))
+    return rows
+
+
+def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
+    from tinyml.core.cpu_features import KNOWN
+
+    facts = found.facts
+    features = " ".join(own for own in facts.cpu_features if own in KNOWN)
+    yield "processor", f"{facts.cores or '?'} cores {' '.join(facts.cpus)}; {features or '-'}"
+    free = f", {facts.memory_free_mb:,} MB free" if facts.memory_free_mb else ""
+    pages = f"; pages of {facts.page_kib} KiB" if facts.page_kib else ""
+    yield "memory", f"{facts.memory_mb:,} MB{free}{pages}" if facts.memory_mb else "not known"
+    if facts.disk_free_mb is not None:
+        yield "disk", f"{facts.disk_free_mb:,} MB free in {facts.home}"
+    if facts.noexec:
+        yield "noexec", f"{', '.join(facts.noexec)}: programs there cannot be run"
+    if facts.python:
+        yield "installed", _versions(facts.packages)
+        yield "installable", _versions(found.installable)
+    yield "lock", found.lock or "free"
+
+
+def _versions(packages: object) -> str:
+    assert isinstance(packages, dict)
+    return ", ".join(f"{name} {version}".strip() for name, version in packages.items()) or "nothing"
+
+
+def _say_problems(found: DeviceCheck, *, blocking: bool = True) -> None:
+    for own in found.problems:
+        if blocking or not own.blocks:
+            say(f"{'problem' if own.blocks else 'warning'}: {own.what}\n  fix: {own.fix}")
