@@ -140,7 +140,7 @@ def test_an_evaluation_over_a_lost_connection_continues(
         server.use(monkeypatch)
         found = cli("eval", small_bundle, "--device", "board", "--json")
     assert found.returncode == 0, found.stderr
-    assert "continuing behind the 3 outputs of the run that was stopped" in found.stderr
+    assert "continuing: 3 outputs are kept from a run that was stopped" in found.stderr
     there: dict[str, Any] = json.loads(found.stdout)
     assert there["metrics"] == here["metrics"]
     assert there["recordings"] == here["recordings"]

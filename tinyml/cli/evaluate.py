@@ -79,12 +79,14 @@ def _on_device(
 
 
 def _put_compared(compared: ComparedHere, device: str) -> None:
+    from tinyml.pages.tables import paragraph
+
     same = compared.cases - len(compared.changed)
-    put(
+    text = (
         f"{same:,} of {compared.cases:,} predictions are those of {compared.engine} on this "
-        f"machine; the largest difference of a probability is "
-        f"{compared.largest_probability_error:.2e}"
+        "machine; probabilities differ by at most "
     )
+    put(paragraph("", f"{text}{compared.largest_probability_error:.2e}"))
     if compared.changed:
         head = ("case", "this machine", device, "margin")
         rows = [(own.case, own.here, own.there, f"{own.margin:.4f}") for own in compared.changed]

@@ -13,7 +13,6 @@ from tinyml.cli.terminal import progress, put, put_json, put_section
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
-    from tinyml.core.errors import TinymlError
     from tinyml.pages.tables import Section
     from tinyml.pipeline.verify_on_devices import DeviceVerification
     from tinyml.pipeline.verify_on_link import FileOnLink
@@ -84,22 +83,24 @@ def _on_devices(bundle: Path, names: str, tag: str, digest: str | None, as_json:
         for own in checked.devices:
             put_section(_section(own))
         put(f"digest: {checked.digest}")
+        good = sum(own.passes for own in checked.devices)
+        put(
+            f"{bundle}: {checked.files} files unchanged; all outputs are within tolerance on "
+            f"{good} of {len(checked.devices)} devices"
+        )
     checked.check()
 
 
 def _section(own: DeviceVerification) -> Section:
-    """A row for each file, of its worst output and case; why one has none is under the table."""
+    """A row for each file, of its worst output and case; errors come behind all sections."""
     from tinyml.pages.tables import Section
 
-    label = ", emulated" if own.label == "emulated" else ""
     if own.failure is not None:
-        return Section(f"{own.device}: failed", lines=(own.failure.message,))
-    lines = [line for file in own.files if file.failure for line in _lines(file.failure)]
+        return Section(f"{own.device}: failed")
+    label = ", emulated" if own.label == "emulated" else ""
+    missing = [file.failure for file in own.files if file.failure not in (None, *own.errors)]
+    lines = [f"{error.message}; {error.hint}" for error in missing if error is not None]
     return Section(f"{own.device}{label}:", HEAD, list(map(_row, own.files)), tuple(lines))
-
-
-def _lines(failure: TinymlError) -> list[str]:
-    return [failure.message, *([f"hint: {failure.hint}"] if failure.hint else [])]
 
 
 def _row(file: FileOnLink) -> tuple[object, ...]:

@@ -156,13 +156,15 @@ def _judged_there(asked: _Asked, there: OpenedEngine, kept: KeptOutputs, report:
         names = " and the ".join(kept.changed)
         report(Message(f"the {names} changed since the run that was stopped: it starts again"))
     elif kept.kept:
-        report(Resumed(f"continuing behind the {kept.kept:,} outputs of the run that was stopped"))
+        report(Resumed(f"continuing: {kept.kept:,} outputs are kept from a run that was stopped"))
     session = kept.through(there.session)
     answer = windows_through_session(session, there.engine.model.path)
     try:
         return asked.judged(answer, titled(report, asked.device.name))
     except DeviceError as error:
-        error.details.append(f"{kept.kept:,} outputs are kept: run the same command to continue")
+        if kept.kept:
+            text = f"{kept.kept:,} outputs are kept: run the same command to continue"
+            error.details.append(text)
         raise
     except ValidationError:
         kept.remove()  # the outputs are wrong, and would be again

@@ -65,6 +65,11 @@ class DeviceVerification:
         ]
 
     @property
+    def passes(self) -> bool:
+        """Whether something was judged there, and nothing is wrong."""
+        return not self.errors
+
+    @property
     def verdict(self) -> DeviceVerdict:
         error, hint = _texts(self.failure)
         files = tuple(map(_verdict, self.files))
