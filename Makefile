@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus operators refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse test-board golden clean
+.PHONY: help setup demo test test-all coverage check bench wheel-test tables corpus operators refusals fuzz kill-runs picture checkpoints rehearse quantized-accuracy check-sparse test-board test-device device-faults golden clean
 
 help:
 	@sed -n 's/^\([a-z%-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -91,6 +91,14 @@ check-sparse: setup ## the sparse lint against LiteRT on an emulated board and i
 test-board: setup ## bundles on emulated Raspberry Pis: parity and instructions, no times (3-10 min)
 	PYTHONPATH=tools $(BIN)/python -m check_board $(if $(BOARDS),--boards $(BOARDS)) \
 	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(BUNDLES),--bundles $(BUNDLES))
+
+# BOARDS="rpi4 phone" PRECISIONS="int8": only these.
+test-device: setup ## every command that uses a board, on emulated Pis over ssh and a phone over adb (10 min)
+	PYTHONPATH=tools:tests $(BIN)/python -m test_device $(if $(BOARDS),--boards $(BOARDS)) \
+	  $(if $(PRECISIONS),--precisions $(PRECISIONS))
+
+device-faults: setup ## write docs/device-faults.md from the rows that the tests of faults record
+	PYTHONPATH=tests $(BIN)/python tools/device_faults_page.py
 
 golden: setup ## regenerate the golden manifest of the tests
 	$(BIN)/python tools/golden_bundle.py

@@ -23,8 +23,8 @@ from tinyml.export.capture.program import capture
 from tinyml.models.cost import count_macs
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
 from tinyml.models.funnelnet import FRAMES_PER_S, RATE_HZ, SCALES_HZ, WINDOW
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.formats import all_formats, format_of
-from tinyml.pipeline.links import open_link
 
 HOP = 8
 SIGNATURE = Signature(

@@ -24,8 +24,8 @@ from tinyml.core.process import python_module, tied
 from tinyml.core.spec import zeros
 from tinyml.device.measure import Job, measure, measurements
 from tinyml.export.quantization.precision import find_precision
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.formats import named
-from tinyml.pipeline.links import open_link
 
 SEED = 0
 SAMPLES = 4

@@ -38,7 +38,7 @@ from tinyml.core.process import tied
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.measure import Job, measure, measurements
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.devices.links import open_link
 
 COMPARISONS, SHORT = 200, 3
 # Shorter than the default, so that all ends in 90 minutes; a verdict is harder to get right.

@@ -46,6 +46,19 @@ def served(
         process.communicate()
 
 
+@contextmanager
+def stalled_file(path: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Within the block, what copies ``path`` to a board waits for its end."""
+    patch.setattr("tinyml.device.shell_link.sha256", lambda _: "0" * 64)
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    os.write(writer, b"its first half")
+    try:
+        yield
+    finally:
+        os.close(writer)
+
+
 @dataclass(frozen=True, slots=True)
 class SshServer:
     """An ssh server and its only user, whose home is ``folder / "home"``.

@@ -64,7 +64,7 @@ class FakeBoard:
         own, real = shlex.quote(str(self.folder)), shlex.quote(sys.executable)
         python.write_text(
             f'#!/bin/sh\ncase "$*" in *" facts") exec cat {own}/facts.json; esac\n'
-            f'HOME={own}/home TINYML_LOCK={own}/lock exec {real} "$@"\n'
+            f'exec {real} -S "$@"\n'
         )
         python.chmod(0o755)
         (self.folder / "link").mkdir(exist_ok=True)
@@ -78,6 +78,8 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeBoard:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     folder = tmp_path / "board"
     (folder / "home").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("TINYML_LOCK", str(folder / "lock"))
     fake = FakeBoard(folder, PI4, [])
     module: Any = ModuleType("fake_board_link")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,5 +24,18 @@ def assert_gone(pid: int) -> None:
         except (FileNotFoundError, ProcessLookupError):
             return True
         return status.rpartition(")")[2].split()[0] == "Z"
+
+    wait_for(gone)
+
+
+def assert_nothing_of(folder: Path) -> None:
+    """It is gone, and no process has it on its command line."""
+
+    def gone() -> bool:
+        lines = []
+        for own in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                lines.append(own.read_bytes())
+        return not folder.exists() and not any(bytes(folder) in line for line in lines)
 
     wait_for(gone)

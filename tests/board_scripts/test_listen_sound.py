@@ -46,10 +46,12 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
             Pcm("f32le")(np.array([0, value], "<f4").tobytes())
 
 
-def _put_all(buffer: Buffer, pieces: list[bytes], behind: int = 0) -> threading.Thread:
+def _put_all(
+    buffer: Buffer, pieces: list[bytes], *, live: bool = True, behind: int = 0
+) -> threading.Thread:
     def put() -> None:
         for piece in pieces:
-            buffer.put(piece, 0, behind)
+            buffer.put(piece, 0, live=live, behind=behind)
 
     thread = threading.Thread(target=put)
     thread.start()
@@ -57,7 +59,7 @@ def _put_all(buffer: Buffer, pieces: list[bytes], behind: int = 0) -> threading.
 
 
 def test_a_piece_that_finds_no_room_is_an_overrun_that_lasts_until_nothing_waits() -> None:
-    buffer = Buffer(10, live=True)
+    buffer = Buffer(10)
     thread = _put_all(buffer, [b"1234"] * 5, behind=3)
     wait_for(lambda: buffer.overruns == 1)
     assert (buffer.waiting, buffer.overrun_waiting, buffer.most_waiting) == (8, 15, 15)
@@ -78,8 +80,8 @@ def test_a_piece_that_finds_no_room_is_an_overrun_that_lasts_until_nothing_waits
 
 
 def test_sound_that_can_wait_does_not_overrun() -> None:
-    buffer = Buffer(10, live=False)
-    thread = _put_all(buffer, [b"1234"] * 3)
+    buffer = Buffer(10)
+    thread = _put_all(buffer, [b"1234"] * 3, live=False)
     wait_for(lambda: buffer.waiting == 8)
     while buffer.take(0.05):
         pass
@@ -88,16 +90,16 @@ def test_sound_that_can_wait_does_not_overrun() -> None:
 
 
 def test_a_piece_larger_than_the_buffer_passes() -> None:
-    buffer = Buffer(2, live=True)
-    buffer.put(b"1234", 7)
+    buffer = Buffer(2)
+    buffer.put(b"1234", 7, live=True)
     assert buffer.take(0) == (b"1234", 7)
 
 
 def test_a_reader_measures_how_long_sound_took_to_come_and_counts_what_waits() -> None:
     end, start = os.pipe()
     source = SoundSource(lambda size: os.read(end, size), "s16le", True, end)
-    buffer = Buffer(100, live=True)
-    reader = SoundReader(source, buffer, 4)
+    buffer = Buffer(100)
+    reader = SoundReader(source, buffer, 40)
     os.write(start, b"12345678")
     assert source.waiting() == 8
     reader.start()
@@ -117,7 +119,7 @@ def test_a_reader_that_fails_keeps_the_reason() -> None:
     def fails(size: int) -> bytes:
         raise OSError(5, "Input/output error")
 
-    reader = SoundReader(SoundSource(fails, "s16le"), Buffer(10, live=False), 4)
+    reader = SoundReader(SoundSource(fails, "s16le"), Buffer(10), 4)
     reader.start()
     reader.join()
     assert str(reader.error) == "the sound cannot be read: Input/output error"

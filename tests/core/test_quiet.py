@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from tinyml.core.averages import PhoneState
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
-from tinyml.core.quiet import check_quiet, disturbances
+from tinyml.core.quiet import check_quiet, disturbances, of_phone
 
 QUIET = MachineState(
     load=0.2, governor="performance", temperature_mc=48_000, is_throttled=False, firmware_bits=0
@@ -50,3 +51,13 @@ def test_what_ends_it_is_a_command() -> None:
         "sudo cpupower frequency-set --governor performance; "
         "end other programs there and wait a minute"
     )
+
+
+def test_a_phone_is_quiet_where_it_is_cool_and_saves_no_power() -> None:
+    cool = PhoneState(0, 81, 28_000, False, True)
+    assert of_phone(cool) == []
+    assert len(of_phone(PhoneState())) == 3
+    with pytest.raises(DeviceError, match=r"thermal status is 2 \(moderate\)") as got:
+        check_quiet("pixel", PhoneState(2, 10, 40_000, True, False))
+    assert "its battery saver is on, its battery has 10%" in got.value.message
+    assert "charge it" in got.value.hint

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from boards import PhoneServer, adb_server, need, phone_server
-from processes import assert_gone, wait_for
+from boards import PhoneServer, adb_server, need, phone_server, stalled_file
+from processes import assert_gone, assert_nothing_of, wait_for
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
@@ -111,15 +111,17 @@ def test_a_phone_that_goes_while_a_command_runs(own_phone: PhoneServer, tmp_path
         with pytest.raises(DeviceError, match="running sh: the connection to phone was lost"):
             link.run(["sh", "-c", WRITE_PID, "sh", str(pid)], timeout_s=60)
     assert_gone(int(pid.read_text()))
-    wait_for(lambda: not folder.exists())
+    assert_nothing_of(folder)
 
 
-def test_a_phone_that_goes_while_a_file_is_copied(own_phone: PhoneServer, tmp_path: Path) -> None:
-    with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(1 << 26)
-    with open_link(own_phone.device) as link:
+def test_a_phone_that_goes_while_a_file_is_copied(
+    own_phone: PhoneServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_link(own_phone.device) as link, stalled_file(tmp_path / "half", monkeypatch):
         folder = Path(link.folder)
-        switch_off_when(own_phone, lambda: any(folder.glob(".push-*")))
-        with pytest.raises(DeviceError, match=r"copying large to phone: the connection .* lost"):
-            link.push(tmp_path / "large", "large")
-    wait_for(lambda: not folder.exists())
+        switch_off_when(
+            own_phone, lambda: any(own.stat().st_size for own in folder.glob(".push-*"))
+        )
+        with pytest.raises(DeviceError, match=r"copying half to phone: the connection .* lost"):
+            link.push(tmp_path / "half", "half")
+    assert_nothing_of(folder)

@@ -19,7 +19,7 @@ from processes import assert_gone, wait_for
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError, TinymlError
 from tinyml.device.link import Link
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.devices.links import open_link
 
 DEVICES = {
     "local": THIS_MACHINE,
@@ -95,9 +95,13 @@ def test_a_long_command_talks_to_us(link: Link) -> None:
 
 
 def test_what_takes_too_long_is_killed(link: Link, tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"did not end within 0\.7 s"):
-        link.run([*SLEEP, str(tmp_path / "pid")], timeout_s=0.7)
-    assert_gone(int((tmp_path / "pid").read_text()))
+    pid = tmp_path / "pid"
+    for timeout_s in (0.7, 3.0, 20.0):  # It must have started, on a busy machine too.
+        with pytest.raises(DeviceError, match=f"did not end within {timeout_s:g} s"):
+            link.run([*SLEEP, str(pid)], timeout_s=timeout_s)
+        if pid.exists():
+            break
+    assert_gone(int(pid.read_text()))
 
 
 def test_ctrl_c_kills_what_runs(link: Link, tmp_path: Path) -> None:
@@ -120,9 +124,9 @@ def test_a_flood_of_output_is_ended(
 ) -> None:
     monkeypatch.setattr("tinyml.device.local.MOST_BYTES", 1 << 20)
     pid = tmp_path / "pid"
-    script = f"echo $$ >{pid}; exec yes"
+    script = 'echo $$ >"$1"; exec yes'
     with pytest.raises(DeviceError, match="wrote more than 1 MiB, and was ended"):
-        link.run(["sh", "-c", script], timeout_s=60)
+        link.run(["sh", "-c", script, "sh", str(pid)], timeout_s=60)
     assert_gone(int(pid.read_text()))
 
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from boards import SshServer, make_key, need, ssh_server, write_config
-from processes import assert_gone, wait_for
+from boards import SshServer, make_key, need, ssh_server, stalled_file, write_config
+from processes import assert_gone, assert_nothing_of, wait_for
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, InputError, TinymlError
@@ -152,20 +152,27 @@ def test_a_connection_that_is_lost_while_a_command_runs(
             link.run(["sh", "-c", WRITE_PID, "sh", str(pid)], timeout_s=60)
     assert "is it still on" in caught.value.hint
     assert_gone(int(pid.read_text()))
-    wait_for(lambda: not folder.exists())
+    assert_nothing_of(folder)
 
 
 def test_a_connection_that_is_lost_while_a_file_is_copied(
-    own_server: SshServer, tmp_path: Path
+    own_server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(1 << 26)
-    with open_link(own_server.device) as link:
+    with open_link(own_server.device) as link, stalled_file(tmp_path / "half", monkeypatch):
         folder = Path(link.folder)
-        kill_when(own_server, lambda: any(folder.glob(".push-*")))
-        with pytest.raises(DeviceError, match=r"copying large to board: the connection .* lost"):
-            link.push(tmp_path / "large", "large")
-    wait_for(lambda: not folder.exists())
+        kill_when(own_server, lambda: any(own.stat().st_size for own in folder.glob(".push-*")))
+        with pytest.raises(DeviceError, match=r"copying half to board: the connection .* lost"):
+            link.push(tmp_path / "half", "half")
+    assert_nothing_of(folder)
+
+
+def test_a_board_that_falls_silent(own_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1")
+    monkeypatch.setattr(ssh, "OPTIONS", (*alive, *ssh.OPTIONS))
+    with open_link(own_server.device) as link:
+        own_server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(DeviceError, match="running echo: the connection to board was lost"):
+            link.run(["echo", "1"], timeout_s=60)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
@@ -176,10 +183,13 @@ def test_nothing_is_left_of_a_killed_command(
     command = [sys.executable, "-c", PARENT, WRITE_PID, "sh", str(pid)]
     with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE) as parent:
         wait_for(pid.exists)
+        left = list(links.iterdir())
+        assert left
         os.killpg(parent.pid, kill)  # As a terminal does for Ctrl-C
         assert parent.communicate()[1].endswith(b"" if kill == signal.SIGKILL else b"Interrupt\n")
     assert_gone(int(pid.read_text()))
-    wait_for(lambda: list(links.iterdir()) == [])
+    for folder in left:
+        assert_nothing_of(folder)
 
 
 def test_a_full_disk_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from tinyml.pipeline.bench_averages import for_phone, program_for
 from tinyml.pipeline.bench_jobs import JobList
 from tinyml.pipeline.bench_text import sections
 from tinyml.pipeline.compare import compare
+from tinyml.pipeline.devices.lock_store import ShellLock
 from tinyml.pipeline.results import read_results
 from tinyml.pipeline.results_text import history_sections, list_section, show_sections
 
@@ -50,6 +51,8 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShellPhone:
     module.open_link = open_link
     monkeypatch.setitem(sys.modules, "shell_phone", module)
     monkeypatch.setitem(registry.LINKS, "adb", "shell_phone:open_link")
+    lock = ShellLock(own.link, f"{own.state}/lock")
+    monkeypatch.setattr("tinyml.pipeline.devices.lock.lock_of", lambda *_: lock)
     return own
 
 
@@ -82,7 +85,7 @@ def test_a_file_is_timed_and_its_averages_are_stored_and_shown(model: Path) -> N
         "outputs: they were not compared",
         "Emulated Phone, EM-76",
         f"benchmark_model {own.program_sha256[:12]}",
-        "thermal status at most 0 (none), battery 81 to 81% at 28 to 28 °C, battery saver off",
+        "thermal status at most 0 (none), battery 81% at 28 °C, charging; battery saver off",
     ):
         assert words in shown
 
@@ -105,8 +108,23 @@ def test_unknown_conditions_and_discarded_processes_are_shown(
     timing = short(1, 20, device=PIXEL, benchmark_model=benchmark_model())
     shown = text(sections(bench(model, timing=timing, out=None, report=silent)))
     assert "relu.tflite: 2 of 2 processes discarded: the battery saver is on" in shown
-    assert "thermal status at most unknown, battery unknown, battery saver on" in shown
+    assert "thermal status at most unknown, battery unknown; battery saver on" in shown
     assert "'-', '-', '-', '-', '0 of 2', '0'" in shown
+
+
+def test_strict_refuses_a_phone_that_is_not_quiet(phone: ShellPhone, model: Path) -> None:
+    phone.set("thermal", 1)
+    timing = short(1, 20, device=PIXEL, benchmark_model=benchmark_model())
+    with pytest.raises(DeviceError, match=r"pixel is not quiet: its thermal status is 1") as got:
+        bench(model, timing=timing, out=None, report=silent, strict=True)
+    assert phone.read("lock") in (None, "", "{}")
+    record(
+        "preparing the board",
+        "--strict, and the phone throttles (Android)",
+        got.value,
+        board="nothing",
+        host="nothing",
+    )
 
 
 def test_without_the_program_nothing_is_pushed_and_the_hint_tells_where_it_is_from() -> None:

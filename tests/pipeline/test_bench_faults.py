@@ -31,7 +31,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"model")
     jobs = JobList((Job(path, "onnxruntime", {}, WHOLE),))
-    monkeypatch.setattr(module, "jobs_of", lambda *_: jobs)
+    monkeypatch.setattr(module, "find_jobs", lambda *_: jobs)
     results(monkeypatch, JobResult(measured(path, 100)))
     return path
 
@@ -67,7 +67,7 @@ def test_a_file_that_its_runtime_refuses_leaves_the_others(
     model: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = JobList((), (), (InputError("m.tflite: litert refuses it"), DIED))
-    monkeypatch.setattr(module, "jobs_of", lambda *_: jobs)
+    monkeypatch.setattr(module, "find_jobs", lambda *_: jobs)
     done = cli("bench", model)
     assert done.returncode == 3
     errors = [own for own in done.stderr.splitlines() if own.startswith("error")]
@@ -109,7 +109,7 @@ def test_a_read_only_folder_is_found_before_anything_is_timed(
     assert "hint: choose a folder that you may write to" in done.stderr
 
 
-@pytest.mark.parametrize("place", ["jobs_of", "measure", "write_json"])
+@pytest.mark.parametrize("place", ["find_jobs", "measure", "write_json"])
 def test_an_interrupt_leaves_the_old_file(
     place: str, model: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

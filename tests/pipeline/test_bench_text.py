@@ -10,6 +10,7 @@ import pytest
 
 from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
+from tinyml.core.power import Power
 from tinyml.core.timing_plan import FULL, QUICK
 from tinyml.device.measure import Job
 from tinyml.pages.tables import table
@@ -70,6 +71,32 @@ def test_times_start_memory_and_the_machine_are_shown() -> None:
     assert shown.endswith(
         f"machine\n{CPU}, 2 cores, litert 2.3.0, governor unknown, load average 0.2 to 0.2"
     )
+
+
+def on_board(before: MachineState, after: MachineState) -> str:
+    m = measured(label="device")
+    processes = tuple(replace(own, before=before, after=after) for own in m.processes)
+    return text(replace(m, processes=processes)).splitlines()[-1].partition("load average")[2]
+
+
+def test_of_a_board_its_heat_is_shown_too() -> None:
+    cool = MachineState(0.2, temperature_mc=48_300, is_throttled=False, firmware_bits=0x50000)
+    warm = replace(cool, temperature_mc=55_000)
+    assert on_board(cool, warm).endswith(
+        ", temperature 48 to 55 °C, not throttled, since the board was started: under-voltage, "
+        "throttled"
+    )
+    assert on_board(cool, replace(warm, is_throttled=True, firmware_bits=0)).endswith(", throttled")
+    unknown = MachineState(0.2)
+    assert on_board(unknown, unknown).endswith("temperature unknown, throttling unknown")
+
+
+def test_the_energy_of_a_call_is_shown_with_its_meter() -> None:
+    power = Power("pmic", (2.0, 2.2), (4.0, 4.2), 100, 10**9)
+    m = measured()
+    processes = tuple(replace(own, power=power) for own in m.processes)
+    line = "litert, whole: 41 mJ a call, 20 mJ of it above idle (4.10 W busy, 2.10 W idle, by pmic)"
+    assert line in text(replace(m, processes=processes))
 
 
 def test_the_network_is_the_difference_for_each_number_of_threads() -> None:

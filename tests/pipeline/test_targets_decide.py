@@ -16,9 +16,11 @@ from torch import nn
 import tinyml
 from tinyml.cli.timing import timing
 from tinyml.core.bundle import ModelFile
+from tinyml.core.device import Device
 from tinyml.core.errors import ExportError, UsageError, ValidationError
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.target import System, Target, find_target
+from tinyml.device.measure import Job
 from tinyml.export.formats.tflite.minimum_runtime import minimum_runtime
 from tinyml.export.quantization.precision import find_precision
 from tinyml.modelfile.tflite_file import import_schema, pack
@@ -183,8 +185,10 @@ def test_a_target_sets_the_threads_that_are_not_given(
 ) -> None:
     options: dict[str, Any] = {"quick": False, "cpu": None, "delegate": "xnnpack"}
     options |= {"period": None, "between": None}
-    found = timing(5, 100, 0.5, threads=threads, target=target, **options)
-    assert (found.threads, found.target) == (numbers, target)
+    device = Device(name="own", link="local", target=target)
+    found = timing(5, 100, 0.5, threads=threads, device=device, **options)
+    jobs = found.jobs([Job(Path("m.onnx"), "onnxruntime", {})])
+    assert tuple(job.threads for job in jobs) == numbers
 
 
 def test_a_benchmark_is_taken_on_a_target(cli: Any, tmp_path: Path) -> None:

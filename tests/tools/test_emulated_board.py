@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from emulated_board import board, host_tools, parts
 from emulated_board.board import count, open_board
+from emulated_board.debian import PACKAGES
 from emulated_board.processor import PARTS, cpu_info, features
 from emulated_board.software import of_system, with_litert
 
@@ -93,7 +95,8 @@ def test_a_part_is_made_once_and_again_after_a_failure(
 ) -> None:
     made: list[str] = []
 
-    def unpack(draft: Path, suite: str) -> None:
+    def unpack(draft: Path, suite: str, packages: Sequence[str]) -> None:
+        assert packages == PACKAGES
         made.append(suite)
         (draft / "half").touch()
         if len(made) == 1:

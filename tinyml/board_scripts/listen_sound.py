@@ -25,8 +25,11 @@ MACHINE, USAGE, INPUT = 1, 2, 3
 # Name of a sample's format -> its type and the value that is full scale.
 FORMATS = {"s16le": ("<i2", 2**15), "f32le": ("<f4", 1)}
 STDIN = 0
+# How FLAC, Ogg, MP3 and AIFF files begin.
+ENCODED = (b"fLaC", b"OggS", b"ID3", b"FORM")
 # What a recorder says last: of a line that never ends, its start.
 MOST_LINE_BYTES = 4096
+PIECE_S = 0.1
 # Latencies that the percentiles are taken of: the last ones.
 MOST_LATENCIES = 10_000
 
@@ -59,24 +62,24 @@ class Pcm:
 class Buffer:
     """Pieces of sound between the thread that reads and the one that computes, with their arrival.
 
-    It holds ``most`` bytes. A piece that finds no room waits, and so does its source: of a
-    ``live`` one, which goes on meanwhile, that is an overrun. It lasts until nothing waits.
+    It holds ``most`` bytes. A piece that finds no room waits, and so does its source: of ``live``
+    sound, which goes on meanwhile, that is an overrun. It lasts until nothing waits.
     """
 
-    def __init__(self, most: int, live: bool) -> None:
-        self.most, self.live = most, live
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.changed = threading.Condition()
         self.pieces: deque[tuple[bytes, int]] = deque()
         self.waiting = self.most_waiting = self.overruns = self.overrun_waiting = 0
         self.is_over, self.has_ended = False, False
 
-    def put(self, data: bytes, arrival_ns: int, behind: int = 0) -> None:
+    def put(self, data: bytes, arrival_ns: int, *, live: bool, behind: int = 0) -> None:
         """``behind``: bytes that wait in the source."""
         with self.changed:
             waiting = self.waiting + len(data) + behind
-            self.most_waiting = max(self.most_waiting, waiting if self.live else 0)
+            self.most_waiting = max(self.most_waiting, waiting if live else 0)
             while self.waiting and self.waiting + len(data) > self.most and not self.has_ended:
-                if self.live and not self.is_over:
+                if live and not self.is_over:
                     self.is_over, self.overrun_waiting = True, waiting
                     self.overruns += 1
                 self.changed.wait()
@@ -131,19 +134,20 @@ class SoundSource(NamedTuple):
 
 
 class SoundReader(threading.Thread):
-    """Reads ``source`` into ``buffer``, at most ``size`` bytes at once.
+    """Reads ``source`` into ``buffer``, about a tenth of a second at once.
 
     ``longest_wait_ns`` is the longest that a piece of sound took to come, after the first one.
+    A pipe that brings more sound than time has passed is not live: a file comes through it.
     """
 
-    def __init__(self, source: SoundSource, buffer: Buffer, size: int) -> None:
+    def __init__(self, source: SoundSource, buffer: Buffer, bytes_per_s: int) -> None:
         super().__init__(daemon=True)
-        self.source, self.buffer, self.size = source, buffer, size
-        self.longest_wait_ns = 0
+        self.source, self.buffer, self.bytes_per_s = source, buffer, bytes_per_s
+        self.size = max(1, int(PIECE_S * bytes_per_s))
+        self.longest_wait_ns = self.first_ns = self.came = 0
         self.error: Optional[SoundError] = None
 
     def run(self) -> None:
-        begun = False
         try:
             while not self.buffer.has_ended:
                 start = time.perf_counter_ns()
@@ -151,16 +155,22 @@ class SoundReader(threading.Thread):
                 now = time.perf_counter_ns()
                 if not data:
                     break
-                if begun:
+                if self.came:
                     self.longest_wait_ns = max(self.longest_wait_ns, now - start)
-                begun = True
-                self.buffer.put(data, now, self.source.waiting())
+                self.first_ns = self.first_ns or now
+                self.came += len(data)
+                behind = self.source.waiting()
+                self.buffer.put(data, now, live=self._is_live(now, behind), behind=behind)
         except OSError as error:
             self.error = SoundError(MACHINE, f"the sound cannot be read: {error.strerror}")
         except SoundError as error:
             self.error = error
         finally:
             self.buffer.end()
+
+    def _is_live(self, now: int, behind: int) -> bool:
+        passed = (now - self.first_ns) / 1e9 * self.bytes_per_s
+        return self.source.live and self.came + behind - passed <= self.buffer.most / 2
 
 
 class Capture:
@@ -260,7 +270,12 @@ def _open_file(
 ) -> SoundSource:
     descriptor = os.open(file, os.O_RDONLY)
     live = not stat.S_ISREG(os.fstat(descriptor).st_mode)
-    if live or os.pread(descriptor, 4, 0) != b"RIFF":
+    start = b"" if live else os.pread(descriptor, 4, 0)
+    if start.startswith(ENCODED):
+        raise SoundError(
+            INPUT, f"{file} is neither .wav nor raw PCM: convert it with sox or ffmpeg"
+        )
+    if start != b"RIFF":
         return SoundSource(lambda size: os.read(descriptor, size), form, live, descriptor)
     os.close(descriptor)
     samples, found_hz = read_wav(file)

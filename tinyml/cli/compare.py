@@ -63,6 +63,7 @@ def command(
     from tinyml.pipeline.against import verdicts
     from tinyml.pipeline.compare import compare
     from tinyml.pipeline.compare_text import sections
+    from tinyml.pipeline.devices.links import this_machine
 
     most = fraction(max_regression)
     how = timing(
@@ -73,7 +74,7 @@ def command(
         threads=threads,
         cpu=cpu,
         delegate=delegate,
-        target=target,
+        device=this_machine(target),
         period=period,
         between=between,
     )

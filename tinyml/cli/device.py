@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, put_table, say
+from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
     from tinyml.core.device import Device
     from tinyml.pipeline.devices.check import DeviceCheck
+    from tinyml.pipeline.devices.install import Installed
 
 HELP = """Add your own boards, check them, and see what they have.
 
@@ -75,17 +77,29 @@ def add(
     if as_json:
         put_json(_check_json(found))
         return
-    put(f"{name} is {found.device.target}: {found.because or 'as you say'}")
+    why = f": {found.because}" if found.because else ""
+    put(f"{name} is recorded as {found.device.target}{why}")
     _put_pairs(_system_rows(found))
     _say_problems(found)
     if found.ready:
         say(f"ready: {name} runs bundles for {found.device.target}")
 
 
-def list_(as_json: AsJson = False) -> None:
-    """List the devices: how each is reached, its target and its tags. It reaches none."""
+def list_(
+    name: Annotated[
+        str | None, typer.Argument(help="A device: list the bundles installed there.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the devices, or the bundles that are installed on one.
+
+    Without NAME no device is reached: the list is of what was added.
+    """
     from tinyml.pipeline.devices.inventory import inventory_file, read_devices
 
+    if name is not None:
+        _list_bundles(name, as_json)
+        return
     devices = list(read_devices().values())
     if as_json:
         put_json(to_json(devices))
@@ -108,16 +122,33 @@ def show(name: Name, as_json: AsJson = False) -> None:
     _put_pairs(_recorded_rows(device))
 
 
-def check(name: Name, as_json: AsJson = False) -> None:
+def check(
+    name: Name,
+    setup: Annotated[
+        bool,
+        typer.Option(
+            "--setup",
+            help="Install what bundles need there: numpy and the runtimes, in an environment of "
+            "their own. The board needs no network for it.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Reach a device and show what it is, what it has, what is wrong and what fixes it.
 
     The exit code is 0 if bundles run there, and 4 if not.
 
-    Example: tinyml device check mypi
+    Example: tinyml device check mypi --setup
     """
     from tinyml.pipeline.devices.check import check_device
 
-    found = check_device(name)
+    if setup:
+        from tinyml.pipeline.devices.setup import setup_device
+
+        with progress(as_json=False) as report:
+            found = setup_device(name, report)
+    else:
+        found = check_device(name)
     if as_json:
         put_json(_check_json(found))
     else:
@@ -181,6 +212,82 @@ def remove(name: Name, as_json: AsJson = False) -> None:
         put(f"removed: {name} ({removed.link} {removed.address})")
 
 
+def install(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    name: Name,
+    called: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="Its name there. Default: its folder's.")
+    ] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            metavar="RECORDER",
+            help="Listen with it from now on, as a systemd user service: the command of a recorder "
+            "that prints raw sound.",
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Install a bundle on a device, and keep the version before it.
+
+    Copies the bundle, checks every file there, and then puts it in use at once: a program that
+    opens it finds the old version or the new one, whole. A service of it starts anew.
+
+    Examples:
+
+    \b
+      tinyml device install demo-bundle mypi
+      tinyml device install demo-bundle mypi --service "arecord -q -t raw -f S16_LE -r 4000"
+    """
+    from tinyml.pipeline.devices.install import install_bundle
+
+    with progress(as_json=False) as report:
+        installed = install_bundle(bundle, name, report, called=called, capture=service)
+    _put_installed(installed, name, as_json)
+
+
+def rollback(
+    bundle: Annotated[str, typer.Argument(help="The bundle's name on the device.")],
+    name: Name,
+    as_json: AsJson = False,
+) -> None:
+    """Put the previous version of an installed bundle in use again.
+
+    The version that was in use is the previous one then: twice is back.
+    """
+    from tinyml.pipeline.devices.install import roll_back
+
+    with progress(as_json=False) as report:
+        installed = roll_back(bundle, name, report)
+    _put_installed(installed, name, as_json)
+
+
+def _put_installed(installed: Installed, name: str, as_json: bool) -> None:
+    if as_json:
+        put_json(to_json(installed))
+        return
+    own = installed.bundle
+    put(f"{own.name} on {name}: version {own.current} is in use, in {installed.folder}")
+    if installed.service:
+        say(f"what it hears, on the board: journalctl --user -fu {installed.service}")
+    if own.previous:
+        say(f"the version before it is {own.previous}: tinyml device rollback {own.name} {name}")
+
+
+def _list_bundles(name: str, as_json: bool) -> None:
+    from tinyml.pipeline.devices.install import installed_bundles
+
+    found = installed_bundles(name)
+    if as_json:
+        put_json(to_json(found))
+        return
+    if not found:
+        say(f"no bundle is installed on {name}: tinyml device install BUNDLE {name}")
+        return
+    rows = [(own.name, own.current, own.previous or "-", f"{own.bytes:,}") for own in found]
+    put_table(("bundle", "in use", "previous", "bytes"), rows, whole=("in use", "previous"))
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "add": add,
     "list": list_,
@@ -189,6 +296,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "lock": lock,
     "unlock": unlock,
     "remove": remove,
+    "install": install,
+    "rollback": rollback,
 }
 
 
@@ -216,10 +325,11 @@ def _recorded_rows(device: Device) -> list[tuple[str, str]]:
 
 def _system_rows(found: DeviceCheck) -> list[tuple[str, str]]:
     facts = found.facts
-    bits = f", {facts.bits}-bit programs" if facts.bits else ""
+    kernel = f"kernel {facts.kernel}" if facts.kernel else ""
+    bits = f"{facts.bits}-bit programs" if facts.bits else ""
     rows = [
         ("board", ", ".join(filter(None, (facts.board or "not known", facts.soc)))),
-        ("system", f"{facts.system}, kernel {facts.kernel}, {facts.arch}{bits}"),
+        ("system", ", ".join(filter(None, (facts.system, kernel, facts.arch, bits)))),
     ]
     if facts.python:
         rows.append(("Python there", f"{facts.python}, {facts.python_path}, {facts.libc}"))
@@ -231,7 +341,8 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
 
     facts = found.facts
     features = " ".join(own for own in facts.cpu_features if own in KNOWN)
-    yield "processor", f"{facts.cores or '?'} cores {' '.join(facts.cpus)}; {features or '-'}"
+    cores = f"{facts.cores or '?'} cores"
+    yield "processor", f"{' '.join([cores, *facts.cpus])}{f'; {features}' if features else ''}"
     free = f", {facts.memory_free_mb:,} MB free" if facts.memory_free_mb else ""
     pages = f"; pages of {facts.page_kib} KiB" if facts.page_kib else ""
     yield "memory", f"{facts.memory_mb:,} MB{free}{pages}" if facts.memory_mb else "not known"
@@ -242,6 +353,7 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
     if facts.python:
         yield "installed", _versions(facts.packages)
         yield "installable", _versions(found.installable)
+    yield from facts.more.items()
     yield "lock", found.lock or "free"
 
 

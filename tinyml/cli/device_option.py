@@ -1,4 +1,4 @@
-"""The options that name the user's boards, and what they mean."""
+"""The options that choose boards: ``--device`` and ``--tag``."""
 
 from __future__ import annotations
 
@@ -6,33 +6,62 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyml.core.errors import UsageError
+from tinyml.core.target import HOST
+
 if TYPE_CHECKING:
     from tinyml.core.device import Device
 
-PANEL = "Devices"
+PANEL = "Device"
 
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME,NAME...",
+        help="Boards, by the names of tinyml device add. Default: this machine.",
+        rich_help_panel=PANEL,
+    ),
+]
 OneDevice = Annotated[
     str,
     typer.Option(
         "--device",
         metavar="NAME",
-        help="A device of tinyml device list: the network computes there.",
-        rich_help_panel=PANEL,
-    ),
-]
-SomeDevices = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="NAME,NAME",
-        help="Devices of tinyml device list: the files run there.",
+        help="A board, by its name of tinyml device add: the network computes there.",
         rich_help_panel=PANEL,
     ),
 ]
 Tag = Annotated[
-    str,
-    typer.Option(metavar="TAG", help="All devices with this tag.", rich_help_panel=PANEL),
+    str | None,
+    typer.Option("--tag", metavar="TAG", help="All boards with this tag.", rich_help_panel=PANEL),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse to start unless the machine is quiet: governor, load, temperature.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device, ...]:
+    """What the options choose; without any, this machine as ``target``.
+
+    Raises `UsageError` for an unknown name or tag, and where a target is given as well.
+    """
+    from tinyml.pipeline.devices.choose import choose_devices
+    from tinyml.pipeline.devices.links import this_machine
+
+    if names is None and tag is None:
+        return (this_machine(target),)
+    if target != HOST:
+        raise UsageError(
+            f"--target {target} and a device: a device has its own target",
+            hint="omit --target; tinyml device show NAME shows that of a device",
+        )
+    return choose_devices(names or "", tag or "")
 
 
 def one_device(name: str) -> Device:

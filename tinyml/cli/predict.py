@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.device_option import OneDevice, one_device
-from tinyml.cli.terminal import progress, put, put_json, say
+from tinyml.cli.terminal import NOT_MEDICAL, progress, put, put_json, say
 from tinyml.core.typed_json import to_json
 
 # Labels of an image that are printed: there may be a thousand.
@@ -59,7 +59,7 @@ def command(
             ordered = sorted(answer.probabilities.items(), key=lambda item: -item[1])
             put(f"{answer.file}: {answer.label}  ({_shares(ordered[:LIKELIEST])})")
     if any(isinstance(answer, RecordingPrediction) for answer in answers):
-        say("a research result, not a medical device")
+        say(NOT_MEDICAL)
 
 
 def _shares(probabilities: Iterable[tuple[str, float]]) -> str:

@@ -16,6 +16,8 @@ from tinyml.core.typed_json import to_json
 if TYPE_CHECKING:
     from tinyml.pages.tables import Section
 
+NOT_MEDICAL = "a research result, not a medical device"
+
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""

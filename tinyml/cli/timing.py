@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from tinyml.core.errors import UsageError
-from tinyml.core.target import find_target
 from tinyml.core.timing_plan import QUICK, BetweenCalls, TimingPlan
 
 if TYPE_CHECKING:
+    from tinyml.core.device import Device
     from tinyml.pipeline.timing import Timing
 
 DELEGATES = {"xnnpack": None, "none": "none"}
@@ -54,6 +54,15 @@ BenchmarkModel = Annotated[
         help="For Android, which has no Python: LiteRT's program benchmark_model, built for it.",
     ),
 ]
+Power = Annotated[
+    str | None,
+    _option(
+        "--power",
+        metavar="pmic|COMMAND",
+        help="Also energy: by the meter of a Raspberry Pi 5, or by a command there that prints "
+        "watts.",
+    ),
+]
 CpuTime = Annotated[
     bool,
     _option("--cpu-time", help="CPU times instead, which others disturb less."),
@@ -89,39 +98,37 @@ def timing(
     threads: str | None,
     cpu: int | None,
     delegate: str,
-    target: str,
+    device: Device,
     period: str | None,
     between: str | None,
 ) -> Timing:
     """What the options ask for; `UsageError` for a value that does not exist."""
-    from tinyml.pipeline.links import this_machine
     from tinyml.pipeline.timing import Timing
 
     if delegate not in DELEGATES:
         raise UsageError(f"--delegate {delegate} is not one of {', '.join(DELEGATES)}")
     plan = QUICK if quick else TimingPlan(min_samples=runs, min_time_s=min_time)
-    numbers = (find_target(target).threads,) if threads is None else _numbers(threads)
     return Timing(
         repeats,
         plan,
-        numbers,
+        () if threads is None else _numbers(threads),
         cpu,
         DELEGATES[delegate],
-        period_s=_seconds(period),
+        period_s=seconds("--period", period),
         between=_between(between, period),
-        device=this_machine(target),
+        device=device,
     )
 
 
-def _seconds(text: str | None) -> float | None:
-    """``100ms`` -> 0.1, ``2s`` -> 2."""
+def seconds(option: str, text: str | None, longest_s: float = LONGEST_S) -> float | None:
+    """``100ms`` -> 0.1, ``2s`` -> 2; `UsageError` names ``option``."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)", text)
     seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
-    if not 0 < seconds <= LONGEST_S:
+    if not 0 < seconds <= longest_s:
         raise UsageError(
-            f"--period {text} is not a time of at most {LONGEST_S:g} s, as 100ms or 2s"
+            f"{option} {text} is not a time of at most {longest_s:g} s, as 100ms or 2s"
         )
     return seconds
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyml.cli.device_option import SomeDevices, Tag
+from tinyml.cli.device_option import Devices, Tag
 from tinyml.cli.terminal import progress, put, put_json, put_section
 from tinyml.core.typed_json import to_json
 
@@ -29,8 +29,8 @@ def command(
             "unless this is that bundle."
         ),
     ] = None,
-    device: SomeDevices = "",
-    tag: Tag = "",
+    device: Devices = None,
+    tag: Tag = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a bundle: its files and its parity.
@@ -53,8 +53,8 @@ def command(
     from tinyml.pages.summary import parity_table
     from tinyml.pipeline.verify import verify
 
-    if device or tag:
-        _on_devices(bundle, device, tag, digest, as_json)
+    if device is not None or tag is not None:
+        _on_devices(bundle, device or "", tag or "", digest, as_json)
         return
     with progress(as_json=False) as report:
         checked = verify(bundle, report, digest)

@@ -39,6 +39,13 @@ class PhoneState:
             return f"the phone throttles: thermal status {thermal_text(self.thermal_status)}"
         return "the battery saver is on" if self.low_power else ""
 
+    @property
+    def battery_text(self) -> str:
+        """``81% at 28 °C, charging``."""
+        level = "unknown" if self.battery_percent is None else f"{self.battery_percent}%"
+        heat = "" if self.battery_mc is None else f" at {self.battery_mc / 1000:.0f} °C"
+        return f"{level}{heat}{', charging' if self.is_charging else ''}"
+
 
 def thermal_text(status: int | None) -> str:
     """``2 (moderate)``."""

@@ -37,12 +37,13 @@ class BoardFacts:
     noexec      folders whose programs and libraries cannot be run
     boot_id     changes when the board restarts
     clock_s     its clock, in seconds since 1970
+    more        what only phones report: its name -> a text
     """
 
     board: str
     system: str
-    kernel: str
     arch: str
+    kernel: str = ""
     soc: str = ""
     release: str = ""
     libc: str = ""
@@ -63,6 +64,7 @@ class BoardFacts:
     noexec: tuple[str, ...] = ()
     boot_id: str = ""
     clock_s: float | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cpus(self) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ would: with a `KeyboardInterrupt`, once, so that what it cleans up afterwards is
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 
 # How often a thread that waits looks.
 LOOK_S = 0.2
@@ -41,3 +43,25 @@ def pause(seconds: float) -> None:
     while (left := ends - time.monotonic()) > 0:
         time.sleep(min(LOOK_S, left))
         check_interrupted()
+
+
+@contextmanager
+def ended_by_signal(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM calls ``stop`` and is listed; the next one interrupts."""
+    found: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+
+    def once(number: int, frame: FrameType | None) -> None:
+        if found:
+            raise KeyboardInterrupt
+        found.append(number)
+        stop()
+
+    before = {number: signal.signal(number, once) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield found
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import UNKNOWN, MachineState
+from tinyml.core.power import Power
 from tinyml.core.timing_plan import TimingPlan
 
 Label = Literal["host", "emulated", "device"]
@@ -37,6 +38,7 @@ class Process:
     calls           timed calls; of very many, ``samples_ns`` holds an even part
     elapsed_ns      from before the first to after the last of them
     before, after   the machine around them
+    power           what the board drew in calls that are not timed, where that was asked for
     turn            the processes of one turn ran one after the other
     """
 
@@ -52,6 +54,7 @@ class Process:
     before: MachineState = UNKNOWN
     after: MachineState = UNKNOWN
     turn: int | None = None
+    power: Power | None = None
 
 
 @dataclass(frozen=True, slots=True)

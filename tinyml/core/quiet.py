@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinyml.core.averages import PhoneState, thermal_text
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
 
@@ -14,6 +15,8 @@ SET_GOVERNOR = f"sudo cpupower frequency-set --governor {STEADY}"
 MOST_LOAD = 0.5
 # Boards throttle from 80 degrees Celsius on, and a run warms them by some ten.
 HOTTEST_MC = 65_000
+# Percent: below it, phones save power by themselves.
+LEAST_BATTERY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,33 @@ def disturbances(state: MachineState) -> list[Disturbance]:
     return [own for own in (_governor(state), _load(state), *_heat(state)) if own is not None]
 
 
-def check_quiet(name: str, state: MachineState) -> None:
+def check_quiet(name: str, state: MachineState | PhoneState) -> None:
     """Raise `DeviceError` naming everything that is not quiet on the machine ``name``."""
-    if found := disturbances(state):
+    if found := disturbances(state) if isinstance(state, MachineState) else of_phone(state):
         raise DeviceError(
             f"{name} is not quiet: {', '.join(own.what for own in found)}",
             hint="; ".join(own.remedy for own in found if own.remedy),
         )
+
+
+def of_phone(state: PhoneState) -> list[Disturbance]:
+    """Each thing in the ``state`` of a phone that may disturb a timing, or is unknown."""
+    found = []
+    if state.thermal_status is None:
+        found.append(Disturbance("its thermal status is unknown"))
+    elif state.thermal_status:
+        text = thermal_text(state.thermal_status)
+        found.append(Disturbance(f"its thermal status is {text}", "let it cool down"))
+    if state.low_power is None:
+        off = "adb shell settings put global low_power 0"
+        found.append(Disturbance("whether its battery saver is on is unknown", off))
+    elif state.low_power:
+        found.append(Disturbance("its battery saver is on", "switch the battery saver off"))
+    if state.battery_percent is None:
+        found.append(Disturbance("its battery is unknown"))
+    elif state.battery_percent < LEAST_BATTERY:
+        found.append(Disturbance(f"its battery has {state.battery_percent}%", "charge it"))
+    return found
 
 
 def _governor(state: MachineState) -> Disturbance | None:

@@ -35,11 +35,12 @@ class System:
     """An operating system of a target, with the newest version of each runtime that it can get.
 
     ``runtimes``: by their registered names, and ``tflite-runtime``. ``python`` is its version;
-    empty where there is none.
+    empty where there is none. ``numpy``: the newest of its wheels, too; empty: not known.
     """
 
     runtimes: Mapping[str, str]
     python: str = ""
+    numpy: str = ""
 
     def __post_init__(self) -> None:
         known = (*RUNTIMES, *OLDER_RUNTIMES)
@@ -49,6 +50,8 @@ class System:
             _check_version(f"the version of {name}", version)
         if not self.runtimes:
             raise InputError("'runtimes' is empty", hint=f"known: {', '.join(known)}")
+        if self.numpy:
+            _check_version("'numpy'", self.numpy)
         if self.python:
             _check_version("'python'", self.python)
             if order(self.python) < OLDEST_PYTHON:

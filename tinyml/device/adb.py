@@ -45,7 +45,7 @@ def open_link(device: Device) -> Iterator[ShellLink]:
     if SHELL_V2 not in features.stdout.split():
         raise DeviceError(f"{name}: its Android is too old", hint="Android 7 or newer is needed")
     client = (*start, "shell")
-    with open_guard(client, FOLDERS, lambda text: _failure(name, text)) as (guard, folder):
+    with open_guard(name, client, FOLDERS, lambda text: _failure(name, text)) as (guard, folder):
         yield ShellLink(name, "device", device.python, folder, client, guard)
 
 

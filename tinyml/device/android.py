@@ -9,14 +9,14 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tinyml.core.averages import PhoneState
+from tinyml.core.averages import PhoneState, thermal_text
 from tinyml.core.errors import DeviceError, TinymlError
-from tinyml.device.link import Link
+from tinyml.device.link import CommandResult, Link
 
 TIMEOUT_S = 30.0
-# Below it, `dumpsys thermalservice` does not exist (API 29), nor the fixed performance mode (30).
+# Android 11.
 FIXED_PERFORMANCE_SDK = 30
 _MARK = "@@ "
 _STATE = {
@@ -45,6 +45,12 @@ class CoreGroup:
 
     max_khz: int | None
     cores: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """``0 1 2 3 at 1.80 GHz``."""
+        clock = "an unknown clock" if self.max_khz is None else f"{self.max_khz / 1e6:.2f} GHz"
+        return f"{' '.join(map(str, self.cores))} at {clock}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,17 @@ class PhoneFacts:
         if self.release is None:
             return None
         return f"Android {self.release}" + (f" (API {self.sdk})" if self.sdk else "")
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """Its cores and its state in words, for a person."""
+        state = self.state
+        saver = {None: "unknown", True: "on", False: "off"}[state.low_power]
+        return {
+            "cores": ", ".join(own.text for own in self.groups) or "unknown",
+            "thermal": f"status {thermal_text(state.thermal_status)}",
+            "battery": f"{state.battery_text}, battery saver {saver}",
+        }
 
 
 def phone_facts(link: Link) -> PhoneFacts:
@@ -150,23 +167,43 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else None
 
 
-@contextmanager
-def settings_for_timing(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, ...]]:
-    """Fixed performance mode and a screen that stays on, until the block ends; yields what is set.
+@dataclass(slots=True)
+class PhoneSettings:
+    """What was set; ``left``: commands that restore what could not be, as the phone was lost."""
 
-    A phone that refuses one is timed without. Both are restored whatever happens; where the phone
-    is lost before, the error names the commands that restore them.
+    done: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def error(self) -> DeviceError:
+        """For ``left``."""
+        return DeviceError(
+            "settings of the phone were not restored", hint=f"run: {'; '.join(self.left)}"
+        )
+
+
+@contextmanager
+def settings_for_timing(link: Link, facts: PhoneFacts) -> Iterator[PhoneSettings]:
+    """Fixed performance mode and a screen that stays on, until the block ends.
+
+    A phone that refuses one is timed without. Both are restored whatever happens, also after
+    Ctrl-C. An error of the block gets what is ``left`` as its details.
     """
     restore: list[list[str]] = []
-    done: list[str] = []
+    settings = PhoneSettings()
     try:
         for name, command, back in _settings(link, facts):
             restore.insert(0, back)  # Before it is set: an interruption may come between.
-            if link.run(command, timeout_s=TIMEOUT_S).code == 0:
-                done.append(name)
-        yield tuple(done)
+            if _run(link, *command).code == 0:
+                settings.done.append(name)
+        yield settings
     finally:
-        _restore(link, restore)
+        raised = sys.exc_info()[1]
+        settings.left += _restore(link, restore)
+        if settings.left and isinstance(raised, TinymlError):
+            raised.details.append(f"{settings.error.message}: {settings.error.hint}")
+        elif settings.left and raised is not None:
+            raise settings.error from raised
 
 
 def _settings(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -175,32 +212,30 @@ def _settings(link: Link, facts: PhoneFacts) -> Iterator[tuple[str, list[str], l
         fixed = ["cmd", "power", "set-fixed-performance-mode-enabled"]
         yield "fixed performance mode", [*fixed, "true"], [*fixed, "false"]
     setting = ["global", "stay_on_while_plugged_in"]
-    before = link.run(["settings", "get", *setting], timeout_s=TIMEOUT_S).stdout.strip()
+    before = _run(link, "settings", "get", *setting).stdout.strip()
     back = ["put", *setting, before] if _number(before) is not None else ["delete", *setting]
     yield "screen stays on", ["svc", "power", "stayon", "usb"], ["settings", *back]
 
 
-def _restore(link: Link, commands: Sequence[list[str]]) -> None:
-    raised = sys.exc_info()[1]
+def _restore(link: Link, commands: Sequence[list[str]]) -> list[str]:
+    """What a user has to run, where the phone does not answer any more."""
     left = []
     for command in commands:
         try:
-            link.run(command, timeout_s=TIMEOUT_S)
+            _run(link, *command)
         except DeviceError:
             left.append(f"adb shell {' '.join(command)}")
-    if not left:
-        return
-    if isinstance(raised, TinymlError):
-        raised.details += [f"to restore the phone's settings: {own}" for own in left]
-        return
-    raise DeviceError(
-        f"{link.name}: settings of the phone were not restored", hint="; ".join(left)
-    ) from raised
+    return left
+
+
+def _run(link: Link, *command: str) -> CommandResult:
+    """What ``command`` leaves there; code 127 where the phone has no such program."""
+    return link.run(["sh", "-c", '"$@"', "sh", *command], timeout_s=TIMEOUT_S)
 
 
 def check_copied(link: Link, path: str, sha256: str) -> None:
     """Raise `DeviceError` unless the file at ``path`` there has that hash."""
-    done = link.run(["sha256sum", path], timeout_s=TIMEOUT_S)
+    done = _run(link, "sha256sum", path)
     if done.code != 0:
         raise DeviceError(f"{link.name} cannot hash what it was sent: {done.last_line}")
     if done.stdout.split()[:1] != [sha256]:

@@ -34,7 +34,7 @@ class Job:
 
     ``states`` are input -> output: the output of a call is the input of the next. ``cpu`` is the
     one core to use; ``delegate`` is ``none`` to switch off the runtime's own. ``plan``: its own, if
-    it is not timed as the others.
+    it is not timed as the others. ``power``: where watts come from, see `tinyml.core.power.Power`.
     """
 
     path: Path
@@ -46,6 +46,7 @@ class Job:
     cpu: int | None = None
     delegate: str | None = None
     plan: TimingPlan | None = None
+    power: str | None = None
 
     @property
     def title(self) -> str:
@@ -204,4 +205,5 @@ def _command(link: Link, job: Job, index: int, runner: Program, plan: TimingPlan
         cpu=job.cpu,
         delegate=job.delegate,
         states=job.states,
+        power=job.power,
     ).arguments(link)

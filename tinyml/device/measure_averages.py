@@ -18,6 +18,7 @@ from tinyml.core.measurement import Conditions
 from tinyml.core.timing_plan import FULL, TimingPlan
 from tinyml.device.android import (
     PhoneFacts,
+    PhoneSettings,
     check_copied,
     phone_facts,
     phone_state,
@@ -113,8 +114,9 @@ def measure_averages(
     facts = phone_facts(link)
     check_program(program, facts.abi)
     running = _push(link, jobs, program, plan)
-    with settings_for_timing(link, facts):
+    with settings_for_timing(link, facts) as settings:
         _take_turns(link, running, repeats, random.Random(seed), progress, sleep)
+    _note_what_is_left(running, settings)
     for own in running:
         if sha256(own.job.path) != own.digest:
             raise ValidationError(
@@ -153,6 +155,17 @@ def _take_turns(
             if progress:
                 progress(own.job.title, turn * len(running) + place, total)
             own.run(link, turn, cooling)
+
+
+def _note_what_is_left(running: Sequence[_Running], settings: PhoneSettings) -> None:
+    """With the failure for which settings were not restored; else it is one itself."""
+    if not settings.left:
+        return
+    failures = [own.failure for own in running if own.failure is not None]
+    if failures:
+        failures[0].details.append(f"{settings.error.message}: {settings.error.hint}")
+    else:
+        running[0].failure = settings.error
 
 
 def _result(own: _Running, link: Link, facts: PhoneFacts, program_sha256: str) -> AverageResult:

@@ -46,6 +46,7 @@ class RunnerCommand:
     delegate: str | None = None
     outputs: str | None = None
     states: Mapping[str, str] | None = None
+    power: str | None = None
 
     def arguments(self, link: Link) -> list[str]:
         """The command line."""
@@ -62,6 +63,7 @@ class RunnerCommand:
             "max-time": self.plan.max_time_s,
             "period": self.plan.period_s,
             "between": self.plan.between,
+            "power": self.power,
         }
         command = [self.model]
         for name, value in options.items():

@@ -9,6 +9,7 @@ from typing import Any
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Machine, Process
+from tinyml.core.power import Power
 from tinyml.core.typed_json import from_json, parse_json
 from tinyml.device.link import CommandResult
 from tinyml.device.program import SETUP_HINT, check_end, how_it_ended
@@ -38,6 +39,7 @@ class RunnerOutput:
     before: MachineState
     after: MachineState
     machine: Machine
+    power: Power | None = None
 
     def __post_init__(self) -> None:
         if len(self.cpu_ns) != len(self.samples_ns):

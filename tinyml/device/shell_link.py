@@ -28,6 +28,7 @@ from tinyml.core.files import sha256, temporary
 from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.measurement import Label
 from tinyml.core.process import tied
+from tinyml.core.text import shorten
 from tinyml.device.link import CommandResult
 from tinyml.device.local import PIECE, run_limited
 
@@ -39,7 +40,7 @@ GRACE_S, TRANSFER_S = 30, 3600
 SIGNALS = range(129, 128 + 65)
 NOT_A_PROGRAM = "missing"
 MOST_GREETING = 1 << 20
-_GREETING = re.compile(rb"^tinyml-link (/.*)\n", re.MULTILINE)
+_GREETING = re.compile(rb"\ntinyml-link (/.*)\n")
 
 # $1...: folders to make its own in, the best first. It ends with its standard input.
 GUARD = """LC_ALL=C; export LC_ALL; umask 077; trap "" HUP INT TERM; folder=
@@ -52,7 +53,7 @@ done
 for old in "$base"/tinyml-link-*; do
   owner=$(cat "$old/.guard" 2>/dev/null) && ! kill -0 "$owner" 2>/dev/null && rm -rf "$old"
 done
-echo "tinyml-link $folder"
+printf '\\ntinyml-link %s\\n' "$folder"
 cat >/dev/null
 for run in "$folder"/.run-*; do
   group=$(cat "$run") && { kill -s KILL -- "-$group" || kill -s KILL "$group"; }
@@ -66,9 +67,9 @@ START = _BEGIN + 'shift 2; "$@"; code=$?; rm -f ".run-$mark"; exit $code'
 RUN = f"""{_BEGIN}limit=$3; shift 3
 (sleep "$limit"; kill -s KILL -- "-$$") </dev/null >/dev/null 2>&1 &
 if command -v "$1" >/dev/null 2>&1; then "$@"; code=$?; else code={NOT_A_PROGRAM}; fi
-rm -f ".run-$mark"
+trap "" PIPE
 printf '\\n%s %s\\n' "$mark" "$code" >&2
-kill -s KILL -- "-$$" 2>/dev/null"""
+rm -f ".run-$mark"; kill -s KILL -- "-$$" 2>/dev/null"""
 KILL = """cd "$1" && : >".ended-$2" && group=$(cat ".run-$2") && [ "$group" -gt 1 ] || exit
 rm -f ".run-$2"; kill -s KILL -- "-$group" || kill -s KILL "$group\""""
 # $1: a name for the time being; $2: the name; $3: the SHA-256 that the file must have.
@@ -156,7 +157,7 @@ class ShellLink:
         try:
             self.guard.wait(LOST_S)
         except subprocess.TimeoutExpired:
-            raise self._refusal(doing, stderr or "it ended without an exit code") from None
+            raise self._refusal(doing, stderr or f"it was killed on {self.name}") from None
         raise DeviceError(
             f"{doing}: the connection to {self.name} was lost",
             hint="is it still on and connected? Then run the command again",
@@ -212,9 +213,9 @@ def _line(script: str, *arguments: str) -> str:
 
 @contextlib.contextmanager
 def open_guard(
-    client: Sequence[str], folders: str, failure: Callable[[str], DeviceError]
+    name: str, client: Sequence[str], folders: str, failure: Callable[[str], DeviceError]
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The guard, started by ``client``, and the link's folder there, until the block ends.
+    """The guard on ``name``, started by ``client``, and the link's folder, until the block ends.
 
     ``folders``: where to make it, the best first, as shell words that may name variables there.
     Raises ``failure`` of what was written to standard error, where the guard cannot start.
@@ -229,33 +230,37 @@ def open_guard(
             start_new_session=True,  # Ctrl-C must not end the connection before all is cleaned up
         )
         try:
-            folder = _greeting(guard, time.monotonic() + OPEN_S)
-            if folder is None:
+            printed = _printed(guard, time.monotonic() + OPEN_S)
+            greeting = _GREETING.search(printed)
+            if greeting is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    guard.wait(LOST_S)
                 errors.seek(0)
-                raise failure(errors.read().decode(errors="replace"))
-            yield guard, folder
+                raise failure((errors.read() or printed).decode(errors="replace"))
+            if more := printed[: greeting.start()].decode(errors="replace").strip():
+                raise DeviceError(
+                    f"{name}: its shell prints '{shorten(more, 60)}' before each command's output",
+                    hint="let its start file, such as ~/.bashrc, print in interactive shells alone",
+                )
+            yield guard, os.fsdecode(greeting[1])
         finally:
             _close(guard)
 
 
-def _greeting(guard: subprocess.Popen[bytes], ends: float) -> str | None:
-    """The folder that the guard prints, after what a shell's start files may print."""
+def _printed(guard: subprocess.Popen[bytes], ends: float) -> bytes:
+    """What comes from the guard until it has greeted; without a greeting, what there was."""
     assert guard.stdout is not None
     found = b""
     with selectors.DefaultSelector() as waiting:
         waiting.register(guard.stdout, selectors.EVENT_READ)
-        while time.monotonic() < ends and len(found) < MOST_GREETING:
+        while time.monotonic() < ends and not _GREETING.search(found):
             check_interrupted()
-            if not waiting.select(LOOK_S):
-                continue
-            piece = os.read(guard.stdout.fileno(), PIECE)
-            found += piece
-            if match := _GREETING.search(found):
-                return os.fsdecode(match[1])
-            if not piece:
-                guard.wait()
-                break
-    return None
+            if waiting.select(LOOK_S):
+                piece = os.read(guard.stdout.fileno(), PIECE)
+                found += piece
+                if not piece or len(found) > MOST_GREETING:
+                    break
+    return found
 
 
 def _close(guard: subprocess.Popen[bytes]) -> None:

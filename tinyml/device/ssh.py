@@ -85,9 +85,9 @@ def open_link(device: Device) -> Iterator[ShellLink]:
         raise DeviceError("ssh is not installed", hint="on Debian: apt install openssh-client")
     with scratch("link") as folder:
         start = (*IN_FOLDER, str(folder), "ssh", *OPTIONS)
+        master, client = ((*start, *own, *address.arguments) for own in (MASTER, CLIENT))
         failure = lambda text: _failure(device.name, address, text)  # noqa: E731
-        with open_guard((*start, *MASTER, *address.arguments), FOLDERS, failure) as (guard, there):
-            client = (*start, *CLIENT, *address.arguments)
+        with open_guard(device.name, master, FOLDERS, failure) as (guard, there):
             python = device.python or PYTHON
             yield ShellLink(device.name, "device", python, there, client, guard)
 

@@ -25,6 +25,7 @@ def average_sections(timings: Sequence[AverageTiming], skipped: Iterable[str]) -
         *(f"{_title(own)}: {_discarded(own)}" for own in timings if len(own.valid) < _count(own)),
         *(f"not timed: {line}" for line in skipped),
         *LIMITS,
+        *(("quick: a first look, too short to rely on",) if timings[0].plan.is_quick else ()),
     ]
     return [
         Section(
@@ -95,10 +96,8 @@ def _states(timings: Sequence[AverageTiming]) -> str:
 
 
 def _battery(states: Sequence[PhoneState]) -> str:
-    levels = [own.battery_percent for own in states if own.battery_percent is not None]
-    heat = [own.battery_mc for own in states if own.battery_mc is not None]
+    """The first and the last reading, and whether the battery saver was ever on."""
+    texts = dict.fromkeys((states[0].battery_text, states[-1].battery_text))
     saver = {own.low_power for own in states}
     words = "on" if True in saver else "off" if saver == {False} else "unknown"
-    level = f"battery {levels[0]} to {levels[-1]}%" if levels else "battery unknown"
-    warm = f" at {min(heat) / 1000:.0f} to {max(heat) / 1000:.0f} °C" if heat else ""
-    return f"{level}{warm}, battery saver {words}"
+    return f"battery {', then '.join(texts)}; battery saver {words}"

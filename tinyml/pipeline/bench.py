@@ -21,8 +21,10 @@ from tinyml.core.upgrade import SCHEMA, upgraded
 from tinyml.device.link import Link
 from tinyml.device.measure import measure
 from tinyml.pipeline.bench_averages import program_for, take_averages
-from tinyml.pipeline.bench_jobs import FRONT_END, JobList, jobs_of
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.bench_jobs import FRONT_END, JobList
+from tinyml.pipeline.bench_there import check_made_for, find_jobs
+from tinyml.pipeline.devices.links import open_link
+from tinyml.pipeline.devices.measuring import measuring
 from tinyml.pipeline.timing import Timing
 
 NETWORK = "network (difference)"
@@ -85,7 +87,7 @@ class Benchmark:
     @property
     def label(self) -> Label:
         """What the link calls its measurements."""
-        return [*self.measurements, *self.averages][0].label
+        return self.measurements[0].label if self.measurements else self.averages[0].label
 
     @property
     def shown(self) -> tuple[Measurement, ...]:
@@ -135,26 +137,34 @@ def bench(
     out: Path | None,
     report: Report,
     cpu_time: bool = False,
+    strict: bool = False,
 ) -> Benchmark:
     """Time every installed runtime on one of a bundle's own inputs, as ``timing`` says.
 
-    A single model file is timed in its runtime, on random inputs. On a phone a
-    ``benchmark_model`` times the .tflite files: what it prints is in ``averages``. The JSON file
-    lies beside the bundle or file, never in a bundle. Where it cannot be written in the end, and
-    for a runtime that fails while another does not, the error is in ``failed`` of what is returned.
+    A single model file is timed in its runtime, on random inputs. On another device, outputs are
+    compared before anything is timed; on a phone a ``benchmark_model`` times the .tflite files, and
+    what it prints is in ``averages``. With ``strict`` the machine must be quiet. The JSON file lies
+    beside the bundle or file, never in a bundle. Where it cannot be written in the end, and for a
+    runtime that fails while another does not, the error is in ``failed`` of what is returned.
 
-    Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a changed bundle,
-    `InputError` for a file that its runtime refuses, `DeviceError` for one that fails while it is
-    timed, `UsageError` for an ``out`` in a bundle, `MachineError` for one that is not writable.
+    Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a changed bundle
+    and for wrong outputs, `InputError` for a file that its runtime refuses, `DeviceError` for one
+    that fails while it is timed and for a device that cannot be reached, is in use or not quiet,
+    `UsageError` for an ``out`` in a bundle, `MachineError` for one that is not writable.
     """
     check_outside(out)
     path = out or beside(what, timing.device)
     check_writable(path)
     program = program_for(timing, cpu_time=cpu_time)
+    check_made_for(what, timing.device)
     measured: tuple[Measurement, ...] = ()
     averages: tuple[AverageTiming, ...] = ()
-    with scratch("bench") as work, open_link(timing.device) as link:
-        found = jobs_of(what, work, timing.device.target)
+    with (
+        scratch("bench") as work,
+        open_link(timing.device) as link,
+        measuring(link, timing.device, report, strict=strict),
+    ):
+        found = find_jobs(what, work, link, timing.device, report)
         if program is None:
             measured, found = _take(link, found, timing, report)
         else:

@@ -55,7 +55,7 @@ def _of_bundle(folder: Path, work: Path, optional: Collection[str]) -> JobList:
     for engine in ready:  # a file that its runtime refuses is found before anything is timed
         try:
             engine.open().run(inputs)
-            mine = _jobs(bundle, engine, inputs, work)
+            mine = jobs_of_engine(bundle, engine, inputs, work)
             for part in mine[1:]:
                 engine.runtime.open(part.path)
         except InputError as error:
@@ -87,7 +87,8 @@ def _of_file(file: Path, _work: Path, optional: Collection[str]) -> JobList:
     return JobList(tuple(jobs), tuple(refused))
 
 
-def _jobs(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:
+def jobs_of_engine(bundle: Bundle, engine: Engine, inputs: Arrays, work: Path) -> list[Job]:
+    """The whole of a file, and its front end where the bundle has one, cut into ``work``."""
     inputs = quantize_arrays(inputs, engine.model.quant_params)
     states = {pair.input: pair.output for pair in bundle.signature.states} or None
     whole = Job(engine.path, engine.name, inputs, WHOLE, states)

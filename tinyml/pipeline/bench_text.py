@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
+from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.validity import what_was_discarded
@@ -79,6 +81,7 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
         for d in found.networks
         if d.range_ns is not None
     ]
+    lines += [line for m in shown if (line := _energy(m))]
     lines += [f"as deployed: {pace}" for pace in dict.fromkeys(m.pace for m in shown) if pace]
     if any(m.plan is not None and m.plan.is_quick for m in shown):
         lines.append("quick: a first look, too short to rely on")
@@ -87,6 +90,21 @@ def _lines(found: Benchmark) -> tuple[str, ...]:
 
 def _title(m: Measurement) -> str:
     return f"{m.runtime}, {m.part_title}"
+
+
+def _energy(m: Measurement) -> str:
+    """Of a call, over the processes that count; empty where it was not measured."""
+    found = [own.power for own in m.processes if own.power is not None]
+    if not found:
+        return ""
+    whole = statistics.median(own.call_j for own in found)
+    above = statistics.median(own.above_idle_j for own in found)
+    idle = statistics.fmean(watts for own in found for watts in own.idle_w)
+    busy = statistics.fmean(watts for own in found for watts in own.busy_w)
+    return (
+        f"{_title(m)}: {1000 * whole:.3g} mJ a call, {1000 * above:.3g} mJ of it above idle "
+        f"({busy:.2f} W busy, {idle:.2f} W idle, by {found[0].source})"
+    )
 
 
 def _unsettled(m: Measurement) -> str:
@@ -99,7 +117,8 @@ def _machine(shown: Sequence[Measurement]) -> str:
     m = shown[0]
     conditions = m.conditions
     runtimes = dict.fromkeys(f"{own.runtime} {own.version}" for own in shown)
-    states = [process.after for own in shown for process in own.all_processes]
+    processes = [process for own in shown for process in own.all_processes]
+    states = [process.after for process in processes]
     loads = [state.load for state in states if state.load is not None]
     cores = f"{conditions.cores} cores" if conditions.cores != 1 else "1 core"
     told = [conditions.cpu or "unknown CPU", cores, *runtimes]
@@ -108,4 +127,20 @@ def _machine(shown: Sequence[Measurement]) -> str:
     told.append(f"governor {conditions.governor or 'unknown'}")
     if loads:
         told.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
+    if m.label == "device":
+        told += _heat([*(process.before for process in processes), *states])
     return ", ".join(told)
+
+
+def _heat(states: Sequence[MachineState]) -> list[str]:
+    """The temperatures of a board, and whether it was throttled, in the readings ``states``."""
+    heat = [own.temperature_mc / 1000 for own in states if own.temperature_mc is not None]
+    known = [own.is_throttled for own in states if own.is_throttled is not None]
+    told = [f"temperature {min(heat):.0f} to {max(heat):.0f} °C" if heat else "temperature unknown"]
+    if known:
+        told.append("throttled" if any(known) else "not throttled")
+    else:
+        told.append("throttling unknown")
+    if since := states[-1].throttle_since_boot:
+        told.append(f"since the board was started: {since.text}")
+    return told

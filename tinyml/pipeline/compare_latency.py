@@ -15,7 +15,7 @@ from tinyml.device.measure import Job, measure
 from tinyml.pipeline.bench import BenchFile, all_beside, progress, read_benchmark
 from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.compare_files import FileComparison
-from tinyml.pipeline.links import open_link
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.timing import Timing
 
 Found = Mapping[str, Sequence[Measurement]]  # sha256 of a model file -> what was measured of it

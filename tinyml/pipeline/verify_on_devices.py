@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tinyml.core.bundle import Parity, StageParity
+from tinyml.core.bundle import StageParity
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError, raise_first
 from tinyml.core.events import Report, titled
 from tinyml.core.measurement import Label
-from tinyml.export import parity
 from tinyml.pipeline.devices.opened import opened
 from tinyml.pipeline.verify import read_digest
-from tinyml.pipeline.verify_on_link import FileOnLink, read_checked, verify_on_link
+from tinyml.pipeline.verify_on_link import FileOnLink, error_of, read_checked, verify_on_link
 
 Verdict = Literal["pass", "fail", "failed", "not installed"]
 
@@ -61,7 +60,7 @@ class DeviceVerification:
         found = [file for file in self.files if not (judged and file.not_installed)]
         return [
             *([self.failure] if self.failure else []),
-            *(error for file in found if (error := _error(self.device, file)) is not None),
+            *(error for file in found if (error := error_of(file, self.device)) is not None),
         ]
 
     @property
@@ -150,14 +149,3 @@ def verdict_of(file: FileOnLink) -> Verdict:
 
 def _texts(error: TinymlError | None) -> tuple[str, str]:
     return (error.message, error.hint) if error else ("", "")
-
-
-def _error(device: str, file: FileOnLink) -> TinymlError | None:
-    """What is wrong with ``file`` there."""
-    if file.failure is not None or file.passes:
-        return file.failure
-    try:
-        parity.gate(Parity(stages=file.rows))
-    except ValidationError as error:
-        return ValidationError(f"{file.path} on {device}: {error.message}", hint=error.hint)
-    raise AssertionError("unreachable: a row fails")

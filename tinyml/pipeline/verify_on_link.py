@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
-from tinyml.core.bundle import Bundle, StageParity
-from tinyml.core.errors import DeviceError
+from tinyml.core.bundle import Bundle, Parity, StageParity
+from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
 from tinyml.device.link import Link
 from tinyml.device.runner_command import push_runner
 from tinyml.device.runner_output import RuntimeMissingError
+from tinyml.export import parity
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
@@ -58,17 +60,21 @@ def read_checked(folder: Path, digest: str = "") -> tuple[Bundle, Reference]:
 
 
 def verify_on_link(
-    link: Link, bundle: Bundle, expected: Reference, report: Report
+    link: Link,
+    bundle: Bundle,
+    expected: Reference,
+    report: Report,
+    models: Collection[str] | None = None,
 ) -> list[FileOnLink]:
     """Every model file of ``bundle`` in its reference engine on ``link``.
 
-    Every case of the reference is computed there and judged here, by the tolerance of the file's
-    precision. A file that fails there leaves the others. Raises `ValidationError` where a file is
-    another one there than here.
+    Of those with the paths ``models``, where they are given. Every case of the reference is
+    computed there and judged here, by the tolerance of the file's precision. A file that fails
+    there leaves the others. Raises `ValidationError` where a file is another one there than here.
     """
     runner, found = push_runner(link), []
     for engine in given_engines(bundle.folder, bundle.models):
-        if not engine.optional:
+        if not engine.optional and (models is None or engine.model.path in models):
             with on_link(engine, link, runner, bundle.signature) as there:
                 rows, failure = _rows(there, bundle, expected, report)
             own, version = engine.model, there.runtime.version() or ""
@@ -84,3 +90,14 @@ def _rows(
         return compare_engines([engine], expected, bundle.stages, report), None
     except DeviceError as error:
         return (), error
+
+
+def error_of(file: FileOnLink, device: str) -> TinymlError | None:
+    """What is wrong with ``file`` on ``device``, if anything is."""
+    if file.failure is not None or file.passes:
+        return file.failure
+    try:
+        parity.gate(Parity(stages=file.rows))
+    except ValidationError as error:
+        return ValidationError(f"{file.path} on {device}: {error.message}", hint=error.hint)
+    raise AssertionError("unreachable: a row fails")

@@ -8,6 +8,7 @@ maintainer script, and the host's packages stay as they are. A release takes abo
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from emulated_board.host_tools import run
@@ -15,16 +16,28 @@ from tinyml.core.errors import MachineError, machine_errors
 from tinyml.core.files import write_text
 
 PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
+# What a user finds at a prompt, and no Python: a phone has none.
+SHELL = (
+    "dash",
+    "coreutils",
+    "grep",
+    "sed",
+    "mawk",
+    "findutils",
+    "util-linux",
+    "procps",
+    "libc-bin",
+)
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def unpack_debian(draft: Path, suite: str) -> None:
-    """Fill ``draft`` with the packages of ``suite`` that Python needs."""
+def unpack_debian(draft: Path, suite: str, packages: Sequence[str] = PACKAGES) -> None:
+    """Fill ``draft`` with ``packages`` of ``suite``, and those that they need."""
     apt = draft / "apt"
     options = _apt_options(apt, suite)
     run(["apt-get", *options, "-qq", "update"], f"reading Debian {suite}'s lists")
-    fetch = ["apt-get", *options, "-qq", "-y", "-d", "install", *PACKAGES]
-    run(fetch, f"fetching {', '.join(PACKAGES)}")
+    fetch = ["apt-get", *options, "-qq", "-y", "-d", "install", *packages]
+    run(fetch, f"fetching {', '.join(packages)}")
     with machine_errors("unpacking the board's packages"):
         for name in ("bin", "sbin", "lib"):
             (draft / "usr" / name).mkdir(parents=True)

@@ -28,8 +28,13 @@ def debian(software: Software) -> Path:
     Raises `MachineError` naming what this machine lacks, `DeviceError` where a package cannot be
     had; `site_packages` does too.
     """
-    path = FOLDER / f"debian-{software.suite}-{_key(PACKAGES)}"
-    return _made(path, lambda draft: unpack_debian(draft, software.suite))
+    return packages(software.suite, PACKAGES)
+
+
+def packages(suite: str, names: tuple[str, ...]) -> Path:
+    """The root folder of a release of Debian with the packages ``names``; raises as `debian`."""
+    path = FOLDER / f"debian-{suite}-{_key(names)}"
+    return _made(path, lambda draft: unpack_debian(draft, suite, names))
 
 
 def site_packages(software: Software) -> Path:

@@ -17,12 +17,16 @@ def features(cpu: str) -> tuple[str, ...]:
     return tuple((BASE + MORE.get(cpu, "")).split())
 
 
-def cpu_info(cpu: str, cores: int = 4) -> str:
-    """``/proc/cpuinfo`` of a board with ``cpu``. The host's own would make the runtimes crash."""
+def cpu_info(cpu: str, cores: int = 4, model: str = "") -> str:
+    """``/proc/cpuinfo`` of a board with ``cpu``. The host's own would make the runtimes crash.
+
+    ``model``: what a Raspberry Pi calls itself there.
+    """
     part, revision = PARTS[cpu]
-    return "".join(
+    text = "".join(
         f"processor\t: {core}\nFeatures\t: {' '.join(features(cpu))}\nCPU implementer\t: 0x41\n"
         f"CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: {part:#05x}\n"
         f"CPU revision\t: {revision}\n\n"
         for core in range(cores)
     )
+    return f"{text}Model\t\t: {model}\n" if model else text

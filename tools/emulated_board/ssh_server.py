@@ -4,9 +4,10 @@
 
 It prints its port. As OpenSSH's own server does, it gives each command a session of its own, and
 leaves it running when the client goes away; only its streams end. RUNNER is a command that the line
-of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME. It must become the
-shell in the same process, and all commands must see the same process numbers: a link kills what it
-started by its process group.
+of shell is appended to, ``/bin/sh -c`` by default; its folder and home are HOME. There, too, are
+the lock of the board and the governors of its cores, and programs in ``bin`` come before others.
+RUNNER must become the shell in the same process, and all commands must see the same process
+numbers: a link kills what it started by its process group.
 """
 
 from __future__ import annotations
@@ -43,9 +44,11 @@ class Shell:
             cwd=self.home,
             env={
                 "HOME": self.home,
-                "PATH": os.environ["PATH"],
+                "PATH": os.pathsep.join((f"{self.home}/bin", os.environ["PATH"])),
                 "LANG": "C.UTF-8",
-                "TINYML_LOCK": f"{self.home}/tinyml.lock",  # of this board, not of this machine
+                # Of this board, not of this machine.
+                "TINYML_LOCK": f"{self.home}/tinyml.lock",
+                "TINYML_CPUS": f"{self.home}/cpus",
             },
             start_new_session=True,
         )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from command_line import Done
+from emulated_board.phone import PROPERTIES
 from fake_board import PI4, FakeBoard
+from phones import shell_phone
 
+from tinyml.core import registry
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, UsageError
@@ -19,6 +25,7 @@ from tinyml.core.target import find_target
 from tinyml.pipeline.devices.add import add_device
 from tinyml.pipeline.devices.check import check_device
 from tinyml.pipeline.devices.inventory import read_devices, save_device
+from tinyml.pipeline.devices.lock_store import ShellLock
 from tinyml.pipeline.devices.problems import problems_of
 from tinyml.pipeline.devices.recognise import recognise
 from tinyml.pipeline.devices.wheels import needed_packages, no_wheels, wheels_for
@@ -171,7 +178,7 @@ def test_a_recorded_python_that_is_gone(board: FakeBoard, monkeypatch: pytest.Mo
 def test_a_check_shows_all_and_its_code_tells(board: FakeBoard, cli: Cli) -> None:
     done = cli("device", "add", "mypi", "pi@board", "--tag", "lab")
     assert done.returncode == 0, done.stderr
-    assert "mypi is rpi4: its model is Raspberry Pi 4 Model B Rev 1.4" in done.stdout
+    assert "mypi is recorded as rpi4: its model is Raspberry Pi 4 Model B Rev 1.4" in done.stdout
     done = cli("device", "check", "mypi")
     assert (done.returncode, done.stderr) == (0, "ready: mypi runs bundles for rpi4\n")
     for shown in (
@@ -229,3 +236,24 @@ def test_facts_of_an_old_python_are_shown(board: FakeBoard) -> None:
     found = check_device("mypi")
     assert "Python 3.7.3" in found.problems[0].what
     assert found.lock == ""
+
+
+def test_a_phone_is_added_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    phone = shell_phone(tmp_path / "phone", PROPERTIES)
+    module: Any = ModuleType("shell_phone_link")
+    module.open_link = lambda device: nullcontext(phone.link)
+    monkeypatch.setitem(sys.modules, "shell_phone_link", module)
+    monkeypatch.setitem(registry.LINKS, "adb", "shell_phone_link:open_link")
+    lock = str(tmp_path / "lock")
+    monkeypatch.setattr(ShellLock.__init__, "__defaults__", (lock,))
+    done = cli("device", "add", "pixel", "0123", "--target", "android")
+    assert done.returncode == 0, done.stderr
+    assert "pixel is recorded as android: it runs Android" in done.stdout
+    done = cli("device", "check", "pixel")
+    assert (done.returncode, done.stderr) == (0, "ready: pixel runs bundles for android\n")
+    assert "adb 0123" in done.stdout
+    assert "aarch64, 64-bit programs" in done.stdout
+    assert "Python" not in done.stdout

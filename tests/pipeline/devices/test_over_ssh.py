@@ -13,8 +13,8 @@ from command_line import Done
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
 from tinyml.pipeline.devices.choose import choose_device
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.lock import locked
-from tinyml.pipeline.links import open_link
 
 Cli = Callable[..., Done]
 # This machine as a board: its own Python has wheels for it.

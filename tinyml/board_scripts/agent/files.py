@@ -17,6 +17,16 @@ def read_text(path: str) -> str:
         return ""
 
 
+def write_text(path: str, text: str) -> bool:
+    """Whether this user may write it, and the kernel takes it."""
+    try:
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError:
+        return False
+    return True
+
+
 def sha256(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as stream:

@@ -3,6 +3,10 @@
     python agent.zip facts
     python agent.zip hash FILE...
     python agent.zip lock [OLD NEW]
+    python agent.zip hold GOVERNOR
+    python agent.zip install NAME DIGEST ARCHIVE | rollback NAME | bundles
+    python agent.zip service NAME ARCHIVE UNIT
+    python agent.zip wheels | keep-wheel FILE NAME SHA256 | setup KEY NAME...
 
 On failure the line is ``{"error": ..., "hint": ...}``, and the exit code is 1.
 """
@@ -16,9 +20,25 @@ from typing import Any
 from tinyml.board_scripts.agent.errors import AgentError
 from tinyml.board_scripts.agent.facts import facts
 from tinyml.board_scripts.agent.files import hash_files
+from tinyml.board_scripts.agent.governor import hold
+from tinyml.board_scripts.agent.install import bundles, install, rollback
 from tinyml.board_scripts.agent.lock import lock
+from tinyml.board_scripts.agent.service import service
+from tinyml.board_scripts.agent.setup import keep_wheel, setup, wheels
 
-COMMANDS: dict[str, Any] = {"facts": facts, "hash": hash_files, "lock": lock}
+COMMANDS: dict[str, Any] = {
+    "facts": facts,
+    "hash": hash_files,
+    "lock": lock,
+    "hold": hold,
+    "wheels": wheels,
+    "keep-wheel": keep_wheel,
+    "setup": setup,
+    "install": install,
+    "rollback": rollback,
+    "bundles": bundles,
+    "service": service,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,8 +13,8 @@ from tinyml.core.target import SUFFIX, find_target
 from tinyml.pipeline.devices.check import DeviceCheck, judge
 from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.inventory import check_new, save_device
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.recognise import recognise
-from tinyml.pipeline.links import open_link
 
 LINKS = ("ssh", "adb")
 

@@ -44,12 +44,13 @@ def locked(link: Link, device: Device, why: str, report: Report = silent) -> Ite
         yield
         return
     store = lock_of(link, device)
-    token = _take(store, device.name, why)
+    text, record = _take(store, device.name, why)
     try:
         yield
     finally:
         try:
-            _give_back(store, device.name, token)
+            if not store.swap(text, replace(record, held=None).text):
+                _give_back(store, device.name, record)
         except DeviceError as error:
             report(Warned(f"the lock of {device.name} is left there: {error.message}"))
 
@@ -92,23 +93,23 @@ def lock_line(link: Link, device: Device) -> str:
     return "; ".join(found)
 
 
-def _take(store: LockStore, name: str, why: str) -> str:
-    """The token of the lock that this process has now."""
+def _take(store: LockStore, name: str, why: str) -> tuple[str, LockRecord]:
+    """Let this process have the board: the lock's text, and what it says."""
     for _ in range(TRIES):
         state, record = _read(store, name)
         _check_free(record, state, name)
-        mine = this_process(state.boot_id, state.uptime_s, why)
-        if store.swap(state.text, replace(record, held=mine).text):
-            return mine.token
+        mine = replace(record, held=this_process(state.boot_id, state.uptime_s, why))
+        if store.swap(state.text, mine.text):
+            return mine.text, mine
     raise _restless(name)
 
 
-def _give_back(store: LockStore, name: str, token: str) -> None:
-    """Leave the lock to others, unless it is another one by now."""
+def _give_back(store: LockStore, name: str, mine: LockRecord) -> None:
+    """Leave the lock to others, where its text has changed since; unless it is another's by now."""
     for _ in range(TRIES):
         text = store.read().text
         record = parse_record(text, name)
-        if record.held is None or record.held.token != token:
+        if record.held is None or record.held != mine.held:
             return
         if store.swap(text, replace(record, held=None).text):
             return

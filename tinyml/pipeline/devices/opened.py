@@ -11,8 +11,8 @@ from tinyml.core.events import Report
 from tinyml.device.how_it_runs import require_runner
 from tinyml.device.link import Link
 from tinyml.pipeline.devices.choose import check_target
+from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.lock import locked
-from tinyml.pipeline.links import open_link
 
 
 @contextmanager

@@ -10,13 +10,12 @@ from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.target import OLDEST_PYTHON, SUFFIX, Target
 from tinyml.core.versions import order
+from tinyml.device.how_it_runs import how_it_runs
 from tinyml.pipeline.devices.choose import target_name
 from tinyml.pipeline.devices.recognise import recognise
 from tinyml.pipeline.devices.wheels import missing_packages, no_wheels
 
 LEAST_FREE_MB = 100
-# numpy and two runtimes, unpacked next to their wheels.
-LEAST_TO_INSTALL_MB = 400
 # Of the board's clock: what it writes would have the wrong time.
 MOST_CLOCK_S = 120.0
 NEW_SYSTEM = "write Raspberry Pi OS (64-bit), bookworm or newer, to its card with rpi-imager"
@@ -36,7 +35,7 @@ def problems_of(
 ) -> tuple[BoardProblem, ...]:
     """All that is wrong with ``device``, which is recorded as ``target``; ``clock_s``: the time."""
     found = [*_target(facts, device, target)]
-    if target.link != "adb":
+    if how_it_runs(device) == "runner":
         found += [*_python(facts, device), *_packages(facts, device, target), *_disk(facts, device)]
         found += _clock(facts, clock_s)
     return tuple(found)

@@ -23,6 +23,7 @@ def wheels_for(target: Target, facts: BoardFacts) -> Mapping[str, str]:
     if no_wheels(target, facts) or system is None:
         return {}
     found = {_package(name): version for name, version in system.runtimes.items()}
+    found[NUMPY] = system.numpy
     return {name: found.get(name, "") for name in needed_packages(target)}
 
 

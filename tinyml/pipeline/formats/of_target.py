@@ -41,7 +41,7 @@ def complete_for(settings: ExportSettings, target: Target) -> ExportSettings:
 
 def systems_without(target: Target, requirement: str) -> tuple[str, ...]:
     """Systems of ``target`` that ``requirement``, as ``onnxruntime>=1.17``, is not met on."""
-    return tuple(n for n, own in target.systems.items() if not _meets(own, requirement))
+    return tuple(n for n, own in target.systems.items() if not meets(own, requirement))
 
 
 def newest_on(target: Target, systems: Iterable[str], requirement: str) -> str:
@@ -55,7 +55,7 @@ def newest_on(target: Target, systems: Iterable[str], requirement: str) -> str:
     )
 
 
-def _meets(system: System, requirement: str) -> bool:
+def meets(system: System, requirement: str) -> bool:
     """Whether ``system`` has the runtime in such a version, or another engine for the format.
 
     Every LiteRT is later than all of tflite-runtime; of others no oldest version is known.

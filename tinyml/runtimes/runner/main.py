@@ -26,6 +26,7 @@ from tinyml.runtimes.runner.engines import NO_DELEGATE, RUNTIMES, Arrays
 from tinyml.runtimes.runner.errors import RunnerError
 from tinyml.runtimes.runner.loading import Loaded, check_feeds, failed, failure
 from tinyml.runtimes.runner.machine import machine, state
+from tinyml.runtimes.runner.power import measure_power, read_watts
 from tinyml.runtimes.runner.serving import serve
 from tinyml.runtimes.runner.timing import Caller, measure
 
@@ -78,6 +79,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cpu", type=int, help="use this core alone")
     parser.add_argument("--delegate", choices=(NO_DELEGATE,), help="default: the runtime's own")
     parser.add_argument("--state", action="append", default=[], metavar="IN=OUT")
+    parser.add_argument("--power", metavar="pmic|COMMAND", help="also watts, as it prints them")
     parser.add_argument("--serve", type=float, metavar="SECONDS", help="the longest pause")
     options = parser.parse_args(arguments)
     if not options.serve and not options.inputs:
@@ -87,20 +89,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is asked for, as the dict that is printed."""
+    if options.power:
+        read_watts(options.power)  # a meter that does not answer is found before anything is timed
     feeds = read_inputs(options.inputs)
     loaded = Loaded(options)
     model = loaded.model
     check_feeds(feeds, model)
     states = parse_states(options.state, model)
+    call = Caller(model, feeds, states, options.threads)
     try:
-        timed, first = measure(Caller(model, feeds, states, options.threads), options)
+        timed, first = measure(call, options)
+        power = measure_power(call, options.power) if options.power else None
     except (RunnerError, MemoryError):
         raise
     except Exception as error:  # the runtimes' exceptions share no base class
         raise failed(options, error) from error
     if options.outputs:
         write_outputs(options.outputs, first)
-    return {**loaded.facts(), **timed, "machine": machine()}
+    return {**loaded.facts(), **timed, "power": power, "machine": machine()}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,8 +19,8 @@ from tinyml.core.errors import UsageError
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
+from tinyml.pipeline.devices.links import open_link, this_machine
 from tinyml.pipeline.inspect import inspect
-from tinyml.pipeline.links import open_link, this_machine
 
 TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
 
@@ -50,6 +50,8 @@ def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     module.open_cable = open_cable
     monkeypatch.setitem(sys.modules, "cable", module)
     monkeypatch.setitem(registry.LINKS, "cable", "cable:open_cable")
+    monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
+    monkeypatch.setenv("TINYML_CPUS", str(tmp_path / "cpus"))
     return Device(name="Board 1", link="cable")
 
 

@@ -1,0 +1,101 @@
+"""A systemd user service on a board: an installed bundle that listens from the board's start on."""
+
+from __future__ import annotations
+
+import zipfile
+
+from tinyml import board_scripts
+from tinyml.core.bundle import Bundle
+from tinyml.core.check_listens import check_listens
+from tinyml.core.errors import DeviceError, UsageError, machine_errors
+from tinyml.core.events import Report, Warned
+from tinyml.core.scratch import scratch
+from tinyml.device.agent import Agent
+from tinyml.device.link import CommandResult, Link
+
+ARCHIVE = "listen.zip"
+TIMEOUT_S = 60.0
+# Without a login on the board, a shell does not know where the user's systemd is.
+SYSTEMCTL = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" exec systemctl --user "$@"'
+# A user's services else end with the user's last session.
+LINGER = "sudo loginctl enable-linger $(id -un)"
+LINGERS = 'loginctl show-user "$(id -un)" --property=Linger --value'
+UNIT = """\
+[Unit]
+Description=tinyml listens with {name}
+
+[Service]
+ExecStart={python} {script} --bundle {bundle} --capture {capture}
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def check_service(bundle: Bundle, capture: str) -> None:
+    """Raise `InputError` for a model that does not listen, `UsageError` for what is no command."""
+    check_listens(bundle)
+    if not capture.strip() or not capture.isprintable():
+        raise UsageError(
+            f"'{capture}' is not the command of a recorder",
+            hint="as in: arecord -q -t raw -f S16_LE -r 4000",
+        )
+
+
+def unit_text(name: str, capture: str, python: str) -> str:
+    """The unit of the bundle ``name``; ``python``: its path on the board."""
+    return UNIT.format(
+        name=name,
+        python=_word(python),
+        script=f"%h/.tinyml/services/{name}/{board_scripts.LISTEN[0].name}",
+        bundle=f"%h/.tinyml/bundles/{name}/current",
+        capture=_word(capture),
+    )
+
+
+def start_service(agent: Agent, name: str, capture: str, python: str, report: Report) -> str:
+    """Write the unit of the bundle ``name``, and let it run now and after each start of the board.
+
+    Returns its name. Raises `DeviceError` where systemd does not start it.
+    """
+    with scratch("service") as folder, machine_errors("packing the scripts", folder):
+        with zipfile.ZipFile(folder / ARCHIVE, "w") as archive:
+            for script in (board_scripts.RUN, *board_scripts.LISTEN):
+                archive.write(script, script.name)
+        there = agent.link.push(folder / ARCHIVE, ARCHIVE)
+    unit: str = agent.call("service", name, there, unit_text(name, capture, python))["unit"]
+    for command in (["daemon-reload"], ["enable", unit], ["restart", unit]):
+        _require(_systemctl(agent.link, command), agent.link, unit)
+    lingers = agent.link.run(["sh", "-c", LINGERS], timeout_s=TIMEOUT_S)
+    if lingers.stdout.strip() != "yes":
+        where = agent.link.name
+        report(Warned(f"{unit} ends with your last session on {where}; on the board: {LINGER}"))
+    return unit
+
+
+def restart(link: Link, unit: str) -> None:
+    """Let ``unit`` start anew if it runs; nothing without one."""
+    if unit:
+        _require(_systemctl(link, ["try-restart", unit]), link, unit)
+
+
+def _systemctl(link: Link, command: list[str]) -> CommandResult:
+    return link.run(["sh", "-c", SYSTEMCTL, "sh", *command], timeout_s=TIMEOUT_S)
+
+
+def _require(result: CommandResult, link: Link, unit: str) -> None:
+    if result.code != 0:
+        raise DeviceError(
+            f"{link.name}: the bundle is installed, and systemd does not start {unit}: "
+            f"{result.last_line}",
+            hint=f"on the board: {LINGER}; systemctl --user enable --now {unit}",
+        )
+
+
+def _word(text: str) -> str:
+    """``text`` as one word of a unit's command line, in which systemd replaces nothing."""
+    for letter, written in {"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"}.items():
+        text = text.replace(letter, written)
+    return f'"{text}"'

@@ -1,0 +1,1 @@
+"""Every command that uses a board, on emulated ones: over real ssh, and over the real adb."""

@@ -1,0 +1,148 @@
+"""Emulated boards that are switched on and reached over ssh, and a phone that adb reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from boards import make_key, phone_server, served
+from emulated_board import debian, parts
+from emulated_board.phone import write_programs
+from emulated_board.processor import cpu_info
+from emulated_board.software import of_system
+from emulated_board.switched_on import SwitchedOn, switched_on
+
+from test_device.workplace import Workplace, use_ssh_config
+from tinyml.core.files import write_text
+from tinyml.core.target import Target, find_target
+
+SYSTEM = "bookworm"
+PI = (*debian.PACKAGES, *debian.SHELL, "python3-venv")
+PHONE_CPU = "cortex-a76"
+TMP = "data/local/tmp"
+RELEASE = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\n'
+# What the firmware of a Raspberry Pi reports; a test changes the files.
+VCGENCMD = """#!/bin/sh
+case $1 in
+get_throttled) echo "throttled=$(cat /opt/firmware/throttled)" ;;
+measure_temp) echo "temp=$(cat /opt/firmware/temperature)'C" ;;
+*) echo "error=1 error_msg=\\"Command not registered\\"" ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """``name`` is a host of the ssh configuration, and a target's name."""
+
+    name: str
+    target: Target
+    machine: SwitchedOn
+
+    @property
+    def title(self) -> str:
+        """For the summary."""
+        return f"{self.target.board}, {SYSTEM}, {self.target.cpu}"
+
+    def report_throttled(self, bits: str) -> None:
+        """What ``vcgencmd get_throttled`` shows from now on."""
+        write_text(self.machine.root / "opt/firmware/throttled", f"{bits}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """``address`` is what ``adb connect`` takes; ``state`` see `emulated_board.phone`."""
+
+    name: str
+    address: str
+    machine: SwitchedOn
+    state: Path
+
+
+@contextmanager
+def boards(place: Workplace, targets: Sequence[str], folder: Path) -> Iterator[list[Board]]:
+    """Boards of ``targets``, which ``ssh NAME`` of ``place`` reaches until the block ends."""
+    hosts = []
+    make_key(folder / "id")
+    with ExitStack() as stack:
+        found = []
+        for name in targets:
+            board = Board(name, find_target(name), stack.enter_context(_pi(name, folder / name)))
+            own = folder / name
+            make_key(own / "host")
+            served_at = served(
+                "ssh_server",
+                board.machine.home,
+                own / "host",
+                folder / "id.pub",
+                *board.machine.runner,
+            )
+            _, port = stack.enter_context(served_at)
+            hosts.append((name, port, (own / "host.pub").read_text(encoding="ascii")))
+            found.append(board)
+        use_ssh_config(place, _config(folder, hosts))
+        yield found
+
+
+@contextmanager
+def _pi(name: str, folder: Path) -> Iterator[SwitchedOn]:
+    target = find_target(name)
+    software = of_system(SYSTEM, target.systems[SYSTEM])
+    root = folder / "root"
+    for path, text in {
+        "opt/bin/vcgencmd": VCGENCMD,
+        "opt/firmware/throttled": "0x0\n",
+        "opt/firmware/temperature": "48.3\n",
+        "etc/os-release": RELEASE,
+        **_cores(dict.fromkeys(range(4), 1_500_000)),
+    }.items():
+        write_text(root / path, text)
+    (root / "opt/bin/vcgencmd").chmod(0o755)
+    info = cpu_info(target.cpu, model=f"{target.board} Rev 1.0")
+    files = parts.packages(SYSTEM, PI)
+    with switched_on(root, files, target.cpu, info, site=parts.site_packages(software)) as machine:
+        yield machine
+
+
+def _cores(max_khz: Mapping[int, int]) -> dict[str, str]:
+    """Files of ``/sys`` for each core with its highest clock, at which it runs."""
+    found = {}
+    for core, clock in max_khz.items():
+        folder = f"board-sys/devices/system/cpu/cpu{core}/cpufreq"
+        found[f"{folder}/scaling_governor"] = "performance\n"
+        for name in ("cpuinfo_max_freq", "scaling_cur_freq"):
+            found[f"{folder}/{name}"] = f"{clock}\n"
+    return found
+
+
+def _config(folder: Path, hosts: Sequence[tuple[str, int, str]]) -> str:
+    lines, known = [], []
+    for name, port, key in hosts:
+        lines += [f"Host {name}", "  HostName 127.0.0.1", f"  Port {port}", "  User pi"]
+        known.append(f"[127.0.0.1]:{port} {' '.join(key.split()[:2])}\n")
+    write_text(folder / "known_hosts", "".join(known))
+    lines += ["Host *", f'  IdentityFile "{folder / "id"}"', "  IdentitiesOnly yes"]
+    lines += ["  IdentityAgent none", "  GlobalKnownHostsFile /dev/null"]
+    return "\n".join([*lines, f'  UserKnownHostsFile "{folder / "known_hosts"}"', ""])
+
+
+@contextmanager
+def phone(place: Workplace, folder: Path) -> Iterator[Phone]:
+    """A phone, which ``adb`` of ``place`` reaches until the block ends. It has no Python."""
+    root = folder / "root"
+    for name in ("system/bin", f"{TMP}", "state/settings"):
+        (root / name).mkdir(parents=True)
+    write_programs(root / "system" / "bin", root / "state", there="/state")
+    clocks = {core: 1_800_000 if core < 4 else 2_850_000 for core in range(8)}
+    for name, text in _cores(clocks).items():
+        write_text(root / name, text)
+    files = parts.packages(SYSTEM, debian.SHELL)
+    path = "/system/bin:/usr/bin:/bin"
+    with (
+        switched_on(root, files, PHONE_CPU, cpu_info(PHONE_CPU, 8), path=path) as machine,
+        phone_server(folder, runner=machine.runner) as server,
+    ):
+        place.environment["ANDROID_ADB_SERVER_PORT"] = str(server.adb_port)
+        yield Phone("phone", f"127.0.0.1:{server.port}", machine, root / "state")
