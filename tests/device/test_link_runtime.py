@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from relu_file import SIGNATURE
 
 from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import DeviceError, InputError, ValidationError
+from tinyml.core.interruption import watching
 from tinyml.core.measurement import Label
 from tinyml.core.spec import Arrays, TensorSpec
 from tinyml.device import served_model
@@ -153,6 +155,7 @@ def test_numpy_that_is_not_there_is_named_with_the_command_that_installs_it(
 ) -> None:
     hides = """
 import sys
+import threading
 class Hide:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "numpy":
@@ -166,3 +169,11 @@ sys.meta_path.insert(0, Hide())
     ):
         there.open(relu)
     assert "tinyml device check a board --setup" in caught.value.hint
+
+
+def test_a_thread_that_waits_for_outputs_can_be_interrupted(link: BoardLink, relu: Path) -> None:
+    link.python = stand_in.shell(link.files.path / "python", "exec sleep 600")
+    stop = threading.Event()
+    stop.set()
+    with closing(runtime(link)) as there, watching(stop), pytest.raises(KeyboardInterrupt):
+        there.open(relu)

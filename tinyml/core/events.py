@@ -6,7 +6,7 @@ As JSON, one line an event, ``event`` names the kind.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,3 @@ Report = Callable[[Event], None]
 
 def silent(_: Event) -> None:
     """A `Report` that nobody reads."""
-
-
-def titled(report: Report, where: str) -> Report:
-    """``report``, with ``where`` behind the titles of progress."""
-
-    def forward(event: Event) -> None:
-        if isinstance(event, Progress):
-            event = replace(event, title=f"{event.title} on {where}")
-        report(event)
-
-    return forward

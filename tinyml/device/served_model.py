@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import subprocess
 import threading
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.core.errors import DeviceError, machine_errors
+from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.spec import Array, Arrays
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.program import check_end
@@ -91,7 +93,11 @@ class ServedModel:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         if inputs is not None:
-            send(self.process.stdin, {}, dict(inputs))
+            send(self.process.stdin, {}, inputs)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self.process.stdout, selectors.EVENT_READ)
+            while not waiting.select(LOOK_S):
+                check_interrupted()
         return receive(self.process.stdout, MOST_BYTES)
 
     def _end(self) -> DeviceError:

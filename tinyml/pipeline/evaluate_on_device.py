@@ -7,7 +7,7 @@ come: after a lost link, a crash or Ctrl-C the same command continues.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, ValidationError
-from tinyml.core.events import Message, Report, Resumed, titled
+from tinyml.core.events import Event, Message, Progress, Report, Resumed
 from tinyml.core.files import resolved
 from tinyml.core.measurement import Label
 from tinyml.core.processor import Floats, Processor
@@ -160,7 +160,7 @@ def _judged_there(asked: _Asked, there: OpenedEngine, kept: KeptOutputs, report:
     session = kept.through(there.session)
     answer = windows_through_session(session, there.engine.model.path)
     try:
-        return asked.judged(answer, titled(report, asked.device.name))
+        return asked.judged(answer, _titled(report, asked.device.name))
     except DeviceError as error:
         if kept.kept:
             text = f"{kept.kept:,} outputs are kept: run the same command to continue"
@@ -171,6 +171,17 @@ def _judged_there(asked: _Asked, there: OpenedEngine, kept: KeptOutputs, report:
         raise
 
 
+def _titled(report: Report, where: str) -> Report:
+    """``report``, with ``where`` behind the titles of progress."""
+
+    def forward(event: Event) -> None:
+        if isinstance(event, Progress):
+            event = replace(event, title=f"{event.title} on {where}")
+        report(event)
+
+    return forward
+
+
 def _compared(asked: _Asked, name: str, there: Judged, report: Report) -> ComparedHere | None:
     """The same through the runtime ``name`` of this machine."""
     (engine,) = candidates(asked.bundle, name)
@@ -178,7 +189,7 @@ def _compared(asked: _Asked, name: str, there: Judged, report: Report) -> Compar
     if version is None:
         report(Message(f"not compared with this machine: {name} is not installed here"))
         return None
-    here = asked.judged(windows_through(engine), titled(report, "this machine"))
+    here = asked.judged(windows_through(engine), _titled(report, "this machine"))
     return ComparedHere(
         engine=f"{name} {version}",
         cases=len(here.cases),

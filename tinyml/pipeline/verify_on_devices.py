@@ -10,8 +10,9 @@ from typing import Literal
 from tinyml.core.bundle import StageParity
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError, raise_first
-from tinyml.core.events import Report, titled
+from tinyml.core.events import Report
 from tinyml.core.measurement import Label
+from tinyml.pipeline.devices.at_once import at_once
 from tinyml.pipeline.devices.opened import opened
 from tinyml.pipeline.verify import read_digest
 from tinyml.pipeline.verify_on_link import FileOnLink, error_of, read_checked, verify_on_link
@@ -106,22 +107,23 @@ class DevicesVerification:
 def verify_on_devices(
     folder: Path, devices: Sequence[Device], report: Report, digest: str | None = None
 ) -> DevicesVerification:
-    """Every model file of the bundle in ``folder`` on each of ``devices``, one after the other.
+    """Every model file of the bundle in ``folder`` on each of ``devices``, at once.
 
     A device that fails leaves the others. Raises as `tinyml.pipeline.verify.verify` for a bundle
     that is not whole.
     """
     bundle, expected = read_checked(folder, "" if digest is None else read_digest(digest))
-    found = []
-    for device in devices:
+
+    def run(device: Device, report: Report) -> DeviceVerification:
         try:
             with opened(device, bundle, "verify", report) as link:
-                told = titled(report, device.name)
-                files = tuple(verify_on_link(link, bundle, expected, told))
-                found.append(DeviceVerification(device.name, link.label, files))
+                files = tuple(verify_on_link(link, bundle, expected, report))
+                return DeviceVerification(device.name, link.label, files)
         except (DeviceError, ValidationError) as error:
-            found.append(DeviceVerification(device.name, failure=error))
-    return DevicesVerification(len(bundle.files), bundle.digest, tuple(found))
+            return DeviceVerification(device.name, failure=error)
+
+    found = tuple(at_once(run, devices, report))
+    return DevicesVerification(len(bundle.files), bundle.digest, found)
 
 
 def _verdict(file: FileOnLink) -> FileVerdict:
