@@ -58,7 +58,7 @@ def bench_devices(
             return DeviceBenchmark(device, error=error)
         return DeviceBenchmark(device, found)
 
-    return at_once(run, devices, report)
+    return at_once(run, devices, report, _outcome)
 
 
 def check(found: Sequence[DeviceBenchmark]) -> None:
@@ -73,3 +73,7 @@ def check(found: Sequence[DeviceBenchmark]) -> None:
             error.message = with_name(own.device.name, error.message)
     every = (error for own in found for error in own.errors)
     raise_first(sorted(every, key=lambda error: -error.exit_code))
+
+
+def _outcome(own: DeviceBenchmark) -> str:
+    return "failed" if own.benchmark is None else f"done: {own.benchmark.path.name}"

@@ -33,6 +33,8 @@ from tinyml.runtimes.file_read import report_of
 
 SETUP = "tinyml device check {} --setup installs what can be installed"
 
+WRONG = "tinyml verify shows whether it is right here; another version of the runtime there may be"
+
 
 def check_made_for(what: Path, device: Device) -> None:
     """Raise `DeviceError` for a bundle that was made for another target than ``device`` is."""
@@ -98,7 +100,7 @@ def _wrong(file: FileOnLink, device: Device) -> TinymlError | None:
     """Why ``file`` is not timed, if it is not."""
     error = error_of(file, device.name)
     if isinstance(error, ValidationError):
-        return ValidationError(f"{error.message}; it is not timed", hint=error.hint)
+        return ValidationError(f"{error.message}; it is not timed", hint=WRONG)
     return error
 
 

@@ -9,26 +9,34 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tinyml.core.device import Device
-from tinyml.core.events import Event, Progress, Report
+from tinyml.core.events import Event, Message, Progress, Report
 from tinyml.core.interruption import watching
 
 T = TypeVar("T")
 
 
 def at_once(
-    run: Callable[[Device, Report], T], devices: Sequence[Device], report: Report
+    run: Callable[[Device, Report], T],
+    devices: Sequence[Device],
+    report: Report,
+    outcome: Callable[[T], str],
 ) -> list[T]:
     """``run`` of each of ``devices``, in their order, each with a row of progress of its own.
 
-    Ctrl-C interrupts them all, and waits until they have ended. A single one runs in this thread.
+    When one ends, its ``outcome`` is reported. Ctrl-C interrupts them all, and waits until they
+    have ended. A single one runs in this thread.
     """
     if len(devices) == 1:
         return [run(devices[0], report)]
     stop, lock = threading.Event(), threading.Lock()
 
     def watched(device: Device) -> T:
+        tell = _of_device(device, report, lock)
         with watching(stop):
-            return run(device, _of_device(device, report, lock))
+            found = run(device, tell)
+        tell(Progress("", 1, 1))  # its row goes
+        tell(Message(outcome(found)))
+        return found
 
     with ThreadPoolExecutor(len(devices)) as pool:
         started = [pool.submit(watched, device) for device in devices]
