@@ -6,11 +6,14 @@ A stage returns a few words about what it saw, for the summary; it raises `Stage
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from emulated_board import native
 
 from test_device.boards import Board, Phone
@@ -18,6 +21,9 @@ from test_device.bundles import trained_run
 from test_device.tutorials import run_page
 from test_device.workplace import Workplace
 
+RATE_HZ = 4000
+# Between probabilities of int8 kernels of different processors.
+LARGEST_DIFFERENCE = 0.05
 QUICK = ("--quick", "--repeats", "1")
 
 
@@ -79,6 +85,35 @@ def verify(on: OnBoard, precision: str) -> str:
     return "outputs within tolerance"
 
 
+def listen(on: OnBoard, precision: str) -> str:
+    """``listen --device``: sound through the link; the decisions there are those here."""
+    folder, sound = on.bundles[precision], _sound()
+    there, here = (
+        _decisions(on.place.tinyml("listen", folder, "--json", *more, stdin=sound))
+        for more in (("--device", on.name), ())
+    )
+    assert [own["time_s"] for own in there] == [6.0, 6.5, 7.0], there
+    pairs = [
+        (own["probabilities"][label], p)
+        for own, other in zip(there, here, strict=True)
+        for label, p in other["probabilities"].items()
+    ]
+    largest = max(abs(p - q) for p, q in pairs)
+    assert largest <= LARGEST_DIFFERENCE, (there, here)
+    return f"{len(there)} decisions, probabilities within {largest:.1g} of those here"
+
+
+def _sound() -> bytes:
+    """Seven seconds of noise as a recorder would write it."""
+    noise = np.random.default_rng(0).standard_normal(7 * RATE_HZ)
+    return (0.1 * 2**15 * noise).astype("<i2").tobytes()
+
+
+def _decisions(text: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["kind"] == "decision"]
+
+
 def phone_tutorial(on: OnPhone) -> str:
     """Every command of the tutorial, with the phone's own address."""
     folder = on.place.folder / "tutorial-android"
@@ -123,7 +158,7 @@ def phone_bench(on: OnPhone, precision: str) -> str:
 def phone_refuses(on: OnPhone) -> str:
     """What needs Python is refused with exit code 4."""
     recording = on.place.folder / "recording.wav"
-    verbs = {"verify": (), "eval": (), "predict": (recording,)}
+    verbs = {"verify": (), "eval": (), "predict": (recording,), "listen": (recording,)}
     for verb, more in verbs.items():
         said = on.place.tinyml(verb, on.bundles["fp32"], *more, "--device", on.name, code=4)
         assert f"tinyml {verb} is not supported on Android yet" in said, said
@@ -135,6 +170,7 @@ BOARD_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("device add", add, False),
     ("device check", check, False),
     ("verify", verify, True),
+    ("listen", listen, True),
     ("bench", bench, True),
 )
 PHONE_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
