@@ -41,6 +41,11 @@ def problems_of(
     return tuple(found)
 
 
+def setup_command(device: Device) -> str:
+    """The command that installs what is missing on ``device``."""
+    return f"tinyml device check {device.name} --setup"
+
+
 def add_command(device: Device) -> str:
     """The command that records ``device`` as it is, in place of the one with its name."""
     words = ["tinyml", "device", "add", device.name, device.address]
@@ -85,7 +90,7 @@ def _packages(facts: BoardFacts, device: Device, target: Target) -> Iterator[Boa
     """None where Python itself is the problem."""
     if [*_python(facts, device)]:
         return
-    setup = f"tinyml device check {device.name} --setup"
+    setup = setup_command(device)
     missing = missing_packages(target, facts.packages)
     if missing:
         verb, why = "is" if len(missing) == 1 else "are", no_wheels(target, facts)
