@@ -20,6 +20,7 @@ from tinyml.core.interruption import pause
 from tinyml.pipeline import bench_devices as module
 from tinyml.pipeline.bench import Benchmark
 from tinyml.pipeline.bench_devices import DeviceBenchmark, bench_devices, check
+from tinyml.pipeline.devices import at_once
 from tinyml.pipeline.devices.inventory import save_device
 from tinyml.pipeline.timing import Timing
 
@@ -67,10 +68,13 @@ def test_a_board_that_fails_does_not_stop_the_others(
     assert [own.benchmark is not None for own in found] == [True, False, True]
     assert found[1].errors == (refused,)
     bars = [event for event in events if isinstance(event, Progress)]
-    assert sorted(bar.title for bar in bars) == list(NAMES)
-    assert {bar.note for bar in bars} == {"m.onnx"}
-    lines = sorted(event.text for event in events if isinstance(event, Message))
-    assert lines == [f"{name}: governor" for name in NAMES]
+    rows = [(bar.title, bar.done, bar.note) for bar in bars]
+    assert sorted(rows) == [(n, *row) for n in NAMES for row in ((1, ""), (1, "m.onnx"))]
+    lines = {event.text for event in events if isinstance(event, Message)}
+    assert lines == {
+        *(f"{name}: governor" for name in NAMES),
+        *("done: pi4.json", "pi5: failed", "done: zero.json"),
+    }
 
 
 def test_the_worst_error_decides_and_names_every_other(
@@ -114,7 +118,7 @@ def test_an_interrupt_ends_all_of_them(model: Path, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "bench", bench)
-    monkeypatch.setattr(module, "wait", interrupted)
+    monkeypatch.setattr(at_once, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench_devices(model, DEVICES, timing=short(), out=None, report=silent)
     assert sorted(ended) == list(NAMES)
