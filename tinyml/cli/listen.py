@@ -67,7 +67,7 @@ def command(
     \b
       arecord -q -t raw -f S16_LE -r 4000 | tinyml listen demo-bundle
       tinyml listen demo-bundle recording.wav --hop 250ms --json
-      tinyml listen demo-bundle --device mypi --capture "arecord -q -t raw -f S16_LE -r 4000"
+      tinyml listen demo --device pi --capture "arecord -t raw -f S16_LE -r 4000"
     """
     from tinyml.pipeline.devices.choose import choose_device
     from tinyml.pipeline.listen import ListenSettings, SoundInput, listen
