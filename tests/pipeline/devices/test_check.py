@@ -161,8 +161,10 @@ def test_a_board_like_no_target_needs_one(board: FakeBoard, tmp_path: Path) -> N
     found = add_device("mypi", "pi@board", target=str(tmp_path / "mine.toml"))
     assert found.device.target == str(tmp_path / "mine.toml")
     assert found.ready
+    with pytest.raises(UsageError, match="'host' is this machine, and not the target of a board"):
+        add_device("here", "pi@board", target="host")
     with pytest.raises(UsageError, match="unknown link 'local'"):
-        add_device("here", "-", target="host")
+        add_device("here", "pi@board", link="local")
 
 
 def test_a_recorded_python_that_is_gone(board: FakeBoard, monkeypatch: pytest.MonkeyPatch) -> None:
