@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tinyml.cli.device_option import OneDevice, one_device
+from tinyml.cli.device_option import PANEL, OneDevice, one_device
 from tinyml.cli.terminal import NOT_MEDICAL, progress, put, put_json, put_table, say
 from tinyml.cli.timing import seconds
 from tinyml.core.errors import INTERRUPTED, UsageError
