@@ -76,7 +76,7 @@ def test_a_file_is_known_by_its_content_and_a_part_by_its_whole() -> None:
 
 def test_the_distribution_shows_every_process() -> None:
     (chart,) = (b for b in latency.section(timed(measured())).blocks if isinstance(b, Chart))
-    assert "1 file. Medians: demo, tflite 1.01 ms" in chart.alt
+    assert "1 measurement. Medians: demo, tflite 1.01 ms" in chart.alt
     # Five thin lines and the thick one; a stroke each in the plot and one in the legend.
     assert chart.wide.count("stroke-one") == 7
 
@@ -114,15 +114,17 @@ def test_devices_are_told_apart_and_not_compared() -> None:
     assert not any("Differences" in getattr(own, "caption", "") for own in found.blocks)
 
 
-def test_times_as_deployed_have_a_chart_of_their_own() -> None:
+def test_times_as_deployed_are_dashed_in_the_chart_of_the_others() -> None:
     paced = measured(4000, plan=replace(FULL, period_s=0.1, between="sleep"))
     found = latency.section(timed(measured(), paced))
-    warm, deployed = (own for own in found.blocks if isinstance(own, Chart))
-    assert "deployed" not in warm.title
-    assert deployed.title.endswith("as deployed: one call every 100 ms, sleep in between")
-    assert "4.01 ms" in deployed.alt
+    (chart,) = (own for own in found.blocks if isinstance(own, Chart))
+    assert "demo, tflite 1.01 ms, demo, tflite, as deployed 4.01 ms" in chart.alt
+    assert chart.note.endswith("As deployed, dashed: one call every 100 ms, sleep in between.")
+    assert chart.wide.count("stroke-one") == 14, "of one file, so of one colour"
+    assert chart.wide.count("stroke-dasharray") >= 2
     names = [row[0] for row in table(found, "Processes that count").rows]
     assert names == ["demo, tflite", "demo, tflite, as deployed"]
+    assert not any("Differences" in getattr(own, "caption", "") for own in found.blocks)
 
 
 def average(**changes: Any) -> AverageTiming:
@@ -146,6 +148,7 @@ def test_averages_of_a_phone_are_shown_as_such() -> None:
     alone = replace(material(), averages=(average(),))
     blocks = latency.section(alone).blocks
     assert not any(isinstance(own, Chart | Missing) for own in blocks)
+    assert all(own.rows for own in blocks if isinstance(own, Table))
     tiles = {tile.label: (tile.value, tile.note) for tile in page(alone).tiles}
     assert tiles["Mean time"] == ("2.00 ms", "benchmark_model, on the board")
 

@@ -157,9 +157,14 @@ class Material:
             file = self._file_of(own, by_content)
             found.append(Timed(file, shown, own.source, _how(shown, several, len(named) > 1)))
 
-        def place(own: Timed) -> tuple[int, str, int]:
+        def place(own: Timed) -> tuple[int, str, int, str]:
             at = len(variants) if own.variant is None else variants.index(own.variant)
-            return named.index(own.measurement.conditions.device), own.measurement.runtime, at
+            return (
+                named.index(own.measurement.conditions.device),
+                own.measurement.runtime,
+                at,
+                own.measurement.pace,
+            )
 
         return tuple(sorted(found, key=place))
 
@@ -184,11 +189,6 @@ class Material:
         """`timed`, of whole files only, and not as deployed."""
         found = (own for own in self.timed if own.measurement.part == WHOLE)
         return tuple(own for own in found if not own.measurement.pace)
-
-    @property
-    def deployed(self) -> tuple[Timed, ...]:
-        """`timed`, as deployed: one call per period."""
-        return tuple(own for own in self.timed if own.measurement.pace)
 
 
 def where_text(conditions: Conditions, label: Label) -> str:

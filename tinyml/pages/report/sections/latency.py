@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from tinyml.core.averages import AverageTiming
-from tinyml.core.measurement import Label, Measurement
+from tinyml.core.measurement import WHOLE, Label, Measurement
 from tinyml.core.time_ratio import LEVEL, TimeRatio, time_ratio
 from tinyml.pages.report.averages import average_blocks
 from tinyml.pages.report.content import (
@@ -65,14 +65,18 @@ def section(material: Material) -> ReportSection:
     blocks: list[Block] = _labels(material)
     if any(own.measurement.clock == "cpu" for own in found):
         blocks.append(Prose(CPU_TIME))
-    groups = [*_groups(material.whole), *_groups(material.deployed)]
+    whole = [own for own in found if own.measurement.part == WHOLE]
+    groups = _groups(whole)
     for place, rows in enumerate(groups):
         blocks.append(distribution(f"ecdf-{place}", _title(rows[0]), rows))
     if found:
         blocks.append(_figures(found))
     if compared := _differences(material.whole):
         blocks.append(compared)
-    blocks += [*_processes([*material.whole, *material.deployed]), *average_blocks(material)]
+    blocks += [
+        *_processes([own for own in found if own.measurement.part == WHOLE]),
+        *average_blocks(material),
+    ]
     if conditions := _conditions(material):
         blocks.append(conditions)
     return ReportSection("latency", "Latency", LEAD if groups else "", blocks)
@@ -93,10 +97,10 @@ def _every(material: Material) -> list[Measurement | AverageTiming]:
 
 
 def _groups(found: Sequence[Timed]) -> list[list[Timed]]:
-    """Those of one device, runtime and pace: times of two devices do not compare."""
+    """Those of one device and runtime: times of two devices do not compare."""
 
-    def key(own: Timed) -> tuple[str, str, str]:
-        return own.where, own.measurement.runtime, own.measurement.pace
+    def key(own: Timed) -> tuple[str, str]:
+        return own.where, own.measurement.runtime
 
     with_calls = [
         own for own in found if any(process.samples_ns for process in own.measurement.all_processes)
@@ -107,9 +111,8 @@ def _groups(found: Sequence[Timed]) -> list[list[Timed]]:
 
 
 def _title(own: Timed) -> str:
-    """The runtime and the device of a chart, and when calls were made."""
-    pace = f", as deployed: {own.measurement.pace}" if own.measurement.pace else ""
-    return f"{own.measurement.runtime} on {own.where}{_clock([own])}{pace}"
+    """The runtime and the device of a chart."""
+    return f"{own.measurement.runtime} on {own.where}{_clock([own])}"
 
 
 def _figures(found: Sequence[Timed]) -> Table:
@@ -163,6 +166,8 @@ def _ratio(found: TimeRatio) -> str:
 
 
 def _processes(found: Sequence[Timed]) -> list[Block]:
+    if not found:
+        return []
     rows = [
         (
             own.full_name,
