@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,9 +27,10 @@ from emulated_board.host_tools import TO_RUN, check
 from emulated_board.switched_on import why_not
 
 from test_device import stages
-from test_device.boards import boards, phone
+from test_device.boards import Board, boards, phone
 from test_device.bundles import PRECISIONS, bundle
-from test_device.workplace import StageFailedError, workplace
+from test_device.together import at_once
+from test_device.workplace import StageFailedError, Workplace, workplace
 from tinyml.core.errors import MachineError, TinymlError, ValidationError
 from tinyml.core.scratch import scratch
 from tinyml.pages.tables import table
@@ -97,9 +98,20 @@ def _run(folder: Path, names: list[str], precisions: list[str]) -> int:
             lanes.append(("Android phone, no Python", on, stages.PHONE_STAGES))
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found = list(pool.map(lambda lane: list(_lane(*lane, precisions)), lanes))
-    rows = [row for lane in found for row in lane]
+        rows = [row for lane in found for row in lane]
+        if len(pis) == len(BOARDS) - 1:
+            rows.append(_all_at_once(place, pis, made[pis[0].name]))
     print(_summary(rows, time.monotonic() - start))
     return ValidationError.exit_code if any(row.failure for row in rows) else 0
+
+
+def _all_at_once(place: Workplace, pis: list[Board], bundles: Mapping[str, Path]) -> Row:
+    """The last stage: it ends the connection to a board."""
+
+    def together(_: object) -> str:
+        return at_once(place, pis, next(iter(bundles.values())))
+
+    return _stage(f"{len(pis)} boards at once", "bench", together, None, "")
 
 
 def _lane(title: str, on: object, own: Stages, precisions: list[str]) -> Iterator[Row]:

@@ -6,18 +6,22 @@ A stage returns a few words about what it saw, for the summary; it raises `Stage
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import soundfile
 from emulated_board import native
 
-from test_device.boards import Board, Phone
+from test_device.boards import FRESH, Board, Phone
 from test_device.bundles import trained_run
 from test_device.tutorials import run_page
 from test_device.workplace import Workplace
 
+RATE_HZ = 4000
 QUICK = ("--quick", "--repeats", "1")
 
 
@@ -55,12 +59,17 @@ def add(on: OnBoard) -> str:
 
 
 def check(on: OnBoard) -> str:
-    """``device check`` shows what is there and that bundles run."""
+    """``device check`` shows what is there; ``--setup`` installs what is not."""
+    if on.name == FRESH:
+        said = on.place.tinyml("device", "check", on.name, code=4)
+        assert "--setup" in said, said
+        on.place.tinyml("device", "check", on.name, "--setup")
     found = on.place.json("device", "check", on.name)
     assert found["ready"], found["problems"]
     facts = found["facts"]
     versions = ", ".join(f"{name} {own}" for name, own in sorted(facts["packages"].items()))
-    return f"{facts['arch']}, Python {facts['python']}, {versions}"
+    setup = ", by --setup" if on.name == FRESH else ""
+    return f"{facts['arch']}, Python {facts['python']}, {versions}{setup}"
 
 
 def bench(on: OnBoard, precision: str) -> str:
@@ -77,6 +86,50 @@ def verify(on: OnBoard, precision: str) -> str:
     """``verify --device``: the outputs there are those of PyTorch."""
     on.place.tinyml("verify", on.bundles[precision], "--device", on.name)
     return "outputs within tolerance"
+
+
+def listen(on: OnBoard, precision: str) -> str:
+    """``listen --device`` on a recording that comes as a file."""
+    sound = recording(on.place)
+    folder = on.bundles[precision]
+    done = on.place.tinyml("listen", folder, sound, "--device", on.name, "--json")
+    lines = [json.loads(line) for line in done.splitlines() if line.startswith("{")]
+    kinds = [line["kind"] for line in lines]
+    assert kinds[0] == "start", done
+    assert kinds[-1] == "summary", done
+    how = "streaming graphs" if lines[0]["streaming"] else "a sliding window"
+    return f"{kinds.count('decision')} decisions, {lines[0]['runtime']}, {how}"
+
+
+def install(on: OnBoard) -> str:
+    """``device install`` twice, ``list`` and ``rollback``."""
+    for folder in on.bundles.values():
+        on.place.tinyml("device", "install", folder, on.name, "--as", "demo")
+    shown = on.place.tinyml("device", "list", on.name)
+    assert "demo" in shown, shown
+    if len(on.bundles) < 2:
+        return "installed"
+    on.place.tinyml("device", "rollback", "demo", on.name)
+    return "two versions, rolled back to the first"
+
+
+def recording(place: Workplace) -> Path:
+    """Nine seconds of beats at 4,000 Hz."""
+    path = place.folder / "recording.wav"
+    if not path.exists():
+        time = np.arange(9 * RATE_HZ) / RATE_HZ
+        beats = np.sin(2 * np.pi * 60 * time) * (np.sin(2 * np.pi * 1.2 * time) > 0.9)
+        noise = np.random.default_rng(0).normal(scale=0.01, size=time.shape)
+        soundfile.write(path, 0.3 * beats + noise, RATE_HZ)
+    return path
+
+
+def tutorial(on: OnBoard) -> str:
+    """Every command of the tutorial; the board has the address that it names."""
+    folder = on.place.folder / "tutorial-pi"
+    _start_of_tutorial(folder)
+    shutil.copyfile(recording(on.place), folder / "recording.wav")
+    return run_page(on.place, "tutorial-pi.md", folder, {})
 
 
 def phone_tutorial(on: OnPhone) -> str:
@@ -122,8 +175,8 @@ def phone_bench(on: OnPhone, precision: str) -> str:
 
 def phone_refuses(on: OnPhone) -> str:
     """What needs Python is refused with exit code 4."""
-    recording = on.place.folder / "recording.wav"
-    verbs = {"verify": (), "eval": (), "predict": (recording,)}
+    sound = recording(on.place)
+    verbs = {"verify": (), "eval": (), "predict": (sound,), "listen": (sound,)}
     for verb, more in verbs.items():
         said = on.place.tinyml(verb, on.bundles["fp32"], *more, "--device", on.name, code=4)
         assert f"tinyml {verb} is not supported on Android yet" in said, said
@@ -136,6 +189,8 @@ BOARD_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("device check", check, False),
     ("verify", verify, True),
     ("bench", bench, True),
+    ("listen", listen, True),
+    ("device install", install, False),
 )
 PHONE_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("device add", phone_add, False),
