@@ -79,6 +79,19 @@ def test_a_piece_that_finds_no_room_is_an_overrun_that_lasts_until_nothing_waits
     assert buffer.is_done
 
 
+def test_what_waited_at_the_start_is_no_overrun() -> None:
+    buffer = Buffer(10)
+    buffer.backlog = 8
+    thread = _put_all(buffer, [b"1234"] * 3, behind=6)
+    wait_for(lambda: buffer.waiting == 8)
+    while buffer.take(0.05):
+        pass
+    thread.join()
+    assert (buffer.overruns, buffer.most_waiting, buffer.backlog) == (0, 18, 8)
+    buffer.put(b"1", 0, live=True)  # it has caught up
+    assert buffer.backlog == 0
+
+
 def test_sound_that_can_wait_does_not_overrun() -> None:
     buffer = Buffer(10)
     thread = _put_all(buffer, [b"1234"] * 3, live=False)

@@ -63,14 +63,15 @@ class Buffer:
     """Pieces of sound between the thread that reads and the one that computes, with their arrival.
 
     It holds ``most`` bytes. A piece that finds no room waits, and so does its source: of ``live``
-    sound, which goes on meanwhile, that is an overrun. It lasts until nothing waits.
+    sound, which goes on meanwhile, that is an overrun. It lasts until nothing waits. ``backlog``:
+    bytes that waited at the start, while the model was loaded; they may wait, too.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.changed = threading.Condition()
         self.pieces: deque[tuple[bytes, int]] = deque()
-        self.waiting = self.most_waiting = self.overruns = self.overrun_waiting = 0
+        self.waiting = self.most_waiting = self.overruns = self.overrun_waiting = self.backlog = 0
         self.is_over, self.has_ended = False, False
 
     def put(self, data: bytes, arrival_ns: int, *, live: bool, behind: int = 0) -> None:
@@ -78,8 +79,10 @@ class Buffer:
         with self.changed:
             waiting = self.waiting + len(data) + behind
             self.most_waiting = max(self.most_waiting, waiting if live else 0)
+            if waiting == len(data):
+                self.backlog = 0
             while self.waiting and self.waiting + len(data) > self.most and not self.has_ended:
-                if live and not self.is_over:
+                if live and not self.is_over and waiting > self.most + self.backlog:
                     self.is_over, self.overrun_waiting = True, waiting
                     self.overruns += 1
                 self.changed.wait()
@@ -144,7 +147,7 @@ class SoundReader(threading.Thread):
         super().__init__(daemon=True)
         self.source, self.buffer, self.bytes_per_s = source, buffer, bytes_per_s
         self.size = max(1, int(PIECE_S * bytes_per_s))
-        self.longest_wait_ns = self.first_ns = self.came = 0
+        self.longest_wait_ns = self.first_ns = self.came = self.backlog = 0
         self.error: Optional[SoundError] = None
 
     def run(self) -> None:
@@ -157,9 +160,11 @@ class SoundReader(threading.Thread):
                     break
                 if self.came:
                     self.longest_wait_ns = max(self.longest_wait_ns, now - start)
-                self.first_ns = self.first_ns or now
-                self.came += len(data)
                 behind = self.source.waiting()
+                if not self.came:
+                    self.first_ns, self.backlog = now, behind
+                    self.buffer.backlog = behind
+                self.came += len(data)
                 self.buffer.put(data, now, live=self._is_live(now, behind), behind=behind)
         except OSError as error:
             self.error = SoundError(MACHINE, f"the sound cannot be read: {error.strerror}")
@@ -170,7 +175,8 @@ class SoundReader(threading.Thread):
 
     def _is_live(self, now: int, behind: int) -> bool:
         passed = (now - self.first_ns) / 1e9 * self.bytes_per_s
-        return self.source.live and self.came + behind - passed <= self.buffer.most / 2
+        ahead = self.came + behind - self.backlog - passed
+        return self.source.live and ahead <= self.buffer.most / 2
 
 
 class Capture:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-CPUS = "/sys/devices/system/cpu/"
+# TINYML_CPUS names another place.
+CPUS = (os.environ.get("TINYML_CPUS") or "/sys/devices/system/cpu") + "/"
 PI_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 # Bits of a Raspberry Pi's get_throttled: under-voltage, capped, throttled, soft limit, each now.
 PI_NOW = 0xF
