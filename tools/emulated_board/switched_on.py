@@ -22,6 +22,7 @@ from tinyml.core.process import tied
 NEEDS = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
+    "setsid": "util-linux",
     "qemu-aarch64-static": "qemu-user-static",
 }
 OLDEST_KERNEL = (6, 7)
@@ -152,5 +153,6 @@ def _runner(root: Path, pid: str, cpu: str, path: str, has_site: bool) -> tuple[
     }
     clean = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
     join = ["nsenter", "-t", pid, "-U", "--preserve-credentials", "-m", "-p"]
-    there = ("/bin/sh", "-c", 'cd; exec /bin/sh -c "$0"')
-    return (*join, *clean, "/usr/sbin/chroot", str(root), *there)
+    # As under a real ssh server, the shell leads a session, and so a group, of its own.
+    there = ("setsid", "/usr/sbin/chroot", str(root), "/bin/sh", "-c", 'cd; exec /bin/sh -c "$0"')
+    return (*join, *clean, *there)

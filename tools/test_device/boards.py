@@ -54,8 +54,10 @@ class Board:
         return f"{self.target.board}, {SYSTEM}, {self.target.cpu}"
 
     def throttle(self, *bits: str) -> None:
-        """What ``vcgencmd get_throttled`` shows the next times that it is asked."""
-        write_text(self.machine.root / "opt/firmware/next", "\n".join([*bits, ""]))
+        """What ``vcgencmd get_throttled`` shows the next times that it is asked; then the last."""
+        *first, last = bits
+        write_text(self.machine.root / "opt/firmware/next", "\n".join([*first, ""]))
+        write_text(self.machine.root / "opt/firmware/throttled", f"{last}\n")
 
 
 @dataclass(frozen=True, slots=True)

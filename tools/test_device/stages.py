@@ -126,6 +126,17 @@ def install(on: OnBoard) -> str:
     return "two versions, rolled back to the first"
 
 
+def left_over(on: OnBoard) -> str:
+    """No process of ours runs there any more, and no folder of a link is left."""
+    shown = on.board.machine.run("ps axww -o stat=,args=; ls -A ~/.cache/tinyml").stdout
+    lines = [line.split(None, 1) for line in shown.splitlines()]
+    own = [words[1] for words in lines if len(words) == 2 and not words[0].startswith("Z")]
+    found = [text for text in own if "sleep infinity" not in text and "ps axww" not in text]
+    assert not found, found
+    assert "tinyml-link" not in shown, shown
+    return "no process and no folder of a link"
+
+
 def recording(place: Workplace) -> Path:
     """Nine seconds of beats at 4,000 Hz."""
     path = place.folder / "recording.wav"
@@ -196,6 +207,7 @@ BOARD_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("bench", bench, True),
     ("listen", listen, True),
     ("device install", install, False),
+    ("left there", left_over, False),
 )
 PHONE_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("device add", phone_add, False),
