@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from device_faults import record
 from sources import imports
 
 from tinyml.board_scripts import agent
@@ -106,8 +107,12 @@ def test_hashes_are_those_of_the_files(link: LocalLink, tmp_path: Path) -> None:
 def test_a_file_that_was_changed_there_is_not_started(link: LocalLink) -> None:
     there = push_agent(link)
     Path(there.program.path).write_bytes(b"other")
-    with pytest.raises(ValidationError, match=r"mypi: .*agent.zip was changed there"):
+    with pytest.raises(ValidationError, match=r"mypi: .*agent.zip was changed there") as got:
         there.call("hash")
+    names = {there.program.path: "agent.zip"}
+    record(
+        "copying files", "tampered agent", got.value, board="nothing", host="nothing", names=names
+    )
 
 
 def _python(folder: Path, script: str) -> str:

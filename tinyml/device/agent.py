@@ -11,8 +11,8 @@ from tinyml.core.errors import DeviceError
 from tinyml.core.program_archive import write_program
 from tinyml.core.scratch import scratch
 from tinyml.core.typed_json import from_json
-from tinyml.device.link import Link
-from tinyml.device.program import Program, check_end, how_it_ended, push_program
+from tinyml.device.link import Link, ProgramMissingError
+from tinyml.device.program import PYTHON_HINT, Program, check_end, how_it_ended, push_program
 from tinyml.device.runner_output import last_object
 
 NAME = "agent.zip"
@@ -44,7 +44,13 @@ class Agent:
         return from_json(BoardFacts, found, what=what, error=DeviceError)
 
     def _run(self, command: list[str], timeout_s: float) -> dict[str, Any]:
-        result = self.link.run(command, timeout_s=timeout_s)
+        try:
+            result = self.link.run(command, timeout_s=timeout_s)
+        except ProgramMissingError as error:
+            name = self.link.name
+            raise DeviceError(
+                f"{name} has no Python: {command[0]} is not a program there", hint=PYTHON_HINT
+            ) from error
         found = last_object(result.stdout)
         if "error" in found:
             raise DeviceError(f"{self.link.name}: {found['error']}", hint=found.get("hint", ""))

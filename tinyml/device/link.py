@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tinyml.core.errors import DeviceError
 from tinyml.core.measurement import Label
 
 
@@ -22,6 +23,13 @@ class CommandResult:
     def last_line(self) -> str:
         """Of ``stderr``: there most programs say why they failed."""
         return (self.stderr.strip().splitlines() or ["no message"])[-1]
+
+
+class ProgramMissingError(DeviceError):
+    """A program is not there on the machine of a link."""
+
+    def __init__(self, program: str, machine: str) -> None:
+        super().__init__(f"cannot start {program}: it is not a program on {machine}")
 
 
 class Link(Protocol):

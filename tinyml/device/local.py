@@ -21,7 +21,7 @@ from tinyml.core.measurement import Label
 from tinyml.core.process import tied
 from tinyml.core.scratch import scratch
 from tinyml.core.target import find_target
-from tinyml.device.link import CommandResult
+from tinyml.device.link import CommandResult, ProgramMissingError
 
 # Of what a command writes; a runner's line has at most 10,000 samples.
 MOST_BYTES = 64 << 20
@@ -55,7 +55,7 @@ class LocalLink:
 
     def run(self, command: Sequence[str], *, timeout_s: float) -> CommandResult:
         if shutil.which(command[0]) is None:
-            raise DeviceError(f"cannot start {command[0]}: it is not a program on this machine")
+            raise ProgramMissingError(command[0], "this machine")
         return run_limited(command, self.path, Path(command[0]).name, timeout_s)
 
 

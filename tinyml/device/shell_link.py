@@ -29,7 +29,7 @@ from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.measurement import Label
 from tinyml.core.process import tied
 from tinyml.core.text import shorten
-from tinyml.device.link import CommandResult
+from tinyml.device.link import CommandResult, ProgramMissingError
 from tinyml.device.local import PIECE, run_limited
 
 # To connect and to make the folder; to close; to kill a command there; to see that a link is lost.
@@ -106,7 +106,7 @@ class ShellLink:
             result = run_limited([*self.client, line], Path("/"), name, timeout_s)
             code, stderr = self._ended(result.stderr, mark, f"running {program}")
         if code == NOT_A_PROGRAM:
-            raise DeviceError(f"cannot start {command[0]}: it is not a program on {self.name}")
+            raise ProgramMissingError(command[0], self.name)
         number = int(code)
         return CommandResult(128 - number if number in SIGNALS else number, result.stdout, stderr)
 

@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 from command_line import Done
+from device_faults import record
 from fake_board import PI4, FakeBoard
 
 from tinyml.board_scripts.agent.errors import AgentError
 from tinyml.board_scripts.agent.install import bundles, install, rollback
+from tinyml.core import bundle as bundles_
 from tinyml.core.device import Device
-from tinyml.core.errors import DeviceError, UsageError, ValidationError
+from tinyml.core.errors import DeviceError, InputError, UsageError, ValidationError
 from tinyml.core.events import silent
 from tinyml.core.files import sha256
 from tinyml.pipeline.devices.install import install_bundle, installed_bundles, roll_back
 from tinyml.pipeline.devices.inventory import save_device
+from tinyml.pipeline.devices.service import check_service
 
 Cli = Callable[..., Done]
 GOLDEN = Path(__file__).parents[2] / "golden" / "bundle"
@@ -40,6 +43,7 @@ def versions(tmp_path: Path) -> list[Path]:
     for number in range(3):
         folder = tmp_path / f"v{number}" / "demo"
         folder.mkdir(parents=True)
+        manifest["files"]["listen.py"] = {}
         for name, listed in manifest["files"].items():
             (folder / name).write_text(name)
             listed.update(size=len(name), sha256=sha256(folder / name))
@@ -107,17 +111,16 @@ def test_what_is_changed_on_its_way_is_not_used(
     assert sorted(os.listdir(own)) == sorted([digest(versions[0]), "current"])
 
 
-def test_the_verbs(pi: FakeBoard, versions: list[Path], cli: Cli) -> None:
+def test_the_verbs(pi: FakeBoard, versions: list[Path], tmp_path: Path, cli: Cli) -> None:
+    put(versions[0], tmp_path / "a.zip")
     own = pi.home / ".tinyml" / "bundles" / "demo"
-    done = cli("device", "install", versions[0], "mypi")
+    done = cli("device", "install", versions[1], "mypi")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        f"demo on mypi: version {digest(versions[0])} is in use, in {own}/current\n"
+        f"demo on mypi: version {digest(versions[1])} is in use, in {own}/current\n"
     )
-    for path in versions[0].iterdir():
+    for path in versions[1].iterdir():
         assert (own / "current" / path.name).read_bytes() == path.read_bytes()
-    assert "is there already" in cli("device", "install", versions[0], "mypi").stderr
-    install_bundle(versions[1], "mypi", silent)
     done = cli("device", "rollback", "demo", "mypi")
     assert f"version {digest(versions[0])} is in use" in done.stdout
     assert "tinyml device rollback demo mypi" in done.stderr
@@ -137,9 +140,18 @@ def test_refusals_come_before_the_copy(pi: FakeBoard, versions: list[Path]) -> N
         install_bundle(versions[0], "mypi", silent)
     assert "tinyml device check mypi" in no.value.hint
     save_device(Device(name="pi5", link="ssh", address="pi", target="rpi5"))
-    with pytest.raises(DeviceError, match="was made for rpi4, and pi5 is recorded as rpi5"):
+    with pytest.raises(DeviceError, match="was made for rpi4, and pi5 is recorded as rpi5") as made:
         install_bundle(versions[0], "pi5", silent)
     assert not (pi.home / ".tinyml").exists()
+    names = {str(versions[0]): "demo"}
+    record(
+        "preparing the board",
+        "bundle for another target",
+        made.value,
+        board="nothing",
+        host="nothing",
+        names=names,
+    )
 
 
 def test_without_a_previous_version_there_is_no_way_back(
@@ -189,26 +201,26 @@ def test_a_service_listens_and_starts_anew_with_each_version(
     assert "sudo loginctl enable-linger" in done.stderr
     unit = pi.folder.parent / "config" / "systemd" / "user" / "tinyml-demo.service"
     assert (
-        'ExecStart="/usr/bin/python3" %h/.tinyml/services/demo/listen.py '
-        "--bundle %h/.tinyml/bundles/demo/current "
+        'ExecStart="/usr/bin/python3" %h/.tinyml/bundles/demo/current/listen.py '
         '--capture "arecord -q -t raw -f S16_LE -r 4000 -D \\"plug:50%%$$x\\""\n'
     ) in unit.read_text()
-    assert (pi.home / ".tinyml" / "services" / "demo" / "listen.py").is_file()
-    install_bundle(versions[1], "mypi", silent)
+    put(versions[1], pi.folder / "a.zip")
+    roll_back("demo", "mypi", silent)
     assert systemctl.read_text().splitlines() == [
         "--user daemon-reload",
         "--user enable tinyml-demo.service",
         "--user restart tinyml-demo.service",
         "--user try-restart tinyml-demo.service",
     ]
-
-
-def test_a_service_that_cannot_be_started_names_the_commands(
-    pi: FakeBoard, versions: list[Path], systemctl: Path
-) -> None:
     (pi.folder / "broken").touch()
     with pytest.raises(DeviceError, match=r"does not start tinyml-demo\.service: no") as got:
-        install_bundle(versions[0], "mypi", silent, capture="arecord")
+        roll_back("demo", "mypi", silent)
     assert "systemctl --user enable --now tinyml-demo.service" in got.value.hint
+
+
+def test_a_service_needs_a_recorder_and_the_script(pi: FakeBoard, versions: list[Path]) -> None:
     with pytest.raises(UsageError, match="is not the command of a recorder"):
         install_bundle(versions[0], "mypi", silent, capture="arecord\nExecStart=other")
+    bundle = replace(bundles_.read(versions[0]), files={})
+    with pytest.raises(InputError, match=r"holds no listen\.py"):
+        check_service(bundle, "arecord")

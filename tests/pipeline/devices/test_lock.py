@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from device_faults import When, record
 
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError
@@ -18,6 +19,7 @@ from tinyml.pipeline.devices.lock import lock_line, locked, release, reserve
 from tinyml.pipeline.devices.lock_record import LockRecord, parse_record, this_process
 from tinyml.pipeline.devices.lock_store import LockStore, ShellLock, lock_of
 
+USERS: When = "two users, or interrupted"
 PI = Device(name="mypi", link="ssh", address="pi")
 PHONE = Device(name="pixel", link="adb", address="0123")
 
@@ -78,6 +80,7 @@ def test_another_machines_lock_is_named_with_its_age(link: LocalLink) -> None:
         "pixel is in use by alice@laptop (process 4711): benchmark, for 10 min"
     )
     assert "tinyml device unlock pixel --force" in got.value.hint
+    record(USERS, "two runs at once", got.value, board="the other run goes on", host="nothing")
     with pytest.raises(DeviceError):
         release(link, PHONE)
     assert release(link, PHONE, force=True).held is not None
@@ -85,14 +88,16 @@ def test_another_machines_lock_is_named_with_its_age(link: LocalLink) -> None:
 
 
 @pytest.mark.parametrize(
-    "stale",
+    ("device", "stale"),
     [
-        {"boot_id": "the board has restarted since"},
-        {"uptime_s": -lock_record.LONGEST_RUN_S},
-        {"machine": "this", "started": "0"},
-        {"machine": "this", "pid": 2**22 + 1},
+        (PI, {"boot_id": "the board has restarted since"}),
+        (PHONE, {"boot_id": "the board has restarted since"}),
+        (PHONE, {"uptime_s": -lock_record.LONGEST_RUN_S}),
+        (PHONE, {"machine": "this", "started": "0"}),
+        (PHONE, {"machine": "this", "pid": 2**22 + 1}),
     ],
-    ids=["restarted", "too old", "number used again", "ended"],
+    indirect=["device"],
+    ids=["restarted, agent", "restarted", "too old", "number used again", "ended"],
 )
 def test_a_stale_lock_is_replaced(
     link: LocalLink, device: Device, stale: dict[str, object]
@@ -102,6 +107,13 @@ def test_a_stale_lock_is_replaced(
     with locked(link, device, "mine"):
         assert ": mine, for " in lock_line(link, device)
     assert lock_of(link, device).read().text == ""
+    record(
+        USERS,
+        "stale lock: its run has ended, or the board has restarted",
+        ("no error: the lock is replaced", 0),
+        board="nothing",
+        host="nothing",
+    )
 
 
 def test_a_person_reserves_a_board_for_own_processes(

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from command_line import Done
+from device_faults import record
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
+from tinyml.pipeline.devices.add import add_device
 from tinyml.pipeline.devices.choose import choose_device
+from tinyml.pipeline.devices.inventory import read_devices
 from tinyml.pipeline.devices.links import open_link
-from tinyml.pipeline.devices.lock import locked
+from tinyml.pipeline.devices.lock import lock_line, locked
 
 Cli = Callable[..., Done]
 # This machine as a board: its own Python has wheels for it.
@@ -53,4 +56,19 @@ def test_a_board_is_added_checked_and_locked(added: Device, cli: Cli) -> None:
             locked(other, added, "another"),
         ):
             raise AssertionError("two have it")
-    assert "lock          free" in cli("device", "check", "mypi").stdout
+    with open_link(added) as link:
+        assert lock_line(link, added) == ""
+
+
+def test_a_board_without_python_is_not_added(
+    ssh_device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("tinyml.device.ssh.PYTHON", "python3-that-is-not-there")
+    with pytest.raises(DeviceError) as got:
+        add_device("mypi", ssh_device.address)
+    assert read_devices() == {}
+    names = {"python3-that-is-not-there": "python3"}
+    record(
+        "preparing the board", "no Python", got.value, board="nothing", host="nothing", names=names
+    )

@@ -5,8 +5,8 @@
     python agent.zip lock [OLD NEW]
     python agent.zip hold GOVERNOR
     python agent.zip install NAME DIGEST ARCHIVE | rollback NAME | bundles
-    python agent.zip service NAME ARCHIVE UNIT
-    python agent.zip wheels | keep-wheel FILE NAME SHA256 | setup KEY NAME...
+    python agent.zip service NAME UNIT
+    python agent.zip wheels | keep-wheel FILE NAME SHA256 | setup KEY MODULES NAME...
 
 On failure the line is ``{"error": ..., "hint": ...}``, and the exit code is 1.
 """

@@ -1,27 +1,15 @@
-"""A systemd user unit of an installed bundle, and the scripts that it starts.
-
-~/.tinyml/services/NAME/                        the scripts
-~/.config/systemd/user/tinyml-NAME.service      the unit
-"""
+"""The systemd user unit of an installed bundle: ``~/.config/systemd/user/tinyml-NAME.service``."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from typing import Any
 
-from tinyml.board_scripts.agent.places import draft_of, place, remove
 
-SERVICES = "services"
-
-
-def service(name: str, archive: str, text: str) -> dict[str, Any]:
-    """Unpack the scripts in ``archive``, and write ``text`` as the unit; its name."""
-    folder, unit = place(SERVICES, name), unit_of(name)
+def service(name: str, text: str) -> dict[str, Any]:
+    """Write ``text`` as the unit of the bundle ``name``; the unit's name."""
+    unit = unit_of(name)
     path = unit_path(unit)
-    remove(folder)
-    with draft_of(folder) as draft, zipfile.ZipFile(archive) as opened:
-        opened.extractall(draft)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     draft = path + ".tmp"
     with open(draft, "w", encoding="utf-8") as stream:

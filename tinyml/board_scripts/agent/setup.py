@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import zipfile
 from typing import Any
@@ -35,14 +36,19 @@ def keep_wheel(path: str, name: str, digest: str) -> dict[str, Any]:
     return {"kept": name}
 
 
-def setup(key: str, *names: str) -> dict[str, Any]:
-    """Make the environment ``key`` of the wheels ``names``, unless it is there; its Python."""
+def setup(key: str, modules: str, *names: str) -> dict[str, Any]:
+    """Make the environment ``key`` of the wheels ``names``, unless it is there; its Python.
+
+    It is used only if it can import ``modules``, which commas separate.
+    """
     folder, link = place(f"{VENV}-{key}"), place(VENV)
     if not os.path.isdir(folder):
         with draft_of(folder) as draft:
             make_venv(draft)
             for name in names:
                 unpack(place(WHEELS, name), draft)
+            for module in modules.split(","):
+                check_import(os.path.join(draft, "bin", "python"), module)
     if os.path.isdir(link) and not os.path.islink(link):
         raise AgentError(
             f"{link} is a folder that tinyml did not make", f"on the board: rm -r {link}"
@@ -64,6 +70,23 @@ def make_venv(folder: str) -> None:
             "on the board: sudo apt install python3-venv",
         ) from error
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
+
+
+def check_import(python: str, module: str) -> None:
+    """Raise `AgentError` where ``module`` cannot be imported, as of a wheel for another CPU."""
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run(
+        [python, "-c", "import " + module],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        killed = "it was killed by signal {}".format(-done.returncode)
+        reason = killed if done.returncode < 0 or not lines else lines[-1]
+        raise AgentError("{} cannot be imported there: {}".format(module, reason))
 
 
 def unpack(wheel: str, folder: str) -> None:

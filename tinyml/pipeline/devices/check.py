@@ -12,6 +12,7 @@ from tinyml.core.errors import DeviceError
 from tinyml.core.target import OLDEST_PYTHON, find_target
 from tinyml.core.versions import order
 from tinyml.device.link import Link
+from tinyml.pipeline.devices.choose import target_name
 from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.lock import lock_line
 from tinyml.pipeline.devices.problems import BoardProblem, problems_of
@@ -24,7 +25,7 @@ from tinyml.pipeline.devices.wheels import wheels_for
 class DeviceCheck:
     """``device`` as it was found.
 
-    because      why it is the target that it was recognised as; empty: as none
+    because      why it is its target, where it was recognised as that one
     installable  package -> the newest version that has a wheel for it
     problems     what prevents bundles from running, and what else is wrong
     lock         who has it; empty: it is free
@@ -70,7 +71,7 @@ def judge(link: Link, device: Device, facts: BoardFacts, wrong_python: str = "")
     return DeviceCheck(
         device,
         facts,
-        found.because if found else "",
+        found.because if found and found.target.name == target_name(device.target) else "",
         wheels_for(target, facts),
         problems,
         "" if wrong_python or old else lock_line(link, device),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-
-from tinyml import board_scripts
+from tinyml.board_scripts import LISTEN
 from tinyml.core.bundle import Bundle
 from tinyml.core.check_listens import check_listens
-from tinyml.core.errors import DeviceError, UsageError, machine_errors
+from tinyml.core.errors import DeviceError, InputError, UsageError
 from tinyml.core.events import Report, Warned
-from tinyml.core.scratch import scratch
 from tinyml.device.agent import Agent
 from tinyml.device.link import CommandResult, Link
 
-ARCHIVE = "listen.zip"
 TIMEOUT_S = 60.0
 # Without a login on the board, a shell does not know where the user's systemd is.
 SYSTEMCTL = 'XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}" exec systemctl --user "$@"'
@@ -25,7 +21,7 @@ UNIT = """\
 Description=tinyml listens with {name}
 
 [Service]
-ExecStart={python} {script} --bundle {bundle} --capture {capture}
+ExecStart={python} {script} --capture {capture}
 Restart=on-failure
 RestartSec=5
 
@@ -37,6 +33,8 @@ WantedBy=default.target
 def check_service(bundle: Bundle, capture: str) -> None:
     """Raise `InputError` for a model that does not listen, `UsageError` for what is no command."""
     check_listens(bundle)
+    if LISTEN[0].name not in bundle.files:
+        raise InputError(f"{bundle.folder} holds no {LISTEN[0].name}", hint="export it again")
     if not capture.strip() or not capture.isprintable():
         raise UsageError(
             f"'{capture}' is not the command of a recorder",
@@ -49,8 +47,7 @@ def unit_text(name: str, capture: str, python: str) -> str:
     return UNIT.format(
         name=name,
         python=_word(python),
-        script=f"%h/.tinyml/services/{name}/{board_scripts.LISTEN[0].name}",
-        bundle=f"%h/.tinyml/bundles/{name}/current",
+        script=f"%h/.tinyml/bundles/{name}/current/{LISTEN[0].name}",
         capture=_word(capture),
     )
 
@@ -60,12 +57,8 @@ def start_service(agent: Agent, name: str, capture: str, python: str, report: Re
 
     Returns its name. Raises `DeviceError` where systemd does not start it.
     """
-    with scratch("service") as folder, machine_errors("packing the scripts", folder):
-        with zipfile.ZipFile(folder / ARCHIVE, "w") as archive:
-            for script in (board_scripts.RUN, *board_scripts.LISTEN):
-                archive.write(script, script.name)
-        there = agent.link.push(folder / ARCHIVE, ARCHIVE)
-    unit: str = agent.call("service", name, there, unit_text(name, capture, python))["unit"]
+    text = unit_text(name, capture, python)
+    unit: str = agent.call("service", name, text)["unit"]
     for command in (["daemon-reload"], ["enable", unit], ["restart", unit]):
         _require(_systemctl(agent.link, command), agent.link, unit)
     lingers = agent.link.run(["sh", "-c", LINGERS], timeout_s=TIMEOUT_S)

@@ -18,7 +18,6 @@ from tinyml.core.target import Target, find_target
 from tinyml.device.agent import Agent, push_agent
 from tinyml.device.how_it_runs import require_runner
 from tinyml.device.link import Link
-from tinyml.device.program import check_end
 from tinyml.pipeline.devices.check import DeviceCheck, check_device, judge
 from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.inventory import known_device, save_device
@@ -36,7 +35,6 @@ MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "onnxruntime": "onnxruntime",
 }
-IMPORT = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '1'; import {}"
 
 
 def setup_device(name: str, report: Report) -> DeviceCheck:
@@ -76,9 +74,9 @@ def _install_over(link: Link, device: Device, found: DeviceCheck, report: Report
         _copy(agent, wheels, report)
         key = wheel_key(facts, wanted)
         names = [wheel.name for wheel in wheels]
-        report(Message(f"unpacking {len(names)} wheels on {device.name}"))
-        python: str = agent.call("setup", key, *names, timeout_s=TIMEOUT_S)["python"]
-        _check_imports(link, python, needed_packages(target), report)
+        modules = ",".join(MODULES[package] for package in needed_packages(target))
+        report(Message(f"unpacking {len(names)} wheels on {device.name}, and importing them"))
+        python: str = agent.call("setup", key, modules, *names, timeout_s=TIMEOUT_S)["python"]
     return python
 
 
@@ -106,12 +104,3 @@ def _copy(agent: Agent, wheels: Sequence[Path], report: Report) -> None:
             path = agent.link.push(wheel, wheel.name)
             agent.call("keep-wheel", path, wheel.name, digest)
     report(Progress("copying wheels", len(wheels), len(wheels)))
-
-
-def _check_imports(link: Link, python: str, packages: Sequence[str], report: Report) -> None:
-    """Import each of ``packages``: a wheel for another processor fails here, and not later."""
-    for package in packages:
-        report(Message(f"importing {package} on {link.name}"))
-        command = [python, "-c", IMPORT.format(MODULES[package])]
-        title = f"{link.name}: importing {package}"
-        check_end(link.run(command, timeout_s=TIMEOUT_S), title, link.name)
