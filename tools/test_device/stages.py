@@ -200,19 +200,28 @@ def phone_refuses(on: OnPhone) -> str:
     return f"{', '.join(verbs)}: not supported on Android yet"
 
 
-# (name, stage, once for each precision)
-BOARD_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
-    ("device add", add, False),
-    ("device check", check, False),
-    ("bench", bench, True),
-    ("listen", listen, True),
-    ("device install", install, False),
-    ("left there", left_over, False),
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``run`` on a board; ``each``: once for every precision; ``full``: in a full run alone."""
+
+    name: str
+    run: Callable[..., str]
+    each: bool = False
+    full: bool = False
+
+
+BOARD_STAGES = (
+    Stage("device add", add),
+    Stage("device check", check),
+    Stage("bench", bench, each=True),
+    Stage("listen", listen, each=True),
+    Stage("device install", install),
+    Stage("left there", left_over),
 )
-PHONE_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
-    ("device add", phone_add, False),
-    ("device check", phone_check, False),
-    ("bench", phone_bench, True),
-    ("refusals", phone_refuses, False),
-    ("tutorial", phone_tutorial, False),
+PHONE_STAGES = (
+    Stage("device add", phone_add),
+    Stage("device check", phone_check),
+    Stage("bench", phone_bench, each=True),
+    Stage("refusals", phone_refuses),
+    Stage("tutorial", phone_tutorial, full=True),
 )
