@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,18 +194,33 @@ def test_a_wav_from_a_recorder_is_refused(
     assert "is a .wav, not raw PCM" in capsys.readouterr().err
 
 
+def test_a_recorder_at_another_rate_is_refused(
+    heard: Heard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(listen.sound, "JUDGED_AFTER_S", 0.5)
+    recorder = _recorder("[(os.write(1, bytes(800)), time.sleep(0.1)) for _ in range(99)]")
+    found = heard(bundle(tmp_path / "b"), "--capture", recorder)
+    assert found.code == 3
+    error = capsys.readouterr().err
+    assert "times as fast as the model takes it: record one channel at its rate" in error
+    assert found.summary["sound_s"] < 5
+
+
 def test_a_stall_of_the_source_is_not_one_of_the_computing(heard: Heard, tmp_path: Path) -> None:
     script = "b = bytes(range(200)) * 5; os.write(1, b); time.sleep(0.4); os.write(1, b)"
     found = heard(bundle(tmp_path / "b"), "--capture", _recorder(script)).summary
     assert found["longest_input_wait_s"] > 0.35
-    assert found["longest_computing_s"] < 0.3
+    assert found["longest_computing_s"] < found["longest_input_wait_s"]
 
 
 def _slow(path: str) -> Any:
-    """A runtime that takes twice as long as the sound of a hop of 0.05 s."""
+    """A runtime that takes three times as long as the sound of a hop of 0.1 s."""
 
     def run(**inputs: Any) -> Any:
-        time.sleep(0.1)
+        time.sleep(0.3)
         return {"p": classify(*inputs.values())}
 
     return run
@@ -221,17 +235,28 @@ def test_only_live_sound_overruns_where_computing_is_too_slow(
     write = f"os.write(1, bytes(range(200))), time.sleep({0.1 if live else 0})"
     recorder = _recorder(f"[({write}) for _ in range(12)]")
     folder = bundle(tmp_path / "b")
-    found = heard(folder, "--capture", recorder, "--hop", "0.05", "--buffer", "0.25")
+    found = heard(folder, "--capture", recorder, "--hop", "0.1", "--buffer", "0.25")
     assert (found.summary["sound_s"], found.summary["overruns"]) == (1.2, int(live))
     if live:
         (overrun,) = found.of("overrun")
         assert 0.25 < overrun["waiting_s"] <= found.summary["most_waiting_s"] < 1.2
-        assert found.summary["latency_ms"]["max"] > 100
+        assert found.summary["latency_ms"]["max"] > 300
 
 
-def test_a_stop_ends_it_and_its_recorder(heard: Heard, tmp_path: Path) -> None:
+def test_a_stop_ends_it_and_its_recorder(
+    heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the first window is computed."""
     stop = listen.Stop()
-    threading.Timer(0.3, lambda: setattr(stop, "code", 0)).start()
+
+    def stopping(path: str) -> Any:
+        def run(**inputs: Any) -> Any:
+            stop.code = 0
+            return {"p": classify(*inputs.values())}
+
+        return run
+
+    monkeypatch.setitem(listen.RUNTIMES, "litert", ("tflite", stopping))
     recorder = _recorder("os.write(1, bytes(range(200)) * 5); time.sleep(60)")
     found = heard(bundle(tmp_path / "b"), "--capture", recorder, stop=stop)
     assert found.code == 0

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tinyml.cli import export
+from tinyml.cli import device, export
 from tinyml.cli.main import VERBS, app
 from tinyml.cli.settings import (
     OFF,
@@ -94,9 +94,9 @@ def test_every_option_of_the_command_line_is_the_settings_flag() -> None:
     assert "--no-NAME switches off" in shown
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, "device", *(f"device {own}" for own in device.VERBS)])
 def test_help_fits_80_columns(verb: str) -> None:
-    shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "80"}).output
+    shown = CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "80"}).output
     assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 

@@ -67,10 +67,13 @@ def test_a_board_that_fails_does_not_stop_the_others(
     assert [own.benchmark is not None for own in found] == [True, False, True]
     assert found[1].errors == (refused,)
     bars = [event for event in events if isinstance(event, Progress)]
-    assert sorted(bar.title for bar in bars) == list(NAMES)
-    assert {bar.note for bar in bars} == {"m.onnx"}
-    lines = sorted(event.text for event in events if isinstance(event, Message))
-    assert lines == [f"{name}: governor" for name in NAMES]
+    rows = [(bar.title, bar.done, bar.note) for bar in bars]
+    assert sorted(rows) == [(n, *row) for n in NAMES for row in ((1, ""), (1, "m.onnx"))]
+    lines = {event.text for event in events if isinstance(event, Message)}
+    assert lines == {
+        *(f"{name}: governor" for name in NAMES),
+        *("done: pi4.json", "pi5: failed", "done: zero.json"),
+    }
 
 
 def test_the_worst_error_decides_and_names_every_other(

@@ -17,6 +17,8 @@ import pytest
 import soundfile
 from boards import SshServer, ssh_server
 from command_line import Done
+from device_faults import record
+from processes import wait_for
 
 from tinyml.core import bundle as bundles
 from tinyml.core.check_listens import check_listens
@@ -41,6 +43,7 @@ Cli = Callable[..., Done]
 RATE_HZ = 4000
 NOISE = 0.2 * np.random.default_rng(1).standard_normal(8 * RATE_HZ)
 SAMPLES = (NOISE * 2**15).astype("<i2")
+SHORT = np.float32(SAMPLES[: 6 * RATE_HZ + 2417]) / np.float32(2**15)
 
 
 @pytest.fixture
@@ -189,9 +192,17 @@ def test_a_lost_link_ends_it(small_bundle: Path, own_server: SshServer) -> None:
 
     device = replace(own_server.device, target="rpi4")
     sound = SoundInput(capture="cat /dev/zero", capture_there=True)
-    with pytest.raises(DeviceError, match="the connection was lost"):
+    with pytest.raises(DeviceError, match="the connection was lost") as caught:
         listen(small_bundle, sound, show, device=device)
     assert len(seen) >= 2
+    wait_for(lambda: not [*(own_server.home / ".cache" / "tinyml").glob("tinyml-link-*")])
+    record(
+        "while a model runs",
+        "the connection is lost in tinyml listen",
+        caught.value,
+        board="its lock, which the next command replaces",
+        host="the lines so far, in `--out`",
+    )
 
 
 def test_ctrl_c_ends_it_with_a_summary(small_bundle: Path, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ ENCODED = (b"fLaC", b"OggS", b"ID3", b"FORM")
 # What a recorder says last: of a line that never ends, its start.
 MOST_LINE_BYTES = 4096
 PIECE_S = 0.1
+# How much faster than this clock that of a live source may run.
+DRIFT = 1.01
+# A recorder's rate is judged after so long: as another one, if it is so many times the model's.
+JUDGED_AFTER_S, OTHER_RATES = 3.0, (1.4, 13.0)
 # Latencies that the percentiles are taken of: the last ones.
 MOST_LATENCIES = 10_000
 
@@ -72,7 +76,7 @@ class Buffer:
         self.changed = threading.Condition()
         self.pieces: deque[tuple[bytes, int]] = deque()
         self.waiting = self.most_waiting = self.overruns = self.overrun_waiting = self.backlog = 0
-        self.is_over, self.has_ended = False, False
+        self.is_over = self.was_full = self.has_ended = False
 
     def put(self, data: bytes, arrival_ns: int, *, live: bool, behind: int = 0) -> None:
         """``behind``: bytes that wait in the source."""
@@ -82,6 +86,7 @@ class Buffer:
             if waiting == len(data):
                 self.backlog = 0
             while self.waiting and self.waiting + len(data) > self.most and not self.has_ended:
+                self.was_full = True
                 if live and not self.is_over and waiting > self.most + self.backlog:
                     self.is_over, self.overrun_waiting = True, waiting
                     self.overruns += 1
@@ -146,7 +151,7 @@ class SoundReader(threading.Thread):
     def __init__(self, source: SoundSource, buffer: Buffer, bytes_per_s: int) -> None:
         super().__init__(daemon=True)
         self.source, self.buffer, self.bytes_per_s = source, buffer, bytes_per_s
-        self.size = max(1, int(PIECE_S * bytes_per_s))
+        self.size, self.live = max(1, int(PIECE_S * bytes_per_s)), source.live
         self.longest_wait_ns = self.first_ns = self.came = self.backlog = 0
         self.error: Optional[SoundError] = None
 
@@ -166,6 +171,7 @@ class SoundReader(threading.Thread):
                     self.buffer.backlog = behind
                 self.came += len(data)
                 self.buffer.put(data, now, live=self._is_live(now, behind), behind=behind)
+                self._check_rate(now)
         except OSError as error:
             self.error = SoundError(MACHINE, f"the sound cannot be read: {error.strerror}")
         except SoundError as error:
@@ -173,10 +179,24 @@ class SoundReader(threading.Thread):
         finally:
             self.buffer.end()
 
+    def _check_rate(self, now: int) -> None:
+        """Refuse a recorder at a higher rate, or with two channels; a file comes much faster."""
+        seconds = (now - self.first_ns) / 1e9
+        if not self.source.live or self.buffer.was_full or seconds < JUDGED_AFTER_S:
+            return
+        times = (self.came - self.backlog) / seconds / self.bytes_per_s
+        if OTHER_RATES[0] < times < OTHER_RATES[1]:
+            raise SoundError(
+                INPUT,
+                f"the sound comes {times:.3g} times as fast as the model takes it: record one "
+                "channel at its rate",
+            )
+
     def _is_live(self, now: int, behind: int) -> bool:
-        passed = (now - self.first_ns) / 1e9 * self.bytes_per_s
+        passed = (now - self.first_ns) / 1e9 * self.bytes_per_s * DRIFT
         ahead = self.came + behind - self.backlog - passed
-        return self.source.live and ahead <= self.buffer.most / 2
+        self.live = self.live and ahead <= self.buffer.most / 2
+        return self.live
 
 
 class Capture:

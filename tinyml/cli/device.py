@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from tinyml.pipeline.devices.check import DeviceCheck
     from tinyml.pipeline.devices.install import Installed
 
-HELP = """Add your own boards, check them, and see what they have.
+HELP = """Add your own boards, check them, and install bundles on them.
+
+Commands that use a board take its name, as --device NAME.
 
 \b
   tinyml device add mypi pi@raspberrypi.local
-  tinyml device check mypi
+  tinyml device check mypi --setup
+  tinyml bench demo-bundle --device mypi
 """
 LABEL = 14
 
@@ -47,9 +50,12 @@ def add(
         str, typer.Option(metavar="PATH", help="Python on the board. Default: python3.")
     ] = "",
     tag: Annotated[
-        list[str] | None, typer.Option(help="A word to choose several devices by. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="WORD", help="A word to choose several devices by. Repeatable."),
     ] = None,
-    force: Annotated[bool, typer.Option(help="Replace the device with this name.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the device with this name.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Reach a board, look what it is, and give it a name.
@@ -182,7 +188,7 @@ def lock(
 
 def unlock(
     name: Name,
-    force: Annotated[bool, typer.Option(help="Also if someone else has it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if someone else has it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """End your reservation of a device."""
@@ -237,7 +243,7 @@ def install(
 
     \b
       tinyml device install demo-bundle mypi
-      tinyml device install demo-bundle mypi --service "arecord -q -t raw -f S16_LE -r 4000"
+      tinyml device install demo mypi --service "arecord -t raw -f S16_LE -r 4000"
     """
     from tinyml.pipeline.devices.install import install_bundle
 

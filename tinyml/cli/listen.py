@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tinyml.cli.terminal import NOT_MEDICAL, put, put_json, put_table, say
+from tinyml.cli.terminal import NOT_MEDICAL, progress, put, put_json, put_table, say
 from tinyml.cli.timing import seconds
 from tinyml.core.errors import INTERRUPTED, UsageError
 from tinyml.core.listen_lines import (
@@ -67,7 +67,7 @@ def command(
     \b
       arecord -q -t raw -f S16_LE -r 4000 | tinyml listen demo-bundle
       tinyml listen demo-bundle recording.wav --hop 250ms --json
-      tinyml listen demo-bundle --device mypi --capture "arecord -q -t raw -f S16_LE -r 4000"
+      tinyml listen demo --device pi --capture "arecord -t raw -f S16_LE -r 4000"
     """
     from tinyml.pipeline.devices.choose import choose_device
     from tinyml.pipeline.listen import ListenSettings, SoundInput, listen
@@ -84,7 +84,16 @@ def command(
     sound = SoundInput(
         file=file, capture=capture, capture_there=capture_on == "device", format=form
     )
-    found = listen(bundle, sound, shown, device=choose_device(device), settings=settings, out=out)
+    with progress(as_json=False) as report:
+        found = listen(
+            bundle,
+            sound,
+            shown,
+            device=choose_device(device),
+            settings=settings,
+            out=out,
+            report=report,
+        )
     if found.interrupted:
         raise typer.Exit(INTERRUPTED)
 

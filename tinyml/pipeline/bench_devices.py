@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tinyml.core.device import Device
 from tinyml.core.errors import TinymlError, raise_first
-from tinyml.core.events import Event, Progress, Report
+from tinyml.core.events import Event, Message, Progress, Report
 from tinyml.core.interruption import watching
 from tinyml.pipeline.bench import Benchmark, bench
 from tinyml.pipeline.timing import Timing
@@ -86,8 +86,12 @@ def _at_once(
     stop, lock = threading.Event(), threading.Lock()
 
     def watched(device: Device) -> DeviceBenchmark:
+        tell = _of_device(device, report, lock)
         with watching(stop):
-            return run(device, _of_device(device, report, lock))
+            found = run(device, tell)
+        tell(Progress("", 1, 1))  # its row goes
+        tell(Message("failed" if found.benchmark is None else f"done: {found.benchmark.path.name}"))
+        return found
 
     with ThreadPoolExecutor(len(devices)) as pool:
         started = [pool.submit(watched, device) for device in devices]

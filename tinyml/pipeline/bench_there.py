@@ -35,6 +35,8 @@ from tinyml.runtimes.file_read import report_of
 
 SETUP = "tinyml device check {} --setup installs what can be installed"
 
+WRONG = "tinyml verify shows whether it is right here; another version of the runtime there may be"
+
 
 def check_made_for(what: Path, device: Device) -> None:
     """Raise `DeviceError` for a bundle that was made for another target than ``device`` is."""
@@ -104,7 +106,7 @@ def _wrong(file: FileOnLink, device: Device) -> TinymlError | None:
         parity.gate(Parity(file.rows), formats=by_runtime())
     except ValidationError as error:
         return ValidationError(
-            f"{file.path} on {device.name}: {error.message}; it is not timed", hint=error.hint
+            f"{file.path} on {device.name}: {error.message}; it is not timed", hint=WRONG
         )
     return None
 

@@ -30,6 +30,7 @@ from tinyml.core.errors import (
     ValidationError,
     machine_errors,
 )
+from tinyml.core.events import Report, silent
 from tinyml.core.interruption import ended_by_signal
 from tinyml.core.listen_lines import (
     ListenFrame,
@@ -114,6 +115,7 @@ def listen(
     device: Device = THIS_MACHINE,
     settings: ListenSettings = ListenSettings(),
     out: Path | None = None,
+    report: Report = silent,
 ) -> Listened:
     """Call ``show`` with every line, until the sound ends or Ctrl-C; the lines also go to ``out``.
 
@@ -127,7 +129,7 @@ def listen(
     check_listens(bundle)
     check_target(bundle, device)
     check_bundle(bundle)
-    with _log(out) as log, open_link(device) as link, locked(link, device, "listening"):
+    with _log(out) as log, open_link(device) as link, locked(link, device, "tinyml listen", report):
         return _listen(bundle, sound, _logged(show, log), device, link, settings)
 
 

@@ -15,7 +15,7 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: str) -> list[str]:
-    """Every command in the ``sh`` blocks of ``docs/PAGE``, in order."""
+    """Every command in the ``sh`` blocks of a page of the docs, in order."""
     text = (ROOT / "docs" / page).read_text("utf-8")
     lines = "".join(_BLOCK.findall(text)).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.strip() and not line.startswith("#")]

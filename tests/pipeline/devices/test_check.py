@@ -235,7 +235,7 @@ def test_facts_of_an_old_python_are_shown(board: FakeBoard) -> None:
     )
     save_device(MYPI)
     found = check_device("mypi")
-    assert found.lock == ""
+    assert found.lock == "not known"
     with pytest.raises(DeviceError, match=r"Python 3\.7\.3") as got:
         found.require_ready()
     record(BOARD, "Python 3.7", got.value, board="nothing", host="nothing")

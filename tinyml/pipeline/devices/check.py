@@ -20,6 +20,8 @@ from tinyml.pipeline.devices.reach import reached
 from tinyml.pipeline.devices.recognise import recognise
 from tinyml.pipeline.devices.wheels import wheels_for
 
+UNKNOWN = "not known"
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceCheck:
@@ -28,7 +30,7 @@ class DeviceCheck:
     because      why it is its target, where it was recognised as that one
     installable  package -> the newest version that has a wheel for it
     problems     what prevents bundles from running, and what else is wrong
-    lock         who has it; empty: it is free
+    lock         who has it; empty: it is free; `UNKNOWN` without a Python that can be asked
     """
 
     device: Device
@@ -66,7 +68,8 @@ def judge(link: Link, device: Device, facts: BoardFacts, wrong_python: str = "")
     problems = problems_of(facts, device, target, time.time())
     if wrong_python:
         setup = f"tinyml device check {device.name} --setup"
-        problems = (BoardProblem(wrong_python, setup), *problems)
+        rest = (problem for problem in problems if problem.fix != setup)
+        problems = (BoardProblem(wrong_python, setup), *rest)
     old = bool(facts.python) and order(facts.python)[:2] < OLDEST_PYTHON
     return DeviceCheck(
         device,
@@ -74,5 +77,5 @@ def judge(link: Link, device: Device, facts: BoardFacts, wrong_python: str = "")
         found.because if found and found.target.name == target_name(device.target) else "",
         wheels_for(target, facts),
         problems,
-        "" if wrong_python or old else lock_line(link, device),
+        UNKNOWN if wrong_python or old else lock_line(link, device),
     )
