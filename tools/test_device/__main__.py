@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -102,8 +102,8 @@ def _run(folder: Path, names: list[str], precisions: list[str]) -> int:
             on = stages.OnPhone(place, own, made[PHONE])
             lanes.append(("Android phone, no Python", on, phone_stages))
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            found = list(pool.map(lambda lane: list(_lane(*lane, precisions)), lanes))
-        rows = [row for lane in found for row in lane]
+            started = [pool.submit(_rows, title, on, own, precisions) for title, on, own in lanes]
+        rows = [row for lane in started for row in lane.result()]
         if full:
             rows.append(_all_at_once(place, pis, made[pis[0].name]))
     print(_summary(rows, time.monotonic() - start))
@@ -119,9 +119,11 @@ def _all_at_once(place: Workplace, pis: list[Board], bundles: Mapping[str, Path]
     return _stage(f"{len(pis)} boards at once", Stage("bench", together), None, "")
 
 
-def _lane(
-    title: str, on: object, own: Sequence[Stage], precisions: list[str]
-) -> Iterator[Row]:
+def _rows(title: str, on: object, own: Sequence[Stage], precisions: list[str]) -> list[Row]:
+    return list(_lane(title, on, own, precisions))
+
+
+def _lane(title: str, on: object, own: Sequence[Stage], precisions: list[str]) -> Iterator[Row]:
     """The stages of one board, in order; where the first fails, the others cannot run."""
     for stage in own:
         for precision in precisions if stage.each else [""]:
