@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stand_in
 from processes import assert_gone
+from relu_file import SIGNATURE
 
 from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import DeviceError, InputError, ValidationError
+from tinyml.core.interruption import watching
 from tinyml.core.measurement import Label
-from tinyml.core.spec import Arrays, Signature, TensorSpec
+from tinyml.core.spec import Arrays, TensorSpec
 from tinyml.device import served_model
 from tinyml.device.link import CommandResult
 from tinyml.device.link_runtime import LinkRuntime, LinkSession
@@ -25,8 +27,6 @@ from tinyml.device.local import LocalLink, open_link
 from tinyml.device.program import Program
 from tinyml.device.runner_command import push_runner
 from tinyml.runtimes.ort import ONNXRUNTIME
-
-SIGNATURE = Signature((TensorSpec("x", (4,)),), (TensorSpec("y", (4,)),))
 
 
 def inputs(value: float) -> Arrays:
@@ -71,44 +71,20 @@ def link() -> Iterator[BoardLink]:
         yield BoardLink(opened)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    from onnx import parser
-
-    path = tmp_path / "relu.onnx"
-    text = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) { y = Relu(x) }'
-    path.write_bytes(parser.parse_model(text).SerializeToString())
-    return path
-
-
 def runtime(link: BoardLink, runner: Program | None = None) -> LinkRuntime:
     return LinkRuntime(ONNXRUNTIME, link, runner or push_runner(link), SIGNATURE)
 
 
 @pytest.fixture
-def session(link: BoardLink, model: Path) -> Iterator[LinkSession]:
+def session(link: BoardLink, relu: Path) -> Iterator[LinkSession]:
     with closing(runtime(link)) as there:
-        yield there.open(model)
+        yield there.open(relu)
 
 
-def stand_in(link: BoardLink, script: str) -> None:
-    """In place of Python there."""
-    python = link.files.path / "stand-in"
-    python.write_text(script)
-    python.chmod(0o755)
-    link.python = str(python)
-
-
-def python_after(link: BoardLink, code: str) -> None:
-    """Python there runs ``code`` before what it is given."""
-    given = "import sys\ndel sys.argv[0]\nexec(sys.argv.pop(1))\n"
-    stand_in(link, f"#!{sys.executable}\n{code}\n{given}")
-
-
-def test_one_process_computes_until_it_is_closed(link: BoardLink, model: Path) -> None:
+def test_one_process_computes_until_it_is_closed(link: BoardLink, relu: Path) -> None:
     with closing(runtime(link)) as there:
         assert there.version() is None
-        session = there.open(model)
+        session = there.open(relu)
         for value, want in ((2, 2), (-1, 0), (3, 3)):
             assert session.run(inputs(value))["y"].tolist() == [want] * 4
         assert there.version() == ONNXRUNTIME.version()
@@ -130,65 +106,30 @@ def test_outputs_of_another_shape_are_refused(session: LinkSession) -> None:
         replace(session, signature=other).run(inputs(1))
 
 
-def test_a_file_that_changed_on_its_way_is_not_judged(link: BoardLink, model: Path) -> None:
+def test_a_file_that_changed_on_its_way_is_not_judged(link: BoardLink, relu: Path) -> None:
     link.spoils = ".onnx"
     with (
         closing(runtime(link)) as there,
         pytest.raises(ValidationError, match=r"relu.onnx is another file on a board than here"),
     ):
-        there.open(model)
+        there.open(relu)
 
 
-def test_a_runner_that_was_changed_there_is_not_started(link: BoardLink, model: Path) -> None:
-    runner = push_runner(link)
-    with Path(runner.path).open("ab") as stream:
-        stream.write(b"more")
-    with (
-        closing(runtime(link, runner)) as there,
-        pytest.raises(ValidationError, match=r"runner.zip was changed there after it was pushed"),
-    ):
-        there.open(model)
-    Path(runner.path).unlink()
-    with (
-        closing(runtime(link, runner)) as there,
-        pytest.raises(ValidationError, match=r"runner.zip cannot be read there: No such file"),
-    ):
-        there.open(model)
-
-
-def test_it_shows_outputs_alone(link: BoardLink, model: Path) -> None:
+def test_it_shows_outputs_alone(link: BoardLink, relu: Path) -> None:
     there = runtime(link)
     assert not there.reads_inside
     with pytest.raises(InputError, match="shows outputs alone"):
-        there.reader(model, ["y"])
-
-
-@pytest.mark.parametrize(
-    ("number", "words"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGSEGV, "SIGSEGV")]
-)
-def test_a_process_that_is_killed_there_is_named(
-    session: LinkSession, number: int, words: str
-) -> None:
-    session.run(inputs(1))
-    os.kill(session.model.process.pid, number)
-    with pytest.raises(DeviceError, match=rf"on a board: the process was killed by .*{words}"):
-        session.run(inputs(1))
-
-
-def test_a_model_that_hangs_is_given_up(
-    session: LinkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(served_model, "TIMEOUT_S", 0.5)
-    os.kill(session.model.process.pid, signal.SIGSTOP)
-    with pytest.raises(DeviceError, match=r"on a board: no answer within 0.5 s"):
-        session.run(inputs(1))
+        there.reader(relu, ["y"])
 
 
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo Welcome; exec sleep 60", "what came is not an output: it begins with b'Welcome"),
-        ("exec yes", r"what came is not an output: it begins with b'y\\ny\\n"),
+        (
+            "echo Welcome; exec sleep 60",
+            "what the board sent is not an output: it begins with 'Welcome",
+        ),
+        ("exec yes", r"what the board sent is not an output: it begins with 'y\\ny\\n"),
         ("yes >&2 & sleep 0.3; kill $!; exit 3", "the process ended 3: y"),
         ("true", "the process ended before it answered"),
         ("exec >&-; exec sleep 60", "the process closed its output and did not end"),
@@ -198,48 +139,41 @@ def test_a_model_that_hangs_is_given_up(
     ],
 )
 def test_whatever_else_starts_there_is_one_line(
-    link: BoardLink, model: Path, script: str, words: str, monkeypatch: pytest.MonkeyPatch
+    link: BoardLink, relu: Path, script: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_model, "END_S", 0.5)
-    stand_in(link, f"#!/bin/sh\n{script}\n")
+    link.python = stand_in.shell(link.files.path / "python", script)
     with (
         closing(runtime(link)) as there,
         pytest.raises(DeviceError, match=rf"relu.onnx, onnxruntime on a board: .*{words}"),
     ):
-        there.open(model)
+        there.open(relu)
 
 
-def test_an_old_python_is_named(link: BoardLink, model: Path) -> None:
-    python_after(link, "import sys; sys.version_info = (3, 7, 3)")
-    with (
-        closing(runtime(link)) as there,
-        pytest.raises(DeviceError, match=r"Python 3.7 is too old there: 3.9 or newer") as caught,
-    ):
-        there.open(model)
-    assert "--python" in caught.value.hint
-
-
-HIDE = """
+def test_numpy_that_is_not_there_is_named_with_the_command_that_installs_it(
+    link: BoardLink, relu: Path
+) -> None:
+    hides = """
 import sys
+import threading
 class Hide:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == {hidden!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        if name.split(".")[0] == "numpy":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hide())
 """
-
-
-@pytest.mark.parametrize(
-    ("hidden", "words"),
-    [("onnxruntime", "onnxruntime is not installed there"), ("numpy", "No module named 'numpy'")],
-)
-def test_a_runtime_that_is_not_there_is_named_with_the_command_that_installs_it(
-    link: BoardLink, model: Path, hidden: str, words: str
-) -> None:
-    python_after(link, HIDE.format(hidden=hidden))
+    link.python = stand_in.python_after(link.files.path / "python", hides)
     with (
         closing(runtime(link)) as there,
-        pytest.raises(DeviceError, match=words) as caught,
+        pytest.raises(DeviceError, match="No module named 'numpy'") as caught,
     ):
-        there.open(model)
+        there.open(relu)
     assert "tinyml device check a board --setup" in caught.value.hint
+
+
+def test_a_thread_that_waits_for_outputs_can_be_interrupted(link: BoardLink, relu: Path) -> None:
+    link.python = stand_in.shell(link.files.path / "python", "exec sleep 600")
+    stop = threading.Event()
+    stop.set()
+    with closing(runtime(link)) as there, watching(stop), pytest.raises(KeyboardInterrupt):
+        there.open(relu)

@@ -30,13 +30,8 @@ def link() -> Iterator[LocalLink]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    from onnx import parser
-
-    path = tmp_path / "relu.onnx"
-    text = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) { y = Relu(x) }'
-    path.write_bytes(parser.parse_model(text).SerializeToString())
-    return Job(path, "onnxruntime", {"x": np.ones(4, np.float32)})
+def job(relu: Path) -> Job:
+    return Job(relu, "onnxruntime", {"x": np.ones(4, np.float32)})
 
 
 @dataclass

@@ -20,6 +20,7 @@ from tinyml.core.interruption import pause
 from tinyml.pipeline import bench_devices as module
 from tinyml.pipeline.bench import Benchmark
 from tinyml.pipeline.bench_devices import DeviceBenchmark, bench_devices, check
+from tinyml.pipeline.devices import at_once
 from tinyml.pipeline.devices.inventory import save_device
 from tinyml.pipeline.timing import Timing
 
@@ -117,7 +118,7 @@ def test_an_interrupt_ends_all_of_them(model: Path, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "bench", bench)
-    monkeypatch.setattr(module, "wait", interrupted)
+    monkeypatch.setattr(at_once, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench_devices(model, DEVICES, timing=short(), out=None, report=silent)
     assert sorted(ended) == list(NAMES)

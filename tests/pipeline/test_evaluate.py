@@ -63,7 +63,7 @@ def evaluated(
     monkeypatch: pytest.MonkeyPatch, found: RecordingSet
 ) -> tuple[dict[str, Any], list[str]]:
     """The result, and what was reported."""
-    opened = evaluate._Opened(PROCESSOR, RECIPE, RECORD, answer)
+    opened = evaluate.Opened(PROCESSOR, RECIPE, RECORD, answer)
     monkeypatch.setattr(evaluate, "_checkpoint", lambda *_: opened)
     monkeypatch.setattr(evaluate, "recording_set", lambda *_: found)
     told: list[str] = []

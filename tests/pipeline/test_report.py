@@ -7,11 +7,22 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Done
+from test_compare_latency import measured
 from two_files import FLOATS, INTEGERS, write_bundle
+
+from tinyml.core.averages import AverageProcess, AverageTiming
+from tinyml.core.bundle import read
+from tinyml.core.files import write_json
+from tinyml.core.measurement import Conditions
+from tinyml.core.timing_plan import FULL
+from tinyml.core.typed_json import to_json
+from tinyml.core.upgrade import SCHEMA
+from tinyml.pipeline.bench import BenchFile
 
 Cli = Callable[..., Done]
 
@@ -41,6 +52,40 @@ def test_other_bundles_are_named_and_quoted_in_commands(bundle: Path, cli: Cli) 
     text = out.read_text("utf-8")
     assert "tinyml compare a &#39;b &lt;i&gt; c&#39; --bench" in text
     assert "<i>" not in text
+
+
+def test_what_devices_gave_lies_next_to_the_bundle_and_is_found(bundle: Path, cli: Cli) -> None:
+    model = next(iter(read(bundle).models))
+    phone = AverageTiming(
+        *(model.path, model.sha256, "whole", "litert", "benchmark_model", "cd" * 32),
+        processes=(AverageProcess(50, 2e6, 1_900_000, 2_500_000, 10),),
+        conditions=Conditions(device="phone", threads=1),
+        label="device",
+        plan=FULL,
+    )
+    board = replace(
+        measured(bundle / model.path, 500),
+        model_sha256=model.sha256,
+        label="device",
+        conditions=Conditions(device="mypi", threads=1),
+    )
+    for name, *found in (("phone", (), (phone,)), ("mypi", (board,), ())):
+        measurements, averages = found
+        file = BenchFile("device", measurements, (), (), averages=averages)
+        path = bundle.parent / f"a.{name}.bench.json"
+        write_json(path, {"schema": SCHEMA, **to_json(file)})
+    text = written(cli, bundle)
+    assert "Milliseconds of one call on a phone: averages" in text
+    assert text.count("phone (device)") > 1
+    assert text.count("mypi (device)") > 1
+    other = write_bundle(bundle.parent / "b", INTEGERS)
+    assert "mypi" not in written(cli, other)
+
+
+def written(cli: Cli, bundle: Path) -> str:
+    done = cli("report", bundle)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip()).read_text("utf-8")
 
 
 @pytest.mark.parametrize(

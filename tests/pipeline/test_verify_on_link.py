@@ -10,12 +10,12 @@ from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import ValidationError
 from tinyml.core.events import silent
 from tinyml.device.local import open_link
-from tinyml.pipeline.verify_on_link import verify_on_link
+from tinyml.pipeline.verify_on_link import read_checked, verify_on_link
 
 
 def test_every_file_is_computed_there_and_judged_here(small_bundle: Path) -> None:
     with open_link(THIS_MACHINE) as link:
-        found = verify_on_link(link, small_bundle, silent)
+        found = verify_on_link(link, *read_checked(small_bundle), silent)
     declared = bundles.read(small_bundle)
     assert [file.path for file in found] == [model.path for model in declared.models]
     for file in found:
@@ -32,7 +32,8 @@ def test_a_file_that_fails_there_leaves_the_others(small_bundle: Path, tmp_path:
     python.write_text("#!/bin/sh\nkill -4 $$\n")
     python.chmod(0o755)
     with open_link(THIS_MACHINE) as link:
-        found = verify_on_link(replace(link, python=str(python)), small_bundle, silent)
+        there = replace(link, python=str(python))
+        found = verify_on_link(there, *read_checked(small_bundle), silent)
     assert len(found) == len(bundles.read(small_bundle).models)
     for file in found:
         assert not file.passes
@@ -42,8 +43,5 @@ def test_a_file_that_fails_there_leaves_the_others(small_bundle: Path, tmp_path:
 
 def test_a_bundle_that_is_not_whole_is_refused_before(bundle_copy: Path) -> None:
     (bundle_copy / bundles.REFERENCE).unlink()
-    with (
-        open_link(THIS_MACHINE) as link,
-        pytest.raises(ValidationError, match=r"reference.safetensors is missing"),
-    ):
-        verify_on_link(link, bundle_copy, silent)
+    with pytest.raises(ValidationError, match=r"reference.safetensors is missing"):
+        read_checked(bundle_copy)

@@ -78,7 +78,7 @@ def test_a_flipped_bit_of_an_array_is_noticed() -> None:
 
 def test_a_greeting_is_shown() -> None:
     stream = io.BufferedReader(io.BytesIO(b"Welcome to Raspberry Pi OS\n"))
-    with pytest.raises(ValueError, match="it begins with b'Welcome to Raspberry"):
+    with pytest.raises(ValueError, match="it begins with 'Welcome to Raspberry"):
         receive(stream)
 
 

@@ -131,7 +131,9 @@ def command(
         for own in found:
             _put(own, pairs, several=len(found) > 1)
     check(found)
-    write_report(report_file, what, taken=[own for one in results for own in one.measurements])
+    write_report(
+        report_file, what, taken=[own for one in results for own in one.report.all_timings]
+    )
     if most is not None:
         check_regressions(baselines.verdicts(pairs), most)
 

@@ -23,6 +23,15 @@ Devices = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+OneDevice = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="A board, by its name of tinyml device add: the network computes there.",
+        rich_help_panel=PANEL,
+    ),
+]
 Tag = Annotated[
     str | None,
     typer.Option("--tag", metavar="TAG", help="All boards with this tag.", rich_help_panel=PANEL),
@@ -53,3 +62,11 @@ def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device,
             hint="omit --target; tinyml device show NAME shows that of a device",
         )
     return choose_devices(names or "", tag or "")
+
+
+def one_device(name: str) -> Device:
+    """The device called ``name``; this machine where it is empty."""
+    from tinyml.core.device import THIS_MACHINE
+    from tinyml.pipeline.devices.choose import choose_device
+
+    return choose_device(name) if name else THIS_MACHINE

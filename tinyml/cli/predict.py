@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import NOT_MEDICAL, put, put_json, say
+from tinyml.cli.device_option import OneDevice, one_device
+from tinyml.cli.terminal import NOT_MEDICAL, progress, put, put_json, say
 from tinyml.core.typed_json import to_json
 
 # Labels of an image that are printed: there may be a thousand.
@@ -26,6 +27,7 @@ def command(
     runtime: Annotated[
         str | None, typer.Option(help="litert (default), onnxruntime or openvino.")
     ] = None,
+    device: OneDevice = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the probability of each label per recording or image.
@@ -33,11 +35,19 @@ def command(
     Recordings: mono or stereo, any rate, any PCM width or float. Images: any size and colours,
     or .npy of uint8 in the model's own size.
 
-    Example: tinyml predict demo-bundle patient_AV.wav patient_MV.wav --json
+    With --device the network computes on a board; files are read, cut and scored here.
+
+    Examples:
+
+    \b
+      tinyml predict demo-bundle patient_AV.wav patient_MV.wav --json
+      tinyml predict demo-bundle patient_AV.wav --device mypi
     """
     from tinyml.pipeline.predict import RecordingPrediction, predict
 
-    answers = predict(bundle, files, plot=plot, runtime=runtime)
+    with progress(as_json=False) as report:
+        chosen = one_device(device)
+        answers = predict(bundle, files, plot=plot, runtime=runtime, device=chosen, report=report)
     if as_json:
         put_json(to_json(answers))
         return

@@ -10,6 +10,7 @@ import typer
 
 from tinyml.cli.settings import export_flags
 from tinyml.cli.terminal import progress, say
+from tinyml.core.averages import AverageTiming
 from tinyml.core.errors import UsageError
 from tinyml.core.files import resolved
 
@@ -43,7 +44,9 @@ def check_report_option(path: Path | None, *bundles: Path) -> None:
     check_report(path)
 
 
-def write_report(path: Path | None, *bundles: Path, taken: Sequence[Measurement] = ()) -> None:
+def write_report(
+    path: Path | None, *bundles: Path, taken: Sequence[Measurement | AverageTiming] = ()
+) -> None:
     """The report of the first of ``bundles`` at ``path``; nothing without a path."""
     if path is None:
         return

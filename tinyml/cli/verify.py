@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json
+from tinyml.cli.device_option import Devices, Tag
+from tinyml.cli.terminal import progress, put, put_json, put_section
 from tinyml.core.typed_json import to_json
+
+if TYPE_CHECKING:
+    from tinyml.pages.tables import Section
+    from tinyml.pipeline.verify_on_devices import DeviceVerification
+    from tinyml.pipeline.verify_on_link import FileOnLink
+
+HEAD = ("file", "runtime", "verdict", "error", "bound", "SQNR dB")
 
 
 def command(
@@ -20,6 +29,8 @@ def command(
             "unless this is that bundle."
         ),
     ] = None,
+    device: Devices = None,
+    tag: Tag = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a bundle: its files and its parity.
@@ -29,15 +40,22 @@ def command(
     first stage that diverges, or the rows that could not be judged. Hashes alone do not show
     who wrote a bundle; --digest does.
 
+    With --device the outputs are computed on boards and compared here. Exit code 4 names a board
+    or a file that failed there.
+
     Examples:
 
     \b
       tinyml verify demo-bundle
       tinyml verify demo-bundle --digest 0123456789abcdef
+      tinyml verify demo-bundle --device pi4,pi5
     """
     from tinyml.pages.summary import parity_table
     from tinyml.pipeline.verify import verify
 
+    if device is not None or tag is not None:
+        _on_devices(bundle, device or "", tag or "", digest, as_json)
+        return
     with progress(as_json=False) as report:
         checked = verify(bundle, report, digest)
     if as_json:
@@ -51,3 +69,48 @@ def command(
     put(f"digest: {checked.digest}")
     judged, rows = checked.parity.judged, len(checked.parity.stages)
     put(f"{bundle}: {checked.files} files unchanged, parity holds: {judged} of {rows} rows judged")
+
+
+def _on_devices(bundle: Path, names: str, tag: str, digest: str | None, as_json: bool) -> None:
+    from tinyml.pipeline.devices.choose import choose_devices
+    from tinyml.pipeline.verify_on_devices import verify_on_devices
+
+    with progress(as_json=False) as report:
+        checked = verify_on_devices(bundle, choose_devices(names, tag), report, digest)
+    if as_json:
+        put_json(to_json(checked.report))
+    else:
+        for own in checked.devices:
+            put_section(_section(own))
+        put(f"digest: {checked.digest}")
+        good = sum(own.passes for own in checked.devices)
+        put(
+            f"{bundle}: {checked.files} files unchanged; all outputs are within tolerance on "
+            f"{good} of {len(checked.devices)} devices"
+        )
+    checked.check()
+
+
+def _section(own: DeviceVerification) -> Section:
+    """A row for each file, of its worst output and case; errors come behind all sections."""
+    from tinyml.pages.tables import Section
+
+    if own.failure is not None:
+        return Section(f"{own.device}: failed")
+    label = ", emulated" if own.label == "emulated" else ""
+    missing = [file.failure for file in own.files if file.failure not in (None, *own.errors)]
+    lines = [f"{error.message}; {error.hint}" for error in missing if error is not None]
+    return Section(f"{own.device}{label}:", HEAD, list(map(_row, own.files)), tuple(lines))
+
+
+def _row(file: FileOnLink) -> tuple[object, ...]:
+    from tinyml.core.bundle import Parity
+    from tinyml.pages.summary import parity_rows
+    from tinyml.pipeline.verify_on_devices import verdict_of
+
+    runtime = f"{file.runtime} {file.version}".strip()
+    rows = tuple(replace(row, stage="", engine="") for row in file.rows)
+    if not rows:
+        return (file.path, runtime, verdict_of(file), "-", "-", "-")
+    (worst,) = parity_rows(Parity(stages=rows))[1]
+    return (file.path, runtime, *worst[2:3], *worst[4:])

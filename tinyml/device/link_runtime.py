@@ -54,7 +54,7 @@ class LinkRuntime(Wrapped):
         command = serving_command(
             link, self.runner, there, self.name, threads=threads, limit_s=served_model.TIMEOUT_S
         )
-        model = ServedModel(link.command(command), title, link.name)
+        model = ServedModel(link, command, title)
         self.served.append(model)
         if model.loaded.get("model_sha256") != sha256(path):
             raise ValidationError(f"{path.name} is another file on {link.name} than here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import subprocess
 import threading
 from collections import deque
@@ -11,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyml.core.errors import DeviceError, machine_errors
+from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.spec import Array, Arrays
-from tinyml.device.link import CommandResult
+from tinyml.device.link import CommandResult, Link
 from tinyml.device.program import check_end
 from tinyml.device.runner_output import check_answer
 from tinyml.runtimes.runner.messages import receive, send
@@ -21,23 +23,25 @@ from tinyml.runtimes.runner.messages import receive, send
 TIMEOUT_S = 600.0
 # Between the end of its stdout and its own.
 END_S = 10.0
+# OpenSSH's exit code where it fails itself; to see whether it does.
+LINK_FAILED, LINK_S = 255, 20.0
 PIECE, PIECES = 4096, 16
 # Of the outputs of a call.
 MOST_BYTES = 1 << 30
 
 
 class ServedModel:
-    """``command`` is that of a link; ``title`` names the file, the runtime and the machine.
+    """``command`` is run on the machine of ``link``; ``title`` names it, the file and the runtime.
 
     ``loaded`` is what the process tells of the model that it has loaded. Every call, and the start,
     raises `DeviceError` where the process ends, hangs or sends anything else, and then it is over.
     """
 
-    def __init__(self, command: Sequence[str], title: str, device: str) -> None:
-        self.title, self.device = title, device
-        pipe = subprocess.PIPE
-        with machine_errors(f"starting {command[0]}"):
-            self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    def __init__(self, link: Link, command: Sequence[str], title: str) -> None:
+        self.title, self.link = title, link
+        pipe, started = subprocess.PIPE, link.command(command)
+        with machine_errors(f"starting {started[0]}"):
+            self.process = subprocess.Popen(started, stdin=pipe, stdout=pipe, stderr=pipe)
         self.written: deque[bytes] = deque(maxlen=PIECES)
         self.reading = threading.Thread(target=self._read_stderr, daemon=True)
         self.reading.start()
@@ -82,14 +86,18 @@ class ServedModel:
             raise self._unreadable(error) from error
         finally:
             timer.cancel()
-        check_answer(answer[0], self.title, self.device)
+        check_answer(answer[0], self.title, self.link.name)
         return answer
 
     def _answer(self, inputs: Arrays | None) -> tuple[Mapping[str, Any], dict[str, Array]]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         if inputs is not None:
-            send(self.process.stdin, {}, dict(inputs))
+            send(self.process.stdin, {}, inputs)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self.process.stdout, selectors.EVENT_READ)
+            while not waiting.select(LOOK_S):
+                check_interrupted()
         return receive(self.process.stdout, MOST_BYTES)
 
     def _end(self) -> DeviceError:
@@ -100,12 +108,23 @@ class ServedModel:
             return DeviceError(f"{self.title}: the process closed its output and did not end")
         self.reading.join(END_S)
         text = b"".join(self.written).decode(errors="replace")
-        check_end(CommandResult(code, "", text), self.title, self.device)
+        if code == LINK_FAILED:
+            self._check_link()
+        check_end(CommandResult(code, "", text), self.title, self.link.name)
         return DeviceError(f"{self.title}: the process ended before it answered")
+
+    def _check_link(self) -> None:
+        """Raise `DeviceError` where the machine cannot be reached any more."""
+        try:
+            self.link.run(["true"], timeout_s=LINK_S)
+        except DeviceError as error:
+            raise DeviceError(
+                f"{self.title}: the connection to {self.link.name} was lost", hint=error.hint
+            ) from error
 
     def _unreadable(self, error: ValueError) -> DeviceError:
         return DeviceError(
-            f"{self.title}: what came is not an output: {error}",
+            f"{self.title}: what the board sent is not an output: {error}",
             hint="something there prints when a command starts: look at ~/.profile and ~/.bashrc",
         )
 

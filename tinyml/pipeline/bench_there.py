@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tinyml.core import bundle as bundles
 from tinyml.core.board_facts import BoardFacts
-from tinyml.core.bundle import Bundle, ModelFile, Parity, StageParity
+from tinyml.core.bundle import Bundle, ModelFile, StageParity
 from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
@@ -24,13 +24,11 @@ from tinyml.device.measure import Job
 from tinyml.device.runner_command import push_runner
 from tinyml.export import parity
 from tinyml.pipeline.bench_jobs import JobList, jobs_of, jobs_of_engine
-from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.devices.choose import check_target
 from tinyml.pipeline.devices.fits import missing_for, why_not
-from tinyml.pipeline.formats import by_runtime
-from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.engines import given_engines, runtime_of
-from tinyml.pipeline.verify_on_link import FileOnLink, verify_on_link
+from tinyml.pipeline.outputs.reference import Reference
+from tinyml.pipeline.verify_on_link import FileOnLink, error_of, read_checked, verify_on_link
 from tinyml.runtimes.file_read import report_of
 
 SETUP = "tinyml device check {} --setup installs what can be installed"
@@ -72,8 +70,7 @@ def jobs_there(what: Path, work: Path, link: Link, device: Device, report: Repor
 def _of_bundle(
     folder: Path, work: Path, link: Link, device: Device, facts: BoardFacts, report: Report
 ) -> JobList:
-    bundle = bundles.read(folder)
-    check_bundle(bundle)
+    bundle, expected = read_checked(folder)
     target = find_target(device.target)
     lacking = {
         model.path: line for model in bundle.models if (line := why_not(model, facts, target))
@@ -83,16 +80,17 @@ def _of_bundle(
     able = [model.path for model in bundle.models if model.path not in lacking]
     wrong = {
         own.path: error
-        for own in verify_on_link(link, folder, report, able)
+        for own in verify_on_link(link, bundle, expected, report, able)
         if (error := _wrong(own, device)) is not None
     }
     right = tuple(own for own in bundle.models if own.path in able and own.path not in wrong)
-    jobs = _jobs(bundle, right, work)
+    jobs = _jobs(bundle, right, expected, work)
     return JobList(tuple(jobs), tuple(lacking.values()), tuple(wrong.values()))
 
 
-def _jobs(bundle: Bundle, models: tuple[ModelFile, ...], work: Path) -> list[Job]:
-    expected = reference.load(bundle.folder / bundles.REFERENCE)
+def _jobs(
+    bundle: Bundle, models: tuple[ModelFile, ...], expected: Reference, work: Path
+) -> list[Job]:
     inputs = next(iter(expected.inputs.values()))
     engines = [e for e in given_engines(bundle.folder, models) if not e.optional]
     return [job for engine in engines for job in jobs_of_engine(bundle, engine, inputs, work)]
@@ -100,15 +98,10 @@ def _jobs(bundle: Bundle, models: tuple[ModelFile, ...], work: Path) -> list[Job
 
 def _wrong(file: FileOnLink, device: Device) -> TinymlError | None:
     """Why ``file`` is not timed, if it is not."""
-    if file.failure is not None:
-        return file.failure
-    try:
-        parity.gate(Parity(file.rows), formats=by_runtime())
-    except ValidationError as error:
-        return ValidationError(
-            f"{file.path} on {device.name}: {error.message}; it is not timed", hint=WRONG
-        )
-    return None
+    error = error_of(file, device.name)
+    if isinstance(error, ValidationError):
+        return ValidationError(f"{error.message}; it is not timed", hint=WRONG)
+    return error
 
 
 def _of_file(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,13 +55,21 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
     """A checkpoint or bundle: ``answer`` takes graph inputs [n, ...] to [n, classes]."""
 
     processor: Processor
     recipe: Recipe
     record: TrainingRecord
     answer: Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``cases``: recording or image -> its probabilities [classes]."""
+
+    evaluation: Evaluation
+    cases: Mapping[str, Floats]
 
 
 def evaluate(
@@ -73,60 +81,89 @@ def evaluate(
     weights and `ValidationError` for outputs that are not finite. Data that training did not see
     is a warning.
     """
-    if part not in PARTS:
-        raise registry.unknown_name("part", part, PARTS)
+    check_part(part)
     opened = _bundle if (what / bundles.MANIFEST).is_file() else _checkpoint
     model = opened(what, runtime)
-    if isinstance(model.processor, ImageProcessor):
-        return Evaluation(_of_images(model, model.processor, part, data, report))
-    return _of_subjects(model, part, data, report)
+    found = load_data(model.processor, model.recipe, model.record, data, report)
+    return judge(model, found, part, report).evaluation
 
 
-def _of_subjects(model: _Opened, part: str, data: Path | None, report: Report) -> Evaluation:
+def check_part(part: str) -> None:
+    """Raise `UsageError` for another name than one of `PARTS`."""
+    if part not in PARTS:
+        raise registry.unknown_name("part", part, PARTS)
+
+
+def load_data(
+    processor: Processor,
+    recipe: Recipe,
+    record: TrainingRecord,
+    data: Path | None,
+    report: Report,
+) -> ImageSet | RecordingSet:
+    """The data set of ``recipe``; a warning for one that training did not see.
+
+    Raises `DataError` when it cannot be used or has other labels.
+    """
+    found: ImageSet | RecordingSet
+    if isinstance(processor, ImageProcessor):
+        found = image_set(recipe, data, processor, report)
+    else:
+        found = recording_set(recipe, data)
+    check_labels(processor, found)
+    if not is_same(record, found):
+        report(Message("warning: this is not the data that the model was trained on"))
+    return found
+
+
+def judge(model: Opened, found: ImageSet | RecordingSet, part: str, report: Report) -> Judged:
+    """What ``model`` makes of a part of ``found``."""
+    if isinstance(found, ImageSet):
+        return _of_images(model, found, part, report)
+    return _of_subjects(model, found, part, report)
+
+
+def _of_subjects(model: Opened, found: RecordingSet, part: str, report: Report) -> Judged:
     processor, record = recording_processor(model.processor), model.record
-    found = recording_set(model.recipe, data)
-    _check_data(found, model, report)
     subjects = record.validation_subjects
     if part == "all":
         subjects = frozenset(r.subject for r in found.recordings)
     chosen = validation_recordings(found, subjects, record.left_out)
     judged = judge_recordings(model.answer, processor, found, chosen, report)
     by_name = dict(zip(judged.subjects, judged.probabilities, strict=True))
-    return Evaluation(
+    answers = list(zip(judged.recordings, judged.answers, strict=True))
+    evaluation = Evaluation(
         metrics=subject_metrics(processor, subject_labels(found), by_name),
         recordings=tuple(
             RecordingOutputs(r.id, r.subject, tuple(float(p) for p in answer))
-            for r, answer in zip(judged.recordings, judged.answers, strict=True)
+            for r, answer in answers
         ),
     )
+    return Judged(evaluation, {r.id: answer for r, answer in answers})
 
 
-def _of_images(
-    model: _Opened, processor: ImageProcessor, part: str, data: Path | None, report: Report
-) -> ImageMetrics:
-    found = image_set(model.recipe, data, processor, report)
-    _check_data(found, model, report)
-    parts = [found.test] if part == "validation" else [found.training, found.test]
-    judged = judge_images(model.answer, processor, parts, report)
-    return image_metrics(processor.labels, judged.truths, judged.probabilities.argmax(axis=1))
+def _of_images(model: Opened, found: ImageSet, part: str, report: Report) -> Judged:
+    processor = model.processor
+    assert isinstance(processor, ImageProcessor)
+    parts = {"training": found.training, "test": found.test}
+    if part == "validation":
+        del parts["training"]
+    judged = judge_images(model.answer, processor, list(parts.values()), report)
+    predictions = judged.probabilities.argmax(axis=1)
+    metrics = image_metrics(processor.labels, judged.truths, predictions)
+    names = [f"{name} image {n}" for name, own in parts.items() for n in range(len(own.labels))]
+    return Judged(Evaluation(metrics), dict(zip(names, judged.probabilities, strict=True)))
 
 
-def _check_data(found: ImageSet | RecordingSet, model: _Opened, report: Report) -> None:
-    """`DataError` for a set of other labels; a warning for one that training did not see."""
-    check_labels(model.processor, found)
-    if not is_same(model.record, found):
-        report(Message("warning: this is not the data that the model was trained on"))
-
-
-def _bundle(folder: Path, runtime: str | None) -> _Opened:
+def _bundle(folder: Path, runtime: str | None) -> Opened:
     bundle = bundles.read(folder)
     check_bundle(bundle)
     own = require_recorded(bundle)
     answer = windows_through(choose(bundle, runtime))
-    return _Opened(own.processor, own.recipe, own.training, answer)
+    return Opened(own.processor, own.recipe, own.training, answer)
 
 
-def _checkpoint(path: Path, runtime: str | None) -> _Opened:
+def _checkpoint(path: Path, runtime: str | None) -> Opened:
     if runtime is not None:
         raise UsageError("--runtime chooses among a bundle's files; this is a checkpoint")
     saved = checkpoint.load(path)
@@ -134,4 +171,4 @@ def _checkpoint(path: Path, runtime: str | None) -> _Opened:
     from tinyml.models.training.run import classify_windows, load_module
 
     module = load_module(entry_of(saved), saved)
-    return _Opened(saved.processor, saved.recipe, saved.trained, classify_windows(module))
+    return Opened(saved.processor, saved.recipe, saved.trained, classify_windows(module))

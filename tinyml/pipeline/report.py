@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
+from tinyml.core.averages import AverageTiming
 from tinyml.core.bundle import CARD, Bundle
 from tinyml.core.bundle_folder import check_outside
 from tinyml.core.errors import InputError, require
@@ -16,12 +17,13 @@ from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.page import write_page
 from tinyml.pages.report.sections.overview import page
 from tinyml.pipeline import formats
-from tinyml.pipeline.bench import all_beside, beside, read_measurements
+from tinyml.pipeline.bench import all_beside, beside, read_benchmark, read_measurements
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs.data import caveat
 from tinyml.pipeline.report_data import AUTO, data_option, evaluation_results
 
 SUFFIX = ".report.html"
+Timing = Measurement | AverageTiming
 
 
 def report(
@@ -32,7 +34,7 @@ def report(
     data: str | None = None,
     in_options: Callable[[str], str],
     progress: Report,
-    taken: Sequence[Measurement] = (),
+    taken: Sequence[Timing] = (),
 ) -> Path:
     """Write the report of the bundle ``what`` and return its path, next to the bundle by default.
 
@@ -58,6 +60,7 @@ def report(
         bundles=found,
         formats=formats.by_runtime(),
         taken=tuple(_measured(files, taken)),
+        averages=tuple(_averages(files, taken)),
         intended_use=_intended_use(first),
         caveat=caveat(first.facts.training.data_set) if first.facts.training else "",
         in_options=in_options,
@@ -100,19 +103,26 @@ def _benchmarks(bundle: Bundle) -> list[Path]:
         path
         for path in all_beside(bundle.folder)
         if path == beside(bundle.folder)
-        or any(own.model_sha256 in digests for own in read_measurements(path))
+        or any(own.model_sha256 in digests for own in read_benchmark(path).all_timings)
     ]
 
 
-def _measured(files: Sequence[Path], taken: Sequence[Measurement]) -> list[Taken]:
+def _measured(files: Sequence[Path], taken: Sequence[Timing]) -> list[Taken]:
     """``taken``, and the measurements of ``files``, none of them twice."""
-    found = {own: Taken(own) for own in taken}
+    found = {own: Taken(own) for own in taken if isinstance(own, Measurement)}
     for path in files:
         if not path.is_file():
             raise InputError(f"no such file or directory: {path}")
         for own in read_measurements(path):
             found.setdefault(own, Taken(own, path.name))
     return list(found.values())
+
+
+def _averages(files: Sequence[Path], taken: Sequence[Timing]) -> list[AverageTiming]:
+    """As `_measured`, what phones gave."""
+    here = [own for own in taken if isinstance(own, AverageTiming)]
+    stored = [own for path in files for own in read_benchmark(path).averages]
+    return list(dict.fromkeys([*here, *stored]))
 
 
 def _intended_use(bundle: Bundle) -> str:

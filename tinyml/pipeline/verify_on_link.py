@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
-from tinyml.core.bundle import Bundle, StageParity
-from tinyml.core.errors import DeviceError
+from tinyml.core.bundle import Bundle, Parity, StageParity
+from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
 from tinyml.device.link import Link
-from tinyml.device.link_runtime import LinkRuntime
 from tinyml.device.runner_command import push_runner
+from tinyml.device.runner_output import RuntimeMissingError
+from tinyml.export import parity
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
 from tinyml.pipeline.outputs.engines import Engine, given_engines
+from tinyml.pipeline.outputs.engines_on_link import on_link
 from tinyml.pipeline.outputs.reference import Reference
 
 
@@ -40,30 +41,43 @@ class FileOnLink:
         """Whether it ran there, and no row fails."""
         return self.failure is None and all(row.verdict != "fail" for row in self.rows)
 
+    @property
+    def not_installed(self) -> bool:
+        """Whether its runtime is not there."""
+        return isinstance(self.failure, RuntimeMissingError)
 
-def verify_on_link(
-    link: Link, folder: Path, report: Report, models: Collection[str] | None = None
-) -> list[FileOnLink]:
-    """Every model file of the bundle in ``folder`` in its reference engine on ``link``.
 
-    Of those with the paths ``models``, where they are given.
-
-    Every case of the reference is computed there and judged here, by the tolerance of the file's
-    precision. A file that fails there leaves the others.
+def read_checked(folder: Path, digest: str = "") -> tuple[Bundle, Reference]:
+    """The bundle in ``folder`` and its reference.
 
     Raises as `tinyml.pipeline.verify.verify` for a bundle that is not whole.
     """
-    bundle = bundles.read(folder)
+    bundle = bundles.read(folder, digest)
     check_bundle(bundle)
     expected = reference.load(folder / bundles.REFERENCE)
     expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
+    return bundle, expected
+
+
+def verify_on_link(
+    link: Link,
+    bundle: Bundle,
+    expected: Reference,
+    report: Report,
+    models: Collection[str] | None = None,
+) -> list[FileOnLink]:
+    """Every model file of ``bundle`` in its reference engine on ``link``.
+
+    Of those with the paths ``models``, where they are given. Every case of the reference is
+    computed there and judged here, by the tolerance of the file's precision. A file that fails
+    there leaves the others. Raises `ValidationError` where a file is another one there than here.
+    """
     runner, found = push_runner(link), []
-    for engine in given_engines(folder, bundle.models):
+    for engine in given_engines(bundle.folder, bundle.models):
         if not engine.optional and (models is None or engine.model.path in models):
-            with closing(LinkRuntime(engine.runtime, link, runner, bundle.signature)) as runtime:
-                there = replace(engine, runtime=runtime)
+            with on_link(engine, link, runner, bundle.signature) as there:
                 rows, failure = _rows(there, bundle, expected, report)
-            own, version = engine.model, runtime.version() or ""
+            own, version = engine.model, there.runtime.version() or ""
             found.append(FileOnLink(own.path, own.precision, engine.name, version, rows, failure))
     return found
 
@@ -76,3 +90,14 @@ def _rows(
         return compare_engines([engine], expected, bundle.stages, report), None
     except DeviceError as error:
         return (), error
+
+
+def error_of(file: FileOnLink, device: str) -> TinymlError | None:
+    """What is wrong with ``file`` on ``device``, if anything is."""
+    if file.failure is not None or file.passes:
+        return file.failure
+    try:
+        parity.gate(Parity(stages=file.rows))
+    except ValidationError as error:
+        return ValidationError(f"{file.path} on {device}: {error.message}", hint=error.hint)
+    raise AssertionError("unreachable: a row fails")

@@ -16,7 +16,7 @@ from tinyml.core.events import silent
 from tinyml.core.target import Target
 from tinyml.device.emulated import EmulatedLink
 from tinyml.device.link import Link
-from tinyml.pipeline.verify_on_link import FileOnLink, verify_on_link
+from tinyml.pipeline.verify_on_link import FileOnLink, read_checked, verify_on_link
 
 START_S = 120.0
 
@@ -89,7 +89,8 @@ def _files(
     found: list[CheckedFile] = []
     for folder in bundles:
         report(f"{board}: {folder.name}")
-        found += [_counted(link, folder, file) for file in verify_on_link(link, folder, silent)]
+        files = verify_on_link(link, *read_checked(folder), silent)
+        found += [_counted(link, folder, file) for file in files]
     return tuple(found)
 
 

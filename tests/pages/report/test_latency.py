@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from report_sample import FILE, SHA, material, sample_bundle
 
+from tinyml.core.averages import AverageProcess, AverageTiming
 from tinyml.core.bundle import ListedFile
-from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
-from tinyml.pages.report.content import Missing, NamedValues, Table
+from tinyml.core.measurement import Conditions, Discarded, Label, Measurement, Process
+from tinyml.core.timing_plan import FULL
+from tinyml.pages.report.content import Missing, NamedValues, Prose, Table
 from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.sections import latency, tradeoffs
 from tinyml.pages.report.sections.overview import page
@@ -63,12 +66,12 @@ def test_a_file_is_known_by_its_content_and_a_part_by_its_whole() -> None:
     rows = table(
         latency.section(timed(measured(), front, unlisted)), "Milliseconds of one call"
     ).rows
-    assert [(row[0], row[2]) for row in rows] == [
+    assert [(row[0], row[3]) for row in rows] == [
         ("demo, tflite", "whole"),
         ("demo, tflite", "front end"),
         ("x.tflite (demo.bench.json)", "whole"),
     ]
-    assert rows[0][3:5] == ("1.01", "1.02")
+    assert rows[0][1:6] == ("this machine (host)", "litert", "whole", "1.01", "1.02")
 
 
 def test_the_distribution_shows_every_process() -> None:
@@ -83,9 +86,68 @@ def test_where_it_was_measured_is_said_and_the_conditions_shown() -> None:
     assert "not of the board" in repr(found.blocks[0])
     (values,) = (b for b in found.blocks if isinstance(b, NamedValues))
     assert ("Processor", "a <b> core") in values.rows
-    other = replace(measured(), conditions=Conditions(cpu="another"))
+    other = replace(measured(), conditions=replace(measured().conditions, cpu="another"))
     both = table(latency.section(timed(measured(), other)), "Conditions")
     assert both.head == ["condition", "machine 1", "machine 2"]
+
+
+def on(device: str, label: Label, us: int = 1000) -> Measurement:
+    return measured(us, conditions=Conditions(device=device, threads=1), label=label)
+
+
+def test_devices_are_told_apart_and_not_compared() -> None:
+    found = latency.section(timed(measured(), on("mypi", "device", 5000), on("q", "emulated")))
+    prose = [own.text for own in found.blocks if isinstance(own, Prose)]
+    assert prose[1:] == [
+        "mypi: These are times of the board itself.",
+        "q: The board is emulated: these times are not those of the board.",
+    ]
+    charts = [own for own in found.blocks if isinstance(own, Chart)]
+    assert [own.title.rpartition("so long: ")[2] for own in charts] == [
+        "litert on this machine (host)",
+        "litert on mypi (device)",
+        "litert on q (emulated)",
+    ]
+    rows = table(found, "Milliseconds of one call").rows
+    assert [row[1] for row in rows] == ["this machine (host)", "mypi (device)", "q (emulated)"]
+    assert table(found, "Conditions").head[1:] == [row[1] for row in rows]
+    assert not any("Differences" in getattr(own, "caption", "") for own in found.blocks)
+
+
+def test_times_as_deployed_have_a_chart_of_their_own() -> None:
+    paced = measured(4000, plan=replace(FULL, period_s=0.1, between="sleep"))
+    found = latency.section(timed(measured(), paced))
+    warm, deployed = (own for own in found.blocks if isinstance(own, Chart))
+    assert "deployed" not in warm.title
+    assert deployed.title.endswith("as deployed: one call every 100 ms, sleep in between")
+    assert "4.01 ms" in deployed.alt
+    names = [row[0] for row in table(found, "Processes that count").rows]
+    assert names == ["demo, tflite", "demo, tflite, as deployed"]
+
+
+def average(**changes: Any) -> AverageTiming:
+    process = AverageProcess(50, 2e6, 1_900_000, 2_500_000, 10)
+    hot = replace(process, discarded="the phone <throttles>")
+    phone = Conditions(device="phone", threads=1, board="Pixel")
+    own = AverageTiming(
+        *(FILE, SHA, "whole", "litert", "benchmark_model", "cd" * 32, (process, hot), phone),
+        *("device", FULL),
+    )
+    return replace(own, **changes)
+
+
+def test_averages_of_a_phone_are_shown_as_such() -> None:
+    found = latency.section(replace(timed(measured()), averages=(average(),)))
+    (row,) = table(found, "Milliseconds of one call on a phone").rows
+    assert row[:2] == ["demo, tflite", "phone (device)"]
+    assert row[-2:] == ["1 of 2", "the phone <throttles>"]
+    assert "no distribution" in repr(found.blocks)
+    assert table(found, "Conditions").head[2] == "phone (device)"
+    alone = replace(material(), averages=(average(),))
+    blocks = latency.section(alone).blocks
+    assert not any(isinstance(own, Chart | Missing) for own in blocks)
+    tiles = {tile.label: (tile.value, tile.note) for tile in page(alone).tiles}
+    assert tiles["Mean time"] == ("2.00 ms", "benchmark_model, on the board")
 
 
 def test_a_difference_has_its_interval_and_a_reason_where_it_has_no_verdict() -> None:
@@ -137,6 +199,18 @@ def test_the_frontier(size: int, us: int, marks: list[str]) -> None:
     assert "on the frontier of UAR over size" in chart.alt
 
 
+def test_an_axis_of_shares_has_no_ticks_above_one() -> None:
+    perfect = [
+        tradeoffs.TradeOff(name, size, accuracy, "UAR", None, "litert")
+        for name, size, accuracy in (("a", 1000, 1.0), ("b", 2000, 0.9))
+    ]
+    figure = Figure()
+    axes = figure.add_subplot()
+    tradeoffs._scatter(axes, perfect, tradeoffs._Panel("size", "accuracy"))
+    assert max(axes.get_yticks()) == 1
+    assert axes.get_ylim()[1] > 1, "the mark at 1 is whole"
+
+
 def discarded(m: Measurement, count: int = 2) -> Measurement:
     """``m`` with its first processes discarded."""
     lost = tuple(Discarded(own, "busy", "others <used> 40%") for own in m.processes[:count])
@@ -164,18 +238,18 @@ def test_where_no_process_of_one_counts_all_have_cpu_times_and_say_so() -> None:
     given = timed(lost, other)
     found = latency.section(given)
     rows = table(found, "Milliseconds of one call, of the first call and of loading (CPU").rows
-    assert [row[3] for row in rows] == ["0.500", "0.700"]
+    assert [row[4] for row in rows] == ["0.500", "0.700"]
     assert "too busy" in repr(found.blocks)
     tiles = {tile.label: tile.value for tile in page(given).tiles}
     assert tiles["Median time"] == "0.500 ms"
     without = latency.section(timed(lost, measured(2000, model="x.tflite", model_sha256=OTHER)))
-    assert [row[3] for row in table(without, "Milliseconds of one call").rows] == ["-", "2.01"]
+    assert [row[4] for row in table(without, "Milliseconds of one call").rows] == ["-", "2.01"]
 
 
 def test_where_nothing_counts_at_all_there_is_no_figure() -> None:
     lost = discarded(measured(), 5)
     found = latency.section(timed(lost))
-    assert table(found, "Milliseconds of one call").rows[0][3] == "-"
+    assert table(found, "Milliseconds of one call").rows[0][4] == "-"
     (chart,) = (b for b in found.blocks if isinstance(b, Chart))
     assert "-" in chart.alt
     tiles = {tile.label: tile.value for tile in page(timed(lost)).tiles}

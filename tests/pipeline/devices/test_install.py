@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zipfile
@@ -17,6 +18,7 @@ from fake_board import PI4, FakeBoard
 
 from tinyml.board_scripts.agent.errors import AgentError
 from tinyml.board_scripts.agent.install import bundles, install, rollback
+from tinyml.board_scripts.agent.main import main
 from tinyml.core import bundle as bundles_
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, InputError, UsageError, ValidationError
@@ -109,6 +111,37 @@ def test_what_is_changed_on_its_way_is_not_used(
     (own / "half.tmp").mkdir()
     put(versions[0], tmp_path / "a.zip")
     assert sorted(os.listdir(own)) == sorted([digest(versions[0]), "current"])
+
+
+def test_a_full_disk_leaves_the_old_version(
+    pi: FakeBoard,
+    versions: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put(versions[0], tmp_path / "a.zip")
+
+    def full(archive: zipfile.ZipFile, folder: str) -> None:
+        (Path(folder) / "half").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{folder}/model")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w"):
+        pass
+    assert main(["install", "demo", "0" * 64, str(tmp_path / "b.zip")]) == 1
+    line = json.loads(capsys.readouterr().out)
+    assert line["hint"] == "free some space on the board"
+    own = pi.home / ".tinyml" / "bundles" / "demo"
+    assert sorted(os.listdir(own)) == sorted([digest(versions[0]), "current"])
+    record(
+        "copying files",
+        "disk full while a bundle is installed",
+        (f"mypi: {line['error']}", DeviceError.exit_code),
+        board="the version that was in use",
+        host="nothing",
+        names={str(own): "demo"},
+    )
 
 
 def test_the_verbs(pi: FakeBoard, versions: list[Path], tmp_path: Path, cli: Cli) -> None:

@@ -143,6 +143,12 @@ def test_what_setup_does_not_fix_comes_first(bare: FakeBoard) -> None:
     assert not (bare.home / ".tinyml").exists()
 
 
+def test_an_older_runtime_with_a_newer_numpy_is_replaced(bare: FakeBoard) -> None:
+    packages = {"tflite-runtime": "2.14.0", "numpy": "2.4.6"}
+    bare.facts = replace(bare.facts, packages=packages)
+    assert setup_device("mypi", silent).facts.packages["ai-edge-litert"] == "9.2"
+
+
 def test_a_phone_has_no_setup(board: FakeBoard) -> None:
     save_device(Device(name="pixel", link="adb", address="0123", target="android"))
     with pytest.raises(DeviceError, match="device check --setup is not supported on Android yet"):

@@ -13,6 +13,7 @@ On failure the line is ``{"error": ..., "hint": ...}``, and the exit code is 1.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from typing import Any
@@ -26,6 +27,7 @@ from tinyml.board_scripts.agent.lock import lock
 from tinyml.board_scripts.agent.service import service
 from tinyml.board_scripts.agent.setup import keep_wheel, setup, wheels
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 COMMANDS: dict[str, Any] = {
     "facts": facts,
     "hash": hash_files,
@@ -49,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         answer, code = {"error": str(error), "hint": error.hint}, 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        answer, code = {"error": f"{name}: {error.strerror}{where}", "hint": ""}, 1
+        hint = "free some space on the board" if error.errno in FULL else ""
+        answer, code = {"error": f"{name}: {error.strerror}{where}", "hint": hint}, 1
     print(json.dumps(answer))
     return code

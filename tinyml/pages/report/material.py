@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tinyml.core.averages import AverageTiming
 from tinyml.core.bundle import Bundle, ModelFile
 from tinyml.core.evaluation_results import EvaluationResults
-from tinyml.core.measurement import WHOLE, Measurement
+from tinyml.core.measurement import WHOLE, Conditions, Label, Measurement
 from tinyml.pages.report.content import Missing
 from tinyml.pages.report.units import command, counted
 
@@ -67,6 +68,16 @@ class Timed:
         own = f"{self.measurement.model}{source}" if self.variant is None else self.variant.label
         return f"{own}{self.how}"
 
+    @property
+    def where(self) -> str:
+        """The device, and whether its times are those of a board."""
+        return where_text(self.measurement.conditions, self.measurement.label)
+
+    @property
+    def full_name(self) -> str:
+        """`name`, and whether it was timed as deployed."""
+        return f"{self.name}, as deployed" if self.measurement.pace else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Material:
@@ -75,12 +86,14 @@ class Material:
     formats       runtime -> the format that it runs
     intended_use  of the model, as its card has it; ``caveat``: of its data set
     in_options    text with the names of settings -> the same with options of the command line
+    averages      what phones give instead of measurements
     results       what the data shows; without any, ``data_option`` adds it, if it can be had
     """
 
     bundles: tuple[NamedBundle, ...]
     formats: Mapping[str, str] = field(default_factory=dict)
     taken: tuple[Taken, ...] = ()
+    averages: tuple[AverageTiming, ...] = ()
     intended_use: str = ""
     caveat: str = ""
     in_options: Callable[[str], str] = str
@@ -115,6 +128,11 @@ class Material:
             for model in own.bundle.models
         )
 
+    def name_of(self, sha256: str) -> str:
+        """Of the file with this content, as `Timed.name`; empty where no bundle has it."""
+        names = (own.label for own in self.variants if own.model.sha256 == sha256)
+        return next(names, "")
+
     def _runtimes(self, model: ModelFile) -> tuple[str, ...]:
         return tuple(name for name, fmt in self.formats.items() if fmt == model.format)
 
@@ -128,17 +146,17 @@ class Material:
         variants = self.variants
         by_content = {own.model.sha256: own for own in reversed(variants)}
         several = len({own.measurement.conditions.threads for own in self.taken}) > 1
-        devices = len({own.measurement.conditions.device for own in self.taken}) > 1
+        named = list(dict.fromkeys(own.measurement.conditions.device for own in self.taken))
         on_cpu = _need_cpu_time([own.measurement for own in self.taken])
         found = []
         for own in self.taken:
             shown = own.measurement.on_cpu_clock() if on_cpu else own.measurement
             file = self._file_of(own, by_content)
-            found.append(Timed(file, shown, own.source, _how(shown, several, devices)))
+            found.append(Timed(file, shown, own.source, _how(shown, several, len(named) > 1)))
 
-        def place(own: Timed) -> tuple[str, int]:
+        def place(own: Timed) -> tuple[int, str, int]:
             at = len(variants) if own.variant is None else variants.index(own.variant)
-            return own.measurement.runtime, at
+            return named.index(own.measurement.conditions.device), own.measurement.runtime, at
 
         return tuple(sorted(found, key=place))
 
@@ -163,6 +181,16 @@ class Material:
         """`timed`, of whole files only, and not as deployed."""
         found = (own for own in self.timed if own.measurement.part == WHOLE)
         return tuple(own for own in found if not own.measurement.pace)
+
+    @property
+    def deployed(self) -> tuple[Timed, ...]:
+        """`timed`, as deployed: one call per period."""
+        return tuple(own for own in self.timed if own.measurement.pace)
+
+
+def where_text(conditions: Conditions, label: Label) -> str:
+    """``mypi (device)``."""
+    return f"{conditions.device or 'unknown device'} ({label})"
 
 
 def _need_cpu_time(found: Sequence[Measurement]) -> bool:

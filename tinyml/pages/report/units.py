@@ -22,6 +22,11 @@ def ms_text(nanoseconds: float) -> str:
     return f"{ms:.{digits_for(ms)}f} ms"
 
 
+def ms_of(nanoseconds: float | None) -> str:
+    """As `ms_text`, without the unit, for a table; ``-`` where it is not known."""
+    return "-" if nanoseconds is None else ms_text(nanoseconds).removesuffix(" ms")
+
+
 def digits_for(value: float) -> int:
     """Decimals that show three digits of ``value``."""
     return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2

@@ -15,7 +15,7 @@ from tinyml.device.link import Link
 from tinyml.pipeline.devices.choose import target_name
 from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.lock import lock_line
-from tinyml.pipeline.devices.problems import BoardProblem, problems_of
+from tinyml.pipeline.devices.problems import BoardProblem, problems_of, setup_command
 from tinyml.pipeline.devices.reach import reached
 from tinyml.pipeline.devices.recognise import recognise
 from tinyml.pipeline.devices.wheels import wheels_for
@@ -67,7 +67,7 @@ def judge(link: Link, device: Device, facts: BoardFacts, wrong_python: str = "")
     target, found = find_target(device.target), recognise(facts)
     problems = problems_of(facts, device, target, time.time())
     if wrong_python:
-        setup = f"tinyml device check {device.name} --setup"
+        setup = setup_command(device)
         rest = (problem for problem in problems if problem.fix != setup)
         problems = (BoardProblem(wrong_python, setup), *rest)
     old = bool(facts.python) and order(facts.python)[:2] < OLDEST_PYTHON

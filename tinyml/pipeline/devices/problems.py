@@ -41,6 +41,11 @@ def problems_of(
     return tuple(found)
 
 
+def setup_command(device: Device) -> str:
+    """The command that installs what is missing on ``device``."""
+    return f"tinyml device check {device.name} --setup"
+
+
 def add_command(device: Device) -> str:
     """The command that records ``device`` as it is, in place of the one with its name."""
     words = ["tinyml", "device", "add", device.name, device.address]
@@ -58,7 +63,8 @@ def _target(facts: BoardFacts, device: Device, target: Target) -> Iterator[Board
             f"it is recorded as {recorded}, and is {found.target.name}: {found.because}",
             add_command(replace(device, target=found.target.name)),
         )
-    elif facts.bits == 64 and facts.arch != target.arch:
+    # On a board with 32-bit programs those are the problem, whatever its kernel.
+    elif facts.arch != target.arch and (facts.bits == 64 or how_it_runs(device) != "runner"):
         yield BoardProblem(
             f"it is recorded as {recorded}, which is {target.arch}, and it is {facts.arch}",
             "tinyml targets lists targets, and docs/targets.md describes a file of your own",
@@ -84,7 +90,7 @@ def _packages(facts: BoardFacts, device: Device, target: Target) -> Iterator[Boa
     """None where Python itself is the problem."""
     if [*_python(facts, device)]:
         return
-    setup = f"tinyml device check {device.name} --setup"
+    setup = setup_command(device)
     missing = missing_packages(target, facts.packages)
     if missing:
         verb, why = "is" if len(missing) == 1 else "are", no_wheels(target, facts)

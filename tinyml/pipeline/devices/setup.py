@@ -14,7 +14,7 @@ from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
 from tinyml.core.events import Finished, Message, Progress, Report
 from tinyml.core.files import sha256
-from tinyml.core.target import Target, find_target
+from tinyml.core.target import find_target
 from tinyml.device.agent import Agent, push_agent
 from tinyml.device.how_it_runs import require_runner
 from tinyml.device.link import Link
@@ -23,6 +23,7 @@ from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.inventory import known_device, save_device
 from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.lock import locked
+from tinyml.pipeline.devices.problems import BoardProblem, setup_command
 from tinyml.pipeline.devices.wheel_files import download_wheels, wheel_key
 from tinyml.pipeline.devices.wheels import missing_packages, needed_packages
 
@@ -62,11 +63,10 @@ def _install(device: Device, report: Report) -> str:
 
 def _install_over(link: Link, device: Device, found: DeviceCheck, report: Report) -> str:
     target, facts = find_target(device.target), found.facts
-    missing = missing_packages(target, facts.packages)
-    if not missing:
+    if not missing_packages(target, facts.packages) and not _fixed_by_setup(found):
         report(Finished(f"{device.name} has {', '.join(needed_packages(target))} already"))
         return ""
-    _require_possible(found, target)
+    _require_possible(found)
     wanted = [f"{own}=={version}" if version else own for own, version in found.installable.items()]
     wheels = download_wheels(facts, wanted, report)
     agent = push_agent(link)
@@ -80,11 +80,11 @@ def _install_over(link: Link, device: Device, found: DeviceCheck, report: Report
     return python
 
 
-def _require_possible(found: DeviceCheck, target: Target) -> None:
+def _require_possible(found: DeviceCheck) -> None:
     """Raise the first problem that an installation does not fix."""
-    setup = f"tinyml device check {found.device.name} --setup"
-    others = [own for own in found.problems if own.blocks and own.fix != setup]
-    replace(found, problems=tuple(others)).require_ready()
+    fixed = _fixed_by_setup(found)
+    others = tuple(own for own in found.problems if own not in fixed)
+    replace(found, problems=others).require_ready()
     free_mb = found.facts.disk_free_mb
     if free_mb is not None and free_mb < LEAST_FREE_MB:
         raise DeviceError(
@@ -92,6 +92,10 @@ def _require_possible(found: DeviceCheck, target: Target) -> None:
             f"{LEAST_FREE_MB}",
             hint="on the board: sudo apt clean; du -xh ~ | sort -h | tail shows what is large",
         )
+
+
+def _fixed_by_setup(found: DeviceCheck) -> list[BoardProblem]:
+    return [own for own in found.problems if own.fix == setup_command(found.device)]
 
 
 def _copy(agent: Agent, wheels: Sequence[Path], report: Report) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tinyml.core import registry
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.target import OLDER_RUNTIMES, System, Target
+from tinyml.pipeline.formats import named
 from tinyml.pipeline.formats.of_target import formats_written
 
 NUMPY = "numpy"
@@ -28,10 +28,9 @@ def wheels_for(target: Target, facts: BoardFacts) -> Mapping[str, str]:
 
 
 def needed_packages(target: Target) -> tuple[str, ...]:
-    """What bundles for ``target`` need there: numpy, and the runtimes of their formats."""
-    written = set(formats_written(target))
-    runtimes = [name for name in target.runtimes if name not in OLDER_RUNTIMES]
-    return NUMPY, *(_package(own) for own in runtimes if written & set(_runtime(own).formats))
+    """What bundles for ``target`` need there: numpy, and the runtime of each of their formats."""
+    runtimes = dict.fromkeys(named(own).runtime for own in formats_written(target))
+    return NUMPY, *(_package(own) for own in sorted(runtimes) if own in target.runtimes)
 
 
 def missing_packages(target: Target, installed: Mapping[str, str]) -> tuple[str, ...]:
@@ -62,10 +61,6 @@ def no_wheels(target: Target, facts: BoardFacts) -> str:
     return ""
 
 
-def _runtime(name: str) -> Any:
-    return registry.load("runtime", name)
-
-
 def _package(name: str) -> str:
     """The distribution of the runtime called ``name``."""
-    return name if name in OLDER_RUNTIMES else str(_runtime(name).package)
+    return name if name in OLDER_RUNTIMES else str(registry.load("runtime", name).package)

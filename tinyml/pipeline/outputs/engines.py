@@ -185,18 +185,25 @@ def require(runtime: Runtime) -> None:
         raise MissingExtraError(runtime.package, runtime.extra)
 
 
+def candidates(bundle: Bundle, name: str | None) -> list[Engine]:
+    """The engine called ``name``, else all, the preferred first; `UsageError` for another name."""
+    found = {engine.name: engine for engine in given_engines(bundle.folder, bundle.models)}
+    if name is None:
+        return [found[own] for own in registry.RUNTIMES if own in found]
+    if name in found:
+        return [found[name]]
+    if name in registry.RUNTIMES:
+        raise UsageError(
+            f"{bundle.folder} has no file for {name}", hint=f"it has: {', '.join(found)}"
+        )
+    raise registry.unknown_name("runtime", name, found)
+
+
 def choose(bundle: Bundle, name: str | None) -> Engine:
     """The engine called ``name``, else the first installed; `UsageError`, `MissingExtraError`."""
-    found = {engine.name: engine for engine in given_engines(bundle.folder, bundle.models)}
-    if name is not None and name not in found:
-        if name in registry.RUNTIMES:
-            raise UsageError(
-                f"{bundle.folder} has no file for {name}", hint=f"it has: {', '.join(found)}"
-            )
-        raise registry.unknown_name("runtime", name, found)
-    wanted = [name] if name else [n for n in registry.RUNTIMES if n in found]
-    for candidate in wanted:
-        if found[candidate].runtime.version() is not None:
-            return found[candidate]
-    require(found[wanted[0]].runtime)
+    wanted = candidates(bundle, name)
+    for engine in wanted:
+        if engine.runtime.version() is not None:
+            return engine
+    require(wanted[0].runtime)
     raise AssertionError("unreachable: require raises")

@@ -24,7 +24,7 @@ LENGTHS = struct.Struct(">IQI")
 MOST_HEAD = 16 << 20
 MOST_ARRAYS = 4 << 30
 NUMBERS = "biufc"  # kinds of numpy that a message may carry
-SHOWN = 60
+SHOWN = 30
 
 
 def send(stream: IO[bytes], head: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -50,7 +50,8 @@ def receive(stream: IO[bytes], most: int = MOST_ARRAYS) -> tuple[dict[str, Any],
     if start == MAGIC[:1]:
         start += _exactly(stream, len(MAGIC) - 1)
     if start != MAGIC:
-        raise ValueError("it begins with {!r}".format((start + _more(stream))[:SHOWN]))
+        shown = (start + _more(stream))[:SHOWN].decode(errors="backslashreplace")
+        raise ValueError("it begins with {!r}".format(shown))
     head_size, size, check = LENGTHS.unpack(_exactly(stream, LENGTHS.size))
     if head_size > MOST_HEAD or size > most:
         raise ValueError("it is too long: {} bytes".format(head_size + size))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tinyml.core.text import one_line
+from tinyml.core.averages import AverageTiming
+from tinyml.core.measurement import Label, Measurement
 from tinyml.core.time_ratio import LEVEL, TimeRatio, time_ratio
+from tinyml.pages.report.averages import average_blocks
 from tinyml.pages.report.content import (
     Badge,
     Block,
@@ -22,24 +21,14 @@ from tinyml.pages.report.content import (
     Table,
     without_empty,
 )
-from tinyml.pages.report.material import Material, Timed
-from tinyml.pages.report.svg import NARROW, SERIES, SOFT, Chart
-from tinyml.pages.report.units import command, counted, ms_text
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tinyml.pages.report.distribution import distribution
+from tinyml.pages.report.material import Material, Timed, where_text
+from tinyml.pages.report.units import command, ms_of
 
 LEAD = (
     "Every process is one thin line, so that a process that was slow for its whole life can be "
     "seen; the thick line is all of its samples together."
 )
-# Quantiles that a line is drawn of: more cannot be told apart.
-POINTS, PROCESS_POINTS = 120, 40
-# The axis ends here: one slow call would hide all others.
-SHOWN = 0.99
-LOG_FROM = 3.0
-PANEL, LEGEND_ROW, AROUND = 240, 21, 24
 # Longer tables are folded.
 MOST_ROWS = 6
 HOSTS = {
@@ -68,117 +57,77 @@ CONDITIONS = {
 
 def section(material: Material) -> ReportSection:
     """Distribution, figures, differences and conditions of what was measured."""
-    found = material.whole
-    if not found:
+    found = material.timed
+    if not found and not material.averages:
         text = "The latency of this bundle was not measured on any machine. To measure it here:"
         wanted = Missing(text, command("tinyml", "bench", material.name))
         return ReportSection("latency", "Latency", "", [wanted])
-    blocks: list[Block] = [Prose(HOSTS[label]) for label in _labels(found)]
+    blocks: list[Block] = _labels(material)
     if any(own.measurement.clock == "cpu" for own in found):
         blocks.append(Prose(CPU_TIME))
-    for place, (runtime, rows) in enumerate(_by_runtime(found).items()):
-        blocks.append(_distribution(f"ecdf-{place}", runtime, rows))
-    blocks.append(_figures(material.timed))
-    if compared := _differences(found):
+    groups = [*_groups(material.whole), *_groups(material.deployed)]
+    for place, rows in enumerate(groups):
+        blocks.append(distribution(f"ecdf-{place}", _title(rows[0]), rows))
+    if found:
+        blocks.append(_figures(found))
+    if compared := _differences(material.whole):
         blocks.append(compared)
-    blocks += [*_processes(found), _conditions(material)]
-    return ReportSection("latency", "Latency", LEAD, blocks)
+    blocks += [*_processes([*material.whole, *material.deployed]), *average_blocks(material)]
+    if conditions := _conditions(material):
+        blocks.append(conditions)
+    return ReportSection("latency", "Latency", LEAD if groups else "", blocks)
 
 
-def _labels(found: Sequence[Timed]) -> list[str]:
-    return list(dict.fromkeys(own.measurement.label for own in found))
+def _labels(material: Material) -> list[Block]:
+    """What the times are of; of several kinds each with its devices."""
+    devices: dict[Label, dict[str, None]] = {}
+    for own in _every(material):
+        devices.setdefault(own.label, {})[own.conditions.device or "unknown device"] = None
+    if len(devices) == 1:
+        return [Prose(HOSTS[label]) for label in devices]
+    return [Prose(f"{', '.join(names)}: {HOSTS[label]}") for label, names in devices.items()]
 
 
-def _by_runtime(found: Sequence[Timed]) -> dict[str, list[Timed]]:
-    grouped: dict[str, list[Timed]] = {}
-    for own in found:
-        if any(process.samples_ns for process in own.measurement.all_processes):
-            grouped.setdefault(own.measurement.runtime, []).append(own)
-    return grouped
+def _every(material: Material) -> list[Measurement | AverageTiming]:
+    return [*(own.measurement for own in material.taken), *material.averages]
 
 
-def _distribution(name: str, runtime: str, found: Sequence[Timed]) -> Chart:
-    medians = ", ".join(f"{own.name} {_ms(own.measurement.p50_ns)} ms" for own in found)
+def _groups(found: Sequence[Timed]) -> list[list[Timed]]:
+    """Those of one device, runtime and pace: times of two devices do not compare."""
 
-    def draw(figure: Figure, width: int) -> None:
-        _ecdf(figure, found, width)
+    def key(own: Timed) -> tuple[str, str, str]:
+        return own.where, own.measurement.runtime, own.measurement.pace
 
-    wide, narrow = (AROUND + PANEL + LEGEND_ROW * -(-len(found) // per) for per in (2, 1))
-    return Chart(
-        name,
-        draw,
-        title=f"Share of calls that take at most so long, in {runtime}{_clock(found)}",
-        alt=f"Cumulative distribution of {counted(len(found), 'file')}. Medians: {medians}. The "
-        "values are in the table below.",
-        height=(wide, narrow),
-        note=f"The axis ends after {SHOWN:.0%} of the calls of each.",
-    )
-
-
-def _ecdf(figure: Figure, found: Sequence[Timed], width: int) -> None:
-    axes = figure.add_subplot()
-    for place, own in enumerate(found):
-        colour = SERIES[place % len(SERIES)]
-        for process in own.measurement.processes:
-            _line(axes, process.samples_ns, PROCESS_POINTS, colour, linewidth=0.8, alpha=0.45)
-        for lost in own.measurement.discarded:
-            samples = lost.process.samples_ns
-            _line(axes, samples, PROCESS_POINTS, SOFT, linewidth=0.8, linestyle=":")
-        samples, label = own.measurement.samples_ns, one_line(own.name, 40)
-        _line(axes, samples, POINTS, colour, linewidth=2.2, label=label)
-    _time_axis(axes, found)
-    axes.set_ylim(0, 1.02)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
-    axes.set_xlabel("one call (ms)")
-    figure.legend(loc="outside upper left", ncols=1 if width == NARROW else 2)
-
-
-def _line(axes: Axes, samples: Sequence[int], points: int, colour: str, **style: Any) -> None:
-    """Nothing but the legend's entry where there are no samples."""
-    none: NDArray[np.float64] = np.empty(0)
-    ms, share = _steps(samples, points) if samples else (none, none)
-    axes.plot(ms, share, color=colour, **style)
-
-
-def _steps(samples_ns: Sequence[int], points: int) -> tuple[NDArray[np.float64], ...]:
-    """Milliseconds and the share of calls that take at most as long."""
-    share = np.linspace(0, 1, min(points, len(samples_ns) + 1))
-    return np.quantile(np.asarray(samples_ns, np.float64), share) / 1e6, share
-
-
-def _time_axis(axes: Axes, found: Sequence[Timed]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    every = [
-        own.measurement.samples_ns
-        or [ns for process in own.measurement.all_processes for ns in process.samples_ns]
-        for own in found
+    with_calls = [
+        own for own in found if any(process.samples_ns for process in own.measurement.all_processes)
     ]
-    ends = [np.quantile(samples, (0, SHOWN)) / 1e6 for samples in every]
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-    if high > LOG_FROM * low:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlim(low / 1.05, high * 1.05)
+    keys = list(dict.fromkeys(map(key, with_calls)))
+    ordered = sorted(with_calls, key=lambda own: keys.index(key(own)))
+    return [list(rows) for _, rows in groupby(ordered, key)]
+
+
+def _title(own: Timed) -> str:
+    """The runtime and the device of a chart, and when calls were made."""
+    pace = f", as deployed: {own.measurement.pace}" if own.measurement.pace else ""
+    return f"{own.measurement.runtime} on {own.where}{_clock([own])}{pace}"
 
 
 def _figures(found: Sequence[Timed]) -> Table:
     rows = [
         (
             own.name,
+            own.where,
             own.measurement.runtime,
             own.measurement.part_title,
-            _ms(own.measurement.p50_ns),
-            _ms(own.measurement.p90_ns),
-            _ms(own.measurement.first_ns),
-            _ms(own.measurement.load_ns),
+            ms_of(own.measurement.p50_ns),
+            ms_of(own.measurement.p90_ns),
+            ms_of(own.measurement.first_ns),
+            ms_of(own.measurement.load_ns),
             _megabytes(own.measurement.peak_rss_kb),
         )
         for own in found
     ]
-    head = ("file", "runtime", "part", "median", "p90", "first", "load", "peak MB")
+    head = ("file", "on", "runtime", "part", "median", "p90", "first", "load", "peak MB")
     title = "Milliseconds of one call, of the first call and of loading"
     return Table(f"{title}{_clock(found)}", head, rows)
 
@@ -187,18 +136,14 @@ def _clock(found: Sequence[Timed]) -> str:
     return " (CPU time)" if found[0].measurement.clock == "cpu" else ""
 
 
-def _ms(nanoseconds: float | None) -> str:
-    return "-" if nanoseconds is None else ms_text(nanoseconds).removesuffix(" ms")
-
-
 def _megabytes(kilobytes: int | None) -> str:
     return "-" if kilobytes is None else f"{kilobytes / 1024:.0f}"
 
 
 def _differences(found: Sequence[Timed]) -> Table | None:
-    """Each file against the first of the same runtime, which is the bundle's own."""
+    """Each file against the first of the same runtime and device, which is the bundle's own."""
     rows: list[tuple[Cell, ...]] = []
-    for of_one in _by_runtime(found).values():
+    for of_one in _groups(found):
         first, *others = of_one
         for own in others:
             result = time_ratio(first.measurement, own.measurement)
@@ -220,13 +165,13 @@ def _ratio(found: TimeRatio) -> str:
 def _processes(found: Sequence[Timed]) -> list[Block]:
     rows = [
         (
-            own.name,
+            own.full_name,
             f"{own.measurement.runtime} {own.measurement.version}",
             own.measurement.precision or "-",
             f"{len(own.measurement.processes)} of {len(own.measurement.all_processes)}",
             f"{len(own.measurement.samples_ns):,}",
-            _ms(own.measurement.min_ns),
-            _ms(own.measurement.p99_ns),
+            ms_of(own.measurement.min_ns),
+            ms_of(own.measurement.p99_ns),
             "-" if own.measurement.variation is None else f"{own.measurement.variation:.0%}",
         )
         for own in found
@@ -238,7 +183,7 @@ def _processes(found: Sequence[Timed]) -> list[Block]:
 
 def _discarded(found: Sequence[Timed]) -> list[Block]:
     rows = [
-        (own.name, own.measurement.runtime, lost.reason)
+        (own.full_name, own.measurement.runtime, lost.reason)
         for own in found
         for lost in own.measurement.discarded
     ]
@@ -251,19 +196,24 @@ def _discarded(found: Sequence[Timed]) -> list[Block]:
     ]
 
 
-def _conditions(material: Material) -> Block:
+def _conditions(material: Material) -> Block | None:
     """Names and values; of several different machines a column each."""
-    sets: dict[tuple[str, ...], None] = {}
-    for own in material.taken:
-        known = asdict(own.measurement.conditions)
-        sets[tuple(_shown(known.get(key)) for key in CONDITIONS)] = None
+    sets: dict[tuple[str, ...], str] = {}
+    for own in _every(material):
+        known = asdict(own.conditions)
+        values = tuple(_shown(known.get(key)) for key in CONDITIONS)
+        sets.setdefault(values, where_text(own.conditions, own.label))
     columns, names = list(sets), CONDITIONS.values()
+    if not columns:
+        return None
     if len(columns) == 1:
         rows = [row for row in zip(names, columns[0], strict=True) if row[1] != "-"]
         return NamedValues(rows, "Conditions")
-    head = ["condition", *(f"machine {place}" for place in range(1, len(columns) + 1))]
+    places = list(sets.values())
+    if len(set(places)) < len(places):
+        places = [f"machine {place}" for place in range(1, len(columns) + 1)]
     table = [(name, *(column[at] for column in columns)) for at, name in enumerate(names)]
-    return Table("Conditions", head, table)
+    return Table("Conditions", ["condition", *places], table)
 
 
 def _shown(value: object) -> str:

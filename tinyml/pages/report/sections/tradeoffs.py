@@ -209,7 +209,17 @@ def _scatter(axes: Axes, points: Sequence[TradeOff], panel: _Panel) -> None:
     axes.set_ylabel(one_line(f"{_axis_name(panel.y, points)}{units[panel.y]}", 30))
     axes.margins(0.15)
     axes.locator_params(nbins=5)
+    if panel.y == "accuracy":
+        _end_at_one(axes, [own.accuracy for own in points if own.accuracy is not None])
     axes.tick_params(color=LINE)
+
+
+def _end_at_one(axes: Axes, values: Sequence[float]) -> None:
+    """Of shares, the margin around the marks shows no values that cannot be."""
+    if all(0 <= value <= 1 for value in values):
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1])
+        axes.set_ylim(low, high)
 
 
 def _scaled(own: TradeOff, attribute: str) -> float:
