@@ -85,6 +85,39 @@ def bench(on: OnBoard, precision: str) -> str:
     return f"{len(found['measurements'])} files and parts, {' and '.join(sorted(runtimes))}"
 
 
+def verify(on: OnBoard, precision: str) -> str:
+    """``verify --device``: both files compute there what PyTorch computed."""
+    said = on.place.tinyml("verify", on.bundles[precision], "--device", on.name)
+    assert "litert" in said, said
+    assert "onnxruntime" in said, said
+    return "litert and onnxruntime within tolerance"
+
+
+def evaluate(on: OnBoard, precision: str) -> str:
+    """``eval --device``: the test set's predictions there are those here."""
+    said = on.place.tinyml("eval", on.bundles[precision], "--device", on.name)
+    (line,) = [line for line in said.splitlines() if "predictions are those of" in line]
+    return line.partition(";")[0].strip()
+
+
+def predict(on: OnBoard, precision: str) -> str:
+    """``predict --device`` in both runtimes, next to this machine's probabilities."""
+    folder, sound = on.bundles[precision], recording(on.place)
+    here = on.place.json("predict", folder, sound)
+    largest = 0.0
+    for runtime in ("litert", "onnxruntime"):
+        words = ("predict", folder, sound, "--device", on.name, "--runtime", runtime)
+        pairs = zip(_values(on.place.json(*words)), _values(here), strict=True)
+        largest = max(largest, *(abs(there - own) for there, own in pairs))
+    assert largest <= LARGEST_DIFFERENCE, largest
+    return f"probabilities of both runtimes within {largest:.1g} of those here"
+
+
+def _values(found: Any) -> list[float]:
+    """The probabilities of each file, in the order of its labels."""
+    return [p for own in found for _, p in sorted(own["probabilities"].items())]
+
+
 def listen(on: OnBoard, precision: str) -> str:
     """``listen --device``: sound through the link; the decisions there are those here."""
     folder, sound = on.bundles[precision], _sound()
@@ -148,6 +181,14 @@ def recording(place: Workplace) -> Path:
     return path
 
 
+def tutorial(on: OnBoard) -> str:
+    """Every command of the tutorial; the board has the address that it names."""
+    folder = on.place.folder / "tutorial-pi"
+    _start_of_tutorial(folder)
+    shutil.copyfile(recording(on.place), folder / "recording.wav")
+    return run_page(on.place, "tutorial-pi.md", folder, {})
+
+
 def phone_tutorial(on: OnPhone) -> str:
     """Every command of the tutorial, with the phone's own address."""
     folder = on.place.folder / "tutorial-android"
@@ -192,7 +233,7 @@ def phone_bench(on: OnPhone, precision: str) -> str:
 def phone_refuses(on: OnPhone) -> str:
     """What needs Python is refused with exit code 4."""
     sound = recording(on.place)
-    verbs = {"listen": (sound,)}
+    verbs = {"verify": (), "eval": (), "predict": (sound,), "listen": (sound,)}
     bundle = next(iter(on.bundles.values()))
     for verb, more in verbs.items():
         said = on.place.tinyml(verb, bundle, *more, "--device", on.name, code=4)
@@ -213,9 +254,13 @@ class Stage:
 BOARD_STAGES = (
     Stage("device add", add),
     Stage("device check", check),
+    Stage("verify", verify, each=True),
+    Stage("eval", evaluate, each=True),
+    Stage("predict", predict, each=True),
     Stage("bench", bench, each=True),
     Stage("listen", listen, each=True),
     Stage("device install", install),
+    Stage("tutorial", tutorial, full=True),
     Stage("left there", left_over),
 )
 PHONE_STAGES = (
