@@ -106,8 +106,8 @@ def main() -> None:
     if options.play:
         play(options.play)
         return
-    if options.file is None:
-        parser.error("give a bundle and a recording")
+    if options.file is None or not options.file.is_file():
+        parser.error("give a bundle and a recording that exists")
     print(line(HEAD))
     print(line(["---"] * len(HEAD)))
     devices = (*choose_devices(), *(choose_devices(options.device) if options.device else ()))
