@@ -186,7 +186,7 @@ def tutorial(on: OnBoard) -> str:
     folder = on.place.folder / "tutorial-pi"
     _start_of_tutorial(folder)
     shutil.copyfile(recording(on.place), folder / "recording.wav")
-    return run_page(on.place, "tutorial-pi.md", folder, {})
+    return run_page(on.place, "tutorial-pi.md", folder, {"--strict": f"--strict {' '.join(QUICK)}"})
 
 
 def phone_tutorial(on: OnPhone) -> str:
@@ -195,7 +195,9 @@ def phone_tutorial(on: OnPhone) -> str:
     _start_of_tutorial(folder)
     program = native.program("benchmark_model", "aarch64")
     shutil.copyfile(program, folder / "benchmark_model")
-    return run_page(on.place, "tutorial-android.md", folder, {"0123456789ABCDEF": on.phone.address})
+    own = "./benchmark_model"
+    instead = {"0123456789ABCDEF": on.phone.address, own: f"{own} {' '.join(QUICK)}"}
+    return run_page(on.place, "tutorial-android.md", folder, instead)
 
 
 def _start_of_tutorial(folder: Path) -> None:
