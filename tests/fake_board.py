@@ -38,6 +38,7 @@ PI4 = BoardFacts(
     memory_mb=1845,
     memory_free_mb=1500,
     cores=4,
+    max_khz=(1800000, 1800000, 1500000, 1500000),
     cpu_parts=("0x41 0xd08",),
     cpu_features=("asimd", "crc32", "fp"),
     packages={"ai-edge-litert": "2.3.0", "numpy": "2.4.6", "onnxruntime": "1.32.0"},

@@ -122,7 +122,7 @@ def test_precisions_equal_their_folder() -> None:
 
 def test_runtimes_equal_their_folder() -> None:
     modules = {value.partition(":")[0].rpartition(".")[2] for value in registry.RUNTIMES.values()}
-    shared = {"__init__", "base", "runner_archive", "delegation", "own_files"}
+    shared = {"__init__", "base", "runner_archive", "delegation", "own_files", "profile_layers"}
     files = {p.stem for p in (PACKAGE / "runtimes").glob("*.py")}
     assert {name for name in files - shared if not name.startswith(("file_", "onnx_"))} == modules
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from boards import ssh_server
+from command_line import Done
 from device_faults import record
 from onnx import parser
 from processes import wait_for
@@ -24,7 +25,7 @@ from tinyml.core import registry
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, ValidationError
-from tinyml.core.events import Event, silent
+from tinyml.core.events import Event, Message, silent
 from tinyml.core.validity import what_was_discarded
 from tinyml.device import cooling, link_runtime
 from tinyml.device.agent import Agent
@@ -32,6 +33,7 @@ from tinyml.device.local import LocalLink
 from tinyml.device.measure import Job
 from tinyml.pipeline.bench import Benchmark, bench
 from tinyml.pipeline.bench_jobs import JobList
+from tinyml.pipeline.devices.inventory import save_device
 from tinyml.pipeline.devices.lock import locked
 from tinyml.pipeline.verify_on_link import FileOnLink
 
@@ -279,22 +281,6 @@ def test_a_process_that_dies_there_is_named(model: Path, board: Device, tmp_path
 
 
 @pytest.mark.usefixtures("checked")
-def test_a_runner_that_was_changed_there_is_noticed(
-    model: Path, board: Device, tmp_path: Path
-) -> None:
-    behave(tmp_path / "python", 'echo >>"$4"')
-    with pytest.raises(ValidationError, match=r"runner\.zip was changed there") as caught:
-        timed(model, board)
-    names = {f"{tmp_path}/board/": ""}
-    record(
-        *("while a model runs", "the program there is changed", caught.value),
-        board="nothing",
-        host="nothing",
-        names=names,
-    )
-
-
-@pytest.mark.usefixtures("checked")
 def test_a_board_is_measured_by_one_command_at_a_time(
     model: Path, board: Device, tmp_path: Path
 ) -> None:
@@ -313,49 +299,64 @@ def governor(board: Device, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("checked")
+@pytest.mark.parametrize("stage", ["push_agent", "find_jobs", "measure"])
 def test_an_interrupt_sets_back_what_was_set(
-    model: Path, board: Device, governor: Path, tmp_path: Path
+    stage: str,
+    model: Path,
+    board: Device,
+    governor: Path,
+    tmp_path: Path,
+    cli: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[str] = []
 
-    def report(event: Event) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         seen.append(governor.read_text().strip())
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        bench(model, timing=short(1, device=board), out=None, report=report)
-    assert not list(tmp_path.glob("*.bench.json"))
-    assert set(seen) == {"performance"}
+    place = "bench" if stage in ("find_jobs", "measure") else "devices.measuring"
+    if stage == "measure":
+        found = JobList((Job(model, "onnxruntime", {}),))
+        monkeypatch.setattr("tinyml.pipeline.bench.find_jobs", lambda *_: found)
+    monkeypatch.setattr(f"tinyml.pipeline.{place}.{stage}", interrupted)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    save_device(board)
+    done = cli(
+        "bench", model, "--device", board.name, "--strict" if "quiet" in stage else "--quick"
+    )
+    record(
+        "two users, or interrupted",
+        "Ctrl-C at any stage of a benchmark",
+        (done.stderr.strip(), done.returncode),
+        board="nothing; its governor is set back",
+        host="the benchmark of before",
+    )
+    assert seen == ["ondemand" if stage == "push_agent" else "performance"]
     assert governor.read_text().strip() == "ondemand"
     assert nothing_is_left(tmp_path)
-
-
-def test_a_governor_that_needs_root_is_left_and_the_command_is_shown(
-    model: Path, board: Device, governor: Path
-) -> None:
-    governor.unlink()
-    governor.mkdir()
-    told: list[Event] = []
-    with pytest.raises(DeviceError):
-        bench(model, timing=short(1, device=board), out=None, report=told.append, strict=True)
-    (line,) = (event.text for event in told if hasattr(event, "text"))
-    assert line.endswith("For a steady clock: sudo cpupower frequency-set --governor performance")
+    assert not list(tmp_path.glob("*.bench.json"))
 
 
 def test_a_board_that_is_not_quiet_is_refused(
-    model: Path, board: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, board: Device, governor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And a governor that this user may not set is left, with the command that sets it."""
+    governor.unlink()
+    governor.mkdir()
     own = tmp_path / "bin"
     vcgencmd(own, "0x0")
     (own / "vcgencmd").write_text(
         '#!/bin/sh\n[ $1 = measure_temp ] && echo "temp=71.2\'C" || echo throttled=0x50005\n'
     )
     monkeypatch.setenv("PATH", str(own), prepend=":")
-    error = failure(model, board, strict=True)
-    assert error.message.startswith("mypi is not quiet: ")
-    assert "it is throttled (under-voltage, throttled)" in error.message
-    assert "its temperature is 71 °C, at most 65 °C is cool" in error.message
+    told: list[Event] = []
+    with pytest.raises(DeviceError, match="mypi is not quiet: ") as caught:
+        bench(model, timing=short(1, device=board), out=None, report=told.append, strict=True)
+    assert "it is throttled (under-voltage, throttled)" in caught.value.message
+    assert "its temperature is 71 °C, at most 65 °C is cool" in caught.value.message
+    (line,) = (event.text for event in told if isinstance(event, Message))
+    assert line.endswith("For a steady clock: sudo cpupower frequency-set --governor performance")
     assert nothing_is_left(tmp_path)
 
 

@@ -64,7 +64,7 @@ def test_a_meter_that_prints_no_watts_is_named(script: str, tmp_path: Path) -> N
 
 
 def test_a_meter_that_is_missing_is_named() -> None:
-    with pytest.raises(RunnerError, match="No such file"):
+    with pytest.raises(RunnerError, match="no-such-meter is not a program there"):
         read_watts("no-such-meter")
     with pytest.raises(RunnerError, match="No closing quotation"):
         read_watts("'open")

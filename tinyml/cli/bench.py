@@ -56,6 +56,9 @@ def command(
     cpu_time: CpuTime = False,
     power: Power = None,
     benchmark_model: BenchmarkModel = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show also where the time of a call goes.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON of raw samples; default: next to the bundle or file."),
@@ -76,7 +79,9 @@ def command(
 
     Front end and network are separate rows: the front end is the same file, cut after its last
     stage; the network is the difference of the medians. A single file is timed as a whole, on
-    random inputs. The exit code is 0 whatever the times are, unless --max-regression is given.
+    random inputs. --profile adds the time of each submodule, by the runtime's own profiler or,
+    without one, by timing parts of the file. The exit code is 0 whatever the times are, unless
+    --max-regression is given.
 
     On a board, outputs are compared with PyTorch's first: a file that computes others is not timed,
     and the exit code is 5. Several boards are timed at once, and each has a file of its own; one
@@ -86,6 +91,7 @@ def command(
 
     \b
       tinyml bench demo-bundle --threads 1,2
+      tinyml bench demo-bundle --profile
       tinyml bench demo-bundle --device pi4,pi5 --strict
       tinyml bench new-bundle --against old-bundle.bench.json --max-regression 5%
     """
@@ -111,7 +117,7 @@ def command(
         period=period,
         between=between,
     )
-    how = replace(how, benchmark_model=benchmark_model, power=power)
+    how = replace(how, benchmark_model=benchmark_model, power=power, profile=profile)
     check_report_option(report_file, what)
     for one in devices:
         program_for(replace(how, device=one), cpu_time=cpu_time, verdict=against is not None)
@@ -132,7 +138,10 @@ def command(
             _put(own, pairs, several=len(found) > 1)
     check(found)
     write_report(
-        report_file, what, taken=[own for one in results for own in one.report.all_timings]
+        report_file,
+        what,
+        taken=[own for one in results for own in one.report.all_timings],
+        profiles=[own for one in results for own in one.profiles],
     )
     if most is not None:
         check_regressions(baselines.verdicts(pairs), most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -347,8 +348,9 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
 
     facts = found.facts
     features = " ".join(own for own in facts.cpu_features if own in KNOWN)
-    cores = f"{facts.cores or '?'} cores"
-    yield "processor", f"{' '.join([cores, *facts.cpus])}{f'; {features}' if features else ''}"
+    cores = " ".join([f"{facts.cores or '?'} cores", *facts.cpus])
+    clocks = ", ".join(f"{n} of {khz // 1000:,} MHz" for khz, n in Counter(facts.max_khz).items())
+    yield "processor", "; ".join(filter(None, (cores, clocks, features)))
     free = f", {facts.memory_free_mb:,} MB free" if facts.memory_free_mb else ""
     pages = f"; pages of {facts.page_kib} KiB" if facts.page_kib else ""
     yield "memory", f"{facts.memory_mb:,} MB{free}{pages}" if facts.memory_mb else "not known"

@@ -16,6 +16,7 @@ from tinyml.core.files import resolved
 
 if TYPE_CHECKING:
     from tinyml.core.measurement import Measurement
+    from tinyml.core.profile import Profile
 
 ReportFile = Annotated[
     Path | None,
@@ -45,7 +46,10 @@ def check_report_option(path: Path | None, *bundles: Path) -> None:
 
 
 def write_report(
-    path: Path | None, *bundles: Path, taken: Sequence[Measurement | AverageTiming] = ()
+    path: Path | None,
+    *bundles: Path,
+    taken: Sequence[Measurement | AverageTiming] = (),
+    profiles: Sequence[Profile] = (),
 ) -> None:
     """The report of the first of ``bundles`` at ``path``; nothing without a path."""
     if path is None:
@@ -54,5 +58,13 @@ def write_report(
 
     first, *others = bundles
     with progress(as_json=False) as shown:
-        report(first, others, path, in_options=export_flags, progress=shown, taken=taken)
+        report(
+            first,
+            others,
+            path,
+            in_options=export_flags,
+            progress=shown,
+            taken=taken,
+            profiles=profiles,
+        )
     say(f"report: {path}")

@@ -32,6 +32,7 @@ class BoardFacts:
     page_kib    size of a memory page
     home        the user's folder, which tinyml's own lies in
     memory_mb, memory_free_mb, disk_free_mb  of the board, and of the disk of ``home``
+    max_khz     the highest clock of each core, fastest first; of those that tell
     cpu_parts   implementer and part of each kind of core; see `CPU_NAMES`
     packages    package -> installed version, of those that run models
     noexec      folders whose programs and libraries cannot be run
@@ -58,6 +59,7 @@ class BoardFacts:
     memory_mb: int | None = None
     memory_free_mb: int | None = None
     cores: int | None = None
+    max_khz: tuple[int, ...] = ()
     cpu_parts: tuple[str, ...] = ()
     cpu_features: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)

@@ -33,7 +33,8 @@ def push_inputs(link: Link, inputs: Arrays, name: str) -> str:
 class RunnerCommand:
     """A process of the runner: ``model`` and ``inputs`` are paths there.
 
-    ``outputs`` is where the outputs of the first call go; the rest as in `measure.Job`.
+    ``outputs`` is where the outputs of the first call go; ``profile``: the time of each operator is
+    asked for; the rest as in `measure.Job`.
     """
 
     runner: Program
@@ -46,6 +47,7 @@ class RunnerCommand:
     delegate: str | None = None
     outputs: str | None = None
     states: Mapping[str, str] | None = None
+    profile: bool = False
     power: str | None = None
 
     def arguments(self, link: Link) -> list[str]:
@@ -70,6 +72,7 @@ class RunnerCommand:
             command += [f"--{name}", str(value)] if value is not None else []
         for into, out in (self.states or {}).items():
             command += ["--state", f"{into}={out}"]
+        command += ["--profile"] if self.profile else []
         return self.runner.command(link, command)
 
 

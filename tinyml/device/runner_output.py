@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from tinyml.core.errors import DeviceError
 from tinyml.core.machine_state import MachineState
@@ -14,6 +14,7 @@ from tinyml.core.typed_json import from_json, parse_json
 from tinyml.device.link import CommandResult
 from tinyml.device.program import SETUP_HINT, check_end, how_it_ended
 
+T = TypeVar("T")
 # A process in which it changed is discarded.
 JUDGED = {"governor"}
 
@@ -54,12 +55,17 @@ class RuntimeMissingError(DeviceError):
 
 def read_line(result: CommandResult, title: str, device: str = "NAME") -> RunnerOutput:
     """The runner's line of the job ``title``; raises as `check_answer` and `check_end`."""
+    return read_as(RunnerOutput, "samples_ns", result, title, device)
+
+
+def read_as(kind: type[T], key: str, result: CommandResult, title: str, device: str = "NAME") -> T:
+    """As `read_line`, of a line that has ``key``."""
     found = last_object(result.stdout)
     check_answer(found, title, device)
     check_end(result, title, device)
-    if "samples_ns" not in found:
+    if key not in found:
         raise DeviceError(f"{title}: the process {how_it_ended(result)}")
-    return from_json(RunnerOutput, found, what=f"{title}: the runner's line", error=DeviceError)
+    return from_json(kind, found, what=f"{title}: the runner's line", error=DeviceError)
 
 
 def check_answer(found: Mapping[str, Any], title: str, device: str) -> None:

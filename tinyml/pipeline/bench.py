@@ -14,6 +14,7 @@ from tinyml.core.errors import InputError, MachineError, TinymlError, raise_firs
 from tinyml.core.events import Progress, Report
 from tinyml.core.files import check_writable, resolved, write_json
 from tinyml.core.measurement import WHOLE, Label, Measurement
+from tinyml.core.profile import Profile
 from tinyml.core.scratch import scratch
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.typed_json import from_json, load_json, to_json
@@ -25,6 +26,7 @@ from tinyml.pipeline.bench_jobs import FRONT_END, JobList
 from tinyml.pipeline.bench_there import check_made_for, find_jobs
 from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.measuring import measuring
+from tinyml.pipeline.profile import profiles, timed_wholes
 from tinyml.pipeline.timing import Timing
 
 NETWORK = "network (difference)"
@@ -52,6 +54,7 @@ class BenchFile:
     failed   a line for each that failed; what it timed before is among the measurements
     taken    when it was written, by the machine's clock: ISO 8601, UTC; empty in older files
     averages  what a phone gives instead of measurements
+    profiles  where the time of a call goes, of files for which it was asked
     """
 
     label: Label
@@ -61,6 +64,7 @@ class BenchFile:
     failed: tuple[str, ...] = ()
     taken: str = ""
     averages: tuple[AverageTiming, ...] = ()
+    profiles: tuple[Profile, ...] = ()
 
     @property
     def all_timings(self) -> tuple[Measurement | AverageTiming, ...]:
@@ -83,6 +87,7 @@ class Benchmark:
     failed: tuple[TinymlError, ...] = ()
     taken: str = ""
     averages: tuple[AverageTiming, ...] = ()
+    profiles: tuple[Profile, ...] = ()
 
     @property
     def label(self) -> Label:
@@ -123,6 +128,7 @@ class Benchmark:
             failed,
             self.taken,
             self.averages,
+            self.profiles,
         )
 
 
@@ -159,6 +165,7 @@ def bench(
     check_made_for(what, timing.device)
     measured: tuple[Measurement, ...] = ()
     averages: tuple[AverageTiming, ...] = ()
+    profiled: tuple[Profile, ...] = ()
     with (
         scratch("bench") as work,
         open_link(timing.device) as link,
@@ -166,13 +173,15 @@ def bench(
     ):
         found = find_jobs(what, work, link, timing.device, report)
         if program is None:
-            measured, found = _take(link, found, timing, report)
+            measured, profiled, found = _take(link, found, work, timing, report)
         else:
             averages, found = take_averages(link, found, timing, program, progress(report))
     if not measured and not averages:
         raise found.failed[0]
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    result = Benchmark(measured, path, found.skipped, cpu_time, found.failed, taken, averages)
+    result = Benchmark(
+        measured, path, found.skipped, cpu_time, found.failed, taken, averages, profiled
+    )
     try:
         # A line for each of many samples would make it too large to read.
         write_json(path, {"schema": SCHEMA, **to_json(result.report)}, indent=None)
@@ -182,19 +191,20 @@ def bench(
 
 
 def _take(
-    link: Link, found: JobList, timing: Timing, report: Report
-) -> tuple[tuple[Measurement, ...], JobList]:
-    """(measurements of the jobs ``found``, what was left out or failed)."""
-    results = measure(
-        link,
-        timing.jobs(found.jobs),
-        timing.repeats,
-        plan=timing.plan,
-        progress=progress(report),
-    )
+    link: Link, found: JobList, work: Path, timing: Timing, report: Report
+) -> tuple[tuple[Measurement, ...], tuple[Profile, ...], JobList]:
+    """(measurements of the jobs ``found``, profiles, what was left out or failed)."""
+    jobs = timing.jobs(found.jobs)
+    profiled: tuple[Profile, ...] = ()
+    unprofiled: list[TinymlError] = []
+    results = measure(link, jobs, timing.repeats, plan=timing.plan, progress=progress(report))
     failures = (own.failure for own in results if own.failure is not None)
     measured = tuple(own.measurement for own in results if own.measurement is not None)
-    return measured, replace(found, failed=(*found.failed, *failures))
+    if timing.profile:
+        wholes = timed_wholes(jobs, results)
+        profiled, unprofiled = profiles(link, wholes, work, timing.plan, progress(report))
+    failed = (*found.failed, *failures, *unprofiled)
+    return measured, profiled, replace(found, failed=failed)
 
 
 def beside(what: Path, device: Device = THIS_MACHINE) -> Path:

@@ -45,6 +45,8 @@ def program_for(timing: Timing, *, cpu_time: bool, verdict: bool = False) -> Pat
         raise DeviceError(
             "no verdict on Android: benchmark_model prints averages, and a comparison needs samples"
         )
+    if timing.profile:
+        raise DeviceError("the time of operators is not supported on Android yet: omit --profile")
     if timing.power is not None:
         raise DeviceError("energy is not supported on Android yet: omit --power")
     if timing.between == "evict":

@@ -12,6 +12,7 @@ from tinyml.core.validity import what_was_discarded
 from tinyml.pages.tables import Section
 from tinyml.pipeline.averages_text import average_sections
 from tinyml.pipeline.bench import NETWORK, Benchmark
+from tinyml.pipeline.profile_text import profile_section
 
 CLOCKS = {"wall": "time of a call, ms", "cpu": "CPU time of a call, ms"}
 Rows = list[tuple[object, ...]]
@@ -38,6 +39,7 @@ def sections(found: Benchmark) -> list[Section]:
         ),
         Section("start and memory", ("runtime", "part", *threads, *start_head), starts),
         Section("machine", lines=(_machine(shown),)),
+        *(profile_section(own) for own in found.profiles),
     ]
 
 

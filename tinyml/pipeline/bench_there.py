@@ -37,8 +37,11 @@ WRONG = "tinyml verify shows whether it is right here; another version of the ru
 
 
 def check_made_for(what: Path, device: Device) -> None:
-    """Raise `DeviceError` for a bundle that was made for another target than ``device`` is."""
-    if what.is_dir():
+    """Raise `DeviceError` for a bundle that was made for another target than ``device`` is.
+
+    And `BundleError` for what is neither a bundle nor a file.
+    """
+    if not what.is_file():
         check_target(bundles.read(what), device)
 
 

@@ -12,6 +12,7 @@ from tinyml.core.bundle_folder import check_outside
 from tinyml.core.errors import InputError, require
 from tinyml.core.events import Report
 from tinyml.core.measurement import Measurement
+from tinyml.core.profile import Profile
 from tinyml.pages.card import intended_use
 from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.page import write_page
@@ -35,12 +36,13 @@ def report(
     in_options: Callable[[str], str],
     progress: Report,
     taken: Sequence[Timing] = (),
+    profiles: Sequence[Profile] = (),
 ) -> Path:
     """Write the report of the bundle ``what`` and return its path, next to the bundle by default.
 
     ``more``: other bundles to compare it with, and files of `tinyml bench`. What lies next to
     the bundles is found without being named; ``taken`` are measurements of this moment, instead of
-    those. ``data``: the folder of the data set, or `AUTO`.
+    those, and ``profiles`` those taken with them. ``data``: the folder of the data set, or `AUTO`.
 
     Raises `BundleError` and `InputError` for what is neither, `ValidationError` for a bundle that
     was changed, `UsageError` for an ``out`` in a bundle, `DataError`, `MissingExtraError`.
@@ -61,6 +63,7 @@ def report(
         formats=formats.by_runtime(),
         taken=tuple(_measured(files, taken)),
         averages=tuple(_averages(files, taken)),
+        profiles=_profiles(found, files, profiles),
         intended_use=_intended_use(first),
         caveat=caveat(first.facts.training.data_set) if first.facts.training else "",
         in_options=in_options,
@@ -123,6 +126,15 @@ def _averages(files: Sequence[Path], taken: Sequence[Timing]) -> list[AverageTim
     here = [own for own in taken if isinstance(own, AverageTiming)]
     stored = [own for path in files for own in read_benchmark(path).averages]
     return list(dict.fromkeys([*here, *stored]))
+
+
+def _profiles(
+    bundles: Sequence[NamedBundle], files: Sequence[Path], taken: Sequence[Profile]
+) -> tuple[Profile, ...]:
+    """``taken``, and those of ``files``: of files of the bundles, none of them twice."""
+    digests = {model.sha256 for own in bundles for model in own.bundle.models}
+    every = [*taken, *(own for path in files for own in read_benchmark(path).profiles)]
+    return tuple(dict.fromkeys(own for own in every if own.model_sha256 in digests))
 
 
 def _intended_use(bundle: Bundle) -> str:

@@ -32,6 +32,7 @@ class Timing:
     period_s: float | None = None
     between: BetweenCalls = "sleep"
     device: Device = THIS_MACHINE
+    profile: bool = False
     benchmark_model: Path | None = None
     power: str | None = None
 

@@ -20,7 +20,9 @@ from tinyml.core.errors import InputError
 from tinyml.core.subprocesses import Limits, answering
 from tinyml.core.target import Target
 from tinyml.core.typed_json import from_json, parse_json, to_json
+from tinyml.modelfile.onnx_edit import name_nodes
 from tinyml.modelfile.onnx_file import MissingDataError
+from tinyml.modelfile.operator_list import ListedOperator, list_operators
 from tinyml.modelfile.read import cut_file
 from tinyml.modelfile.sparse_storage import SparseTensor, read_sparse
 from tinyml.modelfile.summary import Summary, summarize
@@ -52,6 +54,13 @@ class Cut:
     inputs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorList:
+    """The operators of the main graph in their order."""
+
+    operators: tuple[ListedOperator, ...]
+
+
 def read_report(path: Path, target: Target | None = None) -> FileReport:
     """`report_of`, in this process."""
     summary = summarize(path)
@@ -75,10 +84,17 @@ def _cut(path: Path, tensor: str, out: str) -> Cut:
     return Cut(cut_file(path, tensor, Path(out)))
 
 
+def _operators(path: Path, named: str) -> OperatorList:
+    if named:
+        name_nodes(path, Path(named))
+    return OperatorList(list_operators(path))
+
+
 READERS: Mapping[str, Callable[..., Any]] = {
     "summary": _report,
     "sparse_use": _sparse_use,
     "cut": _cut,
+    "operators": _operators,
 }
 
 
@@ -101,6 +117,14 @@ def sparse_use_of(path: Path, runtime: str, version: str, arch: str, *, avx: boo
 def cut_of(path: Path, tensor: str, out: Path) -> tuple[str, ...]:
     """As `tinyml.modelfile.read.cut_file`: ``out`` is written by the child."""
     return _read(Cut, path, "cut", tensor, str(out)).inputs
+
+
+def operators_of(path: Path, named: Path | None = None) -> tuple[ListedOperator, ...]:
+    """As `tinyml.modelfile.operator_list.list_operators`.
+
+    ``named``: where the child writes an .onnx file with a name for every node.
+    """
+    return _read(OperatorList, path, "operators", str(named or "")).operators
 
 
 def _read(kind: type[T], path: Path, reader: str, *arguments: str) -> T:

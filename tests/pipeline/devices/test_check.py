@@ -161,8 +161,10 @@ def test_a_board_like_no_target_needs_one(board: FakeBoard, tmp_path: Path) -> N
     found = add_device("mypi", "pi@board", target=str(tmp_path / "mine.toml"))
     assert found.device.target == str(tmp_path / "mine.toml")
     assert found.ready
+    with pytest.raises(UsageError, match="'host' is this machine, and not the target of a board"):
+        add_device("here", "pi@board", target="host")
     with pytest.raises(UsageError, match="unknown link 'local'"):
-        add_device("here", "-", target="host")
+        add_device("here", "pi@board", link="local")
 
 
 def test_a_recorded_python_that_is_gone(board: FakeBoard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +190,7 @@ def test_a_check_shows_all_and_its_code_tells(board: FakeBoard, cli: Cli) -> Non
         "Debian GNU/Linux 12 (bookworm), kernel 6.6.20+rpt-rpi-v8, aarch64",
         "64-bit programs",
         "3.11.2, /usr/bin/python3, glibc 2.36",
-        "4 cores cortex-a72; asimd",
+        "4 cores cortex-a72; 2 of 1,800 MHz, 2 of 1,500 MHz; asimd",
         "1,845 MB, 1,500 MB free; pages of 4 KiB",
         "9,000 MB free in /home/pi",
         "ai-edge-litert 2.3.0, numpy 2.4.6, onnxruntime 1.32.0",

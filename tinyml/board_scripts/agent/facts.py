@@ -15,6 +15,7 @@ from typing import Any
 from tinyml.board_scripts.agent.clock import boot_id
 from tinyml.board_scripts.agent.files import read_text
 
+CLOCKS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq"
 # Of what runs models: looked up in the packages' metadata, and not imported.
 PACKAGES = ("ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino", "numpy")
 
@@ -94,7 +95,7 @@ def memory_mb() -> dict[str, Any]:
 
 
 def processor() -> dict[str, Any]:
-    """Cores that may be used, and of /proc/cpuinfo what kernels are chosen by.
+    """Cores that may be used, their highest clocks, and what kernels are chosen by.
 
     ``cpu_parts``: implementer and part of each kind of ARM core, as ``0x41 0xd08``.
     """
@@ -109,7 +110,13 @@ def processor() -> dict[str, Any]:
     cores = (
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
-    return {"cores": len(cores), "cpu_parts": sorted(parts), "cpu_features": sorted(features)}
+    clocks = [read_text(path) for path in glob.glob(CLOCKS)]
+    return {
+        "cores": len(cores),
+        "max_khz": sorted((int(text) for text in clocks if text.isdigit()), reverse=True),
+        "cpu_parts": sorted(parts),
+        "cpu_features": sorted(features),
+    }
 
 
 def cpu_lines() -> list[tuple[str, str]]:

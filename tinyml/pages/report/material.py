@@ -9,6 +9,7 @@ from tinyml.core.averages import AverageTiming
 from tinyml.core.bundle import Bundle, ModelFile
 from tinyml.core.evaluation_results import EvaluationResults
 from tinyml.core.measurement import WHOLE, Conditions, Label, Measurement
+from tinyml.core.profile import Profile
 from tinyml.pages.report.content import Missing
 from tinyml.pages.report.units import command, counted
 
@@ -84,6 +85,7 @@ class Material:
     """The first of ``bundles`` is what the report is about; the others are compared with it.
 
     formats       runtime -> the format that it runs
+    profiles      where the time goes, of the bundles' files
     intended_use  of the model, as its card has it; ``caveat``: of its data set
     in_options    text with the names of settings -> the same with options of the command line
     averages      what phones give instead of measurements
@@ -94,6 +96,7 @@ class Material:
     formats: Mapping[str, str] = field(default_factory=dict)
     taken: tuple[Taken, ...] = ()
     averages: tuple[AverageTiming, ...] = ()
+    profiles: tuple[Profile, ...] = ()
     intended_use: str = ""
     caveat: str = ""
     in_options: Callable[[str], str] = str

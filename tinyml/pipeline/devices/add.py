@@ -35,7 +35,13 @@ def add_device(
     `DeviceError`, and records nothing, where it cannot be reached or is not like any shipped
     target; `UsageError` for a name that is taken, unless it ``replaces`` the one with it.
     """
-    link = link or (find_target(target).link if target else LINKS[0])
+    known = find_target(target) if target else None
+    if known is not None and known.is_host:
+        raise UsageError(
+            f"'{target}' is this machine, and not the target of a board",
+            hint="omit --target: then it is chosen from what the board is",
+        )
+    link = link or (known.link if known is not None else LINKS[0])
     if link not in LINKS:
         raise UsageError(f"unknown link '{link}'", hint=f"known: {', '.join(LINKS)}")
     if target.endswith(SUFFIX):

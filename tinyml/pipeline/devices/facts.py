@@ -57,6 +57,7 @@ def _of_phone(link: Link) -> BoardFacts:
         memory_mb=_in_1024(phone.memory_kb),
         memory_free_mb=_in_1024(phone.free_memory_kb),
         cores=phone.cores,
+        max_khz=tuple(own.max_khz for own in phone.groups if own.max_khz for _ in own.cores),
         boot_id=phone.boot or "",
         more=phone.condition,
     )

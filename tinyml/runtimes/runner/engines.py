@@ -71,10 +71,19 @@ class OrtModel:
     precision = ""
 
     def __init__(
-        self, module: Any, path: str, threads: int, rounds: bool, delegate: str | None
+        self,
+        module: Any,
+        path: str,
+        threads: int,
+        rounds: bool,
+        delegate: str | None,
+        profile: str = "",
     ) -> None:
+        """``profile``: the start of the path of a trace that the session writes at its end."""
         self.delegate = None
         options = module.SessionOptions()
+        if profile:
+            options.enable_profiling, options.profile_file_prefix = True, profile
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

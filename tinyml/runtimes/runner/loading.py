@@ -23,10 +23,10 @@ class Loaded:
         if options.cpu is not None:
             pin(options.cpu)
         self.options = options
-        self.digest, rounds = read_file(options.model)
-        opener, module, self.version = import_runtime(options.runtime)
+        self.digest, self.rounds = read_file(options.model)
+        opener, self.module, self.version = import_runtime(options.runtime)
         start = time.perf_counter_ns()
-        self.model = open_model(opener, module, options, rounds)
+        self.model = open_model(opener, self.module, options, self.rounds)
         self.load_ns = time.perf_counter_ns() - start
 
     def facts(self) -> dict[str, Any]:

@@ -5,8 +5,9 @@
 The local benchmark starts it, and a board gets this same file. A call is timed from handing the
 inputs over until the outputs are numpy arrays. With ``--state IN=OUT`` the output OUT of a call is
 the input IN of the next. ``--outputs`` keeps the outputs of the first call. ``python runner.zip
-conditions`` prints what it depends on and what can disturb it, at this moment. On failure the line
-is ``{"error": ...}`` and the exit code is not 0.
+conditions`` prints what it depends on and what can disturb it, at this moment. With ``--profile``
+the line has the time of each operator. On failure it is ``{"error": ...}`` and the exit code is not
+0.
 
 With ``--serve SECONDS`` nothing is timed: see `tinyml.runtimes.runner.serving`.
 """
@@ -27,6 +28,7 @@ from tinyml.runtimes.runner.errors import RunnerError
 from tinyml.runtimes.runner.loading import Loaded, check_feeds, failed, failure
 from tinyml.runtimes.runner.machine import machine, state
 from tinyml.runtimes.runner.power import measure_power, read_watts
+from tinyml.runtimes.runner.profiling import profile
 from tinyml.runtimes.runner.serving import serve
 from tinyml.runtimes.runner.timing import Caller, measure
 
@@ -78,6 +80,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", type=int, help="use this core alone")
     parser.add_argument("--delegate", choices=(NO_DELEGATE,), help="default: the runtime's own")
+    parser.add_argument("--profile", action="store_true", help="time each operator")
     parser.add_argument("--state", action="append", default=[], metavar="IN=OUT")
     parser.add_argument("--power", metavar="pmic|COMMAND", help="also watts, as it prints them")
     parser.add_argument("--serve", type=float, metavar="SECONDS", help="the longest pause")
@@ -98,6 +101,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     states = parse_states(options.state, model)
     call = Caller(model, feeds, states, options.threads)
     try:
+        if options.profile:
+            return {**loaded.facts(), "profile": profile(call, loaded), "machine": machine()}
         timed, first = measure(call, options)
         power = measure_power(call, options.power) if options.power else None
     except (RunnerError, MemoryError):

@@ -70,6 +70,9 @@ def read_watts(source: str) -> float:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
+    except FileNotFoundError as error:
+        name = shlex.quote(str(error.filename))
+        raise RunnerError("--power {}: {} is not a program there".format(source, name)) from error
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise RunnerError("--power {}: {}".format(source, error)) from error
     watts = rails_w(done.stdout) if source == PMIC else last_number(done.stdout)
