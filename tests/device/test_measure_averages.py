@@ -96,8 +96,8 @@ def test_a_phone_that_throttles_is_waited_for_and_what_it_spoilt_is_repeated(
 
 
 FAILURES = {
-    "segfault": ("segmentation fault (Android)", "was killed by signal 11 (SIGSEGV)"),
     "refused": ("the program refuses the model (Android)", "ended 1: Failed to load model"),
+    "segfault": ("segmentation fault (Android)", "was killed by signal 11 (SIGSEGV)"),
     "silent": ("no result (Android)", "printed 0 lines of statistics, not 2"),
 }
 
