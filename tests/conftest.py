@@ -137,6 +137,17 @@ def small_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return shared_folder(tmp_path_factory, "small_bundle", make) / "small"
 
 
+@pytest.fixture(scope="session")
+def streaming_bundle(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of `small_run` with its streaming graphs; copy it before changing it."""
+
+    def make(folder: Path) -> None:
+        more = ["--streaming", "--without-data", "--out", folder / "listens"]
+        assert_done(tinyml("export", small_run, "--target", "rpi", *more))
+
+    return shared_folder(tmp_path_factory, "streaming_bundle", make) / "listens"
+
+
 @pytest.fixture
 def bundle_copy(small_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small_bundle, tmp_path / "bundle"))

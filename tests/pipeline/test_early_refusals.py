@@ -69,6 +69,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         "folder of a failure report": [*own, "--keep-failed", str(folder / "there")],
         "front end": [*own, *static, "--front-end", "int8"],
         "state": [*own, "--state", "a=b"],
+        "stream": [*own, "--streaming"],
         "state in eight bits": [*own, *static, "--state", "x=y", "--io", "int8"],
         "no calibration data": [*named, *static],
         "format without a runtime": [*own, *small, "--formats", "onnx,tflite"],
@@ -99,6 +100,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         ("folder of a failure report", 2, "there exists"),
         ("front end", 2, "--front-end int8: build has no front end"),
         ("state", 3, "no input is called 'a'; there are ['x']"),
+        ("stream", 3, "--streaming: tinyml cannot split your own model build into a front end"),
         ("state in eight bits", 2, "the state of build would be rounded at each call"),
         ("no calibration data", 2, "these weights come without a data set"),
         (

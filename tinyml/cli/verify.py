@@ -66,6 +66,9 @@ def command(
         put(line)
     for skipped in checked.skipped:
         put(f"not checked: {skipped}")
+    for folder, part in checked.parts.items():
+        rows = len(part.parity.stages)
+        put(f"{folder}: parity holds: {part.judged} of {rows} rows judged")
     put(f"digest: {checked.digest}")
     judged, rows = checked.parity.judged, len(checked.parity.stages)
     put(f"{bundle}: {checked.files} files unchanged, parity holds: {judged} of {rows} rows judged")

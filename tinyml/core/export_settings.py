@@ -49,6 +49,10 @@ class ExportSettings:
         "fp32",
         values=PRECISIONS,
     )
+    streaming: bool = setting(
+        "Add the model as two graphs for a stream, which compute no frame of the sound twice.",
+        False,
+    )
 
     ranges: str = setting(
         "Method that chooses the range of each activation.",

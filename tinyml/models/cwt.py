@@ -9,6 +9,7 @@ Compo 1998, eq. 1-2, in L1 normalization). A coefficient is the correlation of t
 with psi_f. There is no complex number, no FFT and no custom operation in the graph.
 
 `MultiRateBank` is what is used; `SingleRateBank` is its reference, and takes any taps.
+`tinyml.models.streaming_cwt` computes the first on a stream.
 
 Edges: samples outside of the window count as zero, so coefficients nearer to an end than
 ``edge_s`` of their frequency differ from those of a longer recording.
@@ -180,7 +181,10 @@ class OctaveBank(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """[B, 1, 1, time] -> power [B, scales, 1, frames]."""
-        parts = self.coefficients(waveform)
+        return self.power(self.coefficients(waveform))
+
+    def power(self, parts: Tensor) -> Tensor:
+        """Coefficients [B, 2 scales, 1, instants] -> their power [B, scales, 1, frames]."""
         squares = parts * parts
         if self.octave.instants > 1:
             squares = F.avg_pool2d(squares, (1, self.octave.instants))

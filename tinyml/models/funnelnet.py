@@ -23,14 +23,17 @@ from torch import Tensor, nn
 from tinyml.core.bundle_facts import Scalogram
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Signature, TensorSpec
+from tinyml.core.streaming import FRAMES, Streaming
 from tinyml.models.cwt import MultiRateBank, SingleRateBank
-from tinyml.models.protocol import ModelEntry
+from tinyml.models.protocol import ModelEntry, StreamingForm, StreamingGraph
+from tinyml.models.streaming_cwt import StreamingScalogram
 
 LABELS = ("Present", "Unknown", "Absent")
 PAPER = "arXiv 2405.09570"
 
 RATE_HZ = 4000
 WINDOW = 6 * RATE_HZ
+HOP = WINDOW // 2
 FRAMES_PER_S = 50
 SCALES_HZ = tuple(float(f) for f in np.geomspace(800.0, 25.0, 32))
 # Power of full scale squared: 16-bit rounding noise has 8e-11, spread over all scales.
@@ -158,6 +161,7 @@ class FunnelNet(Funnel):
 
     def __init__(self, classes: int = 3) -> None:
         super().__init__()
+        self.classes = classes
         self.filter_bank = MultiRateBank(SCALES_HZ, RATE_HZ, frames_per_s=FRAMES_PER_S)
         self.scalogram = LogPower()
         self.normalization = LevelNormalization(len(SCALES_HZ))
@@ -174,6 +178,23 @@ class FunnelNet(Funnel):
 
     def forward(self, waveform: Tensor) -> dict[str, Tensor]:
         logits = self.classify(self.features(waveform))
+        return {"probabilities": torch.softmax(logits, dim=1)}
+
+
+class FunnelNetHead(Funnel):
+    """`FunnelNet` behind its front end: frames [B, frames, scales] -> probabilities [B, classes].
+
+    The modules are those of ``network``, and so are their names.
+    """
+
+    def __init__(self, network: FunnelNet) -> None:
+        super().__init__()
+        for name in HEAD_STAGES:
+            self.add_module(name, network.get_submodule(name))
+        self.train(network.training)
+
+    def forward(self, frames: Tensor) -> dict[str, Tensor]:
+        logits = self.classify(frames[:, None].permute(0, 3, 1, 2))
         return {"probabilities": torch.softmax(logits, dim=1)}
 
 
@@ -243,15 +264,34 @@ def _signature(samples: int, rate_hz: int | None) -> Any:
     return signature
 
 
-STAGES = (
-    "filter_bank",
-    "scalogram",
-    "normalization",
-    "squeeze",
-    "bottleneck",
-    "expansion",
-    "logits",
-)
+HEAD_STAGES = ("normalization", "squeeze", "bottleneck", "expansion", "logits")
+STAGES = ("filter_bank", "scalogram", *HEAD_STAGES)
+
+
+def _on_a_stream(network: FunnelNet) -> StreamingForm:
+    """The bank and the logarithm frame by frame; the rest, level included, over a window."""
+    front_end = StreamingScalogram(network.filter_bank, network.scalogram).eval()
+    bank, frame = front_end.filter_bank, RATE_HZ // FRAMES_PER_S
+    ring = TensorSpec(FRAMES, (1, WINDOW // frame, bank.scales), ("batch", "frame", "scale"))
+    return StreamingForm(
+        streaming=Streaming(
+            rate_hz=RATE_HZ,
+            granule_samples=bank.granule_samples,
+            frame_rate_hz=float(FRAMES_PER_S),
+            delay_frames=bank.delay_frames,
+            flush_samples=bank.delay_frames * frame,
+            ring_frames=WINDOW // frame,
+            hop_frames=HOP // frame,
+        ),
+        front_end=StreamingGraph(front_end, front_end.signature),
+        head=StreamingGraph(
+            FunnelNetHead(network),
+            Signature(inputs=(ring,), outputs=_signature(WINDOW, RATE_HZ)(network.classes).outputs),
+            HEAD_STAGES,
+        ),
+        frames=lambda waveform: network.features(waveform)[:, :, 0].transpose(1, 2),
+    )
+
 
 FUNNELNET = ModelEntry(
     name="funnelnet",
@@ -261,7 +301,7 @@ FUNNELNET = ModelEntry(
     processor=RecordingProcessor(
         labels=LABELS,
         window=WINDOW,
-        hop=WINDOW // 2,
+        hop=HOP,
         rate_hz=RATE_HZ,
         min_rate_hz=2000,
     ),
@@ -270,6 +310,7 @@ FUNNELNET = ModelEntry(
     front_end="normalization",
     scalogram=Scalogram("scalogram", tuple(SCALES_HZ), FRAMES_PER_S),
     domain="heart",
+    streaming=_on_a_stream,
 )
 
 FUNNELNET_PAPER = ModelEntry(

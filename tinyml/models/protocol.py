@@ -14,6 +14,7 @@ read before any weight exists:
     sparsity               pruning, for a sparse preset
     options, configure     [architecture] of a recipe
     rename                 weights of another library
+    streaming              ``tinyml export --streaming``: the module as graphs that run on a stream
 
 **A module**, which ``entry.build(classes)`` returns: a `torch.nn.Module` that is a `Classifier`,
 and for recordings a `RecordingClassifier`. Nothing else of it is used: no base class is needed,
@@ -32,6 +33,7 @@ from tinyml.core.errors import RecipeError
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.processor import Processor
 from tinyml.core.spec import Options, Signature
+from tinyml.core.streaming import Streaming
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -115,6 +117,29 @@ class LayerSparsity:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamingGraph:
+    """A module, its inputs and outputs, and its stages: as of an entry."""
+
+    module: Any
+    signature: Signature
+    stages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingForm:
+    """A module of recordings as two graphs that share its weights.
+
+    streaming  how they run, and what goes in and out (see `Streaming`)
+    frames     windows [n, samples] -> what the head takes of each [n, ring_frames, scales]
+    """
+
+    streaming: Streaming
+    front_end: StreamingGraph
+    head: StreamingGraph
+    frames: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """What the registry knows of one model of this package.
 
@@ -129,6 +154,7 @@ class ModelEntry:
     sparsity    what a sparse preset asks of its layers; others stay dense
     options     what [architecture] may choose, with the values that it has here
     rename      names of another library's weights -> this model's, or empty
+    streaming   module -> its graphs for a stream; ``None``: it has no such form
     """
 
     name: str
@@ -145,6 +171,7 @@ class ModelEntry:
     sparsity: tuple[LayerSparsity, ...] = ()
     options: Options = field(default_factory=dict)
     rename: Callable[[Iterable[str]], Mapping[str, str]] | None = None
+    streaming: Callable[[Any], StreamingForm] | None = None
 
     def configured(self, options: Options) -> ModelEntry:
         """This entry with ``options`` of its architecture; `RecipeError` if it has none."""

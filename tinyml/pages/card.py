@@ -155,7 +155,19 @@ def _files(bundle: Bundle) -> str:
     notes = [f"- {m.path}: {m.note}" for m in bundle.models if m.note]
     notes += [f"- {m.path}: {m.plan.in_float32}" for m in bundle.models if m.plan]
     notes += [f"- {m.path}: {m.mixed}" for m in bundle.models if m.mixed]
+    notes += _streaming(bundle)
     return head + "\n".join([*rows, "", *notes] if notes else rows) + "\n"
+
+
+def _streaming(bundle: Bundle) -> list[str]:
+    own = bundle.facts.streaming
+    if own is None:
+        return []
+    return [
+        f"- {own.front_end}: the front end on a stream, {own.granule_samples} samples a call at "
+        f"{own.rate_hz} Hz, frames {own.delay_frames / own.frame_rate_hz:g} s late",
+        f"- {own.head}: the rest, over the last {own.ring_frames} frames every {own.hop_frames}",
+    ]
 
 
 def _parity(bundle: Bundle) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from tinyml.core.bundle import CARD, LABELS, Bundle, ModelFile
+from tinyml.core import bundle as bundles
+from tinyml.core.bundle import CARD, LABELS, MANIFEST, Bundle, ModelFile
 from tinyml.core.errors import ValidationError
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recording_processor import RecordingProcessor
+from tinyml.core.streaming import FRAMES, SAMPLES
 from tinyml.pages.card import differing_lines
 from tinyml.pipeline import formats
 
@@ -30,7 +32,13 @@ def check_bundle(bundle: Bundle) -> None:
 
 def contradictions(bundle: Bundle) -> list[str]:
     """One line for each statement of the manifest that another one, or a file, denies."""
-    return [*_models(bundle), *_labels(bundle), *_surroundings(bundle), *_card(bundle)]
+    return [
+        *_models(bundle),
+        *_labels(bundle),
+        *_surroundings(bundle),
+        *_card(bundle),
+        *_streaming(bundle),
+    ]
 
 
 def _models(bundle: Bundle) -> Iterator[str]:
@@ -46,7 +54,7 @@ def _models(bundle: Bundle) -> Iterator[str]:
         path = bundle.folder / name
         if path.is_file() and path.stat().st_size != entry.size:
             yield f"{name} has {path.stat().st_size} bytes, files give {entry.size}"
-        if formats.find(PurePath(name)) and name not in known:
+        if formats.find(PurePath(name)) and name not in known and not _in_part(bundle, name):
             yield f"{name} is among the files, but not among the models"
     for model in bundle.models:
         yield from _model(bundle, model)
@@ -101,6 +109,50 @@ def _card(bundle: Bundle) -> Iterator[str]:
         return  # `_models` reports it; the card has the size of each model
     for line in differing_lines(_text(bundle, CARD), bundle):
         yield f"{CARD} has '{line}', the manifest does not"
+
+
+def _in_part(bundle: Bundle, name: str) -> bool:
+    """Whether the file is of a bundle of streaming graphs, which is checked by itself."""
+    streaming = bundle.facts.streaming
+    folders = streaming.graphs if streaming else ()
+    return any(PurePath(name).is_relative_to(folder) for folder in folders)
+
+
+def _streaming(bundle: Bundle) -> Iterator[str]:
+    """The streaming graphs fit each other, and the model that they compute on a stream."""
+    own, processor = bundle.facts.streaming, bundle.processor
+    if own is None:
+        return
+    if lacking := [folder for folder in own.graphs if f"{folder}/{MANIFEST}" not in bundle.files]:
+        yield f"streaming graphs are in {', '.join(lacking)}, files have no {MANIFEST} there"
+        return
+    front_end, head = (bundles.read(bundle.folder / folder) for folder in own.graphs)
+    for part in (front_end, head):
+        if part.facts.streaming is not None:
+            yield f"{part.folder.name}, a streaming graph, has such graphs itself"
+            return
+        yield from contradictions(part)
+    frames = front_end.signature.output(FRAMES).shape
+    yield from _differing(
+        ("the granule", (1, own.granule_samples), front_end.signature.input(SAMPLES).shape),
+        ("the rate", own.rate_hz, front_end.signature.input(SAMPLES).rate_hz),
+        ("the frames of a granule", (1, own.granule_frames), frames[:2]),
+        ("the ring", (1, own.ring_frames, *frames[2:]), head.signature.input(FRAMES).shape),
+        ("the output", bundle.signature.outputs, head.signature.outputs),
+    )
+    if isinstance(processor, RecordingProcessor):
+        window, hop = (own.frame_samples * n for n in (own.ring_frames, own.hop_frames))
+        yield from _differing(
+            ("the rate", processor.rate_hz, own.rate_hz),
+            ("the window", processor.window, window),
+            ("the hop", processor.hop, hop),
+        )
+
+
+def _differing(*rows: tuple[str, object, object]) -> Iterator[str]:
+    for what, wanted, found in rows:
+        if wanted != found:
+            yield f"{what} of the streaming graphs is {found}, not {wanted}"
 
 
 def _text(bundle: Bundle, name: str) -> str:

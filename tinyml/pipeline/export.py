@@ -63,6 +63,7 @@ from tinyml.pipeline.steps.float_share import with_float_share
 from tinyml.pipeline.steps.found_recipe import save_found
 from tinyml.pipeline.steps.keep import SCRIPT, keep_failed
 from tinyml.pipeline.steps.lint import lint_lines, lint_models
+from tinyml.pipeline.steps.streaming import export_parts
 from tinyml.pipeline.steps.write_files import run_alone, run_child, write_files
 from tinyml.pipeline.steps.write_half import write_half
 
@@ -133,6 +134,7 @@ def bundle_from(
             require_all(taken)
         delegation = {path: delegation_report(own) for path, own in taken.items()}
         sparse = inspect_sparse.of_models(draft, made.models, plan.target)
+        streaming = export_parts(plan, draft, made.kept, bundle_from, report)
         facts = replace(
             exported.facts,
             lint=findings,
@@ -140,6 +142,7 @@ def bundle_from(
             classes=made.classes or None,
             sensitivity=made.sensitivities or None,
             sparse=to_json(sparse) or None,
+            streaming=streaming,
         )
         with machine_errors(f"writing {job.out.name}", draft):
             bundle = assemble.assemble(

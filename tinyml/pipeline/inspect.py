@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,14 @@ def summary_report(summary: Summary) -> dict[str, Any]:
 
 
 def _bundle(bundle: Bundle, target: Target | None) -> dict[str, Any]:
-    processor = bundle.processor
+    processor, streaming = bundle.processor, bundle.facts.streaming
     found: dict[str, Any] = {
         "model": bundle.model,
         "target": bundle.target,
         "inputs": [to_json(spec) for spec in bundle.signature.inputs],
         "outputs": [to_json(spec) for spec in bundle.signature.outputs],
         "processor": to_json(processor) if processor else {},
+        **({"streaming": to_json(streaming)} if streaming else {}),
         "parity": {
             "verdict": _verdict(bundle.parity),
             "rows": len(bundle.parity.stages),
@@ -95,19 +96,37 @@ def _bundle(bundle: Bundle, target: Target | None) -> dict[str, Any]:
     }
     target = target or all_targets().get(bundle.target)  # a user's own is not known by its name
     found["lint"] = []
-    for model in bundle.models:
-        contents, lint = _contents(bundle.file(model), target)
-        found["lint"] += [{"file": model.path, **finding} for finding in lint]
-        found[model.path] = {
-            "format": model.format,
-            "precision": model.precision,
-            **({"mixed": model.mixed} if model.mixed else {}),
-            "passes": dict(model.passes),
-            "minimum_runtime": model.minimum_runtime,
-            **contents,
-            **_taken(bundle, model),
-        }
+    for prefix, own in _with_parts(bundle):
+        for model in own.models:
+            shown, lint = _model(own, model, target)
+            found[prefix + model.path] = shown
+            found["lint"] += [{"file": prefix + model.path, **finding} for finding in lint]
     return found
+
+
+def _with_parts(bundle: Bundle) -> Iterator[tuple[str, Bundle]]:
+    """The bundle, and those of its streaming graphs, each with what comes before its files."""
+    yield "", bundle
+    streaming = bundle.facts.streaming
+    for folder in streaming.graphs if streaming else ():
+        yield f"{folder}/", bundles.read(bundle.folder / folder)
+
+
+def _model(
+    bundle: Bundle, model: ModelFile, target: Target | None
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """What a model file holds, and its findings."""
+    contents, lint = _contents(bundle.file(model), target)
+    shown = {
+        "format": model.format,
+        "precision": model.precision,
+        **({"mixed": model.mixed} if model.mixed else {}),
+        "passes": dict(model.passes),
+        "minimum_runtime": model.minimum_runtime,
+        **contents,
+        **_taken(bundle, model),
+    }
+    return shown, lint
 
 
 def _verdict(parity: Parity) -> str:

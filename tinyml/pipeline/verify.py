@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
@@ -39,7 +39,8 @@ class Verified:
     """What was checked: unchanged files, parity rows, and engines that are not installed.
 
     ``digest`` is the sha256 of the manifest; ``engines``: a line for each optional engine, and
-    for each that tells what it computed in.
+    for each that tells what it computed in. ``parts``: folder in the bundle -> what was checked
+    of the streaming graph in it.
     """
 
     files: int
@@ -48,6 +49,7 @@ class Verified:
     parity: Parity
     skipped: tuple[str, ...]
     engines: tuple[str, ...] = ()
+    parts: Mapping[str, Verified] = field(default_factory=dict)
 
 
 def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
@@ -83,7 +85,9 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     optional = compare_optional(others, expected, bundle.stages, report)
     shown = Parity(stages=(*rows, *(row for own in optional for row in own.rows)))
     lines = (*_precisions(ready), *(own.line for own in optional))
-    return Verified(len(bundle.files), bundle.digest, shown.judged, shown, skipped, lines)
+    folders = bundle.facts.streaming.graphs if bundle.facts.streaming else ()
+    parts = {own: verify(folder / own, report) for own in folders}
+    return Verified(len(bundle.files), bundle.digest, shown.judged, shown, skipped, lines, parts)
 
 
 def _runtimes(target: str) -> Collection[str]:

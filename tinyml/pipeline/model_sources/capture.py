@@ -9,13 +9,15 @@ for the writers, the reference, the record and PyTorch's probabilities.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinyml.core.processor import Processor
-from tinyml.core.spec import Array
+from tinyml.core.spec import Array, Arrays
+from tinyml.models.protocol import StreamingGraph
 from tinyml.pipeline.model_sources.captured import capture_or_locate, finish
 from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
 from tinyml.pipeline.outputs.reference import Reference
@@ -44,6 +46,7 @@ def _capture_trained(job: CaptureJob, work: Workspace) -> None:
     from tinyml.export.weights import load_weights
     from tinyml.models.training.run import load_module
     from tinyml.pipeline.model_sources.entries import entry_of
+    from tinyml.pipeline.model_sources.streaming_part import cases_of, form_of, graph_of
 
     saved = work.load_checkpoint()
     entry = entry_of(saved)
@@ -52,20 +55,27 @@ def _capture_trained(job: CaptureJob, work: Workspace) -> None:
     else:
         module = entry.build(len(saved.processor.labels)).eval()
         load_weights(module, Path(job.weights), job.strip_prefix, entry.rename)
-    captured = capture_or_locate(module, saved.signature, entry.stages, work)
-    finish(captured, answers(module, captured, entry.stages, work), work)
+    graph, cases = StreamingGraph(module, saved.signature, entry.stages), work.load_cases()
+    if job.part:
+        form = form_of(entry, module)
+        graph, cases = graph_of(form, job.part), cases_of(form, job.part, cases)
+    captured = capture_or_locate(graph.module, graph.signature, graph.stages, work)
+    finish(captured, answers(graph.module, captured, graph.stages, cases, work), work)
     if work.evaluation_set.exists():
         work.save_probabilities(_probabilities(module, saved.processor, work.evaluation_set))
 
 
 def answers(
-    module: nn.Module, captured: Captured, stages: tuple[str, ...], work: Workspace
+    module: nn.Module,
+    captured: Captured,
+    stages: tuple[str, ...],
+    inputs: Mapping[str, Arrays],
+    work: Workspace,
 ) -> Reference:
-    """PyTorch's stages and outputs for every case in ``work``; saved there too."""
+    """PyTorch's stages and outputs for the ``inputs`` of every case; saved in ``work`` too."""
     from tinyml.export.capture.stage_values import eager_values
     from tinyml.export.joined import joined
 
-    inputs = work.load_cases()
     values = {
         case: eager_values(module, given, captured.signature, stages)
         for case, given in inputs.items()

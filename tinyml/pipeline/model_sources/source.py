@@ -26,7 +26,8 @@ class ExportedModel:
     """What is exported, as known once it is captured.
 
     ``stages`` are in network order; ``facts`` go into the manifest; ``domain`` chooses
-    the card's words; the rest as in `tinyml.core.bundle.Bundle`.
+    the card's words; ``is_part``: it lies in the bundle of the whole model, which has the card;
+    the rest as in `tinyml.core.bundle.Bundle`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ExportedModel:
     facts: BundleFacts
     front_end: str | None = None
     domain: str = "other"
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,19 +67,27 @@ class TrainedSource:
         if saved.facts and not self.without_data:
             self.evaluation_set = load_evaluation_set(saved, self.data, report)
         report(Message("capturing the model with torch.export"))
+        with machine_errors("writing the parity cases"):
+            if self.evaluation_set is not None:
+                self.evaluation_set.save(work.evaluation_set)
+        weights = str(self.weights.absolute()) if self.weights else ""
+        job = CaptureJob(weights=weights, strip_prefix=self.strip_prefix)
+        self.run_capture(job, work, run)
+        return self.known()
+
+    def run_capture(self, job: CaptureJob, work: Workspace, run: RunChild) -> None:
+        """Do ``job`` in a child: the model on the sample, data and generated inputs."""
+        saved = self.checkpoint
         cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
         if self.sample is not None:
             cases = {"sample": dict(self.sample)} | cases
+        if self.evaluation_set is not None:
+            cases = real_cases(self.evaluation_set, saved.signature, REAL_CASES) | cases
         with machine_errors("writing the parity cases"):
-            if self.evaluation_set is not None:
-                cases = real_cases(self.evaluation_set, saved.signature, REAL_CASES) | cases
-                self.evaluation_set.save(work.evaluation_set)
             work.save_cases(cases)
             work.save_checkpoint(saved)
-        weights = str(self.weights.absolute()) if self.weights else ""
-        work.save_capture_job(CaptureJob(weights=weights, strip_prefix=self.strip_prefix))
+        work.save_capture_job(job)
         run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
-        return self.known()
 
     def known(self) -> ExportedModel:
         saved, entry = self.checkpoint, self.entry

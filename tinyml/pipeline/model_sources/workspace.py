@@ -49,6 +49,7 @@ class CaptureJob:
     labels   how many were given for a user's model; 0: none
     keep_float  stages that a user's model must have
     precision   of the export: how far its engines may differ
+    part     of the checkpoint's model on a stream: ``front-end`` or ``head``; empty: all of it
     """
 
     factory: str = ""
@@ -59,6 +60,7 @@ class CaptureJob:
     labels: int = 0
     keep_float: tuple[str, ...] = ()
     precision: str = "fp32"
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

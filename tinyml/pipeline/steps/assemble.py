@@ -44,7 +44,7 @@ def assemble(
     if exported.labels:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in exported.labels))
     on_board = any(named(model.format).has_script for model in models)
-    if on_board and _takes_files(exported):
+    if on_board and not exported.is_part and _takes_files(exported):
         _copy_script(folder, board_scripts.RUN)
         if isinstance(exported.processor, RecordingProcessor):
             for script in board_scripts.LISTEN:
@@ -64,7 +64,8 @@ def assemble(
         files=_files(folder),
     )
     trained_on = facts.training.data_set if facts.training else ""
-    write_text(folder / CARD, model_card(bundle, exported.domain, caveat(trained_on)))
+    if not exported.is_part:
+        write_text(folder / CARD, model_card(bundle, exported.domain, caveat(trained_on)))
     bundle = replace(bundle, files=_files(folder))
     write_json(folder / MANIFEST, bundle.manifest())
     return replace(bundle, digest=sha256(folder / MANIFEST))
@@ -81,8 +82,9 @@ def _takes_files(exported: ExportedModel) -> bool:
 
 
 def _files(folder: Path) -> dict[str, ListedFile]:
+    """All but its own manifest: also those of bundles of streaming graphs in it."""
     return {
-        path.name: ListedFile(path.stat().st_size, sha256(path))
-        for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
+        path.relative_to(folder).as_posix(): ListedFile(path.stat().st_size, sha256(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
     }

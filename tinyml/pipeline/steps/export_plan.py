@@ -19,6 +19,7 @@ from tinyml.export.quantization.precision import Precision, all_precisions, find
 from tinyml.pipeline.formats import named, runtime_of
 from tinyml.pipeline.formats.of_target import check_formats, complete_for
 from tinyml.pipeline.model_sources.source import Source
+from tinyml.pipeline.model_sources.streaming_part import check_streaming
 from tinyml.pipeline.model_sources.trained import TrainedSource
 from tinyml.pipeline.model_sources.user_model import ModuleSource
 from tinyml.pipeline.outputs.engines import require as require_runtime
@@ -96,6 +97,8 @@ def checked(job: ExportJob, source: Source, settings: ExportSettings) -> ExportP
     ``settings`` are those of the recipe and of ``job`` together.
     """
     check_name(source.name)
+    if settings.streaming:
+        check_streaming(source)
     saved = source.checkpoint if isinstance(source, TrainedSource) else None
     samples = source.samples if isinstance(source, ModuleSource) else None
     traits = check_settings(job, settings, saved, calibrated=samples is not None)
@@ -229,7 +232,8 @@ def _check_io_types(formats: Sequence[str], chosen: ExportSettings, precision: P
             others = [own for own in formats if chosen.io in precision.activation_types(own)]
             other = f"`formats={','.join(others)}`, or " if others else ""
             raise UsageError(
-                f"`io={chosen.io}`: {named(fmt).suffix} files take and give {known[0]}",
+                f"`io={chosen.io}`: {named(fmt).suffix} files take and give {known[0]}, in which "
+                f"{named(fmt).runtime} computes",
                 hint=f"choose {other}`io={known[0]}`",
             )
 
