@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,34 @@ def verify(on: OnBoard, precision: str) -> str:
     """``verify --device``: the outputs there are those of PyTorch."""
     on.place.tinyml("verify", on.bundles[precision], "--device", on.name)
     return "outputs within tolerance"
+
+
+def evaluate(on: OnBoard, precision: str) -> str:
+    """``eval --device``: the predictions there are those here."""
+    found = on.place.json("eval", on.bundles[precision], "--device", on.name)
+    compared = found["compared"]
+    largest = compared["largest_probability_error"]
+    assert largest <= LARGEST_DIFFERENCE, compared
+    # One that hangs on less than that may be another one.
+    assert all(own["margin"] <= 2 * LARGEST_DIFFERENCE for own in compared["changed"]), compared
+    cases, changed = compared["cases"], len(compared["changed"])
+    return f"{cases - changed} of {cases} predictions are those here, within {largest:.1g}"
+
+
+def predict(on: OnBoard, precision: str) -> str:
+    """``predict --device``: the probabilities of a recording there are those here."""
+    recording = on.place.folder / f"{on.name}.wav"
+    with wave.open(str(recording), "wb") as file:
+        file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+        file.writeframes(_sound())
+    (there,), (here,) = (
+        on.place.json("predict", on.bundles[precision], recording, *more)
+        for more in (("--device", on.name), ())
+    )
+    pairs = [(p, there["probabilities"][label]) for label, p in here["probabilities"].items()]
+    largest = max(abs(p - q) for p, q in pairs)
+    assert largest <= LARGEST_DIFFERENCE, (there, here)
+    return f"probabilities within {largest:.1g} of those here"
 
 
 def listen(on: OnBoard, precision: str) -> str:
@@ -170,6 +199,8 @@ BOARD_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
     ("device add", add, False),
     ("device check", check, False),
     ("verify", verify, True),
+    ("eval", evaluate, True),
+    ("predict", predict, True),
     ("listen", listen, True),
     ("bench", bench, True),
 )
