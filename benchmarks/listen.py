@@ -21,6 +21,7 @@ import numpy as np
 
 from tinyml.core.device import Device
 from tinyml.core.listen_lines import ListenLine, ListenStart, ListenSummary
+from tinyml.core.process import tied
 from tinyml.models.data.audio import read_audio
 from tinyml.pipeline.devices.choose import choose_devices
 from tinyml.pipeline.listen import ListenSettings, SoundInput, listen
@@ -50,7 +51,8 @@ def play(file: Path) -> None:
 def load(wanted: bool) -> Iterator[str]:
     """A process that computes on each core, if ``wanted``; what a row says of it."""
     count = os.cpu_count() or 1
-    busy = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count if wanted else 0)]
+    spin = [sys.executable, "-c", SPIN]
+    busy = [subprocess.Popen(tied(spin)) for _ in range(count if wanted else 0)]
     try:
         yield ", all cores busy" if wanted else ""
     finally:

@@ -85,6 +85,7 @@ FILES_OF = {
     "export": ["{}.pt", "--target", "rpi", "--out", "o"],
     "verify": ["{}"],
     "predict": ["{}", "{}.wav"],
+    "listen": ["{}", "{}.wav", "--out", "{}.jsonl"],
     "bench": ["{}"],
     "compare": ["{}", "{}2"],
     "inspect": ["{}.onnx"],

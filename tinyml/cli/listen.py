@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from tinyml.cli.device_option import PANEL, OneDevice, one_device
 from tinyml.cli.terminal import NOT_MEDICAL, progress, put, put_json, put_table, say
 from tinyml.cli.timing import seconds
 from tinyml.core.errors import INTERRUPTED, UsageError
@@ -32,12 +33,13 @@ def command(
     file: Annotated[
         Path | None, typer.Argument(help=".wav or raw PCM; default: standard input.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Listen on this device (tinyml device list).")] = "",
+    device: OneDevice = "",
     capture: Annotated[
         str, typer.Option(metavar="COMMAND", help="A recorder that writes raw PCM to stdout.")
     ] = "",
     capture_on: Annotated[
-        Literal["device", "host"], typer.Option(help="Where --capture runs, with --device.")
+        Literal["device", "host"],
+        typer.Option(help="Where --capture runs, with --device.", rich_help_panel=PANEL),
     ] = "device",
     hop: Annotated[
         str | None, typer.Option(metavar="TIME", help="Between two decisions; default: 0.5s.")
@@ -69,7 +71,6 @@ def command(
       tinyml listen demo-bundle recording.wav --hop 250ms --json
       tinyml listen demo --device pi --capture "arecord -t raw -f S16_LE -r 4000"
     """
-    from tinyml.pipeline.devices.choose import choose_device
     from tinyml.pipeline.listen import ListenSettings, SoundInput, listen
 
     if file is not None and capture:
@@ -89,7 +90,7 @@ def command(
             bundle,
             sound,
             shown,
-            device=choose_device(device),
+            device=one_device(device),
             settings=settings,
             out=out,
             report=report,

@@ -54,7 +54,8 @@ class Link(Protocol):
     def command(self, command: Sequence[str]) -> list[str]:
         """A command line to start here: its streams and exit code are those of ``command`` there.
 
-        For what runs long and talks in between; `run` is for all else.
+        For what runs long and talks in between; `run` is for all else. Whoever starts it ties it to
+        this process (`tinyml.core.process.tied`).
         """
 
     def push(self, path: Path, name: str) -> str:

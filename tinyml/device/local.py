@@ -42,7 +42,7 @@ class LocalLink:
         return str(self.path)
 
     def command(self, command: Sequence[str]) -> list[str]:
-        return tied(command)
+        return list(command)
 
     def push(self, path: Path, name: str) -> str:
         with machine_errors(f"copying {path.name}"):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from tinyml.board_scripts.listen_sound import MACHINE, SoundError, SoundSource
 from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.interruption import LOOK_S
+from tinyml.core.process import tied
 from tinyml.device.link import CommandResult
 
 # After the end of its input: for what it still computes, and to end.
@@ -31,7 +32,12 @@ class PipedProcess:
         pipe = subprocess.PIPE
         with machine_errors(f"starting {command[0]}"):
             self.process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
+                tied(command),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                bufsize=0,
+                start_new_session=True,
             )
         self.source, self.stopped = source, threading.Event()
         self.timer = threading.Timer(END_S, self.process.kill)

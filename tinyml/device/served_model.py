@@ -13,6 +13,7 @@ from typing import Any
 
 from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.interruption import LOOK_S, check_interrupted
+from tinyml.core.process import tied
 from tinyml.core.spec import Array, Arrays
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.program import check_end
@@ -41,7 +42,7 @@ class ServedModel:
         self.title, self.link = title, link
         pipe, started = subprocess.PIPE, link.command(command)
         with machine_errors(f"starting {started[0]}"):
-            self.process = subprocess.Popen(started, stdin=pipe, stdout=pipe, stderr=pipe)
+            self.process = subprocess.Popen(tied(started), stdin=pipe, stdout=pipe, stderr=pipe)
         self.written: deque[bytes] = deque(maxlen=PIECES)
         self.reading = threading.Thread(target=self._read_stderr, daemon=True)
         self.reading.start()

@@ -41,15 +41,12 @@ from tinyml.core.listen_lines import (
 )
 from tinyml.core.recording_processor import recording_processor
 from tinyml.core.scratch import scratch
-from tinyml.device.how_it_runs import require_runner
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.piped import PipedProcess
 from tinyml.device.program import check_end, push_program
 from tinyml.models.data.audio import read_audio
 from tinyml.pipeline.cross_check import check_bundle
-from tinyml.pipeline.devices.choose import check_target
-from tinyml.pipeline.devices.links import open_link
-from tinyml.pipeline.devices.lock import locked
+from tinyml.pipeline.devices.opened import opened
 
 ARCHIVE = "listen.zip"
 # Unpacks the archive next to it, and runs the script in there.
@@ -124,12 +121,10 @@ def listen(
     or is lost, `UsageError` for an ``out`` that exists.
     """
     check_outside(out)
-    require_runner(device, "listen")
     bundle = bundles.read(folder)
     check_listens(bundle)
-    check_target(bundle, device)
     check_bundle(bundle)
-    with _log(out) as log, open_link(device) as link, locked(link, device, "tinyml listen", report):
+    with _log(out) as log, opened(device, bundle, "listen", report) as link:
         return _listen(bundle, sound, _logged(show, log), device, link, settings)
 
 

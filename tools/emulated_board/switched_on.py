@@ -59,10 +59,13 @@ class SwitchedOn:
 
     def run(self, line: str, *, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """What ``line`` leaves there."""
-        command = tied([*self.runner, line])
         with machine_errors("running a command on the emulated board"):
             return subprocess.run(
-                command, capture_output=True, text=True, timeout=timeout_s, check=False
+                tied([*self.runner, line]),
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
             )
 
 
@@ -76,9 +79,8 @@ def why_not() -> str:
     found = re.match(r"(\d+)\.(\d+)", release)
     if found and (int(found[1]), int(found[2])) < OLDEST_KERNEL:
         return f"Linux {release}: private binary formats need 6.7 or newer"
-    made = subprocess.run(
-        ["unshare", "-U", "-r", "-m", "-p", "--fork", "true"], capture_output=True, check=False
-    )
+    probe = ["unshare", "-U", "-r", "-m", "-p", "--fork", "true"]
+    made = subprocess.run(tied(probe), capture_output=True, check=False)
     return "" if made.returncode == 0 else "unshare: this machine allows no user namespaces"
 
 

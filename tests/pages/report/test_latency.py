@@ -76,7 +76,7 @@ def test_a_file_is_known_by_its_content_and_a_part_by_its_whole() -> None:
 
 def test_the_distribution_shows_every_process() -> None:
     (chart,) = (b for b in latency.section(timed(measured())).blocks if isinstance(b, Chart))
-    assert "1 file. Medians: demo, tflite 1.01 ms" in chart.alt
+    assert "1 measurement. Medians: demo, tflite 1.01 ms" in chart.alt
     # Five thin lines and the thick one; a stroke each in the plot and one in the legend.
     assert chart.wide.count("stroke-one") == 7
 
@@ -114,15 +114,17 @@ def test_devices_are_told_apart_and_not_compared() -> None:
     assert not any("Differences" in getattr(own, "caption", "") for own in found.blocks)
 
 
-def test_times_as_deployed_have_a_chart_of_their_own() -> None:
+def test_times_as_deployed_are_dashed_in_the_chart_of_the_others() -> None:
     paced = measured(4000, plan=replace(FULL, period_s=0.1, between="sleep"))
     found = latency.section(timed(measured(), paced))
-    warm, deployed = (own for own in found.blocks if isinstance(own, Chart))
-    assert "deployed" not in warm.title
-    assert deployed.title.endswith("as deployed: one call every 100 ms, sleep in between")
-    assert "4.01 ms" in deployed.alt
+    (chart,) = (own for own in found.blocks if isinstance(own, Chart))
+    assert "demo, tflite 1.01 ms, demo, tflite, as deployed 4.01 ms" in chart.alt
+    assert chart.note.endswith("As deployed, dashed: one call every 100 ms, sleep in between.")
+    assert chart.wide.count("stroke-one") == 14, "of one file, so of one colour"
+    assert chart.wide.count("stroke-dasharray") >= 2
     names = [row[0] for row in table(found, "Processes that count").rows]
     assert names == ["demo, tflite", "demo, tflite, as deployed"]
+    assert not any("Differences" in getattr(own, "caption", "") for own in found.blocks)
 
 
 def average(**changes: Any) -> AverageTiming:
@@ -146,6 +148,7 @@ def test_averages_of_a_phone_are_shown_as_such() -> None:
     alone = replace(material(), averages=(average(),))
     blocks = latency.section(alone).blocks
     assert not any(isinstance(own, Chart | Missing) for own in blocks)
+    assert all(own.rows for own in blocks if isinstance(own, Table))
     tiles = {tile.label: (tile.value, tile.note) for tile in page(alone).tiles}
     assert tiles["Mean time"] == ("2.00 ms", "benchmark_model, on the board")
 
@@ -153,12 +156,12 @@ def test_averages_of_a_phone_are_shown_as_such() -> None:
 def test_a_difference_has_its_interval_and_a_reason_where_it_has_no_verdict() -> None:
     rows = table(latency.section(two_bundles()), "Differences").rows
     assert rows[0][:2] == ["other, tflite", "demo, tflite"]
-    assert str(rows[0][2]).startswith("1.99 (1.9")
-    assert getattr(rows[0][3], "text", "") == "slower"
+    assert str(rows[0][3]).startswith("1.99 (1.9")
+    assert getattr(rows[0][4], "text", "") == "slower"
     few = replace(two_bundles(), taken=(Taken(measured()), Taken(few_processes())))
     found = table(latency.section(few), "Differences")
     assert found.head[-1] == "why"
-    assert getattr(found.rows[0][3], "text", "") == "no verdict"
+    assert getattr(found.rows[0][4], "text", "") == "no verdict"
 
 
 def few_processes() -> Measurement:
@@ -223,8 +226,8 @@ def test_discarded_processes_are_shown_with_their_reason() -> None:
     assert chart.wide.count("stroke-one") == 5
     assert chart.wide.count('stroke-dasharray="0.8') >= 2
     why = table(found, "2 processes discarded")
-    assert why.rows[0] == ("demo, tflite", "litert", "others <used> 40%")
-    assert table(found, "Processes that count").rows[0][2] == "3 of 5"
+    assert why.rows[0] == ("demo, tflite", "this machine (host)", "litert", "others <used> 40%")
+    assert table(found, "Processes that count").rows[0][3] == "3 of 5"
 
 
 def with_cpu_times(m: Measurement, ns: int) -> Measurement:
@@ -239,11 +242,18 @@ def test_where_no_process_of_one_counts_all_have_cpu_times_and_say_so() -> None:
     found = latency.section(given)
     rows = table(found, "Milliseconds of one call, of the first call and of loading (CPU").rows
     assert [row[4] for row in rows] == ["0.500", "0.700"]
-    assert "too busy" in repr(found.blocks)
+    assert "Too busy: this machine (host)." in repr(found.blocks)
     tiles = {tile.label: tile.value for tile in page(given).tiles}
     assert tiles["Median time"] == "0.500 ms"
     without = latency.section(timed(lost, measured(2000, model="x.tflite", model_sha256=OTHER)))
     assert [row[4] for row in table(without, "Milliseconds of one call").rows] == ["-", "2.01"]
+
+
+def test_cpu_times_of_a_busy_machine_do_not_spoil_those_of_a_board() -> None:
+    lost = discarded(with_cpu_times(measured(), 500_000), 5)
+    board = with_cpu_times(on("mypi", "device", 3000), 1_000_000)
+    rows = table(latency.section(timed(lost, board)), "Milliseconds of one call").rows
+    assert [row[3:5] for row in rows] == [("whole (CPU time)", "0.500"), ("whole", "3.01")]
 
 
 def test_where_nothing_counts_at_all_there_is_no_figure() -> None:

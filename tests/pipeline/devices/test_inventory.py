@@ -124,9 +124,9 @@ def _save(number: int) -> None:
 
 def test_commands_at_the_same_time_lose_nothing() -> None:
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=_save, args=(number,)) for number in range(8)]
+    writers = [context.Process(target=_save, args=(number,)) for number in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
-    assert sorted(read_devices()) == [f"pi{number}" for number in range(8)]
+    assert sorted(read_devices()) == [f"pi{number}" for number in range(4)]

@@ -17,6 +17,7 @@ from tinyml.board_scripts.agent.files import sha256
 from tinyml.board_scripts.agent.places import draft_of, move_file, place, point, remove
 
 WHEELS, VENV = "wheels", "venv"
+IMPORT_S = 300
 # Parts of a wheel's data folder that lie with its modules.
 MODULES = ("purelib", "platlib")
 
@@ -75,13 +76,18 @@ def make_venv(folder: str) -> None:
 def check_import(python: str, module: str) -> None:
     """Raise `AgentError` where ``module`` cannot be imported, as of a wheel for another CPU."""
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(
-        [python, "-c", "import " + module],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [python, "-c", "import " + module],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            timeout=IMPORT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        reason = "{} is not imported within {} s there".format(module, IMPORT_S)
+        raise AgentError(reason) from error
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         killed = "it was killed by signal {}".format(-done.returncode)

@@ -26,8 +26,12 @@ PANEL, LEGEND_ROW, AROUND = 240, 21, 24
 
 
 def distribution(name: str, where: str, found: Sequence[Timed]) -> Chart:
-    """Of ``found``, all in one runtime on one device, which ``where`` names."""
-    medians = ", ".join(f"{own.name} {ms_of(own.measurement.p50_ns)} ms" for own in found)
+    """Of ``found``, all in one runtime on one device, which ``where`` names.
+
+    Calls as deployed are dashed, in the colour of the file's calls that follow each other.
+    """
+    medians = ", ".join(f"{own.full_name} {ms_of(own.measurement.p50_ns)} ms" for own in found)
+    paces = dict.fromkeys(own.measurement.pace for own in found if own.measurement.pace)
 
     def draw(figure: Figure, width: int) -> None:
         _ecdf(figure, found, width)
@@ -37,24 +41,27 @@ def distribution(name: str, where: str, found: Sequence[Timed]) -> Chart:
         name,
         draw,
         title=f"Share of calls that take at most so long: {where}",
-        alt=f"Cumulative distribution of {counted(len(found), 'file')}. Medians: {medians}. The "
-        "values are in the table below.",
+        alt=f"Cumulative distribution of {counted(len(found), 'measurement')}. Medians: "
+        f"{medians}. The values are in the table below.",
         height=(wide, narrow),
-        note=f"The axis ends after {SHOWN:.0%} of the calls of each.",
+        note=f"The axis ends after {SHOWN:.0%} of the calls of each."
+        + "".join(f" As deployed, dashed: {pace}." for pace in paces),
     )
 
 
 def _ecdf(figure: Figure, found: Sequence[Timed], width: int) -> None:
     axes = figure.add_subplot()
-    for place, own in enumerate(found):
-        colour = SERIES[place % len(SERIES)]
+    names = list(dict.fromkeys(own.name for own in found))
+    for own in found:
+        colour = SERIES[names.index(own.name) % len(SERIES)]
         for process in own.measurement.processes:
             _line(axes, process.samples_ns, PROCESS_POINTS, colour, linewidth=0.8, alpha=0.45)
         for lost in own.measurement.discarded:
             samples = lost.process.samples_ns
             _line(axes, samples, PROCESS_POINTS, SOFT, linewidth=0.8, linestyle=":")
-        samples, label = own.measurement.samples_ns, one_line(own.name, 40)
-        _line(axes, samples, POINTS, colour, linewidth=2.2, label=label)
+        samples, label = own.measurement.samples_ns, one_line(own.full_name, 40)
+        style = "--" if own.measurement.pace else "-"
+        _line(axes, samples, POINTS, colour, linewidth=2.2, linestyle=style, label=label)
     _time_axis(axes, found)
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])

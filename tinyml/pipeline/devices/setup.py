@@ -71,7 +71,7 @@ def _install_over(link: Link, device: Device, found: DeviceCheck, report: Report
     wheels = download_wheels(facts, wanted, report)
     agent = push_agent(link)
     with locked(link, device, "installing", report):
-        _copy(agent, wheels, report)
+        copy_wheels(agent, wheels, report)
         key = wheel_key(facts, wanted)
         names = [wheel.name for wheel in wheels]
         modules = ",".join(MODULES[package] for package in needed_packages(target))
@@ -98,7 +98,7 @@ def _fixed_by_setup(found: DeviceCheck) -> list[BoardProblem]:
     return [own for own in found.problems if own.fix == setup_command(found.device)]
 
 
-def _copy(agent: Agent, wheels: Sequence[Path], report: Report) -> None:
+def copy_wheels(agent: Agent, wheels: Sequence[Path], report: Report) -> None:
     """Copy those wheels that have not arrived; each is kept there as soon as it is whole."""
     there = agent.call("wheels")["wheels"]
     for done, wheel in enumerate(wheels):
