@@ -8,6 +8,7 @@ import subprocess
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -34,17 +35,28 @@ def test_readme_names_what_ci_runs() -> None:
         assert f"\n{command}\n" in ci
 
 
+def verbs(group: Any) -> dict[str, Any]:
+    """Its commands by name, and those of groups in it by both names."""
+    found = {}
+    for name, own in group.commands.items():
+        inner = verbs(own) if hasattr(own, "commands") else {}
+        found |= {f"{name} {verb}": command for verb, command in inner.items()} or {name: own}
+    return found
+
+
+VERBS = verbs(typer.main.get_command(app))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_documentation_parses(command: str) -> None:
-    verb, *arguments = shlex.split(command)[1:]
-    group = typer.main.get_command(app)
-    parsed = group.commands[verb].make_context(verb, arguments)  # type: ignore[attr-defined]
+    words = shlex.split(command)[1:]
+    count = 1 if words[0] in VERBS else 2
+    parsed = VERBS[" ".join(words[:count])].make_context(words[0], words[count:])
     assert parsed.params
 
 
 def test_every_option_of_the_documentation_exists() -> None:
-    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
-    options = {name for c in commands for p in c.params for name in p.opts + p.secondary_opts}
+    options = {name for c in VERBS.values() for p in c.params for name in p.opts + p.secondary_opts}
     assert set(re.findall(r"`(--[a-z][\w-]*)", TEXT + PAGES)) <= options | {"--help"}
 
 

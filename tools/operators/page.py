@@ -48,8 +48,7 @@ JUMPS = frozenset(
         *("torch.floor_divide", "torch.floor_divide (by a tensor)", "torch.masked_fill"),
         *("torch.logical_and", "torch.heaviside", "torch.any", "torch.argmax", "torch.argsort"),
         *("torch.topk (indices)", "boolean indexing", "boolean assignment", "torch.nonzero"),
-        *("torch.masked_select", "torch.masked_scatter", "torch.gather", "torch.take_along_dim"),
-        *("torch.scatter", "torch.scatter_add", "F.one_hot", "torch.bucketize"),
+        *("torch.masked_select", "torch.masked_scatter"),
     }
 )
 JUMPED = (
