@@ -93,13 +93,6 @@ def verify(on: OnBoard, precision: str) -> str:
     return "litert and onnxruntime within tolerance"
 
 
-def evaluate(on: OnBoard, precision: str) -> str:
-    """``eval --device``: the test set's predictions there are those here."""
-    said = on.place.tinyml("eval", on.bundles[precision], "--device", on.name)
-    (line,) = [line for line in said.splitlines() if "predictions are those of" in line]
-    return line.partition(";")[0].strip()
-
-
 def predict(on: OnBoard, precision: str) -> str:
     """``predict --device`` in both runtimes, next to this machine's probabilities."""
     folder, sound = on.bundles[precision], recording(on.place)
@@ -116,6 +109,18 @@ def predict(on: OnBoard, precision: str) -> str:
 def _values(found: Any) -> list[float]:
     """The probabilities of each file, in the order of its labels."""
     return [p for own in found for _, p in sorted(own["probabilities"].items())]
+
+
+def evaluate(on: OnBoard, precision: str) -> str:
+    """``eval --device``: the predictions there are those here."""
+    found = on.place.json("eval", on.bundles[precision], "--device", on.name)
+    compared = found["compared"]
+    largest = compared["largest_probability_error"]
+    assert largest <= LARGEST_DIFFERENCE, compared
+    # One that hangs on less than that may be another one.
+    assert all(own["margin"] <= 2 * LARGEST_DIFFERENCE for own in compared["changed"]), compared
+    cases, changed = compared["cases"], len(compared["changed"])
+    return f"{cases - changed} of {cases} predictions are those here, within {largest:.1g}"
 
 
 def listen(on: OnBoard, precision: str) -> str:
