@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import soundfile
 from command_line import Done
 
 from tinyml.board_scripts import listen
+from tinyml.cli import listen as command
 from tinyml.core import bundle as bundles
 from tinyml.core.listen_lines import ListenDecision, ListenLine
 from tinyml.pipeline.listen import SoundInput
@@ -86,3 +88,24 @@ def test_a_streaming_bundle_is_heard_as_predicted(
     named = [decision.probabilities or {} for decision in (streamed[0], streamed[-1])]
     for label, p in want.probabilities.items():
         assert np.mean([own[label] for own in named]) == pytest.approx(p, abs=0.05)
+
+
+def test_on_a_terminal_the_picture_is_drawn_over_itself(
+    streaming_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, SAMPLES, RATE_HZ)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(command, "REDRAW_S", 0.0)
+    command.command(streaming_bundle, wav)
+    pictures = capsys.readouterr().out.split("\x1b[J")
+    last = pictures[-1].splitlines()
+    assert len(pictures) > 10
+    assert pictures[-2].endswith("\x1b[12F")  # eight rows, three labels and a status
+    assert [line[:7] for line in last[:2]] == [" 682 Hz", " 436 Hz"]
+    assert any(line.startswith("> ") for line in last[8:11])
+    assert last[11] == "    8.00 s"
+    assert max(map(len, last)) <= 80

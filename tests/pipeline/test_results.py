@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from test_compare_latency import measured
 
+from tinyml.core.averages import AverageProcess, AverageTiming
 from tinyml.core.errors import InputError
 from tinyml.core.files import write_json
-from tinyml.core.measurement import Measurement
+from tinyml.core.measurement import Conditions, Measurement
 from tinyml.core.timing_plan import FULL
 from tinyml.core.typed_json import to_json
 from tinyml.core.upgrade import SCHEMA
@@ -131,3 +132,24 @@ def test_another_device_is_another_kind(tmp_path: Path) -> None:
     assert [own.change is None for own in entries] == [True, False, True]
     rows = list(csv.DictReader(read_results([tmp_path]).csv().splitlines()))
     assert [row["device"] for row in rows] == ["mypi", "zero", "mypi"]
+
+
+def test_averages_of_a_phone_are_listed_and_exported_but_have_no_history(
+    folder: Path, cli: Cli
+) -> None:
+    phone = AverageTiming(
+        *("m.tflite", "ab" * 32, "whole", "litert", "benchmark_model", "cd" * 32),
+        processes=(AverageProcess(50, 2e6, 1_900_000, 2_500_000, 10),),
+        conditions=Conditions(device="phone", threads=4),
+        label="device",
+        plan=FULL,
+    )
+    file = BenchFile("device", (), (), (), averages=(phone,))
+    write_json(folder / "b.phone.bench.json", {"schema": SCHEMA, **to_json(file)})
+    assert "m.tflite (litert)" in cli("results", "list", folder).stdout
+    row = next(csv.DictReader(cli("results", "export", folder).stdout.splitlines()))
+    assert (row["device"], row["mean_ns"], row["min_ns"]) == ("phone", "2000000.0", "1900000")
+    assert (row["p50_ns"], row["processes"], row["discarded"]) == ("", "1", "0")
+    done = cli("results", "history", folder)
+    assert "m.tflite" not in done.stdout
+    assert "averages of phones left out: 1;" in done.stderr

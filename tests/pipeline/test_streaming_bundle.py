@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from tinyml.core.errors import InputError, TinymlError, ValidationError
 from tinyml.core.events import silent
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.files import sha256
+from tinyml.core.plan_record import QuantRecord
 from tinyml.core.spec import Array, zeros
 from tinyml.core.streaming import FRAMES, SAMPLES
 from tinyml.models.funnelnet import FUNNELNET, FunnelNet
 from tinyml.models.training.run import load_module
 from tinyml.pipeline.export import export
 from tinyml.pipeline.inspect import inspect
+from tinyml.pipeline.model_sources.streaming_part import check_streaming
+from tinyml.pipeline.model_sources.trained import TrainedSource, named_model
 from tinyml.pipeline.outputs.engines import engines
 from tinyml.pipeline.verify import verify
 
@@ -233,7 +237,11 @@ def named_job(name: str, folder: Path, **options: Any) -> ExportJob:
 @pytest.mark.parametrize(
     ("name", "why", "hint"),
     [
-        ("funnelnet-paper", "it takes a whole recording, squeezed to 1000 points", "tinyml listen"),
+        (
+            "funnelnet-paper",
+            "takes a whole recording, squeezed to 1000 points",
+            "a model of windows",
+        ),
         ("lenet-300-100", "lenet-300-100 takes images, not sound", "omit `streaming`"),
     ],
 )
@@ -245,6 +253,14 @@ def test_a_model_without_a_form_for_a_stream_is_refused(
     assert refused.value.exit_code == 3
     assert hint in refused.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_windows_without_such_graphs_is_refused_and_can_still_listen() -> None:
+    entry = replace(FUNNELNET, streaming=None)
+    empty, _ = named_model("funnelnet")
+    with pytest.raises(InputError, match="declares no front end that computes frame by") as refused:
+        check_streaming(TrainedSource(empty, entry))
+    assert "tinyml listen computes a sliding window" in refused.value.hint
 
 
 @pytest.mark.slow
@@ -269,5 +285,10 @@ def test_the_head_has_the_precision_and_the_front_end_stays_in_float32(
     assert made.facts.streaming is not None
     front_end, head = (bundles.read(made.folder / own) for own in made.facts.streaming.graphs)
     assert {model.precision for model in front_end.models} == {"fp32"}
-    assert {model.precision for model in head.models} == {precision}
+    of_head = "fp32" if precision == "fp16" else precision
+    assert {model.precision for model in head.models} == {of_head}
+    if precision == "w8a8-static":
+        plans = [model.plan for model in head.models]
+        assert all(isinstance(plan, QuantRecord) for plan in plans)
+        assert all("normalization" in plan.exact for plan in plans if isinstance(plan, QuantRecord))
     assert verify(made.folder, silent).parity.passed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from check_board import __main__ as command
-from check_board.board_check import BoardCheck, CheckedFile, check_board
+from check_board.board_check import LATE, BoardCheck, CheckedFile, check_board
 from check_board.text import board_text
 
 from tinyml.core.bundle import StageParity
@@ -62,12 +62,27 @@ def test_a_missing_package_skips_every_board(
     assert "apt-get install qemu-user" in said
 
 
+def test_after_the_minutes_no_board_is_begun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "check", lambda _: None)
+    given = ["--minutes", "0", "--boards", "rpi4", "--bundles", "mine"]
+    assert command.main(given) == 1
+    assert "rpi4, bookworm: skipped: no time was left; run it again" in capsys.readouterr().out
+
+
+def test_the_files_that_were_checked_before_the_time_was_over_are_shown() -> None:
+    text = board_text(a_board(CheckedFile(a_file(), 1), skipped=LATE))
+    assert "net-fp32.tflite  pass" in text
+    assert "\n  the other files: skipped: no time was left" in text
+
+
 @pytest.mark.parametrize(("error", "code"), [(1e-6, 0), (1e-3, 5)])
 def test_a_row_that_differs_is_exit_5(
     error: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def checked(
-        target: Target, system: str, bundles: list[Path], report: Callable[[str], None]
+        target: Target, system: str, bundles: list[Path], report: Callable[[str], None], _: float
     ) -> BoardCheck:
         differs = target.name == "rpi5" and system == "bookworm"
         file = a_file(error if differs else 0.0)

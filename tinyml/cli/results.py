@@ -59,6 +59,11 @@ def command(
     elif action == "history":
         for section in history_sections(found.history(cpu_time=cpu_time)):
             put_section(section)
+        if found.averages:
+            say(
+                f"averages of phones left out: {found.averages}; they have no samples to compare, "
+                "tinyml results show prints them"
+            )
     elif csv is None:
         put(found.csv().rstrip("\n"))
     else:

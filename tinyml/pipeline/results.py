@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyml.core.averages import AverageTiming
 from tinyml.core.errors import InputError, raise_first
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_ratio import TimeRatio, time_ratio
@@ -28,7 +29,7 @@ COLUMNS = (
         "version",
     ),
     *("threads", "delegate", "precision", "min_ns", "p50_ns", "p90_ns", "p99_ns", "variation"),
-    *("calls_per_s", "load_ns", "first_ns", "peak_rss_kb", "processes", "discarded"),
+    *("mean_ns", "calls_per_s", "load_ns", "first_ns", "peak_rss_kb", "processes", "discarded"),
 )
 
 
@@ -79,23 +80,40 @@ class Results:
                 earlier.append(HistoryEntry(own.path, own.found.taken, m, change))
         return [entry for entries in kinds.values() for entry in entries]
 
+    @property
+    def averages(self) -> int:
+        """How many timings are a phone's: they have no samples, and so no history."""
+        return sum(len(own.found.averages) for own in self.files)
+
     def csv(self) -> str:
-        """A row for each measurement, with the names of `COLUMNS`; what is unknown is empty."""
+        """A row for each measurement, with the names of `COLUMNS`; what is unknown is empty.
+
+        Averages of phones alone have ``mean_ns``, and no percentiles.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         for own in self.files:
-            for m in own.found.measurements:
+            for m in own.found.all_timings:
+                valid, every = _counts(m)
                 known = {
                     "file": str(own.path),
                     "taken": own.found.taken,
                     "device": m.conditions.device,
                     "threads": m.conditions.threads,
-                    "processes": len(m.processes),
-                    "discarded": len(m.discarded),
+                    "pace": m.plan.pace if m.plan else "",
+                    "processes": valid,
+                    "discarded": every - valid,
                 }
                 writer.writerow([known.get(name, getattr(m, name, None)) for name in COLUMNS])
         return text.getvalue()
+
+
+def _counts(m: Measurement | AverageTiming) -> tuple[int, int]:
+    """(processes that count, all of them)."""
+    if isinstance(m, AverageTiming):
+        return len(m.valid), len(m.processes)
+    return len(m.processes), len(m.all_processes)
 
 
 def read_results(places: Sequence[Path]) -> Results:

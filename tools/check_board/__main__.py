@@ -7,7 +7,8 @@
 Real LiteRT and onnxruntime for AArch64 run under qemu. Outputs are computed there and judged here
 by the tolerance of each file's precision; instructions are of one inference. Emulation shows
 nothing of speed, so no time is printed. The exit code is 5 where a file differs or fails; what
-this machine cannot emulate is skipped, with the reason.
+this machine cannot emulate is skipped, with the reason. After ``--minutes`` (10) no further bundle
+is begun, and the exit code is 1 if some are left.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -37,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--boards", nargs="+", default=BOARDS)
     parser.add_argument("--systems", nargs="+", default=SYSTEMS)
     parser.add_argument("--bundles", nargs="+", type=Path, help="instead of a small network's")
+    parser.add_argument("--minutes", type=float, default=10.0)
     asked = parser.parse_args(arguments)
     try:
         check(TO_RUN)
@@ -51,20 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
+    ends = time.monotonic() + 60 * asked.minutes
     boards = [find_target(name) for name in asked.boards]
     bundles = asked.bundles or own_bundles(_report)
 
     def checked(pair: tuple[Target, str]) -> BoardCheck:
-        return check_board(*pair, bundles, _report)
+        return check_board(*pair, bundles, _report, ends)
 
-    passes = True
+    passes, is_late = True, False
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for found in pool.map(checked, product(boards, asked.systems)):
             print(board_text(found), flush=True)
-            passes = passes and found.passes
+            passes, is_late = passes and found.passes, is_late or found.is_late
     if reason := why_uncounted():
         print(f"instructions: skipped: {reason}")
-    return 0 if passes else ValidationError.exit_code
+    if not passes:
+        return ValidationError.exit_code
+    return MachineError.exit_code if is_late else 0
 
 
 def _report(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from tinyml.device.link import Link
 from tinyml.pipeline.verify_on_link import FileOnLink, read_checked, verify_on_link
 
 START_S = 120.0
+LATE = "no time was left; run it again, what is made is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class CheckedFile:
 
 @dataclass(frozen=True, slots=True)
 class BoardCheck:
-    """What came of a board: its files, or why it was skipped."""
+    """What came of a board: its files, and why it or the rest of them was skipped."""
 
     target: str
     system: str
@@ -42,21 +45,33 @@ class BoardCheck:
 
     @property
     def passes(self) -> bool:
+        """Whether no file differs; `is_late`: there was no time for some."""
         return all(own.file.passes for own in self.files)
+
+    @property
+    def is_late(self) -> bool:
+        return self.skipped == LATE
 
 
 def check_board(
-    target: Target, system: str, bundles: Sequence[Path], report: Callable[[str], None]
+    target: Target,
+    system: str,
+    bundles: Sequence[Path],
+    report: Callable[[str], None],
+    ends: float = math.inf,
 ) -> BoardCheck:
     """Every file of ``bundles`` on ``system`` of ``target``.
 
-    It is skipped where the target has no such system, or this machine cannot emulate it.
+    It is skipped where the target has no such system, or this machine cannot emulate it. No bundle
+    is begun after ``ends``, of `time.monotonic`.
     """
     own = target.systems.get(system)
     found = BoardCheck(target.name, system, target.cpu, own.python if own else "")
     if own is None:
         known = ", ".join(target.systems)
         return replace(found, skipped=f"the target has no such system, only {known}")
+    if time.monotonic() >= ends:
+        return replace(found, skipped=LATE)
     software = of_system(system, own)
     report(f"{target.name}, {system}: preparing")
     try:
@@ -67,7 +82,13 @@ def check_board(
     with open_board(target.cpu, software, counts=not why_uncounted()) as link:
         if reason := _why_not_started(link):
             return replace(found, skipped=reason)
-        return replace(found, files=_files(link, f"{target.name}, {system}", bundles, report))
+        files: list[CheckedFile] = []
+        for folder in bundles:
+            if time.monotonic() >= ends:
+                return replace(found, files=tuple(files), skipped=LATE)
+            report(f"{target.name}, {system}: {folder.name}")
+            files += _files(link, folder)
+    return replace(found, files=tuple(files))
 
 
 def _one_line(error: TinymlError) -> str:
@@ -83,15 +104,10 @@ def why_uncounted() -> str:
     return ""
 
 
-def _files(
-    link: EmulatedLink, board: str, bundles: Sequence[Path], report: Callable[[str], None]
-) -> tuple[CheckedFile, ...]:
-    found: list[CheckedFile] = []
-    for folder in bundles:
-        report(f"{board}: {folder.name}")
-        files = verify_on_link(link, *read_checked(folder), silent)
-        found += [_counted(link, folder, file) for file in files]
-    return tuple(found)
+def _files(link: EmulatedLink, folder: Path) -> list[CheckedFile]:
+    """Those of the bundle in ``folder``."""
+    files = verify_on_link(link, *read_checked(folder), silent)
+    return [_counted(link, folder, file) for file in files]
 
 
 def _why_not_started(link: Link) -> str:

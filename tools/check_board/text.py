@@ -15,7 +15,7 @@ HEAD = ("file", "verdict", "error", "bound", "SQNR dB", "instructions")
 def board_text(found: BoardCheck) -> str:
     """A title with the label, and a row for each file: its worst case, and of each output."""
     name = f"{found.target}, {found.system}"
-    if found.skipped:
+    if found.skipped and not found.files:
         return paragraph(f"{name}: ", f"skipped: {found.skipped}")
     runtimes = sorted({f"{own.file.runtime} {own.file.version}" for own in _ran(found)})
     board = ", ".join([found.cpu, f"Python {found.python}", *runtimes])
@@ -25,6 +25,8 @@ def board_text(found: BoardCheck) -> str:
         for own in found.files
         if own.file.failure is not None
     ]
+    if found.skipped:
+        failures.append(paragraph("  the other files: ", f"skipped: {found.skipped}"))
     return "\n".join(
         [paragraph(f"{name}, emulated: ", board), table(HEAD, rows, indent=2), *failures]
     )

@@ -156,12 +156,12 @@ def test_averages_of_a_phone_are_shown_as_such() -> None:
 def test_a_difference_has_its_interval_and_a_reason_where_it_has_no_verdict() -> None:
     rows = table(latency.section(two_bundles()), "Differences").rows
     assert rows[0][:2] == ["other, tflite", "demo, tflite"]
-    assert str(rows[0][2]).startswith("1.99 (1.9")
-    assert getattr(rows[0][3], "text", "") == "slower"
+    assert str(rows[0][3]).startswith("1.99 (1.9")
+    assert getattr(rows[0][4], "text", "") == "slower"
     few = replace(two_bundles(), taken=(Taken(measured()), Taken(few_processes())))
     found = table(latency.section(few), "Differences")
     assert found.head[-1] == "why"
-    assert getattr(found.rows[0][3], "text", "") == "no verdict"
+    assert getattr(found.rows[0][4], "text", "") == "no verdict"
 
 
 def few_processes() -> Measurement:
@@ -226,8 +226,8 @@ def test_discarded_processes_are_shown_with_their_reason() -> None:
     assert chart.wide.count("stroke-one") == 5
     assert chart.wide.count('stroke-dasharray="0.8') >= 2
     why = table(found, "2 processes discarded")
-    assert why.rows[0] == ("demo, tflite", "litert", "others <used> 40%")
-    assert table(found, "Processes that count").rows[0][2] == "3 of 5"
+    assert why.rows[0] == ("demo, tflite", "this machine (host)", "litert", "others <used> 40%")
+    assert table(found, "Processes that count").rows[0][3] == "3 of 5"
 
 
 def with_cpu_times(m: Measurement, ns: int) -> Measurement:
@@ -242,11 +242,18 @@ def test_where_no_process_of_one_counts_all_have_cpu_times_and_say_so() -> None:
     found = latency.section(given)
     rows = table(found, "Milliseconds of one call, of the first call and of loading (CPU").rows
     assert [row[4] for row in rows] == ["0.500", "0.700"]
-    assert "too busy" in repr(found.blocks)
+    assert "Too busy: this machine (host)." in repr(found.blocks)
     tiles = {tile.label: tile.value for tile in page(given).tiles}
     assert tiles["Median time"] == "0.500 ms"
     without = latency.section(timed(lost, measured(2000, model="x.tflite", model_sha256=OTHER)))
     assert [row[4] for row in table(without, "Milliseconds of one call").rows] == ["-", "2.01"]
+
+
+def test_cpu_times_of_a_busy_machine_do_not_spoil_those_of_a_board() -> None:
+    lost = discarded(with_cpu_times(measured(), 500_000), 5)
+    board = with_cpu_times(on("mypi", "device", 3000), 1_000_000)
+    rows = table(latency.section(timed(lost, board)), "Milliseconds of one call").rows
+    assert [row[3:5] for row in rows] == [("whole (CPU time)", "0.500"), ("whole", "3.01")]
 
 
 def test_where_nothing_counts_at_all_there_is_no_figure() -> None:

@@ -143,19 +143,20 @@ class Material:
     def timed(self) -> tuple[Timed, ...]:
         """Every measurement with its file, in the order of the bundles.
 
-        Where no process of one counts, all are of CPU time if it was recorded: it holds on a busy
-        machine too, and the two cannot be compared.
+        Where no process of one counts, all of its device are of CPU time if it was recorded: it
+        holds on a busy machine too, and the two cannot be compared.
         """
         variants = self.variants
         by_content = {own.model.sha256: own for own in reversed(variants)}
         several = len({own.measurement.conditions.threads for own in self.taken}) > 1
         named = list(dict.fromkeys(own.measurement.conditions.device for own in self.taken))
-        on_cpu = _need_cpu_time([own.measurement for own in self.taken])
+        busy = {name for name in named if _need_cpu_time(self._of_device(name))}
         found = []
         for own in self.taken:
+            on_cpu = own.measurement.conditions.device in busy
             shown = own.measurement.on_cpu_clock() if on_cpu else own.measurement
             file = self._file_of(own, by_content)
-            found.append(Timed(file, shown, own.source, _how(shown, several, len(named) > 1)))
+            found.append(Timed(file, shown, own.source, _how(shown, several)))
 
         def place(own: Timed) -> tuple[int, str, int, str]:
             at = len(variants) if own.variant is None else variants.index(own.variant)
@@ -167,6 +168,10 @@ class Material:
             )
 
         return tuple(sorted(found, key=place))
+
+    def _of_device(self, name: str | None) -> list[Measurement]:
+        found = (own.measurement for own in self.taken)
+        return [own for own in found if own.conditions.device == name]
 
     def _file_of(self, own: Taken, by_content: Mapping[str, Variant]) -> Variant | None:
         """By its content; of a part, by the whole file that was measured with it."""
@@ -201,9 +206,8 @@ def _need_cpu_time(found: Sequence[Measurement]) -> bool:
     return recorded and not all(own.processes for own in found)
 
 
-def _how(measured: Measurement, several: bool, devices: bool) -> str:
+def _how(measured: Measurement, several: bool) -> str:
     threads = measured.conditions.threads
     parts = [counted(threads, "thread")] if several and threads else []
     parts += ["no delegate"] if measured.delegate == "none" else []
-    parts += [f"on {measured.conditions.device}"] if devices else []
     return "".join(f", {part}" for part in parts)

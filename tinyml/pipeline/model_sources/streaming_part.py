@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # As the last part of their folders in a bundle.
 FRONT_END, HEAD = "front-end", "head"
 NOTE = "predictions are compared for the whole model"
-SLIDING = "omit `streaming`: tinyml listen computes a sliding window instead"
 # Windows at once.
 BATCH = 32
 # Generated cases that the front end computes call by call; and the first case, of data if any.
@@ -53,10 +52,16 @@ def check_streaming(source: Source) -> None:
         raise InputError(
             f"`streaming`: {entry.name} takes images, not sound", hint="omit `streaming`"
         )
-    why = "its frames are not computed one after another"
     if isinstance(entry.processor, RecordingProcessor) and entry.processor.whole:
-        why = f"it takes a whole recording, squeezed to {entry.processor.window} points"
-    raise InputError(f"`streaming`: {entry.name} cannot run on a stream: {why}", hint=SLIDING)
+        raise InputError(
+            f"`streaming`: {entry.name} takes a whole recording, squeezed to "
+            f"{entry.processor.window} points: it cannot follow a stream",
+            hint="omit `streaming`, or choose a model of windows, which tinyml listen slides",
+        )
+    raise InputError(
+        f"`streaming`: {entry.name} declares no front end that computes frame by frame",
+        hint="omit `streaming`: tinyml listen computes a sliding window instead",
+    )
 
 
 def form_of(entry: ModelEntry, module: nn.Module) -> StreamingForm:
@@ -93,6 +98,7 @@ class StreamingPart(TrainedSource):
 
     def known(self) -> ExportedModel:
         saved, graph = self.checkpoint, graph_of(self.form, self.part)
+        front_end = self.entry.front_end
         return ExportedModel(
             name=self.name,
             signature=graph.signature,
@@ -100,6 +106,7 @@ class StreamingPart(TrainedSource):
             processor=None,
             labels=saved.processor.labels if self.part == HEAD else (),
             facts=BundleFacts(recipe=saved.recipe, recipe_id=saved.recipe.id),
+            front_end=front_end if front_end in graph.stages else None,
             is_part=True,
         )
 
@@ -122,8 +129,9 @@ def frames_of(form: StreamingForm, windows: Array) -> Array:
     """Windows [n, samples] -> what the head takes of each."""
     import torch
 
+    whole = torch.from_numpy(np.ascontiguousarray(windows))
     with torch.no_grad():
-        parts = torch.from_numpy(np.ascontiguousarray(windows)).split(BATCH)
+        parts = (whole[start : start + BATCH] for start in range(0, len(whole), BATCH))
         return np.concatenate([form.frames(part).numpy() for part in parts])
 
 
@@ -143,7 +151,7 @@ def cases_of(form: StreamingForm, part: str, whole: Cases) -> dict[str, Arrays]:
     }
 
 
-def _rollout(form: StreamingForm, window: Array) -> list[tuple[int, Arrays]]:
+def _rollout(form: StreamingForm, window: Array) -> Iterator[tuple[int, Arrays]]:
     """Some calls of a stream, from 1, and their inputs."""
     import torch
 
@@ -152,16 +160,14 @@ def _rollout(form: StreamingForm, window: Array) -> list[tuple[int, Arrays]]:
     late = -(-own.delay_frames // own.granule_frames)
     wanted = {0, late, calls // 2, calls // 2 + late}
     states = zeros(graph.signature)
-    found = []
     for call in range(max(wanted) + 1):
         granule = window[:, call * own.granule_samples :][:, : own.granule_samples]
         given = {**states, SAMPLES: np.ascontiguousarray(granule)}
         if call in wanted:
-            found.append((call + 1, given))
+            yield call + 1, given
         with torch.no_grad():
             outputs = graph.module(**{n: torch.from_numpy(own) for n, own in given.items()})
         states = {
             pair.input: np.ascontiguousarray(outputs[pair.output].numpy())
             for pair in graph.signature.states
         }
-    return found

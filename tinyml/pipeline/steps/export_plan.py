@@ -232,7 +232,8 @@ def _check_io_types(formats: Sequence[str], chosen: ExportSettings, precision: P
             others = [own for own in formats if chosen.io in precision.activation_types(own)]
             other = f"`formats={','.join(others)}`, or " if others else ""
             raise UsageError(
-                f"`io={chosen.io}`: {named(fmt).suffix} files take and give {known[0]}",
+                f"`io={chosen.io}`: {named(fmt).suffix} files take and give {known[0]}, in which "
+                f"{named(fmt).runtime} computes",
                 hint=f"choose {other}`io={known[0]}`",
             )
 

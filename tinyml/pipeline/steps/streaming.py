@@ -1,7 +1,9 @@
 """The streaming graphs of a bundle: each is an export of its own, into a folder of the bundle.
 
 The front end is float32 in every bundle. Its powers span ten orders of magnitude, and its states
-are signals, which integers would round at each call.
+are signals, which integers would round at each call. What is left of it in the head, the
+normalization, is float32 as in the whole model; of fp16 all of the head is: silence is -10 in the
+frames, where float16 has steps of 0.008, and the level is subtracted from that.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from tinyml.pipeline.model_sources.trained import TrainedSource
 from tinyml.pipeline.steps.export_plan import ExportPlan
 
 # Settings that the head does not take from the whole model.
-OF_THE_WHOLE = ("streaming", "io", "front_end", "explain", "auto_precision", "max_drop_points")
+OF_THE_WHOLE = ("streaming", "io", "explain", "auto_precision", "max_drop_points")
 # `tinyml.pipeline.export.bundle_from`
 Export = Callable[[ExportJob, StreamingPart, ExportSettings, Report, Worker | None], Bundle]
 
@@ -45,8 +47,9 @@ def export_parts(
     record = _part(whole, FRONT_END).form.streaming
     for part, folder in ((FRONT_END, record.front_end), (HEAD, record.head)):
         source = _part(whole, part)
-        settings = _front_end(plan) if part == FRONT_END else _head(plan, source, kept)
-        calibration = plan.job.calibration if part == HEAD else None
+        in_float32 = part == FRONT_END or plan.traits.half
+        settings = _float32(plan) if in_float32 else _head(plan, source, kept)
+        calibration = None if in_float32 else plan.job.calibration
         job = ExportJob(
             plan.job.model,
             plan.job.target,
@@ -79,7 +82,7 @@ def _part(whole: TrainedSource, part: str) -> StreamingPart:
     return made
 
 
-def _front_end(plan: ExportPlan) -> ExportSettings:
+def _float32(plan: ExportPlan) -> ExportSettings:
     """Formats and limits of the whole model, in float32."""
     own = plan.settings
     return ExportSettings(

@@ -37,8 +37,8 @@ HOSTS = {
     "device": "These are times of the board itself.",
 }
 CPU_TIME = (
-    "The machine was too busy: of some files no process counts. All times here are CPU times, "
-    "which other processes disturb less, but which leave out what a call waits for."
+    "Too busy: {}. Of some files no process counts there. Its times are CPU times, which other "
+    "processes disturb less, but which leave out what a call waits for."
 )
 # What a measurement depends on, in words.
 CONDITIONS = {
@@ -63,8 +63,8 @@ def section(material: Material) -> ReportSection:
         wanted = Missing(text, command("tinyml", "bench", material.name))
         return ReportSection("latency", "Latency", "", [wanted])
     blocks: list[Block] = _labels(material)
-    if any(own.measurement.clock == "cpu" for own in found):
-        blocks.append(Prose(CPU_TIME))
+    if busy := list(dict.fromkeys(own.where for own in found if own.measurement.clock == "cpu")):
+        blocks.append(Prose(CPU_TIME.format(", ".join(busy))))
     whole = [own for own in found if own.measurement.part == WHOLE]
     groups = _groups(whole)
     for place, rows in enumerate(groups):
@@ -116,12 +116,14 @@ def _title(own: Timed) -> str:
 
 
 def _figures(found: Sequence[Timed]) -> Table:
+    clocks = {own.measurement.clock for own in found}
+    clock = _clock(found) if len(clocks) == 1 else ""
     rows = [
         (
             own.name,
             own.where,
             own.measurement.runtime,
-            own.measurement.part_title,
+            own.measurement.part_title + (_clock([own]) if len(clocks) > 1 else ""),
             ms_of(own.measurement.p50_ns),
             ms_of(own.measurement.p90_ns),
             ms_of(own.measurement.first_ns),
@@ -132,7 +134,7 @@ def _figures(found: Sequence[Timed]) -> Table:
     ]
     head = ("file", "on", "runtime", "part", "median", "p90", "first", "load", "peak MB")
     title = "Milliseconds of one call, of the first call and of loading"
-    return Table(f"{title}{_clock(found)}", head, rows)
+    return Table(f"{title}{clock}", head, rows)
 
 
 def _clock(found: Sequence[Timed]) -> str:
@@ -151,10 +153,12 @@ def _differences(found: Sequence[Timed]) -> Table | None:
         for own in others:
             result = time_ratio(first.measurement, own.measurement)
             ratio = _ratio(result)
-            rows.append((own.name, first.name, ratio, Badge(result.verdict), result.why or "-"))
+            rows.append(
+                (own.name, first.name, own.where, ratio, Badge(result.verdict), result.why or "-")
+            )
     if not rows:
         return None
-    head = ("file", "against", f"time ratio ({LEVEL:.0%} interval)", "verdict", "why")
+    head = ("file", "against", "on", f"time ratio ({LEVEL:.0%} interval)", "verdict", "why")
     return without_empty(Table("Differences between files in one runtime", head, rows))
 
 
@@ -171,6 +175,7 @@ def _processes(found: Sequence[Timed]) -> list[Block]:
     rows = [
         (
             own.full_name,
+            own.where,
             f"{own.measurement.runtime} {own.measurement.version}",
             own.measurement.precision or "-",
             f"{len(own.measurement.processes)} of {len(own.measurement.all_processes)}",
@@ -181,21 +186,21 @@ def _processes(found: Sequence[Timed]) -> list[Block]:
         )
         for own in found
     ]
-    head = ("file", "runtime", "computed in", "processes", "samples", "least", "p99", "CV")
+    head = ("file", "on", "runtime", "computed in", "processes", "samples", "least", "p99", "CV")
     title = "Processes that count, samples, and their variation"
     return [without_empty(Table(title, head, rows, fold=True)), *_discarded(found)]
 
 
 def _discarded(found: Sequence[Timed]) -> list[Block]:
     rows = [
-        (own.full_name, own.measurement.runtime, lost.reason)
+        (own.full_name, own.where, own.measurement.runtime, lost.reason)
         for own in found
         for lost in own.measurement.discarded
     ]
     if not rows:
         return []
     title = "1 process" if len(rows) == 1 else f"{len(rows)} processes"
-    head = ("file", "runtime", "why")
+    head = ("file", "on", "runtime", "why")
     return [
         Table(f"{title} discarded, dotted in the charts", head, rows, fold=len(rows) > MOST_ROWS)
     ]
