@@ -7,11 +7,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from device_faults import record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import assert_gone, wait_for
@@ -30,6 +31,10 @@ DEVICES = {
 NAMES = ("a b it's \" $(touch hit) `touch hit`;*", "-rf", "a\n\\n\r é\u2028")
 # It writes the number of its process to the file $1, and sleeps.
 SLEEP = ("sh", "-c", 'echo $$ >"$1-"; mv "$1-" "$1"; exec sleep 600', "sh")
+
+
+def record_ended(fault: str, error: TinymlError, names: Mapping[str, str]) -> None:
+    record("while a model runs", fault, error, board="nothing", host="nothing", names=names)
 
 
 @pytest.fixture(params=DEVICES)
@@ -97,11 +102,14 @@ def test_a_long_command_talks_to_us(link: Link) -> None:
 def test_what_takes_too_long_is_killed(link: Link, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     for timeout_s in (0.7, 3.0, 20.0):  # It must have started, on a busy machine too.
-        with pytest.raises(DeviceError, match=f"did not end within {timeout_s:g} s"):
+        with pytest.raises(DeviceError, match=f"did not end within {timeout_s:g} s") as caught:
             link.run([*SLEEP, str(pid)], timeout_s=timeout_s)
         if pid.exists():
             break
     assert_gone(int(pid.read_text()))
+    if link.name == "board":
+        names = {f"{timeout_s:g} s": "600 s"}
+        record_ended("hang", caught.value, names)
 
 
 def test_ctrl_c_kills_what_runs(link: Link, tmp_path: Path) -> None:
@@ -125,9 +133,11 @@ def test_a_flood_of_output_is_ended(
     monkeypatch.setattr("tinyml.device.local.MOST_BYTES", 1 << 20)
     pid = tmp_path / "pid"
     script = 'echo $$ >"$1"; exec yes'
-    with pytest.raises(DeviceError, match="wrote more than 1 MiB, and was ended"):
+    with pytest.raises(DeviceError, match="wrote more than 1 MiB, and was ended") as caught:
         link.run(["sh", "-c", script, "sh", str(pid)], timeout_s=60)
     assert_gone(int(pid.read_text()))
+    if link.name == "board":
+        record_ended("output flood", caught.value, {"1 MiB": "64 MiB"})
 
 
 def test_what_a_closed_link_had_started_ends(

@@ -95,26 +95,25 @@ def test_a_phone_that_throttles_is_waited_for_and_what_it_spoilt_is_repeated(
     assert own.processes[0].discarded == "the phone throttles: thermal status 3 (severe)"
 
 
-@pytest.mark.parametrize(
-    ("name", "fault", "message"),
-    [
-        ("segfault", "segmentation fault (Android)", "was killed by signal 11 (SIGSEGV)"),
-        ("refused", "the program refuses the model (Android)", "ended 1: Failed to load model"),
-        ("silent", "no result (Android)", "printed 0 lines of statistics, not 2"),
-    ],
-)
-def test_a_job_that_fails_leaves_the_others(
-    name: str, fault: str, message: str, phone: ShellPhone, program: Path, tmp_path: Path
-) -> None:
-    jobs = [job(tmp_path, f"{name}.tflite"), job(tmp_path)]
-    bad, good = measure_averages(phone.link, jobs, program, 1, plan=PLAN)
+FAILURES = {
+    "refused": ("the program refuses the model (Android)", "ended 1: Failed to load model"),
+    "segfault": ("segmentation fault (Android)", "was killed by signal 11 (SIGSEGV)"),
+    "silent": ("no result (Android)", "printed 0 lines of statistics, not 2"),
+}
+
+
+def test_jobs_that_fail_leave_the_others(phone: ShellPhone, program: Path, tmp_path: Path) -> None:
+    jobs = [*(job(tmp_path, f"{name}.tflite") for name in FAILURES), job(tmp_path)]
+    *bad, good = measure_averages(phone.link, jobs, program, 1, plan=PLAN)
     assert good.timing is not None
-    assert bad.timing is None
-    assert bad.failure is not None
-    assert message in bad.failure.message
     assert phone.read("fixed") == "false"
     folder = {phone.link.folder: "FOLDER"}
-    record("while a model runs", fault, bad.failure, board="nothing", host="nothing", names=folder)
+    for (fault, message), own in zip(FAILURES.values(), bad, strict=True):
+        assert own.timing is None
+        assert own.failure is not None
+        assert message in own.failure.message
+        left = {"board": "nothing", "host": "nothing"}
+        record("while a model runs", fault, own.failure, **left, names=folder)
 
 
 def test_a_model_that_changes_while_it_is_timed_is_not_reported(

@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from boards import SshServer, make_key, need, ssh_server, stalled_file, write_config
+from device_faults import When, record
 from processes import assert_gone, assert_nothing_of, wait_for
 
 from tinyml.core.device import Device
@@ -38,6 +39,17 @@ def failure(device: Device) -> TinymlError:
     with pytest.raises(TinymlError) as caught, open_link(device):
         pass
     return caught.value
+
+
+def unreached(fault: str, error: TinymlError) -> None:
+    record("reaching the board", fault, error, board="nothing", host="nothing")
+
+
+def gone(
+    when: When, fault: str, error: TinymlError, names: Mapping[str, str] | None = None
+) -> None:
+    """No process and no folder of the link is there any more."""
+    record(when, fault, error, board="nothing", host="nothing", names=names)
 
 
 @pytest.fixture
@@ -65,6 +77,7 @@ def test_a_name_that_no_machine_has() -> None:
     error = failure(replace(BOARD, address="no-such-board.invalid"))
     assert error.message == "mypi: no machine with this name was found"
     assert "Test with: ssh no-such-board.invalid" in error.hint
+    unreached("host name not found", error)
 
 
 @pytest.mark.usefixtures("client")
@@ -74,6 +87,7 @@ def test_a_refused_connection() -> None:
         error = failure(replace(BOARD, address=f"me@127.0.0.1:{free.getsockname()[1]}"))
     assert error.message == "mypi: the connection was refused: no ssh server answers there"
     assert "systemctl enable --now ssh" in error.hint
+    unreached("connection refused", error)
 
 
 @pytest.mark.usefixtures("client")
@@ -84,6 +98,7 @@ def test_a_board_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         silent.listen()
         error = failure(replace(BOARD, address=f"127.0.0.1:{silent.getsockname()[1]}"))
     assert error.message == "mypi: it does not answer"
+    unreached("no answer", error)
 
 
 def test_a_key_that_the_board_does_not_know(client: Path) -> None:
@@ -93,6 +108,7 @@ def test_a_key_that_the_board_does_not_know(client: Path) -> None:
     error = failure(BOARD)
     assert error.message == "mypi: it accepts none of your keys for this user"
     assert "ssh-copy-id" in error.hint
+    unreached("wrong key", error)
 
 
 def test_a_host_key_that_is_not_known_is_never_accepted(client: Path) -> None:
@@ -103,6 +119,7 @@ def test_a_host_key_that_is_not_known_is_never_accepted(client: Path) -> None:
     assert error.message == "mypi: the host key is not known"
     assert error.hint.endswith("compare the key that it shows with the board's: ssh board")
     assert (client / "known_hosts").read_text() == ""
+    unreached("unknown host key", error)
 
 
 def test_a_host_key_that_changed(client: Path) -> None:
@@ -112,6 +129,7 @@ def test_a_host_key_that_changed(client: Path) -> None:
     error = failure(BOARD)
     assert "the host key has changed" in error.message
     assert f"remove line 1 of {client / 'known_hosts'}" in error.hint
+    unreached("changed host key", error)
 
 
 @pytest.mark.parametrize("address", ["", "-oProxyCommand=x", "a b", "$(id)", "a;b", "x@-v", "é:p"])
@@ -153,6 +171,7 @@ def test_a_connection_that_is_lost_while_a_command_runs(
     assert "is it still on" in caught.value.hint
     assert_gone(int(pid.read_text()))
     assert_nothing_of(folder)
+    gone("while a model runs", "ssh server killed in mid-run", caught.value)
 
 
 def test_a_connection_that_is_lost_while_a_file_is_copied(
@@ -161,9 +180,12 @@ def test_a_connection_that_is_lost_while_a_file_is_copied(
     with open_link(own_server.device) as link, stalled_file(tmp_path / "half", monkeypatch):
         folder = Path(link.folder)
         kill_when(own_server, lambda: any(own.stat().st_size for own in folder.glob(".push-*")))
-        with pytest.raises(DeviceError, match=r"copying half to board: the connection .* lost"):
+        with pytest.raises(
+            DeviceError, match=r"copying half to board: the connection .* lost"
+        ) as caught:
             link.push(tmp_path / "half", "half")
     assert_nothing_of(folder)
+    gone("copying files", "ssh server killed in mid-push", caught.value)
 
 
 def test_a_board_that_falls_silent(own_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +230,8 @@ def test_a_full_disk_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             link.push(tmp_path / "large", "large")
         assert caught.value.hint == "free some space on board"
         assert link.run(["ls"], timeout_s=60).stdout.split() == []
+    names = {caught.value.message.rpartition(" ")[2]: "FOLDER"}
+    gone("copying files", "disk full on the board", caught.value, names)
 
 
 def test_what_a_board_that_was_switched_off_has_left_is_removed(ssh_device: Device) -> None:

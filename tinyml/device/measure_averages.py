@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tinyml.core.averages import AverageProcess, AverageTiming
+from tinyml.core.averages import AverageProcess, AverageTiming, PhoneState
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.core.interruption import pause
@@ -55,11 +55,12 @@ class _Cooling:
     sleep: Sleep
     left_s: float = COOLING_S
 
-    def wait(self, link: Link) -> None:
-        """Until the phone does not throttle, or nothing is left."""
-        while self.left_s > 0 and phone_state(link).thermal_status:
+    def wait(self, link: Link) -> PhoneState:
+        """Until the phone does not throttle, or nothing is left; its state then."""
+        while (state := phone_state(link)).thermal_status and self.left_s > 0:
             self.sleep(ASK_EVERY_S)
             self.left_s -= ASK_EVERY_S
+        return state
 
 
 @dataclass(slots=True)
@@ -81,8 +82,7 @@ class _Running:
         """One process, between two readings of a phone that is cool; its failure is kept."""
         job, longest = self.job, 3 * self.plan.max_time_s + 60
         try:
-            cooling.wait(link)
-            before = phone_state(link)
+            before = cooling.wait(link)
             done = link.run(self.command, timeout_s=longest)
             found = read_output(done, job.title, delegate=job.delegate)
             after = phone_state(link)

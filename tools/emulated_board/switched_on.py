@@ -22,6 +22,7 @@ from tinyml.core.process import tied
 NEEDS = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
+    "setsid": "util-linux",
     "qemu-aarch64-static": "qemu-user-static",
 }
 OLDEST_KERNEL = (6, 7)
@@ -36,7 +37,7 @@ mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 printf '%s' ":board:M::$MAGIC:$MASK:$QEMU:F" > /proc/sys/fs/binfmt_misc/register
 for pair in $BINDS; do mount --rbind "$ROOT/from/${pair%%:*}" "$ROOT/${pair##*:}"; done
 mount -t proc proc "$ROOT/proc"
-mount --bind "$ROOT/etc/cpuinfo" "$ROOT/proc/cpuinfo"
+for name in cpuinfo loadavg; do mount --bind "$ROOT/etc/$name" "$ROOT/proc/$name"; done
 mount --rbind /dev "$ROOT/dev"
 echo "$host_pid"
 exec sleep infinity
@@ -137,6 +138,8 @@ def _lay_out(root: Path, files: Path, cpu_info: str, site: Path | None) -> None:
         for name in ("bin", "sbin", "lib"):
             (root / name).symlink_to(f"usr/{name}")
         (root / "etc" / "cpuinfo").write_text(cpu_info, encoding="ascii")
+        # That of the host would be in the way of a board that is quiet.
+        (root / "etc" / "loadavg").write_text("0.05 0.03 0.01 1/80 99\n", encoding="ascii")
         (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n", encoding="ascii")
 
 
@@ -152,5 +155,6 @@ def _runner(root: Path, pid: str, cpu: str, path: str, has_site: bool) -> tuple[
     }
     clean = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
     join = ["nsenter", "-t", pid, "-U", "--preserve-credentials", "-m", "-p"]
-    there = ("/bin/sh", "-c", 'cd; exec /bin/sh -c "$0"')
-    return (*join, *clean, "/usr/sbin/chroot", str(root), *there)
+    # As under a real ssh server, the shell leads a session, and so a group, of its own.
+    there = ("setsid", "/usr/sbin/chroot", str(root), "/bin/sh", "-c", 'cd; exec /bin/sh -c "$0"')
+    return (*join, *clean, *there)

@@ -3,6 +3,8 @@
     PYTHONPATH=tools:tests python -m test_device
     PYTHONPATH=tools:tests python -m test_device --boards rpi4 phone --precisions int8
 
+A full run has the tutorials' commands too, and all boards at once.
+
 The boards are AArch64 Debian with real LiteRT and onnxruntime under qemu. They are reached with the
 real ssh and adb, over loopback, by the command line as a user types it. Emulation shows that it
 works and what it computes, never how long it takes on a board. The exit code is 5 where a stage
@@ -17,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,9 +29,11 @@ from emulated_board.host_tools import TO_RUN, check
 from emulated_board.switched_on import why_not
 
 from test_device import stages
-from test_device.boards import boards, phone
+from test_device.boards import Board, boards, phone
 from test_device.bundles import PRECISIONS, bundle
-from test_device.workplace import StageFailedError, workplace
+from test_device.stages import Stage
+from test_device.together import at_once
+from test_device.workplace import StageFailedError, Workplace, workplace
 from tinyml.core.errors import MachineError, TinymlError, ValidationError
 from tinyml.core.scratch import scratch
 from tinyml.pages.tables import table
@@ -37,7 +41,6 @@ from tinyml.pages.tables import table
 PHONE = "phone"
 BOARDS = ("rpi4", "rpi5", "rpi-zero2w", PHONE)
 CLIENTS = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "adb": "adb"}
-Stages = tuple[tuple[str, Callable[..., str], bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,12 @@ def _why_skipped() -> str:
 
 
 def _run(folder: Path, names: list[str], precisions: list[str]) -> int:
-    start = time.monotonic()
+    start, full = time.monotonic(), len(names) == len(BOARDS)
     place = workplace(folder / "home")
+    board_stages, phone_stages = (
+        [own for own in every if full or not own.full]
+        for every in (stages.BOARD_STAGES, stages.PHONE_STAGES)
+    )
     made = {}
     for name in names:
         target = "android" if name == PHONE else name
@@ -86,38 +93,52 @@ def _run(folder: Path, names: list[str], precisions: list[str]) -> int:
     with ExitStack() as stack:
         _report("switching the boards on")
         pis = stack.enter_context(boards(place, [n for n in names if n != PHONE], folder))
-        lanes: list[tuple[str, object, Stages]] = [
-            (own.title, stages.OnBoard(place, own, made[own.name]), stages.BOARD_STAGES)
-            for own in pis
+        lanes: list[tuple[str, object, Sequence[Stage]]] = [
+            (own.title, stages.OnBoard(place, own, made[own.name]), board_stages) for own in pis
         ]
         if PHONE in names:
             (folder / PHONE).mkdir()
             own = stack.enter_context(phone(place, folder / PHONE))
             on = stages.OnPhone(place, own, made[PHONE])
-            lanes.append(("Android phone, no Python", on, stages.PHONE_STAGES))
+            lanes.append(("Android phone, no Python", on, phone_stages))
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            found = list(pool.map(lambda lane: list(_lane(*lane, precisions)), lanes))
-    rows = [row for lane in found for row in lane]
+            started = [pool.submit(_rows, title, on, own, precisions) for title, on, own in lanes]
+        rows = [row for lane in started for row in lane.result()]
+        if full:
+            rows.append(_all_at_once(place, pis, made[pis[0].name]))
     print(_summary(rows, time.monotonic() - start))
     return ValidationError.exit_code if any(row.failure for row in rows) else 0
 
 
-def _lane(title: str, on: object, own: Stages, precisions: list[str]) -> Iterator[Row]:
+def _all_at_once(place: Workplace, pis: list[Board], bundles: Mapping[str, Path]) -> Row:
+    """The last stage: it ends the connection to a board."""
+
+    def together(_: object) -> str:
+        return at_once(place, pis, next(iter(bundles.values())))
+
+    return _stage(f"{len(pis)} boards at once", Stage("bench", together), None, "")
+
+
+def _rows(title: str, on: object, own: Sequence[Stage], precisions: list[str]) -> list[Row]:
+    return list(_lane(title, on, own, precisions))
+
+
+def _lane(title: str, on: object, own: Sequence[Stage], precisions: list[str]) -> Iterator[Row]:
     """The stages of one board, in order; where the first fails, the others cannot run."""
-    for name, stage, each in own:
-        for precision in precisions if each else [""]:
-            row = _stage(title, name, stage, on, precision)
+    for stage in own:
+        for precision in precisions if stage.each else [""]:
+            row = _stage(title, stage, on, precision)
             _report(f"{title}: {row.stage}: {row.failure or row.seen} ({row.seconds:.0f} s)")
             yield row
-            if row.failure and stage is own[0][1]:
+            if row.failure and stage is own[0]:
                 return
 
 
-def _stage(title: str, name: str, stage: Callable[..., str], on: object, precision: str) -> Row:
+def _stage(title: str, stage: Stage, on: object, precision: str) -> Row:
     start = time.monotonic()
-    shown = f"{name}, {precision}" if precision else name
+    shown = f"{stage.name}, {precision}" if precision else stage.name
     try:
-        seen, failure = stage(*((on, precision) if precision else (on,))), ""
+        seen, failure = stage.run(*((on, precision) if precision else (on,))), ""
     except (StageFailedError, AssertionError, subprocess.TimeoutExpired) as error:
         seen, failure = "", f"{error}" or "it is not as it should be"
     return Row(title, shown, seen, time.monotonic() - start, failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,11 +24,16 @@ PI = (*debian.PACKAGES, *debian.SHELL, "python3-venv")
 PHONE_CPU = "cortex-a76"
 TMP = "data/local/tmp"
 RELEASE = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\n'
-# What the firmware of a Raspberry Pi reports; a test changes the files.
+# It has no runtimes before `tinyml device check --setup`.
+FRESH = "rpi5"
+# A Raspberry Pi's firmware: it reports the lines of ``next``, one a call, then ``throttled``.
 VCGENCMD = """#!/bin/sh
+cd /opt/firmware
 case $1 in
-get_throttled) echo "throttled=$(cat /opt/firmware/throttled)" ;;
-measure_temp) echo "temp=$(cat /opt/firmware/temperature)'C" ;;
+get_throttled)
+  if [ -s next ]; then head -n 1 next; sed -i 1d next; else cat throttled; fi |
+    sed s/^/throttled=/ ;;
+measure_temp) echo "temp=$(cat temperature)'C" ;;
 *) echo "error=1 error_msg=\\"Command not registered\\"" ;;
 esac
 """
@@ -40,15 +46,18 @@ class Board:
     name: str
     target: Target
     machine: SwitchedOn
+    server: subprocess.Popen[str]
 
     @property
     def title(self) -> str:
         """For the summary."""
         return f"{self.target.board}, {SYSTEM}, {self.target.cpu}"
 
-    def report_throttled(self, bits: str) -> None:
-        """What ``vcgencmd get_throttled`` shows from now on."""
-        write_text(self.machine.root / "opt/firmware/throttled", f"{bits}\n")
+    def throttle(self, *bits: str) -> None:
+        """What ``vcgencmd get_throttled`` shows the next times that it is asked; then the last."""
+        *first, last = bits
+        write_text(self.machine.root / "opt/firmware/next", "\n".join([*first, ""]))
+        write_text(self.machine.root / "opt/firmware/throttled", f"{last}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +78,20 @@ def boards(place: Workplace, targets: Sequence[str], folder: Path) -> Iterator[l
     with ExitStack() as stack:
         found = []
         for name in targets:
-            board = Board(name, find_target(name), stack.enter_context(_pi(name, folder / name)))
             own = folder / name
+            machine = stack.enter_context(_pi(name, own))
             make_key(own / "host")
-            served_at = served(
-                "ssh_server",
-                board.machine.home,
-                own / "host",
-                folder / "id.pub",
-                *board.machine.runner,
+            server, port = stack.enter_context(
+                served(
+                    "ssh_server",
+                    machine.home,
+                    own / "host",
+                    folder / "id.pub",
+                    *machine.runner,
+                )
             )
-            _, port = stack.enter_context(served_at)
             hosts.append((name, port, (own / "host.pub").read_text(encoding="ascii")))
-            found.append(board)
+            found.append(Board(name, find_target(name), machine, server))
         use_ssh_config(place, _config(folder, hosts))
         yield found
 
@@ -102,7 +112,8 @@ def _pi(name: str, folder: Path) -> Iterator[SwitchedOn]:
     (root / "opt/bin/vcgencmd").chmod(0o755)
     info = cpu_info(target.cpu, model=f"{target.board} Rev 1.0")
     files = parts.packages(SYSTEM, PI)
-    with switched_on(root, files, target.cpu, info, site=parts.site_packages(software)) as machine:
+    site = None if name == FRESH else parts.site_packages(software)
+    with switched_on(root, files, target.cpu, info, site=site) as machine:
         yield machine
 
 
@@ -120,7 +131,9 @@ def _cores(max_khz: Mapping[int, int]) -> dict[str, str]:
 def _config(folder: Path, hosts: Sequence[tuple[str, int, str]]) -> str:
     lines, known = [], []
     for name, port, key in hosts:
-        lines += [f"Host {name}", "  HostName 127.0.0.1", f"  Port {port}", "  User pi"]
+        # The first board has the name that the tutorial uses.
+        names = f"{name} raspberrypi.local" if name == hosts[0][0] else name
+        lines += [f"Host {names}", "  HostName 127.0.0.1", f"  Port {port}", "  User pi"]
         known.append(f"[127.0.0.1]:{port} {' '.join(key.split()[:2])}\n")
     write_text(folder / "known_hosts", "".join(known))
     lines += ["Host *", f'  IdentityFile "{folder / "id"}"', "  IdentitiesOnly yes"]

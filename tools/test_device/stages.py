@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from emulated_board import native
 
-from test_device.boards import Board, Phone
+from test_device.boards import FRESH, Board, Phone
 from test_device.bundles import trained_run
 from test_device.tutorials import run_page
 from test_device.workplace import Workplace
@@ -62,12 +62,17 @@ def add(on: OnBoard) -> str:
 
 
 def check(on: OnBoard) -> str:
-    """``device check`` shows what is there and that bundles run."""
+    """``device check`` shows what is there; ``--setup`` installs what is not."""
+    if on.name == FRESH:
+        said = on.place.tinyml("device", "check", on.name, code=4)
+        assert "--setup" in said, said
+        on.place.tinyml("device", "check", on.name, "--setup")
     found = on.place.json("device", "check", on.name)
     assert found["ready"], found["problems"]
     facts = found["facts"]
     versions = ", ".join(f"{name} {own}" for name, own in sorted(facts["packages"].items()))
-    return f"{facts['arch']}, Python {facts['python']}, {versions}"
+    setup = ", by --setup" if on.name == FRESH else ""
+    return f"{facts['arch']}, Python {facts['python']}, {versions}{setup}"
 
 
 def bench(on: OnBoard, precision: str) -> str:
@@ -81,9 +86,29 @@ def bench(on: OnBoard, precision: str) -> str:
 
 
 def verify(on: OnBoard, precision: str) -> str:
-    """``verify --device``: the outputs there are those of PyTorch."""
-    on.place.tinyml("verify", on.bundles[precision], "--device", on.name)
-    return "outputs within tolerance"
+    """``verify --device``: both files compute there what PyTorch computed."""
+    said = on.place.tinyml("verify", on.bundles[precision], "--device", on.name)
+    assert "litert" in said, said
+    assert "onnxruntime" in said, said
+    return "litert and onnxruntime within tolerance"
+
+
+def predict(on: OnBoard, precision: str) -> str:
+    """``predict --device`` in both runtimes, next to this machine's probabilities."""
+    folder, sound = on.bundles[precision], recording(on.place)
+    here = on.place.json("predict", folder, sound)
+    largest = 0.0
+    for runtime in ("litert", "onnxruntime"):
+        words = ("predict", folder, sound, "--device", on.name, "--runtime", runtime)
+        pairs = zip(_values(on.place.json(*words)), _values(here), strict=True)
+        largest = max(largest, *(abs(there - own) for there, own in pairs))
+    assert largest <= LARGEST_DIFFERENCE, largest
+    return f"probabilities of both runtimes within {largest:.1g} of those here"
+
+
+def _values(found: Any) -> list[float]:
+    """The probabilities of each file, in the order of its labels."""
+    return [p for own in found for _, p in sorted(own["probabilities"].items())]
 
 
 def evaluate(on: OnBoard, precision: str) -> str:
@@ -96,22 +121,6 @@ def evaluate(on: OnBoard, precision: str) -> str:
     assert all(own["margin"] <= 2 * LARGEST_DIFFERENCE for own in compared["changed"]), compared
     cases, changed = compared["cases"], len(compared["changed"])
     return f"{cases - changed} of {cases} predictions are those here, within {largest:.1g}"
-
-
-def predict(on: OnBoard, precision: str) -> str:
-    """``predict --device``: the probabilities of a recording there are those here."""
-    recording = on.place.folder / f"{on.name}.wav"
-    with wave.open(str(recording), "wb") as file:
-        file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
-        file.writeframes(_sound())
-    (there,), (here,) = (
-        on.place.json("predict", on.bundles[precision], recording, *more)
-        for more in (("--device", on.name), ())
-    )
-    pairs = [(p, there["probabilities"][label]) for label, p in here["probabilities"].items()]
-    largest = max(abs(p - q) for p, q in pairs)
-    assert largest <= LARGEST_DIFFERENCE, (there, here)
-    return f"probabilities within {largest:.1g} of those here"
 
 
 def listen(on: OnBoard, precision: str) -> str:
@@ -143,13 +152,57 @@ def _decisions(text: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == "decision"]
 
 
+def install(on: OnBoard) -> str:
+    """``device install`` twice, ``list`` and ``rollback``."""
+    for folder in on.bundles.values():
+        on.place.tinyml("device", "install", folder, on.name, "--as", "demo")
+    shown = on.place.tinyml("device", "list", on.name)
+    assert "demo" in shown, shown
+    if len(on.bundles) < 2:
+        return "installed"
+    on.place.tinyml("device", "rollback", "demo", on.name)
+    return "two versions, rolled back to the first"
+
+
+def left_over(on: OnBoard) -> str:
+    """No process of ours runs there any more, and no folder of a link is left."""
+    shown = on.board.machine.run("ps axww -o stat=,args=; ls -A ~/.cache/tinyml").stdout
+    lines = [line.split(None, 1) for line in shown.splitlines()]
+    own = [words[1] for words in lines if len(words) == 2 and not words[0].startswith("Z")]
+    found = [text for text in own if "sleep infinity" not in text and "ps axww" not in text]
+    assert not found, found
+    assert "tinyml-link" not in shown, shown
+    return "no process and no folder of a link"
+
+
+def recording(place: Workplace) -> Path:
+    """Nine seconds of beats at 4,000 Hz."""
+    path = place.folder / "recording.wav"
+    if not path.exists():
+        time = np.arange(9 * RATE_HZ) / RATE_HZ
+        beats = np.sin(2 * np.pi * 60 * time) * (np.sin(2 * np.pi * 1.2 * time) > 0.9)
+        noise = np.random.default_rng(0).normal(scale=0.01, size=time.shape)
+        soundfile.write(path, 0.3 * beats + noise, RATE_HZ)
+    return path
+
+
+def tutorial(on: OnBoard) -> str:
+    """Every command of the tutorial; the board has the address that it names."""
+    folder = on.place.folder / "tutorial-pi"
+    _start_of_tutorial(folder)
+    shutil.copyfile(recording(on.place), folder / "recording.wav")
+    return run_page(on.place, "tutorial-pi.md", folder, {"--strict": f"--strict {' '.join(QUICK)}"})
+
+
 def phone_tutorial(on: OnPhone) -> str:
     """Every command of the tutorial, with the phone's own address."""
     folder = on.place.folder / "tutorial-android"
     _start_of_tutorial(folder)
     program = native.program("benchmark_model", "aarch64")
     shutil.copyfile(program, folder / "benchmark_model")
-    return run_page(on.place, "tutorial-android.md", folder, {"0123456789ABCDEF": on.phone.address})
+    own = "./benchmark_model"
+    instead = {"0123456789ABCDEF": on.phone.address, own: f"{own} {' '.join(QUICK)}"}
+    return run_page(on.place, "tutorial-android.md", folder, instead)
 
 
 def _start_of_tutorial(folder: Path) -> None:
@@ -186,28 +239,41 @@ def phone_bench(on: OnPhone, precision: str) -> str:
 
 def phone_refuses(on: OnPhone) -> str:
     """What needs Python is refused with exit code 4."""
-    recording = on.place.folder / "recording.wav"
-    verbs = {"verify": (), "eval": (), "predict": (recording,), "listen": (recording,)}
+    sound = recording(on.place)
+    verbs = {"verify": (), "eval": (), "predict": (sound,), "listen": (sound,)}
+    bundle = next(iter(on.bundles.values()))
     for verb, more in verbs.items():
-        said = on.place.tinyml(verb, on.bundles["fp32"], *more, "--device", on.name, code=4)
+        said = on.place.tinyml(verb, bundle, *more, "--device", on.name, code=4)
         assert f"tinyml {verb} is not supported on Android yet" in said, said
     return f"{', '.join(verbs)}: not supported on Android yet"
 
 
-# (name, stage, once for each precision)
-BOARD_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
-    ("device add", add, False),
-    ("device check", check, False),
-    ("verify", verify, True),
-    ("eval", evaluate, True),
-    ("predict", predict, True),
-    ("listen", listen, True),
-    ("bench", bench, True),
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``run`` on a board; ``each``: once for every precision; ``full``: in a full run alone."""
+
+    name: str
+    run: Callable[..., str]
+    each: bool = False
+    full: bool = False
+
+
+BOARD_STAGES = (
+    Stage("device add", add),
+    Stage("device check", check),
+    Stage("verify", verify, each=True),
+    Stage("eval", evaluate, each=True),
+    Stage("predict", predict, each=True),
+    Stage("bench", bench, each=True),
+    Stage("listen", listen, each=True),
+    Stage("device install", install),
+    Stage("tutorial", tutorial, full=True),
+    Stage("left there", left_over),
 )
-PHONE_STAGES: tuple[tuple[str, Callable[..., str], bool], ...] = (
-    ("device add", phone_add, False),
-    ("device check", phone_check, False),
-    ("bench", phone_bench, True),
-    ("refusals", phone_refuses, False),
-    ("tutorial", phone_tutorial, False),
+PHONE_STAGES = (
+    Stage("device add", phone_add),
+    Stage("device check", phone_check),
+    Stage("bench", phone_bench, each=True),
+    Stage("refusals", phone_refuses),
+    Stage("tutorial", phone_tutorial, full=True),
 )
