@@ -14,16 +14,18 @@ from profile_sample import sample_profile
 from short_timing import short
 from small_files import onnx_model
 
-from tinyml.core.device import THIS_MACHINE
+from tinyml.core.device import THIS_MACHINE, Device
 from tinyml.core.errors import DeviceError
 from tinyml.core.measurement import WHOLE
 from tinyml.core.profile import Profile
 from tinyml.device import profile as device_profile
+from tinyml.device.link import Link
 from tinyml.device.local import LocalLink, open_link
 from tinyml.device.measure import Job, JobResult, measure
 from tinyml.pipeline import profile as module
 from tinyml.pipeline import profile_by_difference
 from tinyml.pipeline.bench_jobs import jobs_of
+from tinyml.pipeline.devices.links import open_link as open_board
 from tinyml.pipeline.profile import profiles, timed_wholes
 from tinyml.pipeline.profile_text import profile_section
 from tinyml.runtimes.litert import LITERT
@@ -51,7 +53,7 @@ def link() -> Iterator[LocalLink]:
         yield opened
 
 
-def profiled(link: LocalLink, what: Path, work: Path, runtime: str) -> Profile:
+def profiled(link: Link, what: Path, work: Path, runtime: str) -> Profile:
     """The file of ``what`` that ``runtime`` runs, after one short process."""
     jobs = [job for job in jobs_of(what, work, "rpi").jobs if job.runtime == runtime]
     wholes = [job for job in jobs if job.part == WHOLE]
@@ -102,7 +104,7 @@ def test_another_version_of_litert_is_profiled_by_difference(
     own = profiled(link, small_bundle, tmp_path, "litert")
     assert (own.method, own.profiled_ns, len(own.layers)) == ("by difference", None, 3)
     assert own.layers[0].module == "filter_bank to filter_bank.octaves.4"
-    assert own.layers[-1].module.endswith("probabilities")
+    assert own.layers[-1].name == "probabilities"
     assert all(layer.error_ns == 0.0 for layer in own.layers)  # of one turn
     assert sum(map(own.time_share, own.modules)) == pytest.approx(1.0)
     assert own.macs == sum(layer.macs or 0 for layer in own.layers)
@@ -118,6 +120,15 @@ def test_a_file_without_a_bundle_has_the_names_of_its_operators(
     own = profiled(link, onnx_file, tmp_path, "onnxruntime")
     assert {"conv", "mean", "p"} <= {layer.name for layer in own.layers}
     assert {layer.module for layer in own.layers} == {""}
+
+
+@pytest.mark.usefixtures("quiet_machine")
+def test_a_board_profiles_too(onnx_file: Path, ssh_device: Device, tmp_path: Path) -> None:
+    with open_board(ssh_device) as link:
+        own = profiled(link, onnx_file, tmp_path, "onnxruntime")
+    assert (own.label, own.device) == ("device", ssh_device.name)
+    assert own.title.endswith(f" on {ssh_device.name}")
+    assert {"conv", "mean", "p"} <= {layer.name for layer in own.layers}
 
 
 @pytest.mark.usefixtures("without_optional_engines")
