@@ -198,6 +198,7 @@ def test_the_frontier(size: int, us: int, marks: list[str]) -> None:
     found = tradeoffs.section(two_bundles(size, us))
     every = table(found, "Every file")
     assert [getattr(row[-1], "text", row[-1]) for row in every.rows] == marks
+    assert {row[-3] for row in every.rows} == {"this machine (host)"}
     (chart,) = (b for b in found.blocks if isinstance(b, Chart))
     assert "on the frontier of UAR over size" in chart.alt
 

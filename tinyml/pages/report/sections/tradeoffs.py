@@ -33,7 +33,10 @@ PANEL, LEGEND_ROW, AROUND = 250, 21, 30
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """One file: bytes, accuracy of ``metric`` and nanoseconds; ``None`` is not known."""
+    """One file: bytes, accuracy of ``metric`` and nanoseconds; ``None`` is not known.
+
+    ``where``: the device of the time, with its label.
+    """
 
     name: str
     size: int
@@ -42,6 +45,7 @@ class TradeOff:
     median_ns: float | None
     runtime: str
     clock: str = "wall"
+    where: str = "-"
 
 
 def section(material: Material) -> ReportSection:
@@ -84,11 +88,12 @@ def _one_device(timed: Sequence[Timed]) -> list[Timed]:
 def _point(own: Variant, timed: Sequence[Timed]) -> TradeOff:
     metric, accuracy = _accuracy(own)
     found = [
-        (m.measurement.p50_ns, m.measurement.runtime, m.measurement.clock)
+        (m.measurement.p50_ns, m.measurement.runtime, m.measurement.clock, m.where)
         for m in timed
         if m.variant == own and m.measurement.p50_ns is not None
     ]
-    median_ns, runtime, clock = min(found) if found else (None, own.model.minimum_runtime, "wall")
+    unknown = (None, own.model.minimum_runtime, "wall", "-")
+    median_ns, runtime, clock, where = min(found) if found else unknown
     return TradeOff(
         name=own.label,
         size=own.size,
@@ -97,6 +102,7 @@ def _point(own: Variant, timed: Sequence[Timed]) -> TradeOff:
         median_ns=median_ns,
         runtime=runtime,
         clock=clock,
+        where=where,
     )
 
 
@@ -238,10 +244,11 @@ def _table(points: Sequence[TradeOff], panels: Sequence[_Panel]) -> Table:
             size_text(own.size),
             "-" if own.accuracy is None else f"{own.accuracy:.4g}",
             "-" if own.median_ns is None else ms_text(own.median_ns),
+            own.where,
             own.runtime,
             Badge("yes", "good") if own.name in on else "-",
         )
         for own in points
     ]
-    head = ("file", "size", metric, "median", "runtime", "on a frontier")
+    head = ("file", "size", metric, "median", "on", "runtime", "on a frontier")
     return without_empty(Table("Every file", head, rows))
