@@ -69,6 +69,7 @@ ROWS: tuple[Row, ...] = (
         VOLUME,
         {
             "nn.MaxPool3d": lambda: nn.MaxPool3d(2),
+            "nn.MaxPool3d (dilation)": lambda: nn.MaxPool3d(2, 1, dilation=2),
             "nn.AvgPool3d": lambda: nn.AvgPool3d(2),
             "nn.LPPool3d": lambda: nn.LPPool3d(2, 2),
             "nn.FractionalMaxPool3d": lambda: nn.FractionalMaxPool3d(2, 3),

@@ -17,8 +17,8 @@ from test_device.workplace import Workplace
 from tinyml.core.code_digest import code_digest
 
 PRECISIONS = {"fp32": "fp32", "int8": "w8a8-static"}
-# The streaming graph, where `tinyml export` writes it.
-MORE: tuple[str, ...] = ()
+# Boards listen by the streaming graphs.
+MORE = ("--streaming",)
 
 
 def bundle(place: Workplace, target: str, precision: str, report: Callable[[str], None]) -> Path:
@@ -34,7 +34,8 @@ def bundle(place: Workplace, target: str, precision: str, report: Callable[[str]
         shutil.rmtree(draft, ignore_errors=True)
         place.tinyml(
             *("export", _run(place, report), "--target", target, "--out", draft),
-            *("--precision", PRECISIONS[precision], "--formats", formats, *MORE),
+            *("--precision", PRECISIONS[precision], "--formats", formats),
+            *(() if target == "android" else MORE),
         )
         draft.rename(path)
     own = place.folder / path.name
