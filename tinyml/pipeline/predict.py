@@ -63,7 +63,6 @@ def predict(
     processor = _processor(bundle)
     if plot is not None:
         _check_plot(bundle, files)
-    check_bundle(bundle)
     with _windows_on(device, bundle, runtime, report) as classify:
         if isinstance(processor, ImageProcessor):
             return predict_images(files, processor, classify)
@@ -77,10 +76,16 @@ def predict(
 def _windows_on(
     device: Device, bundle: Bundle, runtime: str | None, report: Report
 ) -> Iterator[Callable[[Floats], Floats]]:
-    """`windows_through` the engine for ``runtime`` on ``device``."""
+    """`windows_through` the engine for ``runtime`` on ``device``.
+
+    A runtime that is missing here is named before a bundle that was changed.
+    """
     if device == THIS_MACHINE:
-        yield windows_through(choose(bundle, runtime))
+        engine = choose(bundle, runtime)
+        check_bundle(bundle)
+        yield windows_through(engine)
         return
+    check_bundle(bundle)
     with (
         opened(device, bundle, "predict", report) as link,
         opened_engine(bundle, runtime, link) as there,
