@@ -14,6 +14,7 @@ from tinyml.cli.terminal import progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
+from tinyml.core.target import all_targets
 
 
 def command(model: str, **options: Any) -> None:
@@ -99,5 +100,8 @@ def _show(bundle: Bundle, out: Path) -> None:
     say(f"written: {out}")
     say(f"next: tinyml verify {out}")
     say(f"      tinyml bench {out}")
+    known = all_targets().get(bundle.target)
+    if known is None or not known.is_host:
+        say(f"      tinyml bench {out} --device NAME (tinyml device add NAME ADDRESS)")
     if RUN in bundle.files:
         say(f"      copy {out} to the board and run its {RUN}")

@@ -23,6 +23,6 @@ def this_machine(target: str) -> Device:
     if not found.is_host:
         raise UsageError(
             f"{found.board} is not this machine",
-            hint=f"copy the bundle to the board and use its run.py, or time this machine: {HOST}",
+            hint="tinyml device add NAME ADDRESS, then --device NAME",
         )
     return Device(name=HOST, link=found.link, target=target)
