@@ -93,8 +93,14 @@ def _run(folder: Path, names: list[str], precisions: list[str]) -> int:
     with ExitStack() as stack:
         _report("switching the boards on")
         pis = stack.enter_context(boards(place, [n for n in names if n != PHONE], folder))
+        others = [own for own in board_stages if not own.full]
         lanes: list[tuple[str, object, Sequence[Stage]]] = [
-            (own.title, stages.OnBoard(place, own, made[own.name]), board_stages) for own in pis
+            (
+                own.title,
+                stages.OnBoard(place, own, made[own.name]),
+                board_stages if own is pis[0] else others,
+            )
+            for own in pis
         ]
         if PHONE in names:
             (folder / PHONE).mkdir()

@@ -250,7 +250,11 @@ def phone_refuses(on: OnPhone) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``run`` on a board; ``each``: once for every precision; ``full``: in a full run alone."""
+    """``run`` on a board.
+
+    each  once for every precision
+    full  in a full run alone, on the first Pi and on the phone: what a page shows of one
+    """
 
     name: str
     run: Callable[..., str]
