@@ -43,7 +43,7 @@ def at_once(place: Workplace, boards: Sequence[Board], bundle: Path) -> str:
     assert not (place.folder / f"{file.name}.{lost.name}.bench.json").exists(), said
     found = {own.name: _measured(place, file, own) for own in (steady, hot)}
     reasons = [own["reason"] for own in found[hot.name]["discarded"]]
-    assert reasons == ["the CPU was throttled (throttled)"], reasons
+    assert reasons == ["the firmware reports throttled"], reasons
     assert len(found[hot.name]["processes"]) == REPEATS, "the throttled process was not repeated"
     kept = ", ".join(f"{name} {_count(own)}" for name, own in found.items())
     return f"{lost.name} lost in mid-run; {kept}; {hot.name}: {reasons[0]}"
