@@ -1,7 +1,7 @@
 """What a program measures that prints averages and no samples, as LiteRT's ``benchmark_model``.
 
-It is no `tinyml.core.measurement.Measurement`: there is no sample to compute a percentile from and
-no CPU time, so `tinyml compare` has no verdict about it.
+`tinyml.core.measurement.Measurement` does not fit: there are no samples to compute percentiles from
+and no CPU times, so `tinyml compare` has no verdict about it.
 """
 
 from __future__ import annotations
