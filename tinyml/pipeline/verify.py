@@ -85,8 +85,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     optional = compare_optional(others, expected, bundle.stages, report)
     shown = Parity(stages=(*rows, *(row for own in optional for row in own.rows)))
     lines = (*_precisions(ready), *(own.line for own in optional))
-    folders = bundle.facts.streaming.graphs if bundle.facts.streaming else ()
-    parts = {own: verify(folder / own, report) for own in folders}
+    parts = {own: verify(folder / own, report) for own in bundle.facts.graphs}
     return Verified(len(bundle.files), bundle.digest, shown.judged, shown, skipped, lines, parts)
 
 
