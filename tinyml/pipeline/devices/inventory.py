@@ -32,7 +32,8 @@ from tinyml.core.typed_json import from_json, read_limited
 FILE = "devices.toml"
 HEAD = "# The boards of tinyml device. It writes this file whole: comments in it are not kept.\n"
 HINT = "correct that line, or remove the file and add the devices again"
-NAME = re.compile(r"[A-Za-z0-9._-]+")
+# Not ``.`` and ``..``: folders get the names of devices and bundles.
+NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")
 # Also of a tag: both may be several on a command line, with commas between them.
 NAME_HINT = "use letters, digits, '-', '_' and '.'"
 
