@@ -17,7 +17,7 @@ from tinyml.core.errors import DeviceError, InputError
 from tinyml.core.measurement import WHOLE
 from tinyml.device.measure import Job, JobResult
 from tinyml.pipeline import bench as module
-from tinyml.pipeline.bench import read_measurements
+from tinyml.pipeline.bench import read_benchmark
 from tinyml.pipeline.bench_jobs import JobList
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -49,7 +49,7 @@ def test_a_runtime_that_fails_is_shown_after_the_times_of_the_others(
     assert done.stderr.splitlines()[-1] == f"error: {DIED.message}"
     written = json.loads(Path(f"{model}.bench.json").read_text())
     assert written["failed"] == [DIED.message]
-    assert len(read_measurements(Path(f"{model}.bench.json"))) == 1
+    assert len(read_benchmark(Path(f"{model}.bench.json")).measurements) == 1
 
 
 def test_where_all_fail_nothing_is_written(
