@@ -55,7 +55,7 @@ def report(
         NamedBundle(name, _checked(folder))
         for name, folder in zip(_names(folders), folders, strict=True)
     )
-    stored = [] if taken else [each for own in found for each in _benchmarks(own.bundle)]
+    stored = [] if taken else [row for own in found for row in _benchmarks(own.bundle)]
     stored += [_benchmark(own) for own in more if not own.is_dir()]
     first = found[0].bundle
     material = Material(
@@ -102,11 +102,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _benchmarks(bundle: Bundle) -> list[StoredBenchmark]:
     """What lies next to it; of other devices only what was taken of its files as they are."""
     digests = {model.sha256 for model in bundle.models}
+    here = beside(bundle.folder)
     return [
         own
         for own in map(_benchmark, all_beside(bundle.folder))
-        if own.path == beside(bundle.folder)
-        or any(each.model_sha256 in digests for each in own.found.all_timings)
+        if own.path == here or any(row.model_sha256 in digests for row in own.found.all_timings)
     ]
 
 

@@ -1,4 +1,4 @@
-"""A board while it is measured: nobody else uses it, and its clock is steady where that is allowed.
+"""A board while it is measured: no other process has it, and its clock is steady if allowed.
 
 Everything that is set is set back at the end, also after Ctrl-C and where the link is lost.
 """
