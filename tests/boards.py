@@ -144,6 +144,15 @@ def ssh_device(shared_ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) ->
     return shared_ssh_server.use(monkeypatch)
 
 
+@pytest.fixture
+def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
+    """A server that a test may kill."""
+    (tmp_path / "server").mkdir()
+    with ssh_server(tmp_path / "server") as server:
+        server.use(monkeypatch)
+        yield server
+
+
 @dataclass(frozen=True, slots=True)
 class PhoneServer:
     """A phone's end of adb, at ``port``, with an adb server of its own at ``adb_port``."""

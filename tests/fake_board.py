@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
+from own_link import use_link
 
-from tinyml.core import registry
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.typed_json import to_json
@@ -82,14 +80,11 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeBoard:
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("TINYML_LOCK", str(folder / "lock"))
     fake = FakeBoard(folder, PI4, [])
-    module: Any = ModuleType("fake_board_link")
 
     @contextmanager
     def open_link(device: Device) -> Iterator[LocalLink]:
         fake.opened.append(device)
         yield fake.link(device)
 
-    module.open_link = open_link
-    monkeypatch.setitem(sys.modules, "fake_board_link", module)
-    monkeypatch.setitem(registry.LINKS, "ssh", "fake_board_link:open_link")
+    use_link(monkeypatch, "ssh", open_link)
     return fake

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen within 30 s"
         time.sleep(0.05)
+
+
+def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Kill ``process`` as soon as the condition holds, from another thread."""
+
+    def kill() -> None:
+        wait_for(condition)
+        process.kill()
+
+    threading.Thread(target=kill, daemon=True).start()
 
 
 def assert_gone(pid: int) -> None:

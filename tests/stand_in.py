@@ -17,6 +17,18 @@ def python_after(path: Path, code: str) -> str:
     return _program(path, f"#!{sys.executable}\n{code}\n{given}")
 
 
+def hiding(*packages: str) -> str:
+    """Code for `python_after`: ``packages`` are not installed there."""
+    return f"""
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {packages!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hide())
+"""
+
+
 # When a request has come after {count} answers it runs {code}, once: the file {flag} shows that it
 # did. The answers have arrived then, since the other side waits for each.
 AT_REQUEST = """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from boards import PhoneServer, adb_server, need, phone_server, stalled_file
-from processes import assert_gone, assert_nothing_of, wait_for
+from processes import assert_gone, assert_nothing_of, kill_when
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError
@@ -95,17 +94,9 @@ def own_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Phone
         yield server
 
 
-def switch_off_when(phone: PhoneServer, condition: Callable[[], bool]) -> None:
-    def switch_off() -> None:
-        wait_for(condition)
-        phone.process.kill()
-
-    threading.Thread(target=switch_off, daemon=True).start()
-
-
 def test_a_phone_that_goes_while_a_command_runs(own_phone: PhoneServer, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    switch_off_when(own_phone, pid.exists)
+    kill_when(own_phone.process, pid.exists)
     with open_link(own_phone.device) as link:
         folder = Path(link.folder)
         with pytest.raises(DeviceError, match="running sh: the connection to phone was lost"):
@@ -119,8 +110,8 @@ def test_a_phone_that_goes_while_a_file_is_copied(
 ) -> None:
     with open_link(own_phone.device) as link, stalled_file(tmp_path / "half", monkeypatch):
         folder = Path(link.folder)
-        switch_off_when(
-            own_phone, lambda: any(own.stat().st_size for own in folder.glob(".push-*"))
+        kill_when(
+            own_phone.process, lambda: any(own.stat().st_size for own in folder.glob(".push-*"))
         )
         with pytest.raises(DeviceError, match=r"copying half to phone: the connection .* lost"):
             link.push(tmp_path / "half", "half")

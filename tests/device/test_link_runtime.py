@@ -153,15 +153,7 @@ def test_whatever_else_starts_there_is_one_line(
 def test_numpy_that_is_not_there_is_named_with_the_command_that_installs_it(
     link: BoardLink, relu: Path
 ) -> None:
-    hides = """
-import sys
-import threading
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "numpy":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hide())
-"""
+    hides = stand_in.hiding("numpy")
     link.python = stand_in.python_after(link.files.path / "python", hides)
     with (
         closing(runtime(link)) as there,

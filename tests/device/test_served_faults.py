@@ -27,14 +27,6 @@ from tinyml.runtimes.ort import ONNXRUNTIME
 X: Arrays = {"x": np.full(4, 2, np.float32)}
 VERBS = "verify, predict or eval"
 NOTHING, KEPT = "nothing", "of eval the outputs so far: it continues"
-HIDE = """
-import sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "onnxruntime":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hide())
-"""
 
 
 @contextmanager
@@ -114,7 +106,7 @@ def test_something_else_comes(
     ("fault", "code"),
     [
         ("Python 3.7", "import sys; sys.version_info = (3, 7, 3)"),
-        ("the runtime is not installed", HIDE),
+        ("the runtime is not installed", stand_in.hiding("onnxruntime")),
     ],
 )
 def test_what_is_missing_there(

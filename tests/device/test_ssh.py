@@ -8,15 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from boards import SshServer, make_key, need, ssh_server, stalled_file, write_config
 from device_faults import When, record
-from processes import assert_gone, assert_nothing_of, wait_for
+from processes import assert_gone, assert_nothing_of, kill_when, wait_for
 
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, InputError, TinymlError
@@ -138,30 +137,11 @@ def test_what_is_not_an_address_reaches_no_program(address: str) -> None:
         open_link(replace(BOARD, address=address)).__enter__()
 
 
-@pytest.fixture
-def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
-    """A server that a test may kill."""
-    (tmp_path / "server").mkdir()
-    with ssh_server(tmp_path / "server") as server:
-        server.use(monkeypatch)
-        yield server
-
-
-def kill_when(server: SshServer, condition: Callable[[], bool]) -> None:
-    """Kill the server's process as soon as the condition holds, from another thread."""
-
-    def kill() -> None:
-        wait_for(condition)
-        server.process.kill()
-
-    threading.Thread(target=kill, daemon=True).start()
-
-
 def test_a_connection_that_is_lost_while_a_command_runs(
     own_server: SshServer, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
-    kill_when(own_server, pid.exists)
+    kill_when(own_server.process, pid.exists)
     with open_link(own_server.device) as link:
         folder = Path(link.folder)
         with pytest.raises(
@@ -179,7 +159,9 @@ def test_a_connection_that_is_lost_while_a_file_is_copied(
 ) -> None:
     with open_link(own_server.device) as link, stalled_file(tmp_path / "half", monkeypatch):
         folder = Path(link.folder)
-        kill_when(own_server, lambda: any(own.stat().st_size for own in folder.glob(".push-*")))
+        kill_when(
+            own_server.process, lambda: any(own.stat().st_size for own in folder.glob(".push-*"))
+        )
         with pytest.raises(
             DeviceError, match=r"copying half to board: the connection .* lost"
         ) as caught:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 from device_faults import record
+from own_link import use_link
 from phones import ShellPhone, benchmark_model, shell_phone
 from short_timing import short
 from tiny_files import onnx_file, single
 
-from tinyml.core import registry
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, InputError
 from tinyml.core.events import silent
-from tinyml.device.emulated import EmulatedLink
 from tinyml.device.measure import Job
 from tinyml.pages.tables import Section
 from tinyml.pipeline.against import against
@@ -41,16 +36,8 @@ RELU = "m (float[1, 4] x) => (float[1, 4] y) { y = Relu(x) }"
 @pytest.fixture
 def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShellPhone:
     """What the link ``adb`` opens."""
-    module: Any = ModuleType("shell_phone")
     own = shell_phone(tmp_path / "phone")
-
-    @contextmanager
-    def open_link(_: Device) -> Iterator[EmulatedLink]:
-        yield own.link
-
-    module.open_link = open_link
-    monkeypatch.setitem(sys.modules, "shell_phone", module)
-    monkeypatch.setitem(registry.LINKS, "adb", "shell_phone:open_link")
+    use_link(monkeypatch, "adb", lambda _: nullcontext(own.link))
     lock = ShellLock(own.link, f"{own.state}/lock")
     monkeypatch.setattr("tinyml.pipeline.devices.lock.lock_of", lambda *_: lock)
     return own
@@ -82,7 +69,7 @@ def test_a_file_is_timed_and_its_averages_are_stored_and_shown(model: Path) -> N
         "mean time of a call",
         "2 of 2",
         "no percentiles and no verdict",
-        "outputs: they were not compared",
+        "shows no outputs: they were not compared",
         "Emulated Phone, EM-76",
         f"benchmark_model {own.program_sha256[:12]}",
         "thermal status at most 0 (none), battery 81% at 28 °C, charging; battery saver off",

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ import pytest
 from boards import ssh_server
 from command_line import Done
 from device_faults import record
-from onnx import parser
+from fake_board import PI4
+from own_link import use_link
 from processes import wait_for
+from relu_file import relu_file
 from short_timing import short
 
 from tinyml.core import bundle as bundles
-from tinyml.core import registry
-from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.events import Event, Message, silent
@@ -38,29 +37,16 @@ from tinyml.pipeline.devices.lock import locked
 from tinyml.pipeline.verify_on_link import FileOnLink
 
 KEPT = "what counts, in its file"
-TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
-FACTS = BoardFacts(
-    board="b",
-    system="s",
-    kernel="k",
-    arch="aarch64",
-    bits=64,
-    libc="glibc 2.36",
-    python="3.11.2",
-)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    path = tmp_path / "relu.onnx"
-    path.write_bytes(parser.parse_model(TEXT).SerializeToString())
-    return path
+    return relu_file(tmp_path)
 
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     """This machine as a board: its folder is ``board``, and its Python the script ``python``."""
-    module: Any = ModuleType("cable")
     folder, python = tmp_path / "board", tmp_path / "python"
 
     @contextmanager
@@ -71,9 +57,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
         finally:
             shutil.rmtree(folder)
 
-    module.open_cable = open_cable
-    monkeypatch.setitem(sys.modules, "cable", module)
-    monkeypatch.setitem(registry.LINKS, "cable", "cable:open_cable")
+    use_link(monkeypatch, "cable", open_cable)
     monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("TINYML_CPUS", str(tmp_path / "cpus"))
     monkeypatch.setattr(cooling, "pause", lambda _: None)
@@ -154,7 +138,7 @@ def test_what_the_board_lacks_is_named_before_anything_is_copied(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    facts = replace(FACTS, packages=packages)
+    facts = replace(PI4, packages=packages)
     monkeypatch.setattr(Agent, "facts", lambda _: facts)
     error = failure(model, board)
     assert error.message == f"mypi cannot run it: {words}"
@@ -232,8 +216,8 @@ def test_throttling_that_begins_in_a_process_discards_it_and_it_is_repeated(
     (m,) = found.measurements
     reasons = [one.reason for one in m.discarded if one.kind == "changed"]
     assert reasons == ["the firmware reports frequency capped, throttled, soft temperature limit"]
-    told = what_was_discarded(m)
-    record("while a model runs", "throttling begins", (told, 0), board="nothing", host=KEPT)
+    message = what_was_discarded(m)
+    record("while a model runs", "throttling begins", (message, 0), board="nothing", host=KEPT)
     assert (len(m.processes), len(m.discarded)) == (2, 1)
     assert all(process.before.temperature_mc == 60_000 for process in m.all_processes)
 
@@ -264,11 +248,15 @@ def test_a_clock_that_is_set_meanwhile_discards_the_process(
     later = CHANGED_LINE.format(r"s/\(.*\"wall_ns\": \)[0-9]/\12/")
     behave(tmp_path / "python", FIRST_ONLY.format(*[tmp_path / "begun"] * 2, later))
     (m,) = timed(model, board, repeats=2).measurements
-    told = what_was_discarded(m)
-    jump = told.partition("jumped by ")[2].partition(" s")[0]
+    assert (len(m.processes), len(m.discarded)) == (2, 1)
+    message = what_was_discarded(m)
+    jump = message.partition("jumped by ")[2].partition(" s")[0]
     names = {jump: "+3600.0"}
     record(
-        "while a model runs", "the clock is set", (told, 0), board="nothing", host=KEPT, names=names
+        *("while a model runs", "the clock is set", (message, 0)),
+        board="nothing",
+        host=KEPT,
+        names=names,
     )
 
 
@@ -322,9 +310,7 @@ def test_an_interrupt_sets_back_what_was_set(
     monkeypatch.setattr(f"tinyml.pipeline.{place}.{stage}", interrupted)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     save_device(board)
-    done = cli(
-        "bench", model, "--device", board.name, "--strict" if "quiet" in stage else "--quick"
-    )
+    done = cli("bench", model, "--device", board.name, "--quick")
     record(
         "two users, or interrupted",
         "Ctrl-C at any stage of a benchmark",
@@ -350,12 +336,12 @@ def test_a_board_that_is_not_quiet_is_refused(
         '#!/bin/sh\n[ $1 = measure_temp ] && echo "temp=71.2\'C" || echo throttled=0x50005\n'
     )
     monkeypatch.setenv("PATH", str(own), prepend=":")
-    told: list[Event] = []
+    events: list[Event] = []
     with pytest.raises(DeviceError, match="mypi is not quiet: ") as caught:
-        bench(model, timing=short(1, device=board), out=None, report=told.append, strict=True)
+        bench(model, timing=short(1, device=board), out=None, report=events.append, strict=True)
     assert "it is throttled (under-voltage, throttled)" in caught.value.message
     assert "its temperature is 71 °C, at most 65 °C is cool" in caught.value.message
-    (line,) = (event.text for event in told if isinstance(event, Message))
+    (line,) = (event.text for event in events if isinstance(event, Message))
     assert line.endswith("For a steady clock: sudo cpupower frequency-set --governor performance")
     assert nothing_is_left(tmp_path)
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from boards import SshServer, ssh_server
+from boards import SshServer
 from command_line import Done
 from device_faults import record
 from processes import wait_for
@@ -172,14 +172,6 @@ def test_a_changed_archive_is_not_run(
     monkeypatch.setattr(pipeline, "push_program", changed)
     with pytest.raises(ValidationError, match=r"listen.zip was changed there after it was pushed"):
         heard(small_bundle, SoundInput(file=wav), device=board)
-
-
-@pytest.fixture
-def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
-    """A server that a test may kill."""
-    with ssh_server(tmp_path) as server:
-        server.use(monkeypatch)
-        yield server
 
 
 def test_a_lost_link_ends_it(small_bundle: Path, own_server: SshServer) -> None:

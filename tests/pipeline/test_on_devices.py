@@ -29,14 +29,6 @@ import numpy
 plain = numpy.ascontiguousarray
 numpy.ascontiguousarray = lambda a: plain(2 * a if a.dtype.kind == "f" else a)
 """
-HIDE = """
-import sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {hidden!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Hide())
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +54,7 @@ def kept_files() -> list[Path]:
 def test_every_board_has_a_verdict_for_each_file(
     small_bundle: Path, tmp_path: Path, cli: Cli
 ) -> None:
-    hides = HIDE.format(hidden=("onnxruntime",))
+    hides = stand_in.hiding("onnxruntime")
     less = stand_in.python_after(tmp_path / "less", hides)
     save_device(BOARD)
     save_device(replace(BOARD, name="less", python=less))
@@ -85,7 +77,7 @@ def test_every_board_has_a_verdict_for_each_file(
 
 
 def test_a_table_and_what_is_missing(small_bundle: Path, tmp_path: Path, cli: Cli) -> None:
-    hides = HIDE.format(hidden=("onnxruntime",))
+    hides = stand_in.hiding("onnxruntime")
     save_device(replace(BOARD, python=stand_in.python_after(tmp_path / "less", hides)))
     done = cli("verify", small_bundle, "--device", "board")
     assert done.returncode == 0, done.stderr
@@ -96,7 +88,7 @@ def test_a_table_and_what_is_missing(small_bundle: Path, tmp_path: Path, cli: Cl
 
 
 def test_a_board_without_any_runtime_fails(small_bundle: Path, tmp_path: Path, cli: Cli) -> None:
-    hides = HIDE.format(hidden=("onnxruntime", "ai_edge_litert"))
+    hides = stand_in.hiding("onnxruntime", "ai_edge_litert")
     save_device(replace(BOARD, python=stand_in.python_after(tmp_path / "none", hides)))
     for verb in ("verify", "eval"):
         done = cli(verb, small_bundle, "--device", "board")

@@ -196,8 +196,8 @@ CHANGES: dict[str, tuple[Callable[[Any], object], str]] = {
 def test_a_record_that_the_graphs_contradict_is_refused(
     changed: Callable[[Callable[[Any], object]], Path], what: str
 ) -> None:
-    change, told = CHANGES[what]
-    with pytest.raises(TinymlError, match=told):
+    change, message = CHANGES[what]
+    with pytest.raises(TinymlError, match=message):
         verify(changed(change), silent)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,9 +14,9 @@ from command_line import Done
 from device_faults import When, record
 from emulated_board.phone import PROPERTIES
 from fake_board import PI4, FakeBoard
+from own_link import use_link
 from phones import shell_phone
 
-from tinyml.core import registry
 from tinyml.core.board_facts import BoardFacts
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, UsageError
@@ -248,10 +246,7 @@ def test_a_phone_is_added_and_checked(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     phone = shell_phone(tmp_path / "phone", PROPERTIES)
-    module: Any = ModuleType("shell_phone_link")
-    module.open_link = lambda device: nullcontext(phone.link)
-    monkeypatch.setitem(sys.modules, "shell_phone_link", module)
-    monkeypatch.setitem(registry.LINKS, "adb", "shell_phone_link:open_link")
+    use_link(monkeypatch, "adb", lambda _: nullcontext(phone.link))
     lock = str(tmp_path / "lock")
     monkeypatch.setattr(ShellLock.__init__, "__defaults__", (lock,))
     done = cli("device", "add", "pixel", "0123", "--target", "android")

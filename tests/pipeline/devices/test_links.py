@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 from onnx import parser
+from own_link import use_link
+from relu_file import TEXT, relu_file
 from short_timing import short
 
-from tinyml.core import registry
 from tinyml.core.device import Device
 from tinyml.core.errors import UsageError
+from tinyml.core.events import silent
 from tinyml.device.local import LocalLink
 from tinyml.pipeline.bench import bench
 from tinyml.pipeline.compare import compare
 from tinyml.pipeline.devices.links import open_link, this_machine
 from tinyml.pipeline.inspect import inspect
 
-TEXT = '<ir_version: 8, opset_import: ["": 18]> g (float[4] x) => (float[4] y) {y = Relu(x)}'
-
-
-def silent(event: Mapping[str, Any]) -> None:
-    return
-
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    path = tmp_path / "relu.onnx"
-    path.write_bytes(parser.parse_model(TEXT).SerializeToString())
-    return path
+    return relu_file(tmp_path)
 
 
 @pytest.fixture
 def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     """A board that is reached over a link which only this test knows."""
-    module: Any = ModuleType("cable")
 
     @contextmanager
     def open_cable(device: Device) -> Iterator[LocalLink]:
@@ -47,9 +37,7 @@ def cable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
         folder.mkdir(exist_ok=True)
         yield LocalLink(folder, name=device.name, label="device")
 
-    module.open_cable = open_cable
-    monkeypatch.setitem(sys.modules, "cable", module)
-    monkeypatch.setitem(registry.LINKS, "cable", "cable:open_cable")
+    use_link(monkeypatch, "cable", open_cable)
     monkeypatch.setenv("TINYML_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("TINYML_CPUS", str(tmp_path / "cpus"))
     return Device(name="Board 1", link="cable")
