@@ -1,7 +1,7 @@
-"""What a program measures that prints averages and no samples, as LiteRT's ``benchmark_model``.
+"""Timings from a program that prints only averages, such as LiteRT's ``benchmark_model``.
 
-It is no `tinyml.core.measurement.Measurement`: there is no sample to compute a percentile from and
-no CPU time, so `tinyml compare` has no verdict about it.
+They are not a `tinyml.core.measurement.Measurement`: without samples there are no percentiles, and
+without CPU times and percentiles `tinyml compare` gives no verdict.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def bench(
     A single model file is timed in its runtime, on random inputs. On another device, outputs are
     compared before anything is timed; on a phone a ``benchmark_model`` times the .tflite files, and
     what it prints is in ``averages``. With ``strict`` the machine must be quiet. The JSON file lies
-    beside the bundle or file, never in a bundle. Where it cannot be written in the end, and for a
+    next to the bundle or file, never in a bundle. Where it cannot be written in the end, and for a
     runtime that fails while another does not, the error is in ``failed`` of what is returned.
 
     Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a changed bundle
@@ -208,9 +208,9 @@ def _take(
 
 
 def beside(what: Path, device: Device = THIS_MACHINE) -> Path:
-    """Where the benchmark of a bundle or a file is written unless it is told.
+    """Where the benchmark of a bundle or a file is written by default.
 
-    That of a bundle's file lies beside the bundle: what is added to one breaks its seal. Of another
+    That of a bundle's file lies next to the bundle: a file added to a bundle breaks its seal. Of another
     device than this machine, its name is in it: ``demo-bundle.mypi.bench.json``.
     """
     path = what.absolute()

@@ -85,7 +85,7 @@ def test_setup_installs_records_and_does_nothing_twice(bare: FakeBoard, cli: Cli
     (made,) = own.glob("venv-*")
     assert sorted(path.name for path in own.iterdir()) == sorted(["venv", made.name])
     done = cli("device", "check", "mypi", "--setup")
-    assert "mypi has numpy, ai-edge-litert already" in done.stderr
+    assert "mypi already has numpy, ai-edge-litert" in done.stderr
     assert done.returncode == 0
 
 
