@@ -85,4 +85,4 @@ def test_the_summary_names_what_was_measured() -> None:
         ("overruns", "2, largest backlog 2.34 s"),
         ("ignored", "1 bytes after the last whole sample"),
     ]
-    assert "2.50 s waited" in overrun_line(ListenOverrun(3.0, 2.5))
+    assert "backlog 2.50 s" in overrun_line(ListenOverrun(3.0, 2.5))

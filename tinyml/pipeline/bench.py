@@ -210,8 +210,8 @@ def _take(
 def beside(what: Path, device: Device = THIS_MACHINE) -> Path:
     """Where the benchmark of a bundle or a file is written by default.
 
-    That of a bundle's file lies next to the bundle: a file added to a bundle breaks its seal. Of another
-    device than this machine, its name is in it: ``demo-bundle.mypi.bench.json``.
+    For a bundle's file, next to the bundle: a file added to a bundle breaks its seal. For another
+    device than this machine, the path has its name: ``demo-bundle.mypi.bench.json``.
     """
     path = what.absolute()
     around = bundle_around(path)
