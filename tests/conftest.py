@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_optional_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the reference engine of each format is timed, whatever is installed."""
     monkeypatch.setattr("tinyml.pipeline.bench_jobs.joining", lambda _: set())
+
+
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """For tests that send SIGINT: a shell that starts them in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

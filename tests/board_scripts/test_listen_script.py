@@ -263,6 +263,7 @@ def test_a_stop_ends_it_and_its_recorder(
     assert found.summary["decisions"] == 1
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_a_process_at_real_speed_ends_with_a_summary_after_a_signal(
     number: signal.Signals, code: int, tmp_path: Path

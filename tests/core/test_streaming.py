@@ -35,7 +35,7 @@ def test_a_bundle_without_streaming_graphs_does_not_mention_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"granule_samples": 100}, "100 samples at 4000 Hz are 1.25 frames"),
         ({"flush_samples": 80}, "a flush of 80 samples is not the delay"),
@@ -48,7 +48,7 @@ def test_a_bundle_without_streaming_graphs_does_not_mention_them() -> None:
         ({"ring_frames": 2.5}, "streaming.ring_frames: expected `int`"),
     ],
 )
-def test_a_record_that_cannot_be_is_refused(change: dict[str, Any], told: str) -> None:
+def test_a_record_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
     data = {"streaming": {**to_json(HEART), **change}}
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=message):
         from_json(BundleFacts, data, error=BundleError)

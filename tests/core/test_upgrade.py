@@ -24,7 +24,7 @@ from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.core.upgrade import SCHEMA, upgraded
 from tinyml.pages.summary import sensitivity_rows
-from tinyml.pipeline.bench import read_measurements
+from tinyml.pipeline.bench import read_benchmark
 from tinyml.pipeline.verify import verify
 
 OLD = Path(__file__).parent / "schema_1"
@@ -82,7 +82,7 @@ def test_the_examples_are_read(path: Path) -> None:
 
 
 def test_a_benchmark_is_read() -> None:
-    found = read_measurements(OLD / "w8.bench.json")
+    found = read_benchmark(OLD / "w8.bench.json").measurements
     assert [own.runtime for own in found] == ["onnxruntime", "litert"]
     (process, *_) = found[0].processes
     assert (process.before.load, process.after.load) == (12.91, 12.91)
@@ -170,7 +170,7 @@ def read_checkpoint(folder: Path, data: Any) -> object:
 def read_bench(folder: Path, data: Any) -> object:
     path = folder / "a.bench.json"
     path.write_text(json.dumps(data))
-    return read_measurements(path)
+    return read_benchmark(path).measurements
 
 
 def read_recipe(folder: Path, data: Any) -> object:

@@ -37,7 +37,7 @@ def process(before: MachineState, after: MachineState) -> Process:
     return Process((1, 2), 1, 1, 1, None, before=before, after=after)
 
 
-def told(found: Process, *states: MachineState, start: MachineState = COOL) -> list[str]:
+def shown(found: Process, *states: MachineState, start: MachineState = COOL) -> list[str]:
     """The lines that are shown while the board passes through ``states``, and stays in the last."""
     lines: list[str] = []
     left = list(states)
@@ -49,7 +49,7 @@ def told(found: Process, *states: MachineState, start: MachineState = COOL) -> l
 def test_waits_until_it_is_cool_and_no_longer_throttled() -> None:
     warm = replace(HOT, temperature_mc=71_000)
     still = replace(HOT, temperature_mc=64_000)
-    assert told(process(COOL, HOT), warm, still, replace(COOL, temperature_mc=60_000)) == [
+    assert shown(process(COOL, HOT), warm, still, replace(COOL, temperature_mc=60_000)) == [
         "cooling down: 71 °C, waits for 65 °C",
         "cooling down: 64 °C, still throttled",
     ]
@@ -57,9 +57,9 @@ def test_waits_until_it_is_cool_and_no_longer_throttled() -> None:
 
 def test_where_the_run_began_is_cool_enough() -> None:
     start = replace(COOL, temperature_mc=70_000)
-    assert told(process(start, HOT), replace(COOL, temperature_mc=74_000), start=start) == []
+    assert shown(process(start, HOT), replace(COOL, temperature_mc=74_000), start=start) == []
     hot = replace(HOT, temperature_mc=79_000)
-    assert told(process(hot, hot), replace(COOL, temperature_mc=70_000), COOL, start=hot) == [
+    assert shown(process(hot, hot), replace(COOL, temperature_mc=70_000), COOL, start=hot) == [
         "cooling down: 70 °C, waits for 64 °C"
     ]
 
@@ -73,15 +73,15 @@ def test_the_waits_of_a_run_have_a_limit(waited: list[float]) -> None:
 
 
 def test_what_the_firmware_does_not_tell_is_unknown() -> None:
-    assert told(process(MachineState(), NO_FIRMWARE), NO_FIRMWARE, MachineState()) == [
+    assert shown(process(MachineState(), NO_FIRMWARE), NO_FIRMWARE, MachineState()) == [
         "cooling down: throttled, temperature unknown"
     ]
-    assert told(process(MachineState(), MachineState()), NO_FIRMWARE) == []
+    assert shown(process(MachineState(), MachineState()), NO_FIRMWARE) == []
 
 
 @pytest.mark.parametrize("after", [replace(COOL, temperature_mc=75_000), WEAK])
 def test_neither_warmth_nor_a_weak_power_supply_is_waited_for(after: MachineState) -> None:
-    assert told(process(COOL, after), HOT) == []
+    assert shown(process(COOL, after), HOT) == []
 
 
 class Throttling(Recorder):

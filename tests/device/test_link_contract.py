@@ -112,6 +112,7 @@ def test_what_takes_too_long_is_killed(link: Link, tmp_path: Path) -> None:
         record_ended("hang", caught.value, names)
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_kills_what_runs(link: Link, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
 

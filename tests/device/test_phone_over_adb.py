@@ -117,6 +117,7 @@ def test_a_phone_that_is_unplugged_in_mid_run_keeps_what_was_timed(
     )
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_restores_the_phone(phone: AdbPhone, tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))

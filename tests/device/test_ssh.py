@@ -197,6 +197,7 @@ def test_a_board_that_falls_silent(own_server: SshServer, monkeypatch: pytest.Mo
             link.run(["echo", "1"], timeout_s=60)
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_of_a_killed_command(
     kill: signal.Signals, ssh_device: Device, shared_ssh_server: SshServer, tmp_path: Path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from tinyml.core.errors import DeviceError, InputError
 from tinyml.core.measurement import WHOLE
 from tinyml.device.measure import Job, JobResult
 from tinyml.pipeline import bench as module
-from tinyml.pipeline.bench import read_measurements
+from tinyml.pipeline.bench import read_benchmark
 from tinyml.pipeline.bench_jobs import JobList
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -50,7 +49,7 @@ def test_a_runtime_that_fails_is_shown_after_the_times_of_the_others(
     assert done.stderr.splitlines()[-1] == f"error: {DIED.message}"
     written = json.loads(Path(f"{model}.bench.json").read_text())
     assert written["failed"] == [DIED.message]
-    assert len(read_measurements(Path(f"{model}.bench.json"))) == 1
+    assert len(read_benchmark(Path(f"{model}.bench.json")).measurements) == 1
 
 
 def test_where_all_fail_nothing_is_written(
@@ -126,19 +125,16 @@ def test_an_interrupt_leaves_the_old_file(
     assert Path(f"{model}.bench.json").read_text() == "old"
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_an_interrupted_runner_does_not_live_on(tmp_path: Path) -> None:
-    """Ctrl-C while a process is waited for, also where a shell runs the tests in the background."""
+    """Ctrl-C while a process is waited for."""
     from tinyml.device import local
 
     script = tmp_path / "run"
     script.write_text("#!/bin/sh\necho $$ > pid; kill -INT $PPID; sleep 600\n")
     script.chmod(0o755)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            local.LocalLink(tmp_path).run([str(script)], timeout_s=60)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        local.LocalLink(tmp_path).run([str(script)], timeout_s=60)
     from processes import assert_gone
 
     assert_gone(int((tmp_path / "pid").read_text()))

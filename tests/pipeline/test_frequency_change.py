@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_files import chain, tflite
 
-from tinyml.pipeline.bench import read_measurements
+from tinyml.pipeline.bench import read_benchmark
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 USUAL, SLOW = 1_800_000, 1_200_000
@@ -71,7 +71,7 @@ def test_the_process_is_discarded_and_takes_another_turn(
         env={"TINYML_CPUS": str(tmp_path / "cpus")},
     )
     assert done.returncode == 0, done.stderr
-    (found,) = read_measurements(tmp_path / "m.tflite.bench.json")
+    (found,) = read_benchmark(tmp_path / "m.tflite.bench.json").measurements
     changed = [own for own in found.discarded if own.kind == "changed"]
     assert [own.reason for own in changed] == [REASON]
     assert (changed[0].process.before.frequency_khz, changed[0].process.turn) == (USUAL, 1)

@@ -207,6 +207,7 @@ def test_a_lost_link_ends_it(small_bundle: Path, own_server: SshServer) -> None:
     )
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_ends_it_with_a_summary(small_bundle: Path, tmp_path: Path) -> None:
     """In a process: sound through a pipe that stays open, and SIGINT to its group."""
     command = [sys.executable, "-m", "tinyml.cli.main", "listen", str(small_bundle), "--json"]

@@ -34,8 +34,8 @@ MODULES = {"w": "z", "a": "one", "b": "two", "c": "three"}
 def test_a_part_is_what_its_start_takes_more_than_the_one_before() -> None:
     found = [measured(100, 120), measured(150, 150), measured(140, 160)]
     layers = _layers(found, OPERATORS, [1, 2, 3], MODULES)
-    told = [(own.module, own.ns, own.error_ns, own.macs) for own in layers]
-    assert told == [
+    rows = [(own.module, own.ns, own.error_ns, own.macs) for own in layers]
+    assert rows == [
         ("one", 110.0, 10.0, 5),
         ("two", 40.0, 10.0, 7),
         ("three", 0.0, 10.0, 1),

@@ -10,7 +10,8 @@ from tinyml.core.device import THIS_MACHINE
 from tinyml.core.errors import ValidationError
 from tinyml.core.events import silent
 from tinyml.device.local import open_link
-from tinyml.pipeline.verify_on_link import read_checked, verify_on_link
+from tinyml.pipeline.checked_bundle import read_checked
+from tinyml.pipeline.verify_on_link import verify_on_link
 
 
 def test_every_file_is_computed_there_and_judged_here(small_bundle: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +98,7 @@ def list_(
 ) -> None:
     """List the devices, or the bundles that are installed on one.
 
-    Without NAME, this lists what was added and connects to no device.
+    Without NAME, it lists the devices that you have added, and reaches none of them.
     """
     from tinyml.pipeline.devices.inventory import inventory_file, read_devices
 
@@ -207,14 +207,14 @@ def unlock(
 
 
 def remove(name: Name, as_json: AsJson = False) -> None:
-    """Remove a device from the list. The board itself is not changed."""
-    from tinyml.pipeline.devices.inventory import remove_device
+    """Remove a device from the list. What was installed on it stays there."""
+    from tinyml.pipeline.devices.inventory import place, remove_device
 
     removed = remove_device(name)
     if as_json:
         put_json(to_json(removed))
     else:
-        put(f"removed: {name} ({removed.link} {removed.address})")
+        put(f"removed: {name} ({place(removed)})")
 
 
 def install(
@@ -319,9 +319,11 @@ def _put_pairs(rows: list[tuple[str, str]]) -> None:
 
 
 def _recorded_rows(device: Device) -> list[tuple[str, str]]:
+    from tinyml.pipeline.devices.inventory import place
+
     rows = [
         ("name", device.name),
-        ("reached", f"{device.link} {device.address}".strip()),
+        ("reached", place(device)),
         ("target", device.target),
         ("Python", device.python or "the system's python3"),
         ("tags", ", ".join(device.tags) or "-"),
@@ -364,8 +366,7 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
     yield "lock", found.lock or "free"
 
 
-def _versions(packages: object) -> str:
-    assert isinstance(packages, dict)
+def _versions(packages: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}".strip() for name, version in packages.items()) or "nothing"
 
 

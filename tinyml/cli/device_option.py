@@ -65,8 +65,7 @@ def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device,
 
 
 def one_device(name: str) -> Device:
-    """The device called ``name``; this machine if it is empty."""
-    from tinyml.core.device import THIS_MACHINE
+    """The device called ``name``; this machine where it is empty."""
     from tinyml.pipeline.devices.choose import choose_device
 
-    return choose_device(name) if name else THIS_MACHINE
+    return choose_device(name)

@@ -94,8 +94,8 @@ def _show(bundle: Bundle, out: Path) -> None:
         say(f"not judged: {what}: {why}")
     if bundle.parity.accuracy_note:
         say(bundle.parity.accuracy_note)
-    if streaming := bundle.facts.streaming:
-        put(f"streaming graphs, parity holds: {', '.join(streaming.graphs)}")
+    if graphs := bundle.facts.graphs:
+        put(f"streaming graphs, parity holds: {', '.join(graphs)}")
     put(f"digest: {bundle.digest}")
     say(f"written: {out}")
     say(f"next: tinyml verify {out}")

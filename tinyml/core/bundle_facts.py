@@ -55,3 +55,8 @@ class BundleFacts:
     )
     sparse: Mapping[str, Report] | None = field(default=None, metadata={OMIT_NONE: True})
     streaming: Streaming | None = field(default=None, metadata={OMIT_NONE: True})
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Folders, in the bundle, of the bundles of its streaming graphs, if it has any."""
+        return self.streaming.graphs if self.streaming else ()

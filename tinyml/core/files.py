@@ -28,14 +28,17 @@ def cache_folder() -> Path:
     """What can be made again: ``$TINYML_CACHE``, else the user's cache folder."""
     if own := os.environ.get(CACHE_ENVIRONMENT, ""):
         return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(shared) if shared else Path.home() / ".cache") / "tinyml"
+    return _users_folder("XDG_CACHE_HOME", ".cache")
 
 
 def config_folder() -> Path:
     """What the user has decided once: ``$XDG_CONFIG_HOME/tinyml``, else ``~/.config/tinyml``."""
-    shared = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(shared) if shared else Path.home() / ".config") / "tinyml"
+    return _users_folder("XDG_CONFIG_HOME", ".config")
+
+
+def _users_folder(variable: str, at_home: str) -> Path:
+    shared = os.environ.get(variable, "")
+    return (Path(shared) if shared else Path.home() / at_home) / "tinyml"
 
 
 def sha256(path: Path) -> str:

@@ -7,9 +7,8 @@ from pathlib import PurePosixPath
 
 from tinyml.core.errors import InputError
 
-# Where `tinyml export --streaming` puts the two bundles, inside the bundle.
-FOLDER = "streaming"
-FRONT_END, HEAD = f"{FOLDER}/front-end", f"{FOLDER}/head"
+# The two graphs; `tinyml export --streaming` puts the bundle of each into a folder of its name.
+FRONT_END, HEAD = "front-end", "head"
 # Names in their signatures: the one input that is not a state, and what goes between the two.
 SAMPLES, FRAMES = "samples", "frames"
 
@@ -42,8 +41,8 @@ class Streaming:
     flush_samples: int
     ring_frames: int
     hop_frames: int
-    front_end: str = FRONT_END
-    head: str = HEAD
+    front_end: str = f"streaming/{FRONT_END}"
+    head: str = f"streaming/{HEAD}"
 
     def __post_init__(self) -> None:
         if self.delay_frames < 0:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import platform
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tinyml.core.errors import InputError, UsageError
 from tinyml.core.registry import FORMATS, LINKS, RUNTIMES, unknown_name
-from tinyml.core.typed_json import from_json, read_limited
+from tinyml.core.toml_text import read_toml
+from tinyml.core.typed_json import from_json
 from tinyml.core.versions import order
 
 FOLDER = Path(__file__).parents[1] / "targets"
@@ -166,10 +165,7 @@ def _names() -> list[str]:
 
 
 def _read(path: Path) -> Target:
-    try:
-        data: dict[str, Any] = tomllib.loads(read_limited(path).decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {error}", hint="a target is a TOML file") from error
+    data = read_toml(path, hint="a target is a TOML file")
     if "name" in data:
         raise InputError(f"{path}: no key is called 'name'", hint="the name is that of the file")
     return from_json(Target, {**data, "name": path.stem}, what=f"{path}", strict=True)

@@ -1,14 +1,27 @@
-"""Writing TOML, which Python's library only reads: keys with plain values."""
+"""TOML files: read with limits, and written, which Python's library does not, as plain values."""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from tinyml.core.errors import InputError
+from tinyml.core.typed_json import read_limited
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 DELETE = "\x7f"
+
+
+def read_toml(path: Path, hint: str) -> dict[str, Any]:
+    """The table of the file; `InputError`, naming it, with ``hint`` for what is not TOML."""
+    try:
+        return tomllib.loads(read_limited(path).decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {error}", hint=hint) from error
 
 
 def toml_lines(table: Mapping[str, Any]) -> Iterable[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tinyml.core.device import Device
-from tinyml.core.errors import NO_SPACE_WORDS, DeviceError
+from tinyml.core.errors import DeviceError
 from tinyml.device.link import CommandResult
 from tinyml.device.local import run_limited
-from tinyml.device.shell_link import ShellLink, no_space, open_guard
+from tinyml.device.shell_link import ShellLink, open_guard, opening_failure
 
 # adb's own commands; a network that does not answer takes longest.
 ADB_S = 60.0
@@ -55,13 +54,8 @@ def _adb(*command: str) -> CommandResult:
 
 def _failure(name: str, text: str) -> DeviceError:
     """Why adb could not reach the phone, from what it wrote."""
-    if NO_SPACE_WORDS.search(text):
-        return no_space(f"{name}: no space left for a temporary folder", name)
-    for words, failed, hint in _FAILURES:
-        if re.search(words, text):
-            return DeviceError(f"{name}: {failed}", hint=hint)
-    last = (text.strip().splitlines() or ["no answer"])[-1]
-    return DeviceError(f"{name}: {last}", hint="see what this shows: adb devices -l")
+    hint = "see what this shows: adb devices -l"
+    return opening_failure(name, text, _FAILURES, silent="no answer", hint=hint)
 
 
 # What adb writes -> what happened, and the remedy.

@@ -11,7 +11,6 @@ Older ones end at ``std``; a single call is ``count=1 curr=2125``, equal ones en
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tinyml.core.files import sha256
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.android import TIMEOUT_S, check_copied
 from tinyml.device.link import CommandResult, Link
+from tinyml.device.program import SIGNALS, signal_of
 
 NAME = "benchmark_model"
 # ABI of Android -> e_machine of ELF.
@@ -142,10 +142,8 @@ def _ns(microseconds: float) -> int:
 
 
 def _end(result: CommandResult, text: str) -> str:
-    """How the process ended: by a signal, which a shell adds to 128, or with its own message."""
-    code = result.code - 128 if result.code > 128 else -result.code
-    known = {own.value: own.name for own in signal.Signals}
-    if code in known:
-        return f"was killed by signal {code} ({known[code]})"
+    """How the process ended: by a signal, or with its own message."""
+    if (number := signal_of(result.code)) in SIGNALS:
+        return f"was killed by signal {number} ({SIGNALS[number]})"
     lines: Sequence[str] = _FAILURE.findall(text) or [result.last_line]
     return f"ended {result.code}: {lines[0]}"

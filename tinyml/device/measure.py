@@ -160,7 +160,7 @@ def measure(
             ):
                 break
     for own in running:
-        _check_unchanged(own)
+        check_unchanged(own.job.path, own.digest)
     return results
 
 
@@ -178,32 +178,37 @@ def _lacks(result: JobResult, repeats: int) -> bool:
     return result.failure is None and m is not None and len(m.processes) < repeats
 
 
-def _check_unchanged(own: _Running) -> None:
-    path = own.job.path
-    if not path.is_file() or sha256(path) != own.digest:
+def check_unchanged(path: Path, digest: str) -> None:
+    """Raise `ValidationError` unless the file still has the hash that it had before the timing."""
+    if not path.is_file() or sha256(path) != digest:
         raise ValidationError(f"{path.name} was changed while it was timed", hint="run it again")
 
 
 def _push(link: Link, jobs: Sequence[Job], runner: Program, plan: TimingPlan) -> list[_Running]:
     """Put every job's files there; each job with its command."""
     return [
-        _Running(job, sha256(job.path), _command(link, job, index, runner, plan))
+        _Running(
+            job,
+            sha256(job.path),
+            runner_command(link, job, f"{index}", runner, plan).arguments(link),
+        )
         for index, job in enumerate(jobs)
     ]
 
 
-def _command(link: Link, job: Job, index: int, runner: Program, plan: TimingPlan) -> list[str]:
-    plan = job.plan or plan
-    model = link.push(job.path, f"{index}-{job.path.name}")
+def runner_command(
+    link: Link, job: Job, name: str, runner: Program, plan: TimingPlan
+) -> RunnerCommand:
+    """A process of ``job``, whose files are put there; their names begin with ``name``."""
     return RunnerCommand(
         runner,
-        model,
+        link.push(job.path, f"{name}-{job.path.name}"),
         job.runtime,
-        push_inputs(link, job.inputs, f"{index}-inputs.npz"),
-        plan,
+        push_inputs(link, job.inputs, f"{name}-inputs.npz"),
+        job.plan or plan,
         threads=job.threads,
         cpu=job.cpu,
         delegate=job.delegate,
         states=job.states,
         power=job.power,
-    ).arguments(link)
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyml.core.averages import AverageProcess, AverageTiming, PhoneState
-from tinyml.core.errors import DeviceError, ValidationError
+from tinyml.core.errors import DeviceError
 from tinyml.core.files import sha256
 from tinyml.core.interruption import pause
 from tinyml.core.measurement import Conditions
@@ -32,7 +32,7 @@ from tinyml.device.benchmark_model import (
     read_output,
 )
 from tinyml.device.link import Link
-from tinyml.device.measure import MOST_TURNS, Job, Progress
+from tinyml.device.measure import MOST_TURNS, Job, Progress, check_unchanged
 
 # How long a phone that throttles may cool down, in all, and how often it is asked.
 COOLING_S = 300.0
@@ -118,10 +118,7 @@ def measure_averages(
         _take_turns(link, running, repeats, random.Random(seed), progress, sleep)
     _note_what_is_left(running, settings)
     for own in running:
-        if sha256(own.job.path) != own.digest:
-            raise ValidationError(
-                f"{own.job.path.name} was changed while it was timed", hint="run it again"
-            )
+        check_unchanged(own.job.path, own.digest)
     return [_result(own, link, facts, sha256(program)) for own in running]
 
 

@@ -7,7 +7,6 @@ import os
 import select
 import subprocess
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 from tinyml.board_scripts.listen_sound import MACHINE, SoundError, SoundSource
@@ -15,10 +14,11 @@ from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.interruption import LOOK_S
 from tinyml.core.process import tied
 from tinyml.device.link import CommandResult
+from tinyml.device.stderr_tail import StderrTail
 
 # After the end of its input: for what it still computes, and to end.
 END_S = 20.0
-PIECE, PIECES = 4096, 16
+PIECE = 4096
 MOST_LINE_BYTES = 1 << 20
 
 
@@ -42,13 +42,9 @@ class PipedProcess:
         self.source, self.stopped = source, threading.Event()
         self.timer = threading.Timer(END_S, self.process.kill)
         self.failure: SoundError | None = None
-        self.written: deque[bytes] = deque(maxlen=PIECES)
-        self.threads = [
-            threading.Thread(target=target, daemon=True)
-            for target in (self._feed, self._read_stderr)
-        ]
-        for thread in self.threads:
-            thread.start()
+        self.feeding = threading.Thread(target=self._feed, daemon=True)
+        self.feeding.start()
+        self.stderr = StderrTail(self.process)
 
     def lines(self) -> Iterator[bytes]:
         """The lines of its output, to its end."""
@@ -71,9 +67,8 @@ class PipedProcess:
         self.stop()
         code = self.process.wait()
         self.timer.cancel()
-        for thread in self.threads:
-            thread.join(END_S)
-        return CommandResult(code, "", b"".join(self.written).decode(errors="replace"))
+        self.feeding.join(END_S)
+        return CommandResult(code, "", self.stderr.text(END_S))
 
     def close(self) -> None:
         """End it now, if it still runs."""
@@ -112,13 +107,6 @@ class PipedProcess:
     def _is_ready(descriptor: int) -> bool:
         """Whether a read would not wait; of what is in memory it never does."""
         return descriptor < 0 or bool(select.select([descriptor], [], [], LOOK_S)[0])
-
-    def _read_stderr(self) -> None:
-        """Keep the end of it, however much there is: a full pipe would stop the process."""
-        assert self.process.stderr is not None
-        with self.process.stderr as stream:
-            while piece := os.read(stream.fileno(), PIECE):
-                self.written.append(piece)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

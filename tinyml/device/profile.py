@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyml.core.errors import DeviceError
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.link import Link
-from tinyml.device.measure import Job
-from tinyml.device.runner_command import RunnerCommand, push_inputs, push_runner
+from tinyml.device.measure import Job, runner_command
+from tinyml.device.runner_command import push_runner
 from tinyml.device.runner_output import read_as
 from tinyml.runtimes.profile_layers import Entry
 from tinyml.runtimes.runner.profile_litert import TESTED
@@ -49,16 +49,7 @@ def profile_once(
     link: Link, job: Job, plan: TimingPlan, *, timeout_s: float = 600.0
 ) -> ProfileLine:
     """One process of ``job``; `DeviceError` where it fails."""
-    command = RunnerCommand(
-        push_runner(link),
-        link.push(job.path, f"profile-{job.path.name}"),
-        job.runtime,
-        push_inputs(link, job.inputs, "profile-inputs.npz"),
-        job.plan or plan,
-        threads=job.threads,
-        cpu=job.cpu,
-        delegate=job.delegate,
-        profile=True,
-    )
-    result = link.run(command.arguments(link), timeout_s=timeout_s)
+    timed = replace(job, states=None, power=None)
+    command = runner_command(link, timed, "profile", push_runner(link), plan)
+    result = link.run(replace(command, profile=True).arguments(link), timeout_s=timeout_s)
     return read_as(ProfileLine, "profile", result, job.title, link.name)

@@ -33,8 +33,7 @@ def push_inputs(link: Link, inputs: Arrays, name: str) -> str:
 class RunnerCommand:
     """A process of the runner: ``model`` and ``inputs`` are paths there.
 
-    ``outputs`` is where the outputs of the first call go; ``profile``: the time of each operator is
-    asked for; the rest as in `measure.Job`.
+    ``profile``: the time of each operator is asked for; the rest as in `measure.Job`.
     """
 
     runner: Program
@@ -45,7 +44,6 @@ class RunnerCommand:
     threads: int = 1
     cpu: int | None = None
     delegate: str | None = None
-    outputs: str | None = None
     states: Mapping[str, str] | None = None
     profile: bool = False
     power: str | None = None
@@ -55,7 +53,6 @@ class RunnerCommand:
         options = {
             "runtime": self.runtime,
             "inputs": self.inputs,
-            "outputs": self.outputs,
             "threads": self.threads,
             "cpu": self.cpu,
             "delegate": self.delegate,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +12,11 @@ from tinyml.core.errors import DeviceError, machine_errors
 from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.process import tied
 from tinyml.core.spec import Array, Arrays
+from tinyml.core.subprocesses import killed_after
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.program import check_end
 from tinyml.device.runner_output import check_answer
+from tinyml.device.stderr_tail import StderrTail
 from tinyml.runtimes.runner.messages import receive, send
 
 # For loading a file, or for one call; the process there ends itself after as long.
@@ -26,7 +25,6 @@ TIMEOUT_S = 600.0
 END_S = 10.0
 # OpenSSH's exit code where it fails itself; to see whether it does.
 LINK_FAILED, LINK_S = 255, 20.0
-PIECE, PIECES = 4096, 16
 # Of the outputs of a call.
 MOST_BYTES = 1 << 30
 
@@ -43,9 +41,7 @@ class ServedModel:
         pipe, started = subprocess.PIPE, link.command(command)
         with machine_errors(f"starting {started[0]}"):
             self.process = subprocess.Popen(tied(started), stdin=pipe, stdout=pipe, stderr=pipe)
-        self.written: deque[bytes] = deque(maxlen=PIECES)
-        self.reading = threading.Thread(target=self._read_stderr, daemon=True)
-        self.reading.start()
+        self.stderr = StderrTail(self.process)
         try:
             self.loaded: Mapping[str, Any] = self._ask(None)[0]
         except BaseException:
@@ -67,26 +63,16 @@ class ServedModel:
 
     def _ask(self, inputs: Arrays | None) -> tuple[Mapping[str, Any], dict[str, Array]]:
         """Send ``inputs``, if any, and wait for the answer."""
-        overdue = threading.Event()
-
-        def give_up() -> None:
-            overdue.set()
-            self.process.kill()
-
-        timer = threading.Timer(TIMEOUT_S, give_up)
-        timer.start()
-        try:
-            answer = self._answer(inputs)
-        except (OSError, EOFError) as error:
-            if overdue.is_set():
-                raise DeviceError(
-                    f"{self.title}: no answer within {TIMEOUT_S:g} s", hint="try a smaller model"
-                ) from None
-            raise self._end() from error
-        except ValueError as error:
-            raise self._unreadable(error) from error
-        finally:
-            timer.cancel()
+        with killed_after(self.process, TIMEOUT_S) as overdue:
+            try:
+                answer = self._answer(inputs)
+            except (OSError, EOFError) as error:
+                if overdue.is_set():
+                    late = f"{self.title}: no answer within {TIMEOUT_S:g} s"
+                    raise DeviceError(late, hint="try a smaller model") from None
+                raise self._end() from error
+            except ValueError as error:
+                raise self._unreadable(error) from error
         check_answer(answer[0], self.title, self.link.name)
         return answer
 
@@ -107,8 +93,7 @@ class ServedModel:
             code = self.process.wait(END_S)
         except subprocess.TimeoutExpired:
             return DeviceError(f"{self.title}: the process closed its output and did not end")
-        self.reading.join(END_S)
-        text = b"".join(self.written).decode(errors="replace")
+        text = self.stderr.text(END_S)
         if code == LINK_FAILED:
             self._check_link()
         check_end(CommandResult(code, "", text), self.title, self.link.name)
@@ -128,10 +113,3 @@ class ServedModel:
             f"{self.title}: what the board sent is not an output: {error}",
             hint="a start file on the board prints text: look at ~/.profile and ~/.bashrc",
         )
-
-    def _read_stderr(self) -> None:
-        """Keep the end of it, however much there is: a full pipe would stop the process."""
-        assert self.process.stderr is not None
-        with self.process.stderr as stream:
-            while piece := os.read(stream.fileno(), PIECE):
-                self.written.append(piece)

@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -140,7 +140,7 @@ class ShellLink:
                 tied([*self.client, line]), stdin=source, stdout=subprocess.PIPE, stderr=errors
             ) as process:
                 try:
-                    _copy_output(process, target)
+                    target.writelines(_pieces(process))
                     process.wait()
                 except BaseException:
                     process.kill()
@@ -165,7 +165,7 @@ class ShellLink:
 
     def _refusal(self, doing: str, stderr: str) -> DeviceError:
         if NO_SPACE_WORDS.search(stderr):
-            return no_space(f"{doing}: no space left in {self.folder}", self.name)
+            return _no_space(f"{doing}: no space left in {self.folder}", self.name)
         return DeviceError(f"{doing}: {CommandResult(1, '', stderr).last_line}")
 
     @contextlib.contextmanager
@@ -187,23 +187,41 @@ class ShellLink:
             raise
 
 
-def _copy_output(process: subprocess.Popen[bytes], target: IO[bytes]) -> None:
-    """Everything that ``process`` writes, to ``target``."""
+def _pieces(process: subprocess.Popen[bytes], ends: float = math.inf) -> Iterator[bytes]:
+    """What ``process`` writes, as it comes: all of it, or what comes before ``ends``."""
     assert process.stdout is not None
     with selectors.DefaultSelector() as waiting:
         waiting.register(process.stdout, selectors.EVENT_READ)
-        while True:
+        while time.monotonic() < ends:
             ready = waiting.select(LOOK_S)
             check_interrupted()
-            piece = os.read(process.stdout.fileno(), PIECE) if ready else None
-            if piece == b"":
-                return
-            target.write(piece or b"")
+            if ready:
+                piece = os.read(process.stdout.fileno(), PIECE)
+                if not piece:
+                    return
+                yield piece
 
 
-def no_space(message: str, name: str) -> DeviceError:
+def _no_space(message: str, name: str) -> DeviceError:
     """The error for a full disk of the machine ``name``."""
     return DeviceError(message, hint=f"free some space on {name}")
+
+
+def opening_failure(
+    name: str, text: str, known: Iterable[tuple[str, str, str]], *, silent: str, hint: str
+) -> DeviceError:
+    """Why the client could not reach the machine ``name``, from the ``text`` that it wrote.
+
+    ``known``: what it writes, what happened, the remedy. Of anything else the last line is shown,
+    or ``silent`` where there is none, with ``hint``.
+    """
+    if NO_SPACE_WORDS.search(text):
+        return _no_space(f"{name}: no space left for a temporary folder", name)
+    for words, failed, remedy in known:
+        if re.search(words, text):
+            return DeviceError(f"{name}: {failed}", hint=remedy)
+    last = (text.strip().splitlines() or [silent])[-1]
+    return DeviceError(f"{name}: {last}", hint=hint)
 
 
 def _line(script: str, *arguments: str) -> str:
@@ -249,17 +267,11 @@ def open_guard(
 
 def _printed(guard: subprocess.Popen[bytes], ends: float) -> bytes:
     """What comes from the guard until it has greeted; without a greeting, what there was."""
-    assert guard.stdout is not None
     found = b""
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(guard.stdout, selectors.EVENT_READ)
-        while time.monotonic() < ends and not _GREETING.search(found):
-            check_interrupted()
-            if waiting.select(LOOK_S):
-                piece = os.read(guard.stdout.fileno(), PIECE)
-                found += piece
-                if not piece or len(found) > MOST_GREETING:
-                    break
+    for piece in _pieces(guard, ends):
+        found += piece
+        if _GREETING.search(found) or len(found) > MOST_GREETING:
+            break
     return found
 
 

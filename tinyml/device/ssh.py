@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tinyml.core.device import Device
-from tinyml.core.errors import NO_SPACE_WORDS, DeviceError, InputError
+from tinyml.core.errors import DeviceError, InputError
 from tinyml.core.scratch import scratch
-from tinyml.device.shell_link import ShellLink, no_space, open_guard
+from tinyml.device.shell_link import ShellLink, open_guard, opening_failure
 
 CONNECT_S, SILENT_S, ASKS = 10, 20, 4
 PYTHON = "python3"
@@ -94,16 +94,13 @@ def open_link(device: Device) -> Iterator[ShellLink]:
 
 def _failure(name: str, address: _Address, text: str) -> DeviceError:
     """Why ssh could not connect, from what it wrote."""
-    if NO_SPACE_WORDS.search(text):
-        return no_space(f"{name}: no space left for a temporary folder", name)
-    offending = _OFFENDING.search(text)
-    for words, failed, hint in _FAILURES:
-        if re.search(words, text):
-            key = f"line {offending[2]} of {offending[1]}" if offending else "its old key"
-            command = address.command
-            return DeviceError(f"{name}: {failed}", hint=hint.format(command=command, key=key))
-    last = (text.strip().splitlines() or [f"no answer from {address.destination}"])[-1]
-    return DeviceError(f"{name}: {last}", hint=f"see what this shows: {address.command} true")
+    offending, command = _OFFENDING.search(text), address.command
+    key = f"line {offending[2]} of {offending[1]}" if offending else "its old key"
+    known = [
+        (words, failed, hint.format(command=command, key=key)) for words, failed, hint in _FAILURES
+    ]
+    silent, hint = f"no answer from {address.destination}", f"see what this shows: {command} true"
+    return opening_failure(name, text, known, silent=silent, hint=hint)
 
 
 # What ssh writes -> what happened, and the remedy.

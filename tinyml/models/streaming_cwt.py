@@ -40,7 +40,6 @@ class OctaveStream:
     """How an octave runs on a stream; in samples of its own rate, or frames where it says so.
 
     samples   new ones in a granule
-    lag       that its newest sample is behind the stream
     late      frames that its newest frame is behind the granule
     before    samples before the new ones that its convolution begins at
     decimated_before  the same of the decimator behind it; 0: there is none
@@ -49,7 +48,6 @@ class OctaveStream:
     index: int
     scales: int
     samples: int
-    lag: int
     late: int
     before: int
     decimated_before: int
@@ -72,7 +70,8 @@ class OctaveStream:
 
 def octave_streams(bank: MultiRateBank, granule_frames: int) -> tuple[OctaveStream, ...]:
     """The octaves of ``bank`` for granules of ``granule_frames`` frames, fastest first."""
-    found, lag = [], 0
+    found = []
+    lag = 0  # samples of its own rate that an octave's newest one is behind the stream
     for place, octave_bank in enumerate(bank.octaves):
         assert isinstance(octave_bank, OctaveBank)
         frame = octave_bank.octave.instants * octave_bank.hop
@@ -85,7 +84,6 @@ def octave_streams(bank: MultiRateBank, granule_frames: int) -> tuple[OctaveStre
                 index=octave_bank.octave.index,
                 scales=len(octave_bank.octave.frequencies_hz),
                 samples=frame * granule_frames,
-                lag=lag,
                 late=late,
                 before=frame * late + octave_bank.side - lag,
                 decimated_before=0 if last else 2 * next_lag + AHEAD - lag,

@@ -234,11 +234,6 @@ def all_beside(what: Path) -> list[Path]:
     return [here.with_name(name) for name in dict.fromkeys((here.name, *others)) if name in names]
 
 
-def read_measurements(path: Path) -> tuple[Measurement, ...]:
-    """The measurements that `bench` wrote to ``path``; `InputError` when it is anything else."""
-    return read_benchmark(path).measurements
-
-
 def read_benchmark(path: Path) -> BenchFile:
     """What `bench` wrote to ``path``; `InputError` when it is anything else."""
     try:

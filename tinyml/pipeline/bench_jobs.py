@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import InputError, TinymlError
 from tinyml.core.measurement import WHOLE
@@ -15,8 +14,7 @@ from tinyml.core.spec import Arrays
 from tinyml.core.target import find_target
 from tinyml.device.measure import Job
 from tinyml.export import parity
-from tinyml.pipeline.cross_check import check_bundle
-from tinyml.pipeline.outputs import reference
+from tinyml.pipeline.checked_bundle import read_checked
 from tinyml.pipeline.outputs.engines import Engine, installed, joining, runtimes_of
 from tinyml.runtimes.file_read import cut_of
 
@@ -43,10 +41,7 @@ def jobs_of(what: Path, work: Path, target: str) -> JobList:
 
 
 def _of_bundle(folder: Path, work: Path, optional: Collection[str]) -> JobList:
-    bundle = bundles.read(folder)
-    check_bundle(bundle)
-    expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
+    bundle, expected = read_checked(folder)
     ready, lacking = installed(folder, bundle.models, optional)
     inputs = next(iter(expected.inputs.values()))
     jobs: list[Job] = []

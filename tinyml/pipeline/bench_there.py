@@ -24,11 +24,12 @@ from tinyml.device.measure import Job
 from tinyml.device.runner_command import push_runner
 from tinyml.export import parity
 from tinyml.pipeline.bench_jobs import JobList, jobs_of, jobs_of_engine
+from tinyml.pipeline.checked_bundle import read_checked
 from tinyml.pipeline.devices.choose import check_target
 from tinyml.pipeline.devices.fits import missing_for, why_not
 from tinyml.pipeline.outputs.engines import given_engines, runtime_of
 from tinyml.pipeline.outputs.reference import Reference
-from tinyml.pipeline.verify_on_link import FileOnLink, error_of, read_checked, verify_on_link
+from tinyml.pipeline.verify_on_link import FileOnLink, error_of, verify_on_link
 from tinyml.runtimes.file_read import report_of
 
 SETUP = "tinyml device check {} --setup installs what can be installed"

@@ -113,9 +113,7 @@ def _card(bundle: Bundle) -> Iterator[str]:
 
 def _in_part(bundle: Bundle, name: str) -> bool:
     """Whether the file is of a bundle of streaming graphs, which is checked by itself."""
-    streaming = bundle.facts.streaming
-    folders = streaming.graphs if streaming else ()
-    return any(PurePath(name).is_relative_to(folder) for folder in folders)
+    return any(PurePath(name).is_relative_to(folder) for folder in bundle.facts.graphs)
 
 
 def _streaming(bundle: Bundle) -> Iterator[str]:

@@ -34,6 +34,7 @@ from tinyml.pipeline.evaluate import (
     judge,
     load_data,
 )
+from tinyml.pipeline.outputs.agreement import disagreements, labels_of
 from tinyml.pipeline.outputs.data import Recorded, require_recorded
 from tinyml.pipeline.outputs.engines import candidates
 from tinyml.pipeline.outputs.engines_on_link import OpenedEngine, opened_engine
@@ -204,14 +205,6 @@ def changed_predictions(
     processor: Processor, here: Mapping[str, Floats], there: Mapping[str, Floats]
 ) -> tuple[ChangedPrediction, ...]:
     """Cases whose predictions differ, in the order of ``here``."""
-    labels = processor.labels
-    pairs = ((case, own, there[case]) for case, own in here.items())
-    found = (
-        (case, own, processor.postprocess(own), processor.postprocess(other))
-        for case, own, other in pairs
-    )
-    return tuple(
-        ChangedPrediction(case, labels[want], labels[got], processor.margin(own))
-        for case, own, want, got in found
-        if want != got
-    )
+    labels, others = (labels_of(processor, own) for own in (here, there))
+    found = disagreements(processor, here, labels, others)
+    return tuple(ChangedPrediction(own.name, own.want, own.got, own.margin) for own in found)

@@ -107,8 +107,7 @@ def _bundle(bundle: Bundle, target: Target | None) -> dict[str, Any]:
 def _with_parts(bundle: Bundle) -> Iterator[tuple[str, Bundle]]:
     """The bundle, and those of its streaming graphs, each with what comes before its files."""
     yield "", bundle
-    streaming = bundle.facts.streaming
-    for folder in streaming.graphs if streaming else ():
+    for folder in bundle.facts.graphs:
         yield f"{folder}/", bundles.read(bundle.folder / folder)
 
 

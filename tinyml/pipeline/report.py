@@ -18,10 +18,11 @@ from tinyml.pages.report.material import Material, NamedBundle, Taken
 from tinyml.pages.report.page import write_page
 from tinyml.pages.report.sections.overview import page
 from tinyml.pipeline import formats
-from tinyml.pipeline.bench import all_beside, beside, read_benchmark, read_measurements
+from tinyml.pipeline.bench import all_beside, beside, read_benchmark
 from tinyml.pipeline.cross_check import check_bundle
 from tinyml.pipeline.outputs.data import caveat
 from tinyml.pipeline.report_data import AUTO, data_option, evaluation_results
+from tinyml.pipeline.results import StoredBenchmark
 
 SUFFIX = ".report.html"
 Timing = Measurement | AverageTiming
@@ -54,16 +55,15 @@ def report(
         NamedBundle(name, _checked(folder))
         for name, folder in zip(_names(folders), folders, strict=True)
     )
-    files = [own for own in more if not own.is_dir()]
-    if not taken:
-        files = [*(place for own in found for place in _benchmarks(own.bundle)), *files]
+    stored = [] if taken else [row for own in found for row in _benchmarks(own.bundle)]
+    stored += [_benchmark(own) for own in more if not own.is_dir()]
     first = found[0].bundle
     material = Material(
         bundles=found,
         formats=formats.by_runtime(),
-        taken=tuple(_measured(files, taken)),
-        averages=tuple(_averages(files, taken)),
-        profiles=_profiles(found, files, profiles),
+        taken=tuple(_measured(stored, taken)),
+        averages=tuple(_averages(stored, taken)),
+        profiles=_profiles(found, stored, profiles),
         intended_use=_intended_use(first),
         caveat=caveat(first.facts.training.data_set) if first.facts.training else "",
         in_options=in_options,
@@ -99,41 +99,44 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _benchmarks(bundle: Bundle) -> list[Path]:
+def _benchmarks(bundle: Bundle) -> list[StoredBenchmark]:
     """What lies next to it; of other devices only what was taken of its files as they are."""
     digests = {model.sha256 for model in bundle.models}
+    here = beside(bundle.folder)
     return [
-        path
-        for path in all_beside(bundle.folder)
-        if path == beside(bundle.folder)
-        or any(own.model_sha256 in digests for own in read_benchmark(path).all_timings)
+        own
+        for own in map(_benchmark, all_beside(bundle.folder))
+        if own.path == here or any(row.model_sha256 in digests for row in own.found.all_timings)
     ]
 
 
-def _measured(files: Sequence[Path], taken: Sequence[Timing]) -> list[Taken]:
-    """``taken``, and the measurements of ``files``, none of them twice."""
+def _benchmark(path: Path) -> StoredBenchmark:
+    if not path.is_file():
+        raise InputError(f"no such file or directory: {path}")
+    return StoredBenchmark(path, read_benchmark(path))
+
+
+def _measured(stored: Sequence[StoredBenchmark], taken: Sequence[Timing]) -> list[Taken]:
+    """``taken``, and the measurements of ``stored``, none of them twice."""
     found = {own: Taken(own) for own in taken if isinstance(own, Measurement)}
-    for path in files:
-        if not path.is_file():
-            raise InputError(f"no such file or directory: {path}")
-        for own in read_measurements(path):
-            found.setdefault(own, Taken(own, path.name))
+    for file in stored:
+        for own in file.found.measurements:
+            found.setdefault(own, Taken(own, file.path.name))
     return list(found.values())
 
 
-def _averages(files: Sequence[Path], taken: Sequence[Timing]) -> list[AverageTiming]:
+def _averages(stored: Sequence[StoredBenchmark], taken: Sequence[Timing]) -> list[AverageTiming]:
     """As `_measured`, what phones gave."""
     here = [own for own in taken if isinstance(own, AverageTiming)]
-    stored = [own for path in files for own in read_benchmark(path).averages]
-    return list(dict.fromkeys([*here, *stored]))
+    return list(dict.fromkeys([*here, *(own for file in stored for own in file.found.averages)]))
 
 
 def _profiles(
-    bundles: Sequence[NamedBundle], files: Sequence[Path], taken: Sequence[Profile]
+    bundles: Sequence[NamedBundle], stored: Sequence[StoredBenchmark], taken: Sequence[Profile]
 ) -> tuple[Profile, ...]:
-    """``taken``, and those of ``files``: of files of the bundles, none of them twice."""
+    """``taken``, and those of ``stored``: of files of the bundles, none of them twice."""
     digests = {model.sha256 for own in bundles for model in own.bundle.models}
-    every = [*taken, *(own for path in files for own in read_benchmark(path).profiles)]
+    every = [*taken, *(own for file in stored for own in file.found.profiles)]
     return tuple(dict.fromkeys(own for own in every if own.model_sha256 in digests))
 
 

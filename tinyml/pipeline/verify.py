@@ -5,20 +5,19 @@ It passes only where the rows judged here are exactly those that its manifest de
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, Parity
-from tinyml.core.errors import BundleError, UsageError, ValidationError
+from tinyml.core.errors import BundleError, ValidationError
 from tinyml.core.events import Report
 from tinyml.core.finite import check_finite
 from tinyml.core.spec import Signature
 from tinyml.core.target import all_targets
 from tinyml.export import parity
-from tinyml.pipeline.cross_check import check_bundle
+from tinyml.pipeline.checked_bundle import read_checked
 from tinyml.pipeline.declared_rows import (
     check_parts,
     check_rows,
@@ -27,7 +26,6 @@ from tinyml.pipeline.declared_rows import (
     program_rows,
 )
 from tinyml.pipeline.formats import by_runtime
-from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
 from tinyml.pipeline.outputs.engines import Engine, given_engines, installed, joining
 from tinyml.pipeline.outputs.optional_engines import compare_optional
@@ -61,10 +59,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     rows that are not judged), `BundleError`, `UsageError` for what cannot be a digest, or
     `MissingExtraError` when no runtime is installed at all.
     """
-    bundle = bundles.read(folder, "" if digest is None else read_digest(digest))
-    check_bundle(bundle)
-    expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
+    bundle, expected = read_checked(folder, digest)
     for case, inputs in expected.inputs.items():
         check_finite(f"{bundles.REFERENCE}: case '{case}', input", inputs, error=BundleError)
     _check_manifest_rows(bundle, expected)
@@ -85,8 +80,7 @@ def verify(folder: Path, report: Report, digest: str | None = None) -> Verified:
     optional = compare_optional(others, expected, bundle.stages, report)
     shown = Parity(stages=(*rows, *(row for own in optional for row in own.rows)))
     lines = (*_precisions(ready), *(own.line for own in optional))
-    folders = bundle.facts.streaming.graphs if bundle.facts.streaming else ()
-    parts = {own: verify(folder / own, report) for own in folders}
+    parts = {own: verify(folder / own, report) for own in bundle.facts.graphs}
     return Verified(len(bundle.files), bundle.digest, shown.judged, shown, skipped, lines, parts)
 
 
@@ -102,16 +96,6 @@ def _precisions(engines: Sequence[Engine]) -> Iterator[str]:
         if precision := engine.open().precision:
             version = engine.runtime.version()
             yield f"{engine.model.path}: {engine.name} {version} computed in {precision}"
-
-
-def read_digest(text: str) -> str:
-    """``text`` in lower case; `UsageError` unless it is 16 to 64 hexadecimal digits."""
-    if not re.fullmatch(r"[0-9a-fA-F]{16,64}", text):
-        raise UsageError(
-            f"the digest '{text}' is not 16 to 64 hexadecimal digits",
-            hint="tinyml export prints the digest of the bundle that it writes",
-        )
-    return text.lower()
 
 
 def _check_manifest_rows(bundle: Bundle, expected: Reference) -> None:

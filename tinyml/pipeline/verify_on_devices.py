@@ -12,10 +12,10 @@ from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError, raise_first
 from tinyml.core.events import Report
 from tinyml.core.measurement import Label
+from tinyml.pipeline.checked_bundle import read_checked
 from tinyml.pipeline.devices.at_once import at_once
 from tinyml.pipeline.devices.opened import opened
-from tinyml.pipeline.verify import read_digest
-from tinyml.pipeline.verify_on_link import FileOnLink, error_of, read_checked, verify_on_link
+from tinyml.pipeline.verify_on_link import FileOnLink, error_of, verify_on_link
 
 Verdict = Literal["pass", "fail", "failed", "not installed"]
 
@@ -112,7 +112,7 @@ def verify_on_devices(
     A device that fails leaves the others. Raises as `tinyml.pipeline.verify.verify` for a bundle
     that is not whole.
     """
-    bundle, expected = read_checked(folder, "" if digest is None else read_digest(digest))
+    bundle, expected = read_checked(folder, digest)
 
     def run(device: Device, report: Report) -> DeviceVerification:
         try:

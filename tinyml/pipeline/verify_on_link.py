@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
-from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle, Parity, StageParity
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError
 from tinyml.core.events import Report
@@ -14,8 +12,6 @@ from tinyml.device.link import Link
 from tinyml.device.runner_command import push_runner
 from tinyml.device.runner_output import RuntimeMissingError
 from tinyml.export import parity
-from tinyml.pipeline.cross_check import check_bundle
-from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.compare_engines import compare_engines
 from tinyml.pipeline.outputs.engines import Engine, given_engines
 from tinyml.pipeline.outputs.engines_on_link import on_link
@@ -45,18 +41,6 @@ class FileOnLink:
     def not_installed(self) -> bool:
         """Whether its runtime is not there."""
         return isinstance(self.failure, RuntimeMissingError)
-
-
-def read_checked(folder: Path, digest: str = "") -> tuple[Bundle, Reference]:
-    """The bundle in ``folder`` and its reference.
-
-    Raises as `tinyml.pipeline.verify.verify` for a bundle that is not whole.
-    """
-    bundle = bundles.read(folder, digest)
-    check_bundle(bundle)
-    expected = reference.load(folder / bundles.REFERENCE)
-    expected.check(bundle.signature, bundle.stages, bundle.facts.not_judged)
-    return bundle, expected
 
 
 def verify_on_link(

@@ -27,7 +27,7 @@ from tinyml.core.process import machine_memory_mb
 from tinyml.core.registry import load_row
 from tinyml.core.scratch import scratch
 from tinyml.core.spec import Array, Arrays, Signature
-from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, start
+from tinyml.core.subprocesses import LOG, REPORT, Child, answering, end, killed_after, start
 from tinyml.core.typed_json import from_json, to_json
 from tinyml.runtimes import file_process
 from tinyml.runtimes.base import Reader, RefusedError, Runtime, Wrapped
@@ -124,25 +124,16 @@ class _Child:
         requests, answers = self.process.stdin, self.process.stdout
         assert requests is not None
         assert answers is not None
-        overdue = threading.Event()
-
-        def give_up() -> None:
-            overdue.set()
-            self.process.kill()
-
-        timer = threading.Timer(SECONDS, give_up)
-        timer.start()
-        try:
-            send(requests, head, arrays)
-            return receive(answers)
-        except (OSError, EOFError) as error:
-            if overdue.is_set():
-                raise late(SECONDS) from None
-            raise self._death() from error
-        except ValueError as error:
-            raise file_process.unreadable(self.path, self.who, error) from error
-        finally:
-            timer.cancel()
+        with killed_after(self.process, SECONDS) as overdue:
+            try:
+                send(requests, head, arrays)
+                return receive(answers)
+            except (OSError, EOFError) as error:
+                if overdue.is_set():
+                    raise late(SECONDS) from None
+                raise self._death() from error
+            except ValueError as error:
+                raise file_process.unreadable(self.path, self.who, error) from error
 
     def _death(self) -> Exception:
         try:

@@ -18,7 +18,8 @@ from tinyml.core.events import silent
 from tinyml.core.target import Target
 from tinyml.device.emulated import EmulatedLink
 from tinyml.device.link import Link
-from tinyml.pipeline.verify_on_link import FileOnLink, read_checked, verify_on_link
+from tinyml.pipeline.checked_bundle import read_checked
+from tinyml.pipeline.verify_on_link import FileOnLink, verify_on_link
 
 START_S = 120.0
 LATE = "no time was left; run it again, what is made is kept"

@@ -42,7 +42,7 @@ from tinyml.core.training_record import (
 from tinyml.core.typed_json import Unbounded, to_json
 from tinyml.core.upgrade import SCHEMA
 from tinyml.pages.card import model_card
-from tinyml.pipeline.bench import Benchmark, read_measurements
+from tinyml.pipeline.bench import Benchmark, read_benchmark
 from tinyml.pipeline.cross_check import contradictions
 from tinyml.pipeline.outputs import reference
 from tinyml.pipeline.outputs.reference import Reference
@@ -218,7 +218,7 @@ def _reference(path: Path) -> object:
 # By the start of a file's name.
 READERS: dict[str, Callable[[Path], object]] = {
     "manifest": _manifest,
-    "bench": lambda path: len(read_measurements(path)),
+    "bench": lambda path: len(read_benchmark(path).measurements),
     "checkpoint": lambda path: checkpoint.load(path).weights_sha256,
     "reference": _reference,
     "recipe": lambda path: recipe.read(path).id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -165,9 +166,12 @@ def test_refusals_come_before_the_copy(pi: FakeBoard, versions: list[Path]) -> N
     (versions[2] / "labels.txt").write_text("changed")
     with pytest.raises(ValidationError, match=r"labels.txt was changed"):
         install_bundle(versions[2], "mypi", silent)
-    with pytest.raises(UsageError, match="'my demo' is not a name for a bundle there") as got:
-        install_bundle(versions[0], "mypi", silent, called="my demo")
-    assert "--as" in got.value.hint
+    for called in ("my demo", ".", ".."):
+        with pytest.raises(
+            UsageError, match=f"'{re.escape(called)}' is not a name for a bundle there"
+        ) as got:
+            install_bundle(versions[0], "mypi", silent, called=called)
+        assert "--as" in got.value.hint
     pi.facts = replace(PI4, packages={})
     with pytest.raises(DeviceError, match=r"mypi cannot run .*demo: .* not installed there") as no:
         install_bundle(versions[0], "mypi", silent)

@@ -68,7 +68,9 @@ def test_a_name_that_is_taken_is_replaced_only_when_asked() -> None:
     assert read_devices()["mypi"].address == ""
 
 
-@pytest.mark.parametrize("name", ["", "my pi", "-pi", "pi,4", "$(id)", "pi\n4", "pï", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["", "my pi", "-pi", "pi,4", "$(id)", "pi\n4", "pï", "a/b", ".", ".."]
+)
 def test_a_name_is_letters_digits_and_three_signs(name: str) -> None:
     with pytest.raises(UsageError, match="is not a name for a device") as got:
         save_device(Device(name=name, link="local"))

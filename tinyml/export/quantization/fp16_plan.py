@@ -34,9 +34,10 @@ class Float16Plan(Float16Record):
     def lines(self) -> list[str]:
         """For a person: what stays in float32, and the values that are to blame."""
         counts = Counter(self.stages[node] or "outside of any stage" for node in self.kept)
-        file, unheld = f"{self.precision} {self.format}", ", ".join(map(repr, self.not_judged))
-        not_judged = [f"{file}: not judged on {unheld}, whose inputs float16 cannot hold"]
-        not_judged = not_judged if unheld else []
+        file, not_judged = f"{self.precision} {self.format}", list[str]()
+        if self.not_judged:
+            unheld = ", ".join(map(repr, self.not_judged))
+            not_judged = [f"{file}: not judged on {unheld}, whose inputs float16 cannot hold"]
         if not self.kept:
             return [f"{file}: nothing has to stay in float32", *not_judged]
         where = ", ".join(f"{stage} ({count})" for stage, count in counts.items())

@@ -14,7 +14,10 @@ from tinyml.pipeline.devices.inventory import find_device, read_devices
 
 
 def choose_device(name: str) -> Device:
-    """The device called ``name``; `UsageError` for an unknown one and for several."""
+    """The device called ``name``; this machine where that is empty.
+
+    Raises `UsageError` for an unknown one and for several.
+    """
     found = choose_devices(name)
     if len(found) > 1:
         raise UsageError(f"'{name}' are {len(found)} devices: this command takes one")

@@ -28,10 +28,10 @@ def why_not(model: ModelFile, facts: BoardFacts, target: Target) -> str:
 def missing_for(runtime: str, facts: BoardFacts, target: Target) -> str:
     """What the board lacks to run files of ``runtime``; empty where it has it all.
 
-    And why there is no wheel of it, if there is none.
+    And why no wheel of it can be installed there, where none can.
     """
-    lacks = [name for name in (NUMPY,) if name not in facts.packages]
-    lacks = lacks if _versions(runtime, facts) else [runtime, *lacks]
+    lacks = [] if _versions(runtime, facts) else [runtime]
+    lacks += [] if NUMPY in facts.packages else [NUMPY]
     if not lacks:
         return ""
     are = "is" if len(lacks) == 1 else "are"

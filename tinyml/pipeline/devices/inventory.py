@@ -14,7 +14,6 @@ neither loses what the other wrote. The keys are those of `tinyml.core.device.De
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -26,13 +25,14 @@ from tinyml.core.files import config_folder, write_text
 from tinyml.core.folders import lock
 from tinyml.core.registry import LINKS, unknown_name
 from tinyml.core.target import HOST
-from tinyml.core.toml_text import toml_key, toml_lines
-from tinyml.core.typed_json import from_json, read_limited
+from tinyml.core.toml_text import read_toml, toml_key, toml_lines
+from tinyml.core.typed_json import from_json
 
 FILE = "devices.toml"
 HEAD = "# The boards of tinyml device. It writes this file whole: comments in it are not kept.\n"
 HINT = "correct that line, or remove the file and add the devices again"
-NAME = re.compile(r"[A-Za-z0-9._-]+")
+# Not ``.`` and ``..``: folders get the names of devices and bundles.
+NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")
 # Also of a tag: both may be several on a command line, with commas between them.
 NAME_HINT = "use letters, digits, '-', '_' and '.'"
 
@@ -60,11 +60,7 @@ def read_devices() -> Devices:
     path = inventory_file()
     if not path.exists():
         return {}
-    try:
-        data = tomllib.loads(read_limited(path).decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {error}", hint=HINT) from error
-    return {name: _device(path, name, table) for name, table in data.items()}
+    return {name: _device(path, name, own) for name, own in read_toml(path, hint=HINT).items()}
 
 
 def save_device(device: Device, *, replace: bool = False) -> None:

@@ -44,12 +44,12 @@ def locked(link: Link, device: Device, why: str, report: Report = silent) -> Ite
         yield
         return
     store = lock_of(link, device)
-    text, record = _take(store, device.name, why)
+    record, _ = _take(store, device.name, why)
     try:
         yield
     finally:
         try:
-            if not store.swap(text, replace(record, held=None).text):
+            if not store.swap(record.text, replace(record, held=None).text):
                 _give_back(store, device.name, record)
         except DeviceError as error:
             report(Warned(f"the lock of {device.name} is left there: {error.message}"))
@@ -60,14 +60,8 @@ def reserve(link: Link, device: Device, why: str) -> Holder:
 
     Raises `DeviceError` where another person or process has it.
     """
-    store = lock_of(link, device)
-    for _ in range(TRIES):
-        state, record = _read(store, device.name)
-        _check_free(record, state, device.name)
-        mine = this_process(state.boot_id, state.uptime_s, why, person=True)
-        if store.swap(state.text, replace(record, reserved=mine).text):
-            return mine
-    raise _restless(device.name)
+    _, mine = _take(lock_of(link, device), device.name, why, person=True)
+    return mine
 
 
 def release(link: Link, device: Device, *, force: bool = False) -> LockRecord:
@@ -93,14 +87,17 @@ def lock_line(link: Link, device: Device) -> str:
     return "; ".join(found)
 
 
-def _take(store: LockStore, name: str, why: str) -> tuple[str, LockRecord]:
-    """Take the board for this process: the lock's text, and the record in it."""
+def _take(
+    store: LockStore, name: str, why: str, *, person: bool = False
+) -> tuple[LockRecord, Holder]:
+    """Let this process have the board, or with ``person`` this user; the lock, and who has it."""
     for _ in range(TRIES):
         state, record = _read(store, name)
         _check_free(record, state, name)
-        mine = replace(record, held=this_process(state.boot_id, state.uptime_s, why))
-        if store.swap(state.text, mine.text):
-            return mine.text, mine
+        mine = this_process(state.boot_id, state.uptime_s, why, person=person)
+        taken = replace(record, reserved=mine) if person else replace(record, held=mine)
+        if store.swap(state.text, taken.text):
+            return taken, mine
     raise _restless(name)
 
 

@@ -1,4 +1,4 @@
-"""A board while it is measured: locked for this process, at a steady clock if the user may set it.
+"""A board while it is measured: no other process has it, and its clock is steady if allowed.
 
 All settings are restored at the end, also after Ctrl-C or a lost link.
 """

@@ -18,6 +18,7 @@ from tinyml.pipeline.devices.wheels import missing_packages, no_wheels
 LEAST_FREE_MB = 100
 # Of the board's clock: what it writes would have the wrong time.
 MOST_CLOCK_S = 120.0
+FREE_SPACE = "on the board: sudo apt clean; du -xh ~ | sort -h | tail shows what is large"
 NEW_SYSTEM = "write Raspberry Pi OS (64-bit), bookworm or newer, to its card with rpi-imager"
 
 
@@ -36,8 +37,10 @@ def problems_of(
     """All that is wrong with ``device``, which is recorded as ``target``; ``clock_s``: the time."""
     found = [*_target(facts, device, target)]
     if how_it_runs(device) == "runner":
-        found += [*_python(facts, device), *_packages(facts, device, target), *_disk(facts, device)]
-        found += _clock(facts, clock_s)
+        python = [*_python(facts, device)]
+        # A Python that is itself the problem is not to get packages.
+        found += python or _packages(facts, device, target)
+        found += [*_disk(facts, device), *_clock(facts, clock_s)]
     return tuple(found)
 
 
@@ -87,9 +90,6 @@ def _python(facts: BoardFacts, device: Device) -> Iterator[BoardProblem]:
 
 
 def _packages(facts: BoardFacts, device: Device, target: Target) -> Iterator[BoardProblem]:
-    """None where Python itself is the problem."""
-    if [*_python(facts, device)]:
-        return
     setup = setup_command(device)
     missing = missing_packages(target, facts.packages)
     if missing:
@@ -122,7 +122,7 @@ def _disk(facts: BoardFacts, device: Device) -> Iterator[BoardProblem]:
     if facts.disk_free_mb is not None and facts.disk_free_mb < LEAST_FREE_MB:
         yield BoardProblem(
             f"its disk is nearly full: {facts.disk_free_mb} MB are free in {home}",
-            "on the board: sudo apt clean; du -xh ~ | sort -h | tail shows what is large",
+            FREE_SPACE,
         )
 
 

@@ -23,7 +23,7 @@ from tinyml.pipeline.devices.facts import board_facts
 from tinyml.pipeline.devices.inventory import known_device, save_device
 from tinyml.pipeline.devices.links import open_link
 from tinyml.pipeline.devices.lock import locked
-from tinyml.pipeline.devices.problems import BoardProblem, setup_command
+from tinyml.pipeline.devices.problems import FREE_SPACE, BoardProblem, setup_command
 from tinyml.pipeline.devices.wheel_files import download_wheels, wheel_key
 from tinyml.pipeline.devices.wheels import missing_packages, needed_packages
 
@@ -90,7 +90,7 @@ def _require_possible(found: DeviceCheck) -> None:
         raise DeviceError(
             f"{found.device.name} has {free_mb} MB free in {found.facts.home}: installing takes "
             f"{LEAST_FREE_MB}",
-            hint="on the board: sudo apt clean; du -xh ~ | sort -h | tail shows what is large",
+            hint=FREE_SPACE,
         )
 
 

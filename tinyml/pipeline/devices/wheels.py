@@ -50,7 +50,7 @@ def system_of(target: Target, facts: BoardFacts) -> System | None:
 
 
 def no_wheels(target: Target, facts: BoardFacts) -> str:
-    """Why there is no wheel for the board, in words; empty where there may be some."""
+    """Why no wheel fits the board, in words; empty where some may."""
     if facts.bits != 64:
         return f"its programs are {facts.bits}-bit, and runtimes have only 64-bit wheels"
     if not facts.libc.startswith(GLIBC):

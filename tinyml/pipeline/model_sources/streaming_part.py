@@ -14,19 +14,17 @@ from tinyml.core.events import Report
 from tinyml.core.image_processor import ImageProcessor
 from tinyml.core.recording_processor import RecordingProcessor
 from tinyml.core.spec import Array, Arrays, Signature, zeros
-from tinyml.core.streaming import FRAMES, SAMPLES
+from tinyml.core.streaming import FRAMES, FRONT_END, HEAD, SAMPLES
 from tinyml.models.protocol import ModelEntry, StreamingForm, StreamingGraph
 from tinyml.pipeline.model_sources.calibration import Calibration
 from tinyml.pipeline.model_sources.source import Accuracy, ExportedModel, RunChild, Source
 from tinyml.pipeline.model_sources.trained import TrainedSource
-from tinyml.pipeline.model_sources.workspace import CaptureJob, Workspace
+from tinyml.pipeline.model_sources.workspace import Workspace
 from tinyml.pipeline.outputs.engines import Engine
 
 if TYPE_CHECKING:
     from torch import nn
 
-# As the last part of their folders in a bundle.
-FRONT_END, HEAD = "front-end", "head"
 NOTE = "predictions are compared for the whole model"
 # Windows at once.
 BATCH = 32
@@ -91,9 +89,7 @@ class StreamingPart(TrainedSource):
         return form_of(self.entry, self.entry.build(len(self.checkpoint.processor.labels)).eval())
 
     def capture(self, work: Workspace, run: RunChild, report: Report) -> ExportedModel:
-        weights = str(self.weights.absolute()) if self.weights else ""
-        job = CaptureJob(weights=weights, strip_prefix=self.strip_prefix, part=self.part)
-        self.run_capture(job, work, run)
+        self.run_capture(work, run, part=self.part)
         return self.known()
 
     def known(self) -> ExportedModel:

@@ -70,13 +70,11 @@ class TrainedSource:
         with machine_errors("writing the parity cases"):
             if self.evaluation_set is not None:
                 self.evaluation_set.save(work.evaluation_set)
-        weights = str(self.weights.absolute()) if self.weights else ""
-        job = CaptureJob(weights=weights, strip_prefix=self.strip_prefix)
-        self.run_capture(job, work, run)
+        self.run_capture(work, run)
         return self.known()
 
-    def run_capture(self, job: CaptureJob, work: Workspace, run: RunChild) -> None:
-        """Do ``job`` in a child: the model on the sample, data and generated inputs."""
+    def run_capture(self, work: Workspace, run: RunChild, part: str = "") -> None:
+        """Capture it, or its ``part``, in a child: on the sample, data and generated inputs."""
         saved = self.checkpoint
         cases = parity.cases(saved.signature, saved.recipe.seed, self.sample)
         if self.sample is not None:
@@ -86,7 +84,10 @@ class TrainedSource:
         with machine_errors("writing the parity cases"):
             work.save_cases(cases)
             work.save_checkpoint(saved)
-        work.save_capture_job(job)
+        weights = str(self.weights.absolute()) if self.weights else ""
+        work.save_capture_job(
+            CaptureJob(weights=weights, strip_prefix=self.strip_prefix, part=part)
+        )
         run("tinyml.pipeline.model_sources.capture", [str(work.folder)])
 
     def known(self) -> ExportedModel:

@@ -28,19 +28,9 @@ def agreement(
     wanted = np.load(reference)
     got = np.concatenate(list(_outputs(evaluation_set, engine, report)))
     processor = evaluation_set.processor
-    want_units = evaluation_set.of_unit(wanted)
-    wants = {name: processor.postprocess(own) for name, own in want_units.items()}
-    gots = {name: processor.postprocess(own) for name, own in evaluation_set.of_unit(got).items()}
-    moved = tuple(
-        Disagreement(
-            name=name,
-            want=processor.labels[want],
-            got=processor.labels[gots[name]],
-            margin=processor.margin(want_units[name]),
-        )
-        for name, want in wants.items()
-        if want != gots[name]
-    )
+    want_units, got_units = map(evaluation_set.of_unit, (wanted, got))
+    wants, gots = (labels_of(processor, own) for own in (want_units, got_units))
+    moved = disagreements(processor, want_units, wants, gots)
     metric, measure = metric_of(processor)
     return Agreement(
         engine=engine.name,
@@ -52,6 +42,30 @@ def agreement(
         metric=metric,
         difference=_difference(evaluation_set, measure, wants, gots),
     )
+
+
+def disagreements(
+    processor: Processor,
+    wanted: Mapping[str, Floats],
+    wants: Mapping[str, int],
+    gots: Mapping[str, int],
+) -> tuple[Disagreement, ...]:
+    """The cases whose labels differ; ``wants`` are those of the outputs ``wanted``."""
+    return tuple(
+        Disagreement(
+            name=name,
+            want=processor.labels[want],
+            got=processor.labels[gots[name]],
+            margin=processor.margin(wanted[name]),
+        )
+        for name, want in wants.items()
+        if want != gots[name]
+    )
+
+
+def labels_of(processor: Processor, outputs: Mapping[str, Floats]) -> dict[str, int]:
+    """Case -> its label's number."""
+    return {name: processor.postprocess(own) for name, own in outputs.items()}
 
 
 def metric_of(processor: Processor) -> tuple[str, Metric]:

@@ -17,13 +17,9 @@ from tinyml.core.events import Message, Report
 from tinyml.core.export_job import ExportJob
 from tinyml.core.export_settings import ExportSettings
 from tinyml.core.settings import overlay
-from tinyml.core.streaming import Streaming
+from tinyml.core.streaming import FRONT_END, HEAD, Streaming
 from tinyml.core.worker import Worker
-from tinyml.pipeline.model_sources.streaming_part import (
-    FRONT_END,
-    HEAD,
-    StreamingPart,
-)
+from tinyml.pipeline.model_sources.streaming_part import StreamingPart
 from tinyml.pipeline.model_sources.trained import TrainedSource
 from tinyml.pipeline.steps.export_plan import ExportPlan
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 
 from tinyml.core.averages import AverageTiming
 from tinyml.core.measurement import WHOLE, Label, Measurement
@@ -74,7 +73,7 @@ def section(material: Material) -> ReportSection:
     if compared := _differences(material.whole):
         blocks.append(compared)
     blocks += [
-        *_processes([own for own in found if own.measurement.part == WHOLE]),
+        *_processes(whole),
         *average_blocks(material),
     ]
     if conditions := _conditions(material):
@@ -98,16 +97,11 @@ def _every(material: Material) -> list[Measurement | AverageTiming]:
 
 def _groups(found: Sequence[Timed]) -> list[list[Timed]]:
     """Those of one device and runtime: times of two devices do not compare."""
-
-    def key(own: Timed) -> tuple[str, str]:
-        return own.where, own.measurement.runtime
-
-    with_calls = [
-        own for own in found if any(process.samples_ns for process in own.measurement.all_processes)
-    ]
-    keys = list(dict.fromkeys(map(key, with_calls)))
-    ordered = sorted(with_calls, key=lambda own: keys.index(key(own)))
-    return [list(rows) for _, rows in groupby(ordered, key)]
+    groups: dict[tuple[str, str], list[Timed]] = {}
+    for own in found:
+        if any(process.samples_ns for process in own.measurement.all_processes):
+            groups.setdefault((own.where, own.measurement.runtime), []).append(own)
+    return list(groups.values())
 
 
 def _title(own: Timed) -> str:

@@ -78,9 +78,8 @@ def _one_device(timed: Sequence[Timed]) -> list[Timed]:
         found.setdefault(own.measurement.conditions.device, []).append(own)
 
     def worth(device: list[Timed]) -> tuple[int, bool]:
-        return len({own.measurement.model_sha256 for own in device}), device[
-            0
-        ].measurement.label == "device"
+        files = {own.measurement.model_sha256 for own in device}
+        return len(files), device[0].measurement.label == "device"
 
     return max(found.values(), key=worth, default=[])
 
