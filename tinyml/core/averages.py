@@ -1,7 +1,7 @@
 """Timings from a program that prints only averages, such as LiteRT's ``benchmark_model``.
 
-They are not a `tinyml.core.measurement.Measurement`: without samples there are no percentiles, and
-without CPU times and percentiles `tinyml compare` gives no verdict.
+`tinyml.core.measurement.Measurement` does not fit: there are no samples to compute percentiles from
+and no CPU times, so `tinyml compare` has no verdict about it.
 """
 
 from __future__ import annotations

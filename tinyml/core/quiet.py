@@ -80,9 +80,9 @@ def _load(state: MachineState) -> Disturbance | None:
     )
 
 
-def _heat(state: MachineState) -> list[Disturbance | None]:
+def _heat(state: MachineState) -> list[Disturbance]:
     hottest, now = HOTTEST_MC / 1000, state.temperature_mc
-    found: list[Disturbance | None] = []
+    found: list[Disturbance] = []
     if state.is_throttled is None:
         found.append(Disturbance("whether it is throttled is unknown"))
     elif state.is_throttled:

@@ -34,6 +34,11 @@ def width() -> int:
     return max(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
+def ms(nanoseconds: float | None) -> str:
+    """Milliseconds as tables show them."""
+    return "-" if nanoseconds is None else f"{nanoseconds / 1e6:.3f}"
+
+
 def table(
     head: Sequence[str],
     rows: Sequence[Sequence[object]],

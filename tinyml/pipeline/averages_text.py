@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tinyml.core.averages import AverageTiming, PhoneState, thermal_text
 from tinyml.core.measurement import WHOLE
-from tinyml.pages.tables import Section
+from tinyml.pages.tables import Section, ms
 
 HEAD = ("mean", "of a process", "min", "max", "valid", "calls")
 # What the program cannot give, and what follows.
@@ -37,7 +37,7 @@ def average_sections(timings: Sequence[AverageTiming], skipped: Iterable[str]) -
         Section(
             "start",
             (*name, "load ms", "first ms"),
-            [(*_name(own, several), _ms(own.load_ns), _ms(own.first_ns)) for own in timings],
+            [(*_name(own, several), ms(own.load_ns), ms(own.first_ns)) for own in timings],
         ),
         Section("phone", lines=(_phone(timings), _states(timings))),
     ]
@@ -54,10 +54,10 @@ def _title(own: AverageTiming) -> str:
 
 def _times(own: AverageTiming) -> tuple[object, ...]:
     low, high = own.range_ns or (None, None)
-    means = "-" if low is None else f"{_ms(low)} to {_ms(high)}"
+    means = "-" if low is None else f"{ms(low)} to {ms(high)}"
     calls = f"{sum(process.calls for process in own.valid):,}"
     counts = (f"{len(own.valid)} of {_count(own)}", calls)
-    return (_ms(own.mean_ns), means, _ms(own.min_ns), _ms(own.max_ns), *counts)
+    return (ms(own.mean_ns), means, ms(own.min_ns), ms(own.max_ns), *counts)
 
 
 def _count(own: AverageTiming) -> int:
@@ -67,10 +67,6 @@ def _count(own: AverageTiming) -> int:
 def _discarded(own: AverageTiming) -> str:
     reasons = [process.discarded for process in own.processes if process.discarded]
     return f"{len(reasons)} of {_count(own)} processes discarded: {reasons[-1]}"
-
-
-def _ms(nanoseconds: float | None) -> str:
-    return "-" if nanoseconds is None else f"{nanoseconds / 1e6:.3f}"
 
 
 def _phone(timings: Sequence[AverageTiming]) -> str:

@@ -151,7 +151,7 @@ def bench(
     compared before anything is timed; on a phone a ``benchmark_model`` times the .tflite files, and
     what it prints is in ``averages``. With ``strict`` the machine must be quiet. The JSON file lies
     next to the bundle or file, never in a bundle. Where it cannot be written in the end, and for a
-    runtime that fails while another does not, the error is in ``failed`` of what is returned.
+    runtime that fails while another does not, the `Benchmark` has the error in ``failed``.
 
     Raises `MissingExtraError` when no runtime is installed, `ValidationError` for a changed bundle
     and for wrong outputs, `InputError` for a file that its runtime refuses, `DeviceError` for one
@@ -223,9 +223,9 @@ def beside(what: Path, device: Device = THIS_MACHINE) -> Path:
 
 
 def all_beside(what: Path) -> list[Path]:
-    """The file that `beside` names for this machine, if there is one, then those of other devices.
+    """The file that `beside` names for this machine, if it exists, then those of other devices.
 
-    Those may also be of a bundle with a longer name: their measurements tell.
+    Those may also be of a bundle with a longer name: their measurements show whose they are.
     """
     here = beside(what)
     start = here.name.removesuffix(ENDING)

@@ -9,7 +9,7 @@ from tinyml.core.machine_state import MachineState
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_difference import TimeDifference
 from tinyml.core.validity import what_was_discarded
-from tinyml.pages.tables import Section
+from tinyml.pages.tables import Section, ms
 from tinyml.pipeline.averages_text import average_sections
 from tinyml.pipeline.bench import NETWORK, Benchmark
 from tinyml.pipeline.profile_text import profile_section
@@ -62,11 +62,6 @@ def _start(m: Measurement, several: bool) -> tuple[object, ...]:
 
 def _name(m: Measurement, part: str, several: bool) -> tuple[object, ...]:
     return (m.runtime, part, *((m.conditions.threads,) if several else ()))
-
-
-def ms(nanoseconds: float | None) -> str:
-    """Milliseconds as tables show them."""
-    return "-" if nanoseconds is None else f"{nanoseconds / 1e6:.3f}"
 
 
 def _lines(found: Benchmark) -> tuple[str, ...]:
@@ -123,26 +118,28 @@ def _machine(shown: Sequence[Measurement]) -> str:
     states = [process.after for process in processes]
     loads = [state.load for state in states if state.load is not None]
     cores = f"{conditions.cores} cores" if conditions.cores != 1 else "1 core"
-    told = [conditions.cpu or "unknown CPU", cores, *runtimes]
+    words = [conditions.cpu or "unknown CPU", cores, *runtimes]
     if conditions.pinned_cpu is not None:
-        told.append(f"pinned to core {conditions.pinned_cpu}")
-    told.append(f"governor {conditions.governor or 'unknown'}")
+        words.append(f"pinned to core {conditions.pinned_cpu}")
+    words.append(f"governor {conditions.governor or 'unknown'}")
     if loads:
-        told.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
+        words.append(f"load average {min(loads):.1f} to {max(loads):.1f}")
     if m.label == "device":
-        told += _heat([*(process.before for process in processes), *states])
-    return ", ".join(told)
+        words += _heat([*(process.before for process in processes), *states])
+    return ", ".join(words)
 
 
 def _heat(states: Sequence[MachineState]) -> list[str]:
     """The temperatures of a board, and whether it was throttled, in the readings ``states``."""
     heat = [own.temperature_mc / 1000 for own in states if own.temperature_mc is not None]
     known = [own.is_throttled for own in states if own.is_throttled is not None]
-    told = [f"temperature {min(heat):.0f} to {max(heat):.0f} °C" if heat else "temperature unknown"]
+    words = [
+        f"temperature {min(heat):.0f} to {max(heat):.0f} °C" if heat else "temperature unknown"
+    ]
     if known:
-        told.append("throttled" if any(known) else "not throttled")
+        words.append("throttled" if any(known) else "not throttled")
     else:
-        told.append("throttling unknown")
+        words.append("throttling unknown")
     if since := states[-1].throttle_since_boot:
-        told.append(f"since the board was started: {since.text}")
-    return told
+        words.append(f"since the board was started: {since.text}")
+    return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import BundleError, InputError
 from tinyml.core.events import Report
+from tinyml.pipeline.bench import BenchFile
 from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
 from tinyml.pipeline.compare_latency import (
     LatencyPair,
@@ -18,6 +20,7 @@ from tinyml.pipeline.compare_latency import (
     on_cpu_clock,
     only_averages,
     stored,
+    stored_wholes,
     take,
 )
 from tinyml.pipeline.compare_metadata import (
@@ -83,7 +86,9 @@ def compare(
     """
     sides = read(a), read(b)
     files = tuple(compare_files(*pair) for pair in _pairs(*sides))
-    measured, notes = (stored(a), stored(b)), (*_unpaired(files, *sides), *_averages(a, b))
+    beside = stored(a), stored(b)
+    measured = stored_wholes(beside[0]), stored_wholes(beside[1])
+    notes = (*_unpaired(files, *sides), *_averages(*beside))
     if timing is not None:
         of_a, of_b, lacking = take(a, b, files, timing, report)
         measured, notes = (by_file(of_a), by_file(of_b)), (*notes, *lacking)
@@ -122,11 +127,11 @@ def _pairs(a: Side, b: Side) -> list[tuple[Contents, Contents]]:
     return same or [(a.files[0], b.files[0])]
 
 
-def _averages(a: Path, b: Path) -> list[str]:
+def _averages(a: Sequence[BenchFile], b: Sequence[BenchFile]) -> list[str]:
     return [
         f"{letter} was timed on a phone: averages give no verdict"
-        for letter, side in (("A", a), ("B", b))
-        if only_averages(side)
+        for letter, found in (("A", a), ("B", b))
+        if only_averages(found)
     ]
 
 

@@ -54,24 +54,23 @@ def _shown(m: Measurement | None) -> dict[str, Any] | None:
     return {**told, **counts, "clock": m.clock, "conditions": asdict(m.conditions)}
 
 
-def stored(what: Path) -> dict[str, list[Measurement]]:
+def stored(what: Path) -> list[BenchFile]:
     """What `tinyml bench` left next to a bundle or a file, or next to the bundle of a file.
 
     Raises `InputError` when such a file cannot be read.
     """
-    found = [m for own in _stored(what) for m in own.measurements]
-    return by_file([m for m in found if m.part == WHOLE])
-
-
-def only_averages(what: Path) -> bool:
-    """Whether all that lies next to it are a phone's averages, from which there is no verdict."""
-    found = _stored(what)
-    return any(own.averages for own in found) and not any(own.measurements for own in found)
-
-
-def _stored(what: Path) -> list[BenchFile]:
     around = () if what.is_dir() else all_beside(what.absolute().parent)
     return [read_benchmark(place) for place in (*all_beside(what), *around)]
+
+
+def stored_wholes(found: Sequence[BenchFile]) -> dict[str, list[Measurement]]:
+    """The measurements of whole files in ``found``."""
+    return by_file([m for own in found for m in own.measurements if m.part == WHOLE])
+
+
+def only_averages(found: Sequence[BenchFile]) -> bool:
+    """Whether ``found`` holds nothing but averages of phones, which give no verdict."""
+    return any(own.averages for own in found) and not any(own.measurements for own in found)
 
 
 def take(

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from tinyml.core.measurement import Measurement
 from tinyml.core.time_ratio import LEVEL
-from tinyml.pages.tables import Section, shorten_all
-from tinyml.pipeline.bench_text import ms
+from tinyml.pages.tables import Section, ms, shorten_all
 from tinyml.pipeline.compare import Comparison, Side
 from tinyml.pipeline.compare_files import Both, FileComparison, LayerPair, Value
 from tinyml.pipeline.compare_latency import LatencyPair, setup_text

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tinyml.core.averages import AverageTiming
 from tinyml.core.measurement import WHOLE, Measurement
-from tinyml.pages.tables import Section
+from tinyml.pages.tables import Section, ms
 from tinyml.pipeline import bench_text
 from tinyml.pipeline.bench import Benchmark
 from tinyml.pipeline.compare_latency import setup_text
@@ -50,7 +50,7 @@ def history_sections(entries: Sequence[HistoryEntry]) -> list[Section]:
 
 def _row(entry: HistoryEntry) -> tuple[object, ...]:
     change = entry.change
-    known = (_date(entry.taken), entry.path.name, bench_text.ms(entry.measurement.p50_ns))
+    known = (_date(entry.taken), entry.path.name, ms(entry.measurement.p50_ns))
     if change is None:
         return (*known, "", "", "first")
     ratio = "-" if change.ratio is None else f"{change.ratio:.3f}"

@@ -89,6 +89,17 @@ def test_setup_installs_records_and_does_nothing_twice(bare: FakeBoard, cli: Cli
     assert done.returncode == 0
 
 
+def test_a_python_that_is_gone_is_forgotten_where_the_systems_has_all(
+    bare: FakeBoard, cli: Cli
+) -> None:
+    save_device(replace(read_devices()["mypi"], python="/gone/bin/python"), replace=True)
+    bare.facts = replace(bare.facts, packages={"numpy": "9.1", "ai-edge-litert": "9.2"})
+    done = cli("device", "check", "mypi", "--setup")
+    assert "mypi already has numpy, ai-edge-litert" in done.stderr
+    assert done.returncode == 0, done.stdout
+    assert read_devices()["mypi"].python == ""
+
+
 def test_an_interrupted_setup_copies_only_what_has_not_arrived(
     bare: FakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

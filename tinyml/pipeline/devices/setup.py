@@ -46,13 +46,13 @@ def setup_device(name: str, report: Report) -> DeviceCheck:
     device = known_device(name)
     require_runner(device, "device check --setup")
     python = _install(device, report)
-    if python and python != device.python:
+    if python != device.python:
         save_device(replace(device, python=python), replace=True)
     return check_device(name)
 
 
 def _install(device: Device, report: Report) -> str:
-    """The new environment's Python; empty where nothing was missing."""
+    """The Python to record: the new environment's; where nothing was missing, the one that ran."""
     with open_link(device) as link:
         facts, wrong_python = board_facts(link, device)
         if not wrong_python:
@@ -65,7 +65,7 @@ def _install_over(link: Link, device: Device, found: DeviceCheck, report: Report
     target, facts = find_target(device.target), found.facts
     if not missing_packages(target, facts.packages) and not _fixed_by_setup(found):
         report(Finished(f"{device.name} already has {', '.join(needed_packages(target))}"))
-        return ""
+        return device.python
     _require_possible(found)
     wanted = [f"{own}=={version}" if version else own for own, version in found.installable.items()]
     wheels = download_wheels(facts, wanted, report)
