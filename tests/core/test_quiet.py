@@ -50,7 +50,7 @@ def test_what_ends_it_is_a_command() -> None:
         check_quiet("mypi", replace(QUIET, governor="ondemand", load=2.0))
     assert caught.value.hint == (
         "sudo cpupower frequency-set --governor performance; "
-        "end other programs there and wait a minute"
+        "end other programs on the board and wait a minute"
     )
 
 

@@ -42,7 +42,7 @@ def test_before_the_first_window_the_picture_says_so_and_digital_silence_is_dark
         picture.add(ListenFrame(number / 50, (-10.0,) * 32))
     lines = picture.lines()
     assert {line[8:].strip() for line in lines[:8]} == {""}
-    assert lines[8:] == ["listening: the first decision comes with a whole window"]
+    assert lines[8:] == ["listening: the first decision comes after one whole window"]
 
 
 def test_labels_have_bars_and_every_line_fits() -> None:
@@ -67,7 +67,9 @@ def test_a_line_for_a_decision_and_for_silence() -> None:
 def test_how_it_listens_fits_80_columns(streaming: bool) -> None:
     lines = start_lines(ListenStart(streaming, "onnxruntime", 44100, 6.0, 0.25, 0.24, 4.0, 0.96))
     assert max(map(len, lines)) <= 80
-    assert lines[1].startswith("each frame" if streaming else "4 whole windows a second")
+    assert lines[1].startswith(
+        "each frame" if streaming else "4 whole windows are computed per second"
+    )
 
 
 def test_the_summary_names_what_was_measured() -> None:
@@ -80,7 +82,7 @@ def test_the_summary_names_what_was_measured() -> None:
         ("latency, ms", "median 240, p95 251, longest 302 (from a window's last sample)"),
         ("longest stall, ms", "computing 50"),
         ("", "waiting for sound 210"),
-        ("overruns", "2, 2.34 s waited at most"),
+        ("overruns", "2, largest backlog 2.34 s"),
         ("ignored", "1 bytes after the last whole sample"),
     ]
-    assert "2.50 s waited" in overrun_line(ListenOverrun(3.0, 2.5))
+    assert "backlog 2.50 s" in overrun_line(ListenOverrun(3.0, 2.5))

@@ -92,7 +92,9 @@ def test_what_a_person_sees_fits_80_columns(small_bundle: Path, wav: Path, cli: 
     done = cli("listen", small_bundle, wav, "--runtime", "onnxruntime")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0].startswith("listening at 4000 Hz with onnxruntime: a dec")
-    assert "2 whole windows a second are computed, 92% of each again" in done.stderr
+    assert (
+        "2 whole windows are computed per second, 92% of each repeats the one before" in done.stderr
+    )
     assert done.stdout.splitlines()[0].startswith("    6.00 s  ")
     assert "real-time factor" in done.stdout
     assert [line for line in (done.stdout + done.stderr).splitlines() if len(line) > 80] == []

@@ -80,7 +80,7 @@ def test_a_streaming_bundle_is_heard_as_predicted(
     wav, lines = tmp_path / "a.wav", list[ListenLine]()
     soundfile.write(wav, SAMPLES, RATE_HZ)
     done = cli("listen", streaming_bundle, wav, "--hop", "1s")
-    assert "each frame of the sound is computed once, and comes 240 ms late" in done.stderr
+    assert "each frame of the sound is computed once, 240 ms after its sound" in done.stderr
     listen_to(streaming_bundle, SoundInput(file=wav), lines.append)
     streamed = [line for line in lines if isinstance(line, ListenDecision)]
     (want,) = predict(streaming_bundle, [wav], plot=None, runtime=None)

@@ -133,7 +133,7 @@ class SoundSource(NamedTuple):
     capture: Optional[Capture] = None
 
     def waiting(self) -> int:
-        """Bytes that wait in the pipe, where the system tells."""
+        """Bytes that wait in the pipe, if the system reports them."""
         try:
             found = fcntl.ioctl(self.pipe, termios.FIONREAD, bytes(4)) if self.live else b""
         except OSError:
@@ -271,7 +271,7 @@ def open_source(
 ) -> SoundSource:
     """What ``options`` name: a ``file``, a ``capture`` command, or else standard input.
 
-    With ``can_wait`` standard input is no live sound: somebody sends a file through it.
+    With ``can_wait``, standard input is not live sound: a file is sent through it.
     """
     if options.capture:
         recorder = Capture(options.capture)
@@ -319,7 +319,7 @@ def check_rate(file: str, found_hz: int, rate_hz: int) -> None:
 
 
 def _pipe_reader(descriptor: int, name: str) -> Callable[[int], bytes]:
-    """Reads of a pipe, which refuse the header of a .wav: it is no sound."""
+    """A function that reads a pipe and refuses the header of a .wav, which is not sound."""
     first = [True]
 
     def read(size: int) -> bytes:

@@ -57,7 +57,7 @@ def command(
     power: Power = None,
     benchmark_model: BenchmarkModel = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Show also where the time of a call goes.")
+        bool, typer.Option("--profile", help="Also show the time of each submodule.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -83,9 +83,9 @@ def command(
     without one, by timing parts of the file. The exit code is 0 whatever the times are, unless
     --max-regression is given.
 
-    On a board, outputs are compared with PyTorch's first: a file that computes others is not timed,
-    and the exit code is 5. Several boards are timed at once, and each has a file of its own; one
-    that fails does not stop the others.
+    On a board, outputs are compared with PyTorch's first: a file with wrong outputs is not timed,
+    and the exit code is 5. Several boards are timed at once, each with its own result file; if one
+    fails, the others continue.
 
     Examples:
 
@@ -156,7 +156,7 @@ def _check_single(devices: Sequence[Device], out: Path | None, against: Path | N
 
 
 def _json(found: Sequence[DeviceBenchmark], pairs: Sequence[LatencyPair]) -> dict[str, Any]:
-    """Of one device what its file holds; of several, that or the error by the name of each."""
+    """For one device its file's content; for several, by name, the content or the error."""
     shown = {own.device.name: _shown(own) for own in found}
     if len(found) > 1:
         return {"devices": shown}
@@ -171,7 +171,7 @@ def _shown(own: DeviceBenchmark) -> dict[str, Any]:
 
 
 def _put(own: DeviceBenchmark, pairs: Sequence[LatencyPair], *, several: bool) -> None:
-    """The tables of a device; nothing of one that has no benchmark."""
+    """Print the tables of a device; nothing if it has no benchmark."""
     from tinyml.pipeline.bench_text import sections
     from tinyml.pipeline.compare_text import latency_section
 

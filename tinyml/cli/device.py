@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = """Add your own boards, check them, and install bundles on them.
 
-Commands that use a board take its name, as --device NAME.
+Commands that use a board take its name: --device NAME.
 
 \b
   tinyml device add mypi pi@raspberrypi.local
@@ -37,32 +37,32 @@ def add(
     address: Annotated[
         str,
         typer.Argument(
-            help="[user@]host[:port], or a host of your ssh configuration; of adb: the "
+            help="[user@]host[:port], or a host in your ssh configuration; for adb, the "
             "serial number that adb devices shows."
         ),
     ],
     target: Annotated[
-        str, typer.Option(help="rpi4, ... or your own FILE.toml. Default: what the board is.")
+        str, typer.Option(help="rpi4, ... or your own FILE.toml. Default: detected.")
     ] = "",
     link: Annotated[
-        str, typer.Option(metavar="ssh|adb", help="How to reach it. Default: as the target; ssh.")
+        str, typer.Option(metavar="ssh|adb", help="How to connect. Default: the target's, or ssh.")
     ] = "",
     python: Annotated[
         str, typer.Option(metavar="PATH", help="Python on the board. Default: python3.")
     ] = "",
     tag: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORD", help="A word to choose several devices by. Repeatable."),
+        typer.Option(metavar="WORD", help="A tag that selects several devices. Repeatable."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the device with this name.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reach a board, look what it is, and give it a name.
+    """Connect to a board, detect its target, and save it under a name.
 
-    Finds the board's model, operating system and Python, and chooses the target from them. A board
-    that cannot be reached is not added.
+    Reads the board's model, operating system and Python, and chooses the target from them. Does
+    not add a board that it cannot reach.
 
     Examples:
 
@@ -93,9 +93,7 @@ def add(
 
 
 def list_(
-    name: Annotated[
-        str | None, typer.Argument(help="A device: list the bundles installed there.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A device: list the bundles on it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the devices, or the bundles that are installed on one.
@@ -119,7 +117,7 @@ def list_(
 
 
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show what is recorded of a device. It does not reach it: tinyml device check does."""
+    """Show the entry of a device. To connect and check it, use tinyml device check."""
     from tinyml.pipeline.devices.inventory import known_device
 
     device = known_device(name)
@@ -135,15 +133,15 @@ def check(
         bool,
         typer.Option(
             "--setup",
-            help="Install what bundles need there: numpy and the runtimes, in an environment of "
-            "their own. The board needs no network for it.",
+            help="Install what bundles need: numpy and the runtimes, in a separate virtual "
+            "environment. The board needs no network.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reach a device and show what it is, what it has, what is wrong and what fixes it.
+    """Check a device: its system, what is installed, and each problem with its fix.
 
-    The exit code is 0 if bundles run there, and 4 if not.
+    The exit code is 0 if bundles run on the device, and 4 if not.
 
     Example: tinyml device check mypi --setup
     """
@@ -168,13 +166,13 @@ def check(
 
 def lock(
     name: Name,
-    why: Annotated[str, typer.Option(metavar="TEXT", help="What for: others see it.")] = "",
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, shown to others.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Reserve a device for your own commands, until tinyml device unlock.
 
-    Commands lock a device by themselves while they measure; this keeps others off in between. A
-    reservation ends when the board restarts, and after a week.
+    Commands lock a device by themselves while they measure; a reservation also holds between your
+    commands. It ends when the board restarts, or after a week.
     """
     from tinyml.pipeline.devices.lock import reserve
     from tinyml.pipeline.devices.reach import reached
@@ -189,7 +187,7 @@ def lock(
 
 def unlock(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Also if someone else has it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if someone else holds it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """End your reservation of a device."""
@@ -223,22 +221,23 @@ def install(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     name: Name,
     called: Annotated[
-        str, typer.Option("--as", metavar="NAME", help="Its name there. Default: its folder's.")
+        str,
+        typer.Option("--as", metavar="NAME", help="Its name on the device. Default: its folder's."),
     ] = "",
     service: Annotated[
         str,
         typer.Option(
             metavar="RECORDER",
-            help="Listen with it from now on, as a systemd user service: the command of a recorder "
-            "that prints raw sound.",
+            help="Listen with the bundle as a systemd user service: a recorder command that prints "
+            "raw sound.",
         ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Install a bundle on a device, and keep the version before it.
+    """Install a bundle on a device, and keep the previous version.
 
-    Copies the bundle, checks every file there, and then puts it in use at once: a program that
-    opens it finds the old version or the new one, whole. A service of it starts anew.
+    Copies the bundle, checks every file on the device, and then switches atomically: a program
+    that opens the bundle finds the old or the new version, complete. Its service is restarted.
 
     Examples:
 
@@ -258,9 +257,9 @@ def rollback(
     name: Name,
     as_json: AsJson = False,
 ) -> None:
-    """Put the previous version of an installed bundle in use again.
+    """Return to the previous version of an installed bundle.
 
-    The version that was in use is the previous one then: twice is back.
+    The two versions swap places, so a second rollback undoes the first.
     """
     from tinyml.pipeline.devices.install import roll_back
 
@@ -276,9 +275,9 @@ def _put_installed(installed: Installed, name: str, as_json: bool) -> None:
     own = installed.bundle
     put(f"{own.name} on {name}: version {own.current} is in use, in {installed.folder}")
     if installed.service:
-        say(f"what it hears, on the board: journalctl --user -fu {installed.service}")
+        say(f"its decisions, on the board: journalctl --user -fu {installed.service}")
     if own.previous:
-        say(f"the version before it is {own.previous}: tinyml device rollback {own.name} {name}")
+        say(f"previous version {own.previous}: tinyml device rollback {own.name} {name}")
 
 
 def _list_bundles(name: str, as_json: bool) -> None:
@@ -359,7 +358,7 @@ def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
     if facts.disk_free_mb is not None:
         yield "disk", f"{facts.disk_free_mb:,} MB free in {facts.home}"
     if facts.noexec:
-        yield "noexec", f"{', '.join(facts.noexec)}: programs there cannot be run"
+        yield "noexec", f"{', '.join(facts.noexec)}: cannot run programs"
     if facts.python:
         yield "installed", _versions(facts.packages)
         yield "installable", _versions(found.installable)

@@ -19,7 +19,7 @@ Devices = Annotated[
     typer.Option(
         "--device",
         metavar="NAME,NAME...",
-        help="Boards, by the names of tinyml device add. Default: this machine.",
+        help="Boards, by their names in tinyml device list. Default: this machine.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -28,7 +28,7 @@ OneDevice = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="A board, by its name of tinyml device add: the network computes there.",
+        help="Run the network on a board, by its name in tinyml device list.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -40,16 +40,16 @@ Strict = Annotated[
     bool,
     typer.Option(
         "--strict",
-        help="Refuse to start unless the machine is quiet: governor, load, temperature.",
+        help="Start only if the machine is quiet: governor, load, temperature.",
         rich_help_panel=PANEL,
     ),
 ]
 
 
 def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device, ...]:
-    """What the options choose; without any, this machine as ``target``.
+    """The devices that the options select; without options, this machine as ``target``.
 
-    Raises `UsageError` for an unknown name or tag, and where a target is given as well.
+    Raises `UsageError` for an unknown name or tag, and if a target is given too.
     """
     from tinyml.pipeline.devices.choose import choose_devices
     from tinyml.pipeline.devices.links import this_machine
@@ -59,7 +59,7 @@ def devices_of(names: str | None, tag: str | None, target: str) -> tuple[Device,
     if target != HOST:
         raise UsageError(
             f"--target {target} and a device: a device has its own target",
-            hint="omit --target; tinyml device show NAME shows that of a device",
+            hint="omit --target; tinyml device show NAME shows the target of a device",
         )
     return choose_devices(names or "", tag or "")
 

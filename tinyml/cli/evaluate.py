@@ -35,8 +35,8 @@ def command(
     Recordings get weighted accuracy, UAR and AUC, never plain accuracy alone. Images get
     accuracy with its 95% interval, and recall by class.
 
-    With --device the network computes on a board, and predictions that differ from this machine's
-    are listed. After Ctrl-C or a lost connection the same command continues.
+    With --device the network runs on a board, and predictions that differ from this machine's are
+    listed. After Ctrl-C or a lost connection, run the same command again to continue.
 
     Examples:
 

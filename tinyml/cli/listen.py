@@ -1,4 +1,4 @@
-"""``tinyml listen``: decisions about sound as it comes, here or on a device."""
+"""``tinyml listen``: decisions about sound in real time, here or on a device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tinyml.core.listen_lines import (
     line_json,
 )
 
-# Between two pictures.
+# Between two redraws.
 REDRAW_S = 0.1
 LONGEST_S = 3600.0
 
@@ -42,13 +42,13 @@ def command(
         typer.Option(help="Where --capture runs, with --device.", rich_help_panel=PANEL),
     ] = "device",
     hop: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Between two decisions; default: 0.5s.")
+        str | None, typer.Option(metavar="TIME", help="Time between two decisions; default: 0.5s.")
     ] = None,
     form: Annotated[
-        Literal["s16le", "f32le"], typer.Option("--format", help="Samples of raw PCM.")
+        Literal["s16le", "f32le"], typer.Option("--format", help="Sample format of raw PCM.")
     ] = "s16le",
     buffer: Annotated[
-        str, typer.Option(metavar="TIME", help="Sound that may wait to be computed.")
+        str, typer.Option(metavar="TIME", help="The largest backlog of sound before an overrun.")
     ] = "2s",
     runtime: Annotated[
         Literal["litert", "onnxruntime"] | None, typer.Option(help="Default: litert.")
@@ -58,11 +58,11 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Listen to sound as it comes, and print a decision at every hop.
+    """Listen to sound in real time, and print a decision at every hop.
 
-    Sound is mono PCM at the model's rate. Ctrl-C ends it with a summary: real-time factor, latency,
-    CPU share, stalls and overruns. A bundle of `tinyml export --streaming` computes each frame of
-    the sound once; any other computes a whole window at every hop.
+    Sound is mono PCM at the model's sample rate. At the end, also after Ctrl-C, a summary shows
+    real-time factor, latency, CPU share, stalls and overruns. A bundle of `tinyml export
+    --streaming` computes each frame once; any other computes a whole window at every hop.
 
     Examples:
 
@@ -100,7 +100,7 @@ def command(
 
 
 def _shown(bundle: Path, as_json: bool) -> Any:
-    """What shows the lines."""
+    """A function that shows each line."""
     if as_json:
         return lambda line: put_json(line_json(line), indent=None)
     encoding = (sys.stdout.encoding or "").lower()
@@ -110,7 +110,7 @@ def _shown(bundle: Path, as_json: bool) -> Any:
 
 
 def _show_plain(line: ListenLine) -> None:
-    """A line of text for each decision; talk goes to stderr."""
+    """Print one line per decision; all other messages go to stderr."""
     from tinyml.pages import live_listen
 
     match line:
@@ -128,7 +128,7 @@ def _show_plain(line: ListenLine) -> None:
 
 
 class _Live:
-    """A picture that is drawn over itself."""
+    """A live display that is redrawn in place."""
 
     def __init__(self, bundle: Path) -> None:
         from tinyml.core.bundle import read

@@ -35,7 +35,7 @@ def command(
     Recordings: mono or stereo, any rate, any PCM width or float. Images: any size and colours,
     or .npy of uint8 in the model's own size.
 
-    With --device the network computes on a board; files are read, cut and scored here.
+    With --device the network runs on a board; this machine reads, cuts and scores the files.
 
     Examples:
 

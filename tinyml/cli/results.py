@@ -61,7 +61,7 @@ def command(
             put_section(section)
         if found.averages:
             say(
-                f"averages of phones left out: {found.averages}; they have no samples to compare, "
+                f"averages of phones left out: {found.averages}; they have no samples to compare; "
                 "tinyml results show prints them"
             )
     elif csv is None:

@@ -23,8 +23,10 @@ LONGEST_S = 5.0
 
 _option = partial(typer.Option, rich_help_panel="Timing")
 
-Runs = Annotated[int, _option(min=1, help="Timed calls in each process, at least.")]
-MinTime = Annotated[float, _option(min=0.0, max=10.0, help="Seconds of them in each, at least.")]
+Runs = Annotated[int, _option(min=1, help="Minimum number of timed calls in each process.")]
+MinTime = Annotated[
+    float, _option(min=0.0, max=10.0, help="Minimum seconds of timed calls in each process.")
+]
 Quick = Annotated[bool, _option("--quick", help="20 calls in each process: only a first look.")]
 Threads = Annotated[
     str | None,
@@ -37,7 +39,7 @@ Cpu = Annotated[int | None, _option("--cpu", min=0, metavar="N", help="Use core 
 Delegate = Annotated[str, _option(metavar="xnnpack|none", help="Delegate of LiteRT.")]
 Period = Annotated[
     str | None,
-    _option(metavar="TIME", help="Also as deployed: one call every TIME, as 100ms or 2s."),
+    _option(metavar="TIME", help="Also time as deployed: one call every TIME: 100ms or 2s."),
 ]
 Between = Annotated[
     str | None,
@@ -51,7 +53,7 @@ BenchmarkModel = Annotated[
     _option(
         "--benchmark-model",
         metavar="PATH",
-        help="For Android, which has no Python: LiteRT's program benchmark_model, built for it.",
+        help="For Android, which has no Python: LiteRT's benchmark_model, built for Android.",
     ),
 ]
 Power = Annotated[
@@ -59,13 +61,13 @@ Power = Annotated[
     _option(
         "--power",
         metavar="pmic|COMMAND",
-        help="Also energy: by the meter of a Raspberry Pi 5, or by a command there that prints "
-        "watts.",
+        help="Also measure energy: with a Raspberry Pi 5's power controller, or with a command on "
+        "the board that prints watts.",
     ),
 ]
 CpuTime = Annotated[
     bool,
-    _option("--cpu-time", help="CPU times instead, which others disturb less."),
+    _option("--cpu-time", help="Show CPU times, which other processes disturb less."),
 ]
 
 
@@ -128,7 +130,7 @@ def seconds(option: str, text: str | None, longest_s: float = LONGEST_S) -> floa
     seconds = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
     if not 0 < seconds <= longest_s:
         raise UsageError(
-            f"{option} {text} is not a time of at most {longest_s:g} s, as 100ms or 2s"
+            f"{option} {text} is not a time of at most {longest_s:g} s, such as 100ms or 2s"
         )
     return seconds
 

@@ -40,8 +40,8 @@ def command(
     first stage that diverges, or the rows that could not be judged. Hashes alone do not show
     who wrote a bundle; --digest does.
 
-    With --device the outputs are computed on boards and compared here. Exit code 4 names a board
-    or a file that failed there.
+    With --device the files run on boards, and their outputs are compared here. Exit code 4 names a
+    board or a file that failed.
 
     Examples:
 
@@ -95,7 +95,7 @@ def _on_devices(bundle: Path, names: str, tag: str, digest: str | None, as_json:
 
 
 def _section(own: DeviceVerification) -> Section:
-    """A row for each file, of its worst output and case; errors come behind all sections."""
+    """One row per file, with its worst output and case; errors follow all sections."""
     from tinyml.pages.tables import Section
 
     if own.failure is not None:

@@ -1,4 +1,4 @@
-"""What a program measures that prints averages and no samples, as LiteRT's ``benchmark_model``.
+"""Timings from a program that prints only averages, such as LiteRT's ``benchmark_model``.
 
 `tinyml.core.measurement.Measurement` does not fit: there are no samples to compute percentiles from
 and no CPU times, so `tinyml compare` has no verdict about it.

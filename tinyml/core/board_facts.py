@@ -1,4 +1,4 @@
-"""What a board is and has, as its agent reports it."""
+"""Facts of a board, as its agent reports them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can a bundle's model decide about sound as it comes?"""
+"""Can a bundle's model decide about sound in real time?"""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ KINDS: dict[str, type[Any]] = {
     "summary": ListenSummary,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}
-HINT = "something there prints when a command starts: look at ~/.profile and ~/.bashrc"
+HINT = "a start file on the board prints text: look at ~/.profile and ~/.bashrc"
 
 
 def parse_line(text: str | bytes, what: str) -> ListenLine:

@@ -1,4 +1,4 @@
-"""What a board draws while a model runs, and while it is idle, where it can tell."""
+"""Power of a board while a model runs and while it is idle, if the board can measure it."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _load(state: MachineState) -> Disturbance | None:
         return None
     return Disturbance(
         f"its load average is {state.load:.2f}, at most {MOST_LOAD:g} is quiet",
-        "end other programs there and wait a minute",
+        "end other programs on the board and wait a minute",
     )
 
 

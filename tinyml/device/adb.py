@@ -73,7 +73,7 @@ _FAILURES = (
     (
         "no devices/emulators found",
         "no phone is connected",
-        "switch on USB debugging in its developer options; adb devices lists what is connected",
+        "switch on USB debugging in its developer options; adb devices lists connected phones",
     ),
     (
         "more than one device",
@@ -83,7 +83,7 @@ _FAILURES = (
     (
         "device '.*' not found",
         "no phone with this serial number is connected",
-        "adb devices lists what is connected",
+        "adb devices lists connected phones",
     ),
     (
         "no permissions|insufficient permissions",
@@ -93,6 +93,6 @@ _FAILURES = (
     (
         "failed to connect|cannot connect to|unable to connect",
         "no phone answers at this address",
-        "is it on, in this network, and wireless debugging switched on?",
+        "is it on, in this network, and is wireless debugging switched on?",
     ),
 )

@@ -1,4 +1,4 @@
-"""What a machine is doing at this moment, read there by the runner."""
+"""The current conditions of a machine, read there by the runner."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Governors:
 def steady_governor(agent: Agent) -> Iterator[Governors]:
     """Keep the clock of the agent's board at its highest within the block, if this user may.
 
-    A process there holds it, and sets it back when it is told to, or when the link is lost.
+    A process there holds it, and restores it at the end of the block, or when the link is lost.
     Raises `DeviceError` where that process cannot be started.
     """
     link = agent.link

@@ -13,7 +13,7 @@ from tinyml.core.errors import DeviceError, ValidationError
 from tinyml.core.files import sha256
 from tinyml.device.link import CommandResult, Link
 
-# Exit codes of a shell: it is no program, or was not found.
+# Exit codes of a shell: the command is not a program, or was not found.
 NOT_STARTED = (126, 127)
 # What a shell adds to the number of a signal that ended its command.
 OF_SIGNAL = 128

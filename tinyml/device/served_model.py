@@ -32,7 +32,7 @@ MOST_BYTES = 1 << 30
 class ServedModel:
     """``command`` is run on the machine of ``link``; ``title`` names it, the file and the runtime.
 
-    ``loaded`` is what the process tells of the model that it has loaded. Every call, and the start,
+    ``loaded`` is what the process reports about the loaded model. Every call, and the start,
     raises `DeviceError` where the process ends, hangs or sends anything else, and then it is over.
     """
 
@@ -88,7 +88,7 @@ class ServedModel:
         return receive(self.process.stdout, MOST_BYTES)
 
     def _end(self) -> DeviceError:
-        """What the end of the process tells."""
+        """The error that describes how the process ended."""
         try:
             code = self.process.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -111,5 +111,5 @@ class ServedModel:
     def _unreadable(self, error: ValueError) -> DeviceError:
         return DeviceError(
             f"{self.title}: what the board sent is not an output: {error}",
-            hint="something there prints when a command starts: look at ~/.profile and ~/.bashrc",
+            hint="a start file on the board prints text: look at ~/.profile and ~/.bashrc",
         )

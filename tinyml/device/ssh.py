@@ -133,6 +133,6 @@ _FAILURES = (
     (
         r"Permission denied \(|Too many authentication failures",
         "it accepts none of your keys for this user",
-        "is the user right? Copy your key with ssh-copy-id, then test with: {command}",
+        "is the user name right? Copy your key with ssh-copy-id, then test with: {command}",
     ),
 )

@@ -89,7 +89,7 @@ class LivePicture:
 
     def _status(self) -> str:
         if self.decision is None:
-            return "listening: the first decision comes with a whole window"
+            return "listening: the first decision comes after one whole window"
         late = overruns(self.overruns) if self.overruns else ""
         return f"{decision_time(self.decision)}{latency(self.decision)}{late}"
 
@@ -102,9 +102,12 @@ def start_lines(start: ListenStart) -> list[str]:
     )
     if start.streaming:
         late_ms = 1e3 * start.front_end_delay_s
-        return [first, f"each frame of the sound is computed once, and comes {late_ms:.0f} ms late"]
-    cost = f"{start.computations_per_s:.3g} whole windows a second are computed"
-    return [first, f"{cost}, {100 * start.repeated_share:.0f}% of each again"]
+        return [
+            first,
+            f"each frame of the sound is computed once, {late_ms:.0f} ms after its sound",
+        ]
+    cost = f"{start.computations_per_s:.3g} whole windows are computed per second"
+    return [first, f"{cost}, {100 * start.repeated_share:.0f}% of each repeats the one before"]
 
 
 def decision_line(decision: ListenDecision) -> str:
@@ -130,8 +133,8 @@ def overruns(count: int) -> str:
 def overrun_line(overrun: ListenOverrun) -> str:
     """A warning in one line."""
     return (
-        f"overrun at {overrun.time_s:.2f} s: sound comes faster than it is computed, "
-        f"{overrun.waiting_s:.2f} s waited"
+        f"overrun at {overrun.time_s:.2f} s: sound arrives faster than it is processed; "
+        f"backlog {overrun.waiting_s:.2f} s"
     )
 
 
@@ -146,7 +149,7 @@ def summary_rows(summary: ListenSummary) -> list[tuple[str, str]]:
     if (found := summary.latency_ms) is not None:
         times = f"median {found.median:.0f}, p95 {found.p95:.0f}, longest {found.max:.0f}"
         rows.append(("latency, ms", f"{times} (from a window's last sample)"))
-    waits = f"{summary.most_waiting_s:.2f} s waited at most"
+    waits = f"largest backlog {summary.most_waiting_s:.2f} s"
     rows += [
         ("longest stall, ms", f"computing {1e3 * summary.longest_computing_s:.0f}"),
         ("", f"waiting for sound {1e3 * summary.longest_input_wait_s:.0f}"),

@@ -13,7 +13,7 @@ HEAD = ("mean", "of a process", "min", "max", "valid", "calls")
 LIMITS = (
     "these are averages that benchmark_model prints: there are no samples, so no percentiles and "
     "no verdict of tinyml compare, and no CPU times",
-    "benchmark_model runs on random inputs of its own and shows no outputs: they were not compared",
+    "benchmark_model uses its own random inputs and prints no outputs, so none were compared",
 )
 
 

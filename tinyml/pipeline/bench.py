@@ -208,10 +208,10 @@ def _take(
 
 
 def beside(what: Path, device: Device = THIS_MACHINE) -> Path:
-    """Where the benchmark of a bundle or a file is written unless it is told.
+    """Where the benchmark of a bundle or a file is written by default.
 
-    That of a bundle's file lies beside the bundle: what is added to one breaks its seal. Of another
-    device than this machine, its name is in it: ``demo-bundle.mypi.bench.json``.
+    For a bundle's file, next to the bundle: a file added to a bundle breaks its seal. For another
+    device than this machine, the path has its name: ``demo-bundle.mypi.bench.json``.
     """
     path = what.absolute()
     around = bundle_around(path)

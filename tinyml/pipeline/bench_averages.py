@@ -65,7 +65,7 @@ def for_phone(found: JobList) -> JobList:
     if not jobs and not failed:
         failed = (
             DeviceError(
-                "there is no .tflite file to time, and Android runs no other yet",
+                "there is no .tflite file to time, and no other format is supported on Android yet",
                 hint="tinyml export ... --formats tflite",
             ),
         )

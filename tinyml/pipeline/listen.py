@@ -1,4 +1,4 @@
-"""Decisions about sound as it comes: board_scripts/listen.py runs, here or on a device."""
+"""Decisions about sound in real time: board_scripts/listen.py runs, here or on a device."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_wheels_are_those_of_the_boards_python() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"bits": 32}, "its programs are 32-bit, and runtimes have 64-bit wheels alone"),
+        ({"bits": 32}, "its programs are 32-bit, and runtimes have only 64-bit wheels"),
         ({"libc": "musl"}, "its C library is musl, and wheels need glibc"),
         ({"python": "3.14.0"}, "no wheels are known for Python 3.14.0 there"),
     ],

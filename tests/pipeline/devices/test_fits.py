@@ -67,6 +67,6 @@ def test_what_is_missing_is_named_and_why_it_may_not_be_had() -> None:
         == "numpy is not installed there"
     )
     assert missing_for("litert", facts(bits=32), PI).endswith(
-        "there: its programs are 32-bit, and runtimes have 64-bit wheels alone"
+        "there: its programs are 32-bit, and runtimes have only 64-bit wheels"
     )
     assert missing_for("onnxruntime", facts(libc="musl"), PI).endswith("and wheels need glibc")

@@ -197,7 +197,7 @@ def test_without_a_previous_version_there_is_no_way_back(
     assert "no bundle is installed on mypi" in cli("device", "list", "mypi").stderr
     with pytest.raises(AgentError, match="other is not installed") as got:
         rollback("other")
-    assert got.value.hint == "no bundle is installed there"
+    assert got.value.hint == "no bundle is installed on the board"
     put(versions[0], tmp_path / "a.zip")
     with pytest.raises(AgentError) as named:
         rollback("other")

@@ -85,7 +85,7 @@ def test_setup_installs_records_and_does_nothing_twice(bare: FakeBoard, cli: Cli
     (made,) = own.glob("venv-*")
     assert sorted(path.name for path in own.iterdir()) == sorted(["venv", made.name])
     done = cli("device", "check", "mypi", "--setup")
-    assert "mypi has numpy, ai-edge-litert already" in done.stderr
+    assert "mypi already has numpy, ai-edge-litert" in done.stderr
     assert done.returncode == 0
 
 
@@ -95,7 +95,7 @@ def test_a_python_that_is_gone_is_forgotten_where_the_systems_has_all(
     save_device(replace(read_devices()["mypi"], python="/gone/bin/python"), replace=True)
     bare.facts = replace(bare.facts, packages={"numpy": "9.1", "ai-edge-litert": "9.2"})
     done = cli("device", "check", "mypi", "--setup")
-    assert "mypi has numpy, ai-edge-litert already" in done.stderr
+    assert "mypi already has numpy, ai-edge-litert" in done.stderr
     assert done.returncode == 0, done.stdout
     assert read_devices()["mypi"].python == ""
 

@@ -1,4 +1,4 @@
-"""Runs on a board: shows what it is, and does there what tinyml asks for.
+"""Runs on a board: reports its facts, and carries out requests of tinyml.
 
 It is copied as one archive (`tinyml.core.program_archive`). Standard library only; Python 3.9 is
 needed, and 3.7 still shows its facts. A subcommand is a function of its arguments that returns what

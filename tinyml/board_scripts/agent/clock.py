@@ -1,4 +1,4 @@
-"""Since when the board runs."""
+"""The start of the board: its boot id and uptime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tinyml.board_scripts.agent.files import read_text
 
 
 def boot_id() -> str:
-    """Another one after each start of the board."""
+    """The boot id, which changes at each start of the board."""
     return read_text("/proc/sys/kernel/random/boot_id")
 
 

@@ -1,10 +1,10 @@
-"""What goes wrong on a board."""
+"""Errors on a board."""
 
 from __future__ import annotations
 
 
 class AgentError(Exception):
-    """What a user can fix, with what fixes it."""
+    """An error that a user can fix, with its hint."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

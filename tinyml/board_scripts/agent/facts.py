@@ -1,4 +1,4 @@
-"""What a board is and has, from its files and from Python; see `tinyml.core.board_facts`."""
+"""Facts of a board, from its files and from Python; see `tinyml.core.board_facts`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino", "nump
 
 
 def facts() -> dict[str, Any]:
-    """What the board is and has; ``None`` or an empty text: not known."""
+    """The facts of the board; ``None`` or an empty text: not known."""
     home = os.path.expanduser("~")
     return {
         "board": board_model(),

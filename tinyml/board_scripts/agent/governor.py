@@ -1,4 +1,4 @@
-"""The governors of a board's cores: set while it is measured, and set back whatever happens."""
+"""The governors of a board's cores: set during a measurement, and always restored."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def rollback(name: str) -> dict[str, Any]:
     if not used:
         raise AgentError("{} is not installed".format(name), installed_hint())
     if not before or not os.path.isdir(place(BUNDLES, name, before)):
-        raise AgentError("{} has no previous version".format(name), "install a second one first")
+        raise AgentError("{} has no previous version".format(name), "install another version first")
     point(place(BUNDLES, name, CURRENT), before)
     point(place(BUNDLES, name, PREVIOUS), used)
     return used_now(name)
@@ -106,4 +106,4 @@ def bundle(name: str) -> dict[str, Any]:
 
 def installed_hint() -> str:
     names = [own["name"] for own in bundles()["bundles"]]
-    return "installed: " + ", ".join(names) if names else "no bundle is installed there"
+    return "installed: " + ", ".join(names) if names else "no bundle is installed on the board"

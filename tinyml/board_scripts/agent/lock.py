@@ -62,7 +62,7 @@ def open_lock(path: str) -> int:
         if flags & os.O_CREAT:
             os.fchmod(held, 0o666)
         return held
-    raise AgentError(f"{path} comes and goes", "try again")
+    raise AgentError(f"{path} appears and disappears", "try again")
 
 
 def wait_for(held: int) -> None:

@@ -86,7 +86,7 @@ def check_import(python: str, module: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        reason = "{} is not imported within {} s there".format(module, IMPORT_S)
+        reason = "{} was not imported within {} s".format(module, IMPORT_S)
         raise AgentError(reason) from error
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()

@@ -9,7 +9,7 @@ from tinyml.pages.report.units import ms_of
 
 LIMITS = (
     "A phone's times are averages that benchmark_model prints: there are no samples, and so no "
-    "distribution, no percentiles and no verdict. It computes on random inputs of its own, and "
+    "distribution, no percentiles and no verdict. It runs on its own random inputs, and "
     "its outputs were not compared."
 )
 

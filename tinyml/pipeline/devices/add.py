@@ -1,4 +1,4 @@
-"""Record a board: reach it, look what it is, and give it the name that commands know it by."""
+"""Add a board: connect to it, detect its target, and save it under a name for other commands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_device(
     if known is not None and known.is_host:
         raise UsageError(
             f"'{target}' is this machine, and not the target of a board",
-            hint="omit --target: then it is chosen from what the board is",
+            hint="omit --target: tinyml then detects the target",
         )
     link = link or (known.link if known is not None else LINKS[0])
     if link not in LINKS:
@@ -53,7 +53,7 @@ def add_device(
         if wrong_python:
             raise DeviceError(
                 f"{name}: {python} cannot be started",
-                hint="give the path of Python there, or omit it: then it is found",
+                hint="give the path of Python on the board, or omit --python to use its python3",
             )
         target = target or _recognised(name, facts)
         found = judge(opened, replace(device, target=target), facts)
@@ -69,5 +69,5 @@ def _recognised(name: str, facts: BoardFacts) -> str:
     called = " ".join([facts.board or "a board without a name", *facts.cpus])
     raise DeviceError(
         f"{name} is not like any shipped target: {called}, {facts.arch}, {facts.system}",
-        hint="name the one that it is most like with --target, or your own FILE.toml",
+        hint="give the most similar target with --target, or your own FILE.toml",
     )

@@ -1,4 +1,4 @@
-"""Is a device ready for bundles: what it is, what it has, what is wrong and what fixes it."""
+"""Is a device ready for bundles: its system, what is installed, and problems with fixes."""
 
 from __future__ import annotations
 

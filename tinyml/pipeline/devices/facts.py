@@ -1,4 +1,4 @@
-"""What a device is and has, over its link."""
+"""Facts of a device, read over its link."""
 
 from __future__ import annotations
 

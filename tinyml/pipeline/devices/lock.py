@@ -1,4 +1,4 @@
-"""Two people or processes never measure on one board at once: it has a lock.
+"""A lock on each board: two users or processes never measure on it at once.
 
     with locked(link, device, "benchmark"):
         ...
@@ -130,7 +130,7 @@ def _valid(state: LockState, name: str) -> LockRecord:
 
 def _check_free(record: LockRecord, state: LockState, name: str) -> None:
     """Raise `DeviceError` where a process has the board, or another person has reserved it."""
-    hint = f"wait for it; or, if it is certainly gone: tinyml device unlock {name} --force"
+    hint = f"wait for it, or if it has certainly ended: tinyml device unlock {name} --force"
     if record.held is not None:
         raise DeviceError(
             f"{name} is in use by {record.held.shown}, {_age(record.held, state)}", hint=hint
@@ -157,4 +157,4 @@ def _held(state: LockState, name: str) -> LockRecord:
 
 
 def _restless(name: str) -> DeviceError:
-    return DeviceError(f"the lock of {name} changes all the time", hint="run the command again")
+    return DeviceError(f"the lock of {name} keeps changing", hint="run the command again")

@@ -29,7 +29,7 @@ class Holder:
     machine   where ``pid`` counts
     boot_id, uptime_s  the board's, when it was taken
     why       in a few words
-    token     tells this holder from every other
+    token     distinguishes this holder from every other
     """
 
     owner: str

@@ -1,6 +1,6 @@
 """A board while it is measured: no other process has it, and its clock is steady if allowed.
 
-Everything that is set is set back at the end, also after Ctrl-C and where the link is lost.
+All settings are restored at the end, also after Ctrl-C or a lost link.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _steady(link: Link, device: Device, report: Report, held: ExitStack) -> None
     try:
         found = held.enter_context(steady_governor(push_agent(link)))
     except DeviceError as error:
-        report(Warned(f"the governor of {device.name} is left as it is: {error.message}"))
+        report(Warned(f"the governor of {device.name} was not changed: {error.message}"))
         return
     if not found.is_steady:
         names = " and ".join(found.governors)

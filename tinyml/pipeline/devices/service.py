@@ -31,14 +31,14 @@ WantedBy=default.target
 
 
 def check_service(bundle: Bundle, capture: str) -> None:
-    """Raise `InputError` for a model that does not listen, `UsageError` for what is no command."""
+    """Raise `InputError` for a model that does not listen, `UsageError` if it is not a command."""
     check_listens(bundle)
     if LISTEN[0].name not in bundle.files:
         raise InputError(f"{bundle.folder} holds no {LISTEN[0].name}", hint="export it again")
     if not capture.strip() or not capture.isprintable():
         raise UsageError(
             f"'{capture}' is not the command of a recorder",
-            hint="as in: arecord -q -t raw -f S16_LE -r 4000",
+            hint="for example: arecord -q -t raw -f S16_LE -r 4000",
         )
 
 

@@ -64,7 +64,7 @@ def _install(device: Device, report: Report) -> str:
 def _install_over(link: Link, device: Device, found: DeviceCheck, report: Report) -> str:
     target, facts = find_target(device.target), found.facts
     if not missing_packages(target, facts.packages) and not _fixed_by_setup(found):
-        report(Finished(f"{device.name} has {', '.join(needed_packages(target))} already"))
+        report(Finished(f"{device.name} already has {', '.join(needed_packages(target))}"))
         return device.python
     _require_possible(found)
     wanted = [f"{own}=={version}" if version else own for own, version in found.installable.items()]

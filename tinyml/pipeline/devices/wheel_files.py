@@ -17,7 +17,7 @@ from tinyml.core.versions import order
 
 # The oldest glibc that wheels name, as 2.17; its tag has an older name too.
 OLDEST_GLIBC = 17
-HINT = "is the network reachable, and does this work here: python -m pip --version"
+HINT = "is the network reachable, and does this work on this machine: python -m pip --version"
 
 
 def wheel_key(facts: BoardFacts, wanted: Sequence[str]) -> str:

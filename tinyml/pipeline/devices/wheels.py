@@ -52,7 +52,7 @@ def system_of(target: Target, facts: BoardFacts) -> System | None:
 def no_wheels(target: Target, facts: BoardFacts) -> str:
     """Why no wheel fits the board, in words; empty where some may."""
     if facts.bits != 64:
-        return f"its programs are {facts.bits}-bit, and runtimes have 64-bit wheels alone"
+        return f"its programs are {facts.bits}-bit, and runtimes have only 64-bit wheels"
     if not facts.libc.startswith(GLIBC):
         return f"its C library is {facts.libc or 'not known'}, and wheels need glibc"
     if system_of(target, facts) is None:
