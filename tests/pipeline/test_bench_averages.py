@@ -69,7 +69,7 @@ def test_a_file_is_timed_and_its_averages_are_stored_and_shown(model: Path) -> N
         "mean time of a call",
         "2 of 2",
         "no percentiles and no verdict",
-        "shows no outputs: they were not compared",
+        "prints no outputs, so none were compared",
         "Emulated Phone, EM-76",
         f"benchmark_model {own.program_sha256[:12]}",
         "thermal status at most 0 (none), battery 81% at 28 °C, charging; battery saver off",
