@@ -11,7 +11,7 @@ import typer
 
 from tinyml.cli.device_option import Devices, Strict, Tag, devices_of
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
-from tinyml.cli.terminal import progress, put, put_json, put_section, say
+from tinyml.cli.terminal import AsJson, progress, put, put_json, put_section, say
 from tinyml.cli.timing import (
     BenchmarkModel,
     Between,
@@ -68,7 +68,7 @@ def command(
     ] = None,
     max_regression: MaxRegression = None,
     report_file: ReportFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a bundle or a model file on this machine or on boards.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
-from tinyml.cli.terminal import progress, put_json, put_section
+from tinyml.cli.terminal import AsJson, progress, put_json, put_section
 from tinyml.cli.timing import (
     Between,
     Cpu,
@@ -47,7 +47,7 @@ def command(
     cpu_time: CpuTime = False,
     max_regression: MaxRegression = None,
     report_file: ReportFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two bundles or model files.
 

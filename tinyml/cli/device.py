@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import progress, put, put_json, put_table, say
+from tinyml.cli.device_bundles import install, list_bundles, rollback
+from tinyml.cli.device_option import Name
+from tinyml.cli.device_rows import (
+    check_json,
+    hardware_rows,
+    put_pairs,
+    recorded_rows,
+    say_problems,
+    system_rows,
+)
+from tinyml.cli.terminal import AsJson, progress, put, put_json, put_table, say
 from tinyml.core.typed_json import to_json
-
-if TYPE_CHECKING:
-    from tinyml.core.device import Device
-    from tinyml.pipeline.devices.check import DeviceCheck
-    from tinyml.pipeline.devices.install import Installed
 
 HELP = """Add your own boards, check them, and install bundles on them.
 
@@ -26,10 +29,6 @@ Commands that use a board take its name: --device NAME.
   tinyml device check mypi --setup
   tinyml bench demo-bundle --device mypi
 """
-LABEL = 14
-
-Name = Annotated[str, typer.Argument(help="The device's name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add(
@@ -54,6 +53,10 @@ def add(
         list[str] | None,
         typer.Option(metavar="WORD", help="A tag that selects several devices. Repeatable."),
     ] = None,
+    emulated: Annotated[
+        bool,
+        typer.Option("--emulated", help="It is an emulator: its times are not those of a board."),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the device with this name.")
     ] = False,
@@ -79,15 +82,16 @@ def add(
         link=link,
         python=python,
         tags=tuple(tag or ()),
+        emulated=emulated,
         replaces=force,
     )
     if as_json:
-        put_json(_check_json(found))
+        put_json(check_json(found))
         return
     why = f": {found.because}" if found.because else ""
     put(f"{name} is recorded as {found.device.target}{why}")
-    _put_pairs(_system_rows(found))
-    _say_problems(found)
+    put_pairs(system_rows(found))
+    say_problems(found)
     if found.ready:
         say(f"ready: {name} runs bundles for {found.device.target}")
 
@@ -103,7 +107,7 @@ def list_(
     from tinyml.pipeline.devices.inventory import inventory_file, read_devices
 
     if name is not None:
-        _list_bundles(name, as_json)
+        list_bundles(name, as_json)
         return
     devices = list(read_devices().values())
     if as_json:
@@ -124,7 +128,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         put_json(to_json(device))
         return
-    _put_pairs(_recorded_rows(device))
+    put_pairs(recorded_rows(device))
 
 
 def check(
@@ -155,10 +159,10 @@ def check(
     else:
         found = check_device(name)
     if as_json:
-        put_json(_check_json(found))
+        put_json(check_json(found))
     else:
-        _put_pairs([*_recorded_rows(found.device), *_system_rows(found), *_hardware_rows(found)])
-        _say_problems(found, blocking=False)
+        put_pairs([*recorded_rows(found.device), *system_rows(found), *hardware_rows(found)])
+        say_problems(found, blocking=False)
     found.require_ready()
     if not as_json:
         say(f"ready: {name} runs bundles for {found.device.target}")
@@ -217,83 +221,6 @@ def remove(name: Name, as_json: AsJson = False) -> None:
         put(f"removed: {name} ({place(removed)})")
 
 
-def install(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    name: Name,
-    called: Annotated[
-        str,
-        typer.Option("--as", metavar="NAME", help="Its name on the device. Default: its folder's."),
-    ] = "",
-    service: Annotated[
-        str,
-        typer.Option(
-            metavar="RECORDER",
-            help="Listen with the bundle as a systemd user service: a recorder command that prints "
-            "raw sound.",
-        ),
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Install a bundle on a device, and keep the previous version.
-
-    Copies the bundle, checks every file on the device, and then switches atomically: a program
-    that opens the bundle finds the old or the new version, complete. Its service is restarted.
-
-    Examples:
-
-    \b
-      tinyml device install demo-bundle mypi
-      tinyml device install demo mypi --service "arecord -t raw -f S16_LE -r 4000"
-    """
-    from tinyml.pipeline.devices.install import install_bundle
-
-    with progress(as_json=False) as report:
-        installed = install_bundle(bundle, name, report, called=called, capture=service)
-    _put_installed(installed, name, as_json)
-
-
-def rollback(
-    bundle: Annotated[str, typer.Argument(help="The bundle's name on the device.")],
-    name: Name,
-    as_json: AsJson = False,
-) -> None:
-    """Return to the previous version of an installed bundle.
-
-    The two versions swap places, so a second rollback undoes the first.
-    """
-    from tinyml.pipeline.devices.install import roll_back
-
-    with progress(as_json=False) as report:
-        installed = roll_back(bundle, name, report)
-    _put_installed(installed, name, as_json)
-
-
-def _put_installed(installed: Installed, name: str, as_json: bool) -> None:
-    if as_json:
-        put_json(to_json(installed))
-        return
-    own = installed.bundle
-    put(f"{own.name} on {name}: version {own.current} is in use, in {installed.folder}")
-    if installed.service:
-        say(f"its decisions, on the board: journalctl --user -fu {installed.service}")
-    if own.previous:
-        say(f"previous version {own.previous}: tinyml device rollback {own.name} {name}")
-
-
-def _list_bundles(name: str, as_json: bool) -> None:
-    from tinyml.pipeline.devices.install import installed_bundles
-
-    found = installed_bundles(name)
-    if as_json:
-        put_json(to_json(found))
-        return
-    if not found:
-        say(f"no bundle is installed on {name}: tinyml device install BUNDLE {name}")
-        return
-    rows = [(own.name, own.current, own.previous or "-", f"{own.bytes:,}") for own in found]
-    put_table(("bundle", "in use", "previous", "bytes"), rows, whole=("in use", "previous"))
-
-
 VERBS: dict[str, Callable[..., None]] = {
     "add": add,
     "list": list_,
@@ -305,72 +232,3 @@ VERBS: dict[str, Callable[..., None]] = {
     "install": install,
     "rollback": rollback,
 }
-
-
-def _check_json(found: DeviceCheck) -> dict[str, object]:
-    return {"ready": found.ready, **to_json(found)}
-
-
-def _put_pairs(rows: list[tuple[str, str]]) -> None:
-    from tinyml.pages.tables import paragraph
-
-    for label, text in rows:
-        put(paragraph(f"{label:<{LABEL}}", text))
-
-
-def _recorded_rows(device: Device) -> list[tuple[str, str]]:
-    from tinyml.pipeline.devices.inventory import place
-
-    rows = [
-        ("name", device.name),
-        ("reached", place(device)),
-        ("target", device.target),
-        ("Python", device.python or "the system's python3"),
-        ("tags", ", ".join(device.tags) or "-"),
-    ]
-    return [row for row in rows if row[0] != "Python" or device.link != "adb"]
-
-
-def _system_rows(found: DeviceCheck) -> list[tuple[str, str]]:
-    facts = found.facts
-    kernel = f"kernel {facts.kernel}" if facts.kernel else ""
-    bits = f"{facts.bits}-bit programs" if facts.bits else ""
-    rows = [
-        ("board", ", ".join(filter(None, (facts.board or "not known", facts.soc)))),
-        ("system", ", ".join(filter(None, (facts.system, kernel, facts.arch, bits)))),
-    ]
-    if facts.python:
-        rows.append(("Python there", f"{facts.python}, {facts.python_path}, {facts.libc}"))
-    return rows
-
-
-def _hardware_rows(found: DeviceCheck) -> Iterator[tuple[str, str]]:
-    from tinyml.core.cpu_features import KNOWN
-
-    facts = found.facts
-    features = " ".join(own for own in facts.cpu_features if own in KNOWN)
-    cores = " ".join([f"{facts.cores or '?'} cores", *facts.cpus])
-    clocks = ", ".join(f"{n} of {khz // 1000:,} MHz" for khz, n in Counter(facts.max_khz).items())
-    yield "processor", "; ".join(filter(None, (cores, clocks, features)))
-    free = f", {facts.memory_free_mb:,} MB free" if facts.memory_free_mb else ""
-    pages = f"; pages of {facts.page_kib} KiB" if facts.page_kib else ""
-    yield "memory", f"{facts.memory_mb:,} MB{free}{pages}" if facts.memory_mb else "not known"
-    if facts.disk_free_mb is not None:
-        yield "disk", f"{facts.disk_free_mb:,} MB free in {facts.home}"
-    if facts.noexec:
-        yield "noexec", f"{', '.join(facts.noexec)}: cannot run programs"
-    if facts.python:
-        yield "installed", _versions(facts.packages)
-        yield "installable", _versions(found.installable)
-    yield from facts.more.items()
-    yield "lock", found.lock or "free"
-
-
-def _versions(packages: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}".strip() for name, version in packages.items()) or "nothing"
-
-
-def _say_problems(found: DeviceCheck, *, blocking: bool = True) -> None:
-    for own in found.problems:
-        if blocking or not own.blocks:
-            say(f"{'problem' if own.blocks else 'warning'}: {own.what}\n  fix: {own.fix}")

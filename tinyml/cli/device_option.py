@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PANEL = "Device"
 
+Name = Annotated[str, typer.Argument(help="The device's name.")]
 Devices = Annotated[
     str | None,
     typer.Option(

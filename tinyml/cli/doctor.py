@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from tinyml.cli.terminal import put, put_json, put_table
+from tinyml.cli.terminal import AsJson, put, put_json, put_table
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ LABEL = 16
 
 
 def command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what works on this machine, what is missing, and what is broken.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyml.cli.device_option import OneDevice, one_device
-from tinyml.cli.terminal import metric_lines, progress, put, put_json, put_table
+from tinyml.cli.terminal import AsJson, metric_lines, progress, put, put_json, put_table
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def command(
         str | None, typer.Option(help="For a bundle: litert (default), onnxruntime or openvino.")
     ] = None,
     device: OneDevice = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on its data set: recordings by subject, or images.
 

@@ -10,7 +10,7 @@ import typer
 
 from tinyml.cli.report_option import ReportFile, check_report_option, write_report
 from tinyml.cli.settings import chosen, parameters, switched_off
-from tinyml.cli.terminal import progress, put, put_json, put_table, say
+from tinyml.cli.terminal import AsJson, progress, put, put_json, put_table, say
 from tinyml.core.bundle import RUN, Bundle
 from tinyml.core.export_job import ExportJob, export_job
 from tinyml.core.export_settings import ExportSettings
@@ -61,10 +61,7 @@ def _signature() -> inspect.Signature:
     )
     keyword = inspect.Parameter.KEYWORD_ONLY
     model = inspect.Parameter("model", keyword, annotation=Annotated[str, argument])
-    option = typer.Option("--json", help="Print JSON.")
-    as_json = inspect.Parameter(
-        "as_json", keyword, default=False, annotation=Annotated[bool, option]
-    )
+    as_json = inspect.Parameter("as_json", keyword, default=False, annotation=AsJson)
     report_file = inspect.Parameter("report_file", keyword, default=None, annotation=ReportFile)
     options = parameters(ExportJob, ExportSettings, can_be_off=[ExportSettings])
     return inspect.Signature([model, *options, report_file, as_json])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.settings import export_flags
-from tinyml.cli.terminal import put, put_json
+from tinyml.cli.terminal import AsJson, put, put_json
 from tinyml.core.errors import UsageError
 from tinyml.core.typed_json import to_json
 
@@ -35,7 +35,7 @@ def command(
     require: Annotated[
         bool, typer.Option("--require-sparse", help="With --sparse: exit 5 where it runs dense.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a bundle or a model file holds.
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from tinyml.cli.terminal import put_json, put_table
+from tinyml.cli.terminal import AsJson, put_json, put_table
 
 
 def command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the models and what they cost.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.device_option import OneDevice, one_device
-from tinyml.cli.terminal import NOT_MEDICAL, progress, put, put_json, say
+from tinyml.cli.terminal import NOT_MEDICAL, AsJson, progress, put, put_json, say
 from tinyml.core.typed_json import to_json
 
 # Labels of an image that are printed: there may be a thousand.
@@ -28,7 +28,7 @@ def command(
         str | None, typer.Option(help="litert (default), onnxruntime or openvino.")
     ] = None,
     device: OneDevice = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the probability of each label per recording or image.
 

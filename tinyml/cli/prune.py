@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinyml.cli.terminal import metric_lines, progress, put, put_json, put_table, say
+from tinyml.cli.terminal import AsJson, metric_lines, progress, put, put_json, put_table, say
 from tinyml.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ Data = Annotated[
 Dry = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be pruned and what it costs.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def command(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyml.cli.settings import export_flags
-from tinyml.cli.terminal import progress, put, put_json, say
+from tinyml.cli.terminal import AsJson, progress, put, put_json, say
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
         Path | None,
         typer.Option("--out", "-o", help="The HTML file; default: BUNDLE.report.html next to it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write one HTML file about a bundle: it needs no network and runs no script.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, put_section, say
+from tinyml.cli.terminal import AsJson, put, put_json, put_section, say
 from tinyml.cli.timing import CpuTime
 from tinyml.core.errors import UsageError
 from tinyml.core.typed_json import to_json
@@ -25,7 +25,7 @@ def command(
         Path | None, typer.Option(metavar="FILE", help="With export: write to this file.")
     ] = None,
     cpu_time: CpuTime = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List, show and export the benchmarks in the JSON files of folders.
 

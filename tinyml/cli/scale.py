@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, say
+from tinyml.cli.terminal import AsJson, put, put_json, say
 
 
 def command(
@@ -26,7 +26,7 @@ def command(
     plot: Annotated[
         Path | None, typer.Option(help="PNG of the fit; default: the CSV's name with .png.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the TinyNet for a budget: resolution, depth and width within 1% of it.
 

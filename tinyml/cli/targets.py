@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinyml.cli.terminal import put, put_json, put_table
+from tinyml.cli.terminal import AsJson, put, put_json, put_table
 from tinyml.core.target import Target, all_targets, find_target
 from tinyml.core.typed_json import to_json
 
@@ -15,7 +15,7 @@ def command(
     name: Annotated[
         str | None, typer.Argument(help="One target to explain: rpi5, or your own FILE.toml.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the available boards, or explain one and what it decides.
 

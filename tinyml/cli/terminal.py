@@ -6,7 +6,9 @@ import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from tinyml.cli.settings import export_flags
 from tinyml.core.events import Event, Progress, Report
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tinyml.pages.tables import Section
 
 NOT_MEDICAL = "a research result, not a medical device"
+# The option with which a command answers by `put_json`.
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def say(text: str) -> None:

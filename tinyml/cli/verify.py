@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyml.cli.device_option import Devices, Tag
-from tinyml.cli.terminal import progress, put, put_json, put_section
+from tinyml.cli.terminal import AsJson, progress, put, put_json, put_section
 from tinyml.core.typed_json import to_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def command(
     ] = None,
     device: Devices = None,
     tag: Tag = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a bundle: its files and its parity.
 

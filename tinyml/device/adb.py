@@ -45,7 +45,7 @@ def open_link(device: Device) -> Iterator[ShellLink]:
         raise DeviceError(f"{name}: its Android is too old", hint="Android 7 or newer is needed")
     client = (*start, "shell")
     with open_guard(name, client, FOLDERS, lambda text: _failure(name, text)) as (guard, folder):
-        yield ShellLink(name, "device", device.python, folder, client, guard)
+        yield ShellLink(name, device.label, device.python, folder, client, guard)
 
 
 def _adb(*command: str) -> CommandResult:

@@ -89,7 +89,7 @@ def open_link(device: Device) -> Iterator[ShellLink]:
         failure = lambda text: _failure(device.name, address, text)  # noqa: E731
         with open_guard(device.name, master, FOLDERS, failure) as (guard, there):
             python = device.python or PYTHON
-            yield ShellLink(device.name, "device", python, there, client, guard)
+            yield ShellLink(device.name, device.label, python, there, client, guard)
 
 
 def _failure(name: str, address: _Address, text: str) -> DeviceError:

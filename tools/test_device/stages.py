@@ -56,7 +56,7 @@ class OnPhone:
 
 def add(on: OnBoard) -> str:
     """``device add`` recognises the board."""
-    found = on.place.json("device", "add", on.name, on.name)
+    found = on.place.json("device", "add", on.name, on.name, "--emulated")
     assert found["device"]["target"] == on.name, found["device"]
     return f"recognised: {found['because']}"
 
@@ -82,6 +82,7 @@ def bench(on: OnBoard, precision: str) -> str:
     runtimes = {own["runtime"] for own in found["measurements"]}
     assert runtimes == {"litert", "onnxruntime"}, found["skipped"]
     assert all(own["conditions"]["device"] == on.name for own in found["measurements"])
+    assert {own["label"] for own in found["measurements"]} == {"emulated"}
     return f"{len(found['measurements'])} files and parts, {' and '.join(sorted(runtimes))}"
 
 
@@ -213,7 +214,7 @@ def _start_of_tutorial(folder: Path) -> None:
 
 def phone_add(on: OnPhone) -> str:
     """``device add`` recognises the phone."""
-    found = on.place.json("device", "add", on.name, on.phone.address, "--link", "adb")
+    found = on.place.json("device", "add", on.name, on.phone.address, "--link", "adb", "--emulated")
     assert found["device"]["target"] == "android", found["device"]
     return f"recognised: {found['because']}"
 

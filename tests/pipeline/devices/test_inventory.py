@@ -40,9 +40,12 @@ def test_there_is_no_device_before_the_first_is_added(own_file: Path) -> None:
 
 def test_what_is_saved_is_read(own_file: Path) -> None:
     phone = Device(name="my.phone", link="local", target="android", python='a "b" \\ ü\x7f')
+    emulator = Device(name="qemu", link="ssh", address="localhost:2222", emulated=True)
     save_device(PI)
     save_device(phone)
-    assert list(read_devices().values()) == [PI, phone]
+    save_device(emulator)
+    assert list(read_devices().values()) == [PI, phone, emulator]
+    remove_device("qemu")
     assert '[mypi]\nlink = "local"\naddress = "pi@host:22"\n' in own_file.read_text()
     remove_device("mypi")
     assert read_devices() == {"my.phone": phone}

@@ -60,6 +60,16 @@ def test_a_board_is_added_checked_and_locked(added: Device, cli: Cli) -> None:
         assert lock_line(link, added) == ""
 
 
+def test_what_is_measured_on_an_emulator_is_labelled_so(added: Device, cli: Cli) -> None:
+    with open_link(added) as link:
+        assert link.label == "device"
+    again = ["device", "add", "mypi", added.address, "--target", added.target]
+    assert cli(*again, "--python", added.python, "--emulated", "--force").returncode == 0
+    with open_link(choose_device("mypi")) as link:
+        assert link.label == "emulated"
+    assert "its times are not those of a board" in cli("device", "show", "mypi").stdout
+
+
 def test_a_board_without_python_is_not_added(
     ssh_device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

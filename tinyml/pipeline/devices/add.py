@@ -27,6 +27,7 @@ def add_device(
     link: str = "",
     python: str = "",
     tags: tuple[str, ...] = (),
+    emulated: bool = False,
     replaces: bool = False,
 ) -> DeviceCheck:
     """Reach the board at ``address``, choose its target unless it is given, and record it.
@@ -46,7 +47,9 @@ def add_device(
         raise UsageError(f"unknown link '{link}'", hint=f"known: {', '.join(LINKS)}")
     if target.endswith(SUFFIX):
         target = f"{resolved(Path(target))}"
-    device = Device(name=name, link=link, address=address, python=python, tags=tags)
+    device = Device(
+        name=name, link=link, address=address, python=python, tags=tags, emulated=emulated
+    )
     check_new(device, replace=replaces)
     with open_link(device) as opened:
         facts, wrong_python = board_facts(opened, device)

@@ -55,6 +55,7 @@ def add_command(device: Device) -> str:
     words += ["--link", device.link] if device.link != "ssh" else []
     words += ["--target", device.target] + (["--python", device.python] if device.python else [])
     words += [part for tag in device.tags for part in ("--tag", tag)]
+    words += ["--emulated"] if device.emulated else []
     return shlex.join([*words, "--force"])
 
 
