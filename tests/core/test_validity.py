@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tinyml.core.errors import DeviceError
-from tinyml.core.machine_state import MachineState
+from tinyml.core.machine_state import MachineState, Meanwhile
 from tinyml.core.measurement import Conditions, Measurement, Process
 from tinyml.core.time_ratio import time_ratio
 from tinyml.core.timing_plan import TimingPlan
@@ -75,6 +75,24 @@ def busy(percent: int = 74) -> Process:
             process(temperature_mc=62_000),
             "changed",
             "the CPU's temperature rose from 50 to 62 °C",
+        ),
+        (
+            replace(process(), meanwhile=Meanwhile(5, lowest_khz=1_200_000)),
+            "changed",
+            "the CPU's frequency changed from 2.40 to 1.20 GHz",
+        ),
+        (
+            replace(process(), meanwhile=Meanwhile(5, hottest_mc=62_000)),
+            "changed",
+            "the CPU's temperature rose from 50 to 62 °C",
+        ),
+        (
+            replace(
+                process(replace(PI, firmware_bits=0x40000)),
+                meanwhile=Meanwhile(5, firmware_bits=0x40004),
+            ),
+            "changed",
+            "the firmware reports throttled",
         ),
         (process(throttled=1), "changed", "the CPU was throttled"),
         (
@@ -155,6 +173,14 @@ def test_between_calls_of_a_period_the_frequency_may_change() -> None:
     paced = TimingPlan(period_s=0.1, between="sleep")
     assert split([own], CONDITIONS, paced)[1] == ()
     assert split([process(throttled=1)], CONDITIONS, paced)[0] == ()
+
+
+def test_on_an_emulated_board_only_the_firmware_is_judged() -> None:
+    host = process(run_queue_ns=74_000_000, frequency_khz=1_200_000, throttled=1, wall_us=2000)
+    assert len(measured(host).discarded) == 1
+    assert split([host], CONDITIONS, emulated=True) == ((host,), ())
+    (left,) = split([process(PI, firmware_bits=0x40004)], CONDITIONS, emulated=True)[1]
+    assert (left.kind, left.reason) == ("changed", "the firmware reports throttled")
 
 
 def test_threads_that_wait_for_each_other_are_not_others() -> None:

@@ -79,6 +79,14 @@ def test_what_the_firmware_does_not_tell_is_unknown() -> None:
     assert shown(process(MachineState(), MachineState()), NO_FIRMWARE) == []
 
 
+def test_an_emulated_board_waits_only_for_its_firmware(waited: list[float]) -> None:
+    emulated = Cooling(lambda: HOT, lambda _: None, left_s=POLL_S, firmware_alone=True)
+    emulated.after(process(MachineState(), NO_FIRMWARE))
+    assert waited == []
+    emulated.after(process(COOL, HOT))
+    assert waited == [POLL_S]
+
+
 @pytest.mark.parametrize("after", [replace(COOL, temperature_mc=75_000), WEAK])
 def test_neither_warmth_nor_a_weak_power_supply_is_waited_for(after: MachineState) -> None:
     assert shown(process(COOL, after), HOT) == []

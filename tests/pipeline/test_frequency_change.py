@@ -1,4 +1,4 @@
-"""The clock of the CPU changes while a real process of `tinyml bench` makes its calls."""
+"""The clock of the CPU is slower for a moment while a process of `tinyml bench` makes calls."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ REASON = "the CPU's frequency changed from 1.80 to 1.20 GHz"
 class Frequency:
     """The file that shows a core's frequency: its ``slow``-th reading, from 1, is another one.
 
-    A named pipe, so that the change comes between the two readings of one process, however long
-    its calls take.
+    A named pipe, so that the change comes between the first and the last reading of one process,
+    however long its calls take.
     """
 
     def __init__(self, path: Path, slow: int) -> None:
@@ -51,12 +51,12 @@ class Frequency:
 
 @pytest.fixture
 def frequency(tmp_path: Path) -> Iterator[Frequency]:
-    """Of the one core that the benchmark uses; the fourth reading ends its second process."""
+    """Of the one core that the benchmark uses; the second reading is between calls."""
     core = min(os.sched_getaffinity(0))
     folder = tmp_path / "cpus" / f"cpu{core}" / "cpufreq"
     folder.mkdir(parents=True)
     (folder / "scaling_governor").write_text("performance\n")
-    found = Frequency(folder / "scaling_cur_freq", slow=4)
+    found = Frequency(folder / "scaling_cur_freq", slow=2)
     yield found
     found.end()
 
@@ -67,15 +67,17 @@ def test_the_process_is_discarded_and_takes_another_turn(
     model = tflite(tmp_path / "m.tflite", *chain(200))
     core = frequency.path.parents[1].name.removeprefix("cpu")
     done = cli(
-        *("bench", model, "--repeats", 3, "--min-time", 0.1, "--cpu", core),
+        *("bench", model, "--repeats", 3, "--min-time", 0.3, "--cpu", core),
         env={"TINYML_CPUS": str(tmp_path / "cpus")},
     )
     assert done.returncode == 0, done.stderr
     (found,) = read_benchmark(tmp_path / "m.tflite.bench.json").measurements
     changed = [own for own in found.discarded if own.kind == "changed"]
     assert [own.reason for own in changed] == [REASON]
-    assert (changed[0].process.before.frequency_khz, changed[0].process.turn) == (USUAL, 1)
-    assert changed[0].process.samples_ns, "what was discarded is kept"
+    own = changed[0].process
+    assert (own.turn, own.before.frequency_khz, own.after.frequency_khz) == (0, USUAL, USUAL)
+    assert own.meanwhile.lowest_khz == SLOW
+    assert own.samples_ns, "what was discarded is kept"
     if len(found.discarded) == 1:  # Nothing else disturbed this machine meanwhile.
         assert len(found.processes) == 3
         assert f"1 of 4 processes discarded: {REASON}" in " ".join(done.stdout.split())

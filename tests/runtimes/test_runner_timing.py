@@ -121,6 +121,20 @@ def test_very_many_samples_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -
     assert len(found["cpu_ns"]) == 7_500
 
 
+def test_the_machine_is_read_between_calls_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = on_its_clock(Steps(10.0), monkeypatch)
+    kilohertz = iter([1_800_000, 1_200_000, None, 1_700_000])
+    monkeypatch.setattr(machine, "frequency_khz", lambda: next(kilohertz))
+    monkeypatch.setattr(machine, "sensor_mc", lambda: 40_000 + call.now_ns // 10**7)
+    (tmp_path / "throttled").write_text("50000\n")
+    monkeypatch.setattr(machine, "PI_THROTTLED", str(tmp_path / "throttled"))
+    found = timing.sample(call, options("--runs", 45, "--min-time", 0), NOW)["meanwhile"]
+    known = {"lowest_khz": 1_200_000, "hottest_mc": 40_040, "firmware_bits": 0x50000}
+    assert found == {"readings": 4, **known}
+
+
 @pytest.mark.parametrize("between", ["sleep", "evict"])
 def test_a_pause_is_the_rest_of_a_period(between: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "evicting_bytes", lambda: 1 << 20)

@@ -1,4 +1,4 @@
-"""What can disturb a timing, read twice: how its clocks, temperature and load changed between."""
+"""What can disturb a timing, read before, while and after it is taken."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ class Throttle(Flag):
     def text(self) -> str:
         """In words; empty where no bit is set."""
         return ", ".join(words for bit, words in _WORDS.items() if bit in self)
+
+
+def throttle_now(firmware_bits: int | None) -> Throttle:
+    """What ``get_throttled`` reports of this moment."""
+    return Throttle((firmware_bits or 0) & 0xF)
 
 
 _WORDS = {
@@ -69,7 +74,7 @@ class MachineState:
     @property
     def throttle_now(self) -> Throttle:
         """What the firmware of a Raspberry Pi reports of this moment."""
-        return Throttle((self.firmware_bits or 0) & 0xF)
+        return throttle_now(self.firmware_bits)
 
     @property
     def throttle_since_boot(self) -> Throttle:
@@ -78,3 +83,21 @@ class MachineState:
 
 
 UNKNOWN = MachineState()
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What was read between timed calls; ``None`` is unknown.
+
+    readings       how often; ``lowest_khz``, ``hottest_mc``: of all of them, units as in
+                   `MachineState`
+    firmware_bits  every bit that was set in one of them, where the system shows them in a file
+    """
+
+    readings: int = 0
+    lowest_khz: int | None = None
+    hottest_mc: int | None = None
+    firmware_bits: int | None = None
+
+
+UNREAD = Meanwhile()

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tinyml.core.errors import DeviceError
-from tinyml.core.machine_state import UNKNOWN, MachineState
+from tinyml.core.machine_state import UNKNOWN, UNREAD, MachineState, Meanwhile
 from tinyml.core.power import Power
 from tinyml.core.timing_plan import TimingPlan
 
@@ -37,7 +37,7 @@ class Process:
                     runtime has several threads. Empty where it was not recorded
     calls           timed calls; of very many, ``samples_ns`` holds an even part
     elapsed_ns      from before the first to after the last of them
-    before, after   the machine around them
+    before, after   the machine around them; ``meanwhile``: between them
     power           what the board drew in calls that are not timed, where that was asked for
     turn            the processes of one turn ran one after the other
     """
@@ -55,6 +55,7 @@ class Process:
     after: MachineState = UNKNOWN
     turn: int | None = None
     power: Power | None = None
+    meanwhile: Meanwhile = UNREAD
 
 
 @dataclass(frozen=True, slots=True)

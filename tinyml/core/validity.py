@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from tinyml.core.machine_state import MachineState, Throttle
+from tinyml.core.machine_state import MachineState, Throttle, throttle_now
 from tinyml.core.measurement import Conditions, Discarded, Measurement, Process
 from tinyml.core.timing_plan import FULL, TimingPlan
 
@@ -27,17 +27,26 @@ MOST_JUMP_NS = 100_000_000
 
 
 def split(
-    processes: Sequence[Process], conditions: Conditions, plan: TimingPlan = FULL
+    processes: Sequence[Process],
+    conditions: Conditions,
+    plan: TimingPlan = FULL,
+    *,
+    emulated: bool = False,
 ) -> tuple[tuple[Process, ...], tuple[Discarded, ...]]:
     """(those that count, those that do not, each with its reason).
 
     Between calls of a period the CPU slows down, as on a device: there its frequency may change.
+    ``emulated``: /proc there shows the host, so only what the board's firmware reports is judged.
     """
     valid, discarded = [], []
     for process in processes:
-        if why := _changed(process, processes, paced=plan.period_s is not None):
+        if emulated:
+            why = _firmware(process)
+        else:
+            why = _changed(process, processes, paced=plan.period_s is not None)
+        if why:
             discarded.append(Discarded(process, "changed", why))
-        elif why := _busy(process, conditions):
+        elif not emulated and (why := _busy(process, conditions)):
             discarded.append(Discarded(process, "busy", why))
         else:
             valid.append(process)
@@ -112,28 +121,34 @@ def _changed(process: Process, all_of_them: Sequence[Process], *, paced: bool) -
     for governor in (before.governor, after.governor):
         if usual is not None and governor not in (None, usual):
             return f"the governor changed from {usual} to {governor}"
-    if after.is_throttled or before.is_throttled or after.throttled != before.throttled:
-        return _throttled(before, after)
+    throttled = after.is_throttled or before.is_throttled or after.throttled != before.throttled
+    if throttled or throttle_in(process):
+        return _firmware(process) or "the CPU was throttled"
     for changed in (_clock_jump(before, after), _cores_changed(before, after)):
         if changed:
             return changed
     known = [own.after.frequency_khz for own in all_of_them if own.after.frequency_khz]
+    meanwhile = process.meanwhile
     for usual_khz in (before.frequency_khz, statistics.median(known) if known else None):
-        if not paced and (why := _frequency_changed(usual_khz, after.frequency_khz)):
-            return why
-    return _warmed(before.temperature_mc, after.temperature_mc)
+        for khz in () if paced else (after.frequency_khz, meanwhile.lowest_khz):
+            if why := _frequency_changed(usual_khz, khz):
+                return why
+    hot = [mc for mc in (after.temperature_mc, meanwhile.hottest_mc) if mc is not None]
+    return _warmed(before.temperature_mc, max(hot, default=None))
 
 
-def throttle_in(before: MachineState, after: MachineState) -> Throttle:
-    """What a Raspberry Pi's firmware reports of the time between two readings."""
+def throttle_in(process: Process) -> Throttle:
+    """What a Raspberry Pi's firmware reports of the time of ``process``."""
+    before, after = process.before, process.after
     appeared = after.throttle_since_boot & ~before.throttle_since_boot
-    return before.throttle_now | after.throttle_now | appeared
+    meanwhile = throttle_now(process.meanwhile.firmware_bits)
+    return before.throttle_now | after.throttle_now | meanwhile | appeared
 
 
-def _throttled(before: MachineState, after: MachineState) -> str:
-    bits = throttle_in(before, after)
+def _firmware(process: Process) -> str:
+    bits = throttle_in(process)
     if not bits:
-        return "the CPU was throttled"
+        return ""
     weak = ": the power supply is too weak" if Throttle.UNDER_VOLTAGE in bits else ""
     return f"the firmware reports {bits.text}{weak}"
 

@@ -24,20 +24,22 @@ BELOW_MC, NEAR_START_MC = 15_000, 5_000
 class Cooling:
     """The waits of one run on one board.
 
-    read   the state of the board at this moment
-    tell   shows a line about the wait
-    start  what the first process began with
+    read            the state of the board at this moment
+    tell            shows a line about the wait
+    start           what the first process began with
+    firmware_alone  on an emulated board, where all else that is read is of its host
     """
 
     read: Callable[[], MachineState]
     tell: Callable[[str], None]
     start: MachineState | None = None
     left_s: float = LONGEST_S
+    firmware_alone: bool = False
 
     def after(self, process: Process) -> None:
         """Wait as long as ``process`` left the board too hot, and `LONGEST_S` is not over."""
         start = self.start = self.start or process.before
-        if not is_hot(process.before, process.after):
+        if not self._is_hot(process):
             return
         goal = _goal(start, process)
         while self.left_s > 0:
@@ -48,12 +50,13 @@ class Cooling:
             pause(POLL_S)
             self.left_s -= POLL_S
 
-
-def is_hot(before: MachineState, after: MachineState) -> bool:
-    """Whether what was throttled between two readings may end when the board cools down."""
-    if before.firmware_bits is None and after.firmware_bits is None:
-        return bool(before.is_throttled or after.is_throttled)
-    return throttle_in(before, after).is_hot
+    def _is_hot(self, process: Process) -> bool:
+        """Whether what was throttled meanwhile may end when the board cools down."""
+        before, after = process.before, process.after
+        silent = before.firmware_bits is None and after.firmware_bits is None
+        if silent and not self.firmware_alone:
+            return bool(before.is_throttled or after.is_throttled)
+        return throttle_in(process).is_hot
 
 
 def _goal(start: MachineState, process: Process) -> int | None:

@@ -76,8 +76,7 @@ class _Running:
         """One process, and the wait until the board is cool again; a failure is kept."""
         try:
             self._run(link, turn, timeout_s)
-            if link.label != "emulated":
-                cooling.after(self.processes[-1])
+            cooling.after(self.processes[-1])
         except DeviceError as error:
             self.failure = error
 
@@ -98,9 +97,8 @@ class _Running:
             **asdict(first.machine), device=link.name, threads=first.threads, pinned_cpu=job.cpu
         )
         plan = job.plan or plan
-        valid, discarded = split(self.processes, conditions, plan)
-        if link.label == "emulated":  # What /proc shows there is the host's; no time counts.
-            valid, discarded = tuple(self.processes), ()
+        emulated = link.label == "emulated"
+        valid, discarded = split(self.processes, conditions, plan, emulated=emulated)
         return Measurement(
             model=job.path.name,
             model_sha256=self.digest,
@@ -145,7 +143,8 @@ def measure(
         if progress:
             progress(text, done, total)
 
-    cooling = Cooling(lambda: read_conditions(link, runner).state, tell)
+    state = lambda: read_conditions(link, runner).state  # noqa: E731
+    cooling = Cooling(state, tell, firmware_alone=link.label == "emulated")
     for turn in range(MOST_TURNS * repeats):
         total = max(repeats, turn + 1) * len(jobs)
         for place, own in enumerate(order.sample(running, len(running))):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from tinyml.core.errors import DeviceError
-from tinyml.core.machine_state import MachineState
+from tinyml.core.machine_state import UNREAD, MachineState, Meanwhile
 from tinyml.core.measurement import Machine, Process
 from tinyml.core.power import Power
 from tinyml.core.typed_json import from_json, parse_json
@@ -41,6 +41,7 @@ class RunnerOutput:
     after: MachineState
     machine: Machine
     power: Power | None = None
+    meanwhile: Meanwhile = UNREAD
 
     def __post_init__(self) -> None:
         if len(self.cpu_ns) != len(self.samples_ns):

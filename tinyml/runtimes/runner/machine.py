@@ -22,6 +22,9 @@ LEAST_EVICTING, MOST_EVICTING = 32 << 20, 128 << 20
 # As Linux names the two forms of VNNI.
 VNNI = {"avx_vnni", "avx512_vnni"}
 STEAL = 8  # Its column in /proc/stat, after the name.
+# Between two readings while calls are timed; and so many times as long as a reading takes, which
+# of many cores may be long.
+EVERY_NS, REST = 100_000_000, 20
 
 
 def read_text(path: str) -> str:
@@ -138,25 +141,72 @@ def pressure_ns() -> int | None:
     return None
 
 
+class Meanwhile:
+    """What is read between timed calls, now and then: see `tinyml.core.machine_state`.
+
+    Only files of /sys: the firmware of a Raspberry Pi answers programs, which takes milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self.readings, self.due = 0, time.perf_counter_ns() + EVERY_NS
+        self.lowest_khz: int | None = None
+        self.hottest_mc: int | None = None
+        self.firmware_bits: int | None = None
+
+    def look(self, now: int) -> None:
+        """Read, if it is time."""
+        if now < self.due:
+            return
+        khz, mc, bits = frequency_khz(), sensor_mc(), hexadecimal(read_text(PI_THROTTLED))
+        if khz is not None:
+            self.lowest_khz = min(khz, self.lowest_khz or khz)
+        if mc is not None:
+            self.hottest_mc = max(mc, self.hottest_mc or mc)
+        if bits is not None:
+            self.firmware_bits = bits | (self.firmware_bits or 0)
+        end = time.perf_counter_ns()
+        self.readings, self.due = self.readings + 1, end + max(EVERY_NS, REST * (end - now))
+
+    def found(self) -> dict[str, Any]:
+        """As in the line."""
+        return {
+            "readings": self.readings,
+            "lowest_khz": self.lowest_khz,
+            "hottest_mc": self.hottest_mc,
+            "firmware_bits": self.firmware_bits,
+        }
+
+
+def sensor_mc() -> int | None:
+    """The hottest sensor."""
+    return max(numbers("/sys/class/thermal/thermal_zone*/temp"), default=None)
+
+
 def temperature_mc() -> int | None:
     """What the firmware of a Raspberry Pi measures, else the hottest sensor."""
     text = _vcgencmd("measure_temp").partition("=")[2].partition("'")[0]
     try:
         return round(1000 * float(text))
     except ValueError:
-        return max(numbers("/sys/class/thermal/thermal_zone*/temp"), default=None)
+        return sensor_mc()
 
 
 def throttling() -> dict[str, Any]:
     """Whether the CPU is throttled now, and how often it was, so far (or bits since boot)."""
     counts = numbers(CPUS + "cpu*/thermal_throttle/core_throttle_count")
-    bits = read_text(PI_THROTTLED) or _vcgencmd("get_throttled").rpartition("=")[2]
-    try:
-        known = int(bits, 16)
-    except ValueError:
+    known = hexadecimal(read_text(PI_THROTTLED) or _vcgencmd("get_throttled").rpartition("=")[2])
+    if known is None:
         return {"is_throttled": None, "throttled": sum(counts) if counts else None}
     now = {"is_throttled": bool(known & PI_NOW), "throttled": known >> 16}
     return {**now, "firmware_bits": known}
+
+
+def hexadecimal(text: str) -> int | None:
+    """The number in ``text``, if it is one."""
+    try:
+        return int(text, 16)
+    except ValueError:
+        return None
 
 
 def _vcgencmd(name: str) -> str:
