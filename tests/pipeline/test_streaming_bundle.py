@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from stored_bytes import assert_all_is_read
 from tinyml.core import bundle as bundles
 from tinyml.core import checkpoint
 from tinyml.core.bundle import Bundle
+from tinyml.core.device import Device
 from tinyml.core.errors import InputError, TinymlError, ValidationError
 from tinyml.core.events import silent
 from tinyml.core.export_job import ExportJob, export_job
@@ -33,6 +35,7 @@ from tinyml.pipeline.model_sources.streaming_part import check_streaming
 from tinyml.pipeline.model_sources.trained import TrainedSource, named_model
 from tinyml.pipeline.outputs.engines import engines
 from tinyml.pipeline.verify import verify
+from tinyml.pipeline.verify_on_devices import verify_on_devices
 
 SOUND = 0.2 * np.random.default_rng(4).standard_normal(4000 * 7, np.float32)
 ENGINES = ("onnxruntime", "litert")
@@ -220,6 +223,18 @@ def test_a_graph_that_was_exchanged_and_hashed_again_is_refused(
 
 
 @pytest.mark.slow
+def test_a_device_computes_the_streaming_graphs_too(streaming_bundle: Path) -> None:
+    bundle = bundles.read(streaming_bundle)
+    board = Device(name="board", link="emulated", target=bundle.target, python=sys.executable)
+    (found,) = verify_on_devices(streaming_bundle, [board], silent).devices
+    assert found.passes, found.errors
+    assert len(bundle.facts.graphs) == 2
+    for folder in bundle.facts.graphs:
+        files = [own for own in found.files if own.path.startswith(f"{folder}/")]
+        assert {own.runtime for own in files} == set(ENGINES)
+        assert all(own.rows for own in files)
+
+
 def test_inspect_lists_the_streaming_graphs(streaming_bundle: Path) -> None:
     found = inspect(streaming_bundle)
     assert found["streaming"]["flush_samples"] == 960

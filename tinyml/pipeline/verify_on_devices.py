@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tinyml.core.bundle import StageParity
+from tinyml.core.bundle import Bundle, StageParity
 from tinyml.core.device import Device
 from tinyml.core.errors import DeviceError, TinymlError, ValidationError, raise_first
 from tinyml.core.events import Report
 from tinyml.core.measurement import Label
+from tinyml.device.link import Link
 from tinyml.pipeline.checked_bundle import read_checked
 from tinyml.pipeline.devices.at_once import at_once
 from tinyml.pipeline.devices.opened import opened
+from tinyml.pipeline.outputs.reference import Reference
 from tinyml.pipeline.verify_on_link import FileOnLink, error_of, verify_on_link
 
 Verdict = Literal["pass", "fail", "failed", "not installed"]
@@ -109,15 +111,18 @@ def verify_on_devices(
 ) -> DevicesVerification:
     """Every model file of the bundle in ``folder`` on each of ``devices``, at once.
 
+    Those of its streaming graphs too, with paths in the bundle.
     A device that fails leaves the others. Raises as `tinyml.pipeline.verify.verify` for a bundle
     that is not whole.
     """
     bundle, expected = read_checked(folder, digest)
+    graphs = {own: read_checked(folder / own) for own in bundle.facts.graphs}
 
     def run(device: Device, report: Report) -> DeviceVerification:
         try:
             with opened(device, bundle, "verify", report) as link:
-                files = tuple(verify_on_link(link, bundle, expected, report))
+                whole = verify_on_link(link, bundle, expected, report)
+                files = (*whole, *_graphs_on_link(link, graphs, report))
                 return DeviceVerification(device.name, link.label, files)
         except (DeviceError, ValidationError) as error:
             return DeviceVerification(device.name, failure=error)
@@ -125,6 +130,14 @@ def verify_on_devices(
     outcome = lambda own: "done" if own.passes else "failed"  # noqa: E731
     found = tuple(at_once(run, devices, report, outcome))
     return DevicesVerification(len(bundle.files), bundle.digest, found)
+
+
+def _graphs_on_link(
+    link: Link, graphs: Mapping[str, tuple[Bundle, Reference]], report: Report
+) -> Iterator[FileOnLink]:
+    for folder, (part, expected) in graphs.items():
+        for file in verify_on_link(link, part, expected, report):
+            yield replace(file, path=f"{folder}/{file.path}")
 
 
 def _verdict(file: FileOnLink) -> FileVerdict:
