@@ -138,7 +138,8 @@ def test_a_file_that_cannot_be_heard_is_named(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", TONE, 2000)
     path = tmp_path / name
-    assert heard(bundle(tmp_path / "b"), path).code == 3
+    found = heard(bundle(tmp_path / "b"), path)
+    assert (found.code, found.lines) == (3, [])
     error = capsys.readouterr().err
     assert error.startswith(f"error: {path} ")
     assert reason in error

@@ -297,8 +297,8 @@ def listen(options: Any) -> int:
         listener, start = open_listener(folder, manifest, runtime, options.hop)
     except ImportError as error:
         raise sound.SoundError(sound.MACHINE, f"{runtime} cannot be imported: {error}") from error
-    options.put({"kind": "start", **start})
     source = sound.open_source(options, manifest["processor"]["rate_hz"], run.read_wav)
+    options.put({"kind": "start", **start})
     if options.until_eof:
         threading.Thread(target=options.stop.at_eof, daemon=True).start()
     options.window_s = start["window_s"]

@@ -10,6 +10,9 @@ from typing import Protocol
 from tinyml.core.errors import DeviceError
 from tinyml.core.measurement import Label
 
+# OpenSSH's exit code where the connection itself fails.
+LINK_FAILED = 255
+
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:

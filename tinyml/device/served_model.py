@@ -13,7 +13,7 @@ from tinyml.core.interruption import LOOK_S, check_interrupted
 from tinyml.core.process import tied
 from tinyml.core.spec import Array, Arrays
 from tinyml.core.subprocesses import killed_after
-from tinyml.device.link import CommandResult, Link
+from tinyml.device.link import LINK_FAILED, CommandResult, Link
 from tinyml.device.program import check_end
 from tinyml.device.runner_output import check_answer
 from tinyml.device.stderr_tail import StderrTail
@@ -23,8 +23,8 @@ from tinyml.runtimes.runner.messages import receive, send
 TIMEOUT_S = 600.0
 # Between the end of its stdout and its own.
 END_S = 10.0
-# OpenSSH's exit code where it fails itself; to see whether it does.
-LINK_FAILED, LINK_S = 255, 20.0
+# To see whether the link works.
+LINK_S = 20.0
 # Of the outputs of a call.
 MOST_BYTES = 1 << 30
 

@@ -41,7 +41,7 @@ from tinyml.core.listen_lines import (
 )
 from tinyml.core.recording_processor import recording_processor
 from tinyml.core.scratch import scratch
-from tinyml.device.link import CommandResult, Link
+from tinyml.device.link import LINK_FAILED, CommandResult, Link
 from tinyml.device.piped import PipedProcess
 from tinyml.device.program import check_end, push_program
 from tinyml.models.data.audio import read_audio
@@ -60,8 +60,6 @@ sys.argv = [script, "--bundle", folder + "/bundle", *sys.argv[1:]]
 runpy.run_path(script, run_name="__main__")
 """
 ERROR = re.compile(r"(?:listen\.py: )?error: (.*)")
-# ssh's own exit code.
-LOST = 255
 ERRORS: dict[int, type[TinymlError]] = {
     1: MachineError,
     2: UsageError,
@@ -232,7 +230,7 @@ def _check(
         raise ERRORS[result.code](found[1])
     if device.link == THIS_MACHINE.link and result.code == 1:
         raise InternalError("listen.py failed", result.stderr)
-    if result.code == LOST:
+    if result.code == LINK_FAILED:
         raise DeviceError(
             f"{title}: the connection was lost",
             hint="is the board still on and connected? Then run the command again",
