@@ -99,9 +99,7 @@ def ssh_server(
         make_key(folder / key)
     arguments = (folder / "home", folder / "host", folder / "id.pub", *runner)
     with served("ssh_server", *arguments, prefix=prefix) as (process, port):
-        write_config(folder, port)
-        host_key = " ".join((folder / "host.pub").read_text().split()[:2])
-        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+        write_config(folder, [Host("board", port, "tester", folder / "host.pub")])
         yield SshServer(folder, process, port)
 
 
@@ -109,25 +107,38 @@ def make_key(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
 
 
-def write_config(folder: Path, port: int) -> None:
-    """The client's configuration, and an ``ssh`` that reads no other."""
-    (folder / "config").write_text(
-        f"""
-        Host board
-          HostName 127.0.0.1
-          Port {port}
-          User tester
-        Host *
-          IdentityFile "{folder / "id"}"
-          IdentitiesOnly yes
-          IdentityAgent none
-          UserKnownHostsFile "{folder / "known_hosts"}"
-          GlobalKnownHostsFile /dev/null
-        """
-    )
-    (folder / "bin").mkdir()
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An ssh server on this machine: ``ssh NAME`` reaches it, for each of the ``names``.
+
+    key  the file of its public key
+    """
+
+    names: str
+    port: int
+    user: str
+    key: Path
+
+
+def write_config(folder: Path, hosts: Sequence[Host]) -> None:
+    """The configuration of a client with the key ``folder / "id"``, and an ``ssh`` that reads it.
+
+    It reads no other, and is in ``folder / "bin"``.
+    """
+    lines, known = [], ""
+    for host in hosts:
+        lines += [f"Host {host.names}", "  HostName 127.0.0.1"]
+        lines += [f"  Port {host.port}", f"  User {host.user}"]
+        key = " ".join(host.key.read_text(encoding="ascii").split()[:2])
+        known += f"[127.0.0.1]:{host.port} {key}\n"
+    (folder / "known_hosts").write_text(known)
+    lines += ["Host *", f'  IdentityFile "{folder / "id"}"', "  IdentitiesOnly yes"]
+    lines += ["  IdentityAgent none", "  GlobalKnownHostsFile /dev/null"]
+    lines += [f'  UserKnownHostsFile "{folder / "known_hosts"}"', ""]
+    (folder / "config").write_text("\n".join(lines))
+    (folder / "bin").mkdir(exist_ok=True)
     ssh = folder / "bin" / "ssh"
-    words = shlex.join([shutil.which("ssh") or "", "-F", str(folder / "config")])
+    words = shlex.join([shutil.which("ssh") or "ssh", "-F", str(folder / "config")])
     ssh.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     ssh.chmod(0o755)
 

@@ -27,6 +27,10 @@ DEVICES = {
     "emulated": Device(name="qemu", link="emulated", runner=("env",), python="python3"),
     "ssh": "ssh_device",
     "adb": "fake_phone",
+    # Where they are installed.
+    "openssh": "openssh_device",
+    "busybox": "busybox_device",
+    "toybox": "toybox_device",
 }
 NAMES = ("a b it's \" $(touch hit) `touch hit`;*", "-rf", "a\n\\n\r é\u2028")
 # It writes the number of its process to the file $1, and sleeps.

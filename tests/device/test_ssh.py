@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from boards import SshServer, make_key, need, ssh_server, stalled_file, write_config
+from boards import Host, SshServer, make_key, need, ssh_server, stalled_file, write_config
 from device_faults import When, record
 from processes import assert_gone, assert_nothing_of, kill_when, wait_for
 
@@ -54,10 +54,11 @@ def gone(
 @pytest.fixture
 def client(tmp_path: Path, shared_ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a client of the shared server, which a test may spoil."""
-    for name in ("id", "id.pub", "known_hosts"):
-        (tmp_path / name).write_bytes((shared_ssh_server.folder / name).read_bytes())
+    server = shared_ssh_server
+    for name in ("id", "id.pub"):
+        (tmp_path / name).write_bytes((server.folder / name).read_bytes())
     (tmp_path / "id").chmod(0o600)
-    write_config(tmp_path, shared_ssh_server.port)
+    write_config(tmp_path, [Host("board", server.port, "tester", server.folder / "host.pub")])
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     return tmp_path
 

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from boards import make_key, phone_server, served
+from boards import Host, make_key, phone_server, served, write_config
 from emulated_board import debian, parts
 from emulated_board.phone import write_programs
 from emulated_board.processor import cpu_info
 from emulated_board.software import of_system
 from emulated_board.switched_on import SwitchedOn, switched_on
 
-from test_device.workplace import Workplace, use_ssh_config
+from test_device.workplace import Workplace
 from tinyml.core.files import write_text
 from tinyml.core.target import Target, find_target
 
@@ -73,7 +73,7 @@ class Phone:
 @contextmanager
 def boards(place: Workplace, targets: Sequence[str], folder: Path) -> Iterator[list[Board]]:
     """Boards of ``targets``, which ``ssh NAME`` of ``place`` reaches until the block ends."""
-    hosts = []
+    hosts: list[Host] = []
     make_key(folder / "id")
     with ExitStack() as stack:
         found = []
@@ -90,9 +90,12 @@ def boards(place: Workplace, targets: Sequence[str], folder: Path) -> Iterator[l
                     *machine.runner,
                 )
             )
-            hosts.append((name, port, (own / "host.pub").read_text(encoding="ascii")))
+            # The first board has the name that the tutorial uses.
+            names = name if hosts else f"{name} raspberrypi.local"
+            hosts.append(Host(names, port, "pi", own / "host.pub"))
             found.append(Board(name, find_target(name), machine, server))
-        use_ssh_config(place, _config(folder, hosts))
+        write_config(folder, hosts)
+        place.environment["PATH"] = f"{folder / 'bin'}:{place.environment['PATH']}"
         yield found
 
 
@@ -126,19 +129,6 @@ def _cores(max_khz: Mapping[int, int]) -> dict[str, str]:
         for name in ("cpuinfo_max_freq", "scaling_cur_freq"):
             found[f"{folder}/{name}"] = f"{clock}\n"
     return found
-
-
-def _config(folder: Path, hosts: Sequence[tuple[str, int, str]]) -> str:
-    lines, known = [], []
-    for name, port, key in hosts:
-        # The first board has the name that the tutorial uses.
-        names = f"{name} raspberrypi.local" if name == hosts[0][0] else name
-        lines += [f"Host {names}", "  HostName 127.0.0.1", f"  Port {port}", "  User pi"]
-        known.append(f"[127.0.0.1]:{port} {' '.join(key.split()[:2])}\n")
-    write_text(folder / "known_hosts", "".join(known))
-    lines += ["Host *", f'  IdentityFile "{folder / "id"}"', "  IdentitiesOnly yes"]
-    lines += ["  IdentityAgent none", "  GlobalKnownHostsFile /dev/null"]
-    return "\n".join([*lines, f'  UserKnownHostsFile "{folder / "known_hosts"}"', ""])
 
 
 @contextmanager

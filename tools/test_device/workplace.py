@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -85,15 +84,6 @@ def workplace(folder: Path) -> Workplace:
     }
     kept = {name: os.environ[name] for name in ("TMPDIR", "LANG") if name in os.environ}
     return Workplace(folder, {**kept, **variables})
-
-
-def use_ssh_config(place: Workplace, text: str) -> None:
-    """Let ``ssh`` read ``text`` as the user's configuration, and nothing else."""
-    config, ssh = place.folder / "ssh_config", place.folder / "bin" / "ssh"
-    config.write_text(text, encoding="utf-8")
-    program = shutil.which("ssh") or "ssh"
-    ssh.write_text(f'#!/bin/sh\nexec {shlex.join([program, "-F", str(config)])} "$@"\n')
-    ssh.chmod(0o755)
 
 
 def seconds_since(start: float) -> float:
