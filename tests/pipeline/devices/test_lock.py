@@ -144,6 +144,12 @@ def test_what_cannot_be_read_is_freed_by_force(link: LocalLink) -> None:
     assert lock_line(link, PHONE) == ""
 
 
+def test_a_phone_without_the_folder_of_its_lock_is_told_apart(tmp_path: Path) -> None:
+    store = ShellLock(LocalLink(tmp_path), str(tmp_path / "gone" / "lock"))
+    with pytest.raises(DeviceError, match=r"its lock: the folder .*/gone is missing or not writa"):
+        store.swap("", "mine")
+
+
 def test_a_lost_link_is_reported_and_hides_nothing(
     link: LocalLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,10 +15,14 @@ from tinyml.device.link import Link
 
 TIMEOUT_S = 30.0
 SHELL_LOCK = "/data/local/tmp/tinyml.lock"
+NOT_WRITABLE = 9  # Exit code of `SWAP`.
 # $1 the file, $2 what it holds, $3 what it is to hold, $4 a free name. A shell's ``set -C`` makes a
 # file only where there is none.
 READ = """cat "$1" 2>/dev/null; echo; cat /proc/sys/kernel/random/boot_id; cat /proc/uptime"""
-SWAP = """set -C
+SWAP = """[ -d "${1%/*}" ] && [ -w "${1%/*}" ] || {
+  echo "the folder ${1%/*} is missing or not writable" >&2; exit 9
+}
+set -C
 if [ -n "$2" ]; then
   [ "$(cat "$1")" = "$2" ] && mv "$1" "$4" || exit 1
   [ "$(cat "$4")" = "$2" ] || { mv "$4" "$1"; exit 1; }
@@ -88,7 +92,10 @@ class ShellLock:
     def swap(self, old: str, new: str) -> bool:
         free = f"{self.path}.{secrets.token_hex(4)}"
         command = ["sh", "-c", SWAP, "sh", self.path, old, new, free]
-        return self.link.run(command, timeout_s=TIMEOUT_S).code == 0
+        result = self.link.run(command, timeout_s=TIMEOUT_S)
+        if result.code == NOT_WRITABLE:
+            raise DeviceError(f"{self.link.name}: changing its lock: {result.last_line}")
+        return result.code == 0
 
 
 def lock_of(link: Link, device: Device) -> LockStore:
