@@ -33,6 +33,7 @@ def show_sections(own: StoredBenchmark, *, cpu_time: bool) -> list[Section]:
         own.found.skipped,
         cpu_time,
         averages=own.found.averages,
+        profiles=own.found.profiles,
     )
     first, *others = bench_text.sections(found)
     title = f"{own.path}, {_date(own.found.taken)}: {first.title}"
