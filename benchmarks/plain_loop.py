@@ -38,7 +38,7 @@ from tinyml.pipeline.devices.links import open_link
 
 PLAIN = Path(__file__).with_name("plain_calls.py")
 # Milliseconds of a call, about -> channels, height and width, layers.
-NETWORKS = {"0.3": (32, 24, 3), "10": (64, 40, 5)}
+NETWORKS = {"0.3": (32, 24, 3), "10": (64, 40, 12)}
 TARGET = "rpi"
 MOST_OFF = 0.05
 TURNS, QUICK_TURNS = 10, 3

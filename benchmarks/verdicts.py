@@ -42,7 +42,7 @@ from tinyml.pipeline.devices.links import open_link
 
 COMPARISONS, SHORT = 200, 3
 # Shorter than the default, so that all ends in 90 minutes; a verdict is harder to get right.
-PLAN = TimingPlan(min_time_s=0.15)
+PLAN = TimingPlan(min_time_s=0.05)
 # As tinyml compare has by default; next to a load, the fewest that give a verdict.
 PROCESSES = {"quiet": 12, "loaded": 5}
 LAYERS, SLOWER_LAYERS = 84, 93
