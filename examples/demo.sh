@@ -19,6 +19,8 @@ The bundle is demo/bundle, its scalogram demo/recording.png, its report demo/bun
 What next:
   tinyml inspect demo/bundle                 what is in it
   tinyml predict demo/bundle YOUR.wav        any rate, mono or stereo
-  copy demo/bundle to a Raspberry Pi;        pip install ai-edge-litert numpy
+  tinyml device add mypi pi@HOST             your Raspberry Pi over ssh; then:
+  tinyml bench demo/bundle --device mypi     compare its outputs, and time it there
+  or copy demo/bundle to the board;          pip install ai-edge-litert numpy
   python3 run.py RECORDING.wav               any .wav at 4 kHz; numpy and LiteRT only
 END

@@ -99,7 +99,7 @@ def test_devices_are_told_apart_and_not_compared() -> None:
     found = latency.section(timed(measured(), on("mypi", "device", 5000), on("q", "emulated")))
     prose = [own.text for own in found.blocks if isinstance(own, Prose)]
     assert prose[1:] == [
-        "mypi: These are times of the board itself.",
+        "mypi: These times were measured on the board.",
         "q: The board is emulated: these times are not those of the board.",
     ]
     charts = [own for own in found.blocks if isinstance(own, Chart)]

@@ -31,9 +31,9 @@ LEAD = (
 # Longer tables are folded.
 MOST_ROWS = 6
 HOSTS = {
-    "host": "These are times of the machine that ran the benchmark, not of the board.",
+    "host": "These times were measured on the machine that ran the benchmark, not on the board.",
     "emulated": "The board is emulated: these times are not those of the board.",
-    "device": "These are times of the board itself.",
+    "device": "These times were measured on the board.",
 }
 CPU_TIME = (
     "Too busy: {}. Of some files no process counts there. Its times are CPU times, which other "
