@@ -203,6 +203,15 @@ def test_the_frontier(size: int, us: int, marks: list[str]) -> None:
     assert "on the frontier of UAR over size" in chart.alt
 
 
+def test_a_hardly_slower_file_is_not_dominated() -> None:
+    files = [
+        tradeoffs.TradeOff(name, 1000, accuracy, "UAR", us * 1e3, "litert")
+        for name, accuracy, us in (("a", 0.9, 1000), ("b", 0.9, 1010), ("c", 0.9, 1200))
+    ]
+    best = tradeoffs._frontier(files, tradeoffs._Panel("median_ns", "accuracy"))
+    assert [own.name for own in best] == ["a", "b"]
+
+
 def test_an_axis_of_shares_has_no_ticks_above_one() -> None:
     perfect = [
         tradeoffs.TradeOff(name, size, accuracy, "UAR", None, "litert")

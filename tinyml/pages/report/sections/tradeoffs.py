@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tinyml.core.text import one_line
+from tinyml.core.time_ratio import MARGIN
 from tinyml.pages.report.content import (
     Badge,
     Block,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 LEAD = (
     "A filled mark is on the frontier: no other file is at least as good on both axes and better "
-    "on one. Hollow marks are dominated."
+    "on one. Hollow marks are dominated. Times that differ by less than 5% count as equal."
 )
 PANEL, LEGEND_ROW, AROUND = 250, 21, 30
 
@@ -145,6 +146,7 @@ def _both(points: Sequence[TradeOff], one: str, other: str) -> int:
 def _frontier(points: Sequence[TradeOff], panel: _Panel) -> list[TradeOff]:
     """Those that no other dominates, by x."""
     known = [own for own in points if None not in (getattr(own, panel.x), getattr(own, panel.y))]
+    across, up = (1 + MARGIN if axis == "median_ns" else 1.0 for axis in (panel.x, panel.y))
 
     def cost(own: TradeOff) -> tuple[float, float]:
         y = float(getattr(own, panel.y))
@@ -152,7 +154,10 @@ def _frontier(points: Sequence[TradeOff], panel: _Panel) -> list[TradeOff]:
 
     def dominated(own: TradeOff) -> bool:
         x, y = cost(own)
-        return any(a <= x and b <= y and (a, b) != (x, y) for a, b in map(cost, known))
+        return any(
+            a <= across * x and b <= up * y and (across * a < x or up * b < y)
+            for a, b in map(cost, known)
+        )
 
     return sorted((own for own in known if not dominated(own)), key=cost)
 
