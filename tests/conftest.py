@@ -57,7 +57,7 @@ def warm_worker() -> Iterator[None]:
 @pytest.fixture
 def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every process counts, whatever else runs: for tests that look at other things."""
-    every = lambda processes, *_: (tuple(processes), ())  # noqa: E731
+    every = lambda processes, *_, **__: (tuple(processes), ())  # noqa: E731
     monkeypatch.setattr("tinyml.device.measure.split", every)
 
 
