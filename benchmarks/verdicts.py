@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ from tinyml.core.measurement import Measurement
 from tinyml.core.process import tied
 from tinyml.core.time_ratio import TimeRatio, time_ratio
 from tinyml.core.timing_plan import TimingPlan
-from tinyml.device.measure import Job, measure, measurements
+from tinyml.device.measure import Job, JobResult, measure, measurements
 from tinyml.pipeline.devices.links import open_link
 
 COMPARISONS, SHORT = 200, 3
@@ -114,7 +114,9 @@ def compared(series: str, number: int, files: dict[str, Path]) -> dict[str, Any]
     jobs = [Job(files[name], "onnxruntime", inputs) for name in names]
     start = time.monotonic()
     with open_link() as link:
-        results = measure(link, jobs, PROCESSES[series], plan=PLAN, seed=number)
+        results = measure(
+            link, jobs, PROCESSES[series], plan=PLAN, seed=number, undecided=is_undecided
+        )
     first, *others = measurements(results)
     verdicts = {
         name: {"wall": asdict(time_ratio(first, other)), "cpu": asdict(on_cpu(first, other))}
@@ -124,6 +126,12 @@ def compared(series: str, number: int, files: dict[str, Path]) -> dict[str, Any]
     ms = None if first.p50_ns is None else first.p50_ns / 1e6
     row = {"series": series, "seconds": time.monotonic() - start, "counted": counted, "a_ms": ms}
     return row | {"verdicts": verdicts}
+
+
+def is_undecided(results: Sequence[JobResult]) -> bool:
+    """As in `tinyml compare`: wall times differ by more than the margin, and not surely."""
+    first, *others = measurements(results)
+    return any(time_ratio(first, other).is_undecided() for other in others)
 
 
 def on_cpu(a: Measurement, b: Measurement) -> TimeRatio:

@@ -60,6 +60,7 @@ def command(
     Example: tinyml compare demo-bundle int8-bundle --bench
     """
     from tinyml.core.regression import check_regressions
+    from tinyml.core.time_ratio import MARGIN
     from tinyml.pipeline.against import verdicts
     from tinyml.pipeline.compare import compare
     from tinyml.pipeline.compare_text import sections
@@ -80,7 +81,9 @@ def command(
     )
     check_report_option(report_file, a, b)
     with progress(as_json=False) as report:
-        found = compare(a, b, how if bench else None, report, cpu_time=cpu_time)
+        found = compare(
+            a, b, how if bench else None, report, cpu_time=cpu_time, most=most or MARGIN
+        )
     if as_json:
         put_json(found.to_json())
     else:

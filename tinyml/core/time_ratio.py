@@ -46,6 +46,17 @@ class TimeRatio:
     verdict: Speed
     why: str = ""
 
+    def is_undecided(self, margin: float = MARGIN) -> bool:
+        """Whether the ratio is beyond ``margin`` of 1, and a part of its interval is not.
+
+        More turns make the interval narrower.
+        """
+        if self.ratio is None or self.low is None or self.high is None:
+            return False
+        if self.ratio > 1 + margin:
+            return self.low <= 1 + margin
+        return self.ratio < 1 - margin and self.high >= 1 - margin
+
 
 def time_ratio(a: Measurement, b: Measurement) -> TimeRatio:
     """Compare ``b`` with ``a``; a verdict only for equal conditions and enough processes."""

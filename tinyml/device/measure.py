@@ -26,6 +26,8 @@ from tinyml.device.runner_output import RunnerOutput, check_same_machine, proces
 
 MOST_TURNS = 2  # Times as many as asked for.
 Progress = Callable[[str, int, int], None]
+# Whether more turns may answer what the results so far do not.
+Undecided = Callable[[Sequence["JobResult"]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +126,16 @@ def measure(
     timeout_s: float = 600.0,
     seed: int = 0,
     progress: Progress | None = None,
+    undecided: Undecided = lambda _: False,
 ) -> list[JobResult]:
     """A result per job, in the order of ``jobs``: of ``repeats`` processes that count, each.
 
     A process on a busy machine does not count (`tinyml.core.validity`): turns are added while a job
-    has too few, `MOST_TURNS` times as many at most, and none where no process counted so far. A job
-    whose process fails ends; the others go on. ``progress(title, done, total)`` is called before
-    each process, and while a board that was throttled cools down. Raises `ValidationError` when a
-    file changed on its way or while it was timed.
+    has too few, or ``undecided``; `MOST_TURNS` times as many at most, and none where no process
+    counted so far. A job whose process fails ends; the others go on.
+    ``progress(title, done, total)`` is called before each process, and while a board that was
+    throttled cools down. Raises `ValidationError` when a file changed on its way or while it was
+    timed.
     """
     runner = push_runner(link)
     running = _push(link, jobs, runner, plan)
@@ -154,9 +158,9 @@ def measure(
                 own.run(link, turn, timeout_s, cooling)
         if turn + 1 >= repeats:
             results = [own.result(link, plan) for own in running]
-            if not any(_lacks(result, repeats) for result in results) or not any(
-                result.measurement and result.measurement.processes for result in results
-            ):
+            if not any(own.measurement and own.measurement.processes for own in results):
+                break
+            if not any(_lacks(own, repeats) for own in results) and not undecided(results):
                 break
     for own in running:
         check_unchanged(own.job.path, own.digest)

@@ -11,11 +11,12 @@ from tinyml.core import bundle as bundles
 from tinyml.core.bundle import Bundle
 from tinyml.core.errors import BundleError, InputError
 from tinyml.core.events import Report
+from tinyml.core.time_ratio import MARGIN
 from tinyml.pipeline.bench import BenchFile
 from tinyml.pipeline.compare_files import Both, Contents, FileComparison, compare_files, contents
 from tinyml.pipeline.compare_latency import (
+    Found,
     LatencyPair,
-    by_file,
     compare_latency,
     on_cpu_clock,
     only_averages,
@@ -76,22 +77,38 @@ class Comparison:
 
 
 def compare(
-    a: Path, b: Path, timing: Timing | None, report: Report, *, cpu_time: bool = False
+    a: Path,
+    b: Path,
+    timing: Timing | None,
+    report: Report,
+    *,
+    cpu_time: bool = False,
+    most: float = MARGIN,
 ) -> Comparison:
     """Compare ``b`` with ``a``; nothing is run without ``timing``.
 
     Latency comes from what `tinyml bench` left next to them, or is measured as ``timing``
-    says; with ``cpu_time``, CPU times are compared. Raises `InputError` for what is no bundle and
+    says, with more turns where a ratio is beyond `MARGIN` or ``most``, and its interval is not.
+    With ``cpu_time``, CPU times are compared. Raises `InputError` for what is no bundle and
     no model file, or not whole.
     """
     sides = read(a), read(b)
     files = tuple(compare_files(*pair) for pair in _pairs(*sides))
     beside = stored(a), stored(b)
-    measured = stored_wholes(beside[0]), stored_wholes(beside[1])
+    measured: tuple[Found, Found] = stored_wholes(beside[0]), stored_wholes(beside[1])
     notes = (*_unpaired(files, *sides), *_averages(*beside))
+
+    def latency(of_a: Found, of_b: Found) -> tuple[LatencyPair, ...]:
+        clock = on_cpu_clock if cpu_time else dict
+        return compare_latency(files, clock(of_a), clock(of_b))
+
+    def is_undecided(of_a: Found, of_b: Found) -> bool:
+        pairs = latency(of_a, of_b)
+        return any(own.result.is_undecided(limit) for own in pairs for limit in (MARGIN, most))
+
     if timing is not None:
-        of_a, of_b, lacking = take(a, b, files, timing, report)
-        measured, notes = (by_file(of_a), by_file(of_b)), (*notes, *lacking)
+        of_a, of_b, lacking = take(a, b, files, timing, report, is_undecided)
+        measured, notes = (of_a, of_b), (*notes, *lacking)
     owners = sides[0].bundle, sides[1].bundle
     return Comparison(
         *sides,
@@ -101,7 +118,7 @@ def compare(
         processor=compare_processors(*owners),
         parity=compare_parity(*owners),
         agreements=compare_agreements(*owners),
-        latency=compare_latency(files, *(map(on_cpu_clock, measured) if cpu_time else measured)),
+        latency=latency(*measured),
         notes=notes,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from tinyml.core.events import Report
 from tinyml.core.measurement import WHOLE, Measurement
 from tinyml.core.scratch import scratch
 from tinyml.core.time_ratio import TimeRatio, time_ratio
-from tinyml.device.measure import Job, measure
+from tinyml.device.measure import Job, JobResult, measure
 from tinyml.pipeline.bench import BenchFile, all_beside, progress, read_benchmark
 from tinyml.pipeline.bench_jobs import jobs_of
 from tinyml.pipeline.compare_files import FileComparison
@@ -74,12 +74,18 @@ def only_averages(found: Sequence[BenchFile]) -> bool:
 
 
 def take(
-    a: Path, b: Path, files: Sequence[FileComparison], timing: Timing, report: Report
-) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...], tuple[str, ...]]:
+    a: Path,
+    b: Path,
+    files: Sequence[FileComparison],
+    timing: Timing,
+    report: Report,
+    is_undecided: Callable[[Found, Found], bool],
+) -> tuple[Found, Found, tuple[str, ...]]:
     """Measure the paired files of both in one run, every process in its turn.
 
     (measurements of A, of B, a line for each runtime that is not installed or fails.) Both get the
-    same inputs where they take the same. Raises as `tinyml.pipeline.bench.bench`.
+    same inputs where they take the same. Turns are added while what was measured ``is_undecided``.
+    Raises as `tinyml.pipeline.bench.bench`.
     """
     with scratch("compare") as work, open_link(timing.device) as link:
         found_a, found_b = (jobs_of(side, work, timing.device.target) for side in (a, b))
@@ -90,15 +96,29 @@ def take(
         else:
             of_a = [_with_inputs(job, of_b) for job in of_a]
         of_a, of_b = timing.jobs(of_a), timing.jobs(of_b)
-        jobs, forward = [*of_a, *of_b], progress(report)
-        results = measure(link, jobs, timing.repeats, plan=timing.plan, progress=forward)
-    sides = results[: len(of_a)], results[len(of_a) :]
-    measured = [tuple(own.measurement for own in side if own.measurement) for side in sides]
+        results = measure(
+            link,
+            [*of_a, *of_b],
+            timing.repeats,
+            plan=timing.plan,
+            progress=progress(report),
+            undecided=lambda results: is_undecided(*_sides(results, len(of_a))),
+        )
+    measured = _sides(results, len(of_a))
     errors = [*found_a.failed, *found_b.failed, *(own.failure for own in results if own.failure)]
     if errors and not any(measured):
         raise errors[0]
     lines = [*found_a.skipped, *found_b.skipped, *(error.message for error in errors)]
-    return measured[0], measured[1], tuple(dict.fromkeys(lines))
+    return *measured, tuple(dict.fromkeys(lines))
+
+
+def _sides(results: Sequence[JobResult], count: int) -> tuple[Found, Found]:
+    """What was measured of A, the first ``count`` jobs, and of B."""
+    of_a, of_b = (
+        by_file([own.measurement for own in side if own.measurement])
+        for side in (results[:count], results[count:])
+    )
+    return of_a, of_b
 
 
 def _whole(jobs: Sequence[Job], paths: set[Path]) -> list[Job]:
