@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinyml.core.measurement import Conditions, Measurement, Process
-from tinyml.core.time_ratio import LEAST_PROCESSES, time_ratio
+from tinyml.core.time_ratio import LEAST_PROCESSES, TimeRatio, time_ratio
 from tinyml.core.timing_plan import FULL, QUICK
 
 CONDITIONS = Conditions(device="this machine", threads=1, governor="performance")
@@ -48,6 +48,25 @@ def test_a_difference_below_5_percent_is_none(us: float, verdict: str) -> None:
     assert found.low is not None
     assert found.low > 1
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "margin", "undecided"),
+    [
+        (1.10, 1.03, 1.20, 0.05, True),
+        (1.10, 1.06, 1.20, 0.05, False),
+        (1.04, 0.90, 1.20, 0.05, False),
+        (0.90, 0.80, 0.97, 0.05, True),
+        (0.90, 0.80, 0.94, 0.05, False),
+        (1.12, 1.06, 1.20, 0.10, True),
+        (1.10, None, None, 0.05, False),
+    ],
+)
+def test_what_more_turns_may_decide(
+    ratio: float, low: float | None, high: float | None, margin: float, undecided: bool
+) -> None:
+    found = TimeRatio(ratio, low, high, "no difference shown")
+    assert found.is_undecided(margin) == undecided
 
 
 def test_the_other_way_round_is_the_other_verdict() -> None:

@@ -18,7 +18,7 @@ from tinyml.core.files import sha256
 from tinyml.core.timing_plan import TimingPlan
 from tinyml.device.link import CommandResult, Link
 from tinyml.device.local import LocalLink, open_link
-from tinyml.device.measure import Job, measure, measurements
+from tinyml.device.measure import Job, JobResult, measure, measurements
 
 SHORT = short_plan(3)
 
@@ -154,6 +154,22 @@ def test_spoilt_processes_are_repeated_up_to_a_limit(
         total - valid
     )
     assert all(done < most for _, done, most in told)
+
+
+@pytest.mark.parametrize(("enough", "turns"), [(0, 5), (7, 7), (99, 10)])
+def test_turns_are_added_while_what_is_asked_is_undecided(
+    job: Job, enough: int, turns: int
+) -> None:
+    link = Busy(CommandResult(0, line(model_sha256=sha256(job.path)), ""))
+
+    def undecided(results: Sequence[JobResult]) -> bool:
+        return len(measurements(results)[0].processes) < enough
+
+    (found,) = measurements(measure(link, [job], 5, undecided=undecided))
+    assert len(found.processes) == turns
+    link.spoilt = range(99)
+    (none,) = measurements(measure(link, [job], 5, undecided=lambda _: True))
+    assert len(none.discarded) == 5, "none counts: more would not either"
 
 
 def test_an_emulated_board_is_not_judged_by_its_host(job: Job) -> None:
