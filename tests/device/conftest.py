@@ -28,38 +28,42 @@ def relu(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def openssh_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+def openssh_device(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Device]:
     """This machine behind OpenSSH's own server."""
     if not Path(SSHD).exists():
         pytest.skip("sshd is not installed")
     if os.getuid() == 0 and not Path("/run/sshd").is_dir():
         pytest.skip("sshd does not start for root without the folder /run/sshd")
-    with _openssh_server(tmp_path) as server:
+    with _openssh_server(tmp_path_factory.mktemp("openssh")) as server:
         yield replace(server.use(monkeypatch), name="openssh")
 
 
 @pytest.fixture
-def busybox_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+def busybox_device(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Device]:
     """This machine with the commands of BusyBox alone, as on small Linux boards."""
     need("busybox")
-    tools = tmp_path / "tools"
-    tools.mkdir()
+    tools = tmp_path_factory.mktemp("tools")
     subprocess.run(["busybox", "--install", "-s", tools], check=True)
-    with _only(tools, tmp_path, monkeypatch) as device:
+    with _only(tools, tmp_path_factory.mktemp("server"), monkeypatch) as device:
         yield replace(device, name="busybox")
 
 
 @pytest.fixture
-def toybox_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+def toybox_device(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Device]:
     """This machine with Android's commands: mksh and toybox."""
     need("toybox", "mksh")
-    tools = tmp_path / "tools"
-    tools.mkdir()
+    tools = tmp_path_factory.mktemp("tools")
     for name in subprocess.check_output(["toybox"], text=True).split():
         (tools / name).symlink_to(shutil.which("toybox") or "")
     (tools / "sh").unlink(missing_ok=True)
     (tools / "sh").symlink_to(shutil.which("mksh") or "")
-    with _only(tools, tmp_path, monkeypatch) as device:
+    with _only(tools, tmp_path_factory.mktemp("server"), monkeypatch) as device:
         yield replace(device, name="toybox")
 
 
@@ -67,8 +71,7 @@ def toybox_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[D
 def _only(tools: Path, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Device]:
     """This machine over ssh, with the programs of ``tools`` and no others."""
     runner = ("env", f"PATH={tools}", str(tools / "sh"), "-c")
-    (folder / "server").mkdir()
-    with ssh_server(folder / "server", runner=runner) as server:
+    with ssh_server(folder, runner=runner) as server:
         yield server.use(patch)
 
 

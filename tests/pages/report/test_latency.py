@@ -83,7 +83,7 @@ def test_the_distribution_shows_every_process() -> None:
 
 def test_where_it_was_measured_is_said_and_the_conditions_shown() -> None:
     found = latency.section(timed(measured()))
-    assert "not of the board" in repr(found.blocks[0])
+    assert "not on the board" in repr(found.blocks[0])
     (values,) = (b for b in found.blocks if isinstance(b, NamedValues))
     assert ("Processor", "a <b> core") in values.rows
     other = replace(measured(), conditions=replace(measured().conditions, cpu="another"))

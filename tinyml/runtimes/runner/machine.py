@@ -141,7 +141,7 @@ def pressure_ns() -> int | None:
     return None
 
 
-class Meanwhile:
+class Readings:
     """What is read between timed calls, now and then: see `tinyml.core.machine_state`.
 
     Only files of /sys: the firmware of a Raspberry Pi answers programs, which takes milliseconds.
@@ -163,7 +163,8 @@ class Meanwhile:
         if mc is not None:
             self.hottest_mc = max(mc, self.hottest_mc or mc)
         if bits is not None:
-            self.firmware_bits = bits | (self.firmware_bits or 0)
+            self.firmware_bits = self.firmware_bits or 0
+            self.firmware_bits |= bits
         end = time.perf_counter_ns()
         self.readings, self.due = self.readings + 1, end + max(EVERY_NS, REST * (end - now))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyml.runtimes.runner.engines import Arrays
 from tinyml.runtimes.runner.errors import RunnerError
-from tinyml.runtimes.runner.machine import Meanwhile, evicting_bytes, peak_rss_kb, state
+from tinyml.runtimes.runner.machine import Readings, evicting_bytes, peak_rss_kb, state
 
 # A warm-up is a row of blocks; it ends when the medians of two that follow agree this well.
 BLOCK_CALLS = 5
@@ -123,12 +123,12 @@ def sample(call: Caller, options: argparse.Namespace, pause: Callable[[], None])
     walls: list[int] = []
     cpus: list[int] = []
     calls, every = 0, 1
-    meanwhile = Meanwhile()
+    readings = Readings()
     start = time.perf_counter_ns()
     enough, most = start + int(options.min_time * 1e9), start + int(options.max_time * 1e9)
     now = start
     while calls == 0 or (now < most and (calls < options.runs or now < enough)):
-        meanwhile.look(now)
+        readings.look(now)
         pause()
         wall, cpu, _ = call()
         if calls % every == 0:
@@ -139,4 +139,4 @@ def sample(call: Caller, options: argparse.Namespace, pause: Callable[[], None])
             walls, cpus, every = walls[::2], cpus[::2], 2 * every
         now = time.perf_counter_ns()
     found = {"samples_ns": walls, "cpu_ns": cpus, "calls": calls, "elapsed_ns": now - start}
-    return {**found, "meanwhile": meanwhile.found()}
+    return {**found, "meanwhile": readings.found()}
