@@ -7,10 +7,11 @@ which does 11% more work:
             slower in at most 1%, and B must be called slower in at least 90%
     loaded  A and its copy, 200 times, next to a process that computes on each core: at most 1%
 
-No verdict is not wrong. The quiet series needs a machine on which nothing else runs. Each
-comparison is a line of ``FOLDER/verdicts.jsonl``; the same command continues after a stop. CPU
-times of the same processes are judged too. ``--short`` makes three comparisons of each. Exits with
-1 if a rate is missed. The whole takes about 80 minutes on two cores.
+As in `tinyml compare --bench`, 12 processes of each file take turns, and up to 24 while a
+difference is not sure. No verdict is not wrong. The quiet series needs a machine on which nothing
+else runs. Each comparison is a line of ``FOLDER/verdicts.jsonl``; the same command continues after
+a stop. CPU times of the same processes are judged too. ``--short`` makes three comparisons of each.
+Exits with 1 if a rate is missed. The whole takes about 80 minutes on two cores.
 """
 
 from __future__ import annotations
