@@ -27,8 +27,9 @@ demo: setup ## train FunnelNet on synthetic heart sounds, export, check, predict
 test: setup ## the tests that CI runs
 	$(PYTEST)
 
+# ONLY=tests/core: these alone.
 test-all: setup ## every test, the slow ones too
-	$(PYTEST) -m ""
+	$(PYTEST) -m "" $(ONLY)
 
 coverage: setup ## the tests that CI runs, and which lines and branches they do not reach
 	$(PYTEST) --cov

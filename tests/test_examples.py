@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tinyml.core import bundle as bundles
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.mark.slow
 def test_the_keyword_spotter_goes_from_module_to_bundle_to_answer(tmp_path: Path) -> None:
     script = EXAMPLES / "keyword_spotting.py"
     lines = [line for line in script.read_text().splitlines() if line.strip()]

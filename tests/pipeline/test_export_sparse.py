@@ -66,7 +66,10 @@ def mobile(between: nn.Module) -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize(("between", "stored"), [(nn.ReLU(), 2), (nn.MaxPool2d(2), 0)])
+@pytest.mark.parametrize(
+    ("between", "stored"),
+    [pytest.param(nn.ReLU(), 2, marks=pytest.mark.slow), (nn.MaxPool2d(2), 0)],
+)
 def test_zeros_that_a_board_would_compute_wrongly_are_stored_dense(
     tmp_path: Path, between: nn.Module, stored: int
 ) -> None:

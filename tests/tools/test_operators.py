@@ -148,6 +148,7 @@ class Side(nn.Module):
 
 
 # torch 2.13 on its own pytree; litert-torch's imports on their own deprecations.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)`:FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_ten_rows_are_as_the_page_shows(tmp_path: Path) -> None:
