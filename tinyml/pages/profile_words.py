@@ -28,8 +28,8 @@ def how(own: Profile) -> str:
         return f"measured by the profiler of {own.runtime}: compare shares, not times{busy}"
     clock = ", in CPU time, since the machine was busy" if own.clock == "cpu" else ""
     return (
-        f"by difference{clock}: what the file takes more if it ends behind a part than if it ends "
-        "in front of it; +- is half of the range over turns"
+        f"by difference{clock}: how much longer the file takes if it ends after a part instead of "
+        "before it; +- is half of the range over turns"
     )
 
 

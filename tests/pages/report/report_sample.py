@@ -57,7 +57,10 @@ def sample_bundle(text: str = "net", **changes: Any) -> Bundle:
         packages={"torch": "2.13.0", text: None},
         not_judged={text: text},
         lint={FILE: (Finding(text, text, f"cost {text}", "use `keep_float`"),)},
-        delegation={FILE: {**DELEGATION, "undelegated": [{"op": text, "name": text, "fix": text}]}},
+        delegation={
+            FILE: {**DELEGATION, "undelegated": [{"op": text, "name": text, "fix": text}]},
+            f"whole-{FILE}": {**DELEGATION, "delegated": 9, "mac_share": 1.0},
+        },
         classes={FILE: Confusion((text, "b"), ((0, 0, 3), (0, 1, 1)))},
         sensitivity={"tflite": SensitivityAnalysis(layers, Unbounded(18.0))},
         sparse={FILE: SPARSE},

@@ -43,6 +43,10 @@ CONTRAST = """() => {
 }"""
 CUT = """() => [...document.querySelectorAll('.tile, figure, .badge')]
   .filter(own => own.scrollWidth > own.clientWidth + 1).map(own => own.textContent)"""
+# A badge that is wider than its cell lies over the next one.
+OVER = """() => [...document.querySelectorAll('td .badge')]
+  .filter(own => own.offsetParent && own.getBoundingClientRect().right
+    > own.closest('td').getBoundingClientRect().right + 1).map(own => own.textContent)"""
 COLOURS = """() => ['--paper', '--good', '--one', '--heat']
   .map(name => getComputedStyle(document.documentElement).getPropertyValue(name)).join()"""
 BROKEN = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.alt)"
@@ -100,6 +104,7 @@ def test_it_is_whole_and_readable_at_both_widths_and_in_both_themes(
             assert tab.evaluate(BROKEN) == []
             assert tab.evaluate("document.documentElement.scrollWidth") == width
             assert tab.evaluate(CUT) == []
+            assert tab.evaluate(OVER) == []
             contrast, where = tab.evaluate(CONTRAST)
             assert contrast >= LEAST_CONTRAST, (width, scheme, where)
             backgrounds.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))

@@ -103,7 +103,7 @@ def test_devices_are_told_apart_and_not_compared() -> None:
         "q: The board is emulated: these times are not those of the board.",
     ]
     charts = [own for own in found.blocks if isinstance(own, Chart)]
-    assert [own.title.rpartition("so long: ")[2] for own in charts] == [
+    assert [own.title.rpartition("no longer: ")[2] for own in charts] == [
         "litert on this machine (host)",
         "litert on mypi (device)",
         "litert on q (emulated)",

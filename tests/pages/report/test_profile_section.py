@@ -45,3 +45,11 @@ def test_a_hostile_name_is_text() -> None:
     found = Tags(html(Page("t", "s", [], [own], "f")))
     assert "script" not in {tag for tag, _ in found.tags}
     assert "{{ 7*7 }}{% x %}" in found.text
+
+
+def test_a_long_name_is_broken_where_the_page_is_narrow() -> None:
+    assert profile.two_lines("filter_bank") == "filter_bank"
+    assert profile.two_lines("stage5.1.pointwise.conv") == "stage5.1.\npointwise.conv"
+    assert profile.two_lines("head to head.linear") == "head to \nhead.linear"
+    lines = profile.two_lines("a" * 30 + "." + "b" * 30).split("\n")
+    assert max(map(len, lines)) <= profile.NARROW_LABEL

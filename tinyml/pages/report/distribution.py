@@ -40,7 +40,7 @@ def distribution(name: str, where: str, found: Sequence[Timed]) -> Chart:
     return Chart(
         name,
         draw,
-        title=f"Share of calls that take at most so long: {where}",
+        title=f"Share of calls that take no longer: {where}",
         alt=f"Cumulative distribution of {counted(len(found), 'measurement')}. Medians: "
         f"{medians}. The values are in the table below.",
         height=(wide, narrow),

@@ -36,8 +36,8 @@ HOSTS = {
     "device": "These times were measured on the board.",
 }
 CPU_TIME = (
-    "Too busy: {}. Of some files no process counts there. Its times are CPU times, which other "
-    "processes disturb less, but which leave out what a call waits for."
+    "Too busy: {}. No process of some files counts there, so CPU times are shown: other processes "
+    "disturb them less, but they leave out what a call waits for."
 )
 # What a measurement depends on, in words.
 CONDITIONS = {

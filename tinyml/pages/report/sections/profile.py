@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_BARS, MOST_ROWS = 20, 8
 ROW, AROUND = 30, 84
+# Characters of a line of a name next to a bar, on a narrow page.
+NARROW_LABEL = 17
 LEAD = (
     "A submodule whose share of time is far above its share of the multiply-accumulates (MACs) is "
     "slow for what it computes."
@@ -68,10 +70,20 @@ def _bars(figure: Figure, own: Profile, shown: Sequence[ModuleTime], width: int)
     macs = [100 * (own.mac_share(row) or 0.0) for row in shown]
     axes.barh([at - 0.2 for at in range(len(shown))], times, 0.38, color=SERIES[0], label="time")
     axes.barh([at + 0.2 for at in range(len(shown))], macs, 0.38, color=SERIES[1], label="MACs")
-    name_rows(axes, [one_line(row.name, 15 if narrow else 34) for row in shown])
+    name_rows(axes, [two_lines(row.name) if narrow else one_line(row.name, 34) for row in shown])
     axes.locator_params(axis="x", nbins=4 if narrow else 8)
     axes.set_xlabel("share (%)")
     figure.legend(loc="outside upper left", ncols=2)
+
+
+def two_lines(name: str) -> str:
+    """A long ``name`` broken behind the dot or space that is nearest to its middle."""
+    name = one_line(name, 2 * NARROW_LABEL)
+    ends = [place + 1 for place, own in enumerate(name) if own in ". "]
+    if len(name) <= NARROW_LABEL or not ends:
+        return one_line(name, NARROW_LABEL)
+    middle = min(ends, key=lambda end: abs(2 * end - len(name)))
+    return "\n".join(one_line(part, NARROW_LABEL) for part in (name[:middle], name[middle:]))
 
 
 def _table(own: Profile, rows: Sequence[ModuleTime]) -> Table:
