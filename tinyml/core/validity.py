@@ -121,9 +121,10 @@ def _changed(process: Process, all_of_them: Sequence[Process], *, paced: bool) -
     for governor in (before.governor, after.governor):
         if usual is not None and governor not in (None, usual):
             return f"the governor changed from {usual} to {governor}"
-    throttled = after.is_throttled or before.is_throttled or after.throttled != before.throttled
-    if throttled or throttle_in(process):
-        return _firmware(process) or "the CPU was throttled"
+    if why := _firmware(process):
+        return why
+    if after.is_throttled or before.is_throttled or after.throttled != before.throttled:
+        return "the CPU was throttled"
     for changed in (_clock_jump(before, after), _cores_changed(before, after)):
         if changed:
             return changed

@@ -51,7 +51,7 @@ class Cooling:
             self.left_s -= POLL_S
 
     def _is_hot(self, process: Process) -> bool:
-        """Whether what was throttled meanwhile may end when the board cools down."""
+        """Whether ``process`` was throttled in a way that may end when the board cools down."""
         before, after = process.before, process.after
         silent = before.firmware_bits is None and after.firmware_bits is None
         if silent and not self.firmware_alone:

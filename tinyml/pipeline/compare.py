@@ -89,8 +89,8 @@ def compare(
 
     Latency comes from what `tinyml bench` left next to them, or is measured as ``timing``
     says, with more turns where a ratio is beyond `MARGIN` or ``most``, and its interval is not.
-    With ``cpu_time``, CPU times are compared. Raises `InputError` for what is no bundle and
-    no model file, or not whole.
+    With ``cpu_time``, CPU times are compared. Raises `InputError` for a path that is neither a
+    bundle nor a model file, or not whole.
     """
     sides = read(a), read(b)
     files = tuple(compare_files(*pair) for pair in _pairs(*sides))
